@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(), .treatAllWarnings(as: .error), .treatWarning("StrictMemorySafety", as: .warning),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"], resources: resources,
+        swiftSettings: [.treatAllWarnings(as: .error)])
+}
+
+let package = Package(
+    name: "kvlab",
+    products: [.executable(name: "kvlab", targets: ["kvlab"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
+    targets: [
+        // System libraries and C: what Swift cannot say.
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=fast", "-fno-math-errno"])]),
+
+        // The pipeline, in the order data flows through it.
+        library("Files", [.product(name: "Crypto", package: "swift-crypto")]),
+        library("Text", ["Files"]),
+        library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
+        library("Autograd", ["Kernels"]),
+        library("Models", ["Autograd", "Kernels"]),
+        library("HDF5", ["CHDF5"]),
+        library("Checkpoints", ["HDF5", "Files", "Models", "Text"]),
+        library("Inference", ["Models", "Kernels", "Text"]),
+        library("Training", ["Models", "Text", "Checkpoints", "Inference", "Files"]),
+        library("Evaluation", ["Models", "Text", "Inference"]),
+        library("Conversion", ["Models", "Text", "Checkpoints", "Training", "Evaluation"]),
+        library("Experiments", ["Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
+        .executableTarget(
+            name: "kvlab",
+            dependencies: [
+                "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Training",
+                "Evaluation", "Conversion", "Experiments",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+
+        .target(
+            name: "TestSupport", dependencies: ["Autograd", "Models", "Text"], path: "Tests/TestSupport",
+            swiftSettings: [.treatAllWarnings(as: .error)]),
+        tests("FilesTests", ["Files"]),
+        tests("TextTests", ["Text"]),
+        tests("KernelsTests", ["Kernels"]),
+        tests("AutogradTests", ["Autograd"]),
+        tests("ModelsTests", ["Models"]),
+        tests("HDF5Tests", ["HDF5"]),
+        tests("CheckpointsTests", ["Checkpoints"]),
+        tests("InferenceTests", ["Inference"]),
+        tests("TrainingTests", ["Training"]),
+        tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
+        tests("ConversionTests", ["Conversion"]),
+        tests("ExperimentsTests", ["Experiments"]),
+        tests("KvlabTests", ["kvlab"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

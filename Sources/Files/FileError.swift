@@ -1,0 +1,26 @@
+import Glibc
+
+/// What can go wrong with a file, as facts; `description` puts them into words.
+public enum FileError: Error, CustomStringConvertible, Equatable {
+    /// A system call failed on `path` with the operating system's error number.
+    case system(path: String, action: String, errno: Int32)
+    /// The file has no bytes where some were needed.
+    case empty(path: String)
+    /// A range lies outside the file.
+    case outOfRange(path: String, offset: Int, count: Int, size: Int)
+    /// Another process holds the lock on `path`.
+    case locked(path: String, holder: String)
+
+    public var description: String {
+        switch self {
+        case .system(let path, let action, let code):
+            unsafe "\(path): cannot \(action): \(String(cString: strerror(code)))"
+        case .empty(let path):
+            "\(path): the file is empty"
+        case .outOfRange(let path, let offset, let count, let size):
+            "\(path): \(count) bytes at offset \(offset) were expected, but the file ends at \(size)"
+        case .locked(let path, let holder):
+            "\(path): in use by \(holder); wait for it to finish, or choose another directory with --out"
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/// How one number is stored, named as safetensors names it.
+public enum ElementType: String, Sendable, Codable, CaseIterable {
+    case float32 = "F32"
+    case float16 = "F16"
+    case bfloat16 = "BF16"
+
+    /// Bytes one element takes.
+    public var byteCount: Int { self == .float32 ? 4 : 2 }
+
+    /// The short name used by flags and recipes: fp32, fp16, bf16.
+    public var flag: String {
+        switch self {
+        case .float32: "fp32"
+        case .float16: "fp16"
+        case .bfloat16: "bf16"
+        }
+    }
+
+    /// The type a flag names, or nil.
+    public init?(flag: String) {
+        guard let match = Self.allCases.first(where: { $0.flag == flag }) else { return nil }
+        self = match
+    }
+}

@@ -1,0 +1,97 @@
+import Glibc
+import Synchronization
+
+/// Recycles tensor memory by size, so that a steady training step asks the system for nothing.
+public final class StoragePool: Sendable {
+    /// The pool all storage comes from.
+    public static let shared = StoragePool()
+
+    /// Counters for tests, benchmarks and memory reports.
+    public struct Statistics: Sendable, Equatable {
+        /// Blocks asked of the system since the process began.
+        public var systemAllocations = 0
+        /// Bytes in blocks that are in use now.
+        public var bytesInUse = 0
+        /// The largest `bytesInUse` has been since ``StoragePool/resetPeak()``.
+        public var peakBytesInUse = 0
+        /// Bytes in blocks kept for reuse.
+        public var bytesCached = 0
+    }
+
+    /// Owned by one Storage at a time, or by the pool.
+    @safe struct Block: @unchecked Sendable {
+        // Sendable: a plain address; who may touch the memory is Storage's rule.
+        let pointer: UnsafeMutablePointer<Float>
+        let byteCount: Int
+
+        static func allocate(byteCount: Int) -> Block {
+            var raw: UnsafeMutableRawPointer?
+            guard unsafe posix_memalign(&raw, 64, byteCount) == 0, let raw = unsafe raw else {
+                fatalError("kvlab: out of memory asking for \(byteCount) bytes")
+            }
+            return unsafe Block(pointer: raw.assumingMemoryBound(to: Float.self), byteCount: byteCount)
+        }
+    }
+
+    private struct State {
+        var free: [Int: [Block]] = [:]
+        var statistics = Statistics()
+    }
+
+    private let state = Mutex(State())
+
+    /// Where empty storage points.
+    static let empty = Block.allocate(byteCount: 64)
+
+    /// Sizes are rounded up so that nearly equal requests share blocks: to 64 bytes below 4 KiB, then to an eighth of
+    /// the next lower power of two.
+    static func roundedByteCount(_ count: Int) -> Int {
+        let bytes = max(64, count * 4)
+        guard bytes > 4096 else { return (bytes + 63) / 64 * 64 }
+        let step = max(64, (1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount)) / 8)
+        return (bytes + step - 1) / step * step
+    }
+
+    /// The counters now.
+    public var statistics: Statistics { state.withLock { $0.statistics } }
+
+    /// Starts measuring the peak anew from what is in use now.
+    public func resetPeak() {
+        state.withLock { $0.statistics.peakBytesInUse = $0.statistics.bytesInUse }
+    }
+
+    /// Gives every cached block back to the system.
+    public func trim() {
+        let blocks = state.withLock { state in
+            defer {
+                state.free.removeAll()
+                state.statistics.bytesCached = 0
+            }
+            return state.free.values.flatMap { $0 }
+        }
+        for block in blocks { unsafe free(block.pointer) }
+    }
+
+    func take(count: Int) -> Block {
+        let byteCount = Self.roundedByteCount(count)
+        let recycled = state.withLock { state -> Block? in
+            state.statistics.bytesInUse += byteCount
+            state.statistics.peakBytesInUse = max(state.statistics.peakBytesInUse, state.statistics.bytesInUse)
+            guard let block = state.free[byteCount]?.popLast() else {
+                state.statistics.systemAllocations += 1
+                return nil
+            }
+            state.statistics.bytesCached -= byteCount
+            return block
+        }
+        return recycled ?? Block.allocate(byteCount: byteCount)
+    }
+
+    func give(_ block: Block) {
+        state.withLock { state in
+            state.statistics.bytesInUse -= block.byteCount
+            state.statistics.bytesCached += block.byteCount
+            state.free[block.byteCount, default: []].append(block)
+        }
+    }
+}

@@ -1,0 +1,146 @@
+/// The shape of a decoder language model of the Llama architecture.
+///
+/// Heads, KV heads and the head dimension are independent of each other and of the hidden size, and per layer.
+/// MHA, GQA and MQA are one attention: `kvHeads` equal to `heads`, between, or 1. Keys on disk are Hugging Face's.
+public struct ModelConfig: Codable, Sendable, Hashable {
+    /// Rows of the embedding.
+    public var vocabularySize: Int
+    /// Width of the residual stream.
+    public var hiddenSize: Int
+    /// Width of the SwiGLU hidden layer.
+    public var feedForwardSize: Int
+    /// Decoder blocks.
+    public var layers: Int
+    /// Query heads.
+    public var heads: PerLayer<Int>
+    /// Key and value heads; divides `heads` in each layer.
+    public var kvHeads: PerLayer<Int>
+    /// Width of one head; read, never inferred.
+    public var headDim: PerLayer<Int>
+    /// The longest sequence the model is meant for.
+    public var maxSequence: Int
+    /// RMSNorm's epsilon.
+    public var normEpsilon: Double
+    /// RoPE's base.
+    public var ropeTheta: Double
+    /// Whether the output projection is the embedding.
+    public var tiedEmbeddings: Bool
+
+    public init(
+        vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layers: Int, heads: PerLayer<Int>,
+        kvHeads: PerLayer<Int>, headDim: PerLayer<Int>, maxSequence: Int, normEpsilon: Double = 1e-5,
+        ropeTheta: Double = 10_000, tiedEmbeddings: Bool = true
+    ) {
+        self.vocabularySize = vocabularySize
+        self.hiddenSize = hiddenSize
+        self.feedForwardSize = feedForwardSize
+        self.layers = layers
+        self.heads = heads
+        self.kvHeads = kvHeads
+        self.headDim = headDim
+        self.maxSequence = maxSequence
+        self.normEpsilon = normEpsilon
+        self.ropeTheta = ropeTheta
+        self.tiedEmbeddings = tiedEmbeddings
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case vocabularySize = "vocab_size"
+        case hiddenSize = "hidden_size"
+        case feedForwardSize = "intermediate_size"
+        case layers = "num_hidden_layers"
+        case heads = "num_attention_heads"
+        case kvHeads = "num_key_value_heads"
+        case headDim = "head_dim"
+        case maxSequence = "max_position_embeddings"
+        case normEpsilon = "rms_norm_eps"
+        case ropeTheta = "rope_theta"
+        case tiedEmbeddings = "tie_word_embeddings"
+    }
+}
+
+/// Why a configuration describes no model.
+public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
+    case notPositive(key: String, value: Int)
+    case notDivisible(layer: Int, heads: Int, kvHeads: Int)
+    case oddHeadDim(layer: Int, headDim: Int)
+    case layerCount(key: String, count: Int, layers: Int)
+    case notFinite(key: String, value: Double)
+    case tooLarge(key: String, value: Int, limit: Int)
+
+    public var description: String {
+        switch self {
+        case .notPositive(let key, let value): "'\(key)' is \(value), expected at least 1"
+        case .notDivisible(let layer, let heads, let kvHeads):
+            "layer \(layer): \(heads) heads cannot share \(kvHeads) kvHeads evenly; kvHeads must divide heads"
+        case .oddHeadDim(let layer, let headDim):
+            "layer \(layer): head dim \(headDim) is odd; RoPE rotates pairs, use an even one"
+        case .layerCount(let key, let count, let layers): "'\(key)' lists \(count) values for \(layers) layers"
+        case .notFinite(let key, let value): "'\(key)' is \(value), expected a positive finite number"
+        case .tooLarge(let key, let value, let limit): "'\(key)' is \(value), above the limit of \(limit)"
+        }
+    }
+}
+
+extension ModelConfig {
+    /// Throws the first thing that is wrong with the configuration.
+    public func validate() throws(ModelConfigError) {
+        let limit = 1 << 30
+        for (key, value) in [
+            ("vocab_size", vocabularySize), ("hidden_size", hiddenSize), ("intermediate_size", feedForwardSize),
+            ("num_hidden_layers", layers), ("max_position_embeddings", maxSequence),
+        ] {
+            guard value >= 1 else { throw .notPositive(key: key, value: value) }
+            guard value <= limit else { throw .tooLarge(key: key, value: value, limit: limit) }
+        }
+        guard layers <= 4096 else { throw .tooLarge(key: "num_hidden_layers", value: layers, limit: 4096) }
+        for (key, setting) in [("num_attention_heads", heads), ("num_key_value_heads", kvHeads), ("head_dim", headDim)] {
+            if case .each(let values) = setting, values.count != layers {
+                throw .layerCount(key: key, count: values.count, layers: layers)
+            }
+            for layer in 0..<layers {
+                guard setting[layer] >= 1 else { throw .notPositive(key: key, value: setting[layer]) }
+                guard setting[layer] <= 1 << 16 else { throw .tooLarge(key: key, value: setting[layer], limit: 1 << 16) }
+            }
+        }
+        for layer in 0..<layers {
+            guard heads[layer] % kvHeads[layer] == 0 else {
+                throw .notDivisible(layer: layer, heads: heads[layer], kvHeads: kvHeads[layer])
+            }
+            guard headDim[layer] % 2 == 0 else { throw .oddHeadDim(layer: layer, headDim: headDim[layer]) }
+        }
+        guard normEpsilon > 0, normEpsilon.isFinite else { throw .notFinite(key: "rms_norm_eps", value: normEpsilon) }
+        guard ropeTheta > 0, ropeTheta.isFinite else { throw .notFinite(key: "rope_theta", value: ropeTheta) }
+    }
+
+    /// Every weight's Hugging Face name and shape, in file order; linear weights are [out, in].
+    ///
+    /// A tied model has no `lm_head.weight`.
+    public var weightShapes: [(name: String, shape: [Int])] {
+        var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabularySize, hiddenSize])]
+        for layer in 0..<layers {
+            let prefix = "model.layers.\(layer)."
+            let queryWidth = heads[layer] * headDim[layer]
+            let kvWidth = kvHeads[layer] * headDim[layer]
+            shapes += [
+                (prefix + "input_layernorm.weight", [hiddenSize]),
+                (prefix + "self_attn.q_proj.weight", [queryWidth, hiddenSize]),
+                (prefix + "self_attn.k_proj.weight", [kvWidth, hiddenSize]),
+                (prefix + "self_attn.v_proj.weight", [kvWidth, hiddenSize]),
+                (prefix + "self_attn.o_proj.weight", [hiddenSize, queryWidth]),
+                (prefix + "post_attention_layernorm.weight", [hiddenSize]),
+                (prefix + "mlp.gate_proj.weight", [feedForwardSize, hiddenSize]),
+                (prefix + "mlp.up_proj.weight", [feedForwardSize, hiddenSize]),
+                (prefix + "mlp.down_proj.weight", [hiddenSize, feedForwardSize]),
+            ]
+        }
+        shapes.append(("model.norm.weight", [hiddenSize]))
+        if !tiedEmbeddings { shapes.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
+        return shapes
+    }
+
+    /// Parameters in all, a tied embedding counted once.
+    public var parameterCount: Int {
+        weightShapes.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    }
+}

@@ -1,0 +1,53 @@
+import Kernels
+
+/// A model's weights under their Hugging Face names, in file order: the single owner of weights.
+public struct Parameters: Sendable {
+    /// Names in order.
+    public private(set) var names: [String] = []
+    private var weights: [String: Weight] = [:]
+
+    public init() {}
+
+    /// The weight called `name`; setting a new name appends it, setting nil removes it.
+    public subscript(name: String) -> Weight? {
+        get { weights[name] }
+        set {
+            if let newValue {
+                if weights.updateValue(newValue, forKey: name) == nil { names.append(name) }
+            } else if weights.removeValue(forKey: name) != nil {
+                names.removeAll { $0 == name }
+            }
+        }
+    }
+
+    /// Elements over all weights.
+    public var count: Int { weights.values.reduce(0) { $0 + $1.count } }
+
+    /// Throws the first weight that is missing, superfluous or misshapen for `config`.
+    public func validate(against config: ModelConfig) throws(ParametersError) {
+        let expected = config.weightShapes
+        for (name, shape) in expected {
+            guard let weight = self[name] else { throw .missing(name: name, shape: shape) }
+            guard weight.shape == shape else { throw .shape(name: name, found: weight.shape, expected: shape) }
+        }
+        if names.count > expected.count {
+            let known = Set(expected.map(\.name))
+            if let extra = names.first(where: { !known.contains($0) }) { throw .unexpected(name: extra) }
+        }
+    }
+}
+
+/// How weights fail to fit a configuration.
+public enum ParametersError: Error, CustomStringConvertible, Equatable {
+    case missing(name: String, shape: [Int])
+    case shape(name: String, found: [Int], expected: [Int])
+    case unexpected(name: String)
+
+    public var description: String {
+        switch self {
+        case .missing(let name, let shape): "'\(name)' \(shape) is missing"
+        case .shape(let name, let found, let expected): "'\(name)' is \(found), the configuration expects \(expected)"
+        case .unexpected(let name): "'\(name)' belongs to no layer of this configuration"
+        }
+    }
+}

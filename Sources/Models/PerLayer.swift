@@ -1,0 +1,49 @@
+/// A setting that may differ between layers; one value stands for all of them.
+///
+/// In JSON it is a plain value, or an array with one element a layer.
+public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, Codable {
+    case all(Value)
+    case each([Value])
+
+    /// The value for `layer`.
+    public subscript(layer: Int) -> Value {
+        switch self {
+        case .all(let value): value
+        case .each(let values): values[layer]
+        }
+    }
+
+    /// The one value where all of `values` agree, else one a layer.
+    public init(_ values: [Value]) {
+        if let first = values.first, values.allSatisfy({ $0 == first }) {
+            self = .all(first)
+        } else {
+            self = .each(values)
+        }
+    }
+
+    /// The value where it is the same for every layer.
+    public var uniform: Value? {
+        switch self {
+        case .all(let value): value
+        case .each(let values): Set(values).count == 1 ? values[0] : nil
+        }
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let value = try? container.decode(Value.self) {
+            self = .all(value)
+        } else {
+            self = .each(try container.decode([Value].self))
+        }
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .all(let value): try container.encode(value)
+        case .each(let values): try container.encode(values)
+        }
+    }
+}

@@ -1,0 +1,11 @@
+import ArgumentParser
+
+/// The tool: one file a command, listed in pipeline order.
+@main
+struct Kvlab: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "kvlab",
+        abstract: "Train, convert, uptrain, measure and serve KV-cache architectures.",
+        version: "0.1.0",
+        subcommands: [])
+}
