@@ -1,1 +1,113 @@
+// Vector kernels, compiled once for each instruction set and chosen at run time.
+//
+// All matrices are row-major Float32; a stride is in elements between rows. Nothing here allocates, locks or starts a
+// thread: the caller hands in scratch memory and splits the work.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// Packed rotary angles: cos and sin of position p and plane i at [p * half + i].
+typedef struct {
+    const float *cosine, *sine;
+    int64_t half;
+} kk_rotary;
+
+/// One layer's causal attention over fused projections.
+///
+/// Each row of qkv is [heads * d | kvHeads * d | kvHeads * d]. keyStart (may be NULL) holds, for each row, the first
+/// position of its sequence that it may attend to.
+typedef struct {
+    int64_t seq, heads, kvHeads, headDim;
+    float scale;
+    kk_rotary rotary;          // half == 0: no rotation
+    const int32_t *keyStart;   // [batch, seq] or NULL
+    const float *qkv;          // [batch, seq, (heads + 2 kvHeads) * d]
+    float *output;             // [batch, seq, heads * d]
+    float *logSumExp;          // [batch, heads, seq]
+    const float *gradient;     // backward: dOutput
+    float *qkvGradient;        // backward: written whole
+} kk_attention;
+
+/// Queries of one sequence over its cached keys and values, all heads.
+typedef struct {
+    int64_t queries, heads, kvHeads, headDim, firstPosition;
+    float scale;
+    const float *q;            // [queries, heads, d], rotated
+    const float *keys, *values; // [tokens, kvHeads, d], keys rotated; query i sees tokens 0 ... firstPosition + i
+    float *output;             // [queries, heads, d]
+    float *logSumExp;          // [queries, heads] or NULL
+} kk_cached_attention;
+
+typedef struct {
+    float learningRate, beta1, beta2, epsilon, decay, correction1, correction2, gradientScale;
+} kk_adamw;
+
+/// Elementwise operations of one operand; the gradient forms get x, y = f(x) and dy.
+enum kk_unary { KK_NEG, KK_EXP, KK_LOG, KK_SQRT, KK_TANH, KK_SIGMOID, KK_SILU, KK_GELU, KK_RELU };
+enum kk_binary { KK_ADD, KK_SUB, KK_MUL, KK_DIV };
+
+typedef struct {
+    const char *name;
+    // C[m, n] (+)= A[m, k] * B[k, n]: A's elements at a[i * ars + j * acs], n a multiple of 16.
+    void (*tile_gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t ars, int64_t acs, const float *b, int64_t ldb,
+                      float *c, int64_t ldc, int accumulate);
+    void (*unary)(int op, const float *x, float *y, int64_t n);
+    void (*unary_gradient)(int op, const float *x, const float *y, const float *dy, float *dx, int64_t n);
+    // Operands of n elements; a step of 0 repeats the first.
+    void (*binary)(int op, const float *a, int64_t aStep, const float *b, int64_t bStep, float *y, int64_t n);
+    void (*axpy)(float alpha, const float *x, float *y, int64_t n);            // y += alpha x
+    void (*scale)(float alpha, const float *x, float *y, int64_t n);           // y = alpha x
+    double (*sum)(const float *x, int64_t n);
+    double (*sum_squares)(const float *x, int64_t n);
+    float (*maximum)(const float *x, int64_t n);
+    float (*dot)(const float *x, const float *y, int64_t n);
+    void (*softmax)(const float *x, float *y, int64_t rows, int64_t n);
+    void (*log_softmax)(const float *x, float *y, int64_t rows, int64_t n);
+    void (*softmax_gradient)(const float *y, const float *dy, float *dx, int64_t rows, int64_t n);
+    void (*log_softmax_gradient)(const float *y, const float *dy, float *dx, int64_t rows, int64_t n);
+    // Per row: loss = logsumexp - logit[target]; where gradient is set, logits become scale * (softmax - onehot).
+    // A negative target scores nothing.
+    void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, int64_t rows, int64_t n, float scale, int gradient);
+    void (*rms_norm)(const float *x, const float *w, float *y, float *rstd, int64_t rows, int64_t n, float epsilon);
+    // y = x * rstd * w, with rstd known.
+    void (*rms_norm_apply)(const float *x, const float *w, const float *rstd, float *y, int64_t rows, int64_t n);
+    // dx (+)= ..., dw += ... (dw of the caller's own rows); x, dy are [rows, n].
+    void (*rms_norm_gradient)(const float *x, const float *w, const float *rstd, const float *dy, float *dx, float *dw, int64_t rows,
+                              int64_t n, int accumulate);
+    void (*layer_norm)(const float *x, const float *w, const float *b, float *y, float *mean, float *rstd, int64_t rows, int64_t n,
+                       float epsilon);
+    void (*layer_norm_gradient)(const float *x, const float *w, const float *mean, const float *rstd, const float *dy, float *dx,
+                                float *dw, float *db, int64_t rows, int64_t n);
+    // gateUp rows are [gate (n) | up (n)].
+    void (*swiglu)(const float *gateUp, float *y, int64_t rows, int64_t n);
+    void (*swiglu_gradient)(const float *gateUp, const float *dy, float *dGateUp, int64_t rows, int64_t n);
+    // Rotates [rows, heads, d] in place, row r at position positions[r]; inverse turns back.
+    void (*rotate)(float *x, const int32_t *positions, int64_t rows, int64_t stride, int64_t heads, int64_t d, kk_rotary rotary,
+                   int inverse);
+    void (*adamw)(float *p, const float *g, float *m, float *v, int64_t n, kk_adamw settings);
+    // One batch row and one KV head.
+    void (*attention)(const kk_attention *, int64_t batch, int64_t kvHead, float *scratch);
+    void (*attention_gradient)(const kk_attention *, int64_t batch, int64_t kvHead, float *scratch);
+    void (*cached_attention)(const kk_cached_attention *, int64_t head, float *scratch);
+} kk_table;
+
+/// The best table this processor runs.
+const kk_table *kk_best(void);
+/// Every table this processor runs, the portable one first; count is set to how many.
+const kk_table *const *kk_all(int *count);
+
+/// Floats of scratch one attention call needs.
+int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int backward);
+int64_t kk_cached_attention_scratch(int64_t tokens, int64_t headDim);
+
+/// Processors this process may run on.
+int kk_processors(void);
+
+/// A pause inside a spin loop.
+static inline void kk_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}

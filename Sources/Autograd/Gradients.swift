@@ -1,0 +1,114 @@
+import Kernels
+
+/// The gradients of one scalar with respect to every variable it depends on.
+public struct Gradients: Sendable {
+    struct Entry {
+        var storage: Storage
+        /// Whether nobody else refers to the storage, so that it may be added to in place.
+        var owned: Bool
+    }
+
+    var entries: [ObjectIdentifier: Entry] = [:]
+    /// Keeps the leaves alive: an identifier is only unique among living objects.
+    var leaves: [Node] = []
+
+    public init() {}
+
+    /// The gradient for `variable`, nil where the scalar doesn't depend on it.
+    public subscript(variable: Tensor) -> Tensor? {
+        guard let node = variable.node, let entry = entries[ObjectIdentifier(node)] else { return nil }
+        return Tensor(shape: variable.shape, storage: entry.storage)
+    }
+}
+
+/// Where a pullback delivers the gradients of its op's inputs.
+struct GradientSink {
+    fileprivate var inputs: [Node?] = []
+    fileprivate var entries: [ObjectIdentifier: Gradients.Entry] = [:]
+
+    /// Whether input `index` wants a gradient.
+    func needs(_ index: Int) -> Bool { inputs[index] != nil }
+
+    /// Adds `gradient`, which nobody writes to afterwards. `owned` says that nobody else refers to it either.
+    mutating func add(_ index: Int, _ gradient: Storage, owned: Bool = true) {
+        guard let node = inputs[index] else { return }
+        let key = ObjectIdentifier(node)
+        guard let entry = entries[key] else {
+            entries[key] = Gradients.Entry(storage: gradient, owned: owned)
+            return
+        }
+        if entry.owned {
+            Elementwise.add(gradient, into: entry.storage)
+        } else {
+            let sum = Storage(count: gradient.count)
+            Elementwise.binary(.add, entry.storage, gradient, into: sum)
+            entries[key] = Gradients.Entry(storage: sum, owned: true)
+        }
+    }
+
+    /// Lets `body` write (beta 0) or add (beta 1) the gradient of input `index`, `count` elements, in place.
+    mutating func accumulate(_ index: Int, count: Int, _ body: (_ into: Storage, _ beta: Float) -> Void) {
+        guard let node = inputs[index] else { return }
+        let key = ObjectIdentifier(node)
+        if let entry = entries[key], entry.owned {
+            body(entry.storage, 1)
+        } else {
+            let storage = Storage(count: count)
+            body(storage, 0)
+            add(index, storage)
+        }
+    }
+}
+
+extension Tensor {
+    /// The gradients of this scalar with respect to every variable it depends on.
+    ///
+    /// Reverse mode. The graph is used up: what it held for this pass is freed while it runs, and asking a second time is
+    /// a programming error. With `adding`, the new gradients are added to earlier ones (gradient accumulation); `seed` is
+    /// the scalar's own gradient.
+    public func gradients(adding earlier: consuming Gradients = Gradients(), seed: Float = 1) -> Gradients {
+        precondition(shape.count == 1, "gradients: \(shape) is no scalar")
+        var result = earlier
+        guard let node else { return result }
+        let order = node.descendingOrder()
+        var sink = GradientSink()
+        swap(&sink.entries, &result.entries)
+        sink.entries[ObjectIdentifier(node)] = Gradients.Entry(storage: Storage(repeating: seed, count: 1), owned: true)
+        var known = Set(result.leaves.map(ObjectIdentifier.init))
+        for current in order {
+            if current.isLeaf {
+                if known.insert(ObjectIdentifier(current)).inserted { result.leaves.append(current) }
+                continue
+            }
+            let (inputs, pullback) = current.take()
+            guard let pullback else { preconditionFailure("gradients: this graph has been differentiated before") }
+            guard let entry = sink.entries.removeValue(forKey: ObjectIdentifier(current)) else { continue }
+            sink.inputs = inputs
+            pullback(entry.storage, &sink)
+        }
+        sink.inputs = []
+        swap(&sink.entries, &result.entries)
+        return result
+    }
+}
+
+extension Node {
+    /// Every node this one depends on, itself first, each before its inputs.
+    fileprivate func descendingOrder() -> [Node] {
+        var order: [Node] = []
+        var visited: Set<ObjectIdentifier> = [ObjectIdentifier(self)]
+        var stack: [(node: Node, inputs: [Node?], next: Int)] = [(self, inputs, 0)]
+        while let (node, inputs, next) = stack.last {
+            if next < inputs.count {
+                stack[stack.count - 1].next += 1
+                if let input = inputs[next], visited.insert(ObjectIdentifier(input)).inserted {
+                    stack.append((input, input.inputs, 0))
+                }
+            } else {
+                stack.removeLast()
+                order.append(node)
+            }
+        }
+        return order.reversed()
+    }
+}

@@ -1,0 +1,65 @@
+import Kernels
+
+/// What is computed with: an immutable, dense, row-major array of Float32.
+///
+/// A tensor that came from a ``variable(_:)`` remembers how; `loss.gradients()` walks back from there. Tensors made from
+/// plain values are constants and cost nothing in the backward pass.
+public struct Tensor: Sendable {
+    /// Dimensions, outermost first.
+    public let shape: Shape
+    /// The elements, exactly `shape.count` of them.
+    public let storage: Storage
+    /// How the tensor depends on variables; nil for a constant.
+    let node: Node?
+
+    init(shape: Shape, storage: Storage, node: Node?) {
+        precondition(storage.count == shape.count, "Tensor: \(storage.count) elements for shape \(shape)")
+        self.shape = shape
+        self.storage = storage
+        self.node = node
+    }
+
+    /// A constant over existing storage.
+    public init(shape: Shape, storage: Storage) { self.init(shape: shape, storage: storage, node: nil) }
+
+    /// A constant with these values.
+    public init(_ values: [Float], shape: Shape) { self.init(shape: shape, storage: Storage(copying: values)) }
+
+    /// A constant with every element equal to `value`.
+    public init(repeating value: Float, shape: Shape) {
+        self.init(shape: shape, storage: Storage(repeating: value, count: shape.count))
+    }
+
+    /// A constant scalar.
+    public init(_ value: Float) { self.init([value], shape: []) }
+
+    /// The same values as a leaf whose gradient can be asked for.
+    public static func variable(_ tensor: Tensor) -> Tensor {
+        Tensor(shape: tensor.shape, storage: tensor.storage, node: Node())
+    }
+
+    /// The same values, cut off from what they were computed from.
+    public var detached: Tensor { Tensor(shape: shape, storage: storage) }
+
+    /// Whether a gradient flows through this tensor.
+    public var requiresGradient: Bool { node != nil }
+
+    /// The values, copied out row-major.
+    public var values: [Float] { storage.array() }
+
+    /// The value of a tensor with one element.
+    public var scalar: Float {
+        precondition(shape.count == 1, "scalar: \(shape) has \(shape.count) elements")
+        return storage[0]
+    }
+
+    /// The result of an op over `inputs`; the pullback is kept only where an input needs it.
+    static func result(
+        _ shape: Shape, _ storage: Storage, from inputs: [Tensor],
+        pullback: @escaping @Sendable (Storage, inout GradientSink) -> Void
+    ) -> Tensor {
+        let nodes = inputs.map(\.node)
+        guard nodes.contains(where: { $0 != nil }) else { return Tensor(shape: shape, storage: storage) }
+        return Tensor(shape: shape, storage: storage, node: Node(inputs: nodes, pullback: pullback))
+    }
+}

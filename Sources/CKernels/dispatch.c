@@ -1,0 +1,41 @@
+#define _GNU_SOURCE
+#include <sched.h>
+#include "ckernels.h"
+
+extern const kk_table kk_table_base;
+#if defined(__x86_64__)
+extern const kk_table kk_table_v3, kk_table_v4;
+#endif
+
+const kk_table *const *kk_all(int *count) {
+    static const kk_table *tables[3];
+    int n = 0;
+    tables[n++] = &kk_table_base;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("x86-64-v3")) tables[n++] = &kk_table_v3;
+    if (__builtin_cpu_supports("x86-64-v4")) tables[n++] = &kk_table_v4;
+#endif
+    *count = n;
+    return tables;
+}
+
+const kk_table *kk_best(void) {
+    int count;
+    const kk_table *const *tables = kk_all(&count);
+    return tables[count - 1];
+}
+
+static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
+
+int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int backward) {
+    int64_t t = padded(seq) + 64, d = padded(headDim);
+    int64_t forward = t * d * 2 + 64 * d * 3 + 64 * 128 + 256;
+    return backward ? t * d * 6 + 64 * d * 4 + 2 * 64 * 128 + 256 : forward;
+}
+
+int64_t kk_cached_attention_scratch(int64_t tokens, int64_t headDim) { return padded(tokens) + padded(headDim); }
+
+int kk_processors(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}

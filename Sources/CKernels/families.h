@@ -1,0 +1,38 @@
+// Every kernel family, included once for each instruction set, and the table that names them.
+#include "elementwise.h"
+#include "norms.h"
+#include "softmax.h"
+#include "optimizer.h"
+#include "tile_gemm.h"
+#include "attention.h"
+
+const kk_table KK(kk_table) = {
+    .name = KK_NAME,
+    .tile_gemm = KK(tile_gemm),
+    .unary = KK(unary),
+    .unary_gradient = KK(unary_gradient),
+    .binary = KK(binary),
+    .axpy = KK(axpy),
+    .scale = KK(scale),
+    .sum = KK(sum),
+    .sum_squares = KK(sum_squares),
+    .maximum = KK(maximum),
+    .dot = KK(dot),
+    .softmax = KK(softmax),
+    .log_softmax = KK(log_softmax),
+    .softmax_gradient = KK(softmax_gradient),
+    .log_softmax_gradient = KK(log_softmax_gradient),
+    .cross_entropy = KK(cross_entropy),
+    .rms_norm = KK(rms_norm),
+    .rms_norm_apply = KK(rms_norm_apply),
+    .rms_norm_gradient = KK(rms_norm_gradient),
+    .layer_norm = KK(layer_norm),
+    .layer_norm_gradient = KK(layer_norm_gradient),
+    .swiglu = KK(swiglu),
+    .swiglu_gradient = KK(swiglu_gradient),
+    .rotate = KK(rotate),
+    .adamw = KK(adamw),
+    .attention = KK(attention),
+    .attention_gradient = KK(attention_gradient),
+    .cached_attention = KK(cached_attention),
+};

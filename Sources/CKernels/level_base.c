@@ -1,0 +1,4 @@
+#include "ckernels.h"
+#define KK(name) name##_base
+#define KK_NAME "base"
+#include "families.h"

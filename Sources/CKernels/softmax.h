@@ -1,0 +1,69 @@
+// Softmax over the last axis, its logarithm, and cross-entropy against class indices.
+
+// e^(x - m) for n values, their sum returned; y may be NULL.
+KK_INLINE float KK(exp_sum)(const float *x, float *y, int64_t n, float m) {
+    float part[KK_LANES] = {0}, total = 0;
+    int64_t i = 0;
+    if (y) {
+        for (; i + KK_LANES <= n; i += KK_LANES)
+            for (int j = 0; j < KK_LANES; j++) { float e = kk_exp(x[i + j] - m); y[i + j] = e; part[j] += e; }
+        for (; i < n; i++) { y[i] = kk_exp(x[i] - m); part[i % KK_LANES] += y[i]; }
+    } else {
+        for (; i + KK_LANES <= n; i += KK_LANES)
+            for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp(x[i + j] - m);
+        for (; i < n; i++) part[i % KK_LANES] += kk_exp(x[i] - m);
+    }
+    for (int j = 0; j < KK_LANES; j++) total += part[j];
+    return total;
+}
+
+static void KK(softmax)(const float *x, float *y, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++) {
+        float total = KK(exp_sum)(x + r * n, y + r * n, n, KK(maximum)(x + r * n, n));
+        KK(scale)(1.0f / total, y + r * n, y + r * n, n);
+    }
+}
+
+static void KK(log_softmax)(const float *x, float *y, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++) {
+        float m = KK(maximum)(x + r * n, n);
+        float shift = m + kk_log(KK(exp_sum)(x + r * n, NULL, n, m));
+        for (int64_t i = 0; i < n; i++) y[r * n + i] = x[r * n + i] - shift;
+    }
+}
+
+static void KK(softmax_gradient)(const float *y, const float *dy, float *dx, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *restrict p = y + r * n, *restrict d = dy + r * n;
+        float *restrict o = dx + r * n;
+        float c = KK(dot)(p, d, n);
+        for (int64_t i = 0; i < n; i++) o[i] = p[i] * (d[i] - c);
+    }
+}
+
+static void KK(log_softmax_gradient)(const float *y, const float *dy, float *dx, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *restrict l = y + r * n, *restrict d = dy + r * n;
+        float *restrict o = dx + r * n;
+        float c = (float)KK(sum)(d, n);
+        for (int64_t i = 0; i < n; i++) o[i] = d[i] - kk_exp(l[i]) * c;
+    }
+}
+
+static void KK(cross_entropy)(float *logits, const int32_t *targets, float *losses, int64_t rows, int64_t n, float scale, int gradient) {
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = logits + r * n;
+        if (targets[r] < 0) {
+            losses[r] = 0;
+            if (gradient) memset(row, 0, sizeof(float) * (size_t)n);
+            continue;
+        }
+        float picked = row[targets[r]], m = KK(maximum)(row, n);
+        float total = KK(exp_sum)(row, gradient ? row : NULL, n, m);
+        losses[r] = m + kk_log(total) - picked;
+        if (gradient) {
+            KK(scale)(scale / total, row, row, n);
+            row[targets[r]] -= scale;
+        }
+    }
+}

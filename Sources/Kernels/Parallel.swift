@@ -1,0 +1,57 @@
+import CKernels
+import COpenBLAS
+import Synchronization
+
+/// How kernels split their work over threads.
+public enum Parallel {
+    private static let current = Mutex<ThreadPool?>(nil)
+
+    /// The pool in force: as many threads as set, else as the process may run on.
+    static var pool: ThreadPool {
+        current.withLock { pool in
+            if let pool { return pool }
+            let made = make(defaultThreads)
+            pool = made
+            return made
+        }
+    }
+
+    /// Threads in use, the caller's included.
+    public static var threads: Int { pool.threads }
+
+    /// Uses `threads` from now on; call before work begins, not in the middle of it.
+    public static func setThreads(_ threads: Int) {
+        current.withLock { pool in
+            if pool?.threads != max(1, threads) { pool = make(threads) }
+        }
+    }
+
+    private static func make(_ threads: Int) -> ThreadPool {
+        // OpenBLAS's own threads never run on top of the pool's.
+        openblas_set_num_threads(1)
+        return ThreadPool(threads: threads)
+    }
+
+    /// The processors this process may run on.
+    public static var defaultThreads: Int { Int(kk_processors()) }
+
+    /// Calls `body` for each unit, spread over the pool.
+    public static func forEach(_ units: Int, _ body: @Sendable (Int) -> Void) {
+        pool.forEach(units, body)
+    }
+
+    /// Calls `body` with ranges that cut 0 ..< `count` into pieces of at least `grain`, one or a few a thread.
+    ///
+    /// The cuts depend on `count`, `grain` and the number of threads alone.
+    public static func forRanges(_ count: Int, grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
+        let pieces = min((count + grain - 1) / max(grain, 1), threads)
+        guard pieces > 1 else {
+            if count > 0 { body(0..<count) }
+            return
+        }
+        forEach(pieces) { piece in body(count * piece / pieces..<count * (piece + 1) / pieces) }
+    }
+
+    /// The instruction set the vector kernels were chosen for: base, v3 (AVX2) or v4 (AVX-512).
+    public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
+}

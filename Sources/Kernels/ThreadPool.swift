@@ -1,0 +1,112 @@
+import CKernels
+import Glibc
+import Synchronization
+
+/// A persistent pool of threads that split one region of work at a time.
+///
+/// Workers spin for some 4,000 pauses between regions and then park. A region started while another runs (from a second
+/// task, or from inside a region) is worked off by its own caller alone, so regions may nest. Work units are claimed
+/// one by one; each unit's result must not depend on who computes it, so results do not depend on scheduling.
+@safe public final class ThreadPool: @unchecked Sendable {
+    // Sendable: `region` is written only by the holder of `busy` while no worker is active, published by `generation`.
+
+    /// Threads that work on a region, the caller's included.
+    public let threads: Int
+
+    private struct Region {
+        var units = 0
+        var body: (@Sendable (Int) -> Void)?
+    }
+
+    private var region = Region()
+    private let generation = Atomic<Int>(0)
+    private let next = Atomic<Int>(0)
+    private let active = Atomic<Int>(0)
+    private let busy = Atomic<Bool>(false)
+    private let sleeping = Atomic<Int>(0)
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let spins = 4000
+
+    /// A pool of `threads`, at least one; workers live as long as the process.
+    public init(threads: Int) {
+        self.threads = max(1, threads)
+        unsafe pthread_mutex_init(mutex, nil)
+        unsafe pthread_cond_init(condition, nil)
+        for _ in 1..<self.threads {
+            var thread = pthread_t()
+            let argument = unsafe Unmanaged.passRetained(self)
+            unsafe pthread_create(
+                &thread, nil,
+                { argument in
+                    let pool = unsafe Unmanaged<ThreadPool>.fromOpaque(argument!).takeRetainedValue()
+                    pool.work()
+                    return nil
+                }, argument.toOpaque())
+            pthread_detach(thread)
+        }
+    }
+
+    /// Calls `body` for each of 0 ..< `units`, in no particular order, and returns when all are done.
+    public func forEach(_ units: Int, _ body: @Sendable (Int) -> Void) {
+        guard units > 1, threads > 1, !busy.exchange(true, ordering: .acquiring) else {
+            for unit in 0..<max(units, 0) { body(unit) }
+            return
+        }
+        withoutActuallyEscaping(body) { body in
+            region = Region(units: units, body: body)
+            next.store(0, ordering: .relaxed)
+            active.store(threads - 1, ordering: .relaxed)
+            generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            if sleeping.load(ordering: .sequentiallyConsistent) > 0 {
+                unsafe pthread_mutex_lock(mutex)
+                unsafe pthread_cond_broadcast(condition)
+                unsafe pthread_mutex_unlock(mutex)
+            }
+            claim(units, body)
+            var pauses = 0
+            while active.load(ordering: .acquiring) > 0 {
+                kk_pause()
+                pauses += 1
+                // On a shared machine the last worker may not be running: let it.
+                if pauses > spins { sched_yield() }
+            }
+            region = Region()
+        }
+        busy.store(false, ordering: .releasing)
+    }
+
+    private func claim(_ units: Int, _ body: (Int) -> Void) {
+        while true {
+            let unit = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            guard unit < units else { return }
+            body(unit)
+        }
+    }
+
+    private func work() {
+        var seen = 0
+        while true {
+            var pauses = 0
+            while generation.load(ordering: .acquiring) == seen {
+                if pauses < spins {
+                    pauses += 1
+                    kk_pause()
+                } else {
+                    park(after: seen)
+                }
+            }
+            seen = generation.load(ordering: .acquiring)
+            if let body = region.body { claim(region.units, body) }
+            active.wrappingSubtract(1, ordering: .releasing)
+        }
+    }
+
+    private func park(after seen: Int) {
+        unsafe pthread_mutex_lock(mutex)
+        sleeping.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        while generation.load(ordering: .sequentiallyConsistent) == seen { unsafe pthread_cond_wait(condition, mutex) }
+        sleeping.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+        unsafe pthread_mutex_unlock(mutex)
+    }
+}
