@@ -17,9 +17,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 // Kernels are optimised in debug builds too, where they would be 20 to 50 times slower.
 #if arch(x86_64)
-let kernelFlags = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-mprefer-vector-width=512"]
+    let kernelFlags = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-mprefer-vector-width=512"]
 #else
-let kernelFlags = ["-O3", "-ffp-contract=fast", "-fno-math-errno"]
+    let kernelFlags = ["-O3", "-ffp-contract=fast", "-fno-math-errno"]
 #endif
 
 let package = Package(
@@ -37,16 +37,17 @@ let package = Package(
 
         // The pipeline, in the order data flows through it.
         library("Files", [.product(name: "Crypto", package: "swift-crypto")]),
-        library("Text", ["Files"]),
+        library("Random"),
+        library("Text", ["Files", "Random"]),
         library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
         library("Autograd", ["Kernels"]),
-        library("Models", ["Autograd", "Kernels"]),
+        library("Models", ["Autograd", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
         library("Checkpoints", ["HDF5", "Files", "Models", "Text"]),
-        library("Inference", ["Models", "Kernels", "Text"]),
-        library("Training", ["Models", "Text", "Checkpoints", "Inference", "Files"]),
+        library("Inference", ["Models", "Kernels", "Random", "Text"]),
+        library("Training", ["Random", "Models", "Text", "Checkpoints", "Inference", "Files"]),
         library("Evaluation", ["Models", "Text", "Inference"]),
-        library("Conversion", ["Models", "Text", "Checkpoints", "Training", "Evaluation"]),
+        library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
         library("Experiments", ["Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
         .executableTarget(
             name: "kvlab",

@@ -24,7 +24,12 @@ public struct Gradients: Sendable {
 /// Where a pullback delivers the gradients of its op's inputs.
 struct GradientSink {
     fileprivate var inputs: [Node?] = []
+    /// Whether the gradient handed to the pullback is referred to by nobody else, so that it may be passed on as owned.
+    fileprivate(set) var ownsGradient = false
     fileprivate var entries: [ObjectIdentifier: Gradients.Entry] = [:]
+
+    /// Whether the op has an input of that index.
+    func hasInput(_ index: Int) -> Bool { index < inputs.count }
 
     /// Whether input `index` wants a gradient.
     func needs(_ index: Int) -> Bool { inputs[index] != nil }
@@ -47,8 +52,14 @@ struct GradientSink {
     }
 
     /// Lets `body` write (beta 0) or add (beta 1) the gradient of input `index`, `count` elements, in place.
-    mutating func accumulate(_ index: Int, count: Int, _ body: (_ into: Storage, _ beta: Float) -> Void) {
-        guard let node = inputs[index] else { return }
+    ///
+    /// Where the input wants none, `body` isn't called, or with `orDiscard` writes to memory that is thrown away.
+    mutating func accumulate(_ index: Int, count: Int, orDiscard: Bool = false, _ body: (_ into: Storage, _ beta: Float) -> Void)
+    {
+        guard let node = inputs[index] else {
+            if orDiscard { body(Storage(count: count), 0) }
+            return
+        }
         let key = ObjectIdentifier(node)
         if let entry = entries[key], entry.owned {
             body(entry.storage, 1)
@@ -84,6 +95,7 @@ extension Tensor {
             guard let pullback else { preconditionFailure("gradients: this graph has been differentiated before") }
             guard let entry = sink.entries.removeValue(forKey: ObjectIdentifier(current)) else { continue }
             sink.inputs = inputs
+            sink.ownsGradient = entry.owned
             pullback(entry.storage, &sink)
         }
         sink.inputs = []

@@ -85,8 +85,24 @@ public enum Elementwise {
         }
     }
 
+    /// Every element becomes `value`.
+    public static func fill(_ x: Storage, with value: Float) {
+        Parallel.forRanges(x.count, grain: grain) { range in
+            unsafe (x.pointer + range.lowerBound).update(repeating: value, count: range.count)
+        }
+    }
+
     /// Sum of the squares, in Float64; the order of additions does not depend on the number of threads.
     public static func sumOfSquares(_ x: Storage) -> Double {
+        unsafe blockwise(x) { unsafe kernels.sum_squares($0, $1) }
+    }
+
+    /// Sum of the elements, in Float64; the order of additions does not depend on the number of threads.
+    public static func sum(_ x: Storage) -> Double {
+        unsafe blockwise(x) { unsafe kernels.sum($0, $1) }
+    }
+
+    private static func blockwise(_ x: Storage, _ body: @Sendable (UnsafePointer<Float>, Int64) -> Double) -> Double {
         let block = 1 << 16
         let blocks = (x.count + block - 1) / block
         var partial = [Double](repeating: 0, count: blocks)
@@ -94,7 +110,7 @@ public enum Elementwise {
             nonisolated(unsafe) let partial = unsafe partial
             Parallel.forEach(blocks) { index in
                 let start = index * block
-                unsafe partial[index] = unsafe kernels.sum_squares(x.pointer + start, Int64(min(block, x.count - start)))
+                unsafe partial[index] = unsafe body(x.pointer + start, Int64(min(block, x.count - start)))
             }
         }
         return partial.reduce(0, +)

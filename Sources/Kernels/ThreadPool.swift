@@ -97,9 +97,15 @@ import Synchronization
                 }
             }
             seen = generation.load(ordering: .acquiring)
-            if let body = region.body { claim(region.units, body) }
+            takePart()
             active.wrappingSubtract(1, ordering: .releasing)
         }
+    }
+
+    /// A function of its own, so that the worker lets go of the closure before it reports back.
+    @inline(never)
+    private func takePart() {
+        if let body = region.body { claim(region.units, body) }
     }
 
     private func park(after seen: Int) {

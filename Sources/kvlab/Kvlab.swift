@@ -7,5 +7,7 @@ struct Kvlab: AsyncParsableCommand {
         commandName: "kvlab",
         abstract: "Train, convert, uptrain, measure and serve KV-cache architectures.",
         version: "0.1.0",
-        subcommands: [])
+        subcommands: [
+            BenchCommand.self
+        ])
 }

@@ -1,0 +1,22 @@
+import Kernels
+
+extension Tensor {
+    /// Causal attention with grouped heads over fused projections: rows [heads·d | kvHeads·d | kvHeads·d] of
+    /// [batch·seq, (heads + 2·kvHeads)·d] give [batch·seq, heads·d].
+    ///
+    /// Query head h reads KV head ⌊h·kvHeads/heads⌋. Queries and keys are rotated by `kernel.rotary` on the way.
+    public func causalAttention(_ kernel: AttentionKernel) -> Tensor {
+        let rows = kernel.batch * kernel.seq
+        precondition(shape.count == rows * kernel.rowWidth, "causalAttention: \(shape) for [\(rows), \(kernel.rowWidth)]")
+        let width = kernel.heads * kernel.headDim
+        let qkv = storage
+        let output = Storage(count: rows * width)
+        let logSumExp = Storage(count: kernel.batch * kernel.heads * kernel.seq)
+        kernel.forward(qkv: qkv, into: output, logSumExp: logSumExp)
+        return .result([rows, width], output, from: [self]) { gradient, sink in
+            let qkvGradient = Storage(count: qkv.count)
+            kernel.backward(qkv: qkv, output: output, logSumExp: logSumExp, gradient: gradient, into: qkvGradient)
+            sink.add(0, qkvGradient)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import Autograd
+import Kernels
+
+/// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped
+/// attention, SwiGLU, tied or untied output projection.
+///
+/// A value, cheap to rebuild from its configuration and parameters. Training runs without a cache over whole sequences;
+/// ``logits(_:cache:)`` decodes with one.
+public struct DecoderLM: Sendable {
+    /// The model's shape.
+    public let config: ModelConfig
+    let embedding: Tensor
+    let blocks: [Block]
+    let finalNorm: Tensor
+    let head: Tensor
+
+    /// Builds the model from its weights, widened to Float32; `trainable` makes every weight a variable.
+    public init(config: ModelConfig, parameters: Parameters, trainable: Bool = false) throws(ParametersError) {
+        try parameters.validate(against: config)
+        var tensors: [String: Tensor] = [:]
+        for name in parameters.names {
+            guard let weight = parameters[name] else { continue }
+            let tensor = Tensor(shape: Shape(weight.shape), storage: weight.float32())
+            tensors[name] = trainable ? .variable(tensor) : tensor
+        }
+        try self.init(config: config, tensors: tensors)
+    }
+
+    /// Builds the model over tensors under their Hugging Face names, such as a trainer's variables.
+    public init(config: ModelConfig, tensors: [String: Tensor]) throws(ParametersError) {
+        func take(_ name: String) throws(ParametersError) -> Tensor {
+            guard let tensor = tensors[name] else { throw .missing(name: name, shape: []) }
+            return tensor
+        }
+        self.config = config
+        embedding = try take("model.embed_tokens.weight")
+        var rotaries: [Int: RotaryTable] = [:]
+        var blocks: [Block] = []
+        for layer in 0..<config.layers {
+            let headDim = config.headDim[layer]
+            let rotary =
+                rotaries[headDim] ?? RotaryTable(positions: config.maxSequence, headDim: headDim, theta: Float(config.ropeTheta))
+            rotaries[headDim] = rotary
+            let prefix = "model.layers.\(layer)."
+            blocks.append(
+                Block(
+                    attentionNorm: try take(prefix + "input_layernorm.weight"),
+                    attention: GroupedQueryAttention(
+                        heads: config.heads[layer], kvHeads: config.kvHeads[layer], headDim: headDim, rotary: rotary,
+                        query: try take(prefix + "self_attn.q_proj.weight"), key: try take(prefix + "self_attn.k_proj.weight"),
+                        value: try take(prefix + "self_attn.v_proj.weight"), output: try take(prefix + "self_attn.o_proj.weight")),
+                    feedForwardNorm: try take(prefix + "post_attention_layernorm.weight"),
+                    gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight"),
+                    down: try take(prefix + "mlp.down_proj.weight"), epsilon: Float(config.normEpsilon)))
+        }
+        self.blocks = blocks
+        finalNorm = try take("model.norm.weight")
+        head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
+    }
+
+    /// The residual stream after the last block and the final norm, [batch·seq, hidden].
+    func hidden(_ input: ModelInput) -> Tensor {
+        precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
+        var x = input.dropped(embedding.embedding(input.tokens), site: 0)
+        for (layer, block) in blocks.enumerated() { x = block(x, input, layer: layer) }
+        return x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon))
+    }
+
+    /// The mean negative log-likelihood in nats of `targets` [batch·seq] (negative ones are not scored), a scalar.
+    ///
+    /// `normalizer` replaces the number of scored targets, for batches accumulated in parts.
+    public func loss(_ input: ModelInput, targets: [Int32], normalizer: Int? = nil) -> Tensor {
+        hidden(input).linearCrossEntropy(head, targets: targets, normalizer: normalizer)
+    }
+
+    /// Each position's negative log-likelihood in nats, [batch·seq]; 0 where the target is negative.
+    public func losses(_ input: ModelInput, targets: [Int32]) -> [Float] {
+        LinearCrossEntropy.losses(hidden(input), weight: head, targets: targets)
+    }
+
+    /// The logits of every position, [batch·seq, vocab].
+    public func logits(_ input: ModelInput) -> Tensor { hidden(input).linear(head) }
+
+    /// The logits of the last token of each sequence of a ragged batch, [sequences, vocab], with keys and values read
+    /// from and added to `cache`.
+    public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Tensor {
+        var x = embedding.embedding(step.tokens)
+        for (layer, block) in blocks.enumerated() { x = block(x, step, layer: layer, cache: &cache) }
+        cache.commit(step)
+        let last = Storage(count: step.counts.count * config.hiddenSize)
+        Gather.rows(of: x.storage, at: step.lastRows, width: config.hiddenSize, into: last)
+        return Tensor(shape: [step.counts.count, config.hiddenSize], storage: last)
+            .rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon)).linear(head)
+    }
+}

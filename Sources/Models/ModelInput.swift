@@ -1,0 +1,43 @@
+import Autograd
+
+/// Token sequences of equal length for a pass without a cache.
+public struct ModelInput: Sendable {
+    /// Sequences.
+    public var batch: Int
+    /// Tokens in each.
+    public var seq: Int
+    /// Token ids, [batch, seq].
+    public var tokens: [Int32]
+    /// For each position the first one it may attend to, [batch, seq]; nil for 0.
+    public var keyStarts: [Int32]?
+    /// Dropout on the embedding and the residual branches while training; nil for none.
+    public var dropout: Dropout?
+
+    /// A rate and the key its random numbers are a function of.
+    public struct Dropout: Sendable {
+        /// The probability that an element becomes zero.
+        public var rate: Float
+        /// Differs from step to step and from micro-batch to micro-batch.
+        public var seed: UInt64
+
+        public init(rate: Float, seed: UInt64) {
+            self.rate = rate
+            self.seed = seed
+        }
+    }
+
+    public init(batch: Int, seq: Int, tokens: [Int32], keyStarts: [Int32]? = nil, dropout: Dropout? = nil) {
+        precondition(tokens.count == batch * seq, "ModelInput: \(tokens.count) tokens for [\(batch), \(seq)]")
+        self.batch = batch
+        self.seq = seq
+        self.tokens = tokens
+        self.keyStarts = keyStarts
+        self.dropout = dropout
+    }
+
+    /// `tensor` with dropout where there is any; `site` tells the places in the model apart.
+    func dropped(_ tensor: Tensor, site: Int) -> Tensor {
+        guard let dropout, dropout.rate > 0 else { return tensor }
+        return tensor.dropout(rate: dropout.rate, seed: dropout.seed &+ UInt64(site) &* 0x9E37_79B9_7F4A_7C15)
+    }
+}

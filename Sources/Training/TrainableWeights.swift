@@ -1,0 +1,42 @@
+import Autograd
+import Kernels
+import Models
+
+/// The weights a run updates: owned Float32 storage under Hugging Face names, in file order.
+public struct TrainableWeights: Sendable {
+    /// One weight.
+    public struct Entry: Sendable {
+        /// Hugging Face name.
+        public let name: String
+        /// Dimensions.
+        public let shape: [Int]
+        /// The values, updated in place by the optimizer between steps.
+        public let storage: Storage
+    }
+
+    /// Every weight, in order.
+    public let entries: [Entry]
+
+    /// Copies of `parameters`, widened to Float32.
+    public init(_ parameters: Parameters) {
+        entries = parameters.names.compactMap { name in
+            parameters[name].map { Entry(name: name, shape: $0.shape, storage: Storage(copying: $0.float32().array())) }
+        }
+    }
+
+    /// Elements over all weights.
+    public var count: Int { entries.reduce(0) { $0 + $1.storage.count } }
+
+    /// A view as parameters; the values change with the next update.
+    public var parameters: Parameters {
+        var parameters = Parameters()
+        for entry in entries { parameters[entry.name] = Weight(shape: entry.shape, storage: entry.storage) }
+        return parameters
+    }
+
+    /// Fresh variables over the current values, for one step's graph.
+    public func variables() -> [String: Tensor] {
+        Dictionary(
+            uniqueKeysWithValues: entries.map { ($0.name, .variable(Tensor(shape: Shape($0.shape), storage: $0.storage))) })
+    }
+}

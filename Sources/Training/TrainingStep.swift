@@ -1,0 +1,85 @@
+import Autograd
+import Kernels
+import Models
+import Text
+
+/// One optimizer step: forward and backward over each part of the batch, reduction, clipping, update.
+public enum TrainingStep {
+    /// What a step reports.
+    public struct Result: Sendable {
+        /// Mean negative log-likelihood in nats over the step's scored tokens.
+        public var loss: Double
+        /// Global norm of the gradient before clipping.
+        public var gradientNorm: Double
+        /// Tokens that had a target.
+        public var scoredTokens: Int
+    }
+
+    /// What a step needs besides weights and data.
+    public struct Settings: Sendable {
+        /// The learning rate now.
+        public var learningRate: Double
+        /// Limit on the gradient's global norm; nil for none.
+        public var clip: Double?
+        /// Dropout with the step's own seed; nil for none.
+        public var dropout: ModelInput.Dropout?
+        /// Where gradients of several ranks are added up.
+        public var reduction: GradientReduction
+
+        public init(
+            learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
+        ) {
+            self.learningRate = learningRate
+            self.clip = clip
+            self.dropout = dropout
+            self.reduction = reduction
+        }
+    }
+
+    /// The loss and gradients of a batch given in parts, as if it had been one: each part's loss is divided by the tokens
+    /// scored over all parts.
+    public static func gradients(
+        config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil
+    ) throws -> (loss: Double, gradients: [String: Storage], scoredTokens: Int) {
+        let variables = weights.variables()
+        let model = try DecoderLM(config: config, tensors: variables)
+        let scored = parts.reduce(0) { $0 + $1.targets.count { $0 >= 0 } }
+        var loss = 0.0
+        var gradients = Gradients()
+        for (index, part) in parts.enumerated() {
+            var input = ModelInput(part)
+            input.dropout = dropout
+            input.dropout?.seed &+= UInt64(index) &* 0xA24B_AED4_963E_E407
+            let partLoss = model.loss(input, targets: part.targets, normalizer: max(scored, 1))
+            loss += Double(partLoss.scalar)
+            gradients = partLoss.gradients(adding: gradients)
+        }
+        var byName: [String: Storage] = [:]
+        for (name, variable) in variables { byName[name] = gradients[variable]?.storage }
+        return (loss, byName, scored)
+    }
+
+    /// Runs the step; throws ``TrainingError/notFinite(step:loss:gradientNorm:learningRate:)`` before anything has been updated.
+    public static func run(
+        config: ModelConfig, weights: TrainableWeights, optimizer: inout AdamW, parts: [TokenBatch], _ settings: Settings
+    ) throws -> Result {
+        let (loss, gradients, scored) = try gradients(config: config, weights: weights, parts: parts, dropout: settings.dropout)
+        try settings.reduction.reduce(gradients)
+        let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name))
+        guard loss.isFinite, norm.isFinite else {
+            throw TrainingError.notFinite(
+                step: optimizer.updates + 1, loss: loss, gradientNorm: norm, learningRate: settings.learningRate)
+        }
+        optimizer.update(
+            weights, gradients, learningRate: settings.learningRate,
+            scale: GradientClipping.scale(norm: norm, limit: settings.clip))
+        return Result(loss: loss, gradientNorm: norm, scoredTokens: scored)
+    }
+}
+
+extension ModelInput {
+    /// The batch's tokens and masks.
+    public init(_ batch: TokenBatch) {
+        self.init(batch: batch.batch, seq: batch.seq, tokens: batch.tokens, keyStarts: batch.keyStarts)
+    }
+}
