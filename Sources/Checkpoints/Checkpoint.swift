@@ -1,0 +1,71 @@
+import Files
+import Kernels
+import Models
+import Text
+
+/// A model with everything needed to use it, judge it and go on training it.
+public struct Checkpoint: Sendable {
+    /// The model's shape.
+    public var config: ModelConfig
+    /// Its weights, memory-mapped when loaded.
+    public var parameters: Parameters
+    /// The tokenizer, where there is one.
+    public var tokenizer: SerializedTokenizer?
+    /// Special tokens that the model's own files name.
+    public var tokenIDs: TokenIDs
+    /// Where it comes from.
+    public var lineage: Lineage
+    /// What training needs to go on, where it is kept.
+    public var trainingState: TrainingState?
+
+    public init(
+        config: ModelConfig, parameters: Parameters, tokenizer: SerializedTokenizer? = nil, tokenIDs: TokenIDs = TokenIDs(),
+        lineage: Lineage = Lineage(), trainingState: TrainingState? = nil
+    ) {
+        self.config = config
+        self.parameters = parameters
+        self.tokenizer = tokenizer
+        self.tokenIDs = tokenIDs
+        self.lineage = lineage
+        self.trainingState = trainingState
+    }
+
+    /// The element type of all weights, or nil where they differ.
+    public var elementType: ElementType? {
+        let types = Set(parameters.names.compactMap { parameters[$0]?.elementType })
+        return types.count == 1 ? types.first : nil
+    }
+
+    /// How much of a file is checked when it is opened.
+    public enum Verification: Sendable {
+        /// Everything: any changed byte is an error. Reads the whole file.
+        case full
+        /// All but the weights' own values: for looking into large files.
+        case structure
+    }
+
+    /// Reads the checkpoint at `path`; weights stay in the file, mapped into memory.
+    ///
+    /// Throws ``CheckpointError``, `FileError` or `HDF5Error`: a truncated, changed, foreign or misshapen file is
+    /// refused before libhdf5 sees it wherever possible, and nothing larger than the file is ever allocated.
+    ///
+    /// - Parameter trainingState: whether to read the training state, twice the size of the weights, if there is one.
+    public static func load(
+        _ path: String, verify: Verification = .full, trainingState: Bool = true
+    ) throws -> Checkpoint {
+        try CheckpointReader(path: path, verify: verify).read(trainingState: trainingState)
+    }
+
+    /// Writes the checkpoint so that at every moment `path` holds what was there before or all of this, and returns
+    /// its content hash.
+    ///
+    /// - Parameters:
+    ///   - elementType: what to round the weights to (to nearest, ties to even); nil keeps each as it is.
+    ///   - faults: for tests of failure.
+    @discardableResult
+    public func save(
+        to path: String, elementType: ElementType? = nil, faults: AtomicFile.Faults? = nil
+    ) throws -> String {
+        try CheckpointWriter(checkpoint: self, elementType: elementType).write(to: path, faults: faults)
+    }
+}

@@ -1,0 +1,127 @@
+import Files
+
+/// The first bytes of a checkpoint file, in HDF5's user block: what proves the rest sound before libhdf5 reads it.
+///
+/// libhdf5 trusts its files, and a damaged one can crash it. The seal names the file's size, the ranges that hold
+/// weights (each has its own SHA-256 in the HDF5 part), and one SHA-256 over every other byte after the user block.
+/// It is a checksum, not a signature.
+/// ```
+/// 0 magic (16) · 16 version u32 · 20 ranges u32 · 24 user block u64 · 32 file size u64
+/// 40 SHA-256 of this user block with these 32 bytes zero · 72 SHA-256 of the metadata · 104 [offset u64, count u64]…
+/// ```
+/// Numbers are little-endian; the rest of the block is zero.
+struct CheckpointSeal: Equatable {
+    static let magic = Array("kvlab checkpoint".utf8)
+    static let hdf5Magic: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
+    static let version = 1
+    private static let headerBytes = 104
+
+    /// Bytes of the user block.
+    var userBlock: Int
+    /// Bytes of the whole file.
+    var fileSize: Int
+    /// SHA-256 of what lies after the user block and outside the weights.
+    var metadata: SHA256Digest
+    /// Where the weights are, ascending, without overlap.
+    var weights: [Range<Int>]
+
+    /// The user block that holds `count` ranges: a power of two, 512 or more, as HDF5 wants it.
+    static func userBlock(ranges count: Int) -> Int {
+        var size = 512
+        while size < headerBytes + 16 * count { size *= 2 }
+        return size
+    }
+
+    /// The user block's bytes.
+    var encoded: [UInt8] {
+        var bytes = Self.magic
+        func append(_ value: Int, _ width: Int) {
+            bytes += (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+        }
+        append(Self.version, 4)
+        append(weights.count, 4)
+        append(userBlock, 8)
+        append(fileSize, 8)
+        bytes += [UInt8](repeating: 0, count: 32) + metadata.bytes
+        for range in weights {
+            append(range.lowerBound, 8)
+            append(range.count, 8)
+        }
+        bytes += [UInt8](repeating: 0, count: userBlock - bytes.count)
+        bytes.replaceSubrange(40..<72, with: SHA256Digest(of: bytes).bytes)
+        return bytes
+    }
+
+    /// The SHA-256 over `file`'s bytes after the user block and outside `weights`.
+    static func metadataDigest(of file: MappedFile, userBlock: Int, weights: [Range<Int>]) -> SHA256Digest {
+        var hasher = SHA256Digest.Hasher()
+        unsafe file.withUnsafeBytes { bytes in
+            var position = userBlock
+            for range in weights {
+                unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[position..<range.lowerBound]))
+                position = range.upperBound
+            }
+            unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[position...]))
+        }
+        return hasher.finalize()
+    }
+
+    /// Reads the seal of `file` and checks it and the metadata's digest.
+    static func verified(_ file: MappedFile) throws -> CheckpointSeal {
+        let path = file.path
+        let start = try file.bytes(in: 0..<min(file.count, headerBytes))
+        guard start.starts(with: magic) else {
+            if start.isEmpty { throw FileError.empty(path: path) }
+            let isHDF5 = start.starts(with: hdf5Magic) || hasLateSuperblock(file)
+            throw isHDF5 ? CheckpointError.foreign(path: path) : CheckpointError.notCheckpoint(path: path)
+        }
+        guard start.count == headerBytes else {
+            throw CheckpointError.size(path: path, found: file.count, expected: 512)
+        }
+        func number(_ offset: Int, _ width: Int) -> Int? {
+            Int(exactly: (0..<width).reduce(UInt64(0)) { $0 | UInt64(start[offset + $1]) << (8 * $1) })
+        }
+        let damaged = CheckpointError.changed(path: path, part: "the header")
+        guard let found = number(16, 4), let count = number(20, 4), let userBlock = number(24, 8), let fileSize = number(32, 8)
+        else { throw damaged }
+        guard found <= version else { throw CheckpointError.version(path: path, found: found, supported: version) }
+        guard userBlock >= 512, userBlock == Self.userBlock(ranges: count) else { throw damaged }
+        guard file.count >= userBlock else { throw CheckpointError.size(path: path, found: file.count, expected: fileSize) }
+        var block = try file.bytes(in: 0..<userBlock)
+        let digest = Array(block[40..<72])
+        block.replaceSubrange(40..<72, with: [UInt8](repeating: 0, count: 32))
+        guard SHA256Digest(of: block).bytes == digest, let metadata = SHA256Digest(bytes: block[72..<104]) else { throw damaged }
+        guard file.count == fileSize else { throw CheckpointError.size(path: path, found: file.count, expected: fileSize) }
+        let weights = try ranges(block, count: count, userBlock: userBlock, fileSize: fileSize) ?? { throw damaged }()
+        guard metadataDigest(of: file, userBlock: userBlock, weights: weights) == metadata else {
+            throw CheckpointError.changed(path: path, part: "its metadata")
+        }
+        return CheckpointSeal(userBlock: userBlock, fileSize: fileSize, metadata: metadata, weights: weights)
+    }
+
+    private static func ranges(_ block: [UInt8], count: Int, userBlock: Int, fileSize: Int) -> [Range<Int>]? {
+        func number(_ offset: Int) -> Int? {
+            Int(exactly: (0..<8).reduce(UInt64(0)) { $0 | UInt64(block[offset + $1]) << (8 * $1) })
+        }
+        var ranges: [Range<Int>] = []
+        var end = userBlock
+        for index in 0..<count {
+            guard let offset = number(headerBytes + 16 * index), let length = number(headerBytes + 16 * index + 8),
+                offset >= end, offset <= fileSize, length <= fileSize - offset
+            else { return nil }
+            end = offset + length
+            ranges.append(offset..<end)
+        }
+        return ranges
+    }
+
+    /// Whether HDF5's signature stands where a user block of another tool would put it.
+    private static func hasLateSuperblock(_ file: MappedFile) -> Bool {
+        var offset = 512
+        while offset <= file.count - 8, offset <= 1 << 24 {
+            if (try? file.bytes(in: offset..<offset + 8)) == hdf5Magic { return true }
+            offset *= 2
+        }
+        return false
+    }
+}

@@ -1,0 +1,42 @@
+/// Where a checkpoint comes from: stored in it as one JSON object, covered by its content hash.
+public struct Lineage: Codable, Sendable, Hashable {
+    /// The checkpoint's own content hash, 64 hexadecimal digits; set by loading and saving, stored beside the lineage.
+    public var contentHash: String?
+    /// The content hash of the checkpoint this one was made from.
+    public var parentHash: String?
+    /// A name for tables.
+    public var name: String?
+    /// The resolved recipe that made it, JSON.
+    public var recipe: String?
+    /// Tokens trained on since the first ancestor's start.
+    public var tokensSeen: Int
+    /// Optimizer steps since the first ancestor's start.
+    public var steps: Int
+    /// The tool that wrote it: "kvlab 0.1.0".
+    public var toolVersion: String
+    /// How it was converted from its parent, in words: "mean, 8 to 2 KV heads".
+    public var conversion: String?
+    /// Where it was imported from, in words.
+    public var source: String?
+    /// Anything a later tool wants to keep.
+    public var notes: [String: String]?
+
+    public init(
+        parentHash: String? = nil, name: String? = nil, recipe: String? = nil, tokensSeen: Int = 0, steps: Int = 0,
+        toolVersion: String = Lineage.currentTool, conversion: String? = nil, source: String? = nil,
+        notes: [String: String]? = nil
+    ) {
+        self.parentHash = parentHash
+        self.name = name
+        self.recipe = recipe
+        self.tokensSeen = tokensSeen
+        self.steps = steps
+        self.toolVersion = toolVersion
+        self.conversion = conversion
+        self.source = source
+        self.notes = notes
+    }
+
+    /// This tool and its version.
+    public static let currentTool = "kvlab 0.1.0"
+}

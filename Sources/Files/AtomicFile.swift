@@ -1,0 +1,195 @@
+import Glibc
+
+/// A file written beside its destination and renamed over it when complete, so that a crash, a kill or a full disk at
+/// any moment leaves the old file or the new one, never a mix.
+///
+/// ```
+/// .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory
+/// ```
+/// The temporary file is removed when the value goes without ``commit()``. What a killed process left behind is
+/// removed by the next writer of the same destination. A destination that is a symbolic link is written through.
+@safe public struct AtomicFile: ~Copyable {
+    /// The moments at which a test can make a write fail.
+    public enum Stage: String, Sendable, CaseIterable {
+        case create, write, sync, rename, syncDirectory
+    }
+
+    /// Called before each stage; what it throws is thrown in place of doing the stage.
+    public typealias Faults = @Sendable (Stage) throws -> Void
+
+    /// Where the file will be.
+    public let path: String
+    /// Where it is until ``commit()``; the file exists and is empty after `init`.
+    public let temporaryPath: String
+    /// Bytes appended so far.
+    public private(set) var count = 0
+
+    private let faults: Faults?
+    private let descriptor: Int32
+    private var isCommitted = false
+
+    /// Creates the temporary file beside `path`.
+    ///
+    /// - Parameter faults: for tests of failure.
+    public init(path: String, faults: Faults? = nil) throws {
+        // A file beyond the process's size limit shall be an error (EFBIG), not a signal that ends the process.
+        signal(SIGXFSZ, SIG_IGN)
+        try faults?(.create)
+        let destination = try Self.resolve(path)
+        let (directory, name) = Self.split(destination)
+        Self.removeAbandoned(directory: directory, name: name)
+        (temporaryPath, descriptor) = try Self.createTemporary(directory: directory, name: name, path: path)
+        self.path = destination
+        self.faults = faults
+    }
+
+    deinit {
+        close(descriptor)
+        if !isCommitted { unsafe unlink(temporaryPath) }
+    }
+
+    /// Writes `bytes` after what was appended before.
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) throws {
+        try unsafe write(bytes, at: count)
+        count += bytes.count
+    }
+
+    /// Writes `bytes` after what was appended before.
+    public mutating func append(_ bytes: [UInt8]) throws {
+        try unsafe bytes.withUnsafeBytes { try unsafe append($0) }
+    }
+
+    /// Writes `bytes` at `offset`, leaving a hole of zeros where the file was shorter.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+        try faults?(.write)
+        var done = 0
+        while done < bytes.count {
+            // Linux writes at most 2 GiB a call.
+            let step = min(bytes.count - done, 1 << 30)
+            let written = unsafe pwrite(descriptor, bytes.baseAddress! + done, step, off_t(offset + done))
+            if written < 0 {
+                if errno == EINTR { continue }
+                throw FileError.system(path: path, action: "write", errno: errno)
+            }
+            done += written
+        }
+    }
+
+    /// Writes `bytes` at `offset`.
+    public func write(_ bytes: [UInt8], at offset: Int) throws {
+        try unsafe bytes.withUnsafeBytes { try unsafe write($0, at: offset) }
+    }
+
+    /// Sets the file's size: cuts it, or extends it with zeros.
+    public func truncate(to size: Int) throws {
+        guard ftruncate(descriptor, off_t(size)) == 0 else {
+            throw FileError.system(path: path, action: "resize", errno: errno)
+        }
+    }
+
+    /// Asks the file system for `size` bytes now, so that a full disk is found before the work of filling them.
+    ///
+    /// The file's size becomes `size`, with zeros; ``truncate(to:)`` gives back what was too much. File systems that
+    /// cannot reserve are left alone.
+    public func reserve(_ size: Int) throws {
+        guard size > 0 else { return }
+        let code = posix_fallocate(descriptor, 0, off_t(size))
+        guard code == ENOSPC || code == EFBIG || code == EDQUOT else { return }
+        throw FileError.system(path: path, action: "reserve \(size) bytes", errno: code)
+    }
+
+    /// Makes the content durable under its final name.
+    public consuming func commit() throws {
+        try faults?(.sync)
+        guard fsync(descriptor) == 0 else { throw FileError.system(path: path, action: "sync", errno: errno) }
+        try faults?(.rename)
+        guard unsafe Glibc.rename(temporaryPath, path) == 0 else {
+            throw FileError.system(path: path, action: "replace", errno: errno)
+        }
+        isCommitted = true
+        try faults?(.syncDirectory)
+        try Self.syncDirectory(Self.split(path).directory)
+    }
+
+    /// Writes `bytes` as the whole content of the file at `path`.
+    public static func write(_ bytes: [UInt8], to path: String, faults: Faults? = nil) throws {
+        var file = try AtomicFile(path: path, faults: faults)
+        try file.append(bytes)
+        try file.commit()
+    }
+
+    /// Makes renames and removals in `directory` durable.
+    public static func syncDirectory(_ directory: String) throws {
+        let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw FileError.system(path: directory, action: "open", errno: errno) }
+        defer { close(descriptor) }
+        // EINVAL: a file system that has no such thing.
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw FileError.system(path: directory, action: "sync", errno: errno)
+        }
+    }
+}
+
+extension AtomicFile {
+    /// The path behind a symbolic link; a directory is refused here rather than after the work.
+    private static func resolve(_ path: String) throws -> String {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else { return path }
+        if status.st_mode & S_IFMT == S_IFLNK, let real = unsafe realpath(path, nil) {
+            defer { unsafe free(real) }
+            return try resolve(unsafe String(cString: real))
+        }
+        guard status.st_mode & S_IFMT != S_IFDIR else {
+            throw FileError.system(path: path, action: "replace", errno: EISDIR)
+        }
+        return path
+    }
+
+    private static func split(_ path: String) -> (directory: String, name: String) {
+        guard let slash = path.lastIndex(of: "/") else { return (".", path) }
+        return (slash == path.startIndex ? "/" : String(path[..<slash]), String(path[path.index(after: slash)...]))
+    }
+
+    private static func prefix(_ name: String) -> String {
+        // A file name has at most 255 bytes.
+        "." + String(decoding: name.utf8.prefix(180), as: UTF8.self) + "."
+    }
+
+    private static let suffix = ".kvlab-tmp"
+
+    /// A locked, empty file; the lock tells `removeAbandoned` that its writer lives.
+    private static func createTemporary(directory: String, name: String, path: String) throws -> (String, Int32) {
+        while true {
+            let tag = "\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
+            let temporary = "\(directory)/\(prefix(name))\(tag)\(suffix)"
+            let descriptor = unsafe open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            guard descriptor >= 0 else {
+                if errno == EEXIST { continue }
+                throw FileError.system(path: path, action: "create", errno: errno)
+            }
+            var status = stat()
+            // Another writer may have taken the file for abandoned between the two calls: then it has no name any more.
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno == EOPNOTSUPP || errno == ENOLCK,
+                unsafe fstat(descriptor, &status) == 0, status.st_nlink > 0
+            {
+                return (temporary, descriptor)
+            }
+            close(descriptor)
+        }
+    }
+
+    private static func removeAbandoned(directory: String, name: String) {
+        guard let listing = unsafe opendir(directory) else { return }
+        defer { unsafe closedir(listing) }
+        while let entry = unsafe readdir(listing) {
+            let found = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard found.hasPrefix(prefix(name)), found.hasSuffix(suffix) else { continue }
+            let descriptor = unsafe open("\(directory)/\(found)", O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { continue }
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unsafe unlink("\(directory)/\(found)") }
+            close(descriptor)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+import Glibc
+
+/// Keeps a second process out of something, for as long as this object lives or until its process ends.
+///
+/// The lock is the kernel's (`flock`): nothing stays locked after a crash. The file names its holder, is created
+/// where it is missing and is never removed, because removing it could let two holders in.
+public final class FileLock: Sendable {
+    /// The lock file.
+    public let path: String
+    private let descriptor: Int32
+
+    /// Takes the lock at `path`, or throws ``FileError/locked(path:holder:)`` naming who has it.
+    ///
+    /// - Parameter purpose: what the holder is doing, for the other's message: "kvlab train".
+    public init(path: String, purpose: String = "kvlab") throws {
+        self.path = path
+        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { throw FileError.system(path: path, action: "open", errno: errno) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            let holder = Self.holder(descriptor)
+            // All is set up here, so deinit closes the descriptor.
+            throw code == EWOULDBLOCK
+                ? FileError.locked(path: path, holder: holder) : FileError.system(path: path, action: "lock", errno: code)
+        }
+        let name = Array("\(purpose), process \(getpid()) on \(Self.host)".utf8)
+        guard ftruncate(descriptor, 0) == 0, unsafe pwrite(descriptor, name, name.count, 0) == name.count else {
+            throw FileError.system(path: path, action: "write", errno: errno)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    private static func holder(_ descriptor: Int32) -> String {
+        var bytes = [UInt8](repeating: 0, count: 512)
+        let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+        return text.isEmpty ? "another process" : text
+    }
+
+    private static var host: String {
+        var bytes = [CChar](repeating: 0, count: 256)
+        guard unsafe gethostname(&bytes, bytes.count - 1) == 0 else { return "this machine" }
+        return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,90 @@
+import Crypto
+
+/// The SHA-256 of some bytes.
+public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
+    /// The digest, 32 bytes.
+    public let bytes: [UInt8]
+
+    /// The digest of `bytes`.
+    public init(of bytes: UnsafeRawBufferPointer) {
+        var hasher = Hasher()
+        unsafe hasher.update(bytes)
+        self = hasher.finalize()
+    }
+
+    /// The digest of `bytes`.
+    public init(of bytes: [UInt8]) {
+        self = unsafe bytes.withUnsafeBytes { unsafe SHA256Digest(of: $0) }
+    }
+
+    /// The digest of a text's UTF-8.
+    public init(of text: String) {
+        self.init(of: Array(text.utf8))
+    }
+
+    /// The digest of a whole mapped file.
+    public init(of file: MappedFile) {
+        self = unsafe file.withUnsafeBytes { unsafe SHA256Digest(of: $0) }
+    }
+
+    /// Takes 32 bytes for a digest; nil for any other count.
+    public init?(bytes: some Sequence<UInt8>) {
+        let bytes = Array(bytes)
+        guard bytes.count == 32 else { return nil }
+        self.bytes = bytes
+    }
+
+    /// Reads 64 hexadecimal digits in lower case; nil for anything else.
+    public init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count == 64 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: 64, by: 2) {
+            guard let high = Self.value(digits[index]), let low = Self.value(digits[index + 1]) else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        self.bytes = bytes
+    }
+
+    /// 64 hexadecimal digits in lower case.
+    public var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    public var description: String { hex }
+
+    private static func value(_ digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        default: nil
+        }
+    }
+}
+
+extension SHA256Digest {
+    /// Takes bytes piece by piece.
+    public struct Hasher: Sendable {
+        private var state = SHA256()
+
+        public init() {}
+
+        /// Adds `bytes` to what was given before.
+        public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+            unsafe state.update(bufferPointer: bytes)
+        }
+
+        /// Adds `bytes` to what was given before.
+        public mutating func update(_ bytes: [UInt8]) {
+            unsafe bytes.withUnsafeBytes { unsafe state.update(bufferPointer: $0) }
+        }
+
+        /// The digest of all bytes given so far.
+        public func finalize() -> SHA256Digest {
+            SHA256Digest(unchecked: Array(state.finalize()))
+        }
+    }
+
+    private init(unchecked bytes: [UInt8]) { self.bytes = bytes }
+}

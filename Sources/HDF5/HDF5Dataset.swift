@@ -1,0 +1,150 @@
+import CHDF5
+
+/// An open dataset: an array of one element type.
+public struct HDF5Dataset: ~Copyable {
+    /// The file it is in.
+    public let file: String
+    /// Its path in the file.
+    public let name: String
+    /// Its element type.
+    public let type: HDF5Type
+    /// Its dimensions, outermost first; their product times the element size fits an Int.
+    public let shape: [Int]
+    let handle: HDF5Handle
+
+    /// Number of elements.
+    public var count: Int { shape.reduce(1, *) }
+    /// Bytes of all elements.
+    public var byteCount: Int { count * type.byteCount }
+
+    /// Where the elements begin in the file (the user block counts), or nil where they are not in one piece inside it.
+    public var fileOffset: Int? {
+        let offset = H5Dget_offset(handle.id)
+        return offset == kvlab_HADDR_UNDEF() ? nil : Int(exactly: offset)
+    }
+
+    /// Writes all elements from their bytes.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws(HDF5Error) {
+        precondition(bytes.count == byteCount, "HDF5Dataset \(name): \(bytes.count) bytes for \(byteCount)")
+        guard byteCount > 0 else { return }
+        let memory = try type.make(file)
+        let status = unsafe H5Dwrite(
+            handle.id, memory.id, hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), bytes.baseAddress)
+        try check(status, file, "write '\(name)'")
+    }
+
+    /// Writes all elements from their bytes.
+    public func write(_ bytes: [UInt8]) throws(HDF5Error) {
+        let result: Result<Void, HDF5Error> = unsafe bytes.withUnsafeBytes { buffer in
+            do throws(HDF5Error) { return .success(try unsafe write(buffer)) } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+
+    /// All elements of a `uint8` dataset.
+    public func bytes() throws(HDF5Error) -> [UInt8] {
+        try array(of: .uint8, repeating: UInt8(0))
+    }
+
+    /// All elements of a `float32` dataset.
+    public func floats() throws(HDF5Error) -> [Float] {
+        try array(of: .float32, repeating: Float(0))
+    }
+
+    private func array<Element: BitwiseCopyable>(
+        of expected: HDF5Type, repeating zero: Element
+    ) throws(HDF5Error) -> [Element] {
+        guard type == expected else {
+            throw .unexpected(file: file, object: name, found: type.rawValue, expected: expected.rawValue)
+        }
+        var array = [Element](repeating: zero, count: count)
+        let result: Result<Void, HDF5Error> = unsafe array.withUnsafeMutableBytes { buffer in
+            do throws(HDF5Error) { return .success(try unsafe read(into: buffer)) } catch { return .failure(error) }
+        }
+        try result.get()
+        return array
+    }
+
+    /// Reads all elements as bytes into a buffer of exactly their size.
+    public func read(into bytes: UnsafeMutableRawBufferPointer) throws(HDF5Error) {
+        precondition(bytes.count == byteCount, "HDF5Dataset \(name): \(bytes.count) bytes for \(byteCount)")
+        guard byteCount > 0 else { return }
+        let memory = try type.make(file)
+        let status = unsafe H5Dread(
+            handle.id, memory.id, hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), bytes.baseAddress)
+        try check(status, file, "read '\(name)'")
+    }
+}
+
+/// How a dataset's elements lie in the file.
+public enum HDF5Layout: Sendable, Hashable {
+    /// In one piece, allocated when the dataset is created and not filled: for whoever writes at ``HDF5Dataset/fileOffset``.
+    case contiguous
+    /// In pieces of up to `elements` elements, each with a Fletcher-32 checksum; one dimension only.
+    case checksummed(elements: Int)
+}
+
+extension HDF5File {
+    /// Creates a dataset; its group must exist. The elements are undefined until written.
+    public func createDataset(
+        _ name: String, type: HDF5Type, shape: [Int], layout: HDF5Layout = .contiguous
+    ) throws(HDF5Error) -> HDF5Dataset {
+        let action = "create '\(name)'"
+        let dimensions = shape.map { hsize_t($0) }
+        let space =
+            shape.isEmpty
+            ? try HDF5Handle(H5Screate(H5S_SCALAR), file: path, action: action)
+            : try HDF5Handle(unsafe H5Screate_simple(Int32(shape.count), dimensions, nil), file: path, action: action)
+        let creation = try HDF5Handle(H5Pcreate(kvlab_H5P_DATASET_CREATE()), file: path, action: action)
+        try check(H5Pset_obj_track_times(creation.id, false), path, action)
+        try check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), path, action)
+        if case .checksummed(let elements) = layout, shape.count == 1, shape[0] > 0 {
+            let chunk = [hsize_t(min(elements, shape[0]))]
+            try check(unsafe H5Pset_chunk(creation.id, 1, chunk), path, action)
+            try check(H5Pset_fletcher32(creation.id), path, action)
+        } else {
+            try check(H5Pset_layout(creation.id, H5D_CONTIGUOUS), path, action)
+            try check(H5Pset_alloc_time(creation.id, H5D_ALLOC_TIME_EARLY), path, action)
+        }
+        let elementType = try type.make(path)
+        let id = unsafe H5Dcreate2(
+            handle.id, name, elementType.id, space.id, hid_t(H5P_DEFAULT), creation.id, hid_t(H5P_DEFAULT))
+        let dataset = try HDF5Handle(id, file: path, action: action)
+        return HDF5Dataset(file: path, name: name, type: type, shape: shape, handle: dataset)
+    }
+
+    /// Opens a dataset, having checked that its type is one of ours and its size no more than `byteLimit`.
+    public func openDataset(_ name: String, byteLimit: Int = .max) throws(HDF5Error) -> HDF5Dataset {
+        guard contains(name) else { throw .missing(file: path, object: name) }
+        let opened = unsafe H5Oopen(handle.id, name, hid_t(H5P_DEFAULT))
+        let dataset = try HDF5Handle(opened, file: path, action: "open '\(name)'")
+        guard H5Iget_type(dataset.id) == H5I_DATASET else {
+            throw .unexpected(file: path, object: name, found: "no dataset", expected: "a dataset")
+        }
+        let elementType = try HDF5Handle(H5Dget_type(dataset.id), file: path, action: "read the type of '\(name)'")
+        guard let type = try HDF5Type.matching(elementType.id, file: path) else {
+            throw .unexpected(
+                file: path, object: name, found: "of another element type",
+                expected: HDF5Type.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        let space = try HDF5Handle(H5Dget_space(dataset.id), file: path, action: "read the shape of '\(name)'")
+        let rank = H5Sget_simple_extent_ndims(space.id)
+        guard rank >= 0, rank <= 32 else { throw .library(path, "read the shape of '\(name)'") }
+        var dimensions = [hsize_t](repeating: 0, count: Int(rank))
+        if rank > 0 {
+            try check(
+                unsafe H5Sget_simple_extent_dims(space.id, &dimensions, nil), path, "read the shape of '\(name)'")
+        }
+        var bytes = type.byteCount
+        for dimension in dimensions {
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: Int(exactly: dimension) ?? .max)
+            guard !overflow, product <= byteLimit else {
+                throw .unexpected(
+                    file: path, object: name, found: "\(dimensions) \(type.rawValue)",
+                    expected: "at most \(byteLimit) bytes, the file's own size")
+            }
+            bytes = product
+        }
+        return HDF5Dataset(file: path, name: name, type: type, shape: dimensions.map(Int.init), handle: dataset)
+    }
+}

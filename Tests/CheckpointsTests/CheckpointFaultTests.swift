@@ -1,0 +1,103 @@
+import Checkpoints
+import Files
+import Foundation
+import HDF5
+import Kernels
+import TestSupport
+import Testing
+
+/// Damage of every kind, and failure at every moment of a save.
+@Suite struct CheckpointFaultTests {
+    let scratch = ScratchDirectory()
+
+    /// With training state the file is several times larger: a dense sample of it will do.
+    @Test(arguments: [(false, 1), (true, 13)])
+    func `a flipped bit in any byte is detected`(trained: Bool, stride step: Int) throws {
+        try TinyCheckpoint.make(trained: trained).save(to: scratch["a.h5"])
+        let good = scratch.bytes("a.h5")
+        let path = scratch["b.h5"]
+        try scratch.write(good, to: "b.h5")
+        let descriptor = open(path, O_WRONLY)
+        defer { close(descriptor) }
+        var undetected: [Int] = []
+        for index in stride(from: 0, to: good.count, by: step) {
+            var byte = good[index] ^ (1 << UInt8(index % 8))
+            pwrite(descriptor, &byte, 1, off_t(index))
+            do {
+                _ = try Checkpoint.load(path)
+                undetected.append(index)
+            } catch {
+                if !"\(error)".hasPrefix(path) { Issue.record("byte \(index): \(error)") }
+            }
+            byte = good[index]
+            pwrite(descriptor, &byte, 1, off_t(index))
+        }
+        #expect(undetected.isEmpty)
+        #expect(scratch.bytes("b.h5") == good)
+    }
+
+    @Test func `a flipped bit in a weight is named, and left alone where only the structure is asked for`() throws {
+        try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        var bytes = scratch.bytes("a.h5")
+        let value = TinyCheckpoint.make().parameters["lm_head.weight"]!.bytes
+        let index = try #require(bytes.indices.first { bytes[$0...].starts(with: value) })
+        bytes[index + 1] ^= 1
+        try scratch.write(bytes, to: "a.h5")
+        #expect(throws: CheckpointError.changed(path: scratch["a.h5"], part: "tensor 'lm_head.weight'")) {
+            try Checkpoint.load(scratch["a.h5"])
+        }
+        _ = try Checkpoint.load(scratch["a.h5"], verify: .structure)
+    }
+
+    @Test func `a file cut anywhere or extended is refused`() throws {
+        try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        let good = scratch.bytes("a.h5")
+        for count in [0, 1, 15, 16, 103, 104, 511, 512, 600] + Array(stride(from: 1000, to: good.count, by: 997)) + [
+            good.count - 1
+        ] {
+            try scratch.write(good[..<count], to: "b.h5")
+            #expect(throws: (any Error).self) { try Checkpoint.load(scratch["b.h5"]) }
+        }
+        try scratch.write(good[..<(good.count - 1)], to: "b.h5")
+        #expect(throws: CheckpointError.size(path: scratch["b.h5"], found: good.count - 1, expected: good.count)) {
+            try Checkpoint.load(scratch["b.h5"])
+        }
+        try scratch.write(good + [0], to: "b.h5")
+        #expect(throws: CheckpointError.size(path: scratch["b.h5"], found: good.count + 1, expected: good.count)) {
+            try Checkpoint.load(scratch["b.h5"])
+        }
+    }
+
+    @Test(arguments: [0, 512, 2048])
+    func `an HDF5 file of another tool is refused by that name`(userBlock: Int) throws {
+        let path = scratch["f.h5"]
+        do {
+            let file = try HDF5File.create(path: path, userBlock: userBlock)
+            try file.setAttribute("format", to: "kvlab checkpoint")
+            _ = try file.flush()
+        }
+        #expect(throws: CheckpointError.foreign(path: path)) { try Checkpoint.load(path) }
+    }
+
+    @Test func `other files are refused`() throws {
+        try scratch.write(Array(repeating: UInt8(ascii: "x"), count: 5000), to: "x")
+        #expect(throws: CheckpointError.notCheckpoint(path: scratch["x"])) { try Checkpoint.load(scratch["x"]) }
+        try scratch.write([], to: "x")
+        #expect(throws: FileError.empty(path: scratch["x"])) { try Checkpoint.load(scratch["x"]) }
+    }
+
+    @Test(arguments: AtomicFile.Stage.allCases)
+    func `a save that fails at any stage leaves the old checkpoint or the new one`(stage: AtomicFile.Stage) throws {
+        let old = try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        var changed = TinyCheckpoint.make()
+        changed.lineage.steps += 1
+        let failure = FileError.system(path: "a.h5", action: stage.rawValue, errno: EIO)
+        #expect(throws: failure) {
+            try changed.save(to: scratch["a.h5"]) { if $0 == stage { throw failure } }
+        }
+        let loaded = try Checkpoint.load(scratch["a.h5"])
+        #expect((loaded.lineage.contentHash == old) == (stage != .syncDirectory))
+        #expect(loaded.lineage.steps == (stage == .syncDirectory ? 11 : 10))
+        #expect(scratch.names == ["a.h5"])
+    }
+}

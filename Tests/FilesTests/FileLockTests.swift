@@ -1,0 +1,28 @@
+import Glibc
+import TestSupport
+import Testing
+
+import Files
+
+@Suite struct FileLockTests {
+    let scratch = ScratchDirectory()
+
+    @Test func `a second holder is refused and told who the first is`() throws {
+        let first = try FileLock(path: scratch["lock"], purpose: "kvlab train")
+        let error = #expect(throws: FileError.self) { try FileLock(path: scratch["lock"]) }
+        guard case .locked(let path, let holder) = error else {
+            Issue.record("expected a lock error, found \(String(describing: error))")
+            return
+        }
+        #expect(path == first.path)
+        #expect(holder.hasPrefix("kvlab train, process \(getpid()) on "))
+    }
+
+    @Test func `a lock is free again when its holder goes`() throws {
+        do { _ = try FileLock(path: scratch["lock"], purpose: "a much longer purpose than the second one") }
+        let second = try FileLock(path: scratch["lock"], purpose: "b")
+        #expect(throws: FileError.self) { try FileLock(path: scratch["lock"]) }
+        let file = try MappedFile(path: second.path)
+        #expect(String(decoding: try file.bytes(in: 0..<file.count), as: UTF8.self).hasPrefix("b, process"))
+    }
+}
