@@ -67,3 +67,18 @@ static void KK(cross_entropy)(float *logits, const int32_t *targets, float *loss
         }
     }
 }
+
+// Per row sum_i p_i (ln p_i - ln q_i) of softmax(p) from softmax(q), both given as logits.
+static void KK(divergence)(const float *p, const float *q, float *result, int64_t rows, int64_t n) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *a = p + r * n, *b = q + r * n;
+        float ma = KK(maximum)(a, n), mb = KK(maximum)(b, n), sa = KK(exp_sum)(a, NULL, n, ma), sb = KK(exp_sum)(b, NULL, n, mb);
+        float shift = (mb + kk_log(sb)) - (ma + kk_log(sa)), part[KK_LANES] = {0}, total = 0;
+        int64_t i = 0;
+        for (; i + KK_LANES <= n; i += KK_LANES)
+            for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp(a[i + j] - ma) * (a[i + j] - b[i + j] + shift);
+        for (; i < n; i++) part[i % KK_LANES] += kk_exp(a[i] - ma) * (a[i] - b[i] + shift);
+        for (int j = 0; j < KK_LANES; j++) total += part[j];
+        result[r] = total / sa;
+    }
+}

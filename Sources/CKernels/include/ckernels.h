@@ -68,6 +68,8 @@ typedef struct {
     // Per row: loss = logsumexp - logit[target]; where gradient is set, logits become scale * (softmax - onehot).
     // A negative target scores nothing.
     void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, int64_t rows, int64_t n, float scale, int gradient);
+    // Per row KL(softmax(p) || softmax(q)) in nats.
+    void (*divergence)(const float *p, const float *q, float *result, int64_t rows, int64_t n);
     void (*rms_norm)(const float *x, const float *w, float *y, float *rstd, int64_t rows, int64_t n, float epsilon);
     // y = x * rstd * w, with rstd known.
     void (*rms_norm_apply)(const float *x, const float *w, const float *rstd, float *y, int64_t rows, int64_t n);

@@ -1,0 +1,92 @@
+import Kernels
+import Models
+
+/// What a conversion changed, for people and for `--json`.
+public struct ConversionReport: Sendable {
+    /// How the heads of one projection of one layer changed.
+    public struct Projection: Sendable, Equatable {
+        /// Mean cosine similarity of the heads within a group, as vectors of headDim·width, over all pairs; 1 for groups of one.
+        public var similarity: Double
+        /// Norm of a merged head over the root mean square of its group's norms, averaged over groups: 1 keeps the scale,
+        /// 1/√g is what averaging g orthogonal heads of equal norm gives.
+        public var normRatio: Double
+
+        init(parent: HeadRows, child: HeadRows) {
+            let size = parent.heads / child.heads
+            var similarities: [Double] = []
+            var ratios: [Double] = []
+            for group in 0..<child.heads {
+                let members = (0..<size).map { parent.head(group * size + $0) }
+                let norms = members.map { Self.product($0, $0).squareRoot() }
+                for i in 0..<size {
+                    for j in 0..<i where norms[i] > 0 && norms[j] > 0 {
+                        similarities.append(Self.product(members[i], members[j]) / (norms[i] * norms[j]))
+                    }
+                }
+                let typical = (norms.reduce(0) { $0 + $1 * $1 } / Double(size)).squareRoot()
+                let merged = Self.product(child.head(group), child.head(group)).squareRoot()
+                if typical > 0 { ratios.append(merged / typical) }
+            }
+            similarity = similarities.isEmpty ? 1 : similarities.reduce(0, +) / Double(similarities.count)
+            normRatio = ratios.isEmpty ? 1 : ratios.reduce(0, +) / Double(ratios.count)
+        }
+
+        private static func product(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Double {
+            zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+        }
+    }
+
+    /// One layer's change.
+    public struct Layer: Sendable, Equatable {
+        /// Index from 0.
+        public var layer: Int
+        /// KV heads before.
+        public var from: Int
+        /// KV heads after.
+        public var to: Int
+        /// Keys and values.
+        public var projections: [KVProjection: Projection] = [:]
+    }
+
+    /// Method's name.
+    public var method: String
+    /// Configuration before.
+    public var parent: ModelConfig
+    /// Configuration after.
+    public var child: ModelConfig
+    /// Each layer's change.
+    public var layers: [Layer]
+
+    /// A table for people; cache bytes with elements of `elementType`.
+    public func text(elementType: ElementType = .float16) -> String {
+        func number(_ value: Double?) -> String {
+            guard let value else { return "      –" }
+            let digits = String(Int((value.magnitude * 10000).rounded()))
+            let padded = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+            let body = (value < 0 ? "-" : "") + padded.dropLast(4) + "." + padded.suffix(4)
+            return String(repeating: " ", count: max(0, 7 - body.count)) + body
+        }
+        func cell(_ value: Int, _ width: Int) -> String {
+            let digits = String(value)
+            return String(repeating: " ", count: max(0, width - digits.count)) + digits
+        }
+        let before = parent.kvBytesPerToken(elementType)
+        let after = child.kvBytesPerToken(elementType)
+        var lines = [
+            "KV cache: \(before) → \(after) bytes per token in \(elementType.flag) (\(percent(after, of: before)))",
+            "parameters: \(parent.parameterCount) → \(child.parameterCount)",
+            "layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio",
+        ]
+        for layer in layers {
+            let k = layer.projections[.key]
+            let v = layer.projections[.value]
+            lines.append(
+                cell(layer.layer, 5) + "  " + cell(layer.from, 2) + " → " + cell(layer.to, 2) + " " + "      "
+                    + number(k?.similarity)
+                    + "       " + number(k?.normRatio) + "       " + number(v?.similarity) + "       " + number(v?.normRatio))
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private func percent(_ part: Int, of whole: Int) -> String { "\((1000 * part / max(whole, 1) + 5) / 10) %" }
+}

@@ -1,0 +1,14 @@
+import Random
+
+/// Keys and values initialised anew, as for training from scratch (Ainslie et al. 2023, figure 4): the control that shows
+/// what the other methods keep.
+public struct RandomMethod: ConversionMethod {
+    public static let name = "random"
+    public static let summary = "keys and values reinitialised (normal, deviation 0.02)"
+
+    public init() {}
+
+    public func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
+        generator.normals(group.headDim * group.width, deviation: 0.02)
+    }
+}

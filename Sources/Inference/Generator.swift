@@ -1,0 +1,39 @@
+import Models
+import Random
+
+/// Continues one sequence token by token with a contiguous KV cache.
+public struct Generator: Sendable {
+    /// The model.
+    public let model: DecoderLM
+    /// How tokens are chosen.
+    public let sampler: Sampler
+    /// Tokens that end the continuation; they are not part of it.
+    public let stops: Set<Int32>
+
+    public init(model: DecoderLM, sampler: Sampler = Sampler(), stops: Set<Int32> = []) {
+        self.model = model
+        self.sampler = sampler
+        self.stops = stops
+    }
+
+    /// At most `count` ids that follow `prompt` (not empty), fewer at a stop token or where the model's positions end.
+    ///
+    /// `onToken` sees each as it is drawn and ends the continuation by returning false.
+    public func continuation(
+        of prompt: [Int32], count: Int, generator: inout SeededGenerator, onToken: (Int32) -> Bool = { _ in true }
+    ) -> [Int32] {
+        precondition(!prompt.isEmpty, "Generator: the prompt has no tokens")
+        let room = model.config.maxSequence - prompt.count
+        guard count > 0, room >= 0 else { return [] }
+        var cache = ContiguousKVCache(config: model.config, capacity: min(prompt.count + count, model.config.maxSequence))
+        var logits = model.logits(RaggedBatch(sequences: [0], counts: [prompt.count], tokens: prompt), cache: &cache)
+        var ids: [Int32] = []
+        while true {
+            let next = sampler.sample(logits.values, using: &generator)
+            guard !stops.contains(next) else { return ids }
+            ids.append(next)
+            guard onToken(next), ids.count < count, ids.count <= room else { return ids }
+            logits = model.logits(RaggedBatch(sequences: [0], counts: [1], tokens: [next]), cache: &cache)
+        }
+    }
+}
