@@ -2,11 +2,32 @@
 public enum TrainingError: Error, CustomStringConvertible, Equatable {
     /// The loss or the gradient's norm is NaN or infinite; nothing has been updated.
     case notFinite(step: Int, loss: Double, gradientNorm: Double, learningRate: Double)
+    /// As ``notFinite(step:loss:gradientNorm:learningRate:)``, with the last checkpoint that holds good weights.
+    case diverged(step: Int, loss: Double, gradientNorm: Double, learningRate: Double, checkpoint: String?)
+    /// A run cannot go on from a checkpoint.
+    case noTrainingState(String)
+    /// A directory holds a run of another recipe.
+    case otherRecipe(directory: String)
+    /// A directory holds a run already.
+    case runExists(directory: String)
+    /// There is nothing to resume.
+    case nothingToResume(directory: String)
 
     public var description: String {
         switch self {
         case .notFinite(let step, let loss, let norm, let rate):
             "step \(step): the loss is \(loss) and the gradient norm \(norm) at learning rate \(rate); lower the learning rate or lengthen the warm-up"
+        case .diverged(let step, let loss, let norm, let rate, let checkpoint):
+            "step \(step): the loss is \(loss) and the gradient norm \(norm) at learning rate \(rate); lower the learning rate or lengthen the warm-up. "
+                + (checkpoint.map { "The last good checkpoint is \($0)" } ?? "No checkpoint has been written yet")
+        case .noTrainingState(let reason):
+            "cannot resume: \(reason); only the checkpoint.h5 that kvlab train writes can be resumed"
+        case .otherRecipe(let directory):
+            "\(directory) holds a run of another recipe; resume with that recipe, or choose another directory with --out"
+        case .runExists(let directory):
+            "\(directory) holds a run already; go on with --resume, or choose another directory with --out"
+        case .nothingToResume(let directory):
+            "\(directory)/checkpoint.h5 is not there: nothing to resume; start without --resume"
         }
     }
 }

@@ -1,0 +1,163 @@
+import Checkpoints
+import Foundation
+import Kernels
+import Models
+import Random
+import Text
+
+/// The one training loop: fresh training, uptraining and the parent continued all run through it.
+///
+/// Everything it draws is a function of the plan, the step and the saved state, so that a resumed run is bit for bit the
+/// uninterrupted one at the same number of threads.
+public final class Trainer {
+    /// What a run tells while it goes on.
+    public enum Event: Sendable {
+        /// A step is done.
+        case step(StepReport)
+        /// The held-out loss after `step` steps, in nats per token.
+        case validation(step: Int, loss: Double)
+        /// It is time for a sampled continuation.
+        case sampleDue(step: Int, model: DecoderLM)
+        /// A checkpoint of `step` steps has to be written.
+        case checkpointDue(step: Int)
+    }
+
+    /// One step's figures.
+    public struct StepReport: Sendable {
+        /// Steps done, this one included.
+        public var step: Int
+        /// Mean negative log-likelihood in nats over the step's tokens.
+        public var loss: Double
+        /// Learning rate used.
+        public var learningRate: Double
+        /// Global gradient norm before clipping.
+        public var gradientNorm: Double
+        /// Tokens read in the step.
+        public var tokens: Int
+        /// Wall-clock seconds of the step.
+        public var seconds: Double
+    }
+
+    /// The model's shape.
+    public let config: ModelConfig
+    /// What decides the run.
+    public let plan: TrainingPlan
+    /// Weights, updated in place.
+    public let weights: TrainableWeights
+    /// Steps done.
+    public private(set) var step = 0
+    /// Tokens read by this run.
+    public private(set) var tokensSeen = 0
+    private var optimizer: AdamW
+    private let data: TrainingData
+
+    /// A run from its first step.
+    public init(config: ModelConfig, parameters: Parameters, plan: TrainingPlan, data: TrainingData) throws {
+        try parameters.validate(against: config)
+        precondition(plan.batch % plan.accumulation == 0, "Trainer: batch \(plan.batch) in \(plan.accumulation) parts")
+        self.config = config
+        self.plan = plan
+        self.data = data
+        weights = TrainableWeights(parameters)
+        optimizer = AdamW(plan.optimizer, weights: weights)
+    }
+
+    /// A run that goes on from `checkpoint`'s training state.
+    ///
+    /// Throws ``TrainingError/noTrainingState(_:)`` where there is none or it does not fit.
+    public convenience init(resuming checkpoint: Checkpoint, plan: TrainingPlan, data: TrainingData) throws {
+        try self.init(config: checkpoint.config, parameters: checkpoint.parameters, plan: plan, data: data)
+        guard let saved = checkpoint.trainingState else { throw TrainingError.noTrainingState("the checkpoint holds none") }
+        guard let position = try? JSONDecoder().decode(Position.self, from: Data(saved.json.utf8)) else {
+            throw TrainingError.noTrainingState("its position cannot be read")
+        }
+        var moments: [[String: [Float]]] = [[:], [:]]
+        for entry in weights.entries {
+            moments[0][entry.name] = saved.arrays["m/" + entry.name]?.array()
+            moments[1][entry.name] = saved.arrays["v/" + entry.name]?.array()
+        }
+        guard
+            let restored = AdamW(
+                plan.optimizer, weights: weights, updates: position.step, firstMoments: moments[0], secondMoments: moments[1])
+        else { throw TrainingError.noTrainingState("its optimizer moments don't fit the weights") }
+        optimizer = restored
+        step = position.step
+        tokensSeen = position.tokensSeen
+    }
+
+    /// Runs to the plan's last step, or to the end of the step in which `shouldStop` becomes true; whether it finished.
+    ///
+    /// `observe` is called between steps; what it throws ends the run. A validation runs every `validateEvery` steps and
+    /// after the last one.
+    public func run(shouldStop: () -> Bool = { false }, observe: (Event, Trainer) throws -> Void) throws -> Bool {
+        let clock = ContinuousClock()
+        while step < plan.steps {
+            let start = clock.now
+            let parts = (0..<plan.accumulation).map { part in
+                let size = plan.batch / plan.accumulation
+                return data.samples(plan.firstSample + step * plan.batch + part * size, size)
+            }
+            let learningRate = plan.schedule.rate(step)
+            let dropout = plan.dropout > 0 ? ModelInput.Dropout(rate: Float(plan.dropout), seed: dropoutSeed) : nil
+            let result = try TrainingStep.run(
+                config: config, weights: weights, optimizer: &optimizer, parts: parts,
+                TrainingStep.Settings(learningRate: learningRate, clip: plan.clip, dropout: dropout))
+            let tokens = parts.reduce(0) { $0 + $1.tokens.count }
+            step += 1
+            tokensSeen += tokens
+            try observe(
+                .step(
+                    StepReport(
+                        step: step, loss: result.loss, learningRate: learningRate, gradientNorm: result.gradientNorm,
+                        tokens: tokens,
+                        seconds: (clock.now - start) / .seconds(1))), self)
+            let last = step == plan.steps
+            if last || isDue(plan.validateEvery) { try observe(.validation(step: step, loss: try validationLoss()), self) }
+            if isDue(plan.sampleEvery) { try observe(.sampleDue(step: step, model: try model()), self) }
+            let stopping = !last && shouldStop()
+            if last || stopping || isDue(plan.checkpointEvery) { try observe(.checkpointDue(step: step), self) }
+            if stopping { return false }
+        }
+        return true
+    }
+
+    /// The model with the weights as they are now.
+    public func model() throws -> DecoderLM { try DecoderLM(config: config, parameters: weights.parameters) }
+
+    /// The mean negative log-likelihood in nats over the held-out sequences.
+    public func validationLoss() throws -> Double {
+        let model = try model()
+        var total = 0.0
+        var tokens = 0
+        for batch in data.validation {
+            total += model.losses(ModelInput(batch), targets: batch.targets).reduce(0) { $0 + Double($1) }
+            tokens += batch.targets.count { $0 >= 0 }
+        }
+        return total / Double(max(tokens, 1))
+    }
+
+    /// What a resumed run needs besides the weights.
+    public func trainingState() throws -> TrainingState {
+        var arrays: [String: Storage] = [:]
+        for entry in weights.entries {
+            arrays["m/" + entry.name] = optimizer.firstMoments[entry.name]
+            arrays["v/" + entry.name] = optimizer.secondMoments[entry.name]
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let json = try encoder.encode(Position(step: step, tokensSeen: tokensSeen))
+        return TrainingState(arrays: arrays, json: String(decoding: json, as: UTF8.self))
+    }
+
+    private struct Position: Codable {
+        var step: Int
+        var tokensSeen: Int
+    }
+
+    private func isDue(_ every: Int?) -> Bool { every.map { $0 > 0 && step % $0 == 0 } ?? false }
+
+    private var dropoutSeed: UInt64 {
+        var generator = SeededGenerator(seed: plan.seed, stream: 0xD20, UInt64(step))
+        return generator.next()
+    }
+}

@@ -1,0 +1,63 @@
+import Models
+import Text
+
+/// Everything that decides what a run computes, besides the weights it starts from.
+public struct TrainingPlan: Sendable {
+    /// Optimizer steps in all.
+    public var steps: Int
+    /// Sequences in a step, over all its parts.
+    public var batch: Int
+    /// Parts a step's batch is worked off in (gradient accumulation); divides `batch`.
+    public var accumulation: Int
+    /// Learning rate of each step.
+    public var schedule: LearningRateSchedule
+    /// AdamW's settings.
+    public var optimizer: AdamW.Settings
+    /// Limit on the gradient's global norm; nil for none.
+    public var clip: Double?
+    /// Dropout rate on the embedding and the residual branches.
+    public var dropout: Double
+    /// Seed of dropout and samples; data has its own.
+    public var seed: UInt64
+    /// Global index of the run's first sample: where the parent's data ended, 0 for a fresh model.
+    public var firstSample: Int
+    /// Steps between validations; nil for only the last.
+    public var validateEvery: Int?
+    /// Steps between sampled continuations; nil for none.
+    public var sampleEvery: Int?
+    /// Steps between checkpoints; nil for only the last.
+    public var checkpointEvery: Int?
+
+    public init(
+        steps: Int, batch: Int, accumulation: Int = 1, schedule: LearningRateSchedule, optimizer: AdamW.Settings = .init(),
+        clip: Double? = 1, dropout: Double = 0, seed: UInt64, firstSample: Int = 0, validateEvery: Int? = nil,
+        sampleEvery: Int? = nil,
+        checkpointEvery: Int? = nil
+    ) {
+        self.steps = steps
+        self.batch = batch
+        self.accumulation = accumulation
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.clip = clip
+        self.dropout = dropout
+        self.seed = seed
+        self.firstSample = firstSample
+        self.validateEvery = validateEvery
+        self.sampleEvery = sampleEvery
+        self.checkpointEvery = checkpointEvery
+    }
+}
+
+/// Where a run's tokens come from.
+public struct TrainingData: Sendable {
+    /// `count` samples from the global sample index `first` on: a function of these two and the data's seed alone.
+    public var samples: @Sendable (_ first: Int, _ count: Int) -> TokenBatch
+    /// Held-out sequences, the same at every validation.
+    public var validation: [TokenBatch]
+
+    public init(samples: @escaping @Sendable (_ first: Int, _ count: Int) -> TokenBatch, validation: [TokenBatch]) {
+        self.samples = samples
+        self.validation = validation
+    }
+}
