@@ -1,0 +1,220 @@
+/// One experiment, as its file and overrides say, every default filled in.
+public struct Recipe: Sendable, Hashable, Encodable {
+    /// Names the run's directory.
+    public var name: String
+    /// Seed of initialisation, data order, dropout and samples.
+    public var seed: Int
+    /// Texts and how they are cut.
+    public var data: DataRecipe
+    /// How text becomes tokens; nil where the starting checkpoint says.
+    public var tokenizer: TokenizerRecipe?
+    /// The model to make; nil where the starting checkpoint says.
+    public var model: ModelRecipe?
+    /// The optimizer's work.
+    public var train: TrainRecipe
+    /// The checkpoint to start from.
+    public var `init`: InitRecipe?
+    /// Makes the run an uptraining of `init`'s checkpoint.
+    public var uptrain: UptrainRecipe?
+    /// A whole experiment around the trained model.
+    public var lab: LabRecipe?
+}
+
+/// Texts and how they are cut into tokens to train and validate on.
+public struct DataRecipe: Sendable, Hashable, Encodable {
+    /// How the validation part is chosen.
+    public enum SplitRule: String, Sendable, Encodable, CaseIterable {
+        /// The last part of the text.
+        case position
+        /// Whole documents, drawn with the seed.
+        case document
+    }
+
+    /// Whether attention crosses documents packed into one sequence.
+    public enum Packing: String, Sendable, Encodable, CaseIterable {
+        /// It does.
+        case packed
+        /// It does not.
+        case masked
+    }
+
+    /// The validation part.
+    public struct Validation: Sendable, Hashable, Encodable {
+        /// Its share of the text.
+        public var fraction: Double
+        /// How it is chosen.
+        public var by: SplitRule
+    }
+
+    /// UTF-8 files, relative to the working directory or else to the recipe.
+    public var files: [String]
+    /// What stands between documents; nil: a file is a document.
+    public var documentSeparator: String?
+    /// The validation part.
+    public var validation: Validation
+    /// Whether attention crosses documents.
+    public var packing: Packing
+    /// Directory for token ids kept between runs.
+    public var cache: String
+}
+
+/// How text becomes tokens.
+public struct TokenizerRecipe: Sendable, Hashable, Encodable {
+    /// Where the tokenizer comes from.
+    public enum Kind: String, Sendable, Encodable, CaseIterable {
+        /// Byte-level BPE trained on the training part.
+        case bpe
+        /// One token a byte.
+        case byte
+        /// A tokenizer.json or tokenizer.bin.
+        case file
+    }
+
+    /// Where the tokenizer comes from.
+    public var kind: Kind
+    /// Tokens of a trained BPE.
+    public var vocabSize: Int?
+    /// The file, for `file`.
+    public var path: String?
+}
+
+/// A model's shape; the vocabulary comes from the tokenizer.
+public struct ModelRecipe: Sendable, Hashable, Encodable {
+    /// Hidden size.
+    public var dim: Int
+    /// Blocks.
+    public var layers: Int
+    /// Query heads, one value or one a layer.
+    public var heads: [Int]
+    /// KV heads, one value or one a layer.
+    public var kvHeads: [Int]
+    /// Head width, one value or one a layer.
+    public var headDim: [Int]
+    /// SwiGLU's hidden width.
+    public var ffn: Int
+    /// RoPE's base.
+    public var ropeTheta: Double
+    /// RMSNorm's epsilon.
+    public var normEps: Double
+    /// Whether the output projection is the embedding.
+    public var tied: Bool
+    /// The longest sequence.
+    public var maxSeq: Int
+}
+
+/// The optimizer's work.
+public struct TrainRecipe: Sendable, Hashable, Encodable {
+    /// What follows the warm-up.
+    public enum Schedule: String, Sendable, Encodable, CaseIterable {
+        case cosine, linear, wsd, constant
+    }
+
+    /// Steps; nil in an uptraining, whose parent and alpha say.
+    public var steps: Int?
+    /// Sequences in a step; nil in an uptraining: the parent's.
+    public var batch: Int?
+    /// Tokens in a sequence; nil in an uptraining: the parent's.
+    public var seq: Int?
+    /// Parts a batch is worked off in.
+    public var accumulation: Int
+    /// Peak learning rate; nil in an uptraining: the parent's.
+    public var learningRate: Double?
+    /// Final rate as a share of the peak.
+    public var minLearningRateRatio: Double
+    /// Steps of warm-up.
+    public var warmupSteps: Int
+    /// What follows the warm-up.
+    public var schedule: Schedule
+    /// Share of the steps that `wsd` decays over.
+    public var decayFraction: Double
+    /// AdamW's decoupled decay of matrices.
+    public var weightDecay: Double
+    /// Decay of the first moment.
+    public var beta1: Double
+    /// Decay of the second moment.
+    public var beta2: Double
+    /// Added to the root of the second moment.
+    public var epsilon: Double
+    /// Limit on the gradient's global norm; 0: none.
+    public var clip: Double
+    /// Dropout on the embedding and the residual branches.
+    public var dropout: Double
+    /// Steps between validations; 0: only after the last.
+    public var validateEvery: Int
+    /// Sequences validated on at most.
+    public var validationSequences: Int
+    /// Steps between sampled continuations; 0: none.
+    public var sampleEvery: Int
+    /// What a sample continues.
+    public var samplePrompt: String
+    /// Tokens of a sample.
+    public var sampleTokens: Int
+    /// Steps between checkpoints; 0: only the last.
+    public var checkpointEvery: Int
+    /// Threads; nil: every processor the process may run on.
+    public var threads: Int?
+}
+
+/// A checkpoint to start from.
+public struct InitRecipe: Sendable, Hashable, Encodable {
+    /// A conversion on the way.
+    public struct Convert: Sendable, Hashable, Encodable {
+        /// KV heads afterwards.
+        public var kvHeads: Int
+        /// The method's name.
+        public var method: String
+        /// Seed for methods that draw.
+        public var seed: Int
+    }
+
+    /// The checkpoint's path.
+    public var checkpoint: String
+    /// A conversion on the way.
+    public var convert: Convert?
+}
+
+/// A short training after a conversion.
+public struct UptrainRecipe: Sendable, Hashable, Encodable {
+    /// Share of the parent's steps.
+    public var alpha: Double
+    /// Peak learning rate; nil: the parent's.
+    public var learningRate: Double?
+    /// Sequences in a step; nil: the parent's.
+    public var batch: Int?
+}
+
+/// A whole experiment: convert the trained model, uptrain the children, compare.
+public struct LabRecipe: Sendable, Hashable, Encodable {
+    /// One converted child.
+    public struct Child: Sendable, Hashable, Encodable {
+        /// Its name in tables.
+        public var name: String
+        /// KV heads.
+        public var kvHeads: Int
+        /// Conversion method.
+        public var method: String
+    }
+
+    /// How everything is scored.
+    public struct Evaluation: Sendable, Hashable, Encodable {
+        /// A text to score; nil: the validation part.
+        public var text: String?
+        /// Text tokens in a window.
+        public var window: Int
+        /// Tokens of the cache sizes shown.
+        public var contextTokens: Int
+        /// Sequences of the cache sizes shown.
+        public var batch: Int
+        /// Element type of the cache sizes shown: fp32, fp16 or bf16.
+        public var kvDtype: String
+    }
+
+    /// What the parent is converted to.
+    public var children: [Child]
+    /// Share of the parent's steps each child is uptrained for.
+    public var alpha: Double
+    /// Whether the parent is continued for the same tokens.
+    public var control: Bool
+    /// How everything is scored.
+    public var evaluation: Evaluation
+}

@@ -1,0 +1,282 @@
+extension Recipe {
+    /// Reads a merged document; throws the first thing wrong with it.
+    init(_ node: JSONNode) throws(RecipeError) {
+        var reader = try ObjectReader(node, path: "")
+        _ = try reader.string("extends")
+        name = try reader.string("name") ?? "run"
+        guard !name.isEmpty, !name.contains("/"), !name.hasPrefix(".") else {
+            throw .impossible(reader.position(of: "name"), path: "name", reason: "'\(name)' cannot name a directory")
+        }
+        seed = try reader.int("seed", 0...Int.max) ?? 0
+        if var section = try reader.object("init") { `init` = try InitRecipe(&section) }
+        if var section = try reader.object("uptrain") { uptrain = try UptrainRecipe(&section) }
+        if var section = try reader.object("tokenizer") { tokenizer = try TokenizerRecipe(&section) }
+        if var section = try reader.object("model") { model = try ModelRecipe(&section) }
+        var dataSection = try reader.require("data", try reader.object("data"))
+        data = try DataRecipe(&dataSection)
+        let isUptraining = uptrain != nil
+        if var section = try reader.object("train") {
+            train = try TrainRecipe(&section, isUptraining: isUptraining)
+        } else if isUptraining {
+            var section = try ObjectReader(JSONNode(value: .object([]), position: reader.position), path: "train")
+            train = try TrainRecipe(&section, isUptraining: true)
+        } else {
+            throw .missing(reader.position, path: "train")
+        }
+        if var section = try reader.object("lab") { lab = try LabRecipe(&section) }
+        try reader.finish()
+        try checkSections(reader)
+    }
+
+    private func checkSections(_ reader: ObjectReader) throws(RecipeError) {
+        if `init` == nil {
+            guard model != nil else { throw .missing(reader.position, path: "model") }
+            guard tokenizer != nil else { throw .missing(reader.position, path: "tokenizer") }
+            guard uptrain == nil else {
+                throw .impossible(
+                    reader.position(of: "uptrain"), path: "uptrain", reason: "uptraining starts from a checkpoint; add 'init'")
+            }
+        } else {
+            for key in ["model", "tokenizer"] where reader.has(key) {
+                throw .impossible(
+                    reader.position(of: key), path: key, reason: "the checkpoint named by 'init' gives it; leave it out")
+            }
+            guard lab == nil else {
+                throw .impossible(
+                    reader.position(of: "lab"), path: "lab", reason: "a lab trains its own parent; leave 'init' out")
+            }
+        }
+        if let model, let seq = train.seq, seq > model.maxSeq {
+            throw .impossible(
+                reader.position(of: "train"), path: "train.seq", reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
+        }
+        for (index, child) in (lab?.children ?? []).enumerated() {
+            let parents = model?.kvHeads ?? []
+            if let count = parents.first(where: { $0 % child.kvHeads != 0 }) {
+                throw .impossible(
+                    reader.position(of: "lab"), path: "lab.children[\(index)].kvHeads",
+                    reason: "\(count) KV heads cannot form \(child.kvHeads) equal groups")
+            }
+        }
+    }
+}
+
+extension DataRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        files = try reader.require("files", try reader.strings("files"))
+        guard !files.isEmpty else { throw .impossible(reader.position(of: "files"), path: "data.files", reason: "names no file") }
+        documentSeparator = try reader.string("documentSeparator")
+        guard documentSeparator != "" else {
+            throw .impossible(reader.position(of: "documentSeparator"), path: "data.documentSeparator", reason: "is empty")
+        }
+        if var section = try reader.object("validation") {
+            validation = Validation(
+                fraction: try section.double("fraction", 0.0001...0.9) ?? 0.05,
+                by: try section.choice("by", SplitRule.self) ?? .position)
+            try section.finish()
+        } else {
+            validation = Validation(fraction: 0.05, by: .position)
+        }
+        packing = try reader.choice("packing", Packing.self) ?? .packed
+        cache = try reader.string("cache") ?? "runs/cache"
+        try reader.finish()
+    }
+}
+
+extension TokenizerRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        kind = try reader.require("kind", try reader.choice("kind", Kind.self))
+        vocabSize = try reader.int("vocabSize", 257...(1 << 20))
+        path = try reader.string("path")
+        switch kind {
+        case .bpe:
+            if vocabSize == nil { throw .missing(reader.position, path: "tokenizer.vocabSize") }
+            try refuse("path", path != nil, reader)
+        case .byte:
+            try refuse("path", path != nil, reader)
+            try refuse("vocabSize", vocabSize != nil, reader)
+        case .file:
+            if path == nil { throw .missing(reader.position, path: "tokenizer.path") }
+            try refuse("vocabSize", vocabSize != nil, reader)
+        }
+        try reader.finish()
+    }
+
+    private func refuse(_ key: String, _ present: Bool, _ reader: ObjectReader) throws(RecipeError) {
+        if present {
+            throw .impossible(
+                reader.position(of: key), path: "tokenizer.\(key)", reason: "means nothing for kind \"\(kind.rawValue)\"")
+        }
+    }
+}
+
+extension ModelRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        let sizes = 1...(1 << 20)
+        dim = try reader.require("dim", try reader.int("dim", sizes))
+        layers = try reader.require("layers", try reader.int("layers", 1...4096))
+        heads = try reader.require("heads", try reader.intOrList("heads"))
+        kvHeads = try reader.intOrList("kvHeads") ?? heads
+        let (dim, heads) = (dim, heads)
+        let inferred = heads.allSatisfy { dim % $0 == 0 } ? heads.map { dim / $0 } : nil
+        guard let headDim = try reader.intOrList("headDim") ?? inferred else {
+            throw .impossible(
+                reader.position(of: "heads"), path: "model.heads", reason: "\(dim) does not divide by them; say 'headDim' as well"
+            )
+        }
+        self.headDim = headDim
+        ffn = try reader.require("ffn", try reader.int("ffn", sizes))
+        ropeTheta = try reader.double("ropeTheta", 1...1e12) ?? 10_000
+        normEps = try reader.double("normEps", 1e-12...1) ?? 1e-5
+        tied = try reader.bool("tied") ?? true
+        maxSeq = try reader.int("maxSeq", 1...(1 << 24)) ?? 1024
+        try reader.finish()
+        for (key, values) in [("heads", heads), ("kvHeads", kvHeads), ("headDim", self.headDim)]
+        where values.count != 1 && values.count != layers {
+            throw .impossible(
+                reader.position(of: key), path: "model.\(key)", reason: "\(values.count) values for \(layers) layers")
+        }
+        for layer in 0..<layers {
+            let (h, g, d) = (at(heads, layer), at(kvHeads, layer), at(self.headDim, layer))
+            guard h % g == 0 else {
+                throw .impossible(
+                    reader.position(of: "kvHeads"), path: "model.kvHeads",
+                    reason: "\(h) heads cannot share \(g) KV heads evenly (layer \(layer))")
+            }
+            guard d % 2 == 0 else {
+                throw .impossible(
+                    reader.position(of: "headDim"), path: "model.headDim",
+                    reason: "\(d) is odd (layer \(layer)); RoPE rotates pairs")
+            }
+        }
+    }
+
+    private func at(_ values: [Int], _ layer: Int) -> Int { values.count == 1 ? values[0] : values[layer] }
+}
+
+extension TrainRecipe {
+    init(_ reader: inout ObjectReader, isUptraining: Bool) throws(RecipeError) {
+        steps = try reader.int("steps")
+        batch = try reader.int("batch", 1...(1 << 20))
+        seq = try reader.int("seq", 1...(1 << 24))
+        learningRate = try reader.double("learningRate", 1e-12...100)
+        if isUptraining {
+            for (key, present) in [
+                ("steps", steps != nil), ("seq", seq != nil), ("batch", batch != nil), ("learningRate", learningRate != nil),
+            ]
+            where present {
+                throw .impossible(
+                    reader.position(of: key), path: "train.\(key)",
+                    reason: "an uptraining takes it from the parent"
+                        + (["batch", "learningRate"].contains(key) ? "; set uptrain.\(key) to change it" : " and alpha"))
+            }
+        } else {
+            _ = try reader.require("steps", steps)
+            _ = try reader.require("batch", batch)
+            _ = try reader.require("seq", seq)
+            _ = try reader.require("learningRate", learningRate)
+        }
+        accumulation = try reader.int("accumulation", 1...(1 << 16)) ?? 1
+        minLearningRateRatio = try reader.double("minLearningRateRatio", 0...1) ?? 0.1
+        warmupSteps = try reader.int("warmupSteps", 0...(1 << 40)) ?? 0
+        schedule = try reader.choice("schedule", Schedule.self) ?? .cosine
+        decayFraction = try reader.double("decayFraction", 0...1) ?? 0.2
+        weightDecay = try reader.double("weightDecay", 0...10) ?? 0.1
+        beta1 = try reader.double("beta1", 0...0.999999) ?? 0.9
+        beta2 = try reader.double("beta2", 0...0.999999) ?? 0.95
+        epsilon = try reader.double("epsilon", 1e-20...1) ?? 1e-8
+        clip = try reader.double("clip", 0...1e9) ?? 1
+        dropout = try reader.double("dropout", 0...0.95) ?? 0
+        validateEvery = try reader.int("validateEvery", 0...(1 << 40)) ?? 0
+        validationSequences = try reader.int("validationSequences", 1...(1 << 30)) ?? 64
+        sampleEvery = try reader.int("sampleEvery", 0...(1 << 40)) ?? 0
+        samplePrompt = try reader.string("samplePrompt") ?? "The "
+        sampleTokens = try reader.int("sampleTokens", 1...(1 << 20)) ?? 40
+        checkpointEvery = try reader.int("checkpointEvery", 0...(1 << 40)) ?? 0
+        threads = try reader.int("threads", 1...1024)
+        try reader.finish()
+        if let steps, warmupSteps > steps {
+            throw .impossible(
+                reader.position(of: "warmupSteps"), path: "train.warmupSteps",
+                reason: "\(warmupSteps) of \(steps) steps; warm-up must fit in")
+        }
+        if let batch, batch % accumulation != 0 {
+            throw .impossible(
+                reader.position(of: "accumulation"), path: "train.accumulation",
+                reason: "a batch of \(batch) cannot be cut in \(accumulation) equal parts")
+        }
+    }
+}
+
+extension InitRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        checkpoint = try reader.require("checkpoint", try reader.string("checkpoint"))
+        if var section = try reader.object("convert") {
+            convert = Convert(
+                kvHeads: try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16))),
+                method: try section.string("method") ?? "mean", seed: try section.int("seed", 0...Int.max) ?? 0)
+            try section.finish()
+        }
+        try reader.finish()
+    }
+}
+
+extension UptrainRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
+        learningRate = try reader.double("learningRate", 1e-12...100)
+        batch = try reader.int("batch", 1...(1 << 20))
+        try reader.finish()
+    }
+}
+
+extension LabRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        let sections = try reader.require("children", try reader.objects("children"))
+        var children: [Child] = []
+        for var section in sections {
+            let kvHeads = try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16)))
+            let method = try section.string("method") ?? "mean"
+            let name = try section.string("name") ?? "kv\(kvHeads)-\(method)"
+            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control"].contains(name) else {
+                throw .impossible(
+                    section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
+            }
+            guard !children.contains(where: { $0.name == name }) else {
+                throw .impossible(
+                    section.position, path: section.path, reason: "a second child is called '\(name)'; give it a 'name'")
+            }
+            try section.finish()
+            children.append(Child(name: name, kvHeads: kvHeads, method: method))
+        }
+        guard !children.isEmpty else {
+            throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
+        }
+        self.children = children
+        alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
+        control = try reader.bool("control") ?? true
+        if var section = try reader.object("evaluation") {
+            evaluation = try Evaluation(&section)
+        } else {
+            var section = try ObjectReader(JSONNode(value: .object([]), position: reader.position), path: "lab.evaluation")
+            evaluation = try Evaluation(&section)
+        }
+        try reader.finish()
+    }
+}
+
+extension LabRecipe.Evaluation {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        text = try reader.string("text")
+        window = try reader.int("window", 1...(1 << 24)) ?? 256
+        contextTokens = try reader.int("contextTokens", 1...(1 << 30)) ?? 4096
+        batch = try reader.int("batch", 1...(1 << 20)) ?? 1
+        kvDtype = try reader.string("kvDtype") ?? "fp16"
+        guard ["fp32", "fp16", "bf16"].contains(kvDtype) else {
+            throw .wrongType(
+                reader.position(of: "kvDtype"), path: reader.keyPath("kvDtype"), found: "\"\(kvDtype)\"",
+                expected: "one of \"fp32\", \"fp16\", \"bf16\"")
+        }
+        try reader.finish()
+    }
+}
