@@ -10,6 +10,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case otherRecipe(directory: String)
     /// A directory holds a run already.
     case runExists(directory: String)
+    /// A figure that JSON cannot hold.
+    case unwritableMetrics(path: String, step: Int)
     /// There is nothing to resume.
     case nothingToResume(directory: String)
 
@@ -26,6 +28,7 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
             "\(directory) holds a run of another recipe; resume with that recipe, or choose another directory with --out"
         case .runExists(let directory):
             "\(directory) holds a run already; go on with --resume, or choose another directory with --out"
+        case .unwritableMetrics(let path, let step): "\(path): step \(step) has a figure that is not finite"
         case .nothingToResume(let directory):
             "\(directory)/checkpoint.h5 is not there: nothing to resume; start without --resume"
         }

@@ -1,0 +1,153 @@
+import Foundation
+
+/// One model's line in a comparison.
+public struct ComparisonRow: Sendable, Codable, Hashable {
+    /// The model's name.
+    public var name: String
+    /// MHA, GQA-2, MQA, or what the layers have.
+    public var attention: String
+    /// Cache bytes a token takes over all layers.
+    public var kvBytesPerToken: Int
+    /// Cache bytes at the table's context and batch.
+    public var cacheBytes: Int
+    /// Parameters, a tied embedding counted once.
+    public var parameters: Int
+    /// Perplexity before uptraining, where there was one.
+    public var perplexityBefore: Double?
+    /// Bits per byte before uptraining, where there was one.
+    public var bitsPerByteBefore: Double?
+    /// Perplexity; nil where the table's models have different tokenizers.
+    public var perplexity: Double?
+    /// Bits per byte.
+    public var bitsPerByte: Double
+    /// Bits per byte minus the first model's; positive is worse.
+    public var difference: Double?
+    /// Standard error of the difference, paired over windows.
+    public var standardError: Double?
+    /// Mean KL divergence from the first model's predictions in nats per token, where the vocabularies agree.
+    public var klDivergence: Double?
+    /// Tokens it was uptrained on, where it was.
+    public var uptrainedTokens: Int?
+    /// Whether it belongs to the first model's architecture family as a control.
+    public var isControl: Bool?
+
+    public init(
+        name: String, attention: String, kvBytesPerToken: Int, cacheBytes: Int, parameters: Int, perplexityBefore: Double? = nil,
+        bitsPerByteBefore: Double? = nil, perplexity: Double?, bitsPerByte: Double, difference: Double? = nil,
+        standardError: Double? = nil, klDivergence: Double? = nil, uptrainedTokens: Int? = nil, isControl: Bool? = nil
+    ) {
+        self.name = name
+        self.attention = attention
+        self.kvBytesPerToken = kvBytesPerToken
+        self.cacheBytes = cacheBytes
+        self.parameters = parameters
+        self.perplexityBefore = perplexityBefore
+        self.bitsPerByteBefore = bitsPerByteBefore
+        self.perplexity = perplexity
+        self.bitsPerByte = bitsPerByte
+        self.difference = difference
+        self.standardError = standardError
+        self.klDivergence = klDivergence
+        self.uptrainedTokens = uptrainedTokens
+        self.isControl = isControl
+    }
+}
+
+/// A comparison of models on one text; the first row is what the others are measured against.
+public struct ComparisonTable: Sendable, Codable, Hashable {
+    /// What was scored and how, in words.
+    public var text: String
+    /// Context tokens of ``ComparisonRow/cacheBytes``.
+    public var contextTokens: Int
+    /// Sequences of ``ComparisonRow/cacheBytes``.
+    public var batch: Int
+    /// Element type of the cache figures: fp32, fp16 or bf16.
+    public var kvDtype: String
+    /// The models.
+    public var rows: [ComparisonRow]
+
+    public init(text: String, contextTokens: Int, batch: Int, kvDtype: String, rows: [ComparisonRow]) {
+        self.text = text
+        self.contextTokens = contextTokens
+        self.batch = batch
+        self.kvDtype = kvDtype
+        self.rows = rows
+    }
+
+    private struct Column {
+        var title: String
+        var cells: [String]
+        var leading = false
+    }
+
+    /// Columns that no row fills are left out.
+    private var columns: [Column] {
+        func filled(_ title: String, _ value: (ComparisonRow) -> String?) -> Column? {
+            let cells = rows.map(value)
+            return cells.contains { $0 != nil } ? Column(title: title, cells: cells.map { $0 ?? "–" }) : nil
+        }
+        func decimal(_ value: Double?, _ digits: Int) -> String? { value.map { String(format: "%.\(digits)f", $0) } }
+        func signed(_ value: Double?) -> String? { value.map { String(format: "%+.4f", $0) } }
+        let all: [Column?] = [
+            Column(title: "model", cells: rows.map(\.name), leading: true),
+            Column(title: "attention", cells: rows.map(\.attention), leading: true),
+            filled("KV bytes/token") { String($0.kvBytesPerToken) },
+            filled("cache at \(contextTokens)×\(batch)") { byteCountText($0.cacheBytes) },
+            filled("parameters") { String($0.parameters) },
+            filled("ppl before") { decimal($0.perplexityBefore, 3) },
+            filled("bits/byte before") { decimal($0.bitsPerByteBefore, 4) },
+            filled("ppl") { decimal($0.perplexity, 3) },
+            filled("bits/byte") { decimal($0.bitsPerByte, 4) },
+            filled("difference") { signed($0.difference) },
+            filled("± s.e.") { decimal($0.standardError, 4) },
+            filled("KL (nats)") { decimal($0.klDivergence, 4) },
+            filled("uptrained on") { $0.uptrainedTokens.map { "\($0) tokens" } },
+        ]
+        return all.compactMap { $0 }
+    }
+
+    /// Aligned columns for a terminal.
+    public var plain: String {
+        let columns = columns
+        let widths = columns.map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
+        func line(_ cells: [String]) -> String {
+            zip(cells, zip(columns, widths)).map { cell, layout in
+                let padding = String(repeating: " ", count: layout.1 - cell.count)
+                return layout.0.leading ? cell + padding : padding + cell
+            }.joined(separator: "  ")
+        }
+        let body = rows.indices.map { row in line(columns.map { $0.cells[row] }) }
+        return ([caption, "", line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })] + body)
+            .joined(separator: "\n")
+    }
+
+    /// A Markdown table.
+    public var markdown: String {
+        let columns = columns
+        func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+        let body = rows.indices.map { row in line(columns.map { $0.cells[row] }) }
+        return ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + body + ["", caption])
+            .joined(separator: "\n")
+    }
+
+    /// What the figures are, in one sentence.
+    public var caption: String { "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows." }
+
+    /// The table as JSON with stable keys.
+    public var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let data = (try? encoder.encode(self)) ?? Data()
+        return String(decoding: data, as: UTF8.self)
+    }
+}
+
+/// A byte count in binary units, three significant digits.
+public func byteCountText(_ bytes: Int) -> String {
+    var value = Double(bytes)
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024 { return unit == "B" ? "\(bytes) B" : String(format: value < 10 ? "%.2f \(unit)" : value < 100 ? "%.1f \(unit)" : "%.0f \(unit)", value) }
+        value /= 1024
+    }
+    return String(format: "%.2f TiB", value)
+}

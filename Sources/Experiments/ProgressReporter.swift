@@ -1,0 +1,71 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// Progress for people, on standard error: one live line on a terminal, plain lines in a log.
+public final class ProgressReporter: Sendable {
+    private struct State {
+        var liveWidth = 0
+        var lastLive = ContinuousClock.now - .seconds(60)
+        var lastPlain = ContinuousClock.now - .seconds(60)
+    }
+
+    private let state = Mutex(State())
+    private let isTerminal: Bool
+    private let isQuiet: Bool
+    private let plainInterval: Duration
+
+    /// `plainInterval`: how often a log gets a line of progress.
+    public init(quiet: Bool = false, plainInterval: Duration = .seconds(10)) {
+        isQuiet = quiet
+        isTerminal = isatty(STDERR_FILENO) != 0
+        self.plainInterval = plainInterval
+    }
+
+    /// A line that stays.
+    public func line(_ text: String) {
+        guard !isQuiet else { return }
+        state.withLock { state in
+            clear(&state)
+            write(text + "\n")
+        }
+    }
+
+    /// Progress that the next replaces; in a log, every `plainInterval` or where `isLast`.
+    public func progress(isLast: Bool = false, _ text: @autoclosure () -> String) {
+        guard !isQuiet else { return }
+        state.withLock { state in
+            let now = ContinuousClock.now
+            if isTerminal {
+                guard isLast || now - state.lastLive > .milliseconds(100) else { return }
+                state.lastLive = now
+                let text = text()
+                write("\r" + text + String(repeating: " ", count: max(0, state.liveWidth - text.count)))
+                state.liveWidth = text.count
+            } else if isLast || now - state.lastPlain > plainInterval {
+                state.lastPlain = now
+                write(text() + "\n")
+            }
+        }
+    }
+
+    /// Removes the live line.
+    public func clear() { state.withLock { clear(&$0) } }
+
+    private func clear(_ state: inout State) {
+        guard isTerminal, state.liveWidth > 0 else { return }
+        write("\r" + String(repeating: " ", count: state.liveWidth) + "\r")
+        state.liveWidth = 0
+    }
+
+    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+    /// Seconds as 42 s, 3 min 5 s or 2 h 10 min.
+    public static func duration(_ seconds: Double) -> String {
+        guard seconds.isFinite else { return "?" }
+        let whole = Int(seconds.rounded())
+        if whole < 60 { return "\(whole) s" }
+        if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+        return "\(whole / 3600) h \(whole % 3600 / 60) min"
+    }
+}

@@ -1,0 +1,66 @@
+import Files
+import Foundation
+import Glibc
+
+/// A run's metrics as JSON Lines, one flushed line an event.
+public final class MetricsFile {
+    /// One line. Only what the event has is written.
+    public struct Line: Codable, Sendable, Equatable {
+        /// Steps done.
+        public var step: Int
+        /// Mean training loss of the step in nats per token.
+        public var loss: Double?
+        /// Learning rate of the step.
+        public var learningRate: Double?
+        /// Global gradient norm before clipping.
+        public var gradientNorm: Double?
+        /// Tokens a second of the step.
+        public var tokensPerSecond: Double?
+        /// Held-out loss in nats per token.
+        public var validationLoss: Double?
+        /// Held-out bits per byte.
+        public var validationBitsPerByte: Double?
+        /// A sampled continuation, prompt included.
+        public var sample: String?
+
+        public init(step: Int) { self.step = step }
+    }
+
+    private let handle: FileHandle
+    private let path: String
+    private let encoder: JSONEncoder
+
+    /// Opens the file, dropping lines past `step`: those of steps that a resumed run will do again.
+    public init(path: String, keepingThrough step: Int) throws {
+        self.path = path
+        encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let kept = Self.read(path: path).filter { $0.step <= step }
+        var file = try AtomicFile(path: path)
+        for line in kept { try file.append(Array(try encoder.encode(line)) + [10]) }
+        try file.commit()
+        guard let handle = FileHandle(forWritingAtPath: path) else { throw FileError.system(path: path, action: "append", errno: errno) }
+        self.handle = handle
+        try handle.seekToEnd()
+    }
+
+    deinit { try? handle.close() }
+
+    /// Appends one line.
+    public func write(_ line: Line) throws {
+        do {
+            try handle.write(contentsOf: try encoder.encode(line) + Data([10]))
+        } catch is EncodingError {
+            throw TrainingError.unwritableMetrics(path: path, step: line.step)
+        } catch {
+            throw FileError.system(path: path, action: "append", errno: errno)
+        }
+    }
+
+    /// The lines of a metrics file; one cut short by a crash is left out.
+    public static func read(path: String) -> [Line] {
+        guard let data = FileManager.default.contents(atPath: path) else { return [] }
+        let decoder = JSONDecoder()
+        return data.split(separator: 10).compactMap { try? decoder.decode(Line.self, from: Data($0)) }
+    }
+}

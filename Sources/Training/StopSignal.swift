@@ -1,0 +1,40 @@
+import Dispatch
+import Glibc
+import Synchronization
+
+/// Turns SIGINT and SIGTERM into a wish to stop after the current step; a second SIGINT ends the process at once.
+public final class StopSignal: Sendable {
+    private let received = Mutex<Int32?>(nil)
+    private let sources: Mutex<[any DispatchSourceSignal]>
+
+    /// Starts listening; the default handling comes back when the object goes.
+    public init(_ numbers: [Int32] = [SIGINT, SIGTERM]) {
+        sources = Mutex([])
+        for number in numbers {
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { [weak self] in
+                guard let self else { return }
+                let again = self.received.withLock { received in
+                    defer { received = number }
+                    return received != nil
+                }
+                if again { _exit(128 + number) }
+            }
+            source.resume()
+            sources.withLock { $0.append(source) }
+        }
+    }
+
+    deinit {
+        sources.withLock { sources in
+            for source in sources {
+                source.cancel()
+                signal(Int32(source.handle), SIG_DFL)
+            }
+        }
+    }
+
+    /// The signal that came, or nil.
+    public var number: Int32? { received.withLock { $0 } }
+}
