@@ -60,12 +60,12 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["Autograd", "Models", "Text"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Autograd", "Models", "Random", "Text"], path: "Tests/TestSupport",
             swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FilesTests", ["Files"]),
         tests("TextTests", ["Text"]),
-        tests("KernelsTests", ["Kernels"]),
-        tests("AutogradTests", ["Autograd"]),
+        tests("KernelsTests", ["Kernels", "CKernels", "Random"]),
+        tests("AutogradTests", ["Autograd", "Kernels", "Random"]),
         tests("ModelsTests", ["Models"]),
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),

@@ -38,17 +38,22 @@ struct GradientSink {
     mutating func add(_ index: Int, _ gradient: Storage, owned: Bool = true) {
         guard let node = inputs[index] else { return }
         let key = ObjectIdentifier(node)
-        guard let entry = entries[key] else {
+        guard let slot = entries.index(forKey: key) else {
             entries[key] = Gradients.Entry(storage: gradient, owned: owned)
             return
         }
-        if entry.owned {
-            Elementwise.add(gradient, into: entry.storage)
+        if mayWrite(slot) {
+            Elementwise.add(gradient, into: entries.values[slot].storage)
         } else {
             let sum = Storage(count: gradient.count)
-            Elementwise.binary(.add, entry.storage, gradient, into: sum)
+            Elementwise.binary(.add, entries.values[slot].storage, gradient, into: sum)
             entries[key] = Gradients.Entry(storage: sum, owned: true)
         }
+    }
+
+    /// Whether an entry may be added to in place: neither another entry nor a `Gradients` somebody keeps refers to it.
+    private mutating func mayWrite(_ slot: Dictionary<ObjectIdentifier, Gradients.Entry>.Index) -> Bool {
+        entries.values[slot].owned && isKnownUniquelyReferenced(&entries.values[slot].storage)
     }
 
     /// Lets `body` write (beta 0) or add (beta 1) the gradient of input `index`, `count` elements, in place.
@@ -61,8 +66,8 @@ struct GradientSink {
             return
         }
         let key = ObjectIdentifier(node)
-        if let entry = entries[key], entry.owned {
-            body(entry.storage, 1)
+        if let slot = entries.index(forKey: key), mayWrite(slot) {
+            body(entries.values[slot].storage, 1)
         } else {
             let storage = Storage(count: count)
             body(storage, 0)
@@ -75,8 +80,9 @@ extension Tensor {
     /// The gradients of this scalar with respect to every variable it depends on.
     ///
     /// Reverse mode. The graph is used up: what it held for this pass is freed while it runs, and asking a second time is
-    /// a programming error. With `adding`, the new gradients are added to earlier ones (gradient accumulation); `seed` is
-    /// the scalar's own gradient.
+    /// a programming error, also by way of another scalar that shares part of the graph. With `adding`, the new gradients are
+    /// added to earlier ones (gradient accumulation), in place where those are handed over with `consume`; `seed` is the
+    /// scalar's own gradient.
     public func gradients(adding earlier: consuming Gradients = Gradients(), seed: Float = 1) -> Gradients {
         precondition(shape.count == 1, "gradients: \(shape) is no scalar")
         var result = earlier

@@ -38,10 +38,9 @@ final class Node: Sendable {
 
     deinit {
         // A long chain of nodes would otherwise be freed by recursion as deep as the graph.
-        var pending = take().inputs
-        while let next = pending.popLast() {
-            guard var node = next else { continue }
-            if isKnownUniquelyReferenced(&node) { pending += node.take().inputs }
+        var pending = take().inputs.compactMap { $0 }
+        while var node = pending.popLast() {
+            if isKnownUniquelyReferenced(&node) { pending += node.take().inputs.compactMap { $0 } }
         }
     }
 }

@@ -111,7 +111,7 @@ static void KK(attention)(const kk_attention *job, int64_t batch, int64_t kvHead
                 for (int64_t r = 0; r < m; r++) {
                     float *row = scores + r * KK_BK, *out = o + r * wide;
                     KK(mask_row)(row, k0, n, keyStart ? keyStart[q0 + r] : 0, q0 + r, -__builtin_inff());
-                    float top = KK(maximum)(row, n);
+                    float top = KK(greatest)(row, n);
                     if (top == -__builtin_inff()) { memset(row, 0, sizeof(float) * (size_t)n); continue; }
                     if (top > best[r]) {
                         float shrink = kk_exp(best[r] - top);
@@ -197,7 +197,7 @@ static void KK(cached_attention)(const kk_cached_attention *job, int64_t head, f
         const float *q = job->q + (i * job->heads + head) * d;
         float *restrict out = job->output + (i * job->heads + head) * d;
         for (int64_t t = 0; t < tokens; t++) scores[t] = KK(dot)(q, job->keys + t * stride + kvHead * d, d) * job->scale;
-        float top = KK(maximum)(scores, tokens);
+        float top = KK(greatest)(scores, tokens);
         float total = KK(exp_sum)(scores, scores, tokens, top);
         for (int64_t j = 0; j < d; j++) out[j] = 0;
         for (int64_t t = 0; t < tokens; t++) {

@@ -84,6 +84,32 @@ KK_INLINE float kk_gelu_gradient(float x) {
     float t = kk_tanh(KK_GELU_C * (x + KK_GELU_A * x * x * x));
     return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * KK_GELU_C * (1.0f + 3.0f * KK_GELU_A * x * x);
 }
+
+// erf: near 0 a polynomial in x^2, else 1 - e^p(|x|), both minimax (coefficients after N. Juffa, public domain).
+KK_INLINE float kk_erf(float x) {
+    float t = __builtin_fabsf(x), z = x * x;
+    float p = -5.96761703e-4f;
+    p = p * z + 4.99119423e-3f;
+    p = p * z - 2.67681349e-2f;
+    p = p * z + 1.12819925e-1f;
+    p = p * z - 3.76125336e-1f;
+    p = p * z + 1.28379166e-1f;
+    float small = p * x + x;
+    float q = -1.72853470e-5f * t + 3.83197126e-4f;
+    q = q * z + (-3.88396438e-3f * t + 2.42546219e-2f);
+    q = q * t - 1.06777877e-1f;
+    q = q * t - 6.34846687e-1f;
+    q = q * t - 1.28717512e-1f;
+    q = q * t - t;
+    float large = __builtin_copysignf(t < 4.0f ? 1.0f - kk_exp(q) : 1.0f, x);
+    large = x != x ? x : large;
+    return t > 0.927734375f ? large : t <= 0.927734375f ? small : x;
+}
+
+KK_INLINE float kk_gelu_erf(float x) { return 0.5f * x * (1.0f + kk_erf(x * 0.70710678118654752f)); }
+KK_INLINE float kk_gelu_erf_gradient(float x) {
+    return 0.5f * (1.0f + kk_erf(x * 0.70710678118654752f)) + x * 0.3989422804014327f * kk_exp(-0.5f * x * x);
+}
 #endif
 
 #define KK_EACH(expression) \
@@ -100,7 +126,8 @@ static void KK(unary)(int op, const float *restrict x, float *restrict y, int64_
     case KK_SIGMOID: KK_EACH(y[i] = kk_sigmoid(x[i]));
     case KK_SILU: KK_EACH(y[i] = x[i] * kk_sigmoid(x[i]));
     case KK_GELU: KK_EACH(y[i] = kk_gelu(x[i]));
-    case KK_RELU: KK_EACH(y[i] = x[i] > 0.0f ? x[i] : 0.0f);
+    case KK_RELU: KK_EACH(y[i] = x[i] <= 0.0f ? 0.0f : x[i]);
+    case KK_GELU_ERF: KK_EACH(y[i] = kk_gelu_erf(x[i]));
     }
 }
 
@@ -121,21 +148,44 @@ static void KK(unary_gradient)(int op, const float *restrict x, const float *res
         break;
     case KK_GELU: KK_EACH(dx[i] = dy[i] * kk_gelu_gradient(x[i]));
     case KK_RELU: KK_EACH(dx[i] = x[i] > 0.0f ? dy[i] : 0.0f);
+    case KK_GELU_ERF: KK_EACH(dx[i] = dy[i] * kk_gelu_erf_gradient(x[i]));
     }
 }
 
-#define KK_BINARY(symbol) \
-    if (aStep == 0) { float s = a[0]; for (int64_t i = 0; i < n; i++) y[i] = s symbol b[i * bStep]; } \
-    else if (bStep == 0) { float s = b[0]; for (int64_t i = 0; i < n; i++) y[i] = a[i] symbol s; } \
-    else { for (int64_t i = 0; i < n; i++) y[i] = a[i] symbol b[i]; } \
+#define KK_BINARY(expression) \
+    if (aStep == 0) { float p = a[0]; for (int64_t i = 0; i < n; i++) { float q = b[i * bStep]; y[i] = expression; } } \
+    else if (bStep == 0) { float q = b[0]; for (int64_t i = 0; i < n; i++) { float p = a[i]; y[i] = expression; } } \
+    else { for (int64_t i = 0; i < n; i++) { float p = a[i], q = b[i]; y[i] = expression; } } \
     break
+// The greater, NaN where either is.
+#define KK_GREATER(p, q) ((p) > (q) || (p) != (p) ? (p) : (q))
 
 static void KK(binary)(int op, const float *a, int64_t aStep, const float *b, int64_t bStep, float *restrict y, int64_t n) {
     switch (op) {
-    case KK_ADD: KK_BINARY(+);
-    case KK_SUB: KK_BINARY(-);
-    case KK_MUL: KK_BINARY(*);
-    case KK_DIV: KK_BINARY(/);
+    case KK_ADD: KK_BINARY(p + q);
+    case KK_SUB: KK_BINARY(p - q);
+    case KK_MUL: KK_BINARY(p * q);
+    case KK_DIV: KK_BINARY(p / q);
+    case KK_MAX: KK_BINARY(KK_GREATER(p, q));
+    case KK_EQUAL: KK_BINARY(p == q ? 1.0f : 0.0f);
+    }
+}
+
+static void KK(select)(const float *mask, const float *a, int64_t aStep, const float *b, int64_t bStep, float *restrict y, int64_t n) {
+    if (aStep == 0) { float p = a[0]; for (int64_t i = 0; i < n; i++) y[i] = mask[i] != 0.0f ? p : b[i * bStep]; }
+    else if (bStep == 0) { float q = b[0]; for (int64_t i = 0; i < n; i++) y[i] = mask[i] != 0.0f ? a[i] : q; }
+    else { for (int64_t i = 0; i < n; i++) y[i] = mask[i] != 0.0f ? a[i] : b[i]; }
+}
+
+// Element i's random number is the value SplitMix64 (Steele et al. 2014) gives at position first + i: a function of the
+// seed and the index alone, so that any split over threads draws the same mask.
+static void KK(dropout)(const float *x, float *y, int64_t n, uint64_t seed, int64_t first, uint32_t threshold, float scale) {
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t z = seed + (uint64_t)(first + i + 1) * 0x9E3779B97F4A7C15u;
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        z = z ^ (z >> 31);
+        y[i] = (uint32_t)(z >> 40) >= threshold ? x[i] * scale : 0.0f;
     }
 }
 
@@ -164,16 +214,20 @@ static void KK(scale)(float alpha, const float *x, float *y, int64_t n) {
 static double KK(sum)(const float *x, int64_t n) { KK_SUM(v); }
 static double KK(sum_squares)(const float *x, int64_t n) { KK_SUM(v * v); }
 
-static float KK(maximum)(const float *x, int64_t n) {
-    float best[KK_LANES];
-    for (int j = 0; j < KK_LANES; j++) best[j] = -__builtin_inff();
-    int64_t i = 0;
-    for (; i + KK_LANES <= n; i += KK_LANES)
-        for (int j = 0; j < KK_LANES; j++) best[j] = x[i + j] > best[j] ? x[i + j] : best[j];
-    for (; i < n; i++) best[0] = x[i] > best[0] ? x[i] : best[0];
-    for (int j = 1; j < KK_LANES; j++) best[0] = best[j] > best[0] ? best[j] : best[0];
-    return best[0];
-}
+#define KK_MAXIMUM(greater) \
+    float best[KK_LANES]; \
+    for (int j = 0; j < KK_LANES; j++) best[j] = -__builtin_inff(); \
+    int64_t i = 0; \
+    for (; i + KK_LANES <= n; i += KK_LANES) \
+        for (int j = 0; j < KK_LANES; j++) { float p = x[i + j]; best[j] = greater(p, best[j]); } \
+    for (; i < n; i++) { float p = x[i]; best[0] = greater(p, best[0]); } \
+    for (int j = 1; j < KK_LANES; j++) best[0] = greater(best[j], best[0]); \
+    return best[0]
+#define KK_GREATER_NUMBER(p, q) ((p) > (q) ? (p) : (q))
+
+static float KK(maximum)(const float *x, int64_t n) { KK_MAXIMUM(KK_GREATER); }
+// For softmax, where a NaN comes through the exponentials anyway: the greatest number, NaN passed over.
+static float KK(greatest)(const float *x, int64_t n) { KK_MAXIMUM(KK_GREATER_NUMBER); }
 
 static float KK(dot)(const float *x, const float *y, int64_t n) {
     float part[KK_LANES] = {0};

@@ -1,5 +1,6 @@
 // Every kernel family, included once for each instruction set, and the table that names them.
 #include "elementwise.h"
+#include "layout.h"
 #include "norms.h"
 #include "softmax.h"
 #include "optimizer.h"
@@ -18,6 +19,11 @@ const kk_table KK(kk_table) = {
     .sum_squares = KK(sum_squares),
     .maximum = KK(maximum),
     .dot = KK(dot),
+    .column_sum = KK(column_sum),
+    .column_maximum = KK(column_maximum),
+    .strided_copy = KK(strided_copy),
+    .select = KK(select),
+    .dropout = KK(dropout),
     .softmax = KK(softmax),
     .log_softmax = KK(log_softmax),
     .softmax_gradient = KK(softmax_gradient),

@@ -19,14 +19,14 @@ KK_INLINE float KK(exp_sum)(const float *x, float *y, int64_t n, float m) {
 
 static void KK(softmax)(const float *x, float *y, int64_t rows, int64_t n) {
     for (int64_t r = 0; r < rows; r++) {
-        float total = KK(exp_sum)(x + r * n, y + r * n, n, KK(maximum)(x + r * n, n));
+        float total = KK(exp_sum)(x + r * n, y + r * n, n, KK(greatest)(x + r * n, n));
         KK(scale)(1.0f / total, y + r * n, y + r * n, n);
     }
 }
 
 static void KK(log_softmax)(const float *x, float *y, int64_t rows, int64_t n) {
     for (int64_t r = 0; r < rows; r++) {
-        float m = KK(maximum)(x + r * n, n);
+        float m = KK(greatest)(x + r * n, n);
         float shift = m + kk_log(KK(exp_sum)(x + r * n, NULL, n, m));
         for (int64_t i = 0; i < n; i++) y[r * n + i] = x[r * n + i] - shift;
     }
@@ -58,7 +58,7 @@ static void KK(cross_entropy)(float *logits, const int32_t *targets, float *loss
             if (gradient) memset(row, 0, sizeof(float) * (size_t)n);
             continue;
         }
-        float picked = row[targets[r]], m = KK(maximum)(row, n);
+        float picked = row[targets[r]], m = KK(greatest)(row, n);
         float total = KK(exp_sum)(row, gradient ? row : NULL, n, m);
         losses[r] = m + kk_log(total) - picked;
         if (gradient) {

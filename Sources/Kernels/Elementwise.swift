@@ -4,7 +4,9 @@ import CKernels
 public enum Elementwise {
     /// A map of one operand.
     public enum Unary: Sendable, CaseIterable {
-        case negate, exp, log, sqrt, tanh, sigmoid, silu, gelu, relu
+        case negate, exp, log, sqrt, tanh, sigmoid, silu, relu
+        /// x·Φ(x): `gelu` by the tanh approximation, `geluErf` exactly.
+        case gelu, geluErf
 
         var code: Int32 {
             let code =
@@ -18,6 +20,7 @@ public enum Elementwise {
                 case .silu: KK_SILU
                 case .gelu: KK_GELU
                 case .relu: KK_RELU
+                case .geluErf: KK_GELU_ERF
                 }
             return Int32(code.rawValue)
         }
@@ -25,7 +28,9 @@ public enum Elementwise {
 
     /// A map of two operands.
     public enum Binary: Sendable, CaseIterable {
-        case add, subtract, multiply, divide
+        case add, subtract, multiply, divide, maximum
+        /// 1 where equal, else 0.
+        case equal
 
         var code: Int32 {
             let code =
@@ -34,6 +39,8 @@ public enum Elementwise {
                 case .subtract: KK_SUB
                 case .multiply: KK_MUL
                 case .divide: KK_DIV
+                case .maximum: KK_MAX
+                case .equal: KK_EQUAL
                 }
             return Int32(code.rawValue)
         }

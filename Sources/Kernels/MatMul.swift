@@ -74,7 +74,8 @@ public enum MatMul {
         _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Float, _ a: UnsafePointer<Float>,
         _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
     ) {
-        if m == 1, transposeB, !transposeA {
+        // With nothing to sum up sgemv would leave c as it was.
+        if m == 1, k > 0, transposeB, !transposeA {
             // One row against weights stored [out, in]: a matrix-vector product reads them once, in order.
             unsafe cblas_sgemv(CblasRowMajor, CblasNoTrans, Int32(n), Int32(k), alpha, b, Int32(ldb), a, 1, beta, c, 1)
             return
@@ -101,6 +102,29 @@ public enum MatMul {
         }
         if count * work < 1 << 18 {
             for index in 0..<count { run(index) }
+        } else {
+            Parallel.forEach(count) { run($0) }
+        }
+    }
+
+    /// c = Σ over `terms` of aᵗ·bᵗ, and that for each of `count` outputs, spread over the pool; `job(output, term)` names
+    /// the operands, with one c for all terms of an output.
+    public static func summed(
+        _ count: Int, terms: Int, beta: Float = 0,
+        job: @Sendable (_ output: Int, _ term: Int) -> (a: Matrix, b: Matrix, c: Matrix)
+    ) {
+        guard count > 0, terms > 0 else { return }
+        let (a, _, c) = job(0, 0)
+        // Few large products are each split, many small ones are dealt out whole.
+        let split = count < Parallel.threads || c.rows * c.columns * a.width >= 1 << 24
+        @Sendable func run(_ output: Int) {
+            for term in 0..<terms {
+                let (a, b, c) = job(output, term)
+                multiply(a, b, into: c, beta: term == 0 ? beta : 1)
+            }
+        }
+        if split || count * terms * c.rows * c.columns * a.width < 1 << 18 {
+            for output in 0..<count { run(output) }
         } else {
             Parallel.forEach(count) { run($0) }
         }

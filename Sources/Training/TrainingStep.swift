@@ -52,7 +52,7 @@ public enum TrainingStep {
             input.dropout?.seed &+= UInt64(index) &* 0xA24B_AED4_963E_E407
             let partLoss = model.loss(input, targets: part.targets, normalizer: max(scored, 1))
             loss += Double(partLoss.scalar)
-            gradients = partLoss.gradients(adding: gradients)
+            gradients = partLoss.gradients(adding: consume gradients)
         }
         var byName: [String: Storage] = [:]
         for (name, variable) in variables { byName[name] = gradients[variable]?.storage }

@@ -43,8 +43,8 @@ typedef struct {
 } kk_adamw;
 
 /// Elementwise operations of one operand; the gradient forms get x, y = f(x) and dy.
-enum kk_unary { KK_NEG, KK_EXP, KK_LOG, KK_SQRT, KK_TANH, KK_SIGMOID, KK_SILU, KK_GELU, KK_RELU };
-enum kk_binary { KK_ADD, KK_SUB, KK_MUL, KK_DIV };
+enum kk_unary { KK_NEG, KK_EXP, KK_LOG, KK_SQRT, KK_TANH, KK_SIGMOID, KK_SILU, KK_GELU, KK_RELU, KK_GELU_ERF };
+enum kk_binary { KK_ADD, KK_SUB, KK_MUL, KK_DIV, KK_MAX, KK_EQUAL }; // equal: 1 or 0; a NaN wins every maximum
 
 typedef struct {
     const char *name;
@@ -59,8 +59,18 @@ typedef struct {
     void (*scale)(float alpha, const float *x, float *y, int64_t n);           // y = alpha x
     double (*sum)(const float *x, int64_t n);
     double (*sum_squares)(const float *x, int64_t n);
-    float (*maximum)(const float *x, int64_t n);
+    float (*maximum)(const float *x, int64_t n);                               // NaN where there is one
     float (*dot)(const float *x, const float *y, int64_t n);
+    // y[j] (+)= sum over rows of x[row * stride + j], summed in Float64 blockwise; y[j] = their maximum (with y[j] too where kept).
+    void (*column_sum)(const float *x, int64_t rows, int64_t stride, float *y, int64_t n, int accumulate);
+    void (*column_maximum)(const float *x, int64_t rows, int64_t stride, float *y, int64_t n, int accumulate);
+    // y[i * ys0 + j * ys1] (+)= x[i * xs0 + j * xs1] for i < n0, j < n1.
+    void (*strided_copy)(int64_t n0, int64_t n1, const float *x, int64_t xs0, int64_t xs1, float *y, int64_t ys0, int64_t ys1,
+                         int accumulate);
+    // y = mask != 0 ? a : b; a step of 0 repeats the first.
+    void (*select)(const float *mask, const float *a, int64_t aStep, const float *b, int64_t bStep, float *y, int64_t n);
+    // y = x * scale where the generator's value for (seed, first + i), of 24 bits, is at least the threshold, else 0. y may be x.
+    void (*dropout)(const float *x, float *y, int64_t n, uint64_t seed, int64_t first, uint32_t threshold, float scale);
     void (*softmax)(const float *x, float *y, int64_t rows, int64_t n);
     void (*log_softmax)(const float *x, float *y, int64_t rows, int64_t n);
     void (*softmax_gradient)(const float *y, const float *dy, float *dx, int64_t rows, int64_t n);

@@ -1,0 +1,66 @@
+/// Nested loops over several operands: each axis has an extent and, for each operand, a stride in elements.
+///
+/// Axes of extent 1 are dropped and neighbours that every operand walks as one are merged, so that the innermost loop is
+/// as long as it can be: [rows, width] + [width] is one axis of rows with strides (width, 0) and one of width with (1, 1).
+struct LoopNest {
+    struct Axis: Sendable {
+        var extent: Int
+        var strides: [Int]
+    }
+
+    private(set) var axes: [Axis] = []
+    /// Whether an extent is 0, so that there is nothing to do.
+    private(set) var isEmpty = false
+
+    /// Loops over `extents`, outermost first; `strides[operand][axis]`.
+    init(extents: [Int], strides: [[Int]]) {
+        for (index, extent) in extents.enumerated() {
+            if extent == 0 { isEmpty = true }
+            append(Axis(extent: extent, strides: strides.map { $0[index] }))
+        }
+    }
+
+    init(_ axes: [Axis]) {
+        for axis in axes {
+            if axis.extent == 0 { isEmpty = true }
+            append(axis)
+        }
+    }
+
+    private mutating func append(_ axis: Axis) {
+        guard axis.extent != 1 else { return }
+        if let last = axes.last, zip(last.strides, axis.strides).allSatisfy({ $0 == $1 * axis.extent }) {
+            axes[axes.count - 1] = Axis(extent: last.extent * axis.extent, strides: axis.strides)
+        } else {
+            axes.append(axis)
+        }
+    }
+
+    /// Iterations in all.
+    var count: Int { axes.reduce(1) { $0 * $1.extent } }
+
+    /// The operand's offset at iteration `index`, the last axis running fastest.
+    func offset(_ index: Int, operand: Int) -> Int {
+        var rest = index
+        var offset = 0
+        for axis in axes.reversed() {
+            offset += rest % axis.extent * axis.strides[operand]
+            rest /= axis.extent
+        }
+        return offset
+    }
+
+    /// Takes the innermost axis off; an axis of extent 1 where there is none.
+    mutating func removeInnermost() -> Axis? { axes.popLast() }
+
+    /// Row-major strides of `shape`, 0 along axes of extent 1 that repeat, aligned to the right of `rank` axes.
+    static func broadcastStrides(_ shape: [Int], rank: Int) -> [Int] {
+        var strides = [Int](repeating: 0, count: rank)
+        var step = 1
+        for axis in shape.indices.reversed() {
+            if shape[axis] != 1 { strides[rank - shape.count + axis] = step }
+            step *= shape[axis]
+        }
+        return strides
+    }
+}

@@ -1,0 +1,59 @@
+import CKernels
+
+/// Copies between arrays that are walked in different orders: permutations, slices, concatenations, broadcasts.
+public enum StridedCopy {
+    /// An array's first element and its stride along each axis; 0 repeats along the axis (for reading).
+    public struct View: Sendable {
+        public let storage: Storage
+        public let offset: Int
+        public let strides: [Int]
+
+        public init(_ storage: Storage, offset: Int = 0, strides: [Int]) {
+            self.storage = storage
+            self.offset = offset
+            self.strides = strides
+        }
+
+        /// The whole of `storage`, row-major, broadcast to as many axes as `rank`.
+        public init(_ storage: Storage, shape: [Int], rank: Int? = nil) {
+            self.init(storage, strides: LoopNest.broadcastStrides(shape, rank: rank ?? shape.count))
+        }
+
+        func fits(_ extents: [Int]) -> Bool {
+            guard strides.count == extents.count, offset >= 0, strides.allSatisfy({ $0 >= 0 }) else { return false }
+            if extents.contains(0) { return true }
+            return offset + zip(extents, strides).reduce(0) { $0 + ($1.0 - 1) * $1.1 } < storage.count
+        }
+    }
+
+    /// y[i…] (+)= x[i…] for every index below `extents`; no two indices may mean one element of y.
+    public static func copy(_ x: View, to y: View, extents: [Int], accumulate: Bool = false) {
+        precondition(
+            x.fits(extents) && y.fits(extents), "copy: \(extents) with strides \(x.strides) to \(y.strides) is out of range")
+        var nest = LoopNest(extents: extents, strides: [x.strides, y.strides])
+        guard !nest.isEmpty else { return }
+        let inner = nest.removeInnermost() ?? LoopNest.Axis(extent: 1, strides: [1, 1])
+        // The partner of the innermost axis: where x is walked across its rows, the axis along them.
+        var others = nest.axes
+        let partner = others.lastIndex { $0.strides[0] == 1 && inner.strides[0] != 1 } ?? others.indices.last
+        let second = partner.map { others.remove(at: $0) } ?? LoopNest.Axis(extent: 1, strides: [0, 0])
+        let outer = LoopNest(others)
+        let rows = max(16, Elementwise.grain / inner.extent / 16 * 16)
+        let chunks = (second.extent + rows - 1) / rows
+        let unitsWork = min(rows, second.extent) * inner.extent
+        let units = outer.count * chunks
+        @Sendable func run(_ unit: Int) {
+            let start = unit % chunks * rows
+            let index = unit / chunks
+            unsafe kernels.strided_copy(
+                Int64(min(rows, second.extent - start)), Int64(inner.extent),
+                x.storage.pointer + x.offset + outer.offset(index, operand: 0) + start * second.strides[0],
+                Int64(second.strides[0]), Int64(inner.strides[0]),
+                y.storage.pointer + y.offset + outer.offset(index, operand: 1) + start * second.strides[1],
+                Int64(second.strides[1]), Int64(inner.strides[1]), accumulate ? 1 : 0)
+        }
+        Parallel.forRanges(units, grain: max(1, Elementwise.grain / max(unitsWork, 1))) { range in
+            for unit in range { run(unit) }
+        }
+    }
+}
