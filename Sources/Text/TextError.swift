@@ -1,0 +1,62 @@
+/// What can be wrong with texts, tokenizers and token streams, as facts; `description` puts them into words.
+public enum TextError: Error, CustomStringConvertible, Equatable {
+    /// The bytes at `offset` of `path` are not UTF-8.
+    case invalidUTF8(path: String, offset: Int)
+    /// The text file has no bytes.
+    case emptyText(path: String)
+    /// No text file was named.
+    case noFiles
+    /// After cutting at the separator nothing but white space is left.
+    case noDocuments(path: String)
+    /// One side of a train/validation split has nothing in it.
+    case emptySplit(side: String, documents: Int, bytes: Int, fraction: Double)
+    /// A validation fraction outside 0 ..< 1.
+    case invalidFraction(Double)
+    /// The file is not JSON: what was found where.
+    case malformedJSON(file: String, line: Int, column: Int, reason: String)
+    /// A tokenizer file contradicts itself or its format.
+    case malformedTokenizer(file: String, reason: String)
+    /// A tokenizer file asks for something kvlab does not do.
+    case unsupportedTokenizer(file: String, feature: String, reason: String)
+    /// The content is none of the known tokenizer formats.
+    case unknownTokenizer(file: String)
+    /// A vocabulary smaller than its fixed part.
+    case vocabularyTooSmall(requested: Int, minimum: Int)
+    /// A special token that cannot be one.
+    case invalidSpecialToken(String, reason: String)
+    /// A token stream shorter than one window.
+    case tooFewTokens(have: Int, seq: Int)
+
+    public var description: String {
+        switch self {
+        case .invalidUTF8(let path, let offset):
+            "\(path): not UTF-8: invalid byte at offset \(offset); convert the file, for example with iconv -t utf-8"
+        case .emptyText(let path):
+            "\(path): the file is empty (invalid at byte offset 0: a text of at least one byte is expected)"
+        case .noFiles:
+            "no text file is named; name at least one UTF-8 file"
+        case .noDocuments(let path):
+            "\(path): nothing but separators and white space; check the separator"
+        case .emptySplit(let side, let documents, let bytes, let fraction):
+            "a validation fraction of \(fraction) leaves no \(side) text of \(documents) documents, \(bytes) bytes; "
+                + "change the fraction, or split by position"
+        case .invalidFraction(let fraction):
+            "the validation fraction is \(fraction), expected at least 0 and less than 1"
+        case .malformedJSON(let file, let line, let column, let reason):
+            "\(file):\(line):\(column): not valid JSON: \(reason)"
+        case .malformedTokenizer(let file, let reason):
+            "\(file): damaged tokenizer: \(reason)"
+        case .unsupportedTokenizer(let file, let feature, let reason):
+            "\(file): \(feature) is not supported: \(reason)"
+        case .unknownTokenizer(let file):
+            "\(file): neither a tokenizer.json nor a llama2.c tokenizer.bin; name a file of one of these formats"
+        case .vocabularyTooSmall(let requested, let minimum):
+            "a vocabulary of \(requested) is too small: 256 bytes and the special tokens take \(minimum)"
+        case .invalidSpecialToken(let token, let reason):
+            "special token '\(token)': \(reason)"
+        case .tooFewTokens(let have, let seq):
+            "the text has \(have) tokens, fewer than one window of \(seq + 1) (seq \(seq) and the next token); "
+                + "use more text or a shorter seq"
+        }
+    }
+}

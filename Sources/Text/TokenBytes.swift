@@ -1,0 +1,28 @@
+/// The bytes each token id stands for.
+struct TokenBytes: Sendable {
+    private var ends: [Int] = []
+    private var arena: [UInt8] = []
+
+    /// Ids run from 0 up to, not including, this.
+    var count: Int { ends.count }
+
+    /// Gives the next id its bytes; none for an id that is not used.
+    mutating func append(_ bytes: [UInt8]) {
+        arena += bytes
+        ends.append(arena.count)
+    }
+
+    /// The bytes of `id`; none where it is outside.
+    subscript(id: Int32) -> ArraySlice<UInt8> {
+        let id = Int(id)
+        guard id >= 0, id < ends.count else { return [] }
+        return arena[(id == 0 ? 0 : ends[id - 1])..<ends[id]]
+    }
+
+    /// The bytes of all `ids`, in order.
+    func join(_ ids: [Int32]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for id in ids { bytes += self[id] }
+        return bytes
+    }
+}

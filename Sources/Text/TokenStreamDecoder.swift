@@ -1,0 +1,44 @@
+/// Text from tokens that come one at a time, for showing a generation while it grows.
+///
+/// Bytes that are the start of a character wait for its end, and a leading space that a tokenizer strips is stripped
+/// from the whole text alone, not from each token.
+public struct TokenStreamDecoder<Source: Tokenizer>: Sendable {
+    private let tokenizer: Source
+    private var previous: Int32?
+    private var pending: [UInt8] = []
+
+    /// - Parameter context: the ids that came before, such as the prompt's; their text is not repeated.
+    public init(_ tokenizer: Source, after context: [Int32] = []) {
+        self.tokenizer = tokenizer
+        previous = context.last
+    }
+
+    /// The text that `id` completes; empty while a character is incomplete.
+    public mutating func append(_ id: Int32) -> String {
+        if let previous {
+            pending += tokenizer.decode([previous, id]).dropFirst(tokenizer.decode([previous]).count)
+        } else {
+            pending += tokenizer.decode([id])
+        }
+        previous = id
+        let complete = completeCount()
+        defer { pending.removeFirst(complete) }
+        return String(decoding: pending[..<complete], as: UTF8.self)
+    }
+
+    /// What is left at the end: the replacement character for an incomplete one, else nothing.
+    public mutating func finish() -> String {
+        defer { pending = [] }
+        return String(decoding: pending, as: UTF8.self)
+    }
+
+    /// The bytes before a last character whose rest may still come.
+    private func completeCount() -> Int {
+        for back in 1...4 where back <= pending.count {
+            let byte = pending[pending.count - back]
+            if byte & 0xc0 == 0x80 { continue }
+            return byte >= 0xc2 && back < UTF8Scalar.length(byte) ? pending.count - back : pending.count
+        }
+        return pending.count
+    }
+}

@@ -1,0 +1,58 @@
+import Files
+import Glibc
+
+/// Opens tokenizers of any kind, told apart by their content.
+public enum TokenizerFile {
+    /// Larger files are no tokenizers; the largest known are under 40 MB.
+    private static let maximumBytes = 256 << 20
+
+    /// Reads a `tokenizer.json` or a llama2.c `tokenizer.bin`.
+    ///
+    /// A `tokenizer_config.json` beside a `tokenizer.json` is asked for the BOS and EOS tokens.
+    public static func load(_ path: String) throws -> any Tokenizer {
+        let bytes = try read(path)
+        let config = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let configPath = (path.contains("/") ? config + "/" : "") + "tokenizer_config.json"
+        return try parse(bytes, file: path) {
+            guard unsafe access(configPath, F_OK) == 0 else { return nil }
+            return try JSONParser.parse(try read(configPath), file: configPath)
+        }
+    }
+
+    /// Reads back what ``Tokenizer/serialized`` gave; `name` is what errors call it.
+    public static func load(_ serialized: SerializedTokenizer, name: String = "tokenizer") throws -> any Tokenizer {
+        switch serialized.kind {
+        case "byte": return ByteTokenizer()
+        case "tokenizer.json": return try read(serialized.bytes, file: name)
+        case "llama2.c": return try Llama2cTokenizer(serialized.bytes, file: name)
+        default:
+            throw TextError.unsupportedTokenizer(
+                file: name, feature: "kind '\(serialized.kind)'", reason: "byte, tokenizer.json and llama2.c are known")
+        }
+    }
+
+    private static func read(_ path: String) throws -> [UInt8] {
+        let file = try MappedFile(path: path)
+        guard file.count > 0 else { throw FileError.empty(path: path) }
+        guard file.count <= maximumBytes else { throw TextError.unknownTokenizer(file: path) }
+        return try file.bytes(in: 0..<file.count)
+    }
+
+    private static func parse(_ bytes: [UInt8], file: String, config: () throws -> JSONValue?) throws -> any Tokenizer {
+        if bytes.first(where: { ![0x20, 0x0a, 0x0d, 0x09].contains($0) }) == UInt8(ascii: "{") {
+            return try read(bytes, file: file, config: try config())
+        }
+        // llama2.c's file starts with a small number and has no mark of its own.
+        guard bytes.count > 12, bytes[2] == 0, bytes[3] == 0 else { throw TextError.unknownTokenizer(file: file) }
+        return try Llama2cTokenizer(bytes, file: file)
+    }
+
+    private static func read(_ bytes: [UInt8], file: String, config: JSONValue? = nil) throws -> any Tokenizer {
+        let json = try TokenizerJSON(bytes, file: file, config: config)
+        switch json.style {
+        case .byteLevel(let addsPrefixSpace): return try BPETokenizer(json, addsPrefixSpace: addsPrefixSpace)
+        case .sentencePiece(let normalizers, let decoder):
+            return try SentencePieceTokenizer(json, normalizers: normalizers, decoder: decoder)
+        }
+    }
+}
