@@ -8,6 +8,7 @@ struct Kvlab: AsyncParsableCommand {
         abstract: "Train, convert, uptrain, measure and serve KV-cache architectures.",
         version: "0.1.0",
         subcommands: [
-            BenchCommand.self
+            TokenizerCommand.self,
+            BenchCommand.self,
         ])
 }

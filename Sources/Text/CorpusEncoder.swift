@@ -1,0 +1,113 @@
+import Dispatch
+import Synchronization
+
+/// Encodes a corpus piece by piece on several threads; the result does not depend on how many.
+struct CorpusEncoder {
+    /// Ids of some consecutive documents, or of a part of one.
+    struct Part: Sendable {
+        var ids: [Int32] = []
+        /// Where in `ids` documents start.
+        var documentStarts: [Int] = []
+        var bytes = 0
+    }
+
+    /// Consecutive bytes of one document.
+    private struct Piece: Sendable {
+        var document: Corpus.Document
+        var range: Range<Int>
+        var isFirst: Bool
+        var isLast: Bool
+    }
+
+    private let tokenizer: any Tokenizer
+    private let threads: Int
+
+    /// Text one thread encodes at a time: large enough to use its word cache, small enough to show progress.
+    private static let batchBytes = 1 << 20
+
+    init(_ tokenizer: any Tokenizer, threads: Int = 2) {
+        self.tokenizer = tokenizer
+        self.threads = threads
+    }
+
+    /// Calls `body` with the parts in the corpus's order.
+    func encode(
+        _ corpus: Corpus, progress: (_ bytes: Int, _ of: Int) throws -> Void, body: (Part) throws -> Void
+    ) throws {
+        let batches = batches(corpus)
+        let total = corpus.byteCount
+        var done = 0
+        let workspaces = (0..<threads).map { _ in Shared(EncodingWorkspace()) }
+        for start in stride(from: 0, to: batches.count, by: threads) {
+            let group = Array(batches[start..<min(start + threads, batches.count)])
+            let parts = Shared([Part?](repeating: nil, count: group.count))
+            DispatchQueue.concurrentPerform(iterations: group.count) { index in
+                let part = workspaces[index].mutex.withLock { encode(group[index], of: corpus, &$0) }
+                parts.mutex.withLock { $0[index] = part }
+            }
+            for case let part? in parts.mutex.withLock({ $0 }) {
+                try body(part)
+                done += part.bytes
+            }
+            try progress(done, total)
+        }
+    }
+
+    private func encode(_ pieces: [Piece], of corpus: Corpus, _ workspace: inout EncodingWorkspace) -> Part {
+        var part = Part()
+        for piece in pieces {
+            if piece.isFirst {
+                part.documentStarts.append(part.ids.count)
+                if let bos = tokenizer.bosID, bos != tokenizer.eosID { part.ids.append(bos) }
+            }
+            let bytes = Corpus.Document(file: piece.document.file, bytes: piece.range)
+            if let tokenizer = tokenizer as? any UTF8Tokenizer {
+                corpus.withUTF8(bytes) { tokenizer.encode($0, workspace: &workspace, into: &part.ids) }
+            } else {
+                part.ids += tokenizer.encode(corpus.text(bytes))
+            }
+            if piece.isLast, let eos = tokenizer.eosID { part.ids.append(eos) }
+            part.bytes += piece.range.count
+        }
+        return part
+    }
+
+    /// All documents, long ones cut where the tokenizer allows it, in batches of about the same size.
+    private func batches(_ corpus: Corpus) -> [[Piece]] {
+        var batches: [[Piece]] = [[]]
+        var size = 0
+        for document in corpus.documents {
+            for piece in pieces(document, of: corpus) {
+                batches[batches.count - 1].append(piece)
+                size += piece.range.count
+                if size >= Self.batchBytes {
+                    batches.append([])
+                    size = 0
+                }
+            }
+        }
+        return batches.filter { !$0.isEmpty }
+    }
+
+    private func pieces(_ document: Corpus.Document, of corpus: Corpus) -> [Piece] {
+        let offset = document.bytes.lowerBound
+        var cuts = [0]
+        if let tokenizer = tokenizer as? any UTF8Tokenizer {
+            corpus.withUTF8(document) { text in
+                while let cut = tokenizer.cut(text, atOrAfter: cuts.last! + Self.batchBytes) { cuts.append(cut) }
+            }
+        }
+        cuts.append(document.bytes.count)
+        return zip(cuts, cuts.dropFirst()).enumerated().map { index, range in
+            Piece(
+                document: document, range: offset + range.0..<offset + range.1, isFirst: index == 0,
+                isLast: index == cuts.count - 2)
+        }
+    }
+}
+
+/// A value that several threads use in turn.
+private final class Shared<Value: Sendable>: Sendable {
+    let mutex: Mutex<Value>
+    init(_ value: Value) { mutex = Mutex(value) }
+}

@@ -1,0 +1,55 @@
+import Random
+
+extension Corpus {
+    /// What a train/validation split goes by.
+    public enum SplitBy: String, Codable, Sendable, CaseIterable {
+        /// Whole documents, drawn at random by the seed.
+        case document
+        /// The end of the text, to the byte (moved back to a character's start).
+        case position
+    }
+
+    /// Divides the corpus into training and validation text, the same way every time.
+    ///
+    /// By position training has the first ⌊(1 − fraction) · bytes⌋; a document that lies across the cut is divided.
+    /// By document validation has fraction · documents, rounded but at least one.
+    ///
+    /// - Parameter fraction: the part held out, from 0 to under 1; with 0 validation is empty.
+    /// - Throws: ``TextError/emptySplit(side:documents:bytes:fraction:)`` where a side would be empty.
+    public func split(fraction: Double, by: SplitBy, seed: UInt64) throws(TextError) -> (train: Corpus, validation: Corpus) {
+        guard fraction >= 0, fraction < 1 else { throw .invalidFraction(fraction) }
+        if fraction == 0 { return (self, with([])) }
+        let (train, validation) =
+            switch by {
+            case .document: splitByDocument(fraction, seed)
+            case .position: splitByPosition(fraction)
+            }
+        for (side, documents) in [("training", train), ("validation", validation)] where documents.isEmpty {
+            throw .emptySplit(side: side, documents: self.documents.count, bytes: byteCount, fraction: fraction)
+        }
+        return (with(train), with(validation))
+    }
+
+    private func splitByDocument(_ fraction: Double, _ seed: UInt64) -> ([Document], [Document]) {
+        var generator = SeededGenerator(seed: seed, name: "split")
+        let order = documents.indices.shuffled(using: &generator)
+        let heldOut = Set(order.prefix(max(1, Int((fraction * Double(documents.count)).rounded()))))
+        return (
+            documents.indices.filter { !heldOut.contains($0) }.map { documents[$0] },
+            documents.indices.filter { heldOut.contains($0) }.map { documents[$0] }
+        )
+    }
+
+    private func splitByPosition(_ fraction: Double) -> ([Document], [Document]) {
+        var remaining = Int((1 - fraction) * Double(byteCount))
+        var (train, validation): ([Document], [Document]) = ([], [])
+        for document in documents {
+            let cut = withUTF8(document) { UTF8Check.boundary(in: $0, atOrBefore: remaining) } + document.bytes.lowerBound
+            let (head, tail) = (document.bytes.lowerBound..<cut, cut..<document.bytes.upperBound)
+            if !head.isEmpty { train.append(Document(file: document.file, bytes: head)) }
+            if !tail.isEmpty { validation.append(Document(file: document.file, bytes: tail)) }
+            remaining = max(0, remaining - document.bytes.count)
+        }
+        return (train, validation)
+    }
+}

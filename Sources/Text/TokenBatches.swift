@@ -1,0 +1,119 @@
+import Random
+
+/// Training batches from a token stream, as a pure function of the seed and the samples' global indices.
+///
+/// An epoch cuts the stream into windows of `seq` + 1 tokens that overlap by one, from an offset of its own, and takes them
+/// in an order of its own. Sample i of the whole training is window i mod n of epoch i / n in that order, so ranks,
+/// accumulation and a resumed run all see the same data.
+///
+///     tokens    0 1 2 3 4 5 6 7 8 9      seq 3, offset 1, so n = 2
+///     window 0    1 2 3 → 2 3 4
+///     window 1          4 5 6 → 5 6 7
+public struct TokenBatches: Sendable {
+    /// What attention sees of other documents in a window.
+    public enum Packing: String, Codable, Sendable, CaseIterable {
+        /// All of them.
+        case packed
+        /// None: `keyStarts` is set, and the first token of a document is no target of the one before.
+        case masked
+    }
+
+    /// Tokens in a sequence.
+    public let seq: Int
+    /// Samples after which every window was seen once.
+    public let windowsPerEpoch: Int
+
+    private let stream: TokenStream
+    private let seed: UInt64
+    private let packing: Packing
+    private let startingSample: Int
+    private let offsets: Int
+
+    /// - Parameters:
+    ///   - startingSample: added to every sample index: where a run that goes on after another's data starts.
+    /// - Throws: ``TextError/tooFewTokens(have:seq:)`` where the stream is shorter than one window.
+    public init(
+        _ stream: TokenStream, seq: Int, seed: UInt64, packing: Packing = .packed, startingSample: Int = 0
+    ) throws(TextError) {
+        precondition(seq >= 1 && startingSample >= 0, "TokenBatches: seq \(seq), startingSample \(startingSample)")
+        guard stream.count > seq else { throw .tooFewTokens(have: stream.count, seq: seq) }
+        self.stream = stream
+        self.seq = seq
+        self.seed = seed
+        self.packing = packing
+        self.startingSample = startingSample
+        // As many as there are from any offset, if that leaves one.
+        windowsPerEpoch = max(1, (stream.count - seq) / seq)
+        offsets = min(seq, stream.count - windowsPerEpoch * seq)
+    }
+
+    /// The batch of step `step`, counted from 0: samples `step * batch` and on.
+    public func batch(step: Int, batch: Int) -> TokenBatch {
+        self.batch(samples: step * batch..<(step + 1) * batch)
+    }
+
+    /// The samples with these global indices, tokens [samples, seq].
+    public func batch(samples: Range<Int>) -> TokenBatch {
+        var tokens: [Int32] = []
+        var targets: [Int32] = []
+        var keyStarts: [Int32] = []
+        for sample in samples {
+            let start = windowStart(sample)
+            let ids = stream.ids(start..<start + seq + 1)
+            tokens += ids.dropLast()
+            targets += ids.dropFirst()
+            if packing == .masked {
+                keyStarts += mask(start, &targets)
+            }
+        }
+        return TokenBatch(
+            batch: samples.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing == .masked ? keyStarts : nil)
+    }
+
+    /// The stream index of a sample's first token.
+    func windowStart(_ sample: Int) -> Int {
+        let (epoch, index) = (startingSample + sample).quotientAndRemainder(dividingBy: windowsPerEpoch)
+        var generator = SeededGenerator(seed: seed, stream: UInt64(epoch))
+        let offset = Int.random(in: 0..<offsets, using: &generator)
+        return offset + Permutation(count: windowsPerEpoch, key: generator.next())[index] * seq
+    }
+
+    /// The first position each token of the window may attend to; drops the last `seq` targets that open a document.
+    private func mask(_ start: Int, _ targets: inout [Int32]) -> [Int32] {
+        DocumentMask(stream).apply(start: start, seq: seq, targets: &targets)
+    }
+
+    /// Batches that score each token of the stream but the first exactly once, in order.
+    ///
+    /// - Parameter limit: the most batches; all of them where nil.
+    public func validationBatches(batch: Int, limit: Int? = nil) -> ValidationBatches {
+        ValidationBatches(stream, seq: seq, batch: batch, packing: packing, limit: limit)
+    }
+}
+
+/// Keeps packed documents apart.
+struct DocumentMask {
+    private let stream: TokenStream
+
+    init(_ stream: TokenStream) {
+        self.stream = stream
+    }
+
+    /// For the window at `start`, whose targets are the last `seq` of `targets`: each position's first visible position;
+    /// a target that begins another document is ignored from now on.
+    func apply(start: Int, seq: Int, targets: inout [Int32]) -> [Int32] {
+        var keyStarts: [Int32] = []
+        keyStarts.reserveCapacity(seq)
+        var document = stream.documentStart(of: start)
+        let first = targets.count - seq
+        for position in 0..<seq {
+            keyStarts.append(Int32(max(0, document - start)))
+            let next = start + position + 1
+            guard next < stream.count else { continue }
+            let nextDocument = stream.documentStart(of: next)
+            if nextDocument != document { targets[first + position] = TokenBatch.ignored }
+            document = nextDocument
+        }
+        return keyStarts
+    }
+}

@@ -1,0 +1,126 @@
+import Files
+import Glibc
+
+/// Token ids of a corpus kept on disk, so that a text is encoded once for each tokenizer.
+///
+/// ```
+/// magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
+/// ids, padded to 8 bytes | the documents' starts, u64 each
+/// ```
+/// All little-endian. The key is a hash of the text, the documents in it and the tokenizer; the file is named after it.
+/// A file that is damaged in any byte is encoded anew.
+public struct TokenCache: Sendable {
+    /// The folder the files are in.
+    public let directory: String
+
+    private static let magic = Array("KVLTOKEN".utf8)
+    /// Raised when the layout changes, or an encoder gives other ids than before.
+    private static let version: UInt32 = 1
+    private static let headerBytes = 96
+
+    /// A cache in `directory`, which is made when something is written.
+    public init(directory: String) {
+        self.directory = directory
+    }
+
+    /// Where the tokens of `corpus` are kept.
+    public func path(_ corpus: Corpus, tokenizer: some Tokenizer) -> String {
+        "\(directory)/\(Self.key(corpus, tokenizer).hex.prefix(32)).tokens"
+    }
+
+    /// The tokens of `corpus`, mapped from disk, and encoded and written before that where they are not there yet.
+    ///
+    /// - Parameter progress: called while encoding, with the bytes done and the bytes in all.
+    public func stream(
+        _ corpus: Corpus, tokenizer: some Tokenizer, progress: (_ bytes: Int, _ of: Int) throws -> Void = { _, _ in }
+    ) throws -> TokenStream {
+        let path = path(corpus, tokenizer: tokenizer)
+        let key = Self.key(corpus, tokenizer)
+        if let stream = Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
+        try Self.makeDirectory(directory)
+        try Self.write(path, key: key, corpus, tokenizer, progress)
+        if let stream = Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
+        // The disk does not give back what was written: do without it.
+        return try TokenStream(corpus, tokenizer: tokenizer, progress: progress)
+    }
+
+    private static func key(_ corpus: Corpus, _ tokenizer: some Tokenizer) -> SHA256Digest {
+        var hasher = SHA256Digest.Hasher()
+        hasher.update(corpus.selectionHash.bytes)
+        hasher.update(SHA256Digest(of: tokenizer.serialized.kind).bytes)
+        hasher.update(SHA256Digest(of: tokenizer.serialized.bytes).bytes)
+        hasher.update(little(UInt64(version)))
+        return hasher.finalize()
+    }
+
+    /// The stream in the file at `path`; nil where there is no such file, or it is not as written.
+    private static func open(_ path: String, key: SHA256Digest, vocabularySize: Int) -> TokenStream? {
+        guard let file = try? MappedFile(path: path), file.count >= headerBytes,
+            let header = try? file.bytes(in: 0..<headerBytes), Array(header[..<8]) == magic,
+            number(header, 8, 4) == UInt64(version), Array(header[32..<64]) == key.bytes,
+            let width = Int(exactly: number(header, 12, 4)), width == 2 || width == 4,
+            let count = Int(exactly: number(header, 16, 8)), let documents = Int(exactly: number(header, 24, 8)),
+            count <= file.count / width, documents <= file.count / 8,
+            file.count == headerBytes + padded(count * width) + documents * 8
+        else { return nil }
+        let payload = unsafe file.withUnsafeBytes {
+            unsafe SHA256Digest(of: UnsafeRawBufferPointer(rebasing: $0[headerBytes...]))
+        }
+        guard Array(header[64..<96]) == payload.bytes,
+            let bytes = try? file.bytes(in: headerBytes + padded(count * width)..<file.count)
+        else { return nil }
+        let starts = (0..<documents).map { Int(truncatingIfNeeded: number(bytes, $0 * 8, 8)) }
+        return TokenStream(mapped: file, offset: headerBytes, width: width, count: count, documentStarts: starts)
+    }
+
+    private static func write(
+        _ path: String, key: SHA256Digest, _ corpus: Corpus, _ tokenizer: some Tokenizer,
+        _ progress: (_ bytes: Int, _ of: Int) throws -> Void
+    ) throws {
+        let width = tokenizer.vocabularySize <= 1 << 16 ? 2 : 4
+        var file = try AtomicFile(path: path)
+        try file.append([UInt8](repeating: 0, count: headerBytes))
+        var payload = SHA256Digest.Hasher()
+        var count = 0
+        var starts: [Int] = []
+        try CorpusEncoder(tokenizer).encode(corpus, progress: progress) { part throws in
+            starts += part.documentStarts.map { $0 + count }
+            count += part.ids.count
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(part.ids.count * width)
+            for id in part.ids {
+                for byte in 0..<width { bytes.append(UInt8(truncatingIfNeeded: id >> Int32(8 * byte))) }
+            }
+            payload.update(bytes)
+            try file.append(bytes)
+        }
+        let tail = [UInt8](repeating: 0, count: padded(count * width) - count * width) + starts.flatMap { little(UInt64($0)) }
+        payload.update(tail)
+        try file.append(tail)
+        var header = magic + little(UInt64(version)).prefix(4) + little(UInt64(width)).prefix(4)
+        header += little(UInt64(count)) + little(UInt64(starts.count)) + key.bytes + payload.finalize().bytes
+        try unsafe header.withUnsafeBytes { try unsafe file.write($0, at: 0) }
+        try file.commit()
+    }
+
+    private static func makeDirectory(_ path: String) throws {
+        var made = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            made += part
+            guard unsafe mkdir(made, 0o777) == 0 || errno == EEXIST else {
+                throw FileError.system(path: made, action: "make the directory", errno: errno)
+            }
+            made += "/"
+        }
+    }
+
+    private static func padded(_ bytes: Int) -> Int { (bytes + 7) / 8 * 8 }
+
+    private static func little(_ value: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+    }
+
+    private static func number(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> UInt64 {
+        (0..<count).reduce(0) { $0 | UInt64(bytes[offset + $1]) << (8 * UInt64($1)) }
+    }
+}

@@ -1,0 +1,77 @@
+import Files
+
+/// The tokens of a corpus, documents one after another, held in memory or memory-mapped from a ``TokenCache``.
+///
+/// Each document is `[BOS] text [EOS]`, of which a tokenizer without one leaves it out.
+public struct TokenStream: Sendable {
+    /// Tokens in all.
+    public let count: Int
+    /// The index of each document's first token, ascending from 0.
+    public let documentStarts: [Int]
+
+    private let storage: Storage
+
+    private enum Storage: Sendable {
+        case ids([Int32])
+        case mapped(MappedFile, offset: Int, width: Int)
+    }
+
+    /// A stream in memory.
+    public init(ids: [Int32], documentStarts: [Int] = [0]) {
+        precondition(
+            documentStarts.allSatisfy { (0...ids.count).contains($0) }
+                && zip(documentStarts, documentStarts.dropFirst()).allSatisfy { $0 <= $1 },
+            "TokenStream: document starts are not ascending from 0 to \(ids.count)")
+        count = ids.count
+        self.documentStarts = documentStarts
+        storage = .ids(ids)
+    }
+
+    /// The documents of `corpus` as `tokenizer` encodes them, in memory.
+    public init(_ corpus: Corpus, tokenizer: some Tokenizer, progress: (_ bytes: Int, _ of: Int) throws -> Void = { _, _ in })
+        throws
+    {
+        var ids: [Int32] = []
+        var starts: [Int] = []
+        try CorpusEncoder(tokenizer).encode(corpus, progress: progress) { part throws in
+            starts += part.documentStarts.map { $0 + ids.count }
+            ids += part.ids
+        }
+        self.init(ids: ids, documentStarts: starts)
+    }
+
+    /// `count` little-endian ids of `width` bytes (2 or 4) at `offset` of `file`.
+    init(mapped file: MappedFile, offset: Int, width: Int, count: Int, documentStarts: [Int]) {
+        self.count = count
+        self.documentStarts = documentStarts
+        storage = .mapped(file, offset: offset, width: width)
+    }
+
+    /// The ids in `range`, which lies in 0 ..< `count`.
+    public func ids(_ range: Range<Int>) -> [Int32] {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "TokenStream: \(range) is outside 0..<\(count)")
+        switch storage {
+        case .ids(let ids): return Array(ids[range])
+        case .mapped(let file, let offset, let width):
+            return unsafe file.withUnsafeBytes { bytes in
+                range.map { index in
+                    let at = offset + index * width
+                    return width == 2
+                        ? Int32(UInt16(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: at, as: UInt16.self)))
+                        : Int32(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: at, as: Int32.self))
+                }
+            }
+        }
+    }
+
+    /// The first token of the document that token `index` belongs to.
+    func documentStart(of index: Int) -> Int {
+        // The last start that is not after `index`.
+        var (low, high) = (0, documentStarts.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if documentStarts[middle] <= index { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? 0 : documentStarts[low - 1]
+    }
+}

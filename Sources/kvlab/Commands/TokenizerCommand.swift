@@ -1,0 +1,163 @@
+import ArgumentParser
+import Files
+import Foundation
+import Text
+
+/// `kvlab tokenizer`: learn a vocabulary, and turn text into ids and back.
+struct TokenizerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tokenizer", abstract: "Train a tokenizer, or encode and decode with one.",
+        subcommands: [TokenizerTrainCommand.self, TokenizerEncodeCommand.self, TokenizerDecodeCommand.self])
+}
+
+/// `kvlab tokenizer train`: byte-level BPE from text.
+struct TokenizerTrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train", abstract: "Learn a byte-level BPE vocabulary from text.",
+        discussion: """
+            Writes a Hugging Face tokenizer.json: GPT-2's pattern, no normalisation, so that any text decodes to itself. \
+            The same text gives the same file. With --split-on the separator is left out of what is learnt.
+            """)
+
+    @Option(parsing: .upToNextOption, help: ArgumentHelp("UTF-8 text files to learn from.", valueName: "file"))
+    var text: [String]
+
+    @Option(help: "Tokens in all, the 256 bytes and the special tokens included.")
+    var vocabSize = 4096
+
+    @Option(help: ArgumentHelp("Where to write the tokenizer.json.", valueName: "file"))
+    var out: String
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "A special token; may be given several times, the first ends a text (default: \(BPETrainer.endOfText)).",
+            valueName: "token"))
+    var special: [String] = []
+
+    @Option(help: ArgumentHelp("Cut the files into documents at this string.", valueName: "string"))
+    var splitOn: String?
+
+    func validate() throws {
+        guard !text.isEmpty else { throw ValidationError("name at least one file with --text") }
+    }
+
+    func run() throws {
+        let start = ContinuousClock.now
+        let corpus = try Corpus(paths: text, separator: splitOn)
+        var line = ProgressLine()
+        let tokenizer = try BPETrainer.train(
+            corpus: corpus, vocabularySize: vocabSize, specialTokens: special.isEmpty ? [BPETrainer.endOfText] : special
+        ) { progress in
+            switch progress {
+            case .reading(let bytes, let total): line.show("reading", bytes >> 10, total >> 10, "KiB")
+            case .merging(let tokens, let total): line.show("learning", tokens, total, "tokens")
+            }
+        }
+        line.end()
+        try AtomicFile.write(tokenizer.serialized.bytes, to: out)
+        let seconds = ContinuousClock.now - start
+        print("\(out): \(tokenizer.vocabularySize) tokens from \(corpus.byteCount) bytes in \(format(seconds)) s")
+        if tokenizer.vocabularySize < vocabSize {
+            print("  fewer than the \(vocabSize) asked for: no other pair occurs twice; use more text or a smaller --vocab-size")
+        }
+    }
+}
+
+/// `kvlab tokenizer encode`: text to ids.
+struct TokenizerEncodeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "encode", abstract: "Turn a text file into token ids.",
+        discussion: "Prints the ids of each document as a JSON array on a line of its own, and the speed on standard error.")
+
+    @Argument(help: "A UTF-8 text file.")
+    var file: String
+
+    @Option(help: ArgumentHelp("A tokenizer.json, or llama2.c's tokenizer.bin.", valueName: "file"))
+    var tokenizer: String
+
+    @Option(help: ArgumentHelp("Cut the file into documents at this string, each stripped of white space.", valueName: "string"))
+    var splitOn: String?
+
+    @Flag(help: "Print only how many tokens there are.")
+    var count = false
+
+    func run() throws {
+        let tokenizer = try TokenizerFile.load(tokenizer)
+        let corpus = try Corpus(paths: [file], separator: splitOn)
+        var tokens = 0
+        var spent = Duration.zero
+        for document in corpus.documents {
+            let text = corpus.text(document)
+            let start = ContinuousClock.now
+            let ids = tokenizer.encode(text)
+            spent += ContinuousClock.now - start
+            tokens += ids.count
+            if !count { print("[" + ids.map(String.init).joined(separator: ",") + "]") }
+        }
+        if count { print(tokens) }
+        let megabytes = Double(corpus.byteCount) / 1e6
+        note("\(tokens) tokens of \(corpus.byteCount) bytes, \(format(megabytes / max(spent / .seconds(1), 1e-9))) MB/s")
+    }
+}
+
+/// `kvlab tokenizer decode`: ids to text.
+struct TokenizerDecodeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "decode", abstract: "Turn token ids into text.",
+        discussion: "Reads what `encode` prints: a JSON array of ids a line. Each line's text is written as it is.")
+
+    @Argument(help: "A file of JSON arrays, one a line.")
+    var file: String
+
+    @Option(help: ArgumentHelp("A tokenizer.json, or llama2.c's tokenizer.bin.", valueName: "file"))
+    var tokenizer: String
+
+    func run() throws {
+        let tokenizer = try TokenizerFile.load(tokenizer)
+        let corpus = try Corpus(paths: [file])
+        let lines = corpus.text(corpus.documents[0]).split(separator: "\n")
+        for (index, line) in lines.enumerated() where line.contains(where: { !$0.isWhitespace }) {
+            guard let ids = try? JSONDecoder().decode([Int32].self, from: Data(line.utf8)) else {
+                throw ValidationError("\(file):\(index + 1): a JSON array of token ids is expected")
+            }
+            if let id = ids.first(where: { !(0..<Int32(tokenizer.vocabularySize)).contains($0) }) {
+                throw ValidationError("\(file):\(index + 1): id \(id) is outside the vocabulary of \(tokenizer.vocabularySize)")
+            }
+            try FileHandle.standardOutput.write(contentsOf: Data(tokenizer.decode(ids)))
+        }
+    }
+}
+
+/// One line on standard error: rewritten in place on a terminal, else a plain line each tenth of the way.
+private struct ProgressLine {
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private var shown = ""
+    private var last = ContinuousClock.now
+
+    mutating func show(_ what: String, _ done: Int, _ total: Int, _ unit: String) {
+        let key = what + String(done * 10 / max(total, 1))
+        if isTerminal {
+            guard ContinuousClock.now - last > .milliseconds(100) || key != shown else { return }
+            write("\r\u{1b}[K\(what): \(done) of \(total) \(unit)")
+        } else if key != shown {
+            write("\(what): \(done) of \(total) \(unit)\n")
+        }
+        (shown, last) = (key, ContinuousClock.now)
+    }
+
+    func end() {
+        if isTerminal { write("\r\u{1b}[K") }
+    }
+
+    private func write(_ text: String) {
+        FileHandle.standardError.write(Data(text.utf8))
+    }
+}
+
+private func note(_ text: String) {
+    FileHandle.standardError.write(Data((text + "\n").utf8))
+}
+
+private func format(_ value: Double) -> String { String(format: "%.1f", value) }
+private func format(_ value: Duration) -> String { format(value / .seconds(1)) }
