@@ -165,12 +165,23 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
         public var method: String
         /// Seed for methods that draw.
         public var seed: Int
+
+        public init(kvHeads: Int, method: String, seed: Int) {
+            self.kvHeads = kvHeads
+            self.method = method
+            self.seed = seed
+        }
     }
 
     /// The checkpoint's path.
     public var checkpoint: String
     /// A conversion on the way.
     public var convert: Convert?
+
+    public init(checkpoint: String, convert: Convert? = nil) {
+        self.checkpoint = checkpoint
+        self.convert = convert
+    }
 }
 
 /// A short training after a conversion.
@@ -181,6 +192,35 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var learningRate: Double?
     /// Sequences in a step; nil: the parent's.
     public var batch: Int?
+
+    public init(alpha: Double, learningRate: Double? = nil, batch: Int? = nil) {
+        self.alpha = alpha
+        self.learningRate = learningRate
+        self.batch = batch
+    }
+}
+
+extension Recipe {
+    /// This recipe's data and optimizer settings for a short training that starts from a checkpoint.
+    ///
+    /// Steps, sequences and the learning rate come from that checkpoint's own training.
+    public func uptraining(name: String, from start: InitRecipe, _ uptrain: UptrainRecipe) -> Recipe {
+        var copy = self
+        copy.name = name
+        copy.lab = nil
+        copy.model = nil
+        copy.tokenizer = nil
+        copy.`init` = start
+        copy.uptrain = uptrain
+        copy.train.steps = nil
+        copy.train.batch = nil
+        copy.train.seq = nil
+        copy.train.learningRate = nil
+        copy.train.validateEvery = 0
+        copy.train.sampleEvery = 0
+        copy.train.checkpointEvery = 0
+        return copy
+    }
 }
 
 /// A whole experiment: convert the trained model, uptrain the children, compare.

@@ -2,13 +2,13 @@
 ///
 /// Bytes that are the start of a character wait for its end, and a leading space that a tokenizer strips is stripped
 /// from the whole text alone, not from each token.
-public struct TokenStreamDecoder<Source: Tokenizer>: Sendable {
-    private let tokenizer: Source
+public struct TokenStreamDecoder: Sendable {
+    private let tokenizer: any Tokenizer
     private var previous: Int32?
     private var pending: [UInt8] = []
 
     /// - Parameter context: the ids that came before, such as the prompt's; their text is not repeated.
-    public init(_ tokenizer: Source, after context: [Int32] = []) {
+    public init(_ tokenizer: any Tokenizer, after context: [Int32] = []) {
         self.tokenizer = tokenizer
         previous = context.last
     }

@@ -3,13 +3,14 @@ import Glibc
 import Synchronization
 
 /// Turns SIGINT and SIGTERM into a wish to stop after the current step; a second SIGINT ends the process at once.
-public final class StopSignal: Sendable {
+public final class StopSignal: @unchecked Sendable {
+    // Sendable: `sources` is written in init alone, before the object is shared.
+
     private let received = Mutex<Int32?>(nil)
-    private let sources: Mutex<[any DispatchSourceSignal]>
+    private var sources: [any DispatchSourceSignal] = []
 
     /// Starts listening; the default handling comes back when the object goes.
     public init(_ numbers: [Int32] = [SIGINT, SIGTERM]) {
-        sources = Mutex([])
         for number in numbers {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -22,16 +23,14 @@ public final class StopSignal: Sendable {
                 if again { _exit(128 + number) }
             }
             source.resume()
-            sources.withLock { $0.append(source) }
+            sources.append(source)
         }
     }
 
     deinit {
-        sources.withLock { sources in
-            for source in sources {
-                source.cancel()
-                signal(Int32(source.handle), SIG_DFL)
-            }
+        for source in sources {
+            source.cancel()
+            signal(Int32(source.handle), SIG_DFL)
         }
     }
 

@@ -1,0 +1,95 @@
+import Checkpoints
+import Evaluation
+import Kernels
+import Models
+
+/// Compares checkpoints on one text.
+public struct Comparison {
+    /// Cache figures' context.
+    public var contextTokens: Int
+    /// Cache figures' sequences.
+    public var batch: Int
+    /// Cache figures' element type.
+    public var kvType: ElementType
+    /// Text tokens in a window.
+    public var window: Int
+    /// Tokens between windows' starts; nil: no overlap.
+    public var stride: Int?
+    /// Where the BOS goes; nil: always with one, never without.
+    public var bos: WindowPolicy.BOS?
+
+    public init(
+        contextTokens: Int = 4096, batch: Int = 1, kvType: ElementType = .float16, window: Int = 256, stride: Int? = nil,
+        bos: WindowPolicy.BOS? = nil
+    ) {
+        self.contextTokens = contextTokens
+        self.batch = batch
+        self.kvType = kvType
+        self.window = window
+        self.stride = stride
+        self.bos = bos
+    }
+
+    /// A model's perplexity on `text`, with progress.
+    public func score(_ model: LoadedModel, _ text: EvaluationText, reporter: ProgressReporter) throws -> PerplexityResult {
+        let windows = try model.windows(text, try model.policy(window: window, stride: stride, bos: bos))
+        defer { reporter.clear() }
+        return try Perplexity.evaluate(model.model, windows) { done in
+            reporter.progress("\(model.name)  perplexity  window \(done)/\(windows.count)")
+        }
+    }
+
+    /// A table of `models` on `text`, differences and divergences to the first.
+    ///
+    /// Perplexity is left out where the models have different tokenizers: only bits per byte compare them then.
+    public func table(_ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter) throws -> ComparisonTable {
+        guard let first = models.first else { return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.flag, rows: []) }
+        let oneTokenizer = models.allSatisfy { $0.tokenizer.serialized == first.tokenizer.serialized }
+        let reference = try score(first, text, reporter: reporter)
+        var rows: [ComparisonRow] = []
+        for (index, model) in models.enumerated() {
+            let result = index == 0 ? reference : try score(model, text, reporter: reporter)
+            var row = row(model.name, model.model.config, result)
+            if !oneTokenizer { row.perplexity = nil }
+            if index > 0 {
+                let paired = PairedDifference(reference: reference, other: result)
+                row.difference = paired.bitsPerByte
+                row.standardError = paired.standardError
+                if oneTokenizer { row.klDivergence = try divergence(first, model, text, reporter: reporter) }
+            }
+            rows.append(row)
+        }
+        return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.flag, rows: rows)
+    }
+
+    /// The KL divergence of `child` from `parent` in nats per token; nil where the vocabularies differ in size.
+    public func divergence(
+        _ parent: LoadedModel, _ child: LoadedModel, _ text: EvaluationText, reporter: ProgressReporter
+    ) throws -> Double? {
+        guard parent.model.config.vocabularySize == child.model.config.vocabularySize else { return nil }
+        let windows = try parent.windows(text, try parent.policy(window: window, stride: stride, bos: bos))
+        defer { reporter.clear() }
+        return try Divergence.meanKL(parent: parent.model, child: child.model, windows) { done in
+            reporter.progress("\(child.name)  KL divergence  window \(done)/\(windows.count)")
+        }
+    }
+
+    /// A row of figures that need no other model.
+    public func row(_ name: String, _ config: ModelConfig, _ result: PerplexityResult) -> ComparisonRow {
+        let geometry = config.kvGeometry(kvType)
+        return ComparisonRow(
+            name: name, attention: config.attentionLabel, kvBytesPerToken: config.kvBytesPerToken(kvType),
+            cacheBytes: geometry.reduce(0) { $0 + $1.bytes(tokens: contextTokens) } * batch, parameters: config.parameterCount,
+            perplexity: result.perplexity, bitsPerByte: result.bitsPerByte)
+    }
+}
+
+extension ModelConfig {
+    /// MHA, MQA or GQA with its KV heads, or the KV heads of each layer where they differ.
+    public var attentionLabel: String {
+        let kinds = (0..<layers).map { layer in
+            kvHeads[layer] == heads[layer] ? "MHA" : kvHeads[layer] == 1 ? "MQA" : "GQA-\(kvHeads[layer])"
+        }
+        return Set(kinds).count == 1 ? kinds[0] : "GQA [\((0..<layers).map { String(kvHeads[$0]) }.joined(separator: " "))]"
+    }
+}

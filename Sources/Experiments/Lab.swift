@@ -1,0 +1,144 @@
+import Checkpoints
+import Conversion
+import Evaluation
+import Files
+import Foundation
+import Kernels
+import Models
+import Recipes
+import Training
+
+/// A whole experiment: train a parent, convert it, uptrain each child, continue the parent as the control, compare.
+///
+/// Each part has a directory of its own under the lab's, and a part that is finished is not done again: an interrupted lab
+/// goes on where it stopped.
+public struct Lab {
+    /// What a lab leaves behind.
+    public struct Result: Sendable {
+        /// The comparison, the parent first.
+        public var table: ComparisonTable
+        /// The report's path.
+        public var reportPath: String
+        /// Wall-clock seconds of this call.
+        public var seconds: Double
+    }
+
+    private let recipe: Recipe
+    private let lab: LabRecipe
+    private let directory: String
+    private let reporter: ProgressReporter
+
+    /// A lab for a recipe with a `lab` section.
+    public init(recipe: Recipe, lab: LabRecipe, directory: String, reporter: ProgressReporter) {
+        self.recipe = recipe
+        self.lab = lab
+        self.directory = directory
+        self.reporter = reporter
+    }
+
+    private func path(_ part: String) -> String { directory + "/" + part }
+
+    /// Runs what is not done yet; nil where `shouldStop` ended a run early.
+    ///
+    /// Without `resume`, a directory that holds a lab already is refused.
+    public func execute(resume: Bool, shouldStop: () -> Bool) throws -> Result? {
+        let start = ContinuousClock.now
+        let parentDirectory = path("parent")
+        if !resume, FileManager.default.fileExists(atPath: parentDirectory + "/recipe.json") {
+            throw TrainingError.runExists(directory: directory)
+        }
+        try checkChildren()
+        var parentRecipe = recipe
+        parentRecipe.lab = nil
+        parentRecipe.name = "parent"
+        guard try train(parentRecipe, "parent", shouldStop: shouldStop) else { return nil }
+        let parentPath = Run.modelPath(parentDirectory)
+        let parent = try LoadedModel(path: parentPath)
+        let evaluation = lab.evaluation
+        let comparison = Comparison(
+            contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvType: ElementType(flag: evaluation.kvDtype) ?? .float16,
+            window: min(evaluation.window, parent.model.config.maxSequence), bos: parent.bosID == nil ? .never : .always)
+        let text = try evaluationText()
+        let reference = try comparison.score(parent, text, reporter: reporter)
+        var rows = [comparison.row("parent", parent.model.config, reference)]
+
+        var parts = lab.children.map { (name: $0.name, convert: Optional($0)) }
+        if lab.control { parts.insert(("parent continued", nil), at: 0) }
+        for part in parts {
+            let child = part.convert
+            let before: PerplexityResult?
+            if let child {
+                guard let method = ConversionMethods.named(child.method) else { throw ConversionError.unknownMethod(child.method) }
+                let (converted, _) = try parent.checkpoint.converted(kvHeads: child.kvHeads, method: method, seed: UInt64(recipe.seed))
+                before = try comparison.score(
+                    try LoadedModel(name: child.name, checkpoint: converted, path: parentPath), text, reporter: reporter)
+            } else {
+                before = nil
+            }
+            let directoryName = child?.name ?? "control"
+            guard try train(uptraining(child, parentPath: parentPath), directoryName, shouldStop: shouldStop) else { return nil }
+            let trained = try LoadedModel(path: Run.modelPath(path(directoryName)))
+            let result = try comparison.score(trained, text, reporter: reporter)
+            var row = comparison.row(part.name, trained.model.config, result)
+            row.perplexityBefore = before?.perplexity
+            row.bitsPerByteBefore = before?.bitsPerByte
+            let paired = PairedDifference(reference: reference, other: result)
+            row.difference = paired.bitsPerByte
+            row.standardError = paired.standardError
+            row.klDivergence = try comparison.divergence(parent, trained, text, reporter: reporter)
+            row.uptrainedTokens = trained.checkpoint.lineage.tokensSeen - parent.checkpoint.lineage.tokensSeen
+            row.isControl = child == nil
+            rows.append(row)
+            reporter.line("\(part.name)  \(String(format: "%.4f bits per byte, %+.4f to the parent", row.bitsPerByte, paired.bitsPerByte))")
+        }
+        let table = ComparisonTable(
+            text: "\(evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(comparison.window)",
+            contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvDtype: evaluation.kvDtype, rows: rows)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        try write(table.json + "\n", to: "results.json")
+        try write(table.markdown + "\n", to: "results.md")
+        return Result(table: table, reportPath: path("results.md"), seconds: seconds)
+    }
+
+    private func checkChildren() throws {
+        for child in lab.children where ConversionMethods.named(child.method) == nil { throw ConversionError.unknownMethod(child.method) }
+    }
+
+    /// The parent's recipe turned into a short training of a child, or of the parent itself.
+    private func uptraining(_ child: LabRecipe.Child?, parentPath: String) -> Recipe {
+        recipe.uptraining(
+            name: child?.name ?? "parent continued",
+            from: InitRecipe(
+                checkpoint: parentPath,
+                convert: child.map { InitRecipe.Convert(kvHeads: $0.kvHeads, method: $0.method, seed: recipe.seed) }),
+            UptrainRecipe(alpha: lab.alpha))
+    }
+
+    /// Trains unless it is done; false where it was stopped.
+    private func train(_ recipe: Recipe, _ part: String, shouldStop: () -> Bool) throws -> Bool {
+        let directory = path(part)
+        let prepared = try PreparedRun(recipe, reporter: reporter)
+        if let saved = try? String(contentsOfFile: directory + "/recipe.json", encoding: .utf8),
+            FileManager.default.fileExists(atPath: Run.modelPath(directory))
+        {
+            guard saved == prepared.recipeJSON + "\n" else { throw TrainingError.otherRecipe(directory: directory) }
+            reporter.line("\(recipe.name): done before")
+            return true
+        }
+        let resumes = FileManager.default.fileExists(atPath: directory + "/checkpoint.h5")
+        return try Run(prepared, directory: directory, reporter: reporter).execute(resume: resumes, shouldStop: shouldStop).finished
+    }
+
+    private func evaluationText() throws -> EvaluationText {
+        if let path = lab.evaluation.text {
+            return EvaluationText(try TextFile.read(path), splitOn: recipe.data.documentSeparator)
+        }
+        return try PreparedRun.validationText(recipe)
+    }
+
+    private func write(_ text: String, to name: String) throws {
+        var file = try AtomicFile(path: path(name))
+        try file.append(Array(text.utf8))
+        try file.commit()
+    }
+}

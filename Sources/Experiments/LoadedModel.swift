@@ -1,0 +1,96 @@
+import Checkpoints
+import Evaluation
+import Foundation
+import Kernels
+import Models
+import Text
+
+/// A checkpoint made ready to be evaluated: model, tokenizer and special tokens.
+public struct LoadedModel: Sendable {
+    /// The file's name without its extension, or the lineage's name for a run's own files.
+    public let name: String
+    /// The checkpoint as read.
+    public let checkpoint: Checkpoint
+    /// The model over its weights.
+    public let model: DecoderLM
+    /// How text becomes tokens.
+    public let tokenizer: any Tokenizer
+
+    /// Loads a checkpoint; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
+    public init(path: String, tokenizerPath: String? = nil) throws {
+        let checkpoint = try Checkpoint.load(path, trainingState: false)
+        let file = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        try self.init(
+            name: ["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file, checkpoint: checkpoint, path: path,
+            tokenizerPath: tokenizerPath)
+    }
+
+    /// From a checkpoint in memory.
+    public init(name: String, checkpoint: Checkpoint, path: String, tokenizerPath: String? = nil) throws {
+        self.name = name
+        self.checkpoint = checkpoint
+        if let tokenizerPath {
+            tokenizer = try TokenizerFile.load(tokenizerPath)
+        } else if let serialized = checkpoint.tokenizer {
+            tokenizer = try TokenizerFile.load(serialized, name: path)
+        } else {
+            throw ExperimentError.noTokenizer(path)
+        }
+        guard tokenizer.vocabularySize <= checkpoint.config.vocabularySize else {
+            throw ExperimentError.vocabulary(path, tokenizer: tokenizer.vocabularySize, model: checkpoint.config.vocabularySize)
+        }
+        model = try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters)
+    }
+
+    /// What starts a sequence: the tokenizer's BOS, else the one the checkpoint's files name.
+    public var bosID: Int32? { tokenizer.bosID ?? checkpoint.tokenIDs.bos }
+
+    /// Tokens that end a text.
+    public var stopIDs: Set<Int32> { Set(checkpoint.tokenIDs.eos + (tokenizer.eosID.map { [$0] } ?? [])) }
+
+    /// The policy where `bos` is left to the model: always with a BOS, never without one.
+    public func policy(window: Int, stride: Int?, bos: WindowPolicy.BOS?) throws -> WindowPolicy {
+        let bos = bos ?? (bosID == nil ? .never : .always)
+        if bos != .never, bosID == nil { throw ExperimentError.noBOS(name) }
+        let longest = window + (bos == .never ? -1 : 0)
+        guard longest <= model.config.maxSequence else {
+            throw ExperimentError.window(window, model: name, limit: model.config.maxSequence)
+        }
+        return WindowPolicy(window: window, stride: stride, bos: bos)
+    }
+
+    /// The windows of `text` under `policy`.
+    public func windows(_ text: EvaluationText, _ policy: WindowPolicy) throws -> [EvaluationWindow] {
+        let windows = policy.windows(text, tokenizer: tokenizer, bosID: bosID)
+        guard !windows.isEmpty else { throw ExperimentError.nothingToScore }
+        return windows
+    }
+}
+
+/// What stops an experiment or an evaluation.
+public enum ExperimentError: Error, CustomStringConvertible, Equatable {
+    case noTokenizer(String)
+    case vocabulary(String, tokenizer: Int, model: Int)
+    case noBOS(String)
+    case window(Int, model: String, limit: Int)
+    case nothingToScore
+    case noParentRecipe(String)
+    case smallData(file: String, reason: String)
+    case textNotUTF8(String, offset: Int)
+
+    public var description: String {
+        switch self {
+        case .noTokenizer(let path): "\(path): the checkpoint has no tokenizer; name one with --tokenizer FILE"
+        case .vocabulary(let path, let tokenizer, let model):
+            "\(path): the tokenizer has \(tokenizer) tokens, the model \(model); name the model's own with --tokenizer FILE"
+        case .noBOS(let name): "\(name): the tokenizer has no BOS token; use --bos never"
+        case .window(let window, let name, let limit):
+            "a window of \(window) tokens does not fit \(name), which has \(limit) positions; choose a smaller --window"
+        case .nothingToScore: "the text has no token to score"
+        case .noParentRecipe(let path):
+            "\(path): the checkpoint doesn't say how it was trained, so 'uptrain' has no steps to take a share of; use a 'train' section without 'uptrain'"
+        case .smallData(let file, let reason): "\(file): \(reason)"
+        case .textNotUTF8(let path, let offset): "\(path): invalid UTF-8 at byte \(offset)"
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Checkpoints
+import Conversion
+import Evaluation
+import Foundation
+import Inference
+import Kernels
+import Models
+import Random
+import Recipes
+import Text
+import Training
+
+/// A recipe with everything it names read and checked: ready to run, nothing trained yet.
+public struct PreparedRun: Sendable {
+    /// The run's name.
+    public let name: String
+    /// The resolved recipe.
+    public let recipe: Recipe
+    /// The model's shape.
+    public let config: ModelConfig
+    /// Weights to start from.
+    public let parameters: Parameters
+    /// What decides the run.
+    public let plan: TrainingPlan
+    /// Where tokens come from.
+    public let data: TrainingData
+    /// How text becomes tokens.
+    public let tokenizer: any Tokenizer
+    /// Special tokens that the starting checkpoint names.
+    public let tokenIDs: TokenIDs
+    /// What checkpoints of the run start from: the parent's lineage or none.
+    public let lineage: Lineage
+    /// Tokens in a sequence.
+    public let sequenceLength: Int
+    private let validationTokensPerByte: Double
+
+    /// The resolved recipe as JSON.
+    public var recipeJSON: String { recipe.resolvedJSON }
+
+    /// Reads data, tokenizer and checkpoint; trains a tokenizer where the recipe asks for one.
+    public init(_ recipe: Recipe, reporter: ProgressReporter) throws {
+        self.recipe = recipe
+        name = recipe.name
+        let (training, validation) = try Self.split(recipe)
+        var start = try recipe.`init`.map { try StartingPoint($0, uptrain: recipe.uptrain) }
+        let tokenizer = try start?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
+        self.tokenizer = tokenizer
+        let basis = try start?.basis(recipe) ?? TrainingBasis(recipe.train)
+        sequenceLength = basis.seq
+        if start == nil {
+            guard let model = recipe.model else { throw ExperimentError.noParentRecipe(recipe.name) }
+            let config = model.config(vocabularySize: tokenizer.vocabularySize)
+            try config.validate()
+            start = StartingPoint(
+                config: config, parameters: .initialized(for: config, seed: UInt64(recipe.seed)), name: recipe.name)
+        }
+        guard let start else { throw ExperimentError.noParentRecipe(recipe.name) }
+        config = start.config
+        parameters = start.parameters
+        tokenIDs = start.tokenIDs
+        guard basis.seq <= config.maxSequence else {
+            throw ExperimentError.window(basis.seq, model: recipe.name, limit: config.maxSequence)
+        }
+
+        let cache = TokenCache(directory: recipe.data.cache)
+        func stream(_ corpus: Corpus, _ tokenizer: some Tokenizer) throws -> TokenStream {
+            try cache.stream(corpus, tokenizer: tokenizer) { done, total in
+                reporter.progress("encoding text  \(100 * done / max(total, 1)) %")
+            }
+        }
+        let trainingStream = try stream(training, tokenizer)
+        let validationStream = try stream(validation, tokenizer)
+        reporter.clear()
+        validationTokensPerByte = Double(validationStream.count) / Double(max(validation.byteCount, 1))
+        let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
+        let batches = try TokenBatches(trainingStream, seq: basis.seq, seed: UInt64(recipe.seed), packing: packing)
+        guard basis.batch <= batches.windowsPerEpoch else {
+            throw ExperimentError.smallData(
+                file: recipe.data.files.joined(separator: ", "),
+                reason: "a batch of \(basis.batch) sequences of \(basis.seq) tokens is beyond the training part, which has \(batches.windowsPerEpoch) such sequences; lower train.batch or train.seq")
+        }
+        let size = max(1, min(basis.batch, 4096 / max(basis.seq, 1)))
+        let limit = (recipe.train.validationSequences + size - 1) / size
+        data = TrainingData(
+            samples: { first, count in batches.batch(samples: first..<first + count) },
+            validation: Array(ValidationBatches(validationStream, seq: basis.seq, batch: size, packing: packing, limit: limit)))
+        plan = basis.plan(recipe, firstSample: start.nextSample)
+        var lineage = start.lineage
+        lineage.name = recipe.name
+        lineage.recipe = recipe.resolvedJSON
+        lineage.toolVersion = Lineage.currentTool
+        lineage.notes = ["basis": basis.json]
+        self.lineage = lineage
+    }
+
+    private static func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
+        try Corpus(paths: recipe.data.files, separator: recipe.data.documentSeparator).split(
+            fraction: recipe.data.validation.fraction, by: recipe.data.validation.by == .document ? .document : .position,
+            seed: UInt64(recipe.seed))
+    }
+
+    /// The recipe's held-out documents.
+    public static func validationText(_ recipe: Recipe) throws -> EvaluationText {
+        let validation = try split(recipe).validation
+        return EvaluationText(documents: validation.documents.map(validation.text))
+    }
+
+    private static func tokenizer(_ recipe: Recipe, _ training: Corpus, _ reporter: ProgressReporter) throws -> any Tokenizer {
+        guard let section = recipe.tokenizer else { throw ExperimentError.noTokenizer(recipe.name) }
+        switch section.kind {
+        case .byte: return ByteTokenizer()
+        case .file: return try TokenizerFile.load(section.path ?? "")
+        case .bpe:
+            defer { reporter.clear() }
+            return try BPETrainer.train(corpus: training, vocabularySize: section.vocabSize ?? 257) { progress in
+                switch progress {
+                case .reading(let done, let total): reporter.progress("tokenizer: reading \(100 * done / max(total, 1)) %")
+                case .merging(let done, let total): reporter.progress("tokenizer: token \(done)/\(total)")
+                }
+            }
+        }
+    }
+
+    /// A held-out loss in nats per token as bits per byte.
+    public func bitsPerByte(_ loss: Double) -> Double { loss / M_LN2 * validationTokensPerByte }
+
+    /// The recipe's prompt continued by `model`: the same for the same step and weights.
+    func sample(_ model: DecoderLM, step: Int) -> String {
+        let bos = tokenizer.bosID ?? tokenizer.eosID
+        let prompt = tokenizer.encode(recipe.train.samplePrompt)
+        let ids = (tokenizer.bosID.map { [$0] } ?? []) + (prompt.isEmpty ? bos.map { [$0] } ?? [0] : prompt)
+        var random = SeededGenerator(seed: UInt64(recipe.seed), stream: 0x5A, UInt64(step))
+        let generator = Generator(
+            model: model, sampler: Sampler(temperature: 0.8, topK: 50), stops: Set(tokenizer.eosID.map { [$0] } ?? []))
+        let drawn = generator.continuation(of: ids, count: recipe.train.sampleTokens, generator: &random)
+        return String(decoding: tokenizer.decode(ids + drawn), as: UTF8.self)
+    }
+}

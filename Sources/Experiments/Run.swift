@@ -1,0 +1,133 @@
+import Checkpoints
+import Files
+import Foundation
+import Inference
+import Models
+import Random
+import Text
+import Training
+
+/// One execution of a recipe in a directory of its own.
+///
+///     DIR/recipe.json     the resolved recipe
+///     DIR/metrics.jsonl   one line an event
+///     DIR/checkpoint.h5   weights with the training state, to resume from
+///     DIR/model.h5        the finished model, without training state
+///     DIR/lock            held while the run is going on
+public struct Run {
+    /// Where the run writes.
+    public let directory: String
+    private let prepared: PreparedRun
+    private let reporter: ProgressReporter
+
+    /// How a run ended.
+    public struct Outcome: Sendable {
+        /// Whether the last step was reached.
+        public var finished: Bool
+        /// Steps done.
+        public var step: Int
+        /// The finished model's file, or the checkpoint to resume from.
+        public var path: String
+        /// Tokens the run has read.
+        public var tokensSeen: Int
+        /// The last validation's loss in nats per token.
+        public var validationLoss: Double?
+    }
+
+    public init(_ prepared: PreparedRun, directory: String, reporter: ProgressReporter) {
+        self.prepared = prepared
+        self.directory = directory
+        self.reporter = reporter
+    }
+
+    private var checkpointPath: String { directory + "/checkpoint.h5" }
+    private var metricsPath: String { directory + "/metrics.jsonl" }
+
+    /// The finished model's file in a run's directory.
+    public static func modelPath(_ directory: String) -> String { directory + "/model.h5" }
+
+    /// Runs to the end, or to the end of the step in which `shouldStop` becomes true.
+    ///
+    /// Throws ``TrainingError`` where the directory holds another run, there is nothing to resume or the loss diverges.
+    public func execute(resume: Bool, shouldStop: () -> Bool = { false }) throws -> Outcome {
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let lock = try FileLock(path: directory + "/lock", purpose: "kvlab train")
+        defer { withExtendedLifetime(lock) {} }
+        let trainer = try makeTrainer(resume: resume)
+        try writeRecipe()
+        let metrics = try MetricsFile(path: metricsPath, keepingThrough: trainer.step)
+        let display = RunDisplay(prepared: prepared, reporter: reporter, firstStep: trainer.step)
+        var lastGood: String? = trainer.step > 0 ? checkpointPath : nil
+        var validationLoss: Double?
+        display.begin(trainer)
+        let finished: Bool
+        do {
+            finished = try trainer.run(shouldStop: shouldStop) { event, trainer in
+                var line = MetricsFile.Line(step: trainer.step)
+                switch event {
+                case .step(let report):
+                    line.loss = report.loss
+                    line.learningRate = report.learningRate
+                    line.gradientNorm = report.gradientNorm
+                    line.tokensPerSecond = Double(report.tokens) / report.seconds
+                    display.step(report)
+                case .validation(_, let loss):
+                    validationLoss = loss
+                    line.validationLoss = loss
+                    line.validationBitsPerByte = prepared.bitsPerByte(loss)
+                    display.validation(step: trainer.step, loss: loss)
+                case .sampleDue(let step, let model):
+                    line.sample = prepared.sample(model, step: step)
+                    display.sample(step: step, text: line.sample ?? "")
+                case .checkpointDue:
+                    try checkpoint(trainer).save(to: checkpointPath)
+                    lastGood = checkpointPath
+                    return
+                }
+                try metrics.write(line)
+            }
+        } catch TrainingError.notFinite(let step, let loss, let norm, let rate) {
+            throw TrainingError.diverged(step: step, loss: loss, gradientNorm: norm, learningRate: rate, checkpoint: lastGood)
+        }
+        reporter.clear()
+        var path = checkpointPath
+        if finished {
+            path = Self.modelPath(directory)
+            var model = try checkpoint(trainer)
+            model.trainingState = nil
+            try model.save(to: path)
+        }
+        return Outcome(
+            finished: finished, step: trainer.step, path: path, tokensSeen: trainer.tokensSeen,
+            validationLoss: validationLoss ?? MetricsFile.read(path: metricsPath).last { $0.validationLoss != nil }?.validationLoss)
+    }
+
+    private func makeTrainer(resume: Bool) throws -> Trainer {
+        let exists = FileManager.default.fileExists(atPath: checkpointPath)
+        guard resume else {
+            guard !exists else { throw TrainingError.runExists(directory: directory) }
+            return try Trainer(
+                config: prepared.config, parameters: prepared.parameters, plan: prepared.plan, data: prepared.data)
+        }
+        guard exists else { throw TrainingError.nothingToResume(directory: directory) }
+        let checkpoint = try Checkpoint.load(checkpointPath)
+        guard checkpoint.lineage.recipe == prepared.recipeJSON else { throw TrainingError.otherRecipe(directory: directory) }
+        return try Trainer(resuming: checkpoint, plan: prepared.plan, data: prepared.data)
+    }
+
+    private func writeRecipe() throws {
+        var file = try AtomicFile(path: directory + "/recipe.json")
+        try file.append(Array((prepared.recipeJSON + "\n").utf8))
+        try file.commit()
+    }
+
+    private func checkpoint(_ trainer: Trainer) throws -> Checkpoint {
+        var lineage = prepared.lineage
+        lineage.steps += trainer.step
+        lineage.tokensSeen += trainer.tokensSeen
+        lineage.notes = ["nextSample": String(prepared.plan.firstSample + trainer.step * prepared.plan.batch)]
+        return Checkpoint(
+            config: trainer.config, parameters: trainer.weights.parameters, tokenizer: prepared.tokenizer.serialized,
+            tokenIDs: prepared.tokenIDs, lineage: lineage, trainingState: try trainer.trainingState())
+    }
+}

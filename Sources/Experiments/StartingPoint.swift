@@ -1,0 +1,57 @@
+import Checkpoints
+import Conversion
+import Foundation
+import Models
+import Recipes
+import Text
+
+/// Where a run's weights come from: fresh ones, or a checkpoint, converted on the way if the recipe says so.
+struct StartingPoint {
+    var config: ModelConfig
+    var parameters: Parameters
+    var tokenizer: (any Tokenizer)?
+    var tokenIDs = TokenIDs()
+    var lineage = Lineage()
+    /// Global index of the first sample that no ancestor has read.
+    var nextSample = 0
+    private var parentBasis: TrainingBasis?
+    private var path = ""
+
+    /// Fresh weights.
+    init(config: ModelConfig, parameters: Parameters, name: String) {
+        self.config = config
+        self.parameters = parameters
+        path = name
+    }
+
+    /// The checkpoint that `section` names.
+    init(_ section: InitRecipe, uptrain: UptrainRecipe?) throws {
+        path = section.checkpoint
+        var checkpoint = try Checkpoint.load(path, trainingState: false)
+        let parentHash = checkpoint.lineage.contentHash
+        let notes = checkpoint.lineage.notes ?? [:]
+        if let convert = section.convert {
+            guard let method = ConversionMethods.named(convert.method) else { throw ConversionError.unknownMethod(convert.method) }
+            checkpoint = try checkpoint.converted(kvHeads: convert.kvHeads, method: method, seed: UInt64(convert.seed)).0
+        } else {
+            checkpoint.lineage.conversion = nil
+        }
+        config = checkpoint.config
+        parameters = checkpoint.parameters
+        tokenIDs = checkpoint.tokenIDs
+        guard let serialized = checkpoint.tokenizer else { throw ExperimentError.noTokenizer(path) }
+        tokenizer = try TokenizerFile.load(serialized, name: path)
+        nextSample = notes["nextSample"].flatMap { Int($0) } ?? 0
+        parentBasis = notes["basis"].flatMap { try? JSONDecoder().decode(TrainingBasis.self, from: Data($0.utf8)) }
+        lineage = checkpoint.lineage
+        lineage.parentHash = parentHash
+        lineage.contentHash = nil
+    }
+
+    /// What decides steps, batch, sequence and schedule: the parent's share for an uptraining, else the recipe itself.
+    func basis(_ recipe: Recipe) throws -> TrainingBasis {
+        guard let uptrain = recipe.uptrain else { return TrainingBasis(recipe.train) }
+        guard let parentBasis else { throw ExperimentError.noParentRecipe(path) }
+        return parentBasis.uptraining(uptrain)
+    }
+}

@@ -1,0 +1,25 @@
+import Files
+
+/// Reads whole UTF-8 files.
+public enum TextFile {
+    /// The text at `path`; throws naming the first bad byte where it is not UTF-8, or that it is empty.
+    public static func read(_ path: String) throws -> String {
+        let file = try MappedFile(path: path)
+        guard file.count > 0 else { throw FileError.empty(path: path) }
+        let bytes = try file.bytes(in: 0..<file.count)
+        if let text = String(validating: bytes, as: UTF8.self) { return text }
+        throw ExperimentError.textNotUTF8(path, offset: firstInvalidByte(bytes))
+    }
+
+    private static func firstInvalidByte(_ bytes: [UInt8]) -> Int {
+        var low = 0
+        var decoder = UTF8()
+        var iterator = bytes.makeIterator()
+        while true {
+            switch decoder.decode(&iterator) {
+            case .scalarValue(let scalar): low += UTF8.width(scalar)
+            case .emptyInput, .error: return low
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import Recipes
+import Training
+
+/// The part of a training that an uptraining takes over from its parent: kept in every checkpoint's lineage.
+struct TrainingBasis: Sendable, Codable, Hashable {
+    /// Steps that a share is taken of: those of the first ancestor's training.
+    var baseSteps: Int
+    /// Steps of this run.
+    var steps: Int
+    /// Sequences in a step.
+    var batch: Int
+    /// Tokens in a sequence.
+    var seq: Int
+    /// The schedule over `baseSteps`.
+    var schedule: LearningRateSchedule
+
+    init(_ train: TrainRecipe) {
+        // A recipe without 'uptrain' has these four: its decoding refuses it otherwise.
+        steps = train.steps ?? 1
+        baseSteps = steps
+        batch = train.batch ?? 1
+        seq = train.seq ?? 1
+        let peak = train.learningRate ?? 0
+        let shape: LearningRateSchedule.Shape =
+            switch train.schedule {
+            case .cosine: .cosine
+            case .linear: .linear
+            case .wsd: .wsd
+            case .constant: .constant
+            }
+        schedule = LearningRateSchedule(
+            shape: shape, peak: peak, final: peak * train.minLearningRateRatio, warmupSteps: train.warmupSteps, steps: steps,
+            decayFraction: train.decayFraction)
+    }
+
+    /// As a lineage keeps it.
+    var json: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let data = (try? encoder.encode(self)) ?? Data()
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    /// What `uptrain` makes of a parent's basis: a share of its steps, its schedule rescaled to them, peak and batch unless set.
+    func uptraining(_ uptrain: UptrainRecipe) -> TrainingBasis {
+        var copy = self
+        copy.steps = max(1, Int((uptrain.alpha * Double(baseSteps)).rounded()))
+        if let batch = uptrain.batch { copy.batch = batch }
+        if let rate = uptrain.learningRate {
+            copy.schedule.final *= rate / copy.schedule.peak
+            copy.schedule.peak = rate
+        }
+        return copy
+    }
+
+    /// The plan of a run with this basis and the recipe's other settings.
+    func plan(_ recipe: Recipe, firstSample: Int) -> TrainingPlan {
+        let train = recipe.train
+        func positive(_ value: Int) -> Int? { value > 0 ? value : nil }
+        return TrainingPlan(
+            steps: steps, batch: batch, accumulation: train.accumulation,
+            schedule: steps == schedule.steps ? schedule : schedule.rescaled(to: steps),
+            optimizer: AdamW.Settings(
+                beta1: train.beta1, beta2: train.beta2, epsilon: train.epsilon, weightDecay: train.weightDecay),
+            clip: train.clip > 0 ? train.clip : nil, dropout: train.dropout, seed: UInt64(recipe.seed), firstSample: firstSample,
+            validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
+            checkpointEvery: positive(train.checkpointEvery))
+    }
+}

@@ -1,0 +1,54 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import Kernels
+
+/// `kvlab compare`: checkpoints side by side.
+struct CompareCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compare", abstract: "Compare checkpoints on one text: cache bytes, bits per byte, differences to the first.",
+        discussion: """
+            Differences are in bits per byte, with a standard error paired over windows. Perplexity and the KL divergence from the first \
+            model are shown where all have one tokenizer.
+            """)
+
+    @Argument(help: "Checkpoints; the first is what the others are measured against.", completion: .file(extensions: ["h5"]))
+    var checkpoints: [String]
+
+    @OptionGroup var options: TextOptions
+
+    @Option(help: "Context tokens of the cache sizes shown.")
+    var context = 4096
+
+    @Option(help: "Sequences of the cache sizes shown.")
+    var batch = 1
+
+    @Option(name: .customLong("kv-dtype"), help: "Element type of the cache sizes shown: fp32, fp16, bf16.", completion: .list(["fp32", "fp16", "bf16"]))
+    var kvDtype = "fp16"
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Option(help: "Also write the comparison as an HTML report.", completion: .file(extensions: ["html"]))
+    var html: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        guard ElementType(flag: kvDtype) != nil else { throw ValidationError("--kv-dtype is '\(kvDtype)', expected fp32, fp16 or bf16") }
+        guard context >= 1, batch >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
+    }
+
+    func run() throws {
+        if let threads { Parallel.setThreads(threads) }
+        let text = try options.read()
+        let comparison = Comparison(
+            contextTokens: context, batch: batch, kvType: ElementType(flag: kvDtype) ?? .float16, window: options.window,
+            stride: options.stride, bos: options.bos)
+        let models = try checkpoints.map { try LoadedModel(path: $0) }
+        let title = "\(options.text), window \(options.window), stride \(options.stride ?? options.window)"
+        let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
+        print(json ? table.json : table.plain)
+    }
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import Evaluation
+import Experiments
+import Foundation
+import Kernels
+
+/// `kvlab eval`: what a model knows.
+struct EvalCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "eval", abstract: "Evaluate a checkpoint.", subcommands: [EvalPerplexityCommand.self])
+}
+
+extension WindowPolicy.BOS: ExpressibleByArgument {}
+
+/// How text is read and cut, shared by `eval ppl` and `compare`.
+struct TextOptions: ParsableArguments {
+    @Option(help: "The UTF-8 text to score.", completion: .file())
+    var text: String
+
+    @Option(name: .customLong("split-on"), help: "Cut the text into documents at this string; each is stripped and encoded separately.")
+    var splitOn: String?
+
+    @Option(help: "Text tokens in a window; a BOS comes on top.")
+    var window = 256
+
+    @Option(help: "Tokens from one window's start to the next; below --window each token gets more context. Default: --window.")
+    var stride: Int?
+
+    @Option(help: "Where a BOS goes: always (each window), first (each document), never. Default: always where the tokenizer has one.")
+    var bos: WindowPolicy.BOS?
+
+    func validate() throws {
+        guard window >= 1 else { throw ValidationError("--window is \(window), expected at least 1") }
+        guard stride.map({ $0 >= 1 && $0 <= window }) ?? true else {
+            throw ValidationError("--stride is \(stride ?? 0), expected 1 to --window (\(window))")
+        }
+        guard splitOn != "" else { throw ValidationError("--split-on is empty") }
+    }
+
+    func read() throws -> EvaluationText {
+        EvaluationText(try TextFile.read(text), splitOn: splitOn)
+    }
+}
+
+/// `kvlab eval ppl`: perplexity and bits per byte.
+struct EvalPerplexityCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ppl", abstract: "Perplexity and bits per byte of a checkpoint on a text.",
+        discussion: """
+            Each token is scored exactly once, but for those that nothing precedes (without a BOS the first token of a window, or of a \
+            document where windows overlap). Bits per byte count the UTF-8 bytes of the text scored.
+            """)
+
+    @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
+    var checkpoint: String
+
+    @OptionGroup var options: TextOptions
+
+    @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
+    var tokenizer: String?
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() throws {
+        if let threads { Parallel.setThreads(threads) }
+        let model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
+        let start = ContinuousClock.now
+        let result = try comparison.score(model, try options.read(), reporter: ProgressReporter())
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            let report = Report(
+                model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte, tokensScored: result.tokensScored,
+                bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride, bos: policy.bos.rawValue,
+                windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        } else {
+            print(String(format: "perplexity     %.5f", result.perplexity))
+            print(String(format: "bits per byte  %.5f", result.bitsPerByte))
+            print(String(format: "nll            %.3f nats", result.nll))
+            print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
+            print("window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(Int(Double(result.tokensScored) / seconds)) tokens/s")
+        }
+    }
+
+    private struct Report: Encodable {
+        var model: String
+        var perplexity: Double
+        var bitsPerByte: Double
+        var tokensScored: Int
+        var bytesScored: Int
+        var nll: Double
+        var window: Int
+        var stride: Int
+        var bos: String
+        var windows: Int
+        var seconds: Double
+        var tokensPerSecond: Double
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import Inference
+import Kernels
+import Random
+import Text
+
+/// `kvlab generate`: continue a text.
+struct GenerateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate", abstract: "Continue a prompt with a contiguous KV cache.")
+
+    @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
+    var checkpoint: String
+
+    @Option(help: "The text to continue.")
+    var prompt: String
+
+    @Option(name: .customLong("max-tokens"), help: "Tokens to generate at most.")
+    var maxTokens = 128
+
+    @Option(help: "0 takes the likeliest token each time.")
+    var temperature = 0.8
+
+    @Option(name: .customLong("top-k"), help: "Draw from the K likeliest tokens only.")
+    var topK: Int?
+
+    @Option(name: .customLong("top-p"), help: "Draw from the likeliest tokens that reach this probability only.")
+    var topP: Double?
+
+    @Option(help: "Seed of the draws; the same seed gives the same text.")
+    var seed: UInt64 = 0
+
+    @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
+    var tokenizer: String?
+
+    @Flag(help: "Print one JSON object with prompt ids, ids and text.")
+    var json = false
+
+    func validate() throws {
+        guard maxTokens >= 1 else { throw ValidationError("--max-tokens is \(maxTokens), expected at least 1") }
+        guard temperature >= 0, temperature.isFinite else { throw ValidationError("--temperature is \(temperature), expected 0 or more") }
+        guard topK.map({ $0 >= 1 }) ?? true else { throw ValidationError("--top-k must be at least 1") }
+        guard topP.map({ $0 > 0 && $0 <= 1 }) ?? true else { throw ValidationError("--top-p must be above 0 and at most 1") }
+    }
+
+    func run() throws {
+        let loaded = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        var ids = (loaded.bosID.map { [$0] } ?? []) + loaded.tokenizer.encode(prompt)
+        if ids.isEmpty, let eos = loaded.tokenizer.eosID { ids = [eos] }
+        guard !ids.isEmpty else { throw ValidationError("--prompt is empty and the tokenizer has no BOS to start from") }
+        guard ids.count <= loaded.model.config.maxSequence else {
+            throw ValidationError("--prompt has \(ids.count) tokens, the model \(loaded.model.config.maxSequence) positions")
+        }
+        let generator = Generator(
+            model: loaded.model, sampler: Sampler(temperature: temperature, topK: topK, topP: topP), stops: loaded.stopIDs)
+        var random = SeededGenerator(seed: seed, name: "generate")
+        var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
+        if !json { FileHandle.standardOutput.write(Data(prompt.utf8)) }
+        let start = ContinuousClock.now
+        let drawn = generator.continuation(of: ids, count: maxTokens, generator: &random) { id in
+            if !json {
+                FileHandle.standardOutput.write(Data(decoder.append(id).utf8))
+            }
+            return true
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            let text = String(decoding: loaded.tokenizer.decode(ids + drawn), as: UTF8.self)
+            print(
+                String(
+                    decoding: try encoder.encode(
+                        Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds)), as: UTF8.self))
+        } else {
+            FileHandle.standardOutput.write(Data((decoder.finish() + "\n").utf8))
+        }
+    }
+
+    private struct Report: Encodable {
+        var promptIDs: [Int32]
+        var ids: [Int32]
+        var text: String
+        var tokensPerSecond: Double
+    }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import Recipes
+import Training
+
+/// `kvlab lab`: the whole pipeline.
+struct LabCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lab", abstract: "Train a parent, convert it, uptrain the children, compare them all.",
+        discussion: """
+            The recipe's "lab" section names the children. Everything is written under the directory: a run for each part, results.json, \
+            results.md and report.html. With --resume, finished parts are not done again.
+            """)
+
+    @OptionGroup var options: RecipeOptions
+
+    @Flag(help: "Print the table as JSON.")
+    var json = false
+
+    func run() throws {
+        let (recipe, directory) = try options.load()
+        guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
+        let signal = StopSignal()
+        let result = try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
+            .execute(resume: options.resume) { signal.number != nil }
+        guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
+        if json {
+            print(result.table.json)
+        } else {
+            print(result.table.plain)
+            print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
+        }
+    }
+}

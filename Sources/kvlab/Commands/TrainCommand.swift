@@ -1,0 +1,85 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import Kernels
+import Recipes
+import Training
+
+/// A recipe and what the command line changes in it.
+struct RecipeOptions: ParsableArguments {
+    @Argument(help: "The recipe, JSON with comments.", completion: .file(extensions: ["json"]))
+    var recipe: String
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Override one key, for example train.steps=100; repeatable.", valueName: "key.path=value"))
+    var overrides: [String] = []
+
+    @Option(help: "Directory to write to. Default: runs/ and the recipe's name.", completion: .directory)
+    var out: String?
+
+    @Flag(help: "Go on with the run that the directory holds.")
+    var resume = false
+
+    func load() throws -> (recipe: Recipe, directory: String) {
+        let recipe = try Recipe.load(self.recipe, overrides: overrides)
+        if let threads = recipe.train.threads { Parallel.setThreads(threads) }
+        return (recipe, out ?? "runs/\(recipe.name)")
+    }
+
+    /// Says how to go on after an interruption, and ends with the shell's exit code for the signal.
+    func interrupted(_ command: String, _ signal: Int32, _ directory: String) -> ExitCode {
+        let sets = overrides.map { " --set '\($0)'" }.joined()
+        FileHandle.standardError.write(
+            Data("stopped; the state is saved. Resume with: kvlab \(command) \(recipe)\(sets) --out \(directory) --resume\n".utf8))
+        return ExitCode(128 + signal)
+    }
+}
+
+/// `kvlab train`: one run of a recipe.
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train", abstract: "Train or uptrain a model as a recipe says.",
+        discussion: """
+            Ctrl-C or SIGTERM finishes the step, saves and says how to resume; a resumed run is bit for bit the uninterrupted one. The \
+            directory holds recipe.json, metrics.jsonl, checkpoint.h5 (to resume from) and, at the end, model.h5.
+            """)
+
+    @OptionGroup var options: RecipeOptions
+
+    @Flag(name: .customLong("dry-run"), help: "Print the resolved recipe, parameters, FLOPs, memory and estimated time; train nothing.")
+    var dryRun = false
+
+    @Flag(help: "Print the outcome as JSON.")
+    var json = false
+
+    func run() throws {
+        let (recipe, directory) = try options.load()
+        let reporter = ProgressReporter()
+        let prepared = try PreparedRun(recipe, reporter: reporter)
+        if dryRun {
+            print(recipe.resolvedJSON)
+            print(try RunEstimate(prepared).text)
+            return
+        }
+        let signal = StopSignal()
+        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(resume: options.resume) { signal.number != nil }
+        if !outcome.finished { throw options.interrupted("train", signal.number ?? 15, directory) }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            let report = Report(
+                model: outcome.path, step: outcome.step, tokensSeen: outcome.tokensSeen, validationLoss: outcome.validationLoss,
+                validationBitsPerByte: outcome.validationLoss.map(prepared.bitsPerByte))
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        } else {
+            print("wrote \(outcome.path) after \(outcome.step) steps, \(outcome.tokensSeen) tokens")
+        }
+    }
+
+    private struct Report: Encodable {
+        var model: String
+        var step: Int
+        var tokensSeen: Int
+        var validationLoss: Double?
+        var validationBitsPerByte: Double?
+    }
+}
