@@ -28,13 +28,16 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
     public var klDivergence: Double?
     /// Tokens it was uptrained on, where it was.
     public var uptrainedTokens: Int?
+    /// Wall-clock seconds of its training, where it is known.
+    public var wallSeconds: Double?
     /// Whether it belongs to the first model's architecture family as a control.
     public var isControl: Bool?
 
     public init(
         name: String, attention: String, kvBytesPerToken: Int, cacheBytes: Int, parameters: Int, perplexityBefore: Double? = nil,
         bitsPerByteBefore: Double? = nil, perplexity: Double?, bitsPerByte: Double, difference: Double? = nil,
-        standardError: Double? = nil, klDivergence: Double? = nil, uptrainedTokens: Int? = nil, isControl: Bool? = nil
+        standardError: Double? = nil, klDivergence: Double? = nil, uptrainedTokens: Int? = nil, wallSeconds: Double? = nil,
+        isControl: Bool? = nil
     ) {
         self.name = name
         self.attention = attention
@@ -49,6 +52,7 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
         self.standardError = standardError
         self.klDivergence = klDivergence
         self.uptrainedTokens = uptrainedTokens
+        self.wallSeconds = wallSeconds
         self.isControl = isControl
     }
 }
@@ -74,14 +78,14 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
         self.rows = rows
     }
 
-    private struct Column {
+    struct Column {
         var title: String
         var cells: [String]
         var leading = false
     }
 
     /// Columns that no row fills are left out.
-    private var columns: [Column] {
+    var columns: [Column] {
         func filled(_ title: String, _ value: (ComparisonRow) -> String?) -> Column? {
             let cells = rows.map(value)
             return cells.contains { $0 != nil } ? Column(title: title, cells: cells.map { $0 ?? "–" }) : nil
@@ -91,9 +95,9 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
         let all: [Column?] = [
             Column(title: "model", cells: rows.map(\.name), leading: true),
             Column(title: "attention", cells: rows.map(\.attention), leading: true),
-            filled("KV bytes/token") { String($0.kvBytesPerToken) },
+            filled("KV bytes/token") { groupedDigits($0.kvBytesPerToken) },
             filled("cache at \(contextTokens)×\(batch)") { byteCountText($0.cacheBytes) },
-            filled("parameters") { String($0.parameters) },
+            filled("parameters") { groupedDigits($0.parameters) },
             filled("ppl before") { decimal($0.perplexityBefore, 3) },
             filled("bits/byte before") { decimal($0.bitsPerByteBefore, 4) },
             filled("ppl") { decimal($0.perplexity, 3) },
@@ -101,7 +105,8 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
             filled("difference") { signed($0.difference) },
             filled("± s.e.") { decimal($0.standardError, 4) },
             filled("KL (nats)") { decimal($0.klDivergence, 4) },
-            filled("uptrained on") { $0.uptrainedTokens.map { "\($0) tokens" } },
+            filled("uptrained tokens") { $0.uptrainedTokens.map(groupedDigits) },
+            filled("wall") { $0.wallSeconds.map(ProgressReporter.duration) },
         ]
         return all.compactMap { $0 }
     }
@@ -131,14 +136,27 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
     }
 
     /// What the figures are, in one sentence.
-    public var caption: String { "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows." }
+    public var caption: String {
+        "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows."
+    }
 
-    /// The table as JSON with stable keys.
+    /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
     public var json: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        // Encoding plain values cannot fail.
         let data = (try? encoder.encode(self)) ?? Data()
         return String(decoding: data, as: UTF8.self)
+    }
+
+    /// Reads what ``json`` wrote.
+    public init(json: String) throws {
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        self = try decoder.decode(ComparisonTable.self, from: Data(json.utf8))
     }
 }
 
@@ -146,8 +164,21 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
 public func byteCountText(_ bytes: Int) -> String {
     var value = Double(bytes)
     for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024 { return unit == "B" ? "\(bytes) B" : String(format: value < 10 ? "%.2f \(unit)" : value < 100 ? "%.1f \(unit)" : "%.0f \(unit)", value) }
+        if value < 1024 {
+            return unit == "B"
+                ? "\(bytes) B"
+                : String(format: value < 10 ? "%.2f \(unit)" : value < 100 ? "%.1f \(unit)" : "%.0f \(unit)", value)
+        }
         value /= 1024
     }
     return String(format: "%.2f TiB", value)
+}
+
+/// A count with its digits in groups of three.
+public func groupedDigits(_ value: Int) -> String {
+    let digits = String(value.magnitude)
+    let groups = stride(from: digits.count, to: 0, by: -3).map { end in
+        digits.dropFirst(max(0, end - 3)).prefix(min(3, end))
+    }
+    return (value < 0 ? "-" : "") + groups.reversed().joined(separator: ",")
 }

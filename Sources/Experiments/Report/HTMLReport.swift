@@ -1,0 +1,117 @@
+/// A comparison as one HTML file that needs nothing else: the table, bits per byte over cache bytes, and loss curves.
+///
+/// It follows the reader's light or dark setting and runs no script.
+public struct HTMLReport {
+    /// One run's training loss.
+    public struct Curve {
+        /// The run's name; where it is also a row's, both have one colour.
+        public var name: String
+        /// Loss in nats per token after each step, in order.
+        public var points: [(step: Int, loss: Double)]
+
+        public init(name: String, points: [(step: Int, loss: Double)]) {
+            self.name = name
+            self.points = points
+        }
+
+        var lastStep: Int { points.last?.step ?? 0 }
+    }
+
+    /// Colours of curves and points, used in turn.
+    static let colors = 8
+
+    private let title: String
+    private let table: ComparisonTable
+    private let curves: [Curve]
+    private let recipeJSON: String?
+
+    /// A report called `title`; `recipeJSON` is shown as it is.
+    public init(title: String, table: ComparisonTable, curves: [Curve], recipeJSON: String? = nil) {
+        self.title = title
+        self.table = table
+        self.curves = curves
+        self.recipeJSON = recipeJSON
+    }
+
+    /// The whole file.
+    public var html: String {
+        let figures = LossPlot(curvesInRowOrder).figures.map { "<figure>\($0)</figure>" }
+        return """
+            <!DOCTYPE html>
+            <html lang="en">
+            <head>
+            <meta charset="utf-8">
+            <meta name="viewport" content="width=device-width, initial-scale=1">
+            <meta name="color-scheme" content="light dark">
+            <title>\(title.escapedForHTML) – kvlab</title>
+            <style>
+            \(Self.style)
+            </style>
+            </head>
+            <body>
+            <main>
+            <h1>\(title.escapedForHTML)</h1>
+            <p class="caption">\(table.caption.escapedForHTML)</p>
+            <div class="scroll">\(tableMarkup)</div>
+            <h2>Quality against cache size</h2>
+            <p class="caption">Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \((table.rows.first?.name ?? "the first").escapedForHTML).</p>
+            <figure>\(ParetoPlot(table).svg)</figure>
+            \(figures.isEmpty ? "" : "<h2>Training loss</h2>")
+            \(figures.joined(separator: "\n"))
+            \(recipeJSON.map { "<details><summary>Recipe, every default filled in</summary><pre>\($0.escapedForHTML)</pre></details>" } ?? "")
+            </main>
+            </body>
+            </html>
+
+            """
+    }
+
+    /// Curves at the place of their rows, so that places give the colours; those without a row come after.
+    private var curvesInRowOrder: [Curve] {
+        let ordered = table.rows.map { row in curves.first { $0.name == row.name } ?? Curve(name: row.name, points: []) }
+        return ordered + curves.filter { curve in !table.rows.contains { $0.name == curve.name } }
+    }
+
+    private var tableMarkup: String {
+        let columns = table.columns
+        let head = columns.map { "<th\($0.leading ? " class=\"text\"" : "")>\($0.title.escapedForHTML)</th>" }.joined()
+        let body = table.rows.indices.map { row in
+            let cells = columns.enumerated().map { index, column in
+                let swatch = index == 0 ? "<span class=\"swatch c\(row % Self.colors)\"></span>" : ""
+                return "<td\(column.leading ? " class=\"text\"" : "")>\(swatch)\(column.cells[row].escapedForHTML)</td>"
+            }
+            return "<tr>\(cells.joined())</tr>"
+        }
+        return "<table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))\n</tbody></table>"
+    }
+
+    // Colours: Okabe and Ito (2008), darkened or lightened where contrast needs it.
+    private static let style = """
+        :root { --paper: #fff; --ink: #1c1e21; --soft: #62676e; --rule: #dfe2e6; --stripe: #f6f7f9;
+          --c0: #30343a; --c1: #767b83; --c2: #0067a5; --c3: #c2500a; --c4: #00805c; --c5: #a8478b; --c6: #8a6d00; --c7: #2f93cf; }
+        @media (prefers-color-scheme: dark) { :root { --paper: #16181b; --ink: #e6e8ea; --soft: #9ba1a8; --rule: #33373c; --stripe: #1e2125;
+          --c0: #f0f1f2; --c1: #a4aab2; --c2: #5ab4f0; --c3: #f08c4a; --c4: #3cc79d; --c5: #e08cc4; --c6: #e5c94b; --c7: #8fd0f7; } }
+        * { box-sizing: border-box; }
+        body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
+        main { max-width: 1220px; margin: 0 auto; padding: 28px 24px 60px; }
+        h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 40px 0 4px; }
+        .caption { color: var(--soft); margin: 0 0 16px; }
+        .scroll { overflow-x: auto; }
+        table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13.5px; }
+        th { text-align: right; vertical-align: bottom; font-weight: 600; color: var(--soft); border-bottom: 1.5px solid var(--ink); }
+        td { text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
+        th, td { padding: 6px 7px; } th.text, td.text { text-align: left; }
+        tbody tr:nth-child(even) { background: var(--stripe); }
+        figure { margin: 0 0 12px; } svg { display: block; width: 100%; max-width: 1000px; height: auto; margin: 0 auto; }
+        svg text { font-family: inherit; fill: var(--soft); font-size: 12px; } svg text.label { fill: var(--ink); font-size: 13px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+        svg text.name { font-size: 13px; }
+        .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
+        .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
+        .point { stroke: var(--paper); stroke-width: 1.5; } .bar { stroke-width: 1.5; } .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
+        .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
+        .legend { list-style: none; display: flex; flex-wrap: wrap; justify-content: center; gap: 4px 22px; margin: 0; padding: 0; font-size: 13px; }
+        details { margin-top: 40px; } summary { cursor: pointer; color: var(--soft); }
+        pre { background: var(--stripe); border: 1px solid var(--rule); border-radius: 6px; padding: 14px; overflow-x: auto; font-size: 12.5px; }
+        """ + (0..<colors).map { "\n.c\($0) { --c: var(--c\($0)); }" }.joined()
+        + "\n.point, .swatch { fill: var(--c); } .swatch { background: var(--c); } .bar, .curve { stroke: var(--c); }"
+}

@@ -1,0 +1,54 @@
+/// Finds places for labels beside their points where they cover neither each other nor other points.
+struct LabelPlacement {
+    /// An upright rectangle in pixels.
+    struct Box: Equatable {
+        var x: Double
+        var y: Double
+        var width: Double
+        var height: Double
+
+        func overlaps(_ other: Box) -> Bool {
+            x < other.x + other.width && other.x < x + width && y < other.y + other.height && other.y < y + height
+        }
+    }
+
+    /// What the labels must stay in.
+    let bounds: Box
+    private var taken: [Box]
+    private static let height = 16.0
+    private static let gap = 10.0
+
+    /// Starts with the points' own boxes taken.
+    init(bounds: Box, points: [(x: Double, y: Double)]) {
+        self.bounds = bounds
+        taken = points.map { Box(x: $0.x - 6, y: $0.y - 6, width: 12, height: 12) }
+    }
+
+    /// The nearest free place for a label of `width` pixels beside (x, y): right of it and a little above, off the line that
+    /// falls to the right, then left, then further up or down.
+    ///
+    /// Where nothing is free the label stands right of its point.
+    mutating func place(width: Double, besideX x: Double, y: Double) -> Box {
+        let right = Box(x: x + Self.gap, y: y - Self.height * 0.8, width: width, height: Self.height)
+        for shift in 0..<40 {
+            for sign in shift == 0 ? [1.0] : [-1.0, 1.0] {
+                for left in [false, true] {
+                    var box = right
+                    if left { box.x = x - Self.gap - width }
+                    box.y += sign * Double(shift) * Self.height / 2
+                    if isInside(box) && !taken.contains(where: box.overlaps) {
+                        taken.append(box)
+                        return box
+                    }
+                }
+            }
+        }
+        taken.append(right)
+        return right
+    }
+
+    private func isInside(_ box: Box) -> Bool {
+        box.x >= bounds.x && box.y >= bounds.y && box.x + box.width <= bounds.x + bounds.width
+            && box.y + box.height <= bounds.y + bounds.height
+    }
+}

@@ -1,0 +1,50 @@
+import Foundation
+
+/// One direction of a plot: values to pixels, and where its ticks stand.
+struct PlotAxis {
+    /// The values at the two ends.
+    let domain: ClosedRange<Double>
+    /// Pixels at the two ends; the first may be the larger.
+    let pixels: (first: Double, last: Double)
+    private let isLogarithmic: Bool
+
+    /// An axis that shows all of the finite `values` with `margin` of the span around them.
+    ///
+    /// A logarithmic axis takes positive values only.
+    init(showing values: [Double], pixels: (first: Double, last: Double), logarithmic: Bool = false, margin: Double = 0.08) {
+        let mapped = values.filter { $0.isFinite && (!logarithmic || $0 > 0) }.map { logarithmic ? log2($0) : $0 }
+        let low = mapped.min() ?? 0
+        let high = mapped.max() ?? 1
+        // One value alone stands in the middle.
+        let padding = high > low ? (high - low) * margin : max(abs(high) * 0.05, 0.5)
+        domain = (low - padding)...(high + padding)
+        self.pixels = pixels
+        isLogarithmic = logarithmic
+    }
+
+    /// An axis with these ends.
+    init(domain: ClosedRange<Double>, pixels: (first: Double, last: Double)) {
+        self.domain = domain
+        self.pixels = pixels
+        isLogarithmic = false
+    }
+
+    /// The pixel of `value`.
+    func position(_ value: Double) -> Double {
+        let mapped = isLogarithmic ? log2(value) : value
+        let share = (mapped - domain.lowerBound) / (domain.upperBound - domain.lowerBound)
+        return pixels.first + share * (pixels.last - pixels.first)
+    }
+
+    /// About `count` round values inside a linear axis, each a multiple of 1, 2 or 5 times a power of ten, with their texts.
+    func ticks(about count: Int) -> [(value: Double, text: String)] {
+        let raw = (domain.upperBound - domain.lowerBound) / Double(max(count, 1))
+        let power = pow(10, log10(raw).rounded(.down))
+        let step = [1.0, 2, 5, 10].map { $0 * power }.first { $0 >= raw * 0.75 } ?? raw
+        let digits = max(0, Int((-log10(step)).rounded(.up) + 0.0))
+        let first = (domain.lowerBound / step).rounded(.up)
+        let last = (domain.upperBound / step).rounded(.down)
+        guard first <= last else { return [] }
+        return stride(from: first, through: last, by: 1).map { ($0 * step, String(format: "%.\(digits)f", $0 * step)) }
+    }
+}

@@ -1,0 +1,65 @@
+import Foundation
+
+/// Elements of an inline SVG, coloured by the page's style sheet.
+struct SVG {
+    let width: Double
+    let height: Double
+    private var elements: [String] = []
+
+    init(width: Double, height: Double) {
+        self.width = width
+        self.height = height
+    }
+
+    /// Adds an element as it is.
+    mutating func add(_ element: String) { elements.append(element) }
+
+    mutating func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, style: String) {
+        add(
+            "<line x1=\"\(Self.text(x1))\" y1=\"\(Self.text(y1))\" x2=\"\(Self.text(x2))\" y2=\"\(Self.text(y2))\" class=\"\(style)\"/>"
+        )
+    }
+
+    mutating func text(_ string: String, _ x: Double, _ y: Double, style: String, anchor: String = "start", rotated: Bool = false)
+    {
+        let turn = rotated ? " transform=\"rotate(-90 \(Self.text(x)) \(Self.text(y)))\"" : ""
+        add(
+            "<text x=\"\(Self.text(x))\" y=\"\(Self.text(y))\" text-anchor=\"\(anchor)\" class=\"\(style)\"\(turn)>\(string.escapedForHTML)</text>"
+        )
+    }
+
+    mutating func path(_ points: [(x: Double, y: Double)], style: String) {
+        let corners = points.map { "\(Self.text($0.x)) \(Self.text($0.y))" }
+        add("<path d=\"M\(corners.joined(separator: "L"))\" class=\"\(style)\"/>")
+    }
+
+    /// The drawing; `label` describes it to those who cannot see it.
+    func markup(label: String) -> String {
+        """
+        <svg viewBox="0 0 \(Self.text(width)) \(Self.text(height))" role="img" aria-label="\(label.escapedForHTML)">
+        \(elements.joined(separator: "\n"))
+        </svg>
+        """
+    }
+
+    /// A coordinate to a tenth of a pixel.
+    static func text(_ value: Double) -> String { String(format: "%.1f", value) }
+}
+
+extension String {
+    /// The text with what HTML would take for markup escaped.
+    var escapedForHTML: String {
+        var escaped = ""
+        for character in unicodeScalars {
+            switch character {
+            case "&": escaped += "&amp;"
+            case "<": escaped += "&lt;"
+            case ">": escaped += "&gt;"
+            case "\"": escaped += "&quot;"
+            case "'": escaped += "&#39;"
+            default: escaped.unicodeScalars.append(character)
+            }
+        }
+        return escaped
+    }
+}
