@@ -1,0 +1,229 @@
+import CKernels
+import Foundation
+import TestSupport
+import Testing
+
+/// Causal grouped attention with rotary positions in Float64, forward and backward, by the definition.
+struct AttentionReference {
+    var (seq, heads, kvHeads, d): (Int, Int, Int, Int)
+    var keyStart: [Int32]?
+    var angles: [Double]
+    var scale: Double
+
+    var width: Int { (heads + 2 * kvHeads) * d }
+    var half: Int { d / 2 }
+
+    func rotated(_ x: [Float], _ position: Int, _ start: Int, inverse: Bool = false, values: [Double]? = nil) -> [Double] {
+        let row = values ?? (0..<d).map { Double(x[start + $0]) }
+        var result = row
+        for i in 0..<half {
+            let (c, s) = (cos(angles[position * half + i]), (inverse ? -1 : 1) * sin(angles[position * half + i]))
+            result[i] = row[i] * c - row[i + half] * s
+            result[i + half] = row[i + half] * c + row[i] * s
+        }
+        return result
+    }
+
+    /// One sequence: output, log-sum-exp, and the gradient of qkv for `gradient`.
+    func run(_ qkv: [Float], gradient: [Float]) -> (output: [Double], lse: [Double], dqkv: [Double]) {
+        var output = [Double](repeating: 0, count: seq * heads * d)
+        var lse = [Double](repeating: 0, count: heads * seq)
+        var dqkv = [Double](repeating: 0, count: seq * width)
+        for kv in 0..<kvHeads {
+            let (kOffset, vOffset) = ((heads + kv) * d, (heads + kvHeads + kv) * d)
+            let keys = (0..<seq).map { rotated(qkv, $0, $0 * width + kOffset) }
+            let values = (0..<seq).map { t in (0..<d).map { Double(qkv[t * width + vOffset + $0]) } }
+            var dKeys = [[Double]](repeating: [Double](repeating: 0, count: d), count: seq)
+            for h in kv * heads / kvHeads..<(kv + 1) * heads / kvHeads {
+                for i in 0..<seq {
+                    let q = rotated(qkv, i, i * width + h * d)
+                    let first = keyStart.map { Int($0[i]) } ?? 0
+                    let scores = (first...i).map { t in
+                        var sum = 0.0
+                        for j in 0..<d { sum += q[j] * keys[t][j] }
+                        return sum * scale
+                    }
+                    let top = scores.max() ?? 0
+                    let total = scores.reduce(0) { $0 + exp($1 - top) }
+                    lse[h * seq + i] = top + log(total)
+                    let p = scores.map { exp($0 - top) / total }
+                    let at = (i * heads + h) * d
+                    for (t, weight) in zip(first...i, p) { for j in 0..<d { output[at + j] += weight * values[t][j] } }
+                    var dQ = [Double](repeating: 0, count: d)
+                    var inner = 0.0
+                    for j in 0..<d { inner += Double(gradient[at + j]) * output[at + j] }
+                    for (t, weight) in zip(first...i, p) {
+                        var dP = 0.0
+                        for j in 0..<d {
+                            let g = Double(gradient[at + j])
+                            dP += g * values[t][j]
+                            dqkv[t * width + vOffset + j] += weight * g
+                        }
+                        let dS = weight * (dP - inner) * scale
+                        for j in 0..<d {
+                            dQ[j] += dS * keys[t][j]
+                            dKeys[t][j] += dS * q[j]
+                        }
+                    }
+                    for (j, value) in rotated([], i, 0, inverse: true, values: dQ).enumerated() {
+                        dqkv[i * width + h * d + j] = value
+                    }
+                }
+            }
+            for t in 0..<seq {
+                for (j, value) in rotated([], t, 0, inverse: true, values: dKeys[t]).enumerated() {
+                    dqkv[t * width + kOffset + j] = value
+                }
+            }
+        }
+        return (output, lse, dqkv)
+    }
+}
+
+@Suite struct AttentionKernelTests {
+    static let shapes = [8, 16, 32, 40, 64, 128].flatMap { d in [1, 5, 64, 65, 130, 300].map { (d, $0) } }
+
+    @Test(arguments: shapes)
+    func `causal attention and its gradient agree with the definition`(d: Int, seq: Int) {
+        for group in [1, 2, 4] {
+            for masked in [false, true] { check(d, seq, group, masked) }
+        }
+    }
+
+    private func check(_ d: Int, _ seq: Int, _ group: Int, _ masked: Bool) {
+        let kvHeads = seq <= 65 ? 2 : 1
+        let (heads, half, batch) = (group * kvHeads, d / 2, 2)
+        let angles = (0..<seq * half).map { Double($0 / half) * pow(10_000, -Double($0 % half) / Double(half)) }
+        let (cosine, sine) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
+        // Documents of uneven length; the kernels work on the second of two sequences, the first masked differently.
+        let starts = (0..<seq).map { Int32($0 < seq / 3 ? 0 : $0 < seq * 2 / 3 ? seq / 3 : seq * 2 / 3) }
+        let keyStart = masked ? [Int32](repeating: 0, count: seq) + starts : []
+        let reference = AttentionReference(
+            seq: seq, heads: heads, kvHeads: kvHeads, d: d, keyStart: masked ? starts : nil, angles: angles,
+            scale: 1 / Double(d).squareRoot())
+        let width = reference.width
+        let qkv = random(batch * seq * width, seed: UInt64(d * seq), in: -2...2)
+        let gradient = random(batch * seq * heads * d, seed: 5)
+        let expected = reference.run(Array(qkv[(seq * width)...]), gradient: Array(gradient[(seq * heads * d)...]))
+        for level in Level.all {
+            let tail: [Float] = [7, 8, 9]
+            var output = [Float](repeating: .nan, count: batch * seq * heads * d) + tail
+            var lse = [Float](repeating: .nan, count: batch * heads * seq) + tail
+            var dqkv = [Float](repeating: .nan, count: qkv.count) + tail
+            let forward = Int(kk_attention_scratch(Int64(seq), Int64(d), 0))
+            let backward = Int(kk_attention_scratch(Int64(seq), Int64(d), 1))
+            // NaN shows what is read before it is written.
+            var forwardScratch = [Float](repeating: .nan, count: forward) + tail
+            var backwardScratch = [Float](repeating: .nan, count: backward) + tail
+            var job = kk_attention()
+            job.seq = Int64(seq)
+            job.heads = Int64(heads)
+            job.kvHeads = Int64(kvHeads)
+            job.headDim = Int64(d)
+            job.scale = Float(reference.scale)
+            qkv.withUnsafeBufferPointer { q in
+                gradient.withUnsafeBufferPointer { g in
+                    keyStart.withUnsafeBufferPointer { k in
+                        cosine.withUnsafeBufferPointer { c in
+                            sine.withUnsafeBufferPointer { s in
+                                output.withUnsafeMutableBufferPointer { o in
+                                    lse.withUnsafeMutableBufferPointer { l in
+                                        dqkv.withUnsafeMutableBufferPointer { dq in
+                                            job.rotary = kk_rotary(cosine: c.baseAddress, sine: s.baseAddress, half: Int64(half))
+                                            job.keyStart = masked ? k.baseAddress : nil
+                                            job.qkv = q.baseAddress
+                                            job.gradient = g.baseAddress
+                                            job.output = o.baseAddress
+                                            job.logSumExp = l.baseAddress
+                                            job.qkvGradient = dq.baseAddress
+                                            for head in 0..<Int64(kvHeads) {
+                                                level.table.attention(&job, 1, head, &forwardScratch)
+                                                level.table.attention_gradient(&job, 1, head, &backwardScratch)
+                                            }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            let name = "\(level.testDescription): d \(d), seq \(seq), group \(group), masked \(masked)"
+            // Float32 scores up to some √d·4 with relative error 10⁻⁶; gradients sum up to seq·group of such terms.
+            #expect(
+                differences(Array(output[(seq * heads * d)...].dropLast(3)), expected.output, absolute: 2e-5) == [], "\(name)")
+            #expect(differences(Array(lse[(heads * seq)...].dropLast(3)), expected.lse, absolute: 2e-5) == [], "\(name)")
+            #expect(
+                differences(Array(dqkv[(seq * width)...].dropLast(3)), expected.dqkv, absolute: 1e-4, relative: 1e-5) == [],
+                "\(name)")
+            #expect(output.suffix(3) == tail && lse.suffix(3) == tail && dqkv.suffix(3) == tail, "\(name)")
+            #expect(forwardScratch.suffix(3) == tail && backwardScratch.suffix(3) == tail, "\(name): scratch overrun")
+            #expect(output.prefix(seq * heads * d).allSatisfy { $0.isNaN } && dqkv.prefix(seq * width).allSatisfy { $0.isNaN })
+        }
+    }
+
+    @Test(arguments: [8, 16, 32, 40, 64, 128])
+    func `attention over a cache agrees with the definition`(d: Int) {
+        for (queries, firstPosition) in [(1, 0), (1, 17), (5, 0), (5, 64), (2, 200)] {
+            for (heads, kvHeads) in [(4, 4), (4, 2), (4, 1)] {
+                let tokens = firstPosition + queries
+                let q = random(queries * heads * d, seed: 1, in: -2...2)
+                let keys = random(tokens * kvHeads * d, seed: 2, in: -2...2)
+                let values = random(tokens * kvHeads * d, seed: 3, in: -2...2)
+                let scale = 1 / Double(d).squareRoot()
+                var (expected, expectedLse) = ([Double](), [Double]())
+                for i in 0..<queries {
+                    for h in 0..<heads {
+                        let kv = h * kvHeads / heads
+                        let scores = (0...firstPosition + i).map { t in
+                            (0..<d).reduce(0.0) {
+                                $0 + Double(q[(i * heads + h) * d + $1]) * Double(keys[(t * kvHeads + kv) * d + $1])
+                            } * scale
+                        }
+                        let top = scores.max() ?? 0
+                        let total = scores.reduce(0) { $0 + exp($1 - top) }
+                        expectedLse.append(top + log(total))
+                        for j in 0..<d {
+                            expected.append(
+                                scores.indices.reduce(0.0) {
+                                    $0 + exp(scores[$1] - top) / total * Double(values[($1 * kvHeads + kv) * d + j])
+                                })
+                        }
+                    }
+                }
+                for level in Level.all {
+                    var output = [Float](repeating: .nan, count: q.count)
+                    var lse = [Float](repeating: .nan, count: queries * heads)
+                    let size = Int(kk_cached_attention_scratch(Int64(tokens), Int64(d)))
+                    var scratch = [Float](repeating: .nan, count: size) + [7, 8]
+                    var job = kk_cached_attention()
+                    job.queries = Int64(queries)
+                    job.heads = Int64(heads)
+                    job.kvHeads = Int64(kvHeads)
+                    job.headDim = Int64(d)
+                    job.firstPosition = Int64(firstPosition)
+                    job.scale = Float(scale)
+                    q.withUnsafeBufferPointer { q in
+                        keys.withUnsafeBufferPointer { k in
+                            values.withUnsafeBufferPointer { v in
+                                output.withUnsafeMutableBufferPointer { o in
+                                    lse.withUnsafeMutableBufferPointer { l in
+                                        job.q = q.baseAddress
+                                        job.keys = k.baseAddress
+                                        job.values = v.baseAddress
+                                        job.output = o.baseAddress
+                                        job.logSumExp = l.baseAddress
+                                        for head in 0..<Int64(heads) { level.table.cached_attention(&job, head, &scratch) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    #expect(differences(output, expected, absolute: 1e-5) == [], "\(level.testDescription)")
+                    #expect(differences(lse, expectedLse, absolute: 1e-5) == [], "\(level.testDescription)")
+                    #expect(scratch.suffix(2) == [7, 8])
+                }
+            }
+        }
+    }
+}
