@@ -248,14 +248,16 @@ static void KK(swiglu)(const float *restrict gateUp, float *restrict y, int64_t 
     }
 }
 
+// dGateUp may be gateUp: an element is read before it is written, and no iteration reads another's.
 static void KK(swiglu_gradient)(const float *gateUp, const float *dy, float *dGateUp, int64_t rows, int64_t n) {
     for (int64_t r = 0; r < rows; r++) {
-        const float *restrict g = gateUp + r * 2 * n, *restrict u = g + n, *restrict d = dy + r * n;
-        float *restrict dg = dGateUp + r * 2 * n, *restrict du = dg + n;
+        const float *gate = gateUp + r * 2 * n, *up = gate + n, *d = dy + r * n;
+        float *dGate = dGateUp + r * 2 * n, *dUp = dGate + n;
+#pragma clang loop vectorize(assume_safety)
         for (int64_t i = 0; i < n; i++) {
-            float s = kk_sigmoid(g[i]), silu = g[i] * s;
-            du[i] = d[i] * silu;
-            dg[i] = d[i] * u[i] * (s + silu * (1.0f - s));
+            float g = gate[i], u = up[i], e = d[i], s = kk_sigmoid(g), silu = g * s;
+            dUp[i] = e * silu;
+            dGate[i] = e * u * (s + silu * (1.0f - s));
         }
     }
 }

@@ -78,9 +78,10 @@ import Testing
             for accumulate: Int32 in [0, 1] {
                 var sums = start + [7, 7]
                 level.table.column_sum(x, Int64(rows), Int64(stride), &sums, Int64(width), accumulate)
+                // Blocks of 256 Float32 additions of magnitude 10, 20 of them: √5000 · 6·10⁻⁸ · 10.
                 let expected = (0..<width).map { j in column(j).reduce(accumulate == 1 ? Double(start[j]) : 0) { $0 + Double($1) }
                 }
-                #expect(differences(Array(sums.prefix(width)), expected, absolute: 2e-5) == [])
+                #expect(differences(Array(sums.prefix(width)), expected, absolute: 1e-4) == [])
                 var maxima = start + [7, 7]
                 level.table.column_maximum(x, Int64(rows), Int64(stride), &maxima, Int64(width), accumulate)
                 let greatest = (0..<width).map { j in max(column(j).max()!, accumulate == 1 ? start[j] : -.infinity) }
@@ -173,6 +174,6 @@ import Testing
                 #expect(abs(Double(gradient[r * 2 * n + n + i]) - d * g * s) <= 2e-6)
             }
         }
-        #expect(inPlace == gradient)
+        #expect(differences(inPlace, gradient) == [])
     }
 }

@@ -16,8 +16,8 @@ import Testing
     @Test func `many tiny regions follow each other`() {
         let pool = ThreadPool(threads: 3)
         let total = Atomic<Int>(0)
-        for _ in 0..<20_000 { pool.forEach(3) { total.wrappingAdd($0 + 1, ordering: .relaxed) } }
-        #expect(total.load(ordering: .relaxed) == 6 * 20_000)
+        for _ in 0..<3_000 { pool.forEach(3) { total.wrappingAdd($0 + 1, ordering: .relaxed) } }
+        #expect(total.load(ordering: .relaxed) == 6 * 3_000)
     }
 
     @Test func `workers that have parked wake up again`() async throws {
