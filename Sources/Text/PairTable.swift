@@ -41,7 +41,7 @@ struct PairTable: Sendable {
     @inline(__always)
     private func slot(_ key: UInt64) -> Int {
         // Fibonacci hashing of a mixed key: the two ids must both reach the high bits.
-        var slot = Int(truncatingIfNeeded: (key ^ key >> 29) &* 0x9e37_79b9_7f4a_7c15 >> shift)
+        var slot = Int(truncatingIfNeeded: ((key ^ (key >> 29)) &* 0x9e37_79b9_7f4a_7c15) >> shift)
         while keys[slot] != key && keys[slot] != Self.free { slot = (slot + 1) & (keys.count - 1) }
         return slot
     }
