@@ -1,0 +1,201 @@
+import Files
+import Kernels
+import Models
+
+/// A Hugging Face `config.json`, read two ways: strictly, as a model to compute with, or for its cache geometry alone.
+public struct HuggingFaceConfig: Sendable {
+    /// Where it was read, for messages.
+    public let path: String
+    /// The family's name, such as `llama`.
+    public let modelType: String
+    let json: JSONValue
+
+    /// Parses a configuration's bytes; `path` is for messages.
+    public init(_ bytes: [UInt8], path: String = "config.json") throws(ImportError) {
+        self.path = path
+        do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch { throw .json(path: path, error) }
+        guard case .object = json else {
+            throw .json(path: path, JSONError(offset: 0, reason: "expected an object"))
+        }
+        guard let type = json["model_type"] else { throw .missingKey(path: path, key: "model_type") }
+        guard let name = type.string else {
+            throw .wrongValue(path: path, key: "model_type", found: type.text, expected: "a string")
+        }
+        modelType = name
+    }
+
+    /// Reads the file at `path`.
+    public init(path: String) throws {
+        let file = try MappedFile(path: path)
+        guard file.count <= 1 << 22 else {
+            throw ImportError.invalid(path: path, reason: "\(file.count) bytes are too many for a configuration")
+        }
+        try self.init(try file.bytes(in: 0..<file.count), path: path)
+    }
+
+    /// The element type the weights were trained or saved in, where the configuration says so.
+    public var elementType: ElementType? {
+        switch (json["dtype"] ?? json["torch_dtype"])?.string {
+        case "float32": .float32
+        case "float16": .float16
+        case "bfloat16": .bfloat16
+        default: nil
+        }
+    }
+
+    /// The longest sequence the model is meant for, where the configuration says so.
+    public var maxSequence: Int? {
+        let inner = json["text_config"] ?? json
+        let value = inner["max_position_embeddings"] ?? inner["n_positions"] ?? inner["n_ctx"] ?? inner["max_seq_len"]
+        return value?.int.flatMap { $0 >= 1 ? $0 : nil }
+    }
+
+    /// Special tokens, as far as the configuration names them.
+    public var tokenIDs: TokenIDs { Self.tokenIDs(json) }
+
+    static func tokenIDs(_ json: JSONValue) -> TokenIDs {
+        func id(_ value: JSONValue) -> Int32? { value.int.flatMap { $0 >= 0 ? Int32(exactly: $0) : nil } }
+        let eos = json["eos_token_id"]
+        // Some families list several of either; text begins with the first.
+        let bos = json["bos_token_id"].flatMap { $0.array?.first ?? $0 }
+        return TokenIDs(bos: bos.flatMap(id), eos: (eos?.array ?? eos.map { [$0] } ?? []).compactMap(id))
+    }
+
+    /// The model the configuration describes, for computing with it.
+    ///
+    /// Llama, and Mistral without a sliding window, which is the same mathematics. Every key that would change the
+    /// mathematics is refused by name.
+    public func modelConfig() throws(ImportError) -> ModelConfig {
+        try refuseUnsupported()
+        let hiddenSize = try positive("hidden_size")
+        let heads = try positive("num_attention_heads")
+        let isMistral = modelType == "mistral"
+        let config = ModelConfig(
+            vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize, feedForwardSize: try positive("intermediate_size"),
+            layers: try positive("num_hidden_layers"), heads: .all(heads),
+            // Null means MHA; where Mistral's is absent its class says 8.
+            kvHeads: .all(try positive("num_key_value_heads", default: isMistral && !json.has("num_key_value_heads") ? 8 : heads)),
+            headDim: .all(try headDim(hiddenSize: hiddenSize, heads: heads)),
+            maxSequence: try positive("max_position_embeddings", default: isMistral ? 131_072 : 2048),
+            normEpsilon: try number("rms_norm_eps", default: 1e-6), ropeTheta: try ropeTheta(),
+            tiedEmbeddings: try flag("tie_word_embeddings") ?? false)
+        do throws(ModelConfigError) { try config.validate() } catch { throw .invalid(path: path, reason: error.description) }
+        return config
+    }
+
+    private func headDim(hiddenSize: Int, heads: Int) throws(ImportError) -> Int {
+        if json["head_dim"] != nil { return try positive("head_dim") }
+        guard hiddenSize % heads == 0 else {
+            throw .invalid(path: path, reason: "'hidden_size' \(hiddenSize) is no multiple of 'num_attention_heads' \(heads), and there is no 'head_dim'")
+        }
+        return hiddenSize / heads
+    }
+
+    /// From `rope_parameters` as transformers 5 writes it, or from `rope_theta`.
+    private func ropeTheta() throws(ImportError) -> Double {
+        let new = json["rope_parameters"]?["rope_theta"]
+        if let new {
+            guard let theta = new.double else {
+                throw .wrongValue(path: path, key: "rope_parameters.rope_theta", found: new.text, expected: "a number")
+            }
+            if let old = json["rope_theta"]?.double, old != theta {
+                throw .invalid(path: path, reason: "'rope_theta' is \(old), but 'rope_parameters.rope_theta' is \(theta)")
+            }
+            return theta
+        }
+        return try number("rope_theta", default: 10_000)
+    }
+
+    private func refuseUnsupported() throws(ImportError) {
+        guard modelType == "llama" || modelType == "mistral" else {
+            throw .unsupported(path: path, key: "model_type", found: "'\(modelType)'", supported: "llama, mistral")
+        }
+        func refuse(_ key: String, _ value: JSONValue, _ supported: String) -> ImportError {
+            .unsupported(path: path, key: key, found: value.text, supported: supported)
+        }
+        if let found = json["architectures"] {
+            guard let names = found.array?.compactMap(\.string), !names.isEmpty,
+                names.allSatisfy({ ["LlamaForCausalLM", "MistralForCausalLM"].contains($0) })
+            else { throw refuse("architectures", found, "LlamaForCausalLM, MistralForCausalLM") }
+        }
+        if let value = json["hidden_act"], value != .string("silu"), value != .string("swish") {
+            throw refuse("hidden_act", value, "silu")
+        }
+        for key in Self.falseOnly {
+            if let value = json[key], value != .bool(false) { throw refuse(key, value, "false") }
+        }
+        for key in Self.absentOnly {
+            if let value = json[key] { throw refuse(key, value, "null") }
+        }
+        for key in Self.oneOnly {
+            if let value = json[key], value.double != 1 { throw refuse(key, value, "1") }
+        }
+        if modelType == "mistral", !json.has("sliding_window") {
+            throw .unsupported(path: path, key: "sliding_window", found: "absent, which means 4096", supported: "null")
+        }
+        if let value = json["layer_types"] {
+            guard let types = value.array, types.allSatisfy({ $0 == .string("full_attention") }) else {
+                throw refuse("layer_types", value, "full_attention in every layer")
+            }
+        }
+        for key in ["rope_scaling", "rope_parameters"] {
+            guard let value = json[key] else { continue }
+            guard let members = value.object else {
+                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
+            }
+            for name in ["rope_type", "type"] {
+                if let type = value[name], type != .string("default") { throw refuse(key + "." + name, type, "default") }
+            }
+            if let factor = value["partial_rotary_factor"], factor.double != 1 {
+                throw refuse(key + ".partial_rotary_factor", factor, "1")
+            }
+            let known = ["rope_type", "type", "rope_theta", "partial_rotary_factor"]
+            if let other = members.keys.filter({ !known.contains($0) && value[$0] != nil }).min() {
+                throw refuse(key + "." + other, value[other] ?? .null, "plain RoPE only")
+            }
+        }
+    }
+
+    private static let falseOnly = ["attention_bias", "mlp_bias", "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention"]
+    private static let absentOnly = [
+        "sliding_window", "quantization_config", "attn_logit_softcapping", "final_logit_softcapping", "num_local_experts",
+        "num_experts", "clip_qkv", "kv_lora_rank",
+    ]
+    private static let oneOnly = [
+        "pretraining_tp", "partial_rotary_factor", "embedding_multiplier", "residual_multiplier", "logits_scaling", "logit_scale",
+    ]
+}
+
+extension HuggingFaceConfig {
+    func positive(_ key: String, default fallback: Int? = nil) throws(ImportError) -> Int {
+        guard let value = json[key] else {
+            guard let fallback else { throw .missingKey(path: path, key: key) }
+            return fallback
+        }
+        guard let number = value.int, number >= 1 else {
+            throw .wrongValue(path: path, key: key, found: value.text, expected: "a whole number from 1")
+        }
+        return number
+    }
+
+    func number(_ key: String, default fallback: Double) throws(ImportError) -> Double {
+        guard let value = json[key] else { return fallback }
+        guard let number = value.double else {
+            throw .wrongValue(path: path, key: key, found: value.text, expected: "a number")
+        }
+        return number
+    }
+
+    func flag(_ key: String) throws(ImportError) -> Bool? {
+        guard let value = json[key] else { return nil }
+        guard let flag = value.bool else {
+            throw .wrongValue(path: path, key: key, found: value.text, expected: "true or false")
+        }
+        return flag
+    }
+}
+
+extension JSONValue {
+    /// Whether an object has the key at all, null included.
+    func has(_ key: String) -> Bool { object?[key] != nil }
+}

@@ -1,0 +1,116 @@
+import Files
+import Foundation
+import Glibc
+import Kernels
+import Models
+import Text
+
+extension HuggingFaceFolder {
+    /// Writes `checkpoint` as a folder that `transformers` loads; the folder appears complete or not at all.
+    ///
+    /// A tokenizer of another kind than `tokenizer.json` has no Hugging Face form and is left out: the result tells.
+    /// Throws ``ImportError`` where the model has no Hugging Face form, or `directory` is there and not empty.
+    ///
+    /// - Parameter elementType: what to round the weights to; nil keeps them as they are.
+    /// - Returns: the names of the files written.
+    @discardableResult
+    public static func export(
+        _ checkpoint: Checkpoint, to directory: String, elementType: ElementType? = nil
+    ) throws -> [String] {
+        let config = try configuration(checkpoint, elementType: elementType)
+        try checkpoint.parameters.validate(against: checkpoint.config)
+        var path = directory
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        let files = FileManager.default
+        var isDirectory: ObjCBool = false
+        if unsafe files.fileExists(atPath: path, isDirectory: &isDirectory) {
+            guard isDirectory.boolValue, try files.contentsOfDirectory(atPath: path).isEmpty else {
+                throw ImportError.occupied(path: directory)
+            }
+        }
+        let temporary = path + ".kvlab-tmp-\(getpid())"
+        guard unsafe mkdir(temporary, 0o777) == 0 else {
+            throw FileError.system(path: directory, action: "create", errno: errno)
+        }
+        do {
+            let weights = checkpoint.parameters.names.compactMap { name in checkpoint.parameters[name].map { (name, $0) } }
+            try SafetensorsWriter.write(weights, to: temporary + "/model.safetensors", elementType: elementType)
+            var names = ["config.json", "model.safetensors"]
+            var texts = [("config.json", config)]
+            texts += generation(checkpoint.tokenIDs) + tokenizerFiles(checkpoint)
+            for (name, text) in texts { try AtomicFile.write(Array(text.utf8), to: temporary + "/" + name) }
+            names = Set(names + texts.map(\.0)).sorted()
+            guard unsafe rename(temporary, path) == 0 else {
+                throw FileError.system(path: directory, action: "create", errno: errno)
+            }
+            try AtomicFile.syncDirectory(URL(fileURLWithPath: path).deletingLastPathComponent().path)
+            return names
+        } catch {
+            // What failed matters more than whether its remains could be removed.
+            try? files.removeItem(atPath: temporary)
+            throw error
+        }
+    }
+
+    /// The model's `config.json`, with the keys that all versions of transformers read.
+    static func configuration(_ checkpoint: Checkpoint, elementType: ElementType?) throws -> String {
+        let config = checkpoint.config
+        try config.validate()
+        func uniform(_ key: String, _ setting: PerLayer<Int>) throws -> Int {
+            guard let value = setting.uniform else {
+                let values = (0..<config.layers).map { setting[$0] }
+                throw ImportError.notExpressible(reason: "'\(key)' differs between layers (\(values)), config.json has one for all")
+            }
+            return value
+        }
+        let types: [ElementType: String] = [.float32: "float32", .float16: "float16", .bfloat16: "bfloat16"]
+        let eos = checkpoint.tokenIDs.eos
+        let members: [(String, String)] = [
+            ("architectures", "[\"LlamaForCausalLM\"]"), ("attention_bias", "false"), ("attention_dropout", "0.0"),
+            ("bos_token_id", checkpoint.tokenIDs.bos.map { "\($0)" } ?? "null"),
+            ("eos_token_id", eos.isEmpty ? "null" : eos.count == 1 ? "\(eos[0])" : "\(eos)"),
+            ("head_dim", "\(try uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
+            ("hidden_size", "\(config.hiddenSize)"), ("initializer_range", "0.02"),
+            ("intermediate_size", "\(config.feedForwardSize)"), ("max_position_embeddings", "\(config.maxSequence)"),
+            ("mlp_bias", "false"), ("model_type", "\"llama\""),
+            ("num_attention_heads", "\(try uniform("num_attention_heads", config.heads))"),
+            ("num_hidden_layers", "\(config.layers)"),
+            ("num_key_value_heads", "\(try uniform("num_key_value_heads", config.kvHeads))"),
+            ("pad_token_id", "null"), ("pretraining_tp", "1"), ("rms_norm_eps", "\(config.normEpsilon)"),
+            ("rope_scaling", "null"), ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
+            ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
+            ("use_cache", "true"), ("vocab_size", "\(config.vocabularySize)"),
+        ]
+        return object(members)
+    }
+
+    private static func generation(_ ids: TokenIDs) -> [(String, String)] {
+        guard ids != TokenIDs() else { return [] }
+        var members = [("_from_model_config", "true")]
+        if let bos = ids.bos { members.append(("bos_token_id", "\(bos)")) }
+        if !ids.eos.isEmpty { members.append(("eos_token_id", ids.eos.count == 1 ? "\(ids.eos[0])" : "\(ids.eos)")) }
+        return [("generation_config.json", object(members))]
+    }
+
+    /// `tokenizer.json` as it was, and the few lines `AutoTokenizer` wants beside it.
+    private static func tokenizerFiles(_ checkpoint: Checkpoint) -> [(String, String)] {
+        guard let tokenizer = checkpoint.tokenizer, tokenizer.kind == "tokenizer.json" else { return [] }
+        var members = [("clean_up_tokenization_spaces", "false")]
+        let added = (try? JSONValue(parsing: tokenizer.bytes, nodes: 10_000_000))?["added_tokens"]?.array ?? []
+        func content(_ id: Int32?) -> String? {
+            guard let id else { return nil }
+            return added.first { $0["id"]?.int == Int(id) }?["content"]?.string
+        }
+        if let bos = content(checkpoint.tokenIDs.bos) { members.append(("bos_token", JSONText.quoted(bos))) }
+        if let eos = content(checkpoint.tokenIDs.eos.first) { members.append(("eos_token", JSONText.quoted(eos))) }
+        members.append(("model_max_length", "\(checkpoint.config.maxSequence)"))
+        members.append(("tokenizer_class", "\"PreTrainedTokenizerFast\""))
+        return [
+            ("tokenizer.json", String(decoding: tokenizer.bytes, as: UTF8.self)), ("tokenizer_config.json", object(members)),
+        ]
+    }
+
+    private static func object(_ members: [(String, String)]) -> String {
+        "{\n" + members.map { "  \"\($0.0)\": \($0.1)" }.joined(separator: ",\n") + "\n}\n"
+    }
+}

@@ -1,0 +1,23 @@
+import Files
+import Foundation
+
+/// Opens a model of any known form, told apart by its content.
+public enum ModelImport {
+    /// Reads a checkpoint file or a Hugging Face folder.
+    ///
+    /// - Parameter tokenizer: a tokenizer file to take in place of the model's own.
+    public static func load(
+        _ path: String, tokenizer: String? = nil, verify: Checkpoint.Verification = .full, trainingState: Bool = false
+    ) throws -> Checkpoint {
+        var isDirectory: ObjCBool = false
+        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+            guard FileManager.default.fileExists(atPath: path + "/config.json") else {
+                throw ImportError.unknownFormat(path: path, reason: "a directory without config.json is no model folder")
+            }
+            return try HuggingFaceFolder.load(path, tokenizer: tokenizer)
+        }
+        var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState)
+        if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
+        return checkpoint
+    }
+}

@@ -1,0 +1,71 @@
+import Files
+import Kernels
+import Models
+
+/// Writes safetensors files as Hugging Face's writer does: wider elements first, then by name, the header padded to 8 bytes.
+public enum SafetensorsWriter {
+    /// Writes `weights` to `path`, atomically.
+    ///
+    /// - Parameters:
+    ///   - elementType: what to round all weights to; nil keeps each as it is.
+    ///   - metadata: free text; Hugging Face's loaders want `format` to be `pt`.
+    public static func write(
+        _ weights: [(name: String, weight: Weight)], to path: String, elementType: ElementType? = nil,
+        metadata: [String: String] = ["format": "pt"]
+    ) throws {
+        let entries = weights.map { (name: $0.name, weight: $0.weight, type: elementType ?? $0.weight.elementType) }
+            .sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }
+        var members: [String] = []
+        if !metadata.isEmpty {
+            let texts = metadata.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
+            members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
+        }
+        var offset = 0
+        for entry in entries {
+            let end = offset + entry.weight.count * entry.type.byteCount
+            let shape = entry.weight.shape.map(String.init).joined(separator: ",")
+            members.append(
+                "\(JSONText.quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
+            )
+            offset = end
+        }
+        var header = Array("{\(members.joined(separator: ","))}".utf8)
+        header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
+        guard header.count <= SafetensorsFile.headerLimit else {
+            throw SafetensorsError.malformed(path: path, reason: "the header would be \(header.count) bytes")
+        }
+        var file = try AtomicFile(path: path)
+        try file.reserve(8 + header.count + offset)
+        try file.append((0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header)
+        var position = 8 + header.count
+        for entry in entries {
+            try unsafe entry.weight.forEachPiece(as: entry.type) { piece in
+                try unsafe file.write(piece, at: position)
+                position += piece.count
+            }
+        }
+        try file.truncate(to: position)
+        try file.commit()
+    }
+}
+
+/// Text as JSON writes it.
+enum JSONText {
+    static func quoted(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": quoted += "\\\""
+            case "\\": quoted += "\\\\"
+            case "\n": quoted += "\\n"
+            case "\r": quoted += "\\r"
+            case "\t": quoted += "\\t"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
+    }
+}

@@ -1,0 +1,94 @@
+import ArgumentParser
+import Checkpoints
+import Files
+import Foundation
+import Kernels
+import Models
+
+/// `kvlab estimate CONFIG|CHECKPOINT`
+struct EstimateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "estimate",
+        abstract: "Print the bytes a model's KV cache takes.",
+        discussion: """
+            Takes any decoder's Hugging Face config.json (or the folder it is in), also one whose weights kvlab cannot \
+            use, or a checkpoint. A token takes Σ over layers of KV heads × (key width + value width) × bytes per \
+            element; layers with a sliding window stop growing at it.
+            """)
+
+    @Argument(help: "A config.json, a model folder or a checkpoint.", completion: .file())
+    var model: String
+
+    @Option(name: .long, help: "Tokens in a sequence; by default the longest the model is meant for.")
+    var context: Int?
+
+    @Option(name: .long, help: "Sequences at a time.")
+    var batch = 1
+
+    @Option(name: .long, help: "Element type of the cache: fp32, fp16 or bf16.")
+    var kvDtype: ElementType = .float16
+
+    @Flag(name: .long, help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        if let context, context < 1 { throw ValidationError("--context is \(context), expected at least 1") }
+        if batch < 1 { throw ValidationError("--batch is \(batch), expected at least 1") }
+    }
+
+    private struct Report: Encodable {
+        var model: String
+        var modelType: String
+        var layers: Int
+        var kvDtype: String
+        var bytesPerToken: Int
+        var context: Int
+        var batch: Int
+        var totalBytes: Int
+        var windowedLayers: Int
+    }
+
+    func run() throws {
+        let (estimate, longest, modelType) = try read()
+        let context = context ?? longest ?? 1
+        guard let total = estimate.bytes(context: context, batch: batch) else {
+            throw ValidationError("\(batch) sequences of \(context) tokens take more bytes than can be counted")
+        }
+        let report = Report(
+            model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.flag,
+            bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
+            windowedLayers: estimate.layers.count { $0.window != nil })
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        } else {
+            print("\(model): \(modelType), \(report.layers) layers with a KV cache in \(report.kvDtype)")
+            print("per token  \(Self.readable(report.bytesPerToken))")
+            let windows = report.windowedLayers > 0 ? "  (\(report.windowedLayers) layers stop at their window)" : ""
+            print("in all     \(Self.readable(total)) for \(batch) × \(context) tokens\(windows)")
+        }
+    }
+
+    private func read() throws -> (CacheEstimate, longest: Int?, modelType: String) {
+        var isDirectory: ObjCBool = false
+        let isFolder = unsafe FileManager.default.fileExists(atPath: model, isDirectory: &isDirectory) && isDirectory.boolValue
+        let path = isFolder ? model + "/config.json" : model
+        let file = try MappedFile(path: path)
+        let start = try file.bytes(in: 0..<min(file.count, 4096))
+        if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
+            let config = try HuggingFaceConfig(path: path)
+            return (try config.cacheEstimate(kvDtype), config.maxSequence, config.modelType)
+        }
+        let config = try Checkpoint.load(path, verify: .structure, trainingState: false).config
+        return (CacheEstimate(config, elementType: kvDtype), config.maxSequence, "kvlab checkpoint")
+    }
+
+    /// Exact bytes, and the largest unit below them.
+    private static func readable(_ bytes: Int) -> String {
+        for (unit, size) in [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] where bytes >= size {
+            return "\(bytes) bytes (\(String(format: "%.4g", Double(bytes) / Double(size))) \(unit))"
+        }
+        return "\(bytes) bytes"
+    }
+}

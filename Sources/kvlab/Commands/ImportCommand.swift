@@ -1,0 +1,41 @@
+import ArgumentParser
+import Checkpoints
+import Kernels
+
+/// `kvlab import DIR --out F.h5`
+struct ImportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Turn a Hugging Face model folder into a checkpoint.",
+        discussion: """
+            The folder holds config.json and model.safetensors (or shards with their index); tokenizer.json is taken \
+            along where it is there. Models of the Llama architecture are accepted; one that needs other mathematics \
+            is refused, naming the setting. Weights keep their element type unless --dtype says otherwise.
+            """)
+
+    @Argument(help: "The model folder.", completion: .directory)
+    var directory: String
+
+    @Option(name: .long, help: "The checkpoint to write.", completion: .file(extensions: ["h5"]))
+    var out: String
+
+    @Option(name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the folder's own.", completion: .file())
+    var tokenizer: String?
+
+    @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")
+    var dtype: ElementType?
+
+    func run() throws {
+        let checkpoint = try ModelImport.load(directory, tokenizer: tokenizer, trainingState: true)
+        let hash = try checkpoint.save(to: out, elementType: dtype)
+        let type = (dtype ?? checkpoint.elementType)?.flag ?? "mixed element types"
+        print("\(out): \(checkpoint.parameters.count) parameters in \(type), \(checkpoint.tokenizer?.kind ?? "no") tokenizer")
+        print("content hash \(hash)")
+    }
+}
+
+extension ElementType: @retroactive ExpressibleByArgument {
+    public init?(argument: String) { self.init(flag: argument) }
+    public var defaultValueDescription: String { flag }
+    public static var allValueStrings: [String] { allCases.map(\.flag) }
+}

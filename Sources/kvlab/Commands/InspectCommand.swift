@@ -1,0 +1,106 @@
+import ArgumentParser
+import Checkpoints
+import Files
+import Foundation
+import Kernels
+import Models
+
+/// `kvlab inspect FILE [--json]`
+struct InspectCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect",
+        abstract: "Print what is in a checkpoint, having checked every byte of it.",
+        discussion: """
+            Shows configuration, lineage, tokenizer, training state, and each tensor with shape, element type and the \
+            start of its SHA-256. A damaged, cut or foreign file is an error saying what is wrong. Hugging Face folders are \
+            shown the same way.
+            """)
+
+    @Argument(help: "A checkpoint file or a model folder.", completion: .file())
+    var file: String
+
+    @Flag(name: .long, help: "Print JSON.")
+    var json = false
+
+    private struct Tensor: Encodable {
+        var name: String
+        var shape: [Int]
+        var elementType: String
+        var sha256: String
+    }
+
+    private struct Report: Encodable {
+        var config: ModelConfig
+        var lineage: Lineage
+        var tokenIDs: TokenIDs
+        var tokenizer: String?
+        var tokenizerBytes: Int?
+        var trainingArrays: Int?
+        var trainingState: String?
+        var parameters: Int
+        var weightBytes: Int
+        var verified: Bool
+        var tensors: [Tensor]
+    }
+
+    func run() throws {
+        let checkpoint = try ModelImport.load(file, trainingState: true)
+        let weights = checkpoint.parameters.names.compactMap { name in checkpoint.parameters[name].map { (name, $0) } }
+        let report = Report(
+            config: checkpoint.config, lineage: checkpoint.lineage, tokenIDs: checkpoint.tokenIDs,
+            tokenizer: checkpoint.tokenizer?.kind, tokenizerBytes: checkpoint.tokenizer?.bytes.count,
+            trainingArrays: checkpoint.trainingState?.arrays.count, trainingState: checkpoint.trainingState?.json,
+            parameters: checkpoint.parameters.count, weightBytes: weights.reduce(0) { $0 + $1.1.byteCount },
+            // A checkpoint that does not match its digests was an error above; a folder has none.
+            verified: checkpoint.lineage.contentHash != nil,
+            tensors: weights.map { name, weight in
+                let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
+                return Tensor(name: name, shape: weight.shape, elementType: weight.elementType.rawValue, sha256: digest)
+            })
+        print(json ? try Self.encoded(report) : text(report))
+    }
+
+    private static func encoded(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    private func text(_ report: Report) -> String {
+        let config = report.config
+        func each(_ setting: PerLayer<Int>) -> String {
+            setting.uniform.map(String.init) ?? (0..<config.layers).map { String(setting[$0]) }.joined(separator: ",")
+        }
+        var lines = [
+            file, "",
+            "layers \(config.layers), hidden \(config.hiddenSize), feed-forward \(config.feedForwardSize), "
+                + "vocabulary \(config.vocabularySize)\(config.tiedEmbeddings ? ", tied" : "")",
+            "heads \(each(config.heads)), KV heads \(each(config.kvHeads)), head dim \(each(config.headDim)), "
+                + "longest sequence \(config.maxSequence)",
+            "RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)",
+            "\(report.parameters) parameters, \(report.weightBytes) bytes, "
+                + "\(config.kvBytesPerToken(.float16)) bytes of KV cache per token in fp16",
+            "tokenizer \(report.tokenizer.map { "\($0), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"), "
+                + "BOS \(report.tokenIDs.bos.map(String.init) ?? "none"), EOS \(report.tokenIDs.eos.map(String.init).joined(separator: ","))",
+            "", "lineage",
+        ]
+        let lineage = report.lineage
+        let facts: [(String, String?)] = [
+            ("content hash", lineage.contentHash), ("parent", lineage.parentHash), ("name", lineage.name),
+            ("source", lineage.source), ("conversion", lineage.conversion), ("tokens seen", "\(lineage.tokensSeen)"),
+            ("steps", "\(lineage.steps)"), ("written by", lineage.toolVersion), ("recipe", lineage.recipe),
+        ]
+        for (name, value) in facts { if let value { lines.append("  \(name): \(value)") } }
+        for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) { lines.append("  \(name): \(value)") }
+        if let arrays = report.trainingArrays {
+            lines += ["", "training state: \(arrays) arrays, \(report.trainingState?.utf8.count ?? 0) bytes of JSON"]
+        }
+        lines += ["", report.verified ? "tensors, all as they were written" : "tensors"]
+        let width = report.tensors.map(\.name.count).max() ?? 0
+        for tensor in report.tensors {
+            let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
+            lines.append("  \(name)  \(tensor.elementType)  \(tensor.sha256.prefix(12))  \(tensor.shape)")
+        }
+        return lines.joined(separator: "\n")
+    }
+}
