@@ -71,10 +71,12 @@ public struct HuggingFaceConfig: Sendable {
         let heads = try positive("num_attention_heads")
         let isMistral = modelType == "mistral"
         let config = ModelConfig(
-            vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize, feedForwardSize: try positive("intermediate_size"),
+            vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
+            feedForwardSize: try positive("intermediate_size"),
             layers: try positive("num_hidden_layers"), heads: .all(heads),
             // Null means MHA; where Mistral's is absent its class says 8.
-            kvHeads: .all(try positive("num_key_value_heads", default: isMistral && !json.has("num_key_value_heads") ? 8 : heads)),
+            kvHeads: .all(
+                try positive("num_key_value_heads", default: isMistral && !json.has("num_key_value_heads") ? 8 : heads)),
             headDim: .all(try headDim(hiddenSize: hiddenSize, heads: heads)),
             maxSequence: try positive("max_position_embeddings", default: isMistral ? 131_072 : 2048),
             normEpsilon: try number("rms_norm_eps", default: 1e-6), ropeTheta: try ropeTheta(),
@@ -86,7 +88,10 @@ public struct HuggingFaceConfig: Sendable {
     private func headDim(hiddenSize: Int, heads: Int) throws(ImportError) -> Int {
         if json["head_dim"] != nil { return try positive("head_dim") }
         guard hiddenSize % heads == 0 else {
-            throw .invalid(path: path, reason: "'hidden_size' \(hiddenSize) is no multiple of 'num_attention_heads' \(heads), and there is no 'head_dim'")
+            throw .invalid(
+                path: path,
+                reason: "'hidden_size' \(hiddenSize) is no multiple of 'num_attention_heads' \(heads), and there is no 'head_dim'"
+            )
         }
         return hiddenSize / heads
     }
@@ -156,7 +161,9 @@ public struct HuggingFaceConfig: Sendable {
         }
     }
 
-    private static let falseOnly = ["attention_bias", "mlp_bias", "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention"]
+    private static let falseOnly = [
+        "attention_bias", "mlp_bias", "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention",
+    ]
     private static let absentOnly = [
         "sliding_window", "quantization_config", "attn_logit_softcapping", "final_logit_softcapping", "num_local_experts",
         "num_experts", "clip_qkv", "kv_lora_rank",

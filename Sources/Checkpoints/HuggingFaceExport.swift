@@ -59,7 +59,8 @@ extension HuggingFaceFolder {
         func uniform(_ key: String, _ setting: PerLayer<Int>) throws -> Int {
             guard let value = setting.uniform else {
                 let values = (0..<config.layers).map { setting[$0] }
-                throw ImportError.notExpressible(reason: "'\(key)' differs between layers (\(values)), config.json has one for all")
+                throw ImportError.notExpressible(
+                    reason: "'\(key)' differs between layers (\(values)), config.json has one for all")
             }
             return value
         }

@@ -38,7 +38,8 @@ public enum HuggingFaceFolder {
             }
             guard weight.shape == shape else {
                 throw ImportError.tensor(
-                    path: tensors.path(of: stored), name: stored, reason: "is \(weight.shape), but the configuration wants \(shape)")
+                    path: tensors.path(of: stored), name: stored,
+                    reason: "is \(weight.shape), but the configuration wants \(shape)")
             }
             parameters[name] = weight
         }

@@ -75,7 +75,8 @@ extension HuggingFaceConfig {
         let hiddenSize = try first(["hidden_size", "n_embd", "d_model"])
         guard hiddenSize <= 1 << 24 else { throw tooLarge("'hidden_size'", hiddenSize) }
         if let count = heads.first(where: { hiddenSize % $0 != 0 }) {
-            throw .invalid(path: path, reason: "'hidden_size' \(hiddenSize) is no multiple of \(count) heads, and there is no 'head_dim'")
+            throw .invalid(
+                path: path, reason: "'hidden_size' \(hiddenSize) is no multiple of \(count) heads, and there is no 'head_dim'")
         }
         return { (hiddenSize / heads[$0], hiddenSize / heads[$0]) }
     }
@@ -83,14 +84,19 @@ extension HuggingFaceConfig {
     /// Each layer's sliding window.
     private func windows(layers: Int) throws(ImportError) -> [Int?] {
         let none = [Int?](repeating: nil, count: layers)
-        guard let window = try optional("sliding_window", from: 1) ?? (modelType == "mistral" && !json.has("sliding_window") ? 4096 : nil)
+        guard
+            let window = try optional("sliding_window", from: 1)
+                ?? (modelType == "mistral" && !json.has("sliding_window") ? 4096 : nil)
         else { return none }
-        if try flag("use_sliding_window") == false || modelType.hasPrefix("qwen") && json["use_sliding_window"] == nil { return none }
+        if try flag("use_sliding_window") == false || modelType.hasPrefix("qwen") && json["use_sliding_window"] == nil {
+            return none
+        }
         if let value = json["layer_types"] {
             let types = value.array?.compactMap(\.string) ?? []
             guard types.count == layers, types.allSatisfy({ ["full_attention", "sliding_attention"].contains($0) }) else {
                 throw .unsupported(
-                    path: path, key: "layer_types", found: value.text, supported: "full_attention or sliding_attention for each layer")
+                    path: path, key: "layer_types", found: value.text,
+                    supported: "full_attention or sliding_attention for each layer")
             }
             return types.map { $0 == "sliding_attention" ? window : nil }
         }
@@ -127,7 +133,9 @@ extension HuggingFaceConfig {
             var values = value.array?.compactMap(\.int) ?? []
             if value.array == nil { values = [Int](repeating: try positive(key), count: layers) }
             guard values.count == layers, values.allSatisfy({ (1...1 << 16).contains($0) }) else {
-                throw .wrongValue(path: path, key: key, found: value.text, expected: "a whole number from 1, or one for each of \(layers) layers")
+                throw .wrongValue(
+                    path: path, key: key, found: value.text,
+                    expected: "a whole number from 1, or one for each of \(layers) layers")
             }
             return values
         }

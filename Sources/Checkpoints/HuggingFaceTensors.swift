@@ -66,7 +66,8 @@ struct HuggingFaceTensors {
                 shard.hasSuffix(".safetensors")
             else {
                 throw ImportError.wrongValue(
-                    path: path, key: "weight_map.\(tensor)", found: value.text, expected: "the name of a .safetensors file beside it")
+                    path: path, key: "weight_map.\(tensor)", found: value.text,
+                    expected: "the name of a .safetensors file beside it")
             }
             wanted[tensor] = shard
         }

@@ -170,7 +170,9 @@ struct JSONScanner {
         guard position + 4 <= bytes.count else { throw error("a string does not end") }
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else { throw error("expected four digits") }
+            guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
+                throw error("expected four digits")
+            }
             value = value << 4 | UInt32(digit)
             position += 1
         }

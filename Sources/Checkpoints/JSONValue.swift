@@ -39,7 +39,8 @@ enum JSONValue: Sendable, Equatable {
             }
             return .array(elements)
         case UInt8(ascii: "\""): return .string(try scanner.string())
-        case let byte? where byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte): return .number(try scanner.number())
+        case let byte? where byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte):
+            return .number(try scanner.number())
         default:
             switch try scanner.word() {
             case "true": return .bool(true)

@@ -116,7 +116,9 @@ public struct SafetensorsFile: Sendable {
         try scanner.end()
         self.metadata = metadata
         // Empty tensors before the one that begins where they lie.
-        tensors = found.sorted { ($0.range.lowerBound, $0.range.upperBound, $0.name) < ($1.range.lowerBound, $1.range.upperBound, $1.name) }
+        tensors = found.sorted {
+            ($0.range.lowerBound, $0.range.upperBound, $0.name) < ($1.range.lowerBound, $1.range.upperBound, $1.name)
+        }
     }
 
     /// One entry; the range is still relative to the data.
@@ -154,7 +156,9 @@ public struct SafetensorsFile: Sendable {
         for index in tensors.indices {
             let tensor = tensors[index]
             func wrong(_ reason: String) -> SafetensorsError { .tensor(path: path, name: tensor.name, reason: reason) }
-            guard var bytes = Self.byteCounts[tensor.type] else { throw wrong("has elements of an unknown type '\(tensor.type)'") }
+            guard var bytes = Self.byteCounts[tensor.type] else {
+                throw wrong("has elements of an unknown type '\(tensor.type)'")
+            }
             for dimension in tensor.shape {
                 let (product, overflow) = bytes.multipliedReportingOverflow(by: dimension)
                 guard !overflow else { throw wrong("is \(tensor.shape), too large for any file") }

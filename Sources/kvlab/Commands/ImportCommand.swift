@@ -19,7 +19,8 @@ struct ImportCommand: ParsableCommand {
     @Option(name: .long, help: "The checkpoint to write.", completion: .file(extensions: ["h5"]))
     var out: String
 
-    @Option(name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the folder's own.", completion: .file())
+    @Option(
+        name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the folder's own.", completion: .file())
     var tokenizer: String?
 
     @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")
@@ -34,7 +35,7 @@ struct ImportCommand: ParsableCommand {
     }
 }
 
-extension ElementType: @retroactive ExpressibleByArgument {
+extension ElementType: ExpressibleByArgument {
     public init?(argument: String) { self.init(flag: argument) }
     public var defaultValueDescription: String { flag }
     public static var allValueStrings: [String] { allCases.map(\.flag) }
