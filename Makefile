@@ -1,0 +1,40 @@
+# Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
+
+.PHONY: help lab test build setup format lint bench clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+# --resume: an interrupted lab goes on where it stopped; a new one starts from nothing.
+lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about ten minutes on 2 cores)
+	.build/release/kvlab lab recipes/quickstart.json --resume
+
+test: setup lint ## Run every test
+	swift test -c release --disable-xctest
+
+build: setup ## Build the tool in release: .build/release/kvlab
+	swift build -c release --product kvlab
+
+setup: ## Install the Debian packages that are missing
+	@./.ci/setup
+
+# One verse a line, Genesis to Revelation, from Debian's bible-kjv; 31,102 verses or it is not the whole text. The program
+# looks for its data in the working directory first, hence the root.
+data/bible.txt: | setup
+	@mkdir -p data
+	@(cd / && bible -f gen1:1-rev22:21 </dev/null) > $@.tmp
+	@test "$$(wc -l < $@.tmp)" -eq 31102 || { echo "make: 'bible -f gen1:1-rev22:21' gave $$(wc -l < $@.tmp) verses, expected 31102; it is in $@.tmp" >&2; exit 1; }
+	@mv $@.tmp $@
+	@echo "wrote $@"
+
+format: ## Format all Swift sources
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+lint: ## Check the formatting of all Swift sources
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+bench: build ## Time a training step on this machine
+	.build/release/kvlab bench train
+
+clean: ## Remove what was built, not what was trained
+	swift package clean
