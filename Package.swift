@@ -9,9 +9,11 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"], resources: resources,
+        name: name, dependencies: dependencies + ["TestSupport"], exclude: exclude, resources: resources,
         swiftSettings: [.treatAllWarnings(as: .error)])
 }
 
@@ -66,7 +68,7 @@ let package = Package(
         tests("TextTests", ["Text"]),
         tests("KernelsTests", ["Kernels", "CKernels", "Random"]),
         tests("AutogradTests", ["Autograd", "Kernels", "Random"]),
-        tests("ModelsTests", ["Models"]),
+        tests("ModelsTests", ["Models", "Autograd", "Kernels"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints"]),
