@@ -1,0 +1,140 @@
+import Autograd
+import Kernels
+import TestSupport
+import Testing
+
+@Suite struct FusedOpTests {
+    @Test func `the check finds a wrong gradient`() {
+        let x = Tensor.random([3], seed: 1, in: 0.5...1)
+        #expect(GradientCheck.failures([x]) { $0[0] * $0[0].detached }.count == 3)
+        #expect(GradientCheck.failures([x]) { $0[0] * $0[0] } == [])
+    }
+
+    @Test func `embedding gathers rows and adds gradients of repeated ids`() {
+        let table = Tensor.random([5, 3], seed: 1)
+        #expect(GradientCheck.failures([table]) { $0[0].embedding([4, 0, 4, 2]) } == [])
+        #expect(GradientCheck.failures([table]) { $0[0].embedding([1, 1]) * $0[0].slice(0..<2) } == [])
+        let small = Tensor.variable(Tensor([1, 2, 3, 4], shape: [2, 2]))
+        let picked = small.embedding([1, 1, 0])
+        #expect(picked.values == [3, 4, 3, 4, 1, 2])
+        #expect(picked.sum().gradients()[small]?.values == [1, 1, 2, 2])
+    }
+
+    @Test func `linear maps stand side by side and add a residual`() {
+        let x = Tensor.random([4, 3], seed: 2)
+        let (a, b) = (Tensor.random([2, 3], seed: 3), Tensor.random([5, 3], seed: 4))
+        let residual = Tensor.random([4, 7], seed: 5)
+        #expect(GradientCheck.failures([x, a, b]) { $0[0].linear($0[1], $0[2]) } == [])
+        #expect(GradientCheck.failures([x, a, b, residual]) { $0[0].linear($0[1], $0[2], residual: $0[3]) } == [])
+        // The residual is the input itself: its gradient arrives by two ways.
+        let square = Tensor.random([3, 3], seed: 6)
+        #expect(GradientCheck.failures([x, square]) { $0[0].linear($0[1], residual: $0[0]) * $0[0] } == [])
+        let composed = Tensor.concat([x.matmul(a, transposeB: true), x.matmul(b, transposeB: true)], axis: 1) + residual
+        #expect(differences(x.linear(a, b, residual: residual).values, composed.values, absolute: 1e-6) == [])
+        // [1, 2]·[[3, 4]]ᵀ = 11.
+        #expect(Tensor([1, 2], shape: [1, 2]).linear(Tensor([3, 4], shape: [1, 2])).values == [11])
+    }
+
+    @Test func `the fused norm and projection is the two of them`() {
+        let x = Tensor.random([4, 6], seed: 7, in: 0.5...2)
+        let gain = Tensor.random([6], seed: 8)
+        let weights = [Tensor.random([3, 6], seed: 9), Tensor.random([2, 6], seed: 10)]
+        let fused = x.normLinear(gain: gain, weights: weights, epsilon: 1e-2)
+        let composed = x.rmsNorm(weight: gain, epsilon: 1e-2).linear(weights)
+        #expect(differences(fused.values, composed.values, absolute: 1e-6) == [])
+        #expect(
+            GradientCheck.failures([x, gain] + weights) { $0[0].normLinear(gain: $0[1], weights: [$0[2], $0[3]], epsilon: 1e-2) }
+                == [])
+        #expect(GradientCheck.failures([gain]) { x.normLinear(gain: $0[0], weights: weights, epsilon: 1e-2) } == [])
+    }
+
+    @Test func `SwiGLU with its projection is the composition`() {
+        let x = Tensor.random([3, 10], seed: 11, in: -2...2)
+        let weight = Tensor.random([4, 5], seed: 12)
+        let residual = Tensor.random([3, 4], seed: 13)
+        let hidden = x.slice(0..<5, axis: 1).silu() * x.slice(5..<10, axis: 1)
+        #expect(
+            differences(
+                x.swiGLULinear(weight, residual: residual).values, (hidden.linear(weight) + residual).values, absolute: 1e-6)
+                == [])
+        #expect(GradientCheck.failures([x, weight, residual]) { $0[0].swiGLULinear($0[1], residual: $0[2]) } == [])
+        #expect(GradientCheck.failures([x, weight]) { $0[0].swiGLULinear($0[1]) } == [])
+    }
+
+    @Test func `cross-entropy fused with the projection is the composition`() {
+        let x = Tensor.random([5, 4], seed: 14)
+        let weight = Tensor.random([7, 4], seed: 15)
+        let targets: [Int32] = [0, 6, -100, 3, 3]
+        #expect(abs(x.linearCrossEntropy(weight, targets: targets).scalar - x.linear(weight).crossEntropy(targets).scalar) < 1e-6)
+        #expect(GradientCheck.failures([x, weight]) { $0[0].linearCrossEntropy($0[1], targets: targets) } == [])
+        #expect(
+            GradientCheck.failures([x, weight]) { $0[0].linearCrossEntropy($0[1], targets: targets, normalizer: 9) * 2 } == [])
+        #expect(GradientCheck.failures([weight]) { x.linearCrossEntropy($0[0], targets: targets) } == [])
+        #expect(x.linearCrossEntropy(weight, targets: [Int32](repeating: -1, count: 5)).scalar == 0)
+        let each = LinearCrossEntropy.losses(x, weight: weight, targets: targets)
+        #expect(abs(each.reduce(0, +) / 4 - x.linearCrossEntropy(weight, targets: targets).scalar) < 1e-6)
+    }
+
+    @Test(arguments: [(4, 4), (4, 2), (4, 1)])
+    func `causal attention is its composition of general ops, masked or not`(heads: Int, kvHeads: Int) {
+        let (batch, seq, d) = (2, 9, 6)
+        let table = RotaryTable(positions: seq, headDim: d, theta: 100)
+        let width = (heads + 2 * kvHeads) * d
+        let values = Tensor.random([batch * seq, width], seed: 16, in: -2...2)
+        let starts: [Int32] = [0, 0, 0, 3, 3, 3, 3, 7, 7] + [0, 0, 0, 0, 0, 5, 5, 5, 5]
+        let positions = (0..<Int32(seq)).map { $0 }
+        for keyStarts in [nil, starts] {
+            let mask = (0..<batch * seq * seq).map { index in
+                let (row, key) = (index / seq, index % seq)
+                return key <= row % seq && key >= Int(keyStarts?[row] ?? 0)
+            }
+            let kernel = AttentionKernel(
+                batch: batch, seq: seq, heads: heads, kvHeads: kvHeads, headDim: d, rotary: table, keyStarts: keyStarts)
+            func composed(_ qkv: Tensor) -> Tensor {
+                let rows = qkv.reshaped(batch, seq, heads + 2 * kvHeads, d)
+                // Query head h reads KV head ⌊h·kvHeads/heads⌋: a group axis that keys and values broadcast along.
+                let q = rows.slice(0..<heads, axis: 2).rotary(table, positions: positions)
+                    .permuted(0, 2, 1, 3).reshaped(batch, kvHeads, heads / kvHeads, seq, d)
+                let k = rows.slice(heads..<heads + kvHeads, axis: 2).rotary(table, positions: positions)
+                    .permuted(0, 2, 1, 3).reshaped(batch, kvHeads, 1, seq, d)
+                let v = rows.slice(heads + kvHeads..<heads + 2 * kvHeads, axis: 2)
+                    .permuted(0, 2, 1, 3).reshaped(batch, kvHeads, 1, seq, d)
+                let scores = q.matmul(k, transposeB: true) / Float(d).squareRoot()
+                let masked = Tensor.where(mask, shape: [batch, 1, 1, seq, seq], scores, Tensor(-.infinity))
+                return masked.softmax().matmul(v).reshaped(batch, heads, seq, d).permuted(0, 2, 1, 3).reshaped(
+                    batch * seq, heads * d)
+            }
+            let upstream = Tensor.random([batch * seq, heads * d], seed: 17)
+            let (x, y) = (Tensor.variable(values), Tensor.variable(values))
+            let (fused, direct) = (x.causalAttention(kernel), composed(y))
+            #expect(differences(fused.values, direct.values, absolute: 2e-6) == [])
+            let found = (fused * upstream).sum().gradients()[x]?.values ?? []
+            let expected = (direct * upstream).sum().gradients()[y]?.values ?? []
+            #expect(differences(found, expected, absolute: 5e-6) == [])
+        }
+    }
+
+    @Test func `causal attention's gradient agrees with differences`() {
+        let kernel = AttentionKernel(
+            batch: 1, seq: 4, heads: 2, kvHeads: 1, headDim: 4, rotary: RotaryTable(positions: 4, headDim: 4))
+        #expect(GradientCheck.failures([Tensor.random([4, 16], seed: 18)]) { $0[0].causalAttention(kernel) } == [])
+    }
+
+    @Test func `results do not depend on the number of threads where sums are cut by shape`() async {
+        await #expect(processExitsWith: .success) {
+            func run(_ threads: Int) -> [Float] {
+                Parallel.setThreads(threads)
+                let x = Tensor.variable(Tensor.random([3000, 70], seed: 1))
+                let (w, b) = (Tensor.variable(Tensor.random([70], seed: 2)), Tensor.variable(Tensor.random([70], seed: 3)))
+                let y =
+                    x.layerNorm(weight: w, bias: b, epsilon: 1e-5).rmsNorm(weight: w, epsilon: 1e-5).dropout(rate: 0.5, seed: 4)
+                    * b
+                let gradients = (y.softmax() + y.transposed().transposed()).mean().gradients()
+                return [x, w, b].flatMap { gradients[$0]?.values ?? [] }
+            }
+            let one = run(1)
+            precondition(one.count == 3000 * 70 + 140 && one.allSatisfy { $0.isFinite })
+            precondition(run(2) == one && run(5) == one)
+        }
+    }
+}
