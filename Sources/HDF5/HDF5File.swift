@@ -53,7 +53,7 @@ public struct HDF5File: ~Copyable {
     /// Creates an empty group; its parent must exist.
     public func createGroup(_ name: String) throws(HDF5Error) {
         let creation = try HDF5Handle(H5Pcreate(kvlab_H5P_GROUP_CREATE()), file: path, action: "create '\(name)'")
-        // Equal content shall give equal files.
+        // When a file was written is no part of its content.
         try check(H5Pset_obj_track_times(creation.id, false), path, "create '\(name)'")
         let id = unsafe H5Gcreate2(handle.id, name, hid_t(H5P_DEFAULT), creation.id, hid_t(H5P_DEFAULT))
         _ = try HDF5Handle(id, file: path, action: "create '\(name)'")

@@ -3,6 +3,7 @@ import Files
 import Foundation
 import HDF5
 import Kernels
+import Models
 import TestSupport
 import Testing
 
@@ -99,5 +100,67 @@ import Testing
         #expect((loaded.lineage.contentHash == old) == (stage != .syncDirectory))
         #expect(loaded.lineage.steps == (stage == .syncDirectory ? 11 : 10))
         #expect(scratch.names == ["a.h5"])
+    }
+
+    /// The tool itself in a process of its own, so that it can be limited and killed; it is built beside the tests.
+    private static let tool: String = {
+        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
+    }()
+    private static let hasTool = FileManager.default.isExecutableFile(atPath: tool)
+
+    /// A folder to import whose checkpoint takes about `megabytes`.
+    private func writeFolder(megabytes: Int) throws {
+        var checkpoint = TinyCheckpoint.make(trained: false)
+        checkpoint.config.kvHeads = .all(1)
+        checkpoint.config.vocabularySize = megabytes << 15
+        checkpoint.parameters = Parameters()
+        for (name, shape) in checkpoint.config.weightShapes {
+            checkpoint.parameters[name] = Weight(shape: shape, storage: Storage(repeating: 0.5, count: shape.reduce(1, *)))
+        }
+        checkpoint.tokenizer = nil
+        try HuggingFaceFolder.export(checkpoint, to: scratch["hf"])
+    }
+
+    @Test(.enabled(if: hasTool, "kvlab is not built beside the tests"))
+    func `a disk that is full at any point is an error and leaves the old checkpoint`() throws {
+        let old = try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        try writeFolder(megabytes: 1)
+        // dash counts in blocks of 512 bytes; the whole file has a little more than 1 MiB.
+        for blocks in [1, 2, 3, 5, 10, 100, 1000, 1030] {
+            let result = try Python.execute(
+                "/bin/sh",
+                ["-c", "ulimit -f \(blocks); exec \"$0\" import \"$1\" --out \"$2\"", Self.tool, scratch["hf"], scratch["a.h5"]])
+            #expect(result.status == 1, "\(blocks) blocks: \(result.status) \(result.errors)")
+            #expect(result.errors.contains("File too large"), "\(blocks) blocks: \(result.errors)")
+            #expect(result.errors.contains(scratch["a.h5"]))
+            #expect(try Checkpoint.load(scratch["a.h5"]).lineage.contentHash == old)
+            #expect(scratch.names == ["a.h5", "hf"])
+        }
+    }
+
+    @Test(.enabled(if: hasTool, "kvlab is not built beside the tests"))
+    func `a kill at any moment of a save leaves the old checkpoint or the new one`() throws {
+        let old = try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        try writeFolder(megabytes: 16)
+        var outcomes: Set<String> = []
+        for round in 0..<24 {
+            try TinyCheckpoint.make().save(to: scratch["a.h5"])
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: Self.tool)
+            process.arguments = ["import", scratch["hf"], "--out", scratch["a.h5"]]
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = FileHandle.nullDevice
+            try process.run()
+            usleep(UInt32(round * 4000))
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            let hash = try Checkpoint.load(scratch["a.h5"]).lineage.contentHash
+            outcomes.insert(hash == old ? "old" : "new")
+        }
+        #expect(outcomes.contains("old"))
+        // The next save clears away what the killed ones left.
+        try TinyCheckpoint.make().save(to: scratch["a.h5"])
+        #expect(scratch.names == ["a.h5", "hf"])
     }
 }

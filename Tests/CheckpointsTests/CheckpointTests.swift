@@ -36,9 +36,8 @@ import Testing
         try expectEqual(loaded, checkpoint)
         #expect(loaded.lineage.contentHash == hash)
         #expect(scratch.names == ["a.h5"])
-        // Saved again it is the same file, byte for byte.
-        try loaded.save(to: scratch["b.h5"])
-        #expect(scratch.bytes("a.h5") == scratch.bytes("b.h5"))
+        // Saved again it is the same content. (Not always the same bytes: libhdf5 leaves a few of its own unset.)
+        #expect(try loaded.save(to: scratch["b.h5"]) == hash)
     }
 
     @Test func `a checkpoint can be saved over the file its weights are mapped from`() throws {
@@ -80,7 +79,7 @@ import Testing
     @Test(arguments: ElementType.allCases)
     func `weights are rounded to the element type asked for and stay so`(type: ElementType) throws {
         let checkpoint = TinyCheckpoint.make(trained: false)
-        try checkpoint.save(to: scratch["a.h5"], elementType: type)
+        let hash = try checkpoint.save(to: scratch["a.h5"], elementType: type)
         let loaded = try Checkpoint.load(scratch["a.h5"])
         #expect(loaded.elementType == type)
         for name in checkpoint.parameters.names {
@@ -95,8 +94,7 @@ import Testing
                 }
             #expect(loaded.parameters[name]?.float32().array() == expected)
         }
-        try loaded.save(to: scratch["b.h5"])
-        #expect(scratch.bytes("a.h5") == scratch.bytes("b.h5"))
+        #expect(try loaded.save(to: scratch["b.h5"]) == hash)
     }
 
     @Test func `parameters that do not fit the configuration are not saved`() throws {

@@ -1,0 +1,141 @@
+import Checkpoints
+import Kernels
+import Models
+import Testing
+
+@Suite struct HuggingFaceConfigTests {
+    /// A Llama configuration with `changes` made to its text.
+    private func config(_ extra: String = "") throws -> HuggingFaceConfig {
+        let json = """
+            {"model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "rms_norm_eps": 1e-05\(extra.isEmpty ? "" : ", " + extra)}
+            """
+        return try HuggingFaceConfig(Array(json.utf8))
+    }
+
+    @Test func `absent keys mean what transformers takes them for`() throws {
+        let model = try config().modelConfig()
+        #expect(model.kvHeads == .all(4))
+        #expect(model.headDim == .all(4))
+        #expect(model.ropeTheta == 10_000)
+        #expect(!model.tiedEmbeddings)
+        #expect(try config(#""num_key_value_heads": null, "head_dim": null"#).modelConfig() == model)
+    }
+
+    @Test func `both ways to write RoPE and the element type are read`() throws {
+        let new = try config(
+            #""rope_parameters": {"rope_theta": 500000.0, "rope_type": "default"}, "dtype": "bfloat16", "head_dim": 8"#)
+        let old = try config(#""rope_theta": 500000, "rope_scaling": null, "torch_dtype": "bfloat16", "head_dim": 8"#)
+        #expect(try new.modelConfig() == old.modelConfig())
+        #expect(try new.modelConfig().ropeTheta == 500_000)
+        #expect(try new.modelConfig().headDim == .all(8))
+        #expect(new.elementType == .bfloat16 && old.elementType == .bfloat16)
+    }
+
+    @Test(arguments: [
+        (#""attention_bias": true"#, "attention_bias"), (#""mlp_bias": true"#, "mlp_bias"), (#""hidden_act": "gelu"#, ""),
+        (#""hidden_act": "gelu""#, "hidden_act"), (#""sliding_window": 4096"#, "sliding_window"),
+        (#""rope_scaling": {"type": "linear", "factor": 2.0}"#, "rope_scaling.type"),
+        (#""rope_parameters": {"rope_type": "llama3", "rope_theta": 1.0}"#, "rope_parameters.rope_type"),
+        (#""quantization_config": {"bits": 4}"#, "quantization_config"), (#""pretraining_tp": 2"#, "pretraining_tp"),
+        (#""layer_types": ["full_attention", "sliding_attention"]"#, "layer_types"),
+        (#""architectures": ["LlamaForSequenceClassification"]"#, "architectures"),
+        (#""num_local_experts": 8"#, "num_local_experts"),
+    ])
+    func `a key that changes the mathematics is refused by name`(extra: String, key: String) throws {
+        let error = #expect(throws: ImportError.self) { try config(extra).modelConfig() }
+        if case .unsupported(_, let found, _, _) = error { #expect(found == key) } else { #expect(key.isEmpty) }
+    }
+
+    @Test func `other families are refused by name, Mistral without a window is not`() throws {
+        func family(_ name: String, _ extra: String) throws -> ModelConfig {
+            let json = """
+                {"model_type": "\(name)", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2,
+                 "num_attention_heads": 4, "num_key_value_heads": 2\(extra)}
+                """
+            return try HuggingFaceConfig(Array(json.utf8)).modelConfig()
+        }
+        #expect(try family("mistral", #", "sliding_window": null"#).kvHeads == .all(2))
+        for (name, extra) in [("qwen2", ""), ("gpt2", ""), ("mistral", ""), ("mistral", #", "sliding_window": 9"#)] {
+            #expect(throws: ImportError.self) { try family(name, extra) }
+        }
+    }
+
+    @Test func `impossible and hostile values are errors`() throws {
+        for extra in [
+            #""num_key_value_heads": 3"#, #""num_key_value_heads": 0"#, #""num_key_value_heads": -4"#,
+            #""num_key_value_heads": "4""#,
+            #""head_dim": 3"#, #""head_dim": 1e300"#, #""vocab_size": 5"#, #""max_position_embeddings": 9223372036854775807"#,
+            #""rope_theta": 0"#, #""rope_theta": 1e999"#, #""tie_word_embeddings": "yes""#, #""rope_scaling": 3"#,
+        ] {
+            #expect(throws: ImportError.self, "\(extra)") { try config(extra).modelConfig() }
+        }
+        for text in [
+            "", "{", "[]", "{}", "null", #"{"model_type": 3}"#, String(repeating: "[", count: 100_000), "{\"a\": \u{1}}",
+        ] {
+            #expect(throws: ImportError.self) { try HuggingFaceConfig(Array(text.utf8)) }
+        }
+    }
+
+    /// From the models' own configuration files; expected bytes worked out in `design/exactness.md`'s formulas.
+    static let geometries: [(name: String, json: String, bytesPerToken: Int)] = [
+        ("LLaMA-2-7B", #"{"model_type":"llama","hidden_size":4096,"num_attention_heads":32,"num_hidden_layers":32}"#, 524_288),
+        (
+            "LLaMA-2-70B",
+            #"{"model_type":"llama","hidden_size":8192,"num_attention_heads":64,"num_hidden_layers":80,"num_key_value_heads":8}"#,
+            320 * 1024
+        ),
+        (
+            "Llama-3-8B",
+            #"{"model_type":"llama","hidden_size":4096,"num_attention_heads":32,"num_hidden_layers":32,"num_key_value_heads":8}"#,
+            128 * 1024
+        ),
+        (
+            "DeepSeek-V2",
+            #"{"model_type":"deepseek_v2","hidden_size":5120,"num_attention_heads":128,"num_key_value_heads":128,"num_hidden_layers":60,"kv_lora_rank":512,"qk_rope_head_dim":64}"#,
+            60 * 576 * 2
+        ),
+        ("GPT-2", #"{"model_type":"gpt2","n_embd":768,"n_head":12,"n_layer":12}"#, 2 * 12 * 768 * 2),
+        (
+            "Qwen2-0.5B",
+            #"{"model_type":"qwen2","hidden_size":896,"num_attention_heads":14,"num_hidden_layers":24,"num_key_value_heads":2,"sliding_window":32768,"use_sliding_window":false,"max_window_layers":24}"#,
+            2 * 24 * 2 * 64 * 2
+        ),
+        (
+            "Qwen3-0.6B",
+            #"{"model_type":"qwen3","hidden_size":1024,"num_attention_heads":16,"num_hidden_layers":28,"num_key_value_heads":8,"head_dim":128}"#,
+            2 * 28 * 8 * 128 * 2
+        ),
+        (
+            "Falcon-7B",
+            #"{"model_type":"falcon","hidden_size":4544,"num_attention_heads":71,"num_hidden_layers":32,"multi_query":true}"#,
+            2 * 32 * 64 * 2
+        ),
+        (
+            "per layer",
+            #"{"model_type":"x","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"num_key_value_heads":[4,1]}"#,
+            2 * 5 * 16 * 2
+        ),
+    ]
+
+    @Test(arguments: geometries)
+    func `cache bytes of known models are exact`(name: String, json: String, bytesPerToken: Int) throws {
+        let estimate = try HuggingFaceConfig(Array(json.utf8)).cacheEstimate(.float16)
+        #expect(estimate.bytesPerToken == bytesPerToken)
+        #expect(estimate.bytes(context: 4096, batch: 3) == 3 * 4096 * bytesPerToken)
+        #expect(estimate.bytes(context: .max, batch: 2) == nil)
+    }
+
+    @Test func `a window bounds what its layers hold`() throws {
+        let json =
+            #"{"model_type":"mistral","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"num_key_value_heads":2,"sliding_window":10}"#
+        let all = try HuggingFaceConfig(Array(json.utf8)).cacheEstimate(.float16)
+        #expect(all.bytes(context: 100, batch: 1) == 2 * 10 * 2 * 32 * 2)
+        let half = try HuggingFaceConfig(
+            Array(json.replacing("mistral", with: "gemma2").replacing("{", with: #"{"head_dim":16,"#).utf8)
+        )
+        .cacheEstimate(.float16)
+        // Gemma 2: every second layer sees everything.
+        #expect(half.bytes(context: 100, batch: 1) == (10 + 100) * 2 * 32 * 2)
+    }
+}

@@ -1,0 +1,148 @@
+import Checkpoints
+import Files
+import Foundation
+import Kernels
+import Models
+import TestSupport
+import Testing
+import Text
+
+@Suite struct HuggingFaceFolderTests {
+    let scratch = ScratchDirectory()
+
+    private var exportable: Checkpoint {
+        var checkpoint = TinyCheckpoint.make(trained: false)
+        checkpoint.config.kvHeads = .all(1)
+        checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
+        checkpoint.tokenizer?.bytes = Array(#"{"added_tokens": [{"id": 1, "content": "<s>"}], "model": {}}"#.utf8)
+        return checkpoint
+    }
+
+    @Test(arguments: [true, false])
+    func `an exported model is imported equal`(tied: Bool) throws {
+        var checkpoint = exportable
+        checkpoint.config.tiedEmbeddings = tied
+        checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
+        let names = try HuggingFaceFolder.export(checkpoint, to: scratch["hf"])
+        #expect(
+            names == ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+        let loaded = try ModelImport.load(scratch["hf"])
+        #expect(loaded.config == checkpoint.config)
+        #expect(loaded.tokenIDs == checkpoint.tokenIDs)
+        #expect(loaded.tokenizer == checkpoint.tokenizer)
+        #expect(loaded.parameters.names == checkpoint.parameters.names)
+        for name in loaded.parameters.names { #expect(loaded.parameters[name]?.bytes == checkpoint.parameters[name]?.bytes) }
+        #expect(scratch.names == ["hf"])
+    }
+
+    @Test func `a folder that is there is not written over, an empty one is filled`() throws {
+        try FileManager.default.createDirectory(atPath: scratch["hf"], withIntermediateDirectories: false)
+        try HuggingFaceFolder.export(exportable, to: scratch["hf"] + "/")
+        #expect(throws: ImportError.occupied(path: scratch["hf"])) { try HuggingFaceFolder.export(exportable, to: scratch["hf"]) }
+        #expect(throws: FileError.self) { try HuggingFaceFolder.export(exportable, to: scratch["no/such/hf"]) }
+        #expect(scratch.names == ["hf"])
+    }
+
+    @Test func `heads that differ between layers have no Hugging Face form`() throws {
+        let error = #expect(throws: ImportError.self) { try HuggingFaceFolder.export(TinyCheckpoint.make(), to: scratch["hf"]) }
+        #expect(
+            error?.description
+                == "this model has no Hugging Face form: 'num_key_value_heads' differs between layers ([2, 1]), config.json has one for all"
+        )
+        #expect(scratch.names.isEmpty)
+    }
+
+    /// Replaces the exported single file by shards and their index.
+    private func shard(_ index: (inout [String: String]) -> Void = { _ in }) throws {
+        let checkpoint = exportable
+        try HuggingFaceFolder.export(checkpoint, to: scratch["hf"])
+        try FileManager.default.removeItem(atPath: scratch["hf/model.safetensors"])
+        let names = checkpoint.parameters.names
+        var map: [String: String] = [:]
+        for (number, part) in [names[..<5], names[5...]].enumerated() {
+            let shard = "model-0000\(number + 1)-of-00002.safetensors"
+            try SafetensorsWriter.write(part.map { ($0, checkpoint.parameters[$0]!) }, to: scratch["hf/" + shard])
+            for name in part { map[name] = shard }
+        }
+        index(&map)
+        let json = try JSONEncoder().encode(["weight_map": map])
+        try scratch.write(json, to: "hf/model.safetensors.index.json")
+    }
+
+    @Test func `shards are read through their index`() throws {
+        try shard()
+        let loaded = try HuggingFaceFolder.load(scratch["hf"])
+        for name in loaded.parameters.names { #expect(loaded.parameters[name]?.bytes == exportable.parameters[name]?.bytes) }
+    }
+
+    @Test(arguments: ["../x.safetensors", "/etc/passwd", "a\\b.safetensors", "", "..", "absent.safetensors"])
+    func `an index that leads elsewhere is refused`(shard name: String) throws {
+        try shard { $0["model.norm.weight"] = name }
+        #expect(throws: (any Error).self) { try HuggingFaceFolder.load(scratch["hf"]) }
+    }
+
+    @Test func `missing, superfluous and misshapen tensors are named`() throws {
+        let checkpoint = exportable
+        func load(_ change: (inout [(String, Weight)]) -> Void) throws -> ImportError? {
+            try? FileManager.default.removeItem(atPath: scratch["hf"])
+            try HuggingFaceFolder.export(checkpoint, to: scratch["hf"])
+            var weights = checkpoint.parameters.names.map { ($0, checkpoint.parameters[$0]!) }
+            change(&weights)
+            try SafetensorsWriter.write(weights, to: scratch["hf/model.safetensors"])
+            do { _ = try HuggingFaceFolder.load(scratch["hf"]) } catch let error as ImportError { return error }
+            return nil
+        }
+        let one = Weight(shape: [1], storage: Storage(copying: [1]))
+        #expect(
+            try load { $0.removeAll { $0.0 == "lm_head.weight" } }?.description.contains("'lm_head.weight' is missing") == true)
+        #expect(try load { $0.append(("model.extra", one)) }?.description.contains("'model.extra' belongs to no layer") == true)
+        #expect(try load { $0[0].1 = one }?.description.contains("is [1], but the configuration wants [6, 4]") == true)
+        #expect(try load { $0.append(("model.layers.0.self_attn.rotary_emb.inv_freq", one)) } == nil)
+    }
+
+    @Test func `a folder that is no model is refused`() throws {
+        #expect(throws: ImportError.self) { try ModelImport.load(scratch.path) }
+        try scratch.write(Array("{}".utf8), to: "config.json")
+        #expect(throws: ImportError.missingKey(path: scratch["config.json"], key: "model_type")) {
+            try ModelImport.load(scratch.path)
+        }
+    }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"), arguments: ["stories260K", "tinystories-656k"])
+    func `the shared models are imported with every weight as it is`(model: String) throws {
+        let folder = SharedData.path("models/" + model)
+        let loaded = try HuggingFaceFolder.load(folder)
+        try loaded.save(to: scratch["a.h5"])
+        let checkpoint = try Checkpoint.load(scratch["a.h5"])
+        let file = try SafetensorsFile(path: folder + "/model.safetensors")
+        #expect(checkpoint.tokenIDs == TokenIDs(bos: 1, eos: [2]))
+        for name in checkpoint.parameters.names {
+            let stored = try file.weight(name) ?? file.weight("lm_head.weight")
+            #expect(checkpoint.parameters[name]?.bytes == stored?.bytes)
+        }
+        #expect(checkpoint.parameters.count == (model == "stories260K" ? 260_032 : 656_000))
+    }
+
+    @Test(
+        .enabled(if: SharedData.isPresent, "\(SharedData.skipped)"),
+        .enabled(if: Python.has("transformers, torch"), "python3 with transformers is not installed"))
+    func `an exported model has equal logits in transformers`() throws {
+        let folder = SharedData.path("models/tinystories-656k")
+        try HuggingFaceFolder.load(folder).save(to: scratch["a.h5"])
+        try HuggingFaceFolder.export(try Checkpoint.load(scratch["a.h5"]), to: scratch["hf"])
+        let script = """
+            import sys, torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from safetensors.torch import load_file
+            model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+            reference = load_file(sys.argv[2] + "/ref_logits.safetensors")
+            ids = reference["input_ids"].long().reshape(1, -1)
+            with torch.no_grad(): logits = model(ids).logits[0]
+            print(float((logits - reference["logits"]).abs().max()) < 1e-4)
+            tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+            print(tokenizer.bos_token, len(tokenizer("once upon a time")["input_ids"]) > 2)
+            """
+        let result = try Python.run(script, [scratch["hf"], folder])
+        #expect(result.output == "True\n<|start_story|> True\n", "\(result.errors)")
+    }
+}
