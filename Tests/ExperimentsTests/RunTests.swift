@@ -1,0 +1,125 @@
+import Checkpoints
+import Foundation
+import Models
+import Recipes
+import TestSupport
+import Testing
+import Training
+
+@testable import Experiments
+
+@Suite struct RunTests {
+    private let scratch = ScratchDirectory()
+    private let reporter = ProgressReporter(quiet: true)
+
+    /// A recipe over a small text that repeats itself, a model of a few thousand weights.
+    private func recipe(_ changes: [String] = [], lab: Bool = false) throws -> Recipe {
+        let words = ["alpha", "beta", "gamma", "delta", "epsilon"]
+        let text = (0..<900).map { "\(words[$0 * $0 % 5]) meets \(words[$0 % 3]) at \($0 % 7).\n" }.joined()
+        try scratch.write(Array(text.utf8), to: "text.txt")
+        let labSection =
+            lab
+            ? #", "lab": {"alpha": 0.25, "children": [{"kvHeads": 2}, {"kvHeads": 1, "method": "first"}], "evaluation": {"window": 24}}"# : ""
+        try scratch.write(
+            Array(
+                """
+                {"name": "tiny", "seed": 3, "tokenizer": {"kind": "bpe", "vocabSize": 300},
+                 "data": {"files": ["\(scratch["text.txt"])"], "cache": "\(scratch["cache"])"},
+                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 32},
+                 "train": {"steps": 8, "batch": 4, "seq": 24, "learningRate": 0.003, "warmupSteps": 2, "validateEvery": 4, "sampleEvery": 5,
+                   "checkpointEvery": 3}\(labSection)}
+                """.utf8), to: "recipe.json")
+        return try Recipe.load(scratch["recipe.json"], overrides: changes)
+    }
+
+    private func run(_ recipe: Recipe, _ name: String) throws -> Run {
+        Run(try PreparedRun(recipe, reporter: reporter), directory: scratch[name], reporter: reporter)
+    }
+
+    private func weights(_ path: String) throws -> [[Float]] {
+        let checkpoint = try Checkpoint.load(path)
+        return checkpoint.parameters.names.map { checkpoint.parameters[$0]?.float32().array() ?? [] }
+    }
+
+    @Test func `a run stopped by a signal and resumed writes what the uninterrupted one writes`() throws {
+        let recipe = try recipe()
+        let whole = try run(recipe, "whole").execute(resume: false)
+        #expect(whole.finished && whole.step == 8 && whole.tokensSeen == 8 * 4 * 24)
+        let stopped = try run(recipe, "parts").execute(resume: false) { true }
+        #expect(!stopped.finished && stopped.step == 1)
+        var calls = 0
+        let again = try run(recipe, "parts").execute(resume: true) {
+            calls += 1
+            return calls == 3
+        }
+        #expect(again.step == 4)
+        let rest = try run(recipe, "parts").execute(resume: true)
+        #expect(rest.finished)
+        #expect(try weights(scratch["parts/model.h5"]) == weights(scratch["whole/model.h5"]))
+        #expect(rest.validationLoss == whole.validationLoss)
+        func stable(_ name: String) -> [MetricsFile.Line] {
+            MetricsFile.read(path: scratch[name + "/metrics.jsonl"]).map { line in
+                var line = line
+                line.tokensPerSecond = nil
+                return line
+            }
+        }
+        #expect(stable("parts") == stable("whole"))
+    }
+
+    @Test func `a directory that holds a run is not overwritten, nor resumed with another recipe`() throws {
+        let recipe = try recipe()
+        _ = try run(recipe, "run").execute(resume: false)
+        #expect(throws: TrainingError.runExists(directory: scratch["run"])) { try run(recipe, "run").execute(resume: false) }
+        let other = try self.recipe(["train.learningRate=0.001"])
+        #expect(throws: TrainingError.otherRecipe(directory: scratch["run"])) { try run(other, "run").execute(resume: true) }
+        #expect(throws: TrainingError.nothingToResume(directory: scratch["none"])) { try run(recipe, "none").execute(resume: true) }
+    }
+
+    @Test func `an uptraining takes its share of the parent's steps and goes on in its data`() throws {
+        let parent = try recipe()
+        _ = try run(parent, "parent").execute(resume: false)
+        let child = parent.uptraining(
+            name: "child", from: InitRecipe(checkpoint: scratch["parent/model.h5"], convert: .init(kvHeads: 2, method: "mean", seed: 0)),
+            UptrainRecipe(alpha: 0.25))
+        let prepared = try PreparedRun(child, reporter: reporter)
+        #expect(prepared.plan.steps == 2 && prepared.plan.batch == 4 && prepared.plan.firstSample == 32)
+        #expect(prepared.plan.schedule.warmupSteps == 1 && prepared.plan.schedule.peak == 0.003)
+        #expect(prepared.config.kvHeads.uniform == 2)
+        _ = try Run(prepared, directory: scratch["child"], reporter: reporter).execute(resume: false)
+        let lineage = try Checkpoint.load(scratch["child/model.h5"]).lineage
+        #expect(lineage.parentHash == (try Checkpoint.load(scratch["parent/model.h5"]).lineage.contentHash))
+        #expect(lineage.steps == 10 && lineage.tokensSeen == 10 * 4 * 24)
+        #expect(lineage.conversion == "mean, 4 to 2 KV heads")
+    }
+
+    @Test func `a lab that is interrupted goes on where it stopped and ends with the whole table`() throws {
+        let recipe = try recipe(lab: true)
+        let section = try #require(recipe.lab)
+        let lab = Lab(recipe: recipe, lab: section, directory: scratch["lab"], reporter: reporter)
+        var polls = 0
+        #expect(
+            try lab.execute(resume: false) {
+                polls += 1
+                return polls > 9
+            } == nil)
+        let result = try #require(try lab.execute(resume: true) { false })
+        #expect(result.table.rows.map(\.name) == ["parent", "parent continued", "kv2-mean", "kv1-first"])
+        #expect(result.table.rows.map(\.attention) == ["MHA", "MHA", "GQA-2", "MQA"])
+        #expect(result.table.rows.map(\.kvBytesPerToken) == [256, 256, 128, 64].map { $0 / 2 })
+        for row in result.table.rows.dropFirst() {
+            #expect(row.uptrainedTokens == 2 * 4 * 24)
+            #expect((row.standardError ?? 0) > 0 && (row.klDivergence ?? -1) > 0)
+        }
+        #expect(result.table.rows[1].bitsPerByteBefore == nil && result.table.rows[2].bitsPerByteBefore != nil)
+        let saved = try JSONDecoder().decode(ComparisonTable.self, from: Data(scratch.bytes("lab/results.json")))
+        #expect(saved == result.table)
+        #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab.execute(resume: false) { false } }
+    }
+
+    @Test func `a batch beyond the data is refused before training`() throws {
+        let recipe = try recipe(["train.batch=100000"])
+        let error = #expect(throws: ExperimentError.self) { try PreparedRun(recipe, reporter: reporter) }
+        #expect(error?.description.contains("a batch of 100000 sequences of 24 tokens is beyond the training part") == true)
+    }
+}

@@ -1,0 +1,185 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The built tool as a user runs it, beside the test bundle.
+@Suite struct CommandLineTests {
+    private let scratch = ScratchDirectory()
+
+    private struct Outcome {
+        var status: Int32
+        var output: String
+        var error: String
+    }
+
+    private static let tool: String? = {
+        // The test runner and the tool are built into one folder.
+        let folders = ProcessInfo.processInfo.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
+        return folders.flatMap { [$0, $0.deletingLastPathComponent()] }.map { $0.appending(path: "kvlab").path }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
+
+    private func run(_ arguments: String...) throws -> Outcome { try run(arguments) }
+
+    private func run(_ arguments: [String]) throws -> Outcome {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
+        process.arguments = arguments
+        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        // Files, not pipes: nothing blocks however much is written.
+        let output = scratch["stdout"]
+        let error = scratch["stderr"]
+        for path in [output, error] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
+        process.standardOutput = FileHandle(forWritingAtPath: output)
+        process.standardError = FileHandle(forWritingAtPath: error)
+        try process.run()
+        process.waitUntilExit()
+        return Outcome(
+            status: process.terminationStatus, output: String(decoding: scratch.bytes("stdout"), as: UTF8.self),
+            error: String(decoding: scratch.bytes("stderr"), as: UTF8.self))
+    }
+
+    private func recipe(steps: Int = 6) throws {
+        let text = (0..<600).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
+        try scratch.write(Array(text.utf8), to: "text.txt")
+        try scratch.write(
+            Array(
+                """
+                {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
+                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 64},
+                 "train": {"steps": \(steps), "batch": 2, "seq": 32, "learningRate": 0.003}}
+                """.utf8), to: "recipe.json")
+    }
+
+    @Test func `the pipeline runs from the shell: train, convert, eval, compare, generate, inspect, export`() throws {
+        try recipe()
+        let trained = try run("train", "recipe.json", "--out", "run", "--json")
+        #expect(trained.status == 0, "\(trained.error)")
+        #expect(trained.output.contains(#""step":6"#))
+        let converted = try run("convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--out", "mqa.h5")
+        #expect(converted.status == 0 && converted.output.contains("256 → 64 bytes per token in fp16"), "\(converted.error)\(converted.output)")
+        let scored = try run("eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "32", "--json")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(scored.output.utf8)) as? [String: Any])
+        for key in ["perplexity", "bitsPerByte", "tokensScored", "nll"] { #expect(json[key] is NSNumber, "\(key)") }
+        let compared = try run("compare", "run/model.h5", "mqa.h5", "--text", "text.txt", "--window", "32")
+        #expect(compared.status == 0 && compared.output.contains("MQA") && compared.output.contains("KL (nats)"), "\(compared.error)")
+        let generated = try run("generate", "run/model.h5", "--prompt", "line", "--max-tokens", "8", "--seed", "3")
+        #expect(generated.status == 0 && generated.output.hasPrefix("line"))
+        #expect(try run("generate", "run/model.h5", "--prompt", "line", "--max-tokens", "8", "--seed", "3").output == generated.output)
+        #expect(try run("inspect", "mqa.h5").output.contains("model.layers.0.self_attn.k_proj.weight"))
+        #expect(try run("export", "mqa.h5", "--format", "hf", "--out", "hf").status == 0)
+        #expect(try run("import", "hf", "--out", "again.h5").status == 0)
+    }
+
+    @Test func `SIGTERM finishes the step, saves and says how to resume; resuming gives the uninterrupted model`() throws {
+        try recipe(steps: 300)
+        #expect(try run("train", "recipe.json", "--out", "whole").status == 0)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
+        process.arguments = ["train", "recipe.json", "--out", "parts"]
+        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        _ = FileManager.default.createFile(atPath: scratch["err"], contents: nil)
+        process.standardError = FileHandle(forWritingAtPath: scratch["err"])
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        while (try? Data(contentsOf: URL(fileURLWithPath: scratch["parts/metrics.jsonl"])).count) ?? 0 < 200, process.isRunning { usleep(2000) }
+        process.terminate()
+        process.waitUntilExit()
+        let told = String(decoding: scratch.bytes("err"), as: UTF8.self)
+        #expect(process.terminationStatus == 143, "\(told)")
+        #expect(told.contains("Resume with: kvlab train recipe.json --out parts --resume"))
+        #expect(try run("train", "recipe.json", "--out", "parts", "--resume").status == 0)
+        #expect(scratch.bytes("parts/model.h5") == scratch.bytes("whole/model.h5"))
+    }
+
+    @Test func `kill -9 at any moment loses nothing that was saved`() throws {
+        try recipe(steps: 40)
+        #expect(try run("train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "whole").status == 0)
+        for attempt in 0..<8 {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
+            let resume = FileManager.default.fileExists(atPath: scratch["parts/checkpoint.h5"]) ? ["--resume"] : []
+            process.arguments = ["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume
+            process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+            process.standardError = FileHandle.nullDevice
+            process.standardOutput = FileHandle.nullDevice
+            try process.run()
+            usleep(UInt32(30_000 + 17_000 * attempt))
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+        let resume = FileManager.default.fileExists(atPath: scratch["parts/checkpoint.h5"]) ? ["--resume"] : []
+        let last = try run(["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume)
+        #expect(last.status == 0, "\(last.error)")
+        #expect(scratch.bytes("parts/model.h5") == scratch.bytes("whole/model.h5"))
+    }
+
+    @Test func `two runs cannot share a directory`() throws {
+        try recipe(steps: 100_000)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
+        process.arguments = ["train", "recipe.json", "--out", "run"]
+        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        process.standardError = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        while !FileManager.default.fileExists(atPath: scratch["run/metrics.jsonl"]), process.isRunning { usleep(2000) }
+        let second = try run("train", "recipe.json", "--out", "run")
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        #expect(second.status != 0)
+        #expect(second.error.contains("run/lock: in use by") && second.error.contains("\(process.processIdentifier)"), "\(second.error)")
+    }
+
+    @Test func `a dry run prints the resolved recipe and what it will take, and trains nothing`() throws {
+        try recipe()
+        let outcome = try run("train", "recipe.json", "--dry-run", "--out", "run")
+        #expect(outcome.status == 0)
+        for word in ["\"weightDecay\" : 0.1", "parameters", "FLOPs", "memory", "estimated time"] { #expect(outcome.output.contains(word)) }
+        #expect(!FileManager.default.fileExists(atPath: scratch["run"]))
+    }
+
+    @Test func `wrong input ends with one clear sentence and a code that is not 0`() throws {
+        try recipe()
+        try scratch.write([0x61, 0xff, 0x62], to: "bad.txt")
+        try scratch.write([], to: "empty.txt")
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+        let cases: [([String], String)] = [
+            (["train", "nowhere.json"], "nowhere.json: cannot read the recipe: no such file"),
+            (["train", "recipe.json", "--set", "train.stepz=3"], "did you mean 'train.steps'?"),
+            (["train", "recipe.json", "--set", "model.kvHeads=3"], "4 heads cannot share 3 KV heads evenly"),
+            (["train", "recipe.json", "--set", "data.files=[\"bad.txt\"]"], "bad.txt"),
+            (["train", "recipe.json", "--set", "data.files=[\"empty.txt\"]"], "empty.txt"),
+            (["train", "recipe.json", "--out", "run"], "run holds a run already"),
+            (["convert", "run/model.h5", "--kv-heads", "3", "--out", "x.h5"], "4 KV heads cannot form 3 equal groups"),
+            (["convert", "text.txt", "--kv-heads", "2", "--out", "x.h5"], "text.txt"),
+            (["convert", "run/model.h5", "--kv-heads", "2", "--method", "magic", "--out", "x.h5"], "no conversion method 'magic'"),
+            (["eval", "ppl", "run/model.h5", "--text", "bad.txt"], "bad.txt: invalid UTF-8 at byte 1"),
+            (["eval", "ppl", "run/model.h5", "--text", "empty.txt"], "empty.txt: the file is empty"),
+            (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "900"], "a window of 900 tokens does not fit"),
+            (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--bos", "always"], "has no BOS token; use --bos never"),
+            (["compare", "run/none.h5", "--text", "text.txt"], "run/none.h5: cannot open: No such file or directory"),
+            (["generate", "run/model.h5", "--prompt", "x", "--top-p", "2"], "--top-p must be above 0 and at most 1"),
+            (["lab", "recipe.json"], "has no 'lab' section"),
+            (["estimate", "recipe.json"], "recipe.json"),
+        ]
+        for (arguments, sentence) in cases {
+            let outcome = try run(arguments)
+            #expect(outcome.status != 0, "\(arguments)")
+            #expect(outcome.error.contains(sentence), "\(arguments): \(outcome.error)")
+            #expect(!outcome.error.contains("Fatal error") && outcome.output.isEmpty, "\(arguments): \(outcome.output)")
+        }
+    }
+
+    @Test func `LLaMA-2-7B's cache takes 524,288 bytes a token in fp16`() throws {
+        let config = """
+            {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 11008, "model_type": "llama",
+             "max_position_embeddings": 4096, "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 32,
+             "rms_norm_eps": 1e-05, "tie_word_embeddings": false, "torch_dtype": "float16", "vocab_size": 32000}
+            """
+        try scratch.write(Array(config.utf8), to: "config.json")
+        let outcome = try run("estimate", "config.json", "--context", "4096", "--batch", "2", "--kv-dtype", "fp16", "--json")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        #expect(json["bytesPerToken"] as? Int == 524_288)
+    }
+}
