@@ -10,7 +10,7 @@ import Files
 /// 40 SHA-256 of this user block with these 32 bytes zero · 72 SHA-256 of the metadata · 104 [offset u64, count u64]…
 /// ```
 /// Numbers are little-endian; the rest of the block is zero.
-struct CheckpointSeal: Equatable {
+package struct CheckpointSeal: Equatable {
     static let magic = Array("kvlab checkpoint".utf8)
     static let hdf5Magic: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
     static let version = 1
@@ -25,15 +25,31 @@ struct CheckpointSeal: Equatable {
     /// Where the weights are, ascending, without overlap.
     var weights: [Range<Int>]
 
+    /// The seal for the finished file at `path`, whose user block is still to be written.
+    package init(sealing path: String, userBlock: Int, weights: [Range<Int>]) throws {
+        let file = try MappedFile(path: path)
+        self.userBlock = userBlock
+        fileSize = file.count
+        self.weights = weights.sorted { $0.lowerBound < $1.lowerBound }
+        metadata = Self.metadataDigest(of: file, userBlock: userBlock, weights: self.weights)
+    }
+
+    private init(userBlock: Int, fileSize: Int, metadata: SHA256Digest, weights: [Range<Int>]) {
+        self.userBlock = userBlock
+        self.fileSize = fileSize
+        self.metadata = metadata
+        self.weights = weights
+    }
+
     /// The user block that holds `count` ranges: a power of two, 512 or more, as HDF5 wants it.
-    static func userBlock(ranges count: Int) -> Int {
+    package static func userBlock(ranges count: Int) -> Int {
         var size = 512
         while size < headerBytes + 16 * count { size *= 2 }
         return size
     }
 
     /// The user block's bytes.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var bytes = Self.magic
         func append(_ value: Int, _ width: Int) {
             bytes += (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
@@ -53,7 +69,7 @@ struct CheckpointSeal: Equatable {
     }
 
     /// The SHA-256 over `file`'s bytes after the user block and outside `weights`.
-    static func metadataDigest(of file: MappedFile, userBlock: Int, weights: [Range<Int>]) -> SHA256Digest {
+    private static func metadataDigest(of file: MappedFile, userBlock: Int, weights: [Range<Int>]) -> SHA256Digest {
         var hasher = SHA256Digest.Hasher()
         unsafe file.withUnsafeBytes { bytes in
             var position = userBlock

@@ -32,11 +32,7 @@ struct CheckpointWriter {
         let (ranges, size) = try writeContent(into: target, userBlock: userBlock, manifest: &manifest)
         // HDF5 is closed; its file may be longer than it needs because of the reservation.
         try target.truncate(to: size)
-        let file = try MappedFile(path: target.temporaryPath)
-        let weights = ranges.sorted { $0.lowerBound < $1.lowerBound }
-        let seal = CheckpointSeal(
-            userBlock: userBlock, fileSize: size,
-            metadata: CheckpointSeal.metadataDigest(of: file, userBlock: userBlock, weights: weights), weights: weights)
+        let seal = try CheckpointSeal(sealing: target.temporaryPath, userBlock: userBlock, weights: ranges)
         try target.write(seal.encoded, at: 0)
         return manifest.hash
     }
