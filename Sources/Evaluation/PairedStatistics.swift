@@ -17,21 +17,14 @@ public struct PairedDifference: Sendable, Hashable, Codable {
     /// From each unit's two losses in nats and its bytes.
     public init(units: [(reference: Double, other: Double, bytes: Int)]) {
         let bytes = Double(max(1, units.reduce(0) { $0 + $1.bytes }))
-        let differences = units.map { ($0.other - $0.reference) / M_LN2 }
-        let mean = differences.reduce(0, +) / bytes
-        bitsPerByte = mean
-        self.units = units.count
-        guard units.count > 1 else { return }
-        let n = Double(units.count)
-        let squares = zip(differences, units).reduce(0.0) { sum, pair in
-            let residual = pair.0 - mean * Double(pair.1.bytes)
-            return sum + residual * residual
-        }
-        standardError = (n / (n - 1) * squares).squareRoot() / bytes
+        self.init(parts: units.map { (($0.other - $0.reference) / (M_LN2 * bytes), Double($0.bytes) / bytes) })
     }
 
     /// Pairs two models' results on one text: window by window where both scored the same windows (one tokenizer), else by
     /// stretches of `block` bytes, each token counted where it ends.
+    ///
+    /// Two tokenizers may leave different bytes unscored. Each model's losses are then taken over its own bytes, so that the
+    /// difference is that of the two bits per byte, and a stretch's share of the text stands for its share of either's bytes.
     public init(reference: PerplexityResult, other: PerplexityResult, block: Int = 1024) {
         let sameWindows =
             reference.windows.count == other.windows.count
@@ -40,15 +33,29 @@ public struct PairedDifference: Sendable, Hashable, Codable {
             self.init(units: zip(reference.windows, other.windows).map { ($0.nll, $1.nll, $0.bytes) })
             return
         }
-        var sums: [Int: (reference: Double, other: Double)] = [:]
-        for (end, nll) in reference.tokens { sums[max(end - 1, 0) / block, default: (0, 0)].reference += Double(nll) }
-        for (end, nll) in other.tokens { sums[max(end - 1, 0) / block, default: (0, 0)].other += Double(nll) }
-        // Where the tokenizers leave different bytes unscored, the bytes of both are close enough to be averaged.
-        let total = (reference.bytesScored + other.bytesScored) / 2
-        let last = sums.keys.max() ?? 0
+        var sums: [Int: Double] = [:]
+        for (result, sign) in [(reference, -1.0), (other, 1.0)] {
+            let scale = sign / (M_LN2 * Double(max(1, result.bytesScored)))
+            for (end, nll) in result.tokens { sums[max(end - 1, 0) / block, default: 0] += Double(nll) * scale }
+        }
+        let span = max(1, reference.tokens.last?.end ?? 0, other.tokens.last?.end ?? 0)
         self.init(
-            units: sums.sorted { $0.key < $1.key }.map { key, sum in
-                (sum.reference, sum.other, key == last ? max(1, total - key * block) : block)
+            parts: sums.sorted { $0.key < $1.key }.map { key, sum in
+                (sum, Double(min(block, span - key * block)) / Double(span))
             })
+    }
+
+    /// From each unit's part of the difference in bits per byte, and its share of all bytes.
+    private init(parts: [(difference: Double, share: Double)]) {
+        let total = parts.reduce(0) { $0 + $1.difference }
+        bitsPerByte = total
+        units = parts.count
+        guard parts.count > 1 else { return }
+        let n = Double(parts.count)
+        let squares = parts.reduce(0.0) { sum, part in
+            let residual = part.difference - total * part.share
+            return sum + residual * residual
+        }
+        standardError = (n / (n - 1) * squares).squareRoot()
     }
 }

@@ -129,7 +129,9 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
     /// A Markdown table.
     public var markdown: String {
         let columns = columns
-        func line(_ cells: [String]) -> String { "| " + cells.joined(separator: " | ") + " |" }
+        func line(_ cells: [String]) -> String {
+            "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |"
+        }
         let body = rows.indices.map { row in line(columns.map { $0.cells[row] }) }
         return ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + body + ["", caption])
             .joined(separator: "\n")

@@ -1,7 +1,6 @@
 import Checkpoints
 import Conversion
 import Evaluation
-import Files
 import Foundation
 import Kernels
 import Models
@@ -97,7 +96,8 @@ public struct Lab {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try write(table.json + "\n", to: "results.json")
         try write(table.markdown + "\n", to: "results.md")
-        return Result(table: table, reportPath: path("results.md"), seconds: seconds)
+        try write(report(table), to: "report.html")
+        return Result(table: table, reportPath: path("report.html"), seconds: seconds)
     }
 
     private func checkChildren() throws {
@@ -136,9 +136,15 @@ public struct Lab {
         return try PreparedRun.validationText(recipe)
     }
 
-    private func write(_ text: String, to name: String) throws {
-        var file = try AtomicFile(path: path(name))
-        try file.append(Array(text.utf8))
-        try file.commit()
+    private func report(_ table: ComparisonTable) -> String {
+        let parts = [("parent", "parent"), ("parent continued", "control")] + lab.children.map { ($0.name, $0.name) }
+        let curves = parts.map { name, part in
+            HTMLReport.Curve(
+                name: name,
+                points: MetricsFile.read(path: path(part) + "/metrics.jsonl").compactMap { line in line.loss.map { (line.step, $0) } })
+        }
+        return HTMLReport(title: recipe.name, table: table, curves: curves, recipeJSON: recipe.resolvedJSON).html
     }
+
+    private func write(_ text: String, to name: String) throws { try TextFile.write(text, to: path(name)) }
 }

@@ -116,16 +116,16 @@ public struct Run {
     }
 
     private func writeRecipe() throws {
-        var file = try AtomicFile(path: directory + "/recipe.json")
-        try file.append(Array((prepared.recipeJSON + "\n").utf8))
-        try file.commit()
+        try TextFile.write(prepared.recipeJSON + "\n", to: directory + "/recipe.json")
     }
 
     private func checkpoint(_ trainer: Trainer) throws -> Checkpoint {
         var lineage = prepared.lineage
         lineage.steps += trainer.step
         lineage.tokensSeen += trainer.tokensSeen
-        lineage.notes = ["nextSample": String(prepared.plan.firstSample + trainer.step * prepared.plan.batch)]
+        lineage.notes = (lineage.notes ?? [:]).merging(
+            ["nextSample": String(prepared.plan.firstSample + trainer.step * prepared.plan.batch)]
+        ) { _, new in new }
         return Checkpoint(
             config: trainer.config, parameters: trainer.weights.parameters, tokenizer: prepared.tokenizer.serialized,
             tokenIDs: prepared.tokenIDs, lineage: lineage, trainingState: try trainer.trainingState())

@@ -1,6 +1,6 @@
 import Files
 
-/// Reads whole UTF-8 files.
+/// Reads and writes whole UTF-8 files.
 public enum TextFile {
     /// The text at `path`; throws naming the first bad byte where it is not UTF-8, or that it is empty.
     public static func read(_ path: String) throws -> String {
@@ -9,6 +9,13 @@ public enum TextFile {
         let bytes = try file.bytes(in: 0..<file.count)
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         throw ExperimentError.textNotUTF8(path, offset: firstInvalidByte(bytes))
+    }
+
+    /// Writes `text` so that `path` holds what was there before or all of it.
+    public static func write(_ text: String, to path: String) throws {
+        var file = try AtomicFile(path: path)
+        try file.append(Array(text.utf8))
+        try file.commit()
     }
 
     private static func firstInvalidByte(_ bytes: [UInt8]) -> Int {

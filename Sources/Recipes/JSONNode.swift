@@ -1,13 +1,13 @@
 /// Where something stands in a recipe.
 public struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
-    /// The file's path, or `--set`.
+    /// The file's path, or `--set` and the override.
     public var file: String
-    /// From 1.
+    /// From 1; 0 for an override, which has no lines.
     public var line: Int
     /// In characters, from 1.
     public var column: Int
 
-    public var description: String { "\(file):\(line):\(column)" }
+    public var description: String { line == 0 ? file : "\(file):\(line):\(column)" }
 }
 
 /// A JSON value that remembers where it stands.
@@ -55,6 +55,12 @@ public struct JSONNode: Sendable {
         return members.first { $0.key == key }?.value
     }
 
+    /// The element at `index`, where this is an array that has one.
+    subscript(index: Int) -> JSONNode? {
+        guard case .array(let elements) = value, elements.indices.contains(index) else { return nil }
+        return elements[index]
+    }
+
     /// This object with `other`'s members laid over it: objects merge, everything else is replaced.
     func merged(with other: JSONNode) -> JSONNode {
         guard case .object(var members) = value, case .object(let others) = other.value else { return other }
@@ -69,16 +75,16 @@ public struct JSONNode: Sendable {
         return JSONNode(value: .object(members), position: other.position)
     }
 
-    /// This object with the value at `path` replaced, objects on the way made where they are missing.
-    func setting(_ path: ArraySlice<String>, to node: JSONNode) -> JSONNode {
-        guard let key = path.first else { return node }
-        var members: [Member] = if case .object(let members) = value { members } else { [] }
-        let empty = JSONNode(value: .object([]), position: node.position)
-        if let index = members.firstIndex(where: { $0.key == key }) {
-            members[index].value = members[index].value.setting(path.dropFirst(), to: node)
-        } else {
-            members.append(Member(key: key, position: node.position, value: empty.setting(path.dropFirst(), to: node)))
+    /// This value with all positions in it replaced.
+    func standing(at position: SourcePosition) -> JSONNode {
+        switch value {
+        case .array(let elements):
+            return JSONNode(value: .array(elements.map { $0.standing(at: position) }), position: position)
+        case .object(let members):
+            let moved = members.map { Member(key: $0.key, position: position, value: $0.value.standing(at: position)) }
+            return JSONNode(value: .object(moved), position: position)
+        default:
+            return JSONNode(value: value, position: position)
         }
-        return JSONNode(value: .object(members), position: position)
     }
 }

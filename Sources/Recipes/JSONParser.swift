@@ -97,9 +97,8 @@ struct JSONParser {
             advance()
         }
         let string = String(text)
-        let digits = string.drop { $0 == "-" }
-        let leadingZero = digits.count > 1 && digits.first == "0" && digits.dropFirst().first!.isNumber
-        guard let value = Double(string), value.isFinite, !leadingZero, !string.hasSuffix("."), digits.first != "." else {
+        guard string.wholeMatch(of: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+\-]?[0-9]+)?/) != nil, Double(string)?.isFinite == true
+        else {
             throw .syntax(start, "'\(string)' is no number")
         }
         return string
@@ -115,7 +114,10 @@ struct JSONParser {
             if next == "\"" { return String(text) }
             guard next == "\\" else {
                 guard next.value >= 0x20 else {
-                    throw .syntax(start, "a control character inside a string; write it as \\u00\(String(next.value, radix: 16))")
+                    throw .syntax(
+                        start,
+                        "a control character inside a string; write it as \\u00\(next.value < 16 ? "0" : "")\(String(next.value, radix: 16))"
+                    )
                 }
                 text.append(next)
                 continue
@@ -177,6 +179,7 @@ struct JSONParser {
     private mutating func object(depth: Int) throws(RecipeError) -> [JSONNode.Member] {
         advance()
         var members: [JSONNode.Member] = []
+        var lines: [String: Int] = [:]
         while true {
             try skipSpace()
             if peek == "}" {
@@ -189,8 +192,8 @@ struct JSONParser {
                     peek.map { "expected a key in double quotes, found '\($0)'" } ?? "expected a key, found the end of the file")
             }
             let key = try string()
-            if let earlier = members.first(where: { $0.key == key }) {
-                throw .syntax(start, "'\(key)' stands here a second time; the first is on line \(earlier.position.line)")
+            if let earlier = lines.updateValue(start.line, forKey: key) {
+                throw .syntax(start, "'\(key)' stands here a second time; the first is on line \(earlier)")
             }
             try skipSpace()
             guard peek == ":" else { throw error("expected ':' after '\(key)'") }

@@ -25,10 +25,10 @@ extension Recipe {
         }
         if var section = try reader.object("lab") { lab = try LabRecipe(&section) }
         try reader.finish()
-        try checkSections(reader)
+        try checkSections(reader, node)
     }
 
-    private func checkSections(_ reader: ObjectReader) throws(RecipeError) {
+    private func checkSections(_ reader: ObjectReader, _ node: JSONNode) throws(RecipeError) {
         if `init` == nil {
             guard model != nil else { throw .missing(reader.position, path: "model") }
             guard tokenizer != nil else { throw .missing(reader.position, path: "tokenizer") }
@@ -48,13 +48,15 @@ extension Recipe {
         }
         if let model, let seq = train.seq, seq > model.maxSeq {
             throw .impossible(
-                reader.position(of: "train"), path: "train.seq", reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
+                node["train"]?["seq"]?.position ?? reader.position, path: "train.seq",
+                reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
         }
         for (index, child) in (lab?.children ?? []).enumerated() {
             let parents = model?.kvHeads ?? []
+            let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
             if let count = parents.first(where: { $0 % child.kvHeads != 0 }) {
                 throw .impossible(
-                    reader.position(of: "lab"), path: "lab.children[\(index)].kvHeads",
+                    place, path: "lab.children[\(index)].kvHeads",
                     reason: "\(count) KV heads cannot form \(child.kvHeads) equal groups")
             }
         }
@@ -121,7 +123,8 @@ extension ModelRecipe {
         let inferred = heads.allSatisfy { dim % $0 == 0 } ? heads.map { dim / $0 } : nil
         guard let headDim = try reader.intOrList("headDim") ?? inferred else {
             throw .impossible(
-                reader.position(of: "heads"), path: "model.heads", reason: "\(dim) does not divide by them; say 'headDim' as well"
+                reader.position(of: "heads"), path: "model.heads",
+                reason: "a dim of \(dim) cannot be cut into \(heads.first { dim % $0 != 0 } ?? 0) heads; say 'headDim' as well"
             )
         }
         self.headDim = headDim
@@ -144,9 +147,10 @@ extension ModelRecipe {
                     reason: "\(h) heads cannot share \(g) KV heads evenly (layer \(layer))")
             }
             guard d % 2 == 0 else {
+                let source = reader.has("headDim") ? ("headDim", "") : ("heads", " (dim / heads)")
                 throw .impossible(
-                    reader.position(of: "headDim"), path: "model.headDim",
-                    reason: "\(d) is odd (layer \(layer)); RoPE rotates pairs")
+                    reader.position(of: source.0), path: "model.headDim",
+                    reason: "\(d)\(source.1) is odd (layer \(layer)); RoPE rotates pairs")
             }
         }
     }
@@ -199,6 +203,12 @@ extension TrainRecipe {
             throw .impossible(
                 reader.position(of: "warmupSteps"), path: "train.warmupSteps",
                 reason: "\(warmupSteps) of \(steps) steps; warm-up must fit in")
+        }
+        if let steps, schedule == .wsd, Double(warmupSteps) > Double(steps) * (1 - decayFraction) {
+            throw .impossible(
+                reader.position(of: "decayFraction"), path: "train.decayFraction",
+                reason: "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
+            )
         }
         if let batch, batch % accumulation != 0 {
             throw .impossible(

@@ -57,7 +57,7 @@ import Testing
         #expect(trained.status == 0, "\(trained.error)")
         #expect(trained.output.contains(#""step":6"#))
         let converted = try run("convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--out", "mqa.h5")
-        #expect(converted.status == 0 && converted.output.contains("256 → 64 bytes per token in fp16"), "\(converted.error)\(converted.output)")
+        #expect(converted.status == 0 && converted.output.contains("128 → 32 bytes per token in fp16"), "\(converted.error)\(converted.output)")
         let scored = try run("eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "32", "--json")
         let json = try #require(try JSONSerialization.jsonObject(with: Data(scored.output.utf8)) as? [String: Any])
         for key in ["perplexity", "bitsPerByte", "tokensScored", "nll"] { #expect(json[key] is NSNumber, "\(key)") }

@@ -49,6 +49,9 @@ struct CompareCommand: ParsableCommand {
         let models = try checkpoints.map { try LoadedModel(path: $0) }
         let title = "\(options.text), window \(options.window), stride \(options.stride ?? options.window)"
         let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
+        if let html {
+            try TextFile.write(HTMLReport(title: "kvlab compare", table: table, curves: []).html, to: html)
+        }
         print(json ? table.json : table.plain)
     }
 }

@@ -1,0 +1,94 @@
+import Foundation
+import Testing
+
+@testable import Experiments
+
+struct HTMLReportTests {
+    private var html: String {
+        let curves = SampleTable.table.rows.enumerated().map { index, row in
+            HTMLReport.Curve(
+                name: row.name, points: (1...(index == 0 ? 1200 : 60)).map { ($0, 3 + 5 * exp(-Double($0) / 100)) })
+        }
+        return HTMLReport(title: "a & b", table: SampleTable.table, curves: curves, recipeJSON: "{\"a\": \"<b>\"}").html
+    }
+
+    @Test func `the file needs nothing else and runs no script`() {
+        for outside in ["http://", "https://", "<script", "<link", "<img", "@import", "url("] { #expect(!html.contains(outside)) }
+    }
+
+    @Test func `names are escaped wherever they stand`() {
+        #expect(html.contains("<h1>a &amp; b</h1>"))
+        #expect(html.contains("kv1-&lt;mean&gt;"))
+        #expect(!html.contains("<mean>"))
+        #expect(!html.contains("<b>"))
+    }
+
+    @Test func `the page is well-formed XML but for its void elements`() throws {
+        let closed = html.replacing("<!DOCTYPE html>\n", with: "").replacing(/<meta([^>]*)>/) { "<meta\($0.1)/>" }
+        var open: [Substring] = []
+        for tag in closed.matches(of: /<(\/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*?)(\/?)>/) {
+            if tag.1 == "/" {
+                #expect(open.popLast() == tag.2)
+            } else if tag.4 != "/" {
+                open.append(tag.2)
+            }
+        }
+        #expect(open.isEmpty)
+    }
+
+    @Test func `short runs get a figure of their own`() {
+        #expect(html.components(separatedBy: "<svg").count - 1 == 3)
+    }
+
+    @Test func `figures that are not finite and empty tables still give a page`() {
+        var table = SampleTable.table
+        for index in table.rows.indices {
+            table.rows[index].bitsPerByte = .nan
+            table.rows[index].standardError = .infinity
+        }
+        let curve = HTMLReport.Curve(name: "x", points: [(1, .nan), (2, .infinity)])
+        #expect(HTMLReport(title: "t", table: table, curves: [curve]).html.contains("No model has a finite figure."))
+        let one = HTMLReport.Curve(name: "x", points: [(1, 3)])
+        let empty = ComparisonTable(text: "", contextTokens: 1, batch: 1, kvDtype: "fp16", rows: [])
+        let page = HTMLReport(title: "t", table: empty, curves: [one]).html
+        #expect(!page.contains("nan") && !page.contains("inf"))
+    }
+
+    @Test func `the frontier is what no other beats in both directions`() {
+        let rows: [(bytes: Int, bits: Double)] = [(8, 1.0), (8, 0.9), (4, 1.1), (2, 1.05), (1, 1.2), (1, 1.3)]
+        #expect(ParetoPlot.frontier(rows) == [4, 3, 1])
+        #expect(ParetoPlot.frontier([]) == [])
+    }
+
+    @Test func `labels of a crowd of points cover neither each other nor a point`() {
+        let points = (0..<12).map { (x: 300.0 + Double($0 % 2), y: 200.0 + Double($0)) } + [(x: 420, y: 205)]
+        let bounds = LabelPlacement.Box(x: 0, y: 0, width: 900, height: 400)
+        var placement = LabelPlacement(bounds: bounds, points: points)
+        let boxes = points.map { placement.place(width: 90, besideX: $0.x, y: $0.y) }
+        for (index, box) in boxes.enumerated() {
+            #expect(!boxes[..<index].contains(where: box.overlaps))
+            #expect(!points.contains { box.overlaps(LabelPlacement.Box(x: $0.x - 6, y: $0.y - 6, width: 12, height: 12)) })
+            #expect(box.x >= 0 && box.y >= 0 && box.x + box.width <= 900 && box.y + box.height <= 400)
+        }
+    }
+
+    @Test func `ticks are round and inside the axis`() {
+        let axis = PlotAxis(domain: 1.371...1.437, pixels: (0, 100))
+        #expect(axis.ticks(about: 6).map(\.text) == ["1.38", "1.39", "1.40", "1.41", "1.42", "1.43"])
+        #expect(
+            PlotAxis(domain: 0...1200, pixels: (0, 1)).ticks(about: 6).map(\.text) == [
+                "0", "200", "400", "600", "800", "1000", "1200",
+            ])
+        #expect(PlotAxis(showing: [5], pixels: (0, 100)).position(5) == 50)
+        #expect(PlotAxis(showing: [1, 2, 4], pixels: (0, 100), logarithmic: true).position(2) == 50)
+    }
+
+    @Test func `thinned curves keep their length, their last step and their mean`() {
+        let points = (1...1000).map { (step: $0, loss: Double($0)) }
+        let thin = LossPlot.thinned(points, to: 100)
+        #expect(thin.count == 100)
+        #expect(thin.last?.step == 1000)
+        #expect(thin.first?.loss == 5.5)
+        #expect(LossPlot.thinned(points, to: 1000).count == 1000)
+    }
+}

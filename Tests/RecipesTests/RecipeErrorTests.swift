@@ -1,0 +1,238 @@
+import Testing
+
+@testable import Recipes
+
+/// A recipe that is right, with `lines` in place of parts of it.
+private func recipe(
+    tokenizer: String = #""tokenizer": {"kind": "byte"},"#,
+    data: String = #""data": {"files": ["a.txt"]},"#,
+    model: String = #""model": {"dim": 64, "layers": 2, "heads": 4, "kvHeads": 2, "ffn": 128},"#,
+    train: String = #""train": {"steps": 10, "batch": 4, "seq": 32, "learningRate": 1e-3}"#,
+    more: String = ""
+) -> String {
+    "{\n\(tokenizer)\n\(data)\n\(model)\n\(train)\n\(more)}"
+}
+
+private func train(_ more: String) -> String {
+    recipe(train: #""train": {"steps": 10, "batch": 4, "seq": 32, "learningRate": 1e-3, \#(more)}"#)
+}
+
+private func model(_ text: String) -> String { recipe(model: "\"model\": {\(text)},") }
+
+private func lab(_ text: String) -> String { recipe(more: ", \"lab\": {\(text)}") }
+
+/// From a recipe's text to the sentence that refuses it.
+struct RecipeErrorTests {
+    private static let syntax: [(String, String)] = [
+        ("", "r.json:1:1: expected a value, found the end of the file"),
+        ("{", "r.json:1:2: expected a key, found the end of the file"),
+        ("{\"a\" 1}", "r.json:1:6: expected ':' after 'a'"),
+        ("{\"a\": }", "r.json:1:7: expected a value, found '}'"),
+        ("{\"a\": 1 \"b\": 2}", "r.json:1:9: expected ',' or '}', found '\"'"),
+        ("{\"a\": [1, 2}", "r.json:1:12: expected ',' or ']', found '}'"),
+        ("{a: 1}", "r.json:1:2: expected a key in double quotes, found 'a'"),
+        ("{\"a\": 1,\n \"a\": 2}", "r.json:2:2: 'a' stands here a second time; the first is on line 1"),
+        ("{\"a\": yes}", "r.json:1:7: expected a value, found 'yes'"),
+        ("{\"a\": NaN}", "r.json:1:7: expected a value, found 'NaN'"),
+        ("{\"a\": 01}", "r.json:1:7: '01' is no number"),
+        ("{\"a\": 1.}", "r.json:1:7: '1.' is no number"),
+        ("{\"a\": 1.e5}", "r.json:1:7: '1.e5' is no number"),
+        ("{\"a\": --1}", "r.json:1:7: '--1' is no number"),
+        ("{\"a\": 1e999}", "r.json:1:7: '1e999' is no number"),
+        ("{\"a\": \"x\n\"}", "r.json:1:7: this string never ends"),
+        ("{\"a\": \"\\q\"}", "r.json:1:10: '\\q' is no escape"),
+        ("{\"a\": \"\\u12\"}", "r.json:1:12: \\u needs four hexadecimal digits"),
+        ("{\"a\": \"\\ud800\"}", "r.json:1:14: half a surrogate pair"),
+        ("{\"a\": \"\u{1}\"}", "r.json:1:7: a control character inside a string; write it as \\u0001"),
+        ("{} {}", "r.json:1:4: expected the end of the file, found '{'"),
+        ("{,}", "r.json:1:2: expected a key in double quotes, found ','"),
+        ("[,]", "r.json:1:2: expected a value, found ','"),
+        ("// é\n/* open", "r.json:2:1: this comment never ends"),
+        (String(repeating: "[", count: 70), "r.json:1:65: nested deeper than 64 levels"),
+    ]
+
+    private static let keys: [(String, String)] = [
+        ("[]", "r.json:1:1: 'the recipe' is an array, expected an object"),
+        ("{}", "r.json:1:1: 'data' is missing"),
+        (recipe(more: ", \"trian\": {}"), "r.json:6:3: unknown key 'trian'; did you mean 'train'?"),
+        (
+            recipe(more: ", \"zzzzzzzz\": {}"),
+            "r.json:6:3: unknown key 'zzzzzzzz'; valid here: extends, name, seed, init, uptrain, tokenizer, model, data, train, lab"
+        ),
+        (train("\"warmpSteps\": 3"), "r.json:5:67: unknown key 'train.warmpSteps'; did you mean 'train.warmupSteps'?"),
+        (train("\"learning_rate\": 3"), "r.json:5:67: unknown key 'train.learning_rate'; did you mean 'train.learningRate'?"),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "kv_heads": 2, "ffn": 128"#),
+            "r.json:4:47: unknown key 'model.kv_heads'; did you mean 'model.kvHeads'?"
+        ),
+        (
+            recipe(data: #""data": {"files": ["a"], "validation": {"fracton": 0.1}},"#),
+            "r.json:3:41: unknown key 'data.validation.fracton'; did you mean 'data.validation.fraction'?"
+        ),
+        (
+            lab(#""children": [{"kvHeads": 1, "methd": "mean"}]"#),
+            "r.json:6:38: unknown key 'lab.children[0].methd'; did you mean 'lab.children[0].method'?"
+        ),
+        (model(#""dim": 64, "layers": 2, "ffn": 128"#), "r.json:4:10: 'model.heads' is missing"),
+        (recipe(train: #""train": {"steps": 10, "batch": 4, "seq": 32}"#), "r.json:5:10: 'train.learningRate' is missing"),
+        (recipe(model: ""), "r.json:1:1: 'model' is missing"),
+        (recipe(tokenizer: ""), "r.json:1:1: 'tokenizer' is missing"),
+        (recipe(tokenizer: #""tokenizer": {"kind": "bpe"},"#), "r.json:2:14: 'tokenizer.vocabSize' is missing"),
+        (recipe(tokenizer: #""tokenizer": {"kind": "file"},"#), "r.json:2:14: 'tokenizer.path' is missing"),
+    ]
+
+    private static let values: [(String, String)] = [
+        (
+            train("\"batch2\": 1").replacing("\"batch\": 4", with: "\"batch\": \"4\""),
+            "r.json:5:33: 'train.batch' is \"4\", expected an integer"
+        ),
+        (train("\"warmupSteps\": 1.5"), "r.json:5:82: 'train.warmupSteps' is 1.5, expected an integer"),
+        (train("\"dropout\": true"), "r.json:5:78: 'train.dropout' is true, expected a number"),
+        (train("\"samplePrompt\": 3"), "r.json:5:83: 'train.samplePrompt' is 3, expected a string"),
+        (
+            train("\"schedule\": \"cosin\""),
+            "r.json:5:79: 'train.schedule' is \"cosin\", expected one of \"cosine\", \"linear\", \"wsd\", \"constant\""
+        ),
+        (
+            recipe(tokenizer: #""tokenizer": {"kind": "bpc"},"#),
+            "r.json:2:23: 'tokenizer.kind' is \"bpc\", expected one of \"bpe\", \"byte\", \"file\""
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "ffn": 128, "tied": 1"#),
+            "r.json:4:66: 'model.tied' is 1, expected true or false"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": "4", "ffn": 128"#),
+            "r.json:4:43: 'model.heads' is \"4\", expected an integer, or an array with one a layer"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": [4, null], "ffn": 128"#),
+            "r.json:4:47: 'model.heads[1]' is null, expected an integer"
+        ),
+        (recipe(data: #""data": {"files": "a.txt"},"#), "r.json:3:19: 'data.files' is \"a.txt\", expected an array of strings"),
+        (recipe(data: #""data": {"files": ["a", 2]},"#), "r.json:3:25: 'data.files[1]' is 2, expected a string"),
+        (lab(#""children": 3"#), "r.json:6:22: 'lab.children' is 3, expected an array of objects"),
+        (
+            lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int8"}"#),
+            "r.json:6:67: 'lab.evaluation.kvDtype' is \"int8\", expected one of \"fp32\", \"fp16\", \"bf16\""
+        ),
+        (train("\"warmupSteps\": -1"), "r.json:5:82: 'train.warmupSteps': -1, expected at least 0"),
+        (train("\"dropout\": 1"), "r.json:5:78: 'train.dropout': 1 is outside 0.0 … 0.95"),
+        (
+            train("\"clip\": 1").replacing("\"batch\": 4", with: "\"batch\": 0"),
+            "r.json:5:33: 'train.batch': 0, expected at least 1"
+        ),
+        (
+            train("\"clip\": 1").replacing("\"steps\": 10", with: "\"steps\": 99999999999999999999"),
+            "r.json:5:20: 'train.steps' is 99999999999999999999, expected an integer"
+        ),
+        (recipe(more: ", \"seed\": -1"), "r.json:6:11: 'seed': -1, expected at least 0"),
+        (recipe(more: ", \"name\": \"../up\""), "r.json:6:11: 'name': '../up' cannot name a directory"),
+        (recipe(data: #""data": {"files": []},"#), "r.json:3:19: 'data.files': names no file"),
+        (
+            recipe(data: #""data": {"files": ["a"], "documentSeparator": ""},"#),
+            "r.json:3:47: 'data.documentSeparator': is empty"
+        ),
+    ]
+
+    private static let combinations: [(String, String)] = [
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": 3, "ffn": 128"#),
+            "r.json:4:57: 'model.kvHeads': 4 heads cannot share 3 KV heads evenly (layer 0)"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": [4, 8], "ffn": 128"#),
+            "r.json:4:57: 'model.kvHeads': 4 heads cannot share 8 KV heads evenly (layer 1)"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": [4, 2, 1], "ffn": 128"#),
+            "r.json:4:57: 'model.kvHeads': 3 values for 2 layers"
+        ),
+        (
+            model(#""dim": 60, "layers": 2, "heads": 4, "ffn": 128"#),
+            "r.json:4:43: 'model.headDim': 15 (dim / heads) is odd (layer 0); RoPE rotates pairs"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "headDim": 7, "ffn": 128"#),
+            "r.json:4:57: 'model.headDim': 7 is odd (layer 0); RoPE rotates pairs"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 5, "ffn": 128"#),
+            "r.json:4:43: 'model.heads': a dim of 64 cannot be cut into 5 heads; say 'headDim' as well"
+        ),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "ffn": 128, "maxSeq": 16"#),
+            "r.json:5:47: 'train.seq': 32 tokens, but model.maxSeq is 16"
+        ),
+        (train("\"warmupSteps\": 11"), "r.json:5:82: 'train.warmupSteps': 11 of 10 steps; warm-up must fit in"),
+        (
+            train("\"accumulation\": 3"),
+            "r.json:5:83: 'train.accumulation': a batch of 4 cannot be cut in 3 equal parts"
+        ),
+        (
+            train("\"schedule\": \"wsd\", \"warmupSteps\": 9, \"decayFraction\": 0.5"),
+            "r.json:5:119: 'train.decayFraction': the decay (0.5 of 10 steps) begins before the warm-up's 9 steps are over"
+        ),
+        (
+            recipe(tokenizer: #""tokenizer": {"kind": "byte", "vocabSize": 300},"#),
+            "r.json:2:44: 'tokenizer.vocabSize': means nothing for kind \"byte\""
+        ),
+        (
+            recipe(more: ", \"init\": {\"checkpoint\": \"a.h5\"}"),
+            "r.json:4:10: 'model': the checkpoint named by 'init' gives it; leave it out"
+        ),
+        (
+            recipe(tokenizer: "", model: "", more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {}"),
+            "r.json:5:20: 'train.steps': an uptraining takes it from the parent and alpha"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: "\"train\": {\"batch\": 8}",
+                more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {}"),
+            "r.json:5:20: 'train.batch': an uptraining takes it from the parent; set uptrain.batch to change it"
+        ),
+        (
+            recipe(train: "\"train\": {}", more: ", \"uptrain\": {}"),
+            "r.json:6:14: 'uptrain': uptraining starts from a checkpoint; add 'init'"
+        ),
+        (lab(#""children": []"#), "r.json:6:22: 'lab.children': is empty"),
+        (
+            lab(#""children": [{"kvHeads": 1}, {"kvHeads": 4}]"#),
+            "r.json:6:51: 'lab.children[1].kvHeads': 2 KV heads cannot form 4 equal groups"
+        ),
+        (
+            lab(#""children": [{"kvHeads": 1}, {"kvHeads": 1}]"#),
+            "r.json:6:39: 'lab.children[1]': a second child is called 'kv1-mean'; give it a 'name'"
+        ),
+        (
+            lab(#""children": [{"kvHeads": 1, "name": "control"}]"#),
+            "r.json:6:46: 'lab.children[0].name': 'control' cannot name a child"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "",
+                more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"lab\": {\"children\": [{\"kvHeads\": 1}]}"),
+            "r.json:6:42: 'lab': a lab trains its own parent; leave 'init' out"
+        ),
+    ]
+
+    private func check(_ cases: [(String, String)]) {
+        for (text, sentence) in cases {
+            var found = "accepted"
+            do throws(RecipeError) { _ = try Recipe.parse(text, name: "r.json") } catch { found = error.description }
+            #expect(found == sentence, "\(text)")
+        }
+    }
+
+    @Test func `what is no JSON is refused where it goes wrong`() { check(Self.syntax) }
+    @Test func `unknown and missing keys are refused with the nearest valid key`() { check(Self.keys) }
+    @Test func `values of another type or out of range are refused`() { check(Self.values) }
+    @Test func `impossible combinations are refused`() { check(Self.combinations) }
+
+    @Test func `the recipe the tables start from is right`() throws { _ = try Recipe.parse(recipe(), name: "r.json") }
+
+    @Test func `the nearest key is the one of fewest edits, within reason`() {
+        #expect(nearestKey(to: "kvheads", in: ["heads", "kvHeads", "headDim"]) == "kvHeads")
+        #expect(nearestKey(to: "elephant", in: ["heads", "kvHeads"]) == nil)
+    }
+}
