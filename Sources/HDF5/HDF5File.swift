@@ -18,6 +18,8 @@ public struct HDF5File: ~Copyable {
         prepareHDF5()
         let creation = try HDF5Handle(H5Pcreate(kvlab_H5P_FILE_CREATE()), file: path, action: "set up the file")
         try check(H5Pset_userblock(creation.id, hsize_t(userBlock)), path, "reserve a user block")
+        // Equal content gives equal bytes: no time of writing, in the root group either.
+        try check(H5Pset_obj_track_times(creation.id, false), path, "leave times out")
         let access = try accessList(path)
         try check(H5Pset_alignment(access.id, 1, hsize_t(alignment)), path, "set the alignment")
         let id = unsafe H5Fcreate(path, kvlab_H5F_ACC_TRUNC(), creation.id, access.id)
