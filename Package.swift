@@ -65,7 +65,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Autograd", "Models", "Random", "Text"], path: "Tests/TestSupport",
             swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FilesTests", ["Files"]),
-        tests("TextTests", ["Text"]),
+        tests("TextTests", ["Text", "Files", "Random"], exclude: ["Fixtures"]),
         tests("KernelsTests", ["Kernels", "CKernels", "Random"]),
         tests("AutogradTests", ["Autograd", "Kernels", "Random"]),
         tests("ModelsTests", ["Models", "Autograd", "Kernels"], exclude: ["Fixtures"]),

@@ -86,8 +86,10 @@ enum ScalarClass {
     static let space: UInt8 = 3
 
     /// The class of every scalar below U+40000; above there are only marks, tags and private characters: `other`.
+    ///
+    /// As of Unicode 16, which `tokenizers` has: letters that came later would give other pieces than there.
     static let table: [UInt8] = (0..<0x40000 as Range<UInt32>).map { value in
-        guard let scalar = Unicode.Scalar(value) else { return other }
+        guard let scalar = Unicode.Scalar(value), let age = scalar.properties.age, age.major <= 16 else { return other }
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: return letter
         case .decimalNumber, .letterNumber, .otherNumber: return number

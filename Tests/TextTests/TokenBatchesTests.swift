@@ -1,0 +1,75 @@
+import Testing
+
+@testable import Text
+
+@Suite struct TokenBatchesTests {
+    private let stream = TokenStream(ids: Array(0..<103), documentStarts: [0, 7, 8, 50])
+
+    @Test func `an epoch shows each window once and targets are the next tokens`() throws {
+        let batches = try TokenBatches(stream, seq: 10, seed: 1)
+        #expect(batches.windowsPerEpoch == 9)
+        for epoch in 0..<5 {
+            let batch = batches.batch(samples: epoch * 9..<(epoch + 1) * 9)
+            let starts = (0..<9).map { Int(batch.tokens[$0 * 10]) }
+            #expect(Set(starts).count == 9 && Set(starts.map { $0 % 10 }).count == 1)
+            #expect(batch.targets == batch.tokens.map { $0 + 1 })
+            #expect(batch.keyStarts == nil)
+        }
+        let orders = (0..<5).map { epoch in (0..<9).map { batches.windowStart(epoch * 9 + $0) } }
+        #expect(Set(orders).count == 5)
+    }
+
+    @Test func `a sample depends on its global index alone`() throws {
+        let batches = try TokenBatches(stream, seq: 10, seed: 1)
+        let whole = batches.batch(step: 3, batch: 6)
+        let parts = [batches.batch(samples: 18..<21), batches.batch(samples: 21..<24)]
+        #expect(whole.tokens == parts[0].tokens + parts[1].tokens)
+        #expect(try TokenBatches(stream, seq: 10, seed: 1, startingSample: 18).batch(step: 0, batch: 6) == whole)
+        #expect(try TokenBatches(stream, seq: 10, seed: 2).batch(step: 3, batch: 6) != whole)
+    }
+
+    @Test func `masked packing keeps documents apart`() throws {
+        let short = TokenStream(ids: Array(0..<14), documentStarts: [0, 7, 8])
+        let batches = try TokenBatches(short, seq: 8, seed: 1, packing: .masked)
+        for sample in 0..<20 {
+            let start = batches.windowStart(sample)
+            let batch = batches.batch(samples: sample..<sample + 1)
+            let documents = (start..<start + 9).map { short.documentStart(of: $0) }
+            #expect(batch.keyStarts == documents.dropLast().map { Int32(max(0, $0 - start)) })
+            for position in 0..<8 {
+                let crosses = documents[position + 1] != documents[position]
+                #expect(batch.targets[position] == (crosses ? TokenBatch.ignored : Int32(start + position + 1)))
+            }
+        }
+    }
+
+    @Test func `too little text for one window is refused`() throws {
+        #expect(throws: TextError.tooFewTokens(have: 103, seq: 103)) { try TokenBatches(stream, seq: 103, seed: 1) }
+        let one = try TokenBatches(stream, seq: 102, seed: 1)
+        #expect(one.windowsPerEpoch == 1 && one.batch(step: 5, batch: 1).tokens == Array(0..<102))
+    }
+
+    @Test func `validation scores each token but the first once`() {
+        for (seq, batch) in [(10, 3), (102, 2), (103, 2), (200, 1), (1, 50)] {
+            let batches = ValidationBatches(stream, seq: seq, batch: batch)
+            let scored = batches.flatMap { $0.targets.filter { $0 != TokenBatch.ignored } }
+            #expect(scored == Array(1..<103))
+            for batch in batches {
+                for (token, target) in zip(batch.tokens, batch.targets) where target != TokenBatch.ignored {
+                    #expect(target == token + 1)
+                }
+            }
+        }
+        #expect(ValidationBatches(stream, seq: 10, batch: 2, limit: 3).count == 3)
+        #expect(ValidationBatches(TokenStream(ids: [4]), seq: 10, batch: 2).isEmpty)
+        let masked = Array(ValidationBatches(stream, seq: 10, batch: 3, packing: .masked))
+        #expect(masked.flatMap(\.targets).filter { $0 != TokenBatch.ignored }.count == 102 - 3)
+    }
+
+    @Test func `a permutation is one for every count`() {
+        for count in Array(1...70) + [1000] {
+            let permutation = Permutation(count: count, key: UInt64(count))
+            #expect(Set((0..<count).map { permutation[$0] }) == Set(0..<count))
+        }
+    }
+}
