@@ -1,0 +1,77 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The executable, built beside the tests.
+private enum BuiltTool {
+    static let path: String = {
+        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
+    }()
+    static let isThere = FileManager.default.isExecutableFile(atPath: path)
+}
+
+/// import, export, inspect and estimate as a user runs them, each in a process of its own.
+@Suite(.enabled(if: BuiltTool.isThere, "kvlab is not built beside the tests"))
+struct ModelFileCommandTests {
+    let scratch = ScratchDirectory()
+
+    private func kvlab(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
+        try Python.execute(BuiltTool.path, arguments)
+    }
+
+    private func json(_ text: String) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    }
+
+    @Test func `LLaMA-2-7B takes 524288 bytes per token in fp16`() throws {
+        let config =
+            #"{"model_type":"llama","hidden_size":4096,"num_attention_heads":32,"num_hidden_layers":32,"max_position_embeddings":4096}"#
+        try scratch.write(Array(config.utf8), to: "config.json")
+        let result = try kvlab(
+            "estimate", scratch["config.json"], "--kv-dtype", "fp16", "--context", "4096", "--batch", "2", "--json")
+        let report = try json(result.output)
+        #expect(report["bytesPerToken"] as? Int == 524_288)
+        #expect(report["totalBytes"] as? Int == 2 * 4096 * 524_288)
+        let text = try kvlab("estimate", scratch.path)
+        #expect(text.output.contains("per token  524288 bytes (512 KiB)"))
+    }
+
+    @Test func `what cannot be read is one line naming the file, and a status other than 0`() throws {
+        try scratch.write(Array("not a model".utf8), to: "x")
+        try scratch.write([], to: "empty")
+        for arguments in [["inspect"], ["estimate"], ["export", "--out", scratch["out"]], ["import", "--out", scratch["out"]]] {
+            for file in ["x", "empty", "absent"] {
+                let result = try Python.execute(BuiltTool.path, [arguments[0], scratch[file]] + arguments.dropFirst())
+                #expect(result.status == 1)
+                #expect(result.output.isEmpty)
+                #expect(result.errors.hasPrefix("Error: " + scratch[file] + ": "), "\(result.errors)")
+                #expect(result.errors.filter { $0 == "\n" }.count == 1)
+            }
+        }
+        #expect(scratch.names == ["empty", "x"])
+    }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `a model goes in and comes out as it was`() throws {
+        let folder = SharedData.path("models/stories260K")
+        let imported = try kvlab("import", folder, "--out", scratch["a.h5"], "--tokenizer", folder + "/tok512.bin")
+        #expect(imported.status == 0, "\(imported.errors)")
+        let report = try json(try kvlab("inspect", scratch["a.h5"], "--json").output)
+        #expect(report["parameters"] as? Int == 260_032)
+        #expect(report["tokenizer"] as? String == "llama2.c")
+        #expect(report["verified"] as? Bool == true)
+        #expect((report["tensors"] as? [Any])?.count == 47)
+        let exported = try kvlab("export", scratch["a.h5"], "--format", "hf", "--out", scratch["hf"])
+        #expect(exported.output.contains("has no Hugging Face form"))
+        let again = try kvlab("import", scratch["hf"], "--out", scratch["b.h5"])
+        #expect(again.status == 0, "\(again.errors)")
+        func digests(_ name: String) throws -> [String] {
+            let tensors = try json(try kvlab("inspect", scratch[name], "--json").output)["tensors"] as? [[String: Any]]
+            return tensors?.compactMap { $0["sha256"] as? String } ?? []
+        }
+        #expect(try digests("a.h5") == digests("b.h5"))
+        let total = try json(try kvlab("estimate", scratch["a.h5"], "--json").output)
+        #expect(total["bytesPerToken"] as? Int == 2 * 5 * 4 * 8 * 2)
+    }
+}
