@@ -61,14 +61,18 @@ struct HTMLReportTests {
     }
 
     @Test func `labels of a crowd of points cover neither each other nor a point`() {
-        let points = (0..<12).map { (x: 300.0 + Double($0 % 2), y: 200.0 + Double($0)) } + [(x: 420, y: 205)]
+        var points: [(x: Double, y: Double)] = (0..<12).map { (x: 300 + Double($0 % 2), y: 200 + Double($0)) }
+        points.append((x: 420, y: 205))
         let bounds = LabelPlacement.Box(x: 0, y: 0, width: 900, height: 400)
         var placement = LabelPlacement(bounds: bounds, points: points)
         let boxes = points.map { placement.place(width: 90, besideX: $0.x, y: $0.y) }
         for (index, box) in boxes.enumerated() {
             #expect(!boxes[..<index].contains(where: box.overlaps))
-            #expect(!points.contains { box.overlaps(LabelPlacement.Box(x: $0.x - 6, y: $0.y - 6, width: 12, height: 12)) })
-            #expect(box.x >= 0 && box.y >= 0 && box.x + box.width <= 900 && box.y + box.height <= 400)
+            for point in points {
+                #expect(!box.overlaps(LabelPlacement.Box(x: point.x - 6, y: point.y - 6, width: 12, height: 12)))
+            }
+            #expect(box.x >= 0 && box.x + box.width <= 900)
+            #expect(box.y >= 0 && box.y + box.height <= 400)
         }
     }
 
@@ -80,7 +84,7 @@ struct HTMLReportTests {
                 "0", "200", "400", "600", "800", "1000", "1200",
             ])
         #expect(PlotAxis(showing: [5], pixels: (0, 100)).position(5) == 50)
-        #expect(PlotAxis(showing: [1, 2, 4], pixels: (0, 100), logarithmic: true).position(2) == 50)
+        #expect(abs(PlotAxis(showing: [1, 2, 4], pixels: (0, 100), logarithmic: true).position(2) - 50) < 1e-9)
     }
 
     @Test func `thinned curves keep their length, their last step and their mean`() {

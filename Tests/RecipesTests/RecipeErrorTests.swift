@@ -59,8 +59,8 @@ struct RecipeErrorTests {
             recipe(more: ", \"zzzzzzzz\": {}"),
             "r.json:6:3: unknown key 'zzzzzzzz'; valid here: extends, name, seed, init, uptrain, tokenizer, model, data, train, lab"
         ),
-        (train("\"warmpSteps\": 3"), "r.json:5:67: unknown key 'train.warmpSteps'; did you mean 'train.warmupSteps'?"),
-        (train("\"learning_rate\": 3"), "r.json:5:67: unknown key 'train.learning_rate'; did you mean 'train.learningRate'?"),
+        (train("\"warmpSteps\": 3"), "r.json:5:69: unknown key 'train.warmpSteps'; did you mean 'train.warmupSteps'?"),
+        (train("\"learning_rate\": 3"), "r.json:5:69: unknown key 'train.learning_rate'; did you mean 'train.learningRate'?"),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "kv_heads": 2, "ffn": 128"#),
             "r.json:4:47: unknown key 'model.kv_heads'; did you mean 'model.kvHeads'?"
@@ -71,7 +71,7 @@ struct RecipeErrorTests {
         ),
         (
             lab(#""children": [{"kvHeads": 1, "methd": "mean"}]"#),
-            "r.json:6:38: unknown key 'lab.children[0].methd'; did you mean 'lab.children[0].method'?"
+            "r.json:6:39: unknown key 'lab.children[0].methd'; did you mean 'lab.children[0].method'?"
         ),
         (model(#""dim": 64, "layers": 2, "ffn": 128"#), "r.json:4:10: 'model.heads' is missing"),
         (recipe(train: #""train": {"steps": 10, "batch": 4, "seq": 32}"#), "r.json:5:10: 'train.learningRate' is missing"),
@@ -86,12 +86,12 @@ struct RecipeErrorTests {
             train("\"batch2\": 1").replacing("\"batch\": 4", with: "\"batch\": \"4\""),
             "r.json:5:33: 'train.batch' is \"4\", expected an integer"
         ),
-        (train("\"warmupSteps\": 1.5"), "r.json:5:82: 'train.warmupSteps' is 1.5, expected an integer"),
-        (train("\"dropout\": true"), "r.json:5:78: 'train.dropout' is true, expected a number"),
-        (train("\"samplePrompt\": 3"), "r.json:5:83: 'train.samplePrompt' is 3, expected a string"),
+        (train("\"warmupSteps\": 1.5"), "r.json:5:84: 'train.warmupSteps' is 1.5, expected an integer"),
+        (train("\"dropout\": true"), "r.json:5:80: 'train.dropout' is true, expected a number"),
+        (train("\"samplePrompt\": 3"), "r.json:5:85: 'train.samplePrompt' is 3, expected a string"),
         (
             train("\"schedule\": \"cosin\""),
-            "r.json:5:79: 'train.schedule' is \"cosin\", expected one of \"cosine\", \"linear\", \"wsd\", \"constant\""
+            "r.json:5:81: 'train.schedule' is \"cosin\", expected one of \"cosine\", \"linear\", \"wsd\", \"constant\""
         ),
         (
             recipe(tokenizer: #""tokenizer": {"kind": "bpc"},"#),
@@ -99,25 +99,25 @@ struct RecipeErrorTests {
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "ffn": 128, "tied": 1"#),
-            "r.json:4:66: 'model.tied' is 1, expected true or false"
+            "r.json:4:67: 'model.tied' is 1, expected true or false"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": "4", "ffn": 128"#),
-            "r.json:4:43: 'model.heads' is \"4\", expected an integer, or an array with one a layer"
+            "r.json:4:44: 'model.heads' is \"4\", expected an integer, or an array with one a layer"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": [4, null], "ffn": 128"#),
-            "r.json:4:47: 'model.heads[1]' is null, expected an integer"
+            "r.json:4:48: 'model.heads[1]' is null, expected an integer"
         ),
         (recipe(data: #""data": {"files": "a.txt"},"#), "r.json:3:19: 'data.files' is \"a.txt\", expected an array of strings"),
         (recipe(data: #""data": {"files": ["a", 2]},"#), "r.json:3:25: 'data.files[1]' is 2, expected a string"),
-        (lab(#""children": 3"#), "r.json:6:22: 'lab.children' is 3, expected an array of objects"),
+        (lab(#""children": 3"#), "r.json:6:23: 'lab.children' is 3, expected an array of objects"),
         (
             lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int8"}"#),
             "r.json:6:67: 'lab.evaluation.kvDtype' is \"int8\", expected one of \"fp32\", \"fp16\", \"bf16\""
         ),
-        (train("\"warmupSteps\": -1"), "r.json:5:82: 'train.warmupSteps': -1, expected at least 0"),
-        (train("\"dropout\": 1"), "r.json:5:78: 'train.dropout': 1 is outside 0.0 … 0.95"),
+        (train("\"warmupSteps\": -1"), "r.json:5:84: 'train.warmupSteps': -1, expected at least 0"),
+        (train("\"dropout\": 1"), "r.json:5:80: 'train.dropout': 1 is outside 0.0 … 0.95"),
         (
             train("\"clip\": 1").replacing("\"batch\": 4", with: "\"batch\": 0"),
             "r.json:5:33: 'train.batch': 0, expected at least 1"
@@ -138,40 +138,40 @@ struct RecipeErrorTests {
     private static let combinations: [(String, String)] = [
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": 3, "ffn": 128"#),
-            "r.json:4:57: 'model.kvHeads': 4 heads cannot share 3 KV heads evenly (layer 0)"
+            "r.json:4:58: 'model.kvHeads': 4 heads cannot share 3 KV heads evenly (layer 0)"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": [4, 8], "ffn": 128"#),
-            "r.json:4:57: 'model.kvHeads': 4 heads cannot share 8 KV heads evenly (layer 1)"
+            "r.json:4:58: 'model.kvHeads': 4 heads cannot share 8 KV heads evenly (layer 1)"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": [4, 2, 1], "ffn": 128"#),
-            "r.json:4:57: 'model.kvHeads': 3 values for 2 layers"
+            "r.json:4:58: 'model.kvHeads': 3 values for 2 layers"
         ),
         (
             model(#""dim": 60, "layers": 2, "heads": 4, "ffn": 128"#),
-            "r.json:4:43: 'model.headDim': 15 (dim / heads) is odd (layer 0); RoPE rotates pairs"
+            "r.json:4:44: 'model.headDim': 15 (dim / heads) is odd (layer 0); RoPE rotates pairs"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "headDim": 7, "ffn": 128"#),
-            "r.json:4:57: 'model.headDim': 7 is odd (layer 0); RoPE rotates pairs"
+            "r.json:4:58: 'model.headDim': 7 is odd (layer 0); RoPE rotates pairs"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 5, "ffn": 128"#),
-            "r.json:4:43: 'model.heads': a dim of 64 cannot be cut into 5 heads; say 'headDim' as well"
+            "r.json:4:44: 'model.heads': a dim of 64 cannot be cut into 5 heads; say 'headDim' as well"
         ),
         (
             model(#""dim": 64, "layers": 2, "heads": 4, "ffn": 128, "maxSeq": 16"#),
-            "r.json:5:47: 'train.seq': 32 tokens, but model.maxSeq is 16"
+            "r.json:5:43: 'train.seq': 32 tokens, but model.maxSeq is 16"
         ),
-        (train("\"warmupSteps\": 11"), "r.json:5:82: 'train.warmupSteps': 11 of 10 steps; warm-up must fit in"),
+        (train("\"warmupSteps\": 11"), "r.json:5:84: 'train.warmupSteps': 11 of 10 steps; warm-up must fit in"),
         (
             train("\"accumulation\": 3"),
-            "r.json:5:83: 'train.accumulation': a batch of 4 cannot be cut in 3 equal parts"
+            "r.json:5:85: 'train.accumulation': a batch of 4 cannot be cut in 3 equal parts"
         ),
         (
             train("\"schedule\": \"wsd\", \"warmupSteps\": 9, \"decayFraction\": 0.5"),
-            "r.json:5:119: 'train.decayFraction': the decay (0.5 of 10 steps) begins before the warm-up's 9 steps are over"
+            "r.json:5:123: 'train.decayFraction': the decay (0.5 of 10 steps) begins before the warm-up's 9 steps are over"
         ),
         (
             recipe(tokenizer: #""tokenizer": {"kind": "byte", "vocabSize": 300},"#),
@@ -195,18 +195,18 @@ struct RecipeErrorTests {
             recipe(train: "\"train\": {}", more: ", \"uptrain\": {}"),
             "r.json:6:14: 'uptrain': uptraining starts from a checkpoint; add 'init'"
         ),
-        (lab(#""children": []"#), "r.json:6:22: 'lab.children': is empty"),
+        (lab(#""children": []"#), "r.json:6:23: 'lab.children': is empty"),
         (
             lab(#""children": [{"kvHeads": 1}, {"kvHeads": 4}]"#),
-            "r.json:6:51: 'lab.children[1].kvHeads': 2 KV heads cannot form 4 equal groups"
+            "r.json:6:52: 'lab.children[1].kvHeads': 2 KV heads cannot form 4 equal groups"
         ),
         (
             lab(#""children": [{"kvHeads": 1}, {"kvHeads": 1}]"#),
-            "r.json:6:39: 'lab.children[1]': a second child is called 'kv1-mean'; give it a 'name'"
+            "r.json:6:40: 'lab.children[1]': a second child is called 'kv1-mean'; give it a 'name'"
         ),
         (
             lab(#""children": [{"kvHeads": 1, "name": "control"}]"#),
-            "r.json:6:46: 'lab.children[0].name': 'control' cannot name a child"
+            "r.json:6:47: 'lab.children[0].name': 'control' cannot name a child"
         ),
         (
             recipe(
