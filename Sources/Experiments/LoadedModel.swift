@@ -75,7 +75,7 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case window(Int, model: String, limit: Int)
     case nothingToScore
     case noParentRecipe(String)
-    case smallData(file: String, reason: String)
+    case recipe(key: String, reason: String)
     case textNotUTF8(String, offset: Int)
 
     public var description: String {
@@ -89,7 +89,7 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .nothingToScore: "the text has no token to score"
         case .noParentRecipe(let path):
             "\(path): the checkpoint doesn't say how it was trained, so 'uptrain' has no steps to take a share of; use a 'train' section without 'uptrain'"
-        case .smallData(let file, let reason): "\(file): \(reason)"
+        case .recipe(let key, let reason): "'\(key)': \(reason)"
         case .textNotUTF8(let path, let offset): "\(path): invalid UTF-8 at byte \(offset)"
         }
     }

@@ -75,9 +75,10 @@ public struct PreparedRun: Sendable {
         let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
         let batches = try TokenBatches(trainingStream, seq: basis.seq, seed: UInt64(recipe.seed), packing: packing)
         guard basis.batch <= batches.windowsPerEpoch else {
-            throw ExperimentError.smallData(
-                file: recipe.data.files.joined(separator: ", "),
-                reason: "a batch of \(basis.batch) sequences of \(basis.seq) tokens is beyond the training part, which has \(batches.windowsPerEpoch) such sequences; lower train.batch or train.seq")
+            throw ExperimentError.recipe(
+                key: recipe.uptrain == nil ? "train.batch" : "uptrain.batch",
+                reason: "a batch of \(basis.batch) sequences of \(basis.seq) tokens is beyond the data: the training part has "
+                    + "\(batches.windowsPerEpoch) such sequences")
         }
         let size = max(1, min(basis.batch, 4096 / max(basis.seq, 1)))
         let limit = (recipe.train.validationSequences + size - 1) / size

@@ -5,9 +5,23 @@ extension Recipe {
     ///
     /// An override's value is JSON where it parses as such, else a string. Throws ``RecipeError``.
     public static func load(_ path: String, overrides: [String] = []) throws(RecipeError) -> Recipe {
+        try Recipe(try node(path, overrides: overrides))
+    }
+
+    /// Where the value of `keyPath` (`train.batch`) stands, for errors found only once data has been read.
+    public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError) -> SourcePosition {
+        var current = try node(path, overrides: overrides)
+        for key in keyPath.split(separator: ".") {
+            guard let next = current[String(key)] else { break }
+            current = next
+        }
+        return current.position
+    }
+
+    private static func node(_ path: String, overrides: [String]) throws(RecipeError) -> JSONNode {
         var node = try document(path, extendedBy: [])
         for text in overrides { node = try apply(text, to: node) }
-        return try Recipe(node)
+        return node
     }
 
     /// Reads a recipe given as text, such as the resolved one that a checkpoint keeps.

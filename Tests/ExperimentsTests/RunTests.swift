@@ -120,6 +120,6 @@ import Training
     @Test func `a batch beyond the data is refused before training`() throws {
         let recipe = try recipe(["train.batch=100000"])
         let error = #expect(throws: ExperimentError.self) { try PreparedRun(recipe, reporter: reporter) }
-        #expect(error?.description.contains("a batch of 100000 sequences of 24 tokens is beyond the training part") == true)
+        #expect(error?.description.contains("'train.batch': a batch of 100000 sequences of 24 tokens is beyond the data") == true)
     }
 }

@@ -22,8 +22,10 @@ struct LabCommand: ParsableCommand {
         let (recipe, directory) = try options.load()
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
         let signal = StopSignal()
-        let result = try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
-            .execute(resume: options.resume) { signal.number != nil }
+        let result = try options.located {
+            try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
+                .execute(resume: options.resume) { signal.number != nil }
+        }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if json {
             print(result.table.json)

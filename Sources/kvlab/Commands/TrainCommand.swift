@@ -25,6 +25,16 @@ struct RecipeOptions: ParsableArguments {
         return (recipe, out ?? "runs/\(recipe.name)")
     }
 
+    /// Runs `body`; what it finds wrong with the recipe's values once the data is read is given its place in the recipe.
+    func located<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch ExperimentError.recipe(let key, let reason) {
+            let position = try Recipe.position(of: key, in: recipe, overrides: overrides)
+            throw RecipeError.impossible(position, path: key, reason: reason)
+        }
+    }
+
     /// Says how to go on after an interruption, and ends with the shell's exit code for the signal.
     func interrupted(_ command: String, _ signal: Int32, _ directory: String) -> ExitCode {
         let sets = overrides.map { " --set '\($0)'" }.joined()
@@ -54,7 +64,7 @@ struct TrainCommand: ParsableCommand {
     func run() throws {
         let (recipe, directory) = try options.load()
         let reporter = ProgressReporter()
-        let prepared = try PreparedRun(recipe, reporter: reporter)
+        let prepared = try options.located { try PreparedRun(recipe, reporter: reporter) }
         if dryRun {
             print(recipe.resolvedJSON)
             print(try RunEstimate(prepared).text)
