@@ -55,7 +55,8 @@ public struct Lab {
         let parent = try LoadedModel(path: parentPath)
         let evaluation = lab.evaluation
         let comparison = Comparison(
-            contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvType: ElementType(flag: evaluation.kvDtype) ?? .float16,
+            contextTokens: evaluation.contextTokens, batch: evaluation.batch,
+            kvType: ElementType(flag: evaluation.kvDtype) ?? .float16,
             window: min(evaluation.window, parent.model.config.maxSequence), bos: parent.bosID == nil ? .never : .always)
         let text = try evaluationText()
         let reference = try comparison.score(parent, text, reporter: reporter)
@@ -67,8 +68,11 @@ public struct Lab {
             let child = part.convert
             let before: PerplexityResult?
             if let child {
-                guard let method = ConversionMethods.named(child.method) else { throw ConversionError.unknownMethod(child.method) }
-                let (converted, _) = try parent.checkpoint.converted(kvHeads: child.kvHeads, method: method, seed: UInt64(recipe.seed))
+                guard let method = ConversionMethods.named(child.method) else {
+                    throw ConversionError.unknownMethod(child.method)
+                }
+                let (converted, _) = try parent.checkpoint.converted(
+                    kvHeads: child.kvHeads, method: method, seed: UInt64(recipe.seed))
                 before = try comparison.score(
                     try LoadedModel(name: child.name, checkpoint: converted, path: parentPath), text, reporter: reporter)
             } else {
@@ -88,10 +92,12 @@ public struct Lab {
             row.uptrainedTokens = trained.checkpoint.lineage.tokensSeen - parent.checkpoint.lineage.tokensSeen
             row.isControl = child == nil
             rows.append(row)
-            reporter.line("\(part.name)  \(String(format: "%.4f bits per byte, %+.4f to the parent", row.bitsPerByte, paired.bitsPerByte))")
+            reporter.line(
+                "\(part.name)  \(String(format: "%.4f bits per byte, %+.4f to the parent", row.bitsPerByte, paired.bitsPerByte))")
         }
         let table = ComparisonTable(
-            text: "\(evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(comparison.window)",
+            text:
+                "\(evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(comparison.window)",
             contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvDtype: evaluation.kvDtype, rows: rows)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try write(table.json + "\n", to: "results.json")
@@ -101,7 +107,9 @@ public struct Lab {
     }
 
     private func checkChildren() throws {
-        for child in lab.children where ConversionMethods.named(child.method) == nil { throw ConversionError.unknownMethod(child.method) }
+        for child in lab.children where ConversionMethods.named(child.method) == nil {
+            throw ConversionError.unknownMethod(child.method)
+        }
     }
 
     /// The parent's recipe turned into a short training of a child, or of the parent itself.
@@ -126,7 +134,8 @@ public struct Lab {
             return true
         }
         let resumes = FileManager.default.fileExists(atPath: directory + "/checkpoint.h5")
-        return try Run(prepared, directory: directory, reporter: reporter).execute(resume: resumes, shouldStop: shouldStop).finished
+        return try Run(prepared, directory: directory, reporter: reporter).execute(resume: resumes, shouldStop: shouldStop)
+            .finished
     }
 
     private func evaluationText() throws -> EvaluationText {
@@ -141,7 +150,9 @@ public struct Lab {
         let curves = parts.map { name, part in
             HTMLReport.Curve(
                 name: name,
-                points: MetricsFile.read(path: path(part) + "/metrics.jsonl").compactMap { line in line.loss.map { (line.step, $0) } })
+                points: MetricsFile.read(path: path(part) + "/metrics.jsonl").compactMap { line in
+                    line.loss.map { (line.step, $0) }
+                })
         }
         return HTMLReport(title: recipe.name, table: table, curves: curves, recipeJSON: recipe.resolvedJSON).html
     }

@@ -21,7 +21,8 @@ public struct LoadedModel: Sendable {
         let checkpoint = try Checkpoint.load(path, trainingState: false)
         let file = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         try self.init(
-            name: ["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file, checkpoint: checkpoint, path: path,
+            name: ["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file, checkpoint: checkpoint,
+            path: path,
             tokenizerPath: tokenizerPath)
     }
 

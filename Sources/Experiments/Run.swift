@@ -99,7 +99,8 @@ public struct Run {
         }
         return Outcome(
             finished: finished, step: trainer.step, path: path, tokensSeen: trainer.tokensSeen,
-            validationLoss: validationLoss ?? MetricsFile.read(path: metricsPath).last { $0.validationLoss != nil }?.validationLoss)
+            validationLoss: validationLoss
+                ?? MetricsFile.read(path: metricsPath).last { $0.validationLoss != nil }?.validationLoss)
     }
 
     private func makeTrainer(resume: Bool) throws -> Trainer {

@@ -31,7 +31,9 @@ struct StartingPoint {
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
         if let convert = section.convert {
-            guard let method = ConversionMethods.named(convert.method) else { throw ConversionError.unknownMethod(convert.method) }
+            guard let method = ConversionMethods.named(convert.method) else {
+                throw ConversionError.unknownMethod(convert.method)
+            }
             checkpoint = try checkpoint.converted(kvHeads: convert.kvHeads, method: method, seed: UInt64(convert.seed)).0
         } else {
             checkpoint.lineage.conversion = nil

@@ -10,7 +10,8 @@ public enum PeakMeasurement {
         for _ in 0...repeats {
             let start = clock.now
             MatMul.multiply(
-                Matrix(a, rows: side, columns: side), Matrix(b, rows: side, columns: side), into: Matrix(c, rows: side, columns: side))
+                Matrix(a, rows: side, columns: side), Matrix(b, rows: side, columns: side),
+                into: Matrix(c, rows: side, columns: side))
             best = min(best, clock.now - start)
         }
         return 2 * Double(side) * Double(side) * Double(side) / (best / .seconds(1))

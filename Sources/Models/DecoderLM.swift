@@ -13,6 +13,8 @@ public struct DecoderLM: Sendable {
     let blocks: [Block]
     let finalNorm: Tensor
     let head: Tensor
+    /// Rotary tables by head dim: they depend on the configuration alone.
+    let rotaries: [Int: RotaryTable]
 
     /// Builds the model from its weights, widened to Float32; `trainable` makes every weight a variable.
     public init(config: ModelConfig, parameters: Parameters, trainable: Bool = false) throws(ParametersError) {
@@ -27,14 +29,16 @@ public struct DecoderLM: Sendable {
     }
 
     /// Builds the model over tensors under their Hugging Face names, such as a trainer's variables.
-    public init(config: ModelConfig, tensors: [String: Tensor]) throws(ParametersError) {
+    ///
+    /// `earlier`, a model of the same configuration, lends its rotary tables.
+    public init(config: ModelConfig, tensors: [String: Tensor], earlier: DecoderLM? = nil) throws(ParametersError) {
         func take(_ name: String) throws(ParametersError) -> Tensor {
             guard let tensor = tensors[name] else { throw .missing(name: name, shape: []) }
             return tensor
         }
         self.config = config
         embedding = try take("model.embed_tokens.weight")
-        var rotaries: [Int: RotaryTable] = [:]
+        var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
         var blocks: [Block] = []
         for layer in 0..<config.layers {
             let headDim = config.headDim[layer]
@@ -54,6 +58,7 @@ public struct DecoderLM: Sendable {
                     down: try take(prefix + "mlp.down_proj.weight"), epsilon: Float(config.normEpsilon)))
         }
         self.blocks = blocks
+        self.rotaries = rotaries
         finalNorm = try take("model.norm.weight")
         head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
     }

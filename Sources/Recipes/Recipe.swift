@@ -46,7 +46,7 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
         public var by: SplitRule
     }
 
-    /// UTF-8 files, relative to the working directory or else to the recipe.
+    /// UTF-8 files, relative to the working directory.
     public var files: [String]
     /// What stands between documents; nil: a file is a document.
     public var documentSeparator: String?

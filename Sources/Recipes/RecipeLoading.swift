@@ -9,7 +9,9 @@ extension Recipe {
     }
 
     /// Where the value of `keyPath` (`train.batch`) stands, for errors found only once data has been read.
-    public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError) -> SourcePosition {
+    public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError)
+        -> SourcePosition
+    {
         var current = try node(path, overrides: overrides)
         for key in keyPath.split(separator: ".") {
             guard let next = current[String(key)] else { break }

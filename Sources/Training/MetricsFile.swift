@@ -39,7 +39,9 @@ public final class MetricsFile {
         var file = try AtomicFile(path: path)
         for line in kept { try file.append(Array(try encoder.encode(line)) + [10]) }
         try file.commit()
-        guard let handle = FileHandle(forWritingAtPath: path) else { throw FileError.system(path: path, action: "append", errno: errno) }
+        guard let handle = FileHandle(forWritingAtPath: path) else {
+            throw FileError.system(path: path, action: "append", errno: errno)
+        }
         self.handle = handle
         try handle.seekToEnd()
     }

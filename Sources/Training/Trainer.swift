@@ -50,6 +50,7 @@ public final class Trainer {
     public private(set) var tokensSeen = 0
     private var optimizer: AdamW
     private let data: TrainingData
+    private let template: DecoderLM
 
     /// A run from its first step.
     public init(config: ModelConfig, parameters: Parameters, plan: TrainingPlan, data: TrainingData) throws {
@@ -59,6 +60,7 @@ public final class Trainer {
         self.plan = plan
         self.data = data
         weights = TrainableWeights(parameters)
+        template = try DecoderLM(config: config, parameters: weights.parameters)
         optimizer = AdamW(plan.optimizer, weights: weights)
     }
 
@@ -99,9 +101,10 @@ public final class Trainer {
             }
             let learningRate = plan.schedule.rate(step)
             let dropout = plan.dropout > 0 ? ModelInput.Dropout(rate: Float(plan.dropout), seed: dropoutSeed) : nil
+            var settings = TrainingStep.Settings(learningRate: learningRate, clip: plan.clip, dropout: dropout)
+            settings.earlier = template
             let result = try TrainingStep.run(
-                config: config, weights: weights, optimizer: &optimizer, parts: parts,
-                TrainingStep.Settings(learningRate: learningRate, clip: plan.clip, dropout: dropout))
+                config: config, weights: weights, optimizer: &optimizer, parts: parts, settings)
             let tokens = parts.reduce(0) { $0 + $1.tokens.count }
             step += 1
             tokensSeen += tokens

@@ -25,6 +25,8 @@ public enum TrainingStep {
         public var dropout: ModelInput.Dropout?
         /// Where gradients of several ranks are added up.
         public var reduction: GradientReduction
+        /// A model of the same configuration, which lends what depends on that alone.
+        public var earlier: DecoderLM?
 
         public init(
             learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
@@ -39,10 +41,11 @@ public enum TrainingStep {
     /// The loss and gradients of a batch given in parts, as if it had been one: each part's loss is divided by the tokens
     /// scored over all parts.
     public static func gradients(
-        config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil
+        config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil,
+        earlier: DecoderLM? = nil
     ) throws -> (loss: Double, gradients: [String: Storage], scoredTokens: Int) {
         let variables = weights.variables()
-        let model = try DecoderLM(config: config, tensors: variables)
+        let model = try DecoderLM(config: config, tensors: variables, earlier: earlier)
         let scored = parts.reduce(0) { $0 + $1.targets.count { $0 >= 0 } }
         var loss = 0.0
         var gradients = Gradients()
@@ -63,7 +66,8 @@ public enum TrainingStep {
     public static func run(
         config: ModelConfig, weights: TrainableWeights, optimizer: inout AdamW, parts: [TokenBatch], _ settings: Settings
     ) throws -> Result {
-        let (loss, gradients, scored) = try gradients(config: config, weights: weights, parts: parts, dropout: settings.dropout)
+        let (loss, gradients, scored) = try gradients(
+            config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier)
         try settings.reduction.reduce(gradients)
         let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name))
         guard loss.isFinite, norm.isFinite else {

@@ -8,7 +8,8 @@ struct Kvlab: AsyncParsableCommand {
         abstract: "Train, convert, uptrain, measure and serve KV-cache architectures.",
         version: "0.1.0",
         subcommands: [
-            TokenizerCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self, CompareCommand.self, LabCommand.self,
+            TokenizerCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
+            CompareCommand.self, LabCommand.self,
             GenerateCommand.self, ExportCommand.self, InspectCommand.self, EstimateCommand.self, BenchCommand.self,
         ])
 }

@@ -11,24 +11,30 @@ import Testing
 @Suite struct ConverterTests {
     private let config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 4)
 
-    private func convert(_ kvHeads: Int, _ method: any ConversionMethod, _ config: ModelConfig, _ parameters: Parameters, seed: UInt64 = 0) throws
+    private func convert(
+        _ kvHeads: Int, _ method: any ConversionMethod, _ config: ModelConfig, _ parameters: Parameters, seed: UInt64 = 0
+    ) throws
         -> (ModelConfig, Parameters, ConversionReport)
     { try Converter(kvHeads: kvHeads, method: method, seed: seed).convert(config, parameters) }
 
     private func equal(_ a: Parameters, _ b: Parameters) -> Bool {
-        a.names == b.names && a.names.allSatisfy { a[$0]?.shape == b[$0]?.shape && a[$0]?.float32().array() == b[$0]?.float32().array() }
+        a.names == b.names
+            && a.names.allSatisfy { a[$0]?.shape == b[$0]?.shape && a[$0]?.float32().array() == b[$0]?.float32().array() }
     }
 
-    @Test(arguments: ConversionMethods.names) func `as many KV heads as before is the identity, bit for bit`(name: String) throws {
+    @Test(arguments: ConversionMethods.names) func `as many KV heads as before is the identity, bit for bit`(name: String) throws
+    {
         let method = try #require(ConversionMethods.named(name))
         let parameters = TinyModel.parameters(config)
         let (child, converted, report) = try convert(8, method, config, parameters)
         #expect(child.kvHeads.uniform == 8)
         #expect(equal(parameters, converted))
-        #expect(report.layers.allSatisfy { $0.projections.values.allSatisfy { $0.similarity == 1 && abs($0.normRatio - 1) < 1e-12 } })
+        #expect(
+            report.layers.allSatisfy { $0.projections.values.allSatisfy { $0.similarity == 1 && abs($0.normRatio - 1) < 1e-12 } })
     }
 
-    @Test(arguments: ConversionMethods.names, [1, 2, 4]) func `every method gives weights of the child's shape and nothing else changes`(
+    @Test(arguments: ConversionMethods.names, [1, 2, 4])
+    func `every method gives weights of the child's shape and nothing else changes`(
         name: String, kvHeads: Int
     ) throws {
         let method = try #require(ConversionMethods.named(name))
@@ -67,7 +73,8 @@ import Testing
         let rows = HeadRows(heads: 2, headDim: 1, width: 2, values: [1, 0, 0, 1])
         var random = SeededGenerator(seed: 0)
         #expect(MeanMethod().merge(rows, generator: &random) == [0.5, 0.5])
-        let report = ConversionReport.Projection(parent: rows, child: HeadRows(heads: 1, headDim: 1, width: 2, values: [0.5, 0.5]))
+        let report = ConversionReport.Projection(
+            parent: rows, child: HeadRows(heads: 1, headDim: 1, width: 2, values: [0.5, 0.5]))
         // Orthogonal heads: similarity 0, norm 1/√2 of theirs.
         #expect(report.similarity == 0 && abs(report.normRatio - 0.5.squareRoot()) < 1e-12)
     }
@@ -80,21 +87,31 @@ import Testing
         #expect(two == direct)
         for name in once.names {
             // One rounding to Float32 more.
-            #expect(differences(try #require(twice[name]).float32().array(), try #require(once[name]).float32().array(), absolute: 1e-7).isEmpty)
+            #expect(
+                differences(
+                    try #require(twice[name]).float32().array(), try #require(once[name]).float32().array(), absolute: 1e-7
+                ).isEmpty)
         }
     }
 
     @Test func `random draws the same for the same seed alone`() throws {
         let parameters = TinyModel.parameters(config)
         let key = "model.layers.1.self_attn.v_proj.weight"
-        func draw(_ seed: UInt64) throws -> [Float]? { try convert(2, RandomMethod(), config, parameters, seed: seed).1[key]?.float32().array() }
+        func draw(_ seed: UInt64) throws -> [Float]? {
+            try convert(2, RandomMethod(), config, parameters, seed: seed).1[key]?.float32().array()
+        }
         #expect(try draw(1) == draw(1))
         #expect(try draw(1) != draw(2))
     }
 
-    @Test(arguments: [(3, "layer 0: 8 KV heads cannot form 3 equal groups; choose one of 1, 2, 4, 8"), (16, "layer 0 has 8 KV heads, conversion cannot make 16 of them; choose one of 1, 2, 4, 8")])
+    @Test(arguments: [
+        (3, "layer 0: 8 KV heads cannot form 3 equal groups; choose one of 1, 2, 4, 8"),
+        (16, "layer 0 has 8 KV heads, conversion cannot make 16 of them; choose one of 1, 2, 4, 8"),
+    ])
     func `an impossible number of KV heads is refused`(kvHeads: Int, sentence: String) throws {
-        let error = #expect(throws: ConversionError.self) { try convert(kvHeads, MeanMethod(), config, TinyModel.parameters(config)) }
+        let error = #expect(throws: ConversionError.self) {
+            try convert(kvHeads, MeanMethod(), config, TinyModel.parameters(config))
+        }
         #expect(error?.description == sentence)
     }
 

@@ -52,12 +52,15 @@ import Text
     }
 
     private func documents(_ text: String) throws -> EvaluationText {
-        func bytes(_ file: String) throws -> Data { try #require(FileManager.default.contents(atPath: SharedData.path("text/\(file)"))) }
+        func bytes(_ file: String) throws -> Data {
+            try #require(FileManager.default.contents(atPath: SharedData.path("text/\(file)")))
+        }
         switch text {
         case "tinystories_sample":
             return EvaluationText(String(decoding: try bytes("tinystories-sample.txt"), as: UTF8.self), splitOn: "<|endoftext|>")
         case "shakespeare_val_first32768B":
-            return EvaluationText(String(decoding: try bytes("tinyshakespeare.txt")[1_003_854..<1_003_854 + 32768], as: UTF8.self))
+            return EvaluationText(
+                String(decoding: try bytes("tinyshakespeare.txt")[1_003_854..<1_003_854 + 32768], as: UTF8.self))
         default: return EvaluationText(String(decoding: try bytes("wikitext2-test.txt")[..<32768], as: UTF8.self))
         }
     }

@@ -27,7 +27,8 @@ import Text
                         }
                         // Windows of one token without a BOS have nothing that precedes them.
                         #expect(scored == expected, "\(bos) \(count) tokens, window \(window), stride \(stride)")
-                        #expect(result.allSatisfy { $0.scoredBytes == 2 * $0.scoredTokens && $0.scoredEnds.count == $0.scoredTokens })
+                        #expect(
+                            result.allSatisfy { $0.scoredBytes == 2 * $0.scoredTokens && $0.scoredEnds.count == $0.scoredTokens })
                         for window in result {
                             #expect(window.inputs.count == window.targets.count)
                             for (position, target) in window.targets.enumerated() where target >= 0 {

@@ -19,7 +19,8 @@ import Training
         try scratch.write(Array(text.utf8), to: "text.txt")
         let labSection =
             lab
-            ? #", "lab": {"alpha": 0.25, "children": [{"kvHeads": 2}, {"kvHeads": 1, "method": "first"}], "evaluation": {"window": 24}}"# : ""
+            ? #", "lab": {"alpha": 0.25, "children": [{"kvHeads": 2}, {"kvHeads": 1, "method": "first"}], "evaluation": {"window": 24}}"#
+            : ""
         try scratch.write(
             Array(
                 """
@@ -73,14 +74,17 @@ import Training
         #expect(throws: TrainingError.runExists(directory: scratch["run"])) { try run(recipe, "run").execute(resume: false) }
         let other = try self.recipe(["train.learningRate=0.001"])
         #expect(throws: TrainingError.otherRecipe(directory: scratch["run"])) { try run(other, "run").execute(resume: true) }
-        #expect(throws: TrainingError.nothingToResume(directory: scratch["none"])) { try run(recipe, "none").execute(resume: true) }
+        #expect(throws: TrainingError.nothingToResume(directory: scratch["none"])) {
+            try run(recipe, "none").execute(resume: true)
+        }
     }
 
     @Test func `an uptraining takes its share of the parent's steps and goes on in its data`() throws {
         let parent = try recipe()
         _ = try run(parent, "parent").execute(resume: false)
         let child = parent.uptraining(
-            name: "child", from: InitRecipe(checkpoint: scratch["parent/model.h5"], convert: .init(kvHeads: 2, method: "mean", seed: 0)),
+            name: "child",
+            from: InitRecipe(checkpoint: scratch["parent/model.h5"], convert: .init(kvHeads: 2, method: "mean", seed: 0)),
             UptrainRecipe(alpha: 0.25))
         let prepared = try PreparedRun(child, reporter: reporter)
         #expect(prepared.plan.steps == 2 && prepared.plan.batch == 4 && prepared.plan.firstSample == 32)

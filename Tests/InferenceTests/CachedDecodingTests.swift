@@ -6,7 +6,9 @@ import Testing
 @testable import Inference
 
 @Suite struct CachedDecodingTests {
-    @Test(arguments: [4, 2, 1], [true, false]) func `cached logits equal uncached ones, however the tokens are cut`(kvHeads: Int, tied: Bool) throws {
+    @Test(arguments: [4, 2, 1], [true, false]) func `cached logits equal uncached ones, however the tokens are cut`(
+        kvHeads: Int, tied: Bool
+    ) throws {
         let config = TinyModel.config(kvHeads: kvHeads, tied: tied)
         let model = try DecoderLM(config: config, parameters: TinyModel.parameters(config))
         let ids = (0..<23).map { Int32(($0 * 17 + 5) % 61) }
@@ -19,7 +21,9 @@ import Testing
                 let logits = model.logits(step, cache: &cache).values
                 start += count
                 // Another order of summation over at most 23 keys and 48 inputs: rounding of some 1e-6 of logits near 1.
-                #expect(differences(logits, Array(full[(start - 1) * 61..<start * 61]), absolute: 2e-5).isEmpty, "\(cuts) at \(start)")
+                #expect(
+                    differences(logits, Array(full[(start - 1) * 61..<start * 61]), absolute: 2e-5).isEmpty, "\(cuts) at \(start)"
+                )
             }
             #expect(cache.length(of: 0) == 23)
         }

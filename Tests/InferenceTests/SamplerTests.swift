@@ -15,7 +15,7 @@ import Testing
 
     @Test func `greedy takes the lowest of equal ids`() {
         #expect(Sampler.greedy(logits) == 1)
-        #expect(drawn(Sampler()) .keys.sorted() == [1])
+        #expect(drawn(Sampler()).keys.sorted() == [1])
     }
 
     @Test func `draws follow the softmax at the temperature`() {

@@ -19,7 +19,10 @@ import Testing
             let weights = weights([1, -2], shape: shape)
             var optimizer = AdamW(.init(beta1: 0.9, beta2: 0.95, epsilon: 0, weightDecay: 0.1), weights: weights)
             optimizer.update(weights, ["w": Storage(copying: [0.5, 3])], learningRate: 0.1, scale: 1)
-            #expect(differences(weights.entries[0].storage.array(), [Float(decayed - 0.1), Float(-2 * decayed - 0.1)], absolute: 1e-6).isEmpty)
+            #expect(
+                differences(
+                    weights.entries[0].storage.array(), [Float(decayed - 0.1), Float(-2 * decayed - 0.1)], absolute: 1e-6
+                ).isEmpty)
         }
     }
 

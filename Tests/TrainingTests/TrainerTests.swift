@@ -31,7 +31,8 @@ import Text
     private func plan(steps: Int = 12, accumulation: Int = 1, peak: Double = 3e-3, dropout: Double = 0) -> TrainingPlan {
         TrainingPlan(
             steps: steps, batch: 4, accumulation: accumulation,
-            schedule: LearningRateSchedule(shape: .cosine, peak: peak, final: 0, warmupSteps: 2, steps: steps), dropout: dropout, seed: 4,
+            schedule: LearningRateSchedule(shape: .cosine, peak: peak, final: 0, warmupSteps: 2, steps: steps), dropout: dropout,
+            seed: 4,
             checkpointEvery: 5)
     }
 
@@ -113,7 +114,9 @@ import Text
     @Test func `a checkpoint without training state cannot be resumed, and says so`() throws {
         let checkpoint = Checkpoint(config: config, parameters: TinyModel.parameters(config))
         let error = #expect(throws: TrainingError.self) { try Trainer(resuming: checkpoint, plan: plan(), data: data()) }
-        #expect(error?.description == "cannot resume: the checkpoint holds none; only the checkpoint.h5 that kvlab train writes can be resumed")
+        #expect(
+            error?.description
+                == "cannot resume: the checkpoint holds none; only the checkpoint.h5 that kvlab train writes can be resumed")
     }
 
     @Test func `a steady step asks the system for no tensor memory`() throws {

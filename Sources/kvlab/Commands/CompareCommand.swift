@@ -6,7 +6,8 @@ import Kernels
 /// `kvlab compare`: checkpoints side by side.
 struct CompareCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "compare", abstract: "Compare checkpoints on one text: cache bytes, bits per byte, differences to the first.",
+        commandName: "compare",
+        abstract: "Compare checkpoints on one text: cache bytes, bits per byte, differences to the first.",
         discussion: """
             Differences are in bits per byte, with a standard error paired over windows. Perplexity and the KL divergence from the first \
             model are shown where all have one tokenizer.
@@ -23,7 +24,9 @@ struct CompareCommand: ParsableCommand {
     @Option(help: "Sequences of the cache sizes shown.")
     var batch = 1
 
-    @Option(name: .customLong("kv-dtype"), help: "Element type of the cache sizes shown: fp32, fp16, bf16.", completion: .list(["fp32", "fp16", "bf16"]))
+    @Option(
+        name: .customLong("kv-dtype"), help: "Element type of the cache sizes shown: fp32, fp16, bf16.",
+        completion: .list(["fp32", "fp16", "bf16"]))
     var kvDtype = "fp16"
 
     @Option(help: "Threads; by default all processors this process may run on.")
@@ -36,7 +39,9 @@ struct CompareCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard ElementType(flag: kvDtype) != nil else { throw ValidationError("--kv-dtype is '\(kvDtype)', expected fp32, fp16 or bf16") }
+        guard ElementType(flag: kvDtype) != nil else {
+            throw ValidationError("--kv-dtype is '\(kvDtype)', expected fp32, fp16 or bf16")
+        }
         guard context >= 1, batch >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
     }
 

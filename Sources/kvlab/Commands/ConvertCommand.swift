@@ -21,7 +21,9 @@ struct ConvertCommand: ParsableCommand {
     @Option(name: .customLong("kv-heads"), help: "KV heads of every layer afterwards; divides the checkpoint's.")
     var kvHeads: Int
 
-    @Option(help: "How a group becomes one head: \(ConversionMethods.names.joined(separator: ", ")).", completion: .list(ConversionMethods.names))
+    @Option(
+        help: "How a group becomes one head: \(ConversionMethods.names.joined(separator: ", ")).",
+        completion: .list(ConversionMethods.names))
     var method = ConversionMethods.names[0]
 
     @Option(help: "Seed for methods that draw random numbers.")
@@ -34,7 +36,9 @@ struct ConvertCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard ConversionMethods.named(method) != nil else { throw ValidationError(ConversionError.unknownMethod(method).description) }
+        guard ConversionMethods.named(method) != nil else {
+            throw ValidationError(ConversionError.unknownMethod(method).description)
+        }
         guard kvHeads >= 1 else { throw ValidationError("--kv-heads is \(kvHeads), expected at least 1") }
     }
 
@@ -82,4 +86,3 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 }
-

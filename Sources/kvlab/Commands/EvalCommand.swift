@@ -17,7 +17,9 @@ struct TextOptions: ParsableArguments {
     @Option(help: "The UTF-8 text to score.", completion: .file())
     var text: String
 
-    @Option(name: .customLong("split-on"), help: "Cut the text into documents at this string; each is stripped and encoded separately.")
+    @Option(
+        name: .customLong("split-on"),
+        help: "Cut the text into documents at this string; each is stripped and encoded separately.")
     var splitOn: String?
 
     @Option(help: "Text tokens in a window; a BOS comes on top.")
@@ -26,7 +28,9 @@ struct TextOptions: ParsableArguments {
     @Option(help: "Tokens from one window's start to the next; below --window each token gets more context. Default: --window.")
     var stride: Int?
 
-    @Option(help: "Where a BOS goes: always (each window), first (each document), never. Default: always where the tokenizer has one.")
+    @Option(
+        help: "Where a BOS goes: always (each window), first (each document), never. Default: always where the tokenizer has one."
+    )
     var bos: WindowPolicy.BOS?
 
     func validate() throws {
@@ -77,8 +81,10 @@ struct EvalPerplexityCommand: ParsableCommand {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let report = Report(
-                model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte, tokensScored: result.tokensScored,
-                bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride, bos: policy.bos.rawValue,
+                model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte,
+                tokensScored: result.tokensScored,
+                bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
+                bos: policy.bos.rawValue,
                 windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
         } else {
@@ -86,7 +92,9 @@ struct EvalPerplexityCommand: ParsableCommand {
             print(String(format: "bits per byte  %.5f", result.bitsPerByte))
             print(String(format: "nll            %.3f nats", result.nll))
             print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
-            print("window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(Int(Double(result.tokensScored) / seconds)) tokens/s")
+            print(
+                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
+            )
         }
     }
 

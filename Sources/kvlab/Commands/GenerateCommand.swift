@@ -40,7 +40,9 @@ struct GenerateCommand: ParsableCommand {
 
     func validate() throws {
         guard maxTokens >= 1 else { throw ValidationError("--max-tokens is \(maxTokens), expected at least 1") }
-        guard temperature >= 0, temperature.isFinite else { throw ValidationError("--temperature is \(temperature), expected 0 or more") }
+        guard temperature >= 0, temperature.isFinite else {
+            throw ValidationError("--temperature is \(temperature), expected 0 or more")
+        }
         guard topK.map({ $0 >= 1 }) ?? true else { throw ValidationError("--top-k must be at least 1") }
         guard topP.map({ $0 > 0 && $0 <= 1 }) ?? true else { throw ValidationError("--top-p must be above 0 and at most 1") }
     }
@@ -73,7 +75,8 @@ struct GenerateCommand: ParsableCommand {
             print(
                 String(
                     decoding: try encoder.encode(
-                        Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds)), as: UTF8.self))
+                        Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds)),
+                    as: UTF8.self))
         } else {
             FileHandle.standardOutput.write(Data((decoder.finish() + "\n").utf8))
         }

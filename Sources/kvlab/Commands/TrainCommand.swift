@@ -10,7 +10,9 @@ struct RecipeOptions: ParsableArguments {
     @Argument(help: "The recipe, JSON with comments.", completion: .file(extensions: ["json"]))
     var recipe: String
 
-    @Option(name: .customLong("set"), help: ArgumentHelp("Override one key, for example train.steps=100; repeatable.", valueName: "key.path=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("Override one key, for example train.steps=100; repeatable.", valueName: "key.path=value"))
     var overrides: [String] = []
 
     @Option(help: "Directory to write to. Default: runs/ and the recipe's name.", completion: .directory)
@@ -39,7 +41,8 @@ struct RecipeOptions: ParsableArguments {
     func interrupted(_ command: String, _ signal: Int32, _ directory: String) -> ExitCode {
         let sets = overrides.map { " --set '\($0)'" }.joined()
         FileHandle.standardError.write(
-            Data("stopped; the state is saved. Resume with: kvlab \(command) \(recipe)\(sets) --out \(directory) --resume\n".utf8))
+            Data("stopped; the state is saved. Resume with: kvlab \(command) \(recipe)\(sets) --out \(directory) --resume\n".utf8)
+        )
         return ExitCode(128 + signal)
     }
 }
@@ -55,7 +58,9 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var options: RecipeOptions
 
-    @Flag(name: .customLong("dry-run"), help: "Print the resolved recipe, parameters, FLOPs, memory and estimated time; train nothing.")
+    @Flag(
+        name: .customLong("dry-run"),
+        help: "Print the resolved recipe, parameters, FLOPs, memory and estimated time; train nothing.")
     var dryRun = false
 
     @Flag(help: "Print the outcome as JSON.")
@@ -71,7 +76,9 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let signal = StopSignal()
-        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(resume: options.resume) { signal.number != nil }
+        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(resume: options.resume) {
+            signal.number != nil
+        }
         if !outcome.finished { throw options.interrupted("train", signal.number ?? 15, directory) }
         if json {
             let encoder = JSONEncoder()
