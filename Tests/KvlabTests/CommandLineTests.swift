@@ -161,7 +161,7 @@ import Testing
             (["train", "recipe.json", "--set", "model.kvHeads=3"], "4 heads cannot share 3 KV heads evenly"),
             (
                 ["train", "recipe.json", "--set", "train.batch=5000"],
-                "--set train.batch=5000:1:1: 'train.batch': a batch of 5000"
+                "--set train.batch=5000: 'train.batch': a batch of 5000"
             ),
             (["train", "recipe.json", "--set", "data.files=[\"bad.txt\"]"], "bad.txt"),
             (["train", "recipe.json", "--set", "data.files=[\"empty.txt\"]"], "empty.txt"),
