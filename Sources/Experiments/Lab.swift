@@ -119,7 +119,7 @@ public struct Lab {
             from: InitRecipe(
                 checkpoint: parentPath,
                 convert: child.map { InitRecipe.Convert(kvHeads: $0.kvHeads, method: $0.method, seed: recipe.seed) }),
-            UptrainRecipe(alpha: lab.alpha))
+            UptrainRecipe(alpha: lab.alpha, learningRate: lab.learningRate))
     }
 
     /// Trains unless it is done; false where it was stopped.

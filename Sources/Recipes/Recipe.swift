@@ -253,6 +253,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var children: [Child]
     /// Share of the parent's steps each child is uptrained for.
     public var alpha: Double
+    /// Peak learning rate of the uptrainings; nil: the parent's.
+    public var learningRate: Double?
     /// Whether the parent is continued for the same tokens.
     public var control: Bool
     /// How everything is scored.

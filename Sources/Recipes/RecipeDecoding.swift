@@ -264,6 +264,7 @@ extension LabRecipe {
         }
         self.children = children
         alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
+        learningRate = try reader.double("learningRate", 1e-12...100)
         control = try reader.bool("control") ?? true
         if var section = try reader.object("evaluation") {
             evaluation = try Evaluation(&section)
