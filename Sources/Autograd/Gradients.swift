@@ -12,6 +12,7 @@ public struct Gradients: Sendable {
     /// Keeps the leaves alive: an identifier is only unique among living objects.
     var leaves: [Node] = []
 
+    /// No gradients: what an accumulation over several batches starts from.
     public init() {}
 
     /// The gradient for `variable`, nil where the scalar doesn't depend on it.

@@ -3,11 +3,13 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     /// The extent of each axis.
     public let dimensions: [Int]
 
+    /// A shape of these extents, none negative; without any it is a scalar's.
     public init(_ dimensions: [Int]) {
         precondition(dimensions.allSatisfy { $0 >= 0 }, "Shape: \(dimensions) has a negative extent")
         self.dimensions = dimensions
     }
 
+    /// A shape written out, such as `[batch, seq, hidden]`; the same precondition holds.
     public init(arrayLiteral elements: Int...) { self.init(elements) }
 
     /// Number of axes.
@@ -46,5 +48,6 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
         return Shape(result)
     }
 
+    /// The extents as messages show them: `[2, 3]`.
     public var description: String { "\(dimensions)" }
 }

@@ -11,6 +11,7 @@ public struct HeadRows: Sendable, Equatable {
     /// [heads, headDim, width].
     public var values: [Float]
 
+    /// Rows laid out head by head; precondition: `values` has heads · headDim · width of them.
     public init(heads: Int, headDim: Int, width: Int, values: [Float]) {
         precondition(
             values.count == heads * headDim * width, "HeadRows: \(values.count) values for [\(heads), \(headDim), \(width)]")
@@ -26,7 +27,9 @@ public struct HeadRows: Sendable, Equatable {
 
 /// Which of the two cached projections a group of heads belongs to.
 public enum KVProjection: String, Sendable, CaseIterable {
+    /// Keys: `k_proj`, the weight's name on disk.
     case key = "k_proj"
+    /// Values: `v_proj`.
     case value = "v_proj"
 }
 

@@ -14,6 +14,9 @@ public struct Converter: Sendable {
     /// Seed for methods that draw random numbers.
     public let seed: UInt64
 
+    /// A converter to `kvHeads` in every layer.
+    ///
+    /// Whether a model's heads can be grouped so is found out by ``convert(_:_:)``; `seed` matters only to methods that draw.
     public init(kvHeads: Int, method: any ConversionMethod, seed: UInt64 = 0) {
         self.kvHeads = kvHeads
         self.method = method
@@ -77,6 +80,7 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
     /// There is no such method.
     case unknownMethod(String)
 
+    /// The sentence for the user, with the numbers of KV heads or the methods there are to choose from.
     public var description: String {
         switch self {
         case .impossible(let layer, let from, let to):

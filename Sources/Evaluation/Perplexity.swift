@@ -12,6 +12,7 @@ public struct WindowScore: Sendable, Equatable {
     /// UTF-8 bytes of the text scored.
     public var bytes: Int
 
+    /// A window's sums: not means, so that windows of any length add up to the text's score.
     public init(nll: Double, tokens: Int, bytes: Int) {
         self.nll = nll
         self.tokens = tokens

@@ -27,6 +27,9 @@ public struct WindowPolicy: Sendable, Hashable {
     /// Where the BOS goes.
     public var bos: BOS
 
+    /// Windows of `window` text tokens, without overlap where `stride` is nil.
+    ///
+    /// Precondition: 1 ≤ stride ≤ window, so that no token falls between two windows.
     public init(window: Int = 256, stride: Int? = nil, bos: BOS) {
         precondition(
             window >= 1 && (stride ?? window) >= 1 && (stride ?? window) <= window, "WindowPolicy: stride outside 1...\(window)")

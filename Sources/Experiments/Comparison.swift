@@ -18,6 +18,7 @@ public struct Comparison {
     /// Where the BOS goes; nil: always with one, never without.
     public var bos: WindowPolicy.BOS?
 
+    /// A comparison; by default windows of 256 tokens without overlap, and the cache of one sequence of 4096 tokens in fp16.
     public init(
         contextTokens: Int = 4096, batch: Int = 1, kvType: ElementType = .float16, window: Int = 256, stride: Int? = nil,
         bos: WindowPolicy.BOS? = nil

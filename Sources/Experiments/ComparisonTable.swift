@@ -33,6 +33,7 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
     /// Whether it belongs to the first model's architecture family as a control.
     public var isControl: Bool?
 
+    /// A row; a figure left at nil is shown as a dash, and a column that no row fills is left out.
     public init(
         name: String, attention: String, kvBytesPerToken: Int, cacheBytes: Int, parameters: Int, perplexityBefore: Double? = nil,
         bitsPerByteBefore: Double? = nil, perplexity: Double?, bitsPerByte: Double, difference: Double? = nil,
@@ -70,6 +71,7 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
     /// The models.
     public var rows: [ComparisonRow]
 
+    /// A table of `rows`, the reference first; `contextTokens`, `batch` and `kvDtype` say what their cache bytes are of.
     public init(text: String, contextTokens: Int, batch: Int, kvDtype: String, rows: [ComparisonRow]) {
         self.text = text
         self.contextTokens = contextTokens

@@ -70,15 +70,24 @@ public struct LoadedModel: Sendable {
 
 /// What stops an experiment or an evaluation.
 public enum ExperimentError: Error, CustomStringConvertible, Equatable {
+    /// The checkpoint at this path has no tokenizer, and none was named.
     case noTokenizer(String)
+    /// The tokenizer has more tokens than the model's embedding has rows.
     case vocabulary(String, tokenizer: Int, model: Int)
+    /// Windows shall start with a BOS, but this model's tokenizer has none.
     case noBOS(String)
+    /// A window or sequence is longer, in tokens, than the positions the model has (`limit`).
     case window(Int, model: String, limit: Int)
+    /// No window of the text has a token that something precedes.
     case nothingToScore
+    /// The checkpoint, by path or name, has no training settings that an uptraining could take a share of.
     case noParentRecipe(String)
+    /// The recipe's value at `key` doesn't fit the data it is to be used on.
     case recipe(key: String, reason: String)
+    /// The text file at this path is no UTF-8 from byte `offset` on.
     case textNotUTF8(String, offset: Int)
 
+    /// The sentence for the user: where, what, and mostly the option that mends it.
     public var description: String {
         switch self {
         case .noTokenizer(let path): "\(path): the checkpoint has no tokenizer; name one with --tokenizer FILE"

@@ -34,6 +34,7 @@ public struct Run {
         public var validationLoss: Double?
     }
 
+    /// A run of `prepared` that will write to `directory`; nothing is read or written before ``execute(resume:shouldStop:)``.
     public init(_ prepared: PreparedRun, directory: String, reporter: ProgressReporter) {
         self.prepared = prepared
         self.directory = directory

@@ -11,6 +11,7 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)
 
+    /// The sentence for the user, the path first; a system error in the operating system's words.
     public var description: String {
         switch self {
         case .system(let path, let action, let code):

@@ -52,6 +52,7 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
+    /// The same as ``hex``, which is also how `sha256sum` prints a digest.
     public var description: String { hex }
 
     private static func value(_ digit: UInt8) -> UInt8? {
@@ -68,6 +69,7 @@ extension SHA256Digest {
     public struct Hasher: Sendable {
         private var state = SHA256()
 
+        /// A hasher that has seen no bytes yet; finalized at once it gives the digest of nothing.
         public init() {}
 
         /// Adds `bytes` to what was given before.

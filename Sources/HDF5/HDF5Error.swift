@@ -9,6 +9,7 @@ public enum HDF5Error: Error, CustomStringConvertible, Equatable {
     /// `object` is something else than it has to be.
     case unexpected(file: String, object: String, found: String, expected: String)
 
+    /// The sentence for the user, the file first; libhdf5's own reason where a call of it failed.
     public var description: String {
         switch self {
         case .library(let file, let action, let reason): "\(file): cannot \(action): \(reason)"

@@ -10,6 +10,7 @@ public struct Generator: Sendable {
     /// Tokens that end the continuation; they are not part of it.
     public let stops: Set<Int32>
 
+    /// A generator over `model`; by default it takes the likeliest token and ends at none.
     public init(model: DecoderLM, sampler: Sampler = Sampler(), stops: Set<Int32> = []) {
         self.model = model
         self.sampler = sampler

@@ -10,6 +10,9 @@ public struct Sampler: Sendable, Hashable {
     /// Only the fewest likeliest tokens whose probabilities reach `topP` may be drawn; nil for all (Holtzman et al. 2020).
     public var topP: Double?
 
+    /// A sampler; by default greedy, in which case `topK` and `topP` change nothing.
+    ///
+    /// A `temperature` of 0 or below is greedy, a `topK` below 1 counts as 1.
     public init(temperature: Double = 0, topK: Int? = nil, topP: Double? = nil) {
         self.temperature = temperature
         self.topK = topK

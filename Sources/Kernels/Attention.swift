@@ -22,6 +22,10 @@ public struct AttentionKernel: Sendable {
     /// For each row the first position of its sequence it may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
 
+    /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim.
+    ///
+    /// Preconditions: `kvHeads` divides `heads`, `keyStarts` is [batch, seq], and `rotary` has this `headDim` and at least
+    /// `seq` positions.
     public init(
         batch: Int, seq: Int, heads: Int, kvHeads: Int, headDim: Int, scale: Float? = nil, rotary: RotaryTable? = nil,
         keyStarts: [Int32]? = nil

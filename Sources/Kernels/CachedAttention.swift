@@ -13,6 +13,9 @@ public struct CachedAttentionKernel: Sendable {
     /// Tokens cached before the new ones.
     public var firstPosition: Int
 
+    /// The kernel for one sequence's new tokens, at positions `firstPosition`…; scores are scaled by 1/√headDim.
+    ///
+    /// Precondition: `kvHeads` divides `heads`.
     public init(queries: Int, heads: Int, kvHeads: Int, headDim: Int, firstPosition: Int) {
         precondition(heads % kvHeads == 0, "attention: \(heads) heads cannot share \(kvHeads) KV heads")
         self.queries = queries

@@ -4,6 +4,7 @@ import CKernels
 public enum Elementwise {
     /// A map of one operand.
     public enum Unary: Sendable, CaseIterable {
+        /// −x, eˣ, ln x, √x, tanh x, σ(x) = 1/(1 + e⁻ˣ), x·σ(x), max(x, 0).
         case negate, exp, log, sqrt, tanh, sigmoid, silu, relu
         /// x·Φ(x): `gelu` by the tanh approximation, `geluErf` exactly.
         case gelu, geluErf
@@ -28,6 +29,7 @@ public enum Elementwise {
 
     /// A map of two operands.
     public enum Binary: Sendable, CaseIterable {
+        /// x + y, x − y, x·y, x/y, max(x, y).
         case add, subtract, multiply, divide, maximum
         /// 1 where equal, else 0.
         case equal

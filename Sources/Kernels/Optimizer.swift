@@ -20,6 +20,7 @@ public enum AdamWKernel {
         /// Factor on the gradient: clipping, and the mean over accumulated batches.
         public var gradientScale: Float
 
+        /// The settings of one update; `count` goes from 1, since at 0 the bias correction divides by 0.
         public init(
             learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, count: Int, gradientScale: Float
         ) {

@@ -5,6 +5,7 @@ import CKernels
 /// Sums are taken in Float64 over blocks of Float32 partial sums, cut by the shape alone: they do not depend on the number
 /// of threads.
 public enum Reduction {
+    /// What the elements along the reduced axes become.
     public enum Operation: Sendable { case sum, maximum }
 
     /// y = the reduction of x [shape] over `axes`; y's elements are the remaining axes', row-major.

@@ -4,10 +4,14 @@ import CKernels
 public enum StridedCopy {
     /// An array's first element and its stride along each axis; 0 repeats along the axis (for reading).
     public struct View: Sendable {
+        /// The memory that is walked.
         public let storage: Storage
+        /// The element of `storage` that index [0, …, 0] means.
         public let offset: Int
+        /// Elements from one index of each axis to the next; never negative, as many as the copy has axes.
         public let strides: [Int]
 
+        /// A view from element `offset` on; ``copy(_:to:extents:accumulate:)`` checks that it stays inside `storage`.
         public init(_ storage: Storage, offset: Int = 0, strides: [Int]) {
             self.storage = storage
             self.offset = offset

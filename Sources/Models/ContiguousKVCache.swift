@@ -24,6 +24,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
         values = make()
     }
 
+    /// Tokens committed for `sequence`, which counts from 0.
     public func length(of sequence: Int) -> Int { lengths[sequence] }
 
     /// Bytes of keys and values that are held for the tokens so far.
@@ -31,6 +32,9 @@ public struct ContiguousKVCache: KVCache, Sendable {
         lengths.reduce(0) { total, tokens in total + geometry.reduce(0) { $0 + $1.bytes(tokens: tokens) } }
     }
 
+    /// Writes keys and values behind those held, then attends: qkv [tokens, (heads + 2·kvHeads)·d] → [tokens, heads·d].
+    ///
+    /// Precondition: no sequence grows past ``capacity``. Keys and values are kept in Float32.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         let tokens = step.tokens.count
         let output = Storage(count: tokens * queries.heads * queries.headDim)
@@ -49,6 +53,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
         return CachedAttention(output: output, logSumExp: logSumExp)
     }
 
+    /// Makes the step's tokens count as held; until then another ``attend(layer:_:_:)`` writes over them.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) { lengths[sequence] += count }
     }

@@ -9,6 +9,9 @@ public struct RaggedBatch: Sendable {
     /// Their ids, sequence after sequence.
     public var tokens: [Int32]
 
+    /// A step of `counts[i]` new tokens for each `sequences[i]`, the ids laid end to end.
+    ///
+    /// Precondition: one count for each sequence, each at least 1, and as many tokens as they add up to.
     public init(sequences: [Int], counts: [Int], tokens: [Int32]) {
         precondition(
             sequences.count == counts.count && counts.allSatisfy { $0 > 0 } && counts.reduce(0, +) == tokens.count,

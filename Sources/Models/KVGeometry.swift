@@ -11,6 +11,7 @@ public struct KVGeometry: Sendable, Hashable, Codable {
     /// Element type of what is cached.
     public var elementType: ElementType
 
+    /// One layer's geometry; keys and values may differ in width, though MHA, GQA and MQA have both at headDim.
     public init(kvHeads: Int, keyDim: Int, valueDim: Int, elementType: ElementType) {
         self.kvHeads = kvHeads
         self.keyDim = keyDim

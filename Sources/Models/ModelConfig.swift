@@ -26,6 +26,7 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     /// Whether the output projection is the embedding.
     public var tiedEmbeddings: Bool
 
+    /// A configuration as given, unchecked: ``validate()`` says whether it describes a model.
     public init(
         vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layers: Int, heads: PerLayer<Int>,
         kvHeads: PerLayer<Int>, headDim: PerLayer<Int>, maxSequence: Int, normEpsilon: Double = 1e-5,
@@ -61,13 +62,20 @@ public struct ModelConfig: Codable, Sendable, Hashable {
 
 /// Why a configuration describes no model.
 public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
+    /// An extent, under its Hugging Face key, is below 1.
     case notPositive(key: String, value: Int)
+    /// A layer's query heads cannot be shared evenly by its KV heads.
     case notDivisible(layer: Int, heads: Int, kvHeads: Int)
+    /// A layer's heads have an odd width, of which RoPE cannot rotate pairs.
     case oddHeadDim(layer: Int, headDim: Int)
+    /// A setting given layer by layer has not one value for each layer.
     case layerCount(key: String, count: Int, layers: Int)
+    /// A setting is zero, negative, infinite or NaN where a positive number is needed.
     case notFinite(key: String, value: Double)
+    /// An extent is above `limit`, which is far beyond any model there is.
     case tooLarge(key: String, value: Int, limit: Int)
 
+    /// The sentence for the user, without the file: whoever read the configuration puts that in front.
     public var description: String {
         switch self {
         case .notPositive(let key, let value): "'\(key)' is \(value), expected at least 1"

@@ -20,12 +20,16 @@ public struct ModelInput: Sendable {
         /// Differs from step to step and from micro-batch to micro-batch.
         public var seed: UInt64
 
+        /// Dropout at `rate`, in which the same seed always drops the same elements; 0 drops none.
         public init(rate: Float, seed: UInt64) {
             self.rate = rate
             self.seed = seed
         }
     }
 
+    /// `batch` sequences of `seq` tokens, row after row.
+    ///
+    /// Precondition: `tokens` is [batch, seq].
     public init(batch: Int, seq: Int, tokens: [Int32], keyStarts: [Int32]? = nil, dropout: Dropout? = nil) {
         precondition(tokens.count == batch * seq, "ModelInput: \(tokens.count) tokens for [\(batch), \(seq)]")
         self.batch = batch

@@ -6,6 +6,7 @@ public struct Parameters: Sendable {
     public private(set) var names: [String] = []
     private var weights: [String: Weight] = [:]
 
+    /// No weights; names keep the order in which they are set.
     public init() {}
 
     /// The weight called `name`; setting a new name appends it, setting nil removes it.
@@ -39,10 +40,14 @@ public struct Parameters: Sendable {
 
 /// How weights fail to fit a configuration.
 public enum ParametersError: Error, CustomStringConvertible, Equatable {
+    /// A weight of the configuration isn't there; `shape` is what it should have.
     case missing(name: String, shape: [Int])
+    /// A weight is there with other dimensions than the configuration gives it.
     case shape(name: String, found: [Int], expected: [Int])
+    /// A weight is there that the configuration has no place for.
     case unexpected(name: String)
 
+    /// The sentence for the user, without the file: whoever read the weights puts that in front.
     public var description: String {
         switch self {
         case .missing(let name, let shape): "'\(name)' \(shape) is missing"

@@ -2,7 +2,9 @@
 ///
 /// In JSON it is a plain value, or an array with one element a layer.
 public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, Codable {
+    /// One value, whatever the number of layers.
     case all(Value)
+    /// One value for each layer, the first layer's first.
     case each([Value])
 
     /// The value for `layer`.
@@ -30,6 +32,9 @@ public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, 
         }
     }
 
+    /// Reads a plain value, or else an array; throws `DecodingError` where it is neither.
+    ///
+    /// An array stays ``each(_:)`` even where its values agree, and its length is checked by the configuration.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if let value = try? container.decode(Value.self) {
@@ -39,6 +44,7 @@ public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, 
         }
     }
 
+    /// Writes what was read: a plain value for ``all(_:)``, an array for ``each(_:)``.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {

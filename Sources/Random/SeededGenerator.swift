@@ -21,6 +21,7 @@ public struct SeededGenerator: RandomNumberGenerator, Codable, Sendable, Hashabl
         self.init(seed: seed, stream: hash)
     }
 
+    /// The next 64 random bits; the state moves on by 2⁶⁴/φ, so that it comes back only after 2⁶⁴ draws.
     public mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state

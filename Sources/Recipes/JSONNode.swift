@@ -7,6 +7,7 @@ public struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
     /// In characters, from 1.
     public var column: Int
 
+    /// `file:line:column`, which editors and terminals can follow; for an override its own text.
     public var description: String { line == 0 ? file : "\(file):\(line):\(column)" }
 }
 
@@ -24,11 +25,17 @@ public struct JSONNode: Sendable {
 
     /// The kinds of JSON value; numbers keep their text so that integers stay exact.
     public enum Value: Sendable {
+        /// `null`.
         case null
+        /// `true` or `false`.
         case bool(Bool)
+        /// A number as written.
         case number(String)
+        /// A string, escapes resolved.
         case string(String)
+        /// An array's elements, in file order.
         case array([JSONNode])
+        /// An object's entries, in file order.
         case object([Member])
     }
 

@@ -106,6 +106,7 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
 public struct TrainRecipe: Sendable, Hashable, Encodable {
     /// What follows the warm-up.
     public enum Schedule: String, Sendable, Encodable, CaseIterable {
+        /// The shapes of Training's learning-rate schedule, under the same names.
         case cosine, linear, wsd, constant
     }
 
@@ -166,6 +167,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
         /// Seed for methods that draw.
         public var seed: Int
 
+        /// A conversion to `kvHeads` by the method called `method`.
         public init(kvHeads: Int, method: String, seed: Int) {
             self.kvHeads = kvHeads
             self.method = method
@@ -178,6 +180,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
     /// A conversion on the way.
     public var convert: Convert?
 
+    /// A start from the checkpoint at this path, as it is where `convert` is nil.
     public init(checkpoint: String, convert: Convert? = nil) {
         self.checkpoint = checkpoint
         self.convert = convert
@@ -193,6 +196,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     /// Sequences in a step; nil: the parent's.
     public var batch: Int?
 
+    /// An uptraining over `alpha` times the parent's steps; what is nil is taken from the parent.
     public init(alpha: Double, learningRate: Double? = nil, batch: Int? = nil) {
         self.alpha = alpha
         self.learningRate = learningRate

@@ -17,6 +17,7 @@ public enum RecipeError: Error, CustomStringConvertible, Equatable {
     /// An override that is no `key.path=value`.
     case badOverride(String)
 
+    /// The sentence for the user, the place in the recipe first where there is one, then the key's whole path.
     public var description: String {
         switch self {
         case .syntax(let position, let message): "\(position): \(message)"

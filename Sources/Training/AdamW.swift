@@ -14,6 +14,7 @@ public struct AdamW: Sendable {
         /// Decoupled weight decay of matrices.
         public var weightDecay: Double
 
+        /// Settings; betas and decay are by default those LLaMA was trained with (Touvron et al. 2023, section 2.3).
         public init(beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8, weightDecay: Double = 0.1) {
             self.beta1 = beta1
             self.beta2 = beta2

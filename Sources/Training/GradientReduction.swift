@@ -8,6 +8,7 @@ public struct GradientReduction: Sendable {
     /// Makes `gradients` the sum over all who share the batch.
     public let reduce: @Sendable (_ gradients: [String: Storage]) throws -> Void
 
+    /// A reduction by `reduce`, which gets the gradients by weight name and writes the sums in their place.
     public init(_ reduce: @escaping @Sendable (_ gradients: [String: Storage]) throws -> Void) { self.reduce = reduce }
 
     /// One process has the whole batch.

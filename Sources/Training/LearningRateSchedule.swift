@@ -30,6 +30,7 @@ public struct LearningRateSchedule: Sendable, Hashable, Codable {
     /// The share of all steps that `wsd` decays over.
     public var decayFraction: Double
 
+    /// A schedule over `steps` steps; by default without warm-up and down to 0, `wsd` over the last fifth.
     public init(shape: Shape, peak: Double, final: Double = 0, warmupSteps: Int = 0, steps: Int, decayFraction: Double = 0.2) {
         self.shape = shape
         self.peak = peak

@@ -23,6 +23,7 @@ public final class MetricsFile {
         /// A sampled continuation, prompt included.
         public var sample: String?
 
+        /// A line for the event after `step` steps, no figure set yet.
         public init(step: Int) { self.step = step }
     }
 

@@ -15,6 +15,7 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     /// There is nothing to resume.
     case nothingToResume(directory: String)
 
+    /// The sentence for the user: what happened, where, and what to change or which option to go on with.
     public var description: String {
         switch self {
         case .notFinite(let step, let loss, let norm, let rate):

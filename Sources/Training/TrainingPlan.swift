@@ -28,6 +28,7 @@ public struct TrainingPlan: Sendable {
     /// Steps between checkpoints; nil for only the last.
     public var checkpointEvery: Int?
 
+    /// A plan; by default a step has one part, gradients are clipped at norm 1, and only the last step validates and saves.
     public init(
         steps: Int, batch: Int, accumulation: Int = 1, schedule: LearningRateSchedule, optimizer: AdamW.Settings = .init(),
         clip: Double? = 1, dropout: Double = 0, seed: UInt64, firstSample: Int = 0, validateEvery: Int? = nil,
@@ -56,6 +57,7 @@ public struct TrainingData: Sendable {
     /// Held-out sequences, the same at every validation.
     public var validation: [TokenBatch]
 
+    /// Data from `samples`, which must give the same tokens whenever it is asked the same: resuming relies on it.
     public init(samples: @escaping @Sendable (_ first: Int, _ count: Int) -> TokenBatch, validation: [TokenBatch]) {
         self.samples = samples
         self.validation = validation

@@ -28,6 +28,7 @@ public enum TrainingStep {
         /// A model of the same configuration, which lends what depends on that alone.
         public var earlier: DecoderLM?
 
+        /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier`` starts as nil.
         public init(
             learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
         ) {

@@ -3,6 +3,9 @@ import Kernels
 /// Elementwise arithmetic. Shapes broadcast by NumPy's rules: aligned to the right, an extent of 1 repeats. The gradient of
 /// an operand is summed over the axes it was repeated along.
 extension Tensor {
+    /// The elementwise sum; both operands get the result's gradient.
+    ///
+    /// Precondition of this and the other operators of two tensors: the shapes broadcast.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
         // Pullbacks keep shapes and storages, never tensors with their nodes: those are linked by the graph alone.
         let (aShape, bShape) = (a.shape, b.shape)
@@ -12,6 +15,7 @@ extension Tensor {
         }
     }
 
+    /// The elementwise difference; `b` gets the result's gradient negated.
     public static func - (a: Tensor, b: Tensor) -> Tensor {
         let (aShape, bShape) = (a.shape, b.shape)
         return binary(.subtract, a, b) { gradient, shape, sink in
@@ -43,15 +47,24 @@ extension Tensor {
         }
     }
 
+    /// Every element negated.
     public static prefix func - (a: Tensor) -> Tensor { a.scaled(by: -1) }
 
+    /// `b` added to every element; `b` is a constant without a gradient, here and below.
     public static func + (a: Tensor, b: Float) -> Tensor { a + Tensor(b) }
+    /// `a` added to every element of `b`.
     public static func + (a: Float, b: Tensor) -> Tensor { Tensor(a) + b }
+    /// `b` subtracted from every element.
     public static func - (a: Tensor, b: Float) -> Tensor { a - Tensor(b) }
+    /// Every element of `b` subtracted from `a`.
     public static func - (a: Float, b: Tensor) -> Tensor { Tensor(a) - b }
+    /// Every element times `b`, in one pass without a broadcast.
     public static func * (a: Tensor, b: Float) -> Tensor { a.scaled(by: b) }
+    /// Every element of `b` times `a`, in one pass without a broadcast.
     public static func * (a: Float, b: Tensor) -> Tensor { b.scaled(by: a) }
+    /// Every element divided by `b`; a true division, not a product with the rounded 1/b.
     public static func / (a: Tensor, b: Float) -> Tensor { a / Tensor(b) }
+    /// `a` divided by every element of `b`.
     public static func / (a: Float, b: Tensor) -> Tensor { Tensor(a) / b }
 
     private func scaled(by factor: Float) -> Tensor {

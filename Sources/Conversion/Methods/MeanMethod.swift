@@ -2,9 +2,12 @@ import Random
 
 /// The mean of the group's projections (Ainslie et al. 2023, GQA, section 2.1).
 public struct MeanMethod: ConversionMethod {
+    /// What `--method` and recipes call it.
     public static let name = "mean"
+    /// Its line in `--help`.
     public static let summary = "mean of each group's heads (Ainslie et al. 2023)"
 
+    /// The method has no settings.
     public init() {}
 
     /// Sums in Float64 in head order, so that equal heads pool to themselves bit for bit.

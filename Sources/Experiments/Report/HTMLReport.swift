@@ -9,6 +9,7 @@ public struct HTMLReport {
         /// Loss in nats per token after each step, in order.
         public var points: [(step: Int, loss: Double)]
 
+        /// The curve of the run called `name`; `points` go by ascending step, losses in nats per token.
         public init(name: String, points: [(step: Int, loss: Double)]) {
             self.name = name
             self.points = points

@@ -36,7 +36,10 @@ struct ImportCommand: ParsableCommand {
 }
 
 extension ElementType: ExpressibleByArgument {
+    /// Reads fp32, fp16 or bf16 from the command line; nil, which ends in a usage error, for anything else.
     public init?(argument: String) { self.init(flag: argument) }
+    /// How help shows a default.
     public var defaultValueDescription: String { flag }
+    /// The values that help and shell completion offer.
     public static var allValueStrings: [String] { allCases.map(\.flag) }
 }
