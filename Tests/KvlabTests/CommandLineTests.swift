@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test func `SIGTERM finishes the step, saves and says how to resume; resuming gives the uninterrupted model`() throws {
-        try recipe(steps: 300)
+        try recipe(steps: 2000)
         #expect(try run("train", "recipe.json", "--out", "whole").status == 0)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Self.tool))

@@ -119,13 +119,17 @@ import Text
                 == "cannot resume: the checkpoint holds none; only the checkpoint.h5 that kvlab train writes can be resumed")
     }
 
-    @Test func `a steady step asks the system for no tensor memory`() throws {
-        let trainer = try trainer(plan(steps: 30))
-        var counts: [Int] = []
-        _ = try trainer.run { event, _ in
-            if case .step = event { counts.append(StoragePool.shared.statistics.systemAllocations) }
+    @Test func `a steady step asks the system for no tensor memory`() async {
+        // In a process of its own, where no other test allocates.
+        await #expect(processExitsWith: .success) {
+            let tests = TrainerTests()
+            let trainer = try tests.trainer(tests.plan(steps: 60))
+            var counts: [Int] = []
+            _ = try trainer.run { event, _ in
+                if case .step = event { counts.append(StoragePool.shared.statistics.systemAllocations) }
+            }
+            // How many scratch blocks are in use at once depends on how the threads meet: two late ones are forgiven.
+            precondition(counts[59] - counts[20] <= 2, "\(counts)")
         }
-        // Other tests share the pool; a step of this run that allocated would show in most of them.
-        #expect(Set(counts.suffix(20)).count < 10)
     }
 }
