@@ -1,4 +1,5 @@
 import Files
+import JSON
 import Kernels
 import Models
 
@@ -123,7 +124,7 @@ public struct HuggingFaceConfig: Sendable {
                 names.allSatisfy({ ["LlamaForCausalLM", "MistralForCausalLM"].contains($0) })
             else { throw refuse("architectures", found, "LlamaForCausalLM, MistralForCausalLM") }
         }
-        if let value = json["hidden_act"], value != .string("silu"), value != .string("swish") {
+        if let value = json["hidden_act"], !["silu", "swish"].contains(value.string) {
             throw refuse("hidden_act", value, "silu")
         }
         for key in Self.falseOnly {
@@ -139,23 +140,23 @@ public struct HuggingFaceConfig: Sendable {
             throw .unsupported(path: path, key: "sliding_window", found: "absent, which means 4096", supported: "null")
         }
         if let value = json["layer_types"] {
-            guard let types = value.array, types.allSatisfy({ $0 == .string("full_attention") }) else {
+            guard let types = value.array, types.allSatisfy({ $0.string == "full_attention" }) else {
                 throw refuse("layer_types", value, "full_attention in every layer")
             }
         }
         for key in ["rope_scaling", "rope_parameters"] {
             guard let value = json[key] else { continue }
-            guard let members = value.object else {
+            guard let members = value.members else {
                 throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
             }
             for name in ["rope_type", "type"] {
-                if let type = value[name], type != .string("default") { throw refuse(key + "." + name, type, "default") }
+                if let type = value[name], type.string != "default" { throw refuse(key + "." + name, type, "default") }
             }
             if let factor = value["partial_rotary_factor"], factor.double != 1 {
                 throw refuse(key + ".partial_rotary_factor", factor, "1")
             }
             let known = ["rope_type", "type", "rope_theta", "partial_rotary_factor"]
-            if let other = members.keys.filter({ !known.contains($0) && value[$0] != nil }).min() {
+            if let other = members.map(\.name).filter({ !known.contains($0) && value[$0] != nil }).min() {
                 throw refuse(key + "." + other, value[other] ?? .null, "plain RoPE only")
             }
         }
@@ -200,9 +201,4 @@ extension HuggingFaceConfig {
         }
         return flag
     }
-}
-
-extension JSONValue {
-    /// Whether an object has the key at all, null included.
-    func has(_ key: String) -> Bool { object?[key] != nil }
 }

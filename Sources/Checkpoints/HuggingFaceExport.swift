@@ -1,6 +1,7 @@
 import Files
 import Foundation
 import Glibc
+import JSON
 import Kernels
 import Models
 import Text
@@ -102,8 +103,8 @@ extension HuggingFaceFolder {
             guard let id else { return nil }
             return added.first { $0["id"]?.int == Int(id) }?["content"]?.string
         }
-        if let bos = content(checkpoint.tokenIDs.bos) { members.append(("bos_token", JSONText.quoted(bos))) }
-        if let eos = content(checkpoint.tokenIDs.eos.first) { members.append(("eos_token", JSONText.quoted(eos))) }
+        if let bos = content(checkpoint.tokenIDs.bos) { members.append(("bos_token", JSONValue.quoted(bos))) }
+        if let eos = content(checkpoint.tokenIDs.eos.first) { members.append(("eos_token", JSONValue.quoted(eos))) }
         members.append(("model_max_length", "\(checkpoint.config.maxSequence)"))
         members.append(("tokenizer_class", "\"PreTrainedTokenizerFast\""))
         return [

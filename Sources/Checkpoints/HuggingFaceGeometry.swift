@@ -1,3 +1,4 @@
+import JSON
 import Kernels
 import Models
 
@@ -8,7 +9,7 @@ extension HuggingFaceConfig {
     /// values that differ by layer, and multimodal configurations, whose language model is in `text_config`.
     /// Models that keep something other than keys and values are refused by name.
     public func cacheEstimate(_ elementType: ElementType) throws(ImportError) -> CacheEstimate {
-        if let inner = json["text_config"], inner.object != nil, json["num_hidden_layers"] == nil {
+        if let inner = json["text_config"], inner.members != nil, json["num_hidden_layers"] == nil {
             return try HuggingFaceConfig(json: inner, path: path, outer: modelType).cacheEstimate(elementType)
         }
         for key in ["ssm_cfg", "mamba_d_state", "state_size", "attn_layer_period", "layers_block_type", "is_encoder_decoder"] {

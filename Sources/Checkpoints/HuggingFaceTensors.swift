@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import JSON
 import Models
 
 /// All tensors of a Hugging Face folder: `model.safetensors`, or shards named by `model.safetensors.index.json`.
@@ -58,9 +59,10 @@ struct HuggingFaceTensors {
         do { json = try JSONValue(parsing: try file.bytes(in: 0..<file.count), nodes: 200_000) } catch let error as JSONError {
             throw ImportError.json(path: path, error)
         }
-        guard let map = json["weight_map"]?.object else { throw ImportError.missingKey(path: path, key: "weight_map") }
+        guard let map = json["weight_map"]?.members else { throw ImportError.missingKey(path: path, key: "weight_map") }
         var wanted: [String: String] = [:]
-        for (tensor, value) in map {
+        for member in map {
+            let (tensor, value) = (member.name, member.value)
             // A shard lies beside the index: a path would let an index read any file of this machine.
             guard let shard = value.string, !shard.isEmpty, !shard.contains("/"), !shard.contains("\\"), !shard.utf8.contains(0),
                 shard.hasSuffix(".safetensors")

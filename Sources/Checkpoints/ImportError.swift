@@ -1,3 +1,5 @@
+import JSON
+
 /// Why a model cannot be brought in or given out, as facts.
 public enum ImportError: Error, CustomStringConvertible, Equatable {
     /// A configuration is no JSON object.

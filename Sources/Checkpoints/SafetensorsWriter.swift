@@ -1,4 +1,5 @@
 import Files
+import JSON
 import Kernels
 import Models
 
@@ -17,7 +18,7 @@ public enum SafetensorsWriter {
             .sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }
         var members: [String] = []
         if !metadata.isEmpty {
-            let texts = metadata.sorted { $0.key < $1.key }.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
+            let texts = metadata.sorted { $0.key < $1.key }.map { "\(JSONValue.quoted($0.key)):\(JSONValue.quoted($0.value))" }
             members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
         }
         var offset = 0
@@ -25,7 +26,7 @@ public enum SafetensorsWriter {
             let end = offset + entry.weight.count * entry.type.byteCount
             let shape = entry.weight.shape.map(String.init).joined(separator: ",")
             members.append(
-                "\(JSONText.quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
+                "\(JSONValue.quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
             )
             offset = end
         }
@@ -46,26 +47,5 @@ public enum SafetensorsWriter {
         }
         try file.truncate(to: position)
         try file.commit()
-    }
-}
-
-/// Text as JSON writes it.
-enum JSONText {
-    static func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": quoted += "\\\""
-            case "\\": quoted += "\\\\"
-            case "\n": quoted += "\\n"
-            case "\r": quoted += "\\r"
-            case "\t": quoted += "\\t"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
     }
 }

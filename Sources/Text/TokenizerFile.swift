@@ -1,5 +1,6 @@
 import Files
 import Glibc
+import JSON
 
 /// Opens tokenizers of any kind, told apart by their content.
 public enum TokenizerFile {
@@ -15,7 +16,7 @@ public enum TokenizerFile {
         let configPath = (path.contains("/") ? config + "/" : "") + "tokenizer_config.json"
         return try parse(bytes, file: path) {
             guard unsafe access(configPath, F_OK) == 0 else { return nil }
-            return try JSONParser.parse(try read(configPath), file: configPath)
+            return try TokenizerJSON.parse(try read(configPath), file: configPath)
         }
     }
 

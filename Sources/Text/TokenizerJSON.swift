@@ -1,3 +1,5 @@
+import JSON
+
 /// The content of a Hugging Face `tokenizer.json`, as far as kvlab encodes by it.
 ///
 /// Read are BPE models, byte-level with GPT-2's pattern or SentencePiece-style. Whatever else would change the ids is
@@ -41,7 +43,7 @@ struct TokenizerJSON {
     init(_ bytes: [UInt8], file: String, config: JSONValue? = nil) throws(TextError) {
         self.file = file
         serialized = SerializedTokenizer(kind: "tokenizer.json", bytes: bytes)
-        let root = try JSONParser.parse(bytes, file: file)
+        let root = try Self.parse(bytes, file: file)
         guard root["model"]?.members != nil else { throw malformed("it has no model object") }
         try refuseUnsupported(root)
         let model = root["model"]!
@@ -50,6 +52,15 @@ struct TokenizerJSON {
         try readAddedTokens(root)
         style = try readStyle(root, model)
         try readRoles(root, model, config: config)
+    }
+
+    /// Any JSON file, with errors that say where.
+    static func parse(_ bytes: [UInt8], file: String) throws(TextError) -> JSONValue {
+        if let offset = UTF8Check.firstInvalid(in: bytes.span) { throw .invalidUTF8(path: file, offset: offset) }
+        do throws(JSONError) { return try JSONValue(parsing: bytes, nodes: 20_000_000) } catch {
+            let (line, column) = error.position(in: bytes)
+            throw .malformedJSON(file: file, line: line, column: column, reason: error.reason)
+        }
     }
 
     func malformed(_ reason: String) -> TextError { .malformedTokenizer(file: file, reason: reason) }
@@ -95,11 +106,11 @@ struct TokenizerJSON {
 extension TokenizerJSON {
     private func refuseUnsupported(_ root: JSONValue) throws(TextError) {
         let model = root["model"]!
-        let type = model["type"]?.text ?? (model["merges"] == nil ? "without a type" : "BPE")
+        let type = model["type"]?.string ?? (model["merges"] == nil ? "without a type" : "BPE")
         guard type == "BPE" else { throw unsupported("model \(type)", "only BPE is implemented") }
         if root["truncation"] != nil { throw unsupported("truncation", "ids would depend on it; set it to null") }
         if root["padding"] != nil { throw unsupported("padding", "ids would depend on it; set it to null") }
-        if let dropout = model["dropout"], dropout.int != 0, dropout != .number(Array("0.0".utf8)) {
+        if let dropout = model["dropout"], dropout.int != 0, dropout != .number("0.0") {
             throw unsupported("model.dropout", "it makes ids random; set it to null")
         }
         for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
@@ -172,7 +183,7 @@ extension TokenizerJSON {
             let normalizers = try readNormalizers(root["normalizer"])
             return .sentencePiece(normalizers: normalizers, decoder: try readDecoder(root["decoder"]))
         }
-        let type = preTokenizer["type"]?.text ?? "without a type"
+        let type = preTokenizer["type"]?.string ?? "without a type"
         guard type == "ByteLevel" else {
             throw unsupported("pre_tokenizer \(type)", "only ByteLevel, or none, is implemented")
         }
@@ -180,10 +191,11 @@ extension TokenizerJSON {
             throw unsupported("pre_tokenizer ByteLevel with use_regex false", "only GPT-2's own pattern is implemented")
         }
         if let normalizer = root["normalizer"] {
-            throw unsupported("normalizer \(normalizer["type"]?.text ?? "")", "byte-level text is encoded as it is")
+            throw unsupported("normalizer \(normalizer["type"]?.string ?? "")", "byte-level text is encoded as it is")
         }
-        guard root["decoder"]?["type"]?.text == "ByteLevel" else {
-            throw unsupported("decoder \(root["decoder"]?["type"]?.text ?? "null")", "a ByteLevel pre_tokenizer needs ByteLevel")
+        guard root["decoder"]?["type"]?.string == "ByteLevel" else {
+            throw unsupported(
+                "decoder \(root["decoder"]?["type"]?.string ?? "null")", "a ByteLevel pre_tokenizer needs ByteLevel")
         }
         if hasByteFallback { throw unsupported("model.byte_fallback with ByteLevel", "all bytes are in its alphabet already") }
         return .byteLevel(addsPrefixSpace: preTokenizer["add_prefix_space"]?.bool ?? true)
@@ -191,7 +203,7 @@ extension TokenizerJSON {
 
     private func readNormalizers(_ value: JSONValue?) throws(TextError) -> [Normalizer] {
         guard let value else { return [] }
-        switch value["type"]?.text {
+        switch value["type"]?.string {
         case "Sequence":
             var all: [Normalizer] = []
             for item in value["normalizers"]?.array ?? [] { all += try readNormalizers(item) }
@@ -219,11 +231,11 @@ extension TokenizerJSON {
 
     private func readDecoder(_ value: JSONValue?) throws(TextError) -> PieceDecoder {
         guard let value else { throw unsupported("decoder null", "without one tokens would be joined by spaces") }
-        let steps = value["type"]?.text == "Sequence" ? value["decoders"]?.array ?? [] : [value]
+        let steps = value["type"]?.string == "Sequence" ? value["decoders"]?.array ?? [] : [value]
         var decoder = PieceDecoder()
         var isFused = false
         for step in steps {
-            let type = step["type"]?.text ?? "without a type"
+            let type = step["type"]?.string ?? "without a type"
             switch type {
             case "Replace" where !isFused && !decoder.hasByteFallback:
                 let (pattern, content) = try readReplace(step, of: "decoder")
@@ -295,7 +307,7 @@ extension TokenizerJSON {
     /// The tokens that a post-processor puts before and after a text.
     private func readTemplate(_ value: JSONValue?) throws(TextError) -> (bos: Int32?, eos: Int32?) {
         guard let value else { return (nil, nil) }
-        switch value["type"]?.text {
+        switch value["type"]?.string {
         case "ByteLevel": return (nil, nil)
         case "Sequence":
             var result: (bos: Int32?, eos: Int32?) = (nil, nil)

@@ -1,3 +1,5 @@
+import JSON
+
 /// Writes byte-level BPE as Hugging Face's `tokenizer.json`, an entry a line.
 enum TokenizerJSONWriter {
     /// - Parameters:

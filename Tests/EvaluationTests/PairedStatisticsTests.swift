@@ -70,6 +70,19 @@ struct PairedStatisticsTests {
                 < 1e-12)
     }
 
+    @Test func `stretches are of 1,024 bytes, and equal ones leave no error`() {
+        func every(_ step: Int, _ nll: Float) -> PerplexityResult {
+            let ends = stride(from: step, through: 8192, by: step)
+            return PerplexityResult(
+                windows: [WindowScore(nll: Double(8192 / step) * Double(nll), tokens: 8192 / step, bytes: 8192)],
+                tokens: ends.map { ($0, nll) })
+        }
+        let paired = PairedDifference(reference: every(2, 1), other: every(4, 3))
+        #expect(paired.units == 8)
+        #expect(abs(paired.bitsPerByte - (8192 / 4 * 3 - 8192 / 2) / (8192 * log(2.0))) < 1e-9)
+        #expect((paired.standardError ?? 1) < 1e-9)
+    }
+
     private func result(_ windows: [(nll: Double, bytes: Int)], tokens: [(end: Int, nll: Float)]) -> PerplexityResult {
         PerplexityResult(windows: windows.map { WindowScore(nll: $0.nll, tokens: 2, bytes: $0.bytes) }, tokens: tokens)
     }

@@ -1,27 +1,19 @@
-/// Why some bytes are no JSON, or not the JSON that was asked for.
-public struct JSONError: Error, CustomStringConvertible, Equatable {
-    /// Where, in bytes from the start of the text.
-    public var offset: Int
-    /// What is wrong there.
-    public var reason: String
-
-    public var description: String { "byte \(offset): \(reason)" }
-}
-
 /// Reads JSON strictly from left to right (RFC 8259): for headers and configurations written by others.
 ///
 /// Nothing is built but what the caller asks for, so memory stays in proportion to what is kept.
-struct JSONScanner {
+public struct JSONScanner {
     private let bytes: [UInt8]
     /// Where the scanner stands.
-    private(set) var position = 0
+    public private(set) var position = 0
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// A scanner at the start of `bytes`.
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    func error(_ reason: String) -> JSONError { JSONError(offset: position, reason: reason) }
+    /// An error where the scanner stands.
+    public func error(_ reason: String) -> JSONError { JSONError(offset: position, reason: reason) }
 
     /// The next byte that is no white space, not consumed; nil at the end.
-    mutating func peek() -> UInt8? {
+    public mutating func peek() -> UInt8? {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x09, 0x0A, 0x0D: position += 1
@@ -32,29 +24,34 @@ struct JSONScanner {
     }
 
     /// Consumes `character`, or throws.
-    mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
+    public mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
         guard peek() == UInt8(ascii: character) else { throw error("expected '\(character)'") }
         position += 1
     }
 
     /// Consumes `character` if it is next.
-    mutating func take(_ character: Unicode.Scalar) -> Bool {
+    public mutating func take(_ character: Unicode.Scalar) -> Bool {
         guard peek() == UInt8(ascii: character) else { return false }
         position += 1
         return true
     }
 
     /// Throws if anything but white space is left.
-    mutating func end() throws(JSONError) {
+    public mutating func end() throws(JSONError) {
         guard peek() == nil else { throw error("text after the end of the value") }
     }
 
     /// Consumes an object, calling `body` at each value with its key; a key given twice is refused by `body`.
-    mutating func object(_ body: (inout JSONScanner, String) throws(JSONError) -> Void) throws(JSONError) {
+    public mutating func object(_ body: (inout JSONScanner, String) throws(JSONError) -> Void) throws(JSONError) {
+        try objectOfBytes { scanner, key throws(JSONError) in try body(&scanner, String(decoding: key, as: UTF8.self)) }
+    }
+
+    /// As ``object(_:)``, with keys as UTF-8: two that Unicode calls equivalent stay two.
+    public mutating func objectOfBytes(_ body: (inout JSONScanner, [UInt8]) throws(JSONError) -> Void) throws(JSONError) {
         try expect("{")
         if take("}") { return }
         repeat {
-            let key = try string()
+            let key = try stringBytes()
             try expect(":")
             try body(&self, key)
         } while take(",")
@@ -62,7 +59,7 @@ struct JSONScanner {
     }
 
     /// Consumes an array, calling `body` at each element.
-    mutating func array(_ body: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
+    public mutating func array(_ body: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
         try expect("[")
         if take("]") { return }
         repeat { try body(&self) } while take(",")
@@ -70,7 +67,7 @@ struct JSONScanner {
     }
 
     /// Consumes a whole number from 0.
-    mutating func count() throws(JSONError) -> Int {
+    public mutating func count() throws(JSONError) -> Int {
         let start = position
         let text = try number()
         guard let value = Int(text), value >= 0, text.utf8.allSatisfy({ $0 != UInt8(ascii: "-") }) else {
@@ -80,7 +77,7 @@ struct JSONScanner {
     }
 
     /// Consumes a number and gives its text.
-    mutating func number() throws(JSONError) -> String {
+    public mutating func number() throws(JSONError) -> String {
         _ = peek()
         let start = position
         _ = skip("-")
@@ -106,7 +103,7 @@ struct JSONScanner {
     }
 
     /// Consumes one of the words true, false, null.
-    mutating func word() throws(JSONError) -> String {
+    public mutating func word() throws(JSONError) -> String {
         for word in ["true", "false", "null"] where peek() == word.utf8.first && bytes[position...].starts(with: word.utf8) {
             position += word.utf8.count
             return word
@@ -115,30 +112,38 @@ struct JSONScanner {
     }
 
     /// Consumes a string.
-    mutating func string() throws(JSONError) -> String {
+    public mutating func string() throws(JSONError) -> String { String(decoding: try stringBytes(), as: UTF8.self) }
+
+    /// Consumes a string and gives its UTF-8.
+    public mutating func stringBytes() throws(JSONError) -> [UInt8] {
         try expect("\"")
         let start = position
+        var isASCII = true
         // Most strings have no escapes and are taken as they are.
         while position < bytes.count, bytes[position] != UInt8(ascii: "\""), bytes[position] != UInt8(ascii: "\\"),
             bytes[position] >= 0x20
-        { position += 1 }
+        {
+            isASCII = isASCII && bytes[position] < 0x80
+            position += 1
+        }
         var content = Array(bytes[start..<position])
         while true {
             guard position < bytes.count else { throw error("a string does not end") }
             let byte = bytes[position]
-            guard byte >= 0x20 else { throw error("a control character in a string") }
+            guard byte >= 0x20 else { throw error("a control character in a string must be escaped") }
             position += 1
             if byte == UInt8(ascii: "\"") { break }
             if byte == UInt8(ascii: "\\") {
                 content += Array(String(try escape()).utf8)
             } else {
+                isASCII = isASCII && byte < 0x80
                 content.append(byte)
             }
         }
-        guard let text = String(validating: content, as: UTF8.self) else {
+        guard isASCII || String(validating: content, as: UTF8.self) != nil else {
             throw JSONError(offset: start, reason: "a string that is not UTF-8")
         }
-        return text
+        return content
     }
 
     private mutating func escape() throws(JSONError) -> Unicode.Scalar {

@@ -1,0 +1,131 @@
+/// A JSON value of any form, with strings as UTF-8: two that Unicode calls equivalent are two keys here, where Swift's
+/// `String` would make one of them.
+public indirect enum JSONValue: Equatable, Sendable {
+    case null
+    case bool(Bool)
+    /// The number's own text, so that nothing is rounded before it is known what it is.
+    case number(String)
+    case string([UInt8])
+    case array([JSONValue])
+    /// Members in the order written, no key twice.
+    case object([Member])
+
+    /// A key and its value.
+    public struct Member: Equatable, Sendable {
+        /// The key, as UTF-8.
+        public var key: [UInt8]
+        /// What it stands for.
+        public var value: JSONValue
+
+        public init(key: [UInt8], value: JSONValue) {
+            self.key = key
+            self.value = value
+        }
+
+        /// The key as a string.
+        public var name: String { String(decoding: key, as: UTF8.self) }
+    }
+
+    /// A string.
+    public static func text(_ text: String) -> JSONValue { .string(Array(text.utf8)) }
+
+    /// Parses `bytes` strictly (RFC 8259): a key twice, anything after the value, more than 64 levels or more than `nodes`
+    /// values is an error.
+    public init(parsing bytes: [UInt8], nodes limit: Int = 1_000_000) throws(JSONError) {
+        var scanner = JSONScanner(bytes)
+        var nodes = 0
+        self = try Self.value(&scanner, depth: 0, &nodes, limit)
+        try scanner.end()
+    }
+
+    private static func value(
+        _ scanner: inout JSONScanner, depth: Int, _ nodes: inout Int, _ limit: Int
+    ) throws(JSONError) -> JSONValue {
+        nodes += 1
+        guard nodes <= limit else { throw scanner.error("more than \(limit) values") }
+        guard depth < 64 else { throw scanner.error("more than 64 levels") }
+        var count = nodes
+        defer { nodes = count }
+        switch scanner.peek() {
+        case UInt8(ascii: "{"):
+            var members: [Member] = []
+            var keys: Set<[UInt8]> = []
+            try scanner.objectOfBytes { scanner, key throws(JSONError) in
+                guard keys.insert(key).inserted else {
+                    throw scanner.error("'\(String(decoding: key, as: UTF8.self))' twice")
+                }
+                members.append(Member(key: key, value: try value(&scanner, depth: depth + 1, &count, limit)))
+            }
+            return .object(members)
+        case UInt8(ascii: "["):
+            var elements: [JSONValue] = []
+            try scanner.array { scanner throws(JSONError) in
+                elements.append(try value(&scanner, depth: depth + 1, &count, limit))
+            }
+            return .array(elements)
+        case UInt8(ascii: "\""): return .string(try scanner.stringBytes())
+        case let byte? where byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte):
+            return .number(try scanner.number())
+        default:
+            switch try scanner.word() {
+            case "true": return .bool(true)
+            case "false": return .bool(false)
+            default: return .null
+            }
+        }
+    }
+
+    /// The member `key` of an object; nil where it is absent or null.
+    public subscript(key: String) -> JSONValue? {
+        guard case .object(let members) = self else { return nil }
+        guard let value = members.first(where: { $0.key.elementsEqual(key.utf8) })?.value, value != .null else { return nil }
+        return value
+    }
+
+    /// Whether an object has the key at all, null included.
+    public func has(_ key: String) -> Bool { members?.contains { $0.key.elementsEqual(key.utf8) } ?? false }
+
+    /// A string's UTF-8.
+    public var bytes: [UInt8]? {
+        if case .string(let bytes) = self { bytes } else { nil }
+    }
+
+    /// A string.
+    public var string: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
+
+    /// A truth value.
+    public var bool: Bool? {
+        if case .bool(let value) = self { value } else { nil }
+    }
+
+    /// The number as an integer, also where it is written 4096.0.
+    public var int: Int? {
+        guard case .number(let text) = self else { return nil }
+        return Int(text) ?? Double(text).flatMap { Int(exactly: $0) }
+    }
+
+    /// The number, where it is finite.
+    public var double: Double? {
+        guard case .number(let text) = self, let value = Double(text), value.isFinite else { return nil }
+        return value
+    }
+
+    /// An array's elements.
+    public var array: [JSONValue]? {
+        if case .array(let elements) = self { elements } else { nil }
+    }
+
+    /// An object's members.
+    public var members: [Member]? {
+        if case .object(let members) = self { members } else { nil }
+    }
+
+    /// This object with `key` set, at the end; any other value is left as it is.
+    public func setting(_ key: String, _ value: JSONValue) -> JSONValue {
+        guard case .object(var members) = self else { return self }
+        let key = Array(key.utf8)
+        members.removeAll { $0.key == key }
+        members.append(Member(key: key, value: value))
+        return .object(members)
+    }
+}

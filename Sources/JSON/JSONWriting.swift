@@ -1,0 +1,61 @@
+extension JSONValue {
+    /// The value as JSON on one line.
+    public var text: String {
+        var output: [UInt8] = []
+        write(to: &output, comma: ", ", colon: ": ")
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    /// Appends the value as compact JSON.
+    public func write(to output: inout [UInt8]) { write(to: &output, comma: ",", colon: ":") }
+
+    private func write(to output: inout [UInt8], comma: String, colon: String) {
+        switch self {
+        case .null: output += Array("null".utf8)
+        case .bool(let value): output += Array((value ? "true" : "false").utf8)
+        case .number(let text): output += Array(text.utf8)
+        case .string(let bytes): Self.write(bytes, to: &output)
+        case .array(let items):
+            output.append(UInt8(ascii: "["))
+            for (index, item) in items.enumerated() {
+                if index > 0 { output += Array(comma.utf8) }
+                item.write(to: &output, comma: comma, colon: colon)
+            }
+            output.append(UInt8(ascii: "]"))
+        case .object(let members):
+            output.append(UInt8(ascii: "{"))
+            for (index, member) in members.enumerated() {
+                if index > 0 { output += Array(comma.utf8) }
+                Self.write(member.key, to: &output)
+                output += Array(colon.utf8)
+                member.value.write(to: &output, comma: comma, colon: colon)
+            }
+            output.append(UInt8(ascii: "}"))
+        }
+    }
+
+    /// Appends a quoted string; `bytes` are UTF-8.
+    public static func write(_ bytes: [UInt8], to output: inout [UInt8]) {
+        output.append(UInt8(ascii: "\""))
+        for byte in bytes {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): output += [UInt8(ascii: "\\"), byte]
+            case UInt8(ascii: "\n"): output += Array("\\n".utf8)
+            case UInt8(ascii: "\r"): output += Array("\\r".utf8)
+            case UInt8(ascii: "\t"): output += Array("\\t".utf8)
+            case 0..<0x20:
+                let digits = String(byte, radix: 16)
+                output += Array(("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
+            default: output.append(byte)
+            }
+        }
+        output.append(UInt8(ascii: "\""))
+    }
+
+    /// `text` as JSON writes it, with its quotes.
+    public static func quoted(_ text: String) -> String {
+        var output: [UInt8] = []
+        write(Array(text.utf8), to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+}
