@@ -46,7 +46,7 @@ let package = Package(
         library("Autograd", ["Kernels"]),
         library("Models", ["Autograd", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
-        library("Recipes", ["Models"]),
+        library("Recipes", ["Kernels", "Models"]),
         library("Checkpoints", ["HDF5", "Files", "JSON", "Models", "Text"]),
         library("Inference", ["Models", "Kernels", "Random", "Text"]),
         library("Training", ["Random", "Recipes", "Models", "Text", "Checkpoints", "Inference", "Files"]),

@@ -86,12 +86,17 @@ extension Tensor {
     /// scalar's own gradient.
     public func gradients(adding earlier: consuming Gradients = Gradients(), seed: Float = 1) -> Gradients {
         precondition(shape.count == 1, "gradients: \(shape) is no scalar")
+        return gradients(adding: consume earlier, ofOutput: Storage(repeating: seed, count: 1))
+    }
+
+    /// As ``gradients(adding:seed:)`` for a tensor of any shape whose own gradient is `output`.
+    func gradients(adding earlier: consuming Gradients = Gradients(), ofOutput output: Storage) -> Gradients {
         var result = earlier
         guard let node else { return result }
         let order = node.descendingOrder()
         var sink = GradientSink()
         swap(&sink.entries, &result.entries)
-        sink.entries[ObjectIdentifier(node)] = Gradients.Entry(storage: Storage(repeating: seed, count: 1), owned: true)
+        sink.entries[ObjectIdentifier(node)] = Gradients.Entry(storage: output, owned: false)
         var known = Set(result.leaves.map(ObjectIdentifier.init))
         for current in order {
             if current.isLeaf {
@@ -104,6 +109,7 @@ extension Tensor {
             sink.inputs = inputs
             sink.ownsGradient = entry.owned
             pullback(entry.storage, &sink)
+            OpProfile.mark(current.op, backward: true)
         }
         sink.inputs = []
         swap(&sink.entries, &result.entries)

@@ -12,16 +12,20 @@ final class Node: Sendable {
 
     /// Whether this is a variable: gradients stop and are kept here.
     let isLeaf: Bool
+    /// The op's function name, for profiles.
+    let op: StaticString
     private let links: Mutex<Links>
 
     /// A leaf.
     init() {
         isLeaf = true
+        op = "variable"
         links = Mutex(Links(inputs: [], pullback: nil))
     }
 
-    init(inputs: [Node?], pullback: @escaping Pullback) {
+    init(_ op: StaticString, inputs: [Node?], pullback: @escaping Pullback) {
         isLeaf = false
+        self.op = op
         links = Mutex(Links(inputs: inputs, pullback: pullback))
     }
 

@@ -55,11 +55,12 @@ public struct Tensor: Sendable {
 
     /// The result of an op over `inputs`; the pullback is kept only where an input needs it.
     static func result(
-        _ shape: Shape, _ storage: Storage, from inputs: [Tensor],
+        _ shape: Shape, _ storage: Storage, from inputs: [Tensor], op: StaticString = #function,
         pullback: @escaping @Sendable (Storage, inout GradientSink) -> Void
     ) -> Tensor {
+        OpProfile.mark(op)
         let nodes = inputs.map(\.node)
         guard nodes.contains(where: { $0 != nil }) else { return Tensor(shape: shape, storage: storage) }
-        return Tensor(shape: shape, storage: storage, node: Node(inputs: nodes, pullback: pullback))
+        return Tensor(shape: shape, storage: storage, node: Node(op, inputs: nodes, pullback: pullback))
     }
 }

@@ -5,11 +5,16 @@
 #include "softmax.h"
 #include "optimizer.h"
 #include "tile_gemm.h"
+#include "gemm.h"
 #include "attention.h"
 
 const kk_table KK(kk_table) = {
     .name = KK_NAME,
     .tile_gemm = KK(tile_gemm),
+    .gemm = {
+        {KK_MR, KK_NR, 1, KK(rows_fp32), KK(columns_fp32), KK(panels_fp32), KK(transposed_fp32), KK(gemm_multiply)},
+        {KK_MR, KK_NR, KK_BF16_DEPTH, KK(rows_bf16), KK(columns_bf16), KK(panels_bf16), KK(transposed_bf16), KK_BF16_MULTIPLY},
+    },
     .unary = KK(unary),
     .unary_gradient = KK(unary_gradient),
     .binary = KK(binary),

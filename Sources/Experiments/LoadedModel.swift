@@ -12,7 +12,7 @@ public struct LoadedModel: Sendable {
     /// The checkpoint as read.
     public let checkpoint: Checkpoint
     /// The model over its weights.
-    public let model: DecoderLM
+    public var model: DecoderLM
     /// How text becomes tokens.
     public let tokenizer: any Tokenizer
 

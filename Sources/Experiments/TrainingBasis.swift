@@ -1,4 +1,5 @@
 import Foundation
+import Models
 import Recipes
 import Training
 
@@ -63,7 +64,9 @@ struct TrainingBasis: Sendable, Codable, Hashable {
             schedule: steps == schedule.steps ? schedule : schedule.rescaled(to: steps),
             optimizer: AdamW.Settings(
                 beta1: train.beta1, beta2: train.beta2, epsilon: train.epsilon, weightDecay: train.weightDecay),
-            clip: train.clip > 0 ? train.clip : nil, dropout: train.dropout, seed: UInt64(recipe.seed), firstSample: firstSample,
+            clip: train.clip > 0 ? train.clip : nil, dropout: train.dropout,
+            compute: ComputeOptions(precision: train.dtype, recompute: train.recompute), seed: UInt64(recipe.seed),
+            firstSample: firstSample,
             validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
             checkpointEvery: positive(train.checkpointEvery))
     }

@@ -21,6 +21,8 @@ public struct AttentionKernel: Sendable {
     public var rotary: RotaryTable?
     /// For each row the first position of its sequence it may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
+    /// What scores and sums are multiplied in.
+    public var precision = ComputePrecision.fp32
 
     /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim.
     ///

@@ -1,19 +1,34 @@
-/// What the machine's matrix products reach: the yardstick for model-FLOPs utilisation.
+/// What the machine gives: the yardsticks for the kernels' shares of it.
 public enum PeakMeasurement {
-    /// Floating-point operations a second of a square product of side `side`, the best of `repeats`, all threads.
-    public static func gemmFlopsPerSecond(side: Int = 1024, repeats: Int = 5) -> Double {
+    /// Floating-point operations a second of packed products of a square matrix of side `side`, the best of `repeats`, all threads.
+    public static func gemmFlopsPerSecond(_ precision: ComputePrecision = .fp32, side: Int = 1536, repeats: Int = 7) -> Double {
         let a = Storage(repeating: 0.5, count: side * side)
-        let b = Storage(repeating: 0.25, count: side * side)
         let c = Storage(count: side * side)
+        let matrix = Matrix(a, rows: side, columns: side)
+        let panels = PackedPanels(transposed: [matrix], precision: precision)
+        let best = best(of: repeats) {
+            PackedProduct.rows(
+                side, .matrix(matrix), panels, into: .matrix(Matrix(c, rows: side, columns: side), accumulate: false))
+        }
+        return 2 * Double(side) * Double(side) * Double(side) / best
+    }
+
+    /// Bytes a second read from memory, far more of it than caches hold, the best of `repeats`, all threads.
+    public static func readBytesPerSecond(repeats: Int = 5) -> Double {
+        let count = 1 << 25
+        let storage = Storage(repeating: 1, count: count)
+        let best = best(of: repeats) {
+            Parallel.forRanges(count, grain: 1 << 16) { range in
+                _ = unsafe kernels.maximum(storage.pointer + range.lowerBound, Int64(range.count))
+            }
+        }
+        return 4 * Double(count) / best
+    }
+
+    private static func best(of repeats: Int, _ body: () -> Void) -> Double {
         let clock = ContinuousClock()
         var best = Duration.seconds(1 << 30)
-        for _ in 0...repeats {
-            let start = clock.now
-            MatMul.multiply(
-                Matrix(a, rows: side, columns: side), Matrix(b, rows: side, columns: side),
-                into: Matrix(c, rows: side, columns: side))
-            best = min(best, clock.now - start)
-        }
-        return 2 * Double(side) * Double(side) * Double(side) / (best / .seconds(1))
+        for _ in 0...repeats { best = min(best, clock.measure(body)) }
+        return best / .seconds(1)
     }
 }

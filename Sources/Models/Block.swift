@@ -12,18 +12,43 @@ struct Block: Sendable {
     let epsilon: Float
 
     /// x [batch·seq, hidden], no cache.
-    func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int) -> Tensor {
-        let qkv = x.normLinear(gain: attentionNorm, weights: attention.projections, epsilon: epsilon)
+    func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ compute: ComputeOptions) -> Tensor {
+        guard compute.recompute == .block else { return callAsFunction(x, input, layer: layer, compute.precision) }
+        return .recomputed([x] + weights) { inputs in
+            with(weights: inputs.dropFirst())(inputs[0], input, layer: layer, compute.precision)
+        }
+    }
+
+    private func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
+        let qkv = x.normLinear(
+            gain: attentionNorm, weights: attention.projections, epsilon: epsilon, precision: precision)
         let attended = attention(qkv, input)
         let drops = (input.dropout?.rate ?? 0) > 0
         let middle =
             drops
-            ? x + input.dropped(attended.linear(attention.output), site: 2 * layer + 1)
-            : attended.linear(attention.output, residual: x)
-        let gateUp = middle.normLinear(gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon)
+            ? x + input.dropped(attended.linear(attention.output, precision: precision), site: 2 * layer + 1)
+            : attended.linear(attention.output, residual: x, precision: precision)
+        let gateUp = middle.normLinear(
+            gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon, precision: precision)
         return drops
-            ? middle + input.dropped(gateUp.swiGLULinear(down), site: 2 * layer + 2)
-            : gateUp.swiGLULinear(down, residual: middle)
+            ? middle + input.dropped(gateUp.swiGLULinear(down, precision: precision), site: 2 * layer + 2)
+            : gateUp.swiGLULinear(down, residual: middle, precision: precision)
+    }
+
+    private var weights: [Tensor] {
+        [attentionNorm] + attention.projections + [attention.output, feedForwardNorm, gate, up, down]
+    }
+
+    /// The same block over other weights, in the order of `weights`.
+    private func with(weights: ArraySlice<Tensor>) -> Block {
+        var rest = weights
+        return Block(
+            attentionNorm: rest.removeFirst(),
+            attention: GroupedQueryAttention(
+                heads: attention.heads, kvHeads: attention.kvHeads, headDim: attention.headDim, rotary: attention.rotary,
+                query: rest.removeFirst(), key: rest.removeFirst(), value: rest.removeFirst(), output: rest.removeFirst()),
+            feedForwardNorm: rest.removeFirst(), gate: rest.removeFirst(), up: rest.removeFirst(), down: rest.removeFirst(),
+            epsilon: epsilon)
     }
 
     /// x [tokens, hidden], keys and values in `cache`.

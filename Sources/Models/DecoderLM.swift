@@ -13,6 +13,8 @@ public struct DecoderLM: Sendable {
     let blocks: [Block]
     let finalNorm: Tensor
     let head: Tensor
+    /// How passes without a cache are computed; decoding is in Float32.
+    public var compute = ComputeOptions()
     /// Rotary tables by head dim: they depend on the configuration alone.
     let rotaries: [Int: RotaryTable]
 
@@ -67,7 +69,7 @@ public struct DecoderLM: Sendable {
     func hidden(_ input: ModelInput) -> Tensor {
         precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
         var x = input.dropped(embedding.embedding(input.tokens), site: 0)
-        for (layer, block) in blocks.enumerated() { x = block(x, input, layer: layer) }
+        for (layer, block) in blocks.enumerated() { x = block(x, input, layer: layer, compute) }
         return x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon))
     }
 
@@ -75,16 +77,16 @@ public struct DecoderLM: Sendable {
     ///
     /// `normalizer` replaces the number of scored targets, for batches accumulated in parts.
     public func loss(_ input: ModelInput, targets: [Int32], normalizer: Int? = nil) -> Tensor {
-        hidden(input).linearCrossEntropy(head, targets: targets, normalizer: normalizer)
+        hidden(input).linearCrossEntropy(head, targets: targets, normalizer: normalizer, precision: compute.precision)
     }
 
     /// Each position's negative log-likelihood in nats, [batch·seq]; 0 where the target is negative.
     public func losses(_ input: ModelInput, targets: [Int32]) -> [Float] {
-        LinearCrossEntropy.losses(hidden(input), weight: head, targets: targets)
+        LinearCrossEntropy.losses(hidden(input), weight: head, targets: targets, precision: compute.precision)
     }
 
     /// The logits of every position, [batch·seq, vocab].
-    public func logits(_ input: ModelInput) -> Tensor { hidden(input).linear(head) }
+    public func logits(_ input: ModelInput) -> Tensor { hidden(input).linear(head, precision: compute.precision) }
 
     /// The logits of the last token of each sequence of a ragged batch, [sequences, vocab], with keys and values read
     /// from and added to `cache`.

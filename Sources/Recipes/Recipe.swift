@@ -1,3 +1,6 @@
+import Kernels
+import Models
+
 /// One experiment, as its file and overrides say, every default filled in.
 public struct Recipe: Sendable, Hashable, Encodable {
     /// Names the run's directory.
@@ -140,6 +143,10 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
     public var clip: Double
     /// Dropout on the embedding and the residual branches.
     public var dropout: Double
+    /// What the matrix products are multiplied in; weights, optimizer, sums and validation are Float32 in any case.
+    public var dtype: ComputePrecision
+    /// Which activations the backward pass computes again instead of keeping them.
+    public var recompute: Recompute
     /// Steps between validations; 0: only after the last.
     public var validateEvery: Int
     /// Sequences validated on at most.

@@ -1,3 +1,6 @@
+import Kernels
+import Models
+
 extension Recipe {
     /// Reads a merged document; throws the first thing wrong with it.
     init(_ node: JSONNode) throws(RecipeError) {
@@ -191,6 +194,8 @@ extension TrainRecipe {
         epsilon = try reader.double("epsilon", 1e-20...1) ?? 1e-8
         clip = try reader.double("clip", 0...1e9) ?? 1
         dropout = try reader.double("dropout", 0...0.95) ?? 0
+        dtype = try reader.choice("dtype", ComputePrecision.self) ?? .fp32
+        recompute = try reader.choice("recompute", Recompute.self) ?? .none
         validateEvery = try reader.int("validateEvery", 0...(1 << 40)) ?? 0
         validationSequences = try reader.int("validationSequences", 1...(1 << 30)) ?? 64
         sampleEvery = try reader.int("sampleEvery", 0...(1 << 40)) ?? 0

@@ -103,6 +103,7 @@ public final class Trainer {
             let dropout = plan.dropout > 0 ? ModelInput.Dropout(rate: Float(plan.dropout), seed: dropoutSeed) : nil
             var settings = TrainingStep.Settings(learningRate: learningRate, clip: plan.clip, dropout: dropout)
             settings.earlier = template
+            settings.compute = plan.compute
             let result = try TrainingStep.run(
                 config: config, weights: weights, optimizer: &optimizer, parts: parts, settings)
             let tokens = parts.reduce(0) { $0 + $1.tokens.count }

@@ -1,3 +1,4 @@
+import Autograd
 import Kernels
 import Models
 import Random
@@ -17,9 +18,10 @@ public enum TrainingBenchmark {
         public var seq: Int
 
         /// Floating-point operations of the matrix products of one step (forward and backward), attention's causal half included.
-        public var flopsPerStep: Double {
-            3 * 2 * Double(batch * seq) * config.matrixParametersPerToken(seq: seq)
-        }
+        public var flopsPerStep: Double { 3 * flopsPerForward }
+
+        /// The same of a forward pass.
+        public var flopsPerForward: Double { 2 * Double(batch * seq) * config.matrixParametersPerToken(seq: seq) }
     }
 
     /// Every shape, smallest first.
@@ -50,19 +52,36 @@ public enum TrainingBenchmark {
         return TokenBatch(batch: shape.batch, seq: shape.seq, tokens: Array(ids.dropLast()), targets: Array(ids.dropFirst()))
     }
 
-    /// Seconds each of `steps` whole training steps took, after `warmup` untimed ones.
-    public static func trainingSteps(_ shape: Shape, steps: Int, warmup: Int = 2) throws -> [Double] {
+    /// Seconds each of `steps` whole training steps took, after `warmup` untimed ones; with `profile`, op by op as well.
+    public static func trainingSteps(
+        _ shape: Shape, _ compute: ComputeOptions = ComputeOptions(), steps: Int, warmup: Int = 2, profile: Bool = false
+    ) throws -> (seconds: [Double], profile: [OpProfile.Entry]) {
         let weights = TrainableWeights(.initialized(for: shape.config, seed: 1))
         var optimizer = AdamW(.init(), weights: weights)
         let batch = batch(shape, seed: 2)
+        var settings = TrainingStep.Settings(learningRate: 1e-3)
+        settings.compute = compute
+        settings.earlier = try DecoderLM(config: shape.config, parameters: weights.parameters)
         let clock = ContinuousClock()
         var seconds: [Double] = []
         for step in 0..<warmup + steps {
+            if step == warmup, profile { OpProfile.start() }
             let start = clock.now
-            _ = try TrainingStep.run(
-                config: shape.config, weights: weights, optimizer: &optimizer, parts: [batch], .init(learningRate: 1e-3))
+            _ = try TrainingStep.run(config: shape.config, weights: weights, optimizer: &optimizer, parts: [batch], settings)
             if step >= warmup { seconds.append((clock.now - start) / .seconds(1)) }
         }
-        return seconds
+        return (seconds, profile ? OpProfile.finish() : [])
+    }
+
+    /// Seconds each of `passes` forward passes with their losses took, after an untimed one.
+    public static func forwardPasses(_ shape: Shape, _ compute: ComputeOptions = ComputeOptions(), passes: Int) throws -> [Double]
+    {
+        var model = try DecoderLM(config: shape.config, parameters: .initialized(for: shape.config, seed: 1))
+        model.compute = compute
+        let batch = batch(shape, seed: 2)
+        let clock = ContinuousClock()
+        return (0...passes).map { _ in
+            clock.measure { _ = model.losses(ModelInput(batch), targets: batch.targets) } / .seconds(1)
+        }.suffix(passes)
     }
 }

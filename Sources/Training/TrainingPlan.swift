@@ -17,6 +17,8 @@ public struct TrainingPlan: Sendable {
     public var clip: Double?
     /// Dropout rate on the embedding and the residual branches.
     public var dropout: Double
+    /// Precision of the products, and what is recomputed.
+    public var compute: ComputeOptions
     /// Seed of dropout and samples; data has its own.
     public var seed: UInt64
     /// Global index of the run's first sample: where the parent's data ended, 0 for a fresh model.
@@ -31,7 +33,8 @@ public struct TrainingPlan: Sendable {
     /// A plan; by default a step has one part, gradients are clipped at norm 1, and only the last step validates and saves.
     public init(
         steps: Int, batch: Int, accumulation: Int = 1, schedule: LearningRateSchedule, optimizer: AdamW.Settings = .init(),
-        clip: Double? = 1, dropout: Double = 0, seed: UInt64, firstSample: Int = 0, validateEvery: Int? = nil,
+        clip: Double? = 1, dropout: Double = 0, compute: ComputeOptions = ComputeOptions(),
+        seed: UInt64, firstSample: Int = 0, validateEvery: Int? = nil,
         sampleEvery: Int? = nil,
         checkpointEvery: Int? = nil
     ) {
@@ -42,6 +45,7 @@ public struct TrainingPlan: Sendable {
         self.optimizer = optimizer
         self.clip = clip
         self.dropout = dropout
+        self.compute = compute
         self.seed = seed
         self.firstSample = firstSample
         self.validateEvery = validateEvery

@@ -27,8 +27,11 @@ public enum TrainingStep {
         public var reduction: GradientReduction
         /// A model of the same configuration, which lends what depends on that alone.
         public var earlier: DecoderLM?
+        /// Precision of the products, and what is recomputed.
+        public var compute = ComputeOptions()
 
-        /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier`` starts as nil.
+        /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier``
+        /// starts as nil, ``compute`` as Float32 with nothing recomputed.
         public init(
             learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
         ) {
@@ -43,10 +46,11 @@ public enum TrainingStep {
     /// scored over all parts.
     public static func gradients(
         config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil,
-        earlier: DecoderLM? = nil
+        earlier: DecoderLM? = nil, compute: ComputeOptions = ComputeOptions()
     ) throws -> (loss: Double, gradients: [String: Storage], scoredTokens: Int) {
         let variables = weights.variables()
-        let model = try DecoderLM(config: config, tensors: variables, earlier: earlier)
+        var model = try DecoderLM(config: config, tensors: variables, earlier: earlier)
+        model.compute = compute
         let scored = parts.reduce(0) { $0 + $1.targets.count { $0 >= 0 } }
         var loss = 0.0
         var gradients = Gradients()
@@ -68,9 +72,11 @@ public enum TrainingStep {
         config: ModelConfig, weights: TrainableWeights, optimizer: inout AdamW, parts: [TokenBatch], _ settings: Settings
     ) throws -> Result {
         let (loss, gradients, scored) = try gradients(
-            config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier)
+            config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier,
+            compute: settings.compute)
         try settings.reduction.reduce(gradients)
         let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name))
+        OpProfile.mark("gradient norm")
         guard loss.isFinite, norm.isFinite else {
             throw TrainingError.notFinite(
                 step: optimizer.updates + 1, loss: loss, gradientNorm: norm, learningRate: settings.learningRate)
@@ -78,6 +84,7 @@ public enum TrainingStep {
         optimizer.update(
             weights, gradients, learningRate: settings.learningRate,
             scale: GradientClipping.scale(norm: norm, limit: settings.clip))
+        OpProfile.mark("AdamW")
         return Result(loss: loss, gradientNorm: norm, scoredTokens: scored)
     }
 }

@@ -46,8 +46,24 @@ typedef struct {
 enum kk_unary { KK_NEG, KK_EXP, KK_LOG, KK_SQRT, KK_TANH, KK_SIGMOID, KK_SILU, KK_GELU, KK_RELU, KK_GELU_ERF };
 enum kk_binary { KK_ADD, KK_SUB, KK_MUL, KK_DIV, KK_MAX, KK_EQUAL }; // equal: 1 or 0; a NaN wins every maximum
 
+/// The packed product of one element type. Packed operands are 32-bit words along the reduction, `depth` elements each, padded
+/// with zeros to whole groups of `rows`, panels of `columns` and chunks of 8 words.
+typedef struct {
+    int64_t rows, columns, depth;
+    // A as stored [m, k], and stored transposed [k, m], in groups of `rows`, outStride words apart.
+    void (*pack_rows)(const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride);
+    void (*pack_columns)(const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride);
+    // B as stored [k, n] in panels of `columns`, outStride words apart; and B stored transposed [n, k], n columns of one panel.
+    void (*pack_panels)(const float *x, int64_t stride, int64_t n, int64_t k, float *out, int64_t outStride);
+    void (*pack_transposed)(const float *x, int64_t stride, int64_t n, int64_t k, float *panel);
+    // C[m, n] (+)= A B over packed operands, A packed by rows or by columns.
+    void (*multiply)(int byColumns, int64_t m, int64_t n, int64_t words, const float *a, int64_t aStride, const float *b,
+                     int64_t bStride, float *c, int64_t ldc, int accumulate);
+} kk_gemm;
+
 typedef struct {
     const char *name;
+    kk_gemm gemm[2]; // Float32, BFloat16
     // C[m, n] (+)= A[m, k] * B[k, n]: A's elements at a[i * ars + j * acs], n a multiple of 16.
     void (*tile_gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t ars, int64_t acs, const float *b, int64_t ldb,
                       float *c, int64_t ldc, int accumulate);

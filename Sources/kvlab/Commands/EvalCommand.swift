@@ -63,6 +63,9 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
     var tokenizer: String?
 
+    @Option(help: "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32).")
+    var dtype = ComputePrecision.fp32
+
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
@@ -71,7 +74,8 @@ struct EvalPerplexityCommand: ParsableCommand {
 
     func run() throws {
         if let threads { Parallel.setThreads(threads) }
-        let model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        model.model.compute.precision = dtype
         let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
         let start = ContinuousClock.now
         let result = try comparison.score(model, try options.read(), reporter: ProgressReporter())
@@ -85,7 +89,8 @@ struct EvalPerplexityCommand: ParsableCommand {
                 tokensScored: result.tokensScored,
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
-                windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
+                dtype: dtype, windows: result.windows.count, seconds: seconds,
+                tokensPerSecond: Double(result.tokensScored) / seconds)
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
         } else {
             print(String(format: "perplexity     %.5f", result.perplexity))
@@ -93,7 +98,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             print(String(format: "nll            %.3f nats", result.nll))
             print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
             print(
-                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
+                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(dtype.rawValue) products, \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )
         }
     }
@@ -108,6 +113,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         var window: Int
         var stride: Int
         var bos: String
+        var dtype: ComputePrecision
         var windows: Int
         var seconds: Double
         var tokensPerSecond: Double

@@ -1,0 +1,7 @@
+/// What the large matrix products of a model are multiplied in; sums, weights, optimizer and everything else are Float32.
+public enum ComputePrecision: String, Sendable, Hashable, Codable, CaseIterable {
+    /// IEEE 754 binary32.
+    case fp32
+    /// Operands rounded to BFloat16, their products summed in Float32.
+    case bf16
+}

@@ -1,0 +1,74 @@
+import CKernels
+
+/// Products of packed operands, spread over the pool in units that depend on the shapes alone.
+enum PackedProduct {
+    /// Rows multiplied by one unit: few enough that a unit's operands and results stay in the second-level cache, and that
+    /// 64 cores share a batch; many enough that the panels are read seldom.
+    static func blockRows(_ rows: Int) -> Int { max(8, min(128, (rows / 32 + 7) / 8 * 8)) }
+
+    /// output = input · panels, block by block of rows.
+    static func rows(_ rows: Int, _ input: RowInput, _ panels: PackedPanels, into output: RowOutput) {
+        guard rows > 0 else { return }
+        let kernel = panels.precision.kernel
+        let (inner, outer, words) = (panels.inner, panels.outer, panels.words)
+        let size = blockRows(rows)
+        let blocks = (rows + size - 1) / size
+        let partials = Storage(repeating: 0, count: blocks * output.partialCount(width: outer))
+        let groupStride = words * Int(kernel.rows)
+        Parallel.forEach(blocks) { index in
+            let range = index * size..<min((index + 1) * size, rows)
+            let left = Storage(count: kernel.leftCount(size, words: words))
+            let scratch = Storage(
+                count: max(input.scratchCount(rows: size, width: inner), output.scratchCount(rows: size, width: outer)))
+            let source = unsafe input.rows(range, width: inner, scratch: scratch)
+            unsafe kernel.pack_rows(
+                source.pointer, Int64(source.stride), Int64(range.count), Int64(inner), left.pointer, Int64(groupStride))
+            // The input's scratch is free again once it is packed.
+            let target = unsafe output.target(range, width: outer, scratch: scratch)
+            unsafe kernel.multiply(
+                0, Int64(range.count), Int64(outer), Int64(words), left.pointer, Int64(groupStride), panels.storage.pointer,
+                Int64(panels.stride), target.pointer, Int64(target.stride), target.accumulate ? 1 : 0)
+            unsafe output.finish(range, width: outer, target, partials: partials, index: index)
+        }
+        output.addUp(partials, blocks: blocks, width: outer)
+    }
+
+    /// c (+)= aᵀ · panels with a [inner, m], the reduction in pieces of `depth` words.
+    static func transposed(_ a: Matrix, _ panels: PackedPanels, into c: Matrix, accumulate: Bool) {
+        let kernel = panels.precision.kernel
+        let (m, inner) = (a.columns, panels.inner)
+        let (rows, columns) = (Int(kernel.rows), Int(kernel.columns))
+        // Blocks of rows of c, and of its columns in whole panels: the same number of each for every thread where it can be.
+        let groups = (m + rows - 1) / rows
+        let panelGroup = 16
+        let panelCount = kernel.panels(panels.outer)
+        let columnBlocks = (panelCount + panelGroup - 1) / panelGroup
+        let wanted = (groups * rows + 127) / 128
+        let threads = Parallel.threads
+        let rowBlocks = max(
+            1, min(groups, columnBlocks * wanted % threads == 0 ? wanted : (wanted + threads - 1) / threads * threads))
+        let depth = 512
+        Parallel.forEach(rowBlocks * columnBlocks) { unit in
+            let (rowBlock, columnBlock) = (unit / columnBlocks, unit % columnBlocks)
+            let range = groups * rowBlock / rowBlocks * rows..<min(groups * (rowBlock + 1) / rowBlocks * rows, m)
+            guard !range.isEmpty else { return }
+            let firstPanel = columnBlock * panelGroup
+            let firstColumn = firstPanel * columns
+            let width = min(panelGroup * columns, panels.outer - firstColumn)
+            let left = Storage(count: kernel.leftCount(range.count, words: depth))
+            let to = unsafe c.storage.pointer + c.offset + range.lowerBound * c.stride + firstColumn
+            for word in stride(from: 0, to: max(panels.words, 1), by: depth) {
+                let words = min(depth, panels.words - word)
+                let first = word * Int(kernel.depth)
+                let count = min(words * Int(kernel.depth), inner - first)
+                unsafe kernel.pack_columns(
+                    a.storage.pointer + a.offset + first * a.stride + range.lowerBound, Int64(a.stride), Int64(range.count),
+                    Int64(count), left.pointer, Int64(words * rows))
+                unsafe kernel.multiply(
+                    1, Int64(range.count), Int64(width), Int64(words), left.pointer, Int64(words * rows),
+                    panels.storage.pointer + firstPanel * panels.stride + word * columns, Int64(panels.stride), to,
+                    Int64(c.stride), accumulate || word > 0 ? 1 : 0)
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import CKernels
+
+/// Where the rows of a linear layer's product go, block by block while they are in cache.
+public enum RowOutput: Sendable {
+    /// Written to a matrix, or added to it.
+    case matrix(Matrix, accumulate: Bool)
+    /// Written with `residual`, as many dense rows, added.
+    case residual(Matrix, residual: Storage)
+    /// The product is the gradient of RMSNorm's output: dx (+)= the gradient of x, dw [width] += the weight's.
+    case rmsNormGradient(x: Storage, weight: Storage, rstd: Storage, into: Storage, weightGradient: Storage, accumulate: Bool)
+    /// The product is the gradient of silu(gate) · up: the gradient of rows [gate | up] is written.
+    case swiGLUGradient(gateUp: Storage, into: Storage)
+    /// The product is logits, written and turned into losses [rows] and, with `gradientScale`, into their own gradient.
+    case crossEntropy(logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int, gradientScale: Float?)
+
+    /// Memory the product of one block is written to.
+    @unsafe struct Block {
+        let pointer: UnsafeMutablePointer<Float>
+        let stride: Int
+        let accumulate: Bool
+    }
+
+    /// The matrix that the product itself is written to, where there is one.
+    var matrix: Matrix? {
+        switch self {
+        case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _): matrix
+        case .rmsNormGradient, .swiGLUGradient: nil
+        }
+    }
+
+    func scratchCount(rows: Int, width: Int) -> Int {
+        switch self {
+        case .matrix, .residual, .crossEntropy: 0
+        case .rmsNormGradient, .swiGLUGradient: rows * width
+        }
+    }
+
+    /// Elements of partial sums one block of rows leaves behind.
+    func partialCount(width: Int) -> Int {
+        if case .rmsNormGradient = self { width } else { 0 }
+    }
+
+    /// Where the product of the rows of `range` is to be written.
+    func target(_ range: Range<Int>, width: Int, scratch: Storage) -> Block {
+        switch self {
+        case .matrix(let matrix, let accumulate):
+            return unsafe block(matrix, range, accumulate: accumulate)
+        case .residual(let matrix, let residual):
+            for row in range {
+                unsafe (matrix.storage.pointer + matrix.offset + row * matrix.stride).update(
+                    from: residual.pointer + row * width, count: width)
+            }
+            return unsafe block(matrix, range, accumulate: true)
+        case .crossEntropy(let logits, _, _, _, _):
+            return unsafe block(logits, range, accumulate: false)
+        case .rmsNormGradient, .swiGLUGradient:
+            return unsafe Block(pointer: scratch.pointer, stride: width, accumulate: false)
+        }
+    }
+
+    private func block(_ matrix: Matrix, _ range: Range<Int>, accumulate: Bool) -> Block {
+        unsafe Block(
+            pointer: matrix.storage.pointer + matrix.offset + range.lowerBound * matrix.stride, stride: matrix.stride,
+            accumulate: accumulate)
+    }
+
+    /// What follows the product of the rows of `range`; row `index` of `partials` is this
+    /// block's own sums, zero to begin with.
+    func finish(_ range: Range<Int>, width: Int, _ block: Block, partials: Storage, index: Int) {
+        let start = range.lowerBound
+        let (rows, columns) = (Int64(range.count), Int64(width))
+        switch self {
+        case .matrix, .residual: break
+        case .rmsNormGradient(let x, let weight, let rstd, let into, _, let accumulate):
+            unsafe kernels.rms_norm_gradient(
+                x.pointer + start * width, weight.pointer, rstd.pointer + start, block.pointer, into.pointer + start * width,
+                partials.pointer + index * width, rows, columns, accumulate ? 1 : 0)
+        case .swiGLUGradient(let gateUp, let into):
+            unsafe kernels.swiglu_gradient(
+                gateUp.pointer + start * 2 * width, block.pointer, into.pointer + start * 2 * width, rows, columns)
+        case .crossEntropy(_, let targets, let losses, let firstLoss, let scale):
+            unsafe targets.withUnsafeBufferPointer { targets in
+                guard let targets = targets.baseAddress else { return }
+                unsafe kernels.cross_entropy(
+                    block.pointer, targets + start, losses.pointer + firstLoss + start, rows, columns, scale ?? 0,
+                    scale == nil ? 0 : 1)
+            }
+        }
+    }
+
+    /// Adds the blocks' partial sums up, first block first, whatever the number of threads.
+    func addUp(_ partials: Storage, blocks: Int, width: Int) {
+        guard case .rmsNormGradient(_, _, _, _, let weightGradient, _) = self else { return }
+        for block in 0..<blocks {
+            unsafe kernels.axpy(1, partials.pointer + block * width, weightGradient.pointer, Int64(width))
+        }
+    }
+
+    /// Checks that the storages take `rows` rows of `width`.
+    func check(rows: Int, width: Int) {
+        let fits =
+            switch self {
+            case .matrix(let matrix, _): matrix.rows == rows && matrix.columns == width && !matrix.transposed
+            case .residual(let matrix, let residual):
+                matrix.rows == rows && matrix.columns == width && !matrix.transposed && residual.count == rows * width
+            case .rmsNormGradient(let x, let weight, let rstd, let into, let weightGradient, _):
+                x.count == rows * width && into.count == x.count && weight.count == width && weightGradient.count == width
+                    && rstd.count == rows && into !== x
+            case .swiGLUGradient(let gateUp, let into): gateUp.count == 2 * rows * width && into.count == gateUp.count
+            case .crossEntropy(let logits, let targets, let losses, let firstLoss, _):
+                logits.rows == rows && logits.columns == width && logits.stride == width && targets.count == rows
+                    && firstLoss + rows <= losses.count && targets.allSatisfy { $0 < Int32(clamping: width) }
+            }
+        precondition(fits, "linear: the output's storages don't take [\(rows), \(width)]")
+    }
+}
