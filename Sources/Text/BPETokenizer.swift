@@ -1,9 +1,9 @@
-/// Byte-level byte-pair encoding as GPT-2 does it: text is cut by its pattern, each piece starts as bytes, and
-/// neighbours merge in the order learnt.
+/// Byte-level byte-pair encoding as GPT-2, Llama 3 and Qwen do it: text is cut by a pattern, each piece starts as bytes,
+/// and neighbours merge in the order learnt.
 ///
 /// Made by ``BPETrainer`` or read from a `tokenizer.json`; ids equal those of Hugging Face's `tokenizers`. Added tokens,
-/// such as `<|endoftext|>`, become their ids where the text spells them. Nothing is normalised, so `decode` gives back
-/// any text exactly (where the file's options have no prefix space).
+/// such as `<|endoftext|>`, become their ids where the text spells them. Where the file has no normalizer and no prefix
+/// space, `decode` gives back any text exactly.
 public struct BPETokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32?
@@ -12,7 +12,6 @@ public struct BPETokenizer: UTF8Tokenizer {
     /// Merges that were learnt.
     public var mergeCount: Int { merges.count }
 
-    private let pattern = GPT2Pattern()
     private let bytes: TokenBytes
     /// The id of each single byte; -1 where the vocabulary has none.
     private let byteIDs: [Int32]
@@ -20,18 +19,18 @@ public struct BPETokenizer: UTF8Tokenizer {
     /// Tokens of whole words, where the file says that they need no merges.
     private let wholeWords: [[UInt8]: Int32]
     private let unknown: UnknownToken?
-    private let added: [AddedTokenMatcher]
-    private let addsPrefixSpace: Bool
+    private let added: AddedTokens
+    private let stages: [SplitterStage]
 
-    init(_ file: TokenizerJSON, addsPrefixSpace: Bool) throws(TextError) {
+    init(_ file: TokenizerJSON, stages: [SplitterStage]) throws(TextError) {
         vocabularySize = file.vocabularySize
         (bosID, eosID) = (file.bosID, file.eosID)
         serialized = file.serialized
-        self.addsPrefixSpace = addsPrefixSpace
+        self.stages = stages
         merges = try file.mergeTable()
         unknown = try file.unknownToken()
         byteIDs = (0...255).map { file.vocabulary[ByteAlphabet.encode([$0])] ?? -1 }
-        added = file.addedTokenMatchers { $0 }
+        added = AddedTokens(file.addedTokens, normalizers: file.normalizers)
 
         var tokens = [[UInt8]](repeating: [], count: file.vocabularySize)
         // Tokens with characters outside the alphabet stand for themselves, as in `tokenizers`.
@@ -53,49 +52,39 @@ public struct BPETokenizer: UTF8Tokenizer {
     }
 
     func encode(_ text: Span<UInt8>, workspace: inout EncodingWorkspace, into ids: inout [Int32]) {
-        encode(text, 0..<text.count, stage: 0, &workspace, &ids)
+        added.split(
+            text,
+            plain: { part, range, _ in
+                // Patterns look ahead, so what they see must end where the range does.
+                encode(part.extracting(range), stage: 0, &workspace, &ids)
+            }, token: { ids.append($0) })
     }
 
-    /// Cuts `range` at the added tokens of `stage`, and what lies between at those of the next.
-    private func encode(
-        _ text: Span<UInt8>, _ range: Range<Int>, stage: Int, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]
-    ) {
-        guard stage < added.count else { return encodePlain(text, range, &workspace, &ids) }
-        var start = range.lowerBound
-        while let match = added[stage].firstMatch(in: text, start..<range.upperBound) {
-            encode(text, start..<match.range.lowerBound, stage: stage + 1, &workspace, &ids)
-            ids.append(match.id)
-            start = match.range.upperBound
-        }
-        encode(text, start..<range.upperBound, stage: stage + 1, &workspace, &ids)
-    }
-
-    /// Encodes text without added tokens.
-    private func encodePlain(
-        _ text: Span<UInt8>, _ range: Range<Int>, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]
-    ) {
-        guard !range.isEmpty else { return }
-        if addsPrefixSpace, text[range.lowerBound] != UInt8(ascii: " ") {
+    /// Cuts `text` by the splitter of `stage`, and the pieces by the next.
+    private func encode(_ text: Span<UInt8>, stage: Int, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]) {
+        let isLast = stage == stages.count - 1
+        if stages[stage].addsPrefixSpace, text[0] != UInt8(ascii: " ") {
             var prefixed = [UInt8(ascii: " ")]
-            for index in range { prefixed.append(text[index]) }
-            encodePieces(prefixed.span, 0..<prefixed.count, &workspace, &ids)
+            for index in 0..<text.count { prefixed.append(text[index]) }
+            split(prefixed.span, stage, isLast, &workspace, &ids)
         } else {
-            encodePieces(text, range, &workspace, &ids)
+            split(text, stage, isLast, &workspace, &ids)
         }
     }
 
-    private func encodePieces(
-        _ text: Span<UInt8>, _ range: Range<Int>, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]
+    private func split(
+        _ text: Span<UInt8>, _ stage: Int, _ isLast: Bool, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]
     ) {
-        // The pattern looks ahead, so what it sees must end where the range does.
-        let part = text.extracting(range)
+        let splitter = stages[stage].splitter
         var start = 0
-        while start < part.count {
-            let end = pattern.pieceEnd(in: part, from: start)
-            if !workspace.appendKnown(part, start..<end, to: &ids) {
-                mergePiece(part, start..<end, &workspace.merger)
+        while start < text.count {
+            let end = splitter.pieceEnd(in: text, from: start)
+            if !isLast {
+                encode(text.extracting(start..<end), stage: stage + 1, &workspace, &ids)
+            } else if !workspace.appendKnown(text, start..<end, to: &ids) {
+                mergePiece(text, start..<end, &workspace.merger)
                 ids += workspace.merger.symbols
-                workspace.remember(part, start..<end)
+                workspace.remember(text, start..<end)
             }
             start = end
         }
@@ -123,7 +112,12 @@ public struct BPETokenizer: UTF8Tokenizer {
     }
 
     func cut(_ text: Span<UInt8>, atOrAfter index: Int) -> Int? {
-        guard !addsPrefixSpace, !added.contains(where: \.hasWhitespace) else { return nil }
-        return GPT2Pattern.cut(text, atOrAfter: index)
+        guard added.allowsCuts, !stages.contains(where: \.addsPrefixSpace) else { return nil }
+        switch stages.last?.splitter {
+        case .gpt2: return GPT2Pattern.cut(text, atOrAfter: index)
+        // Symbols take line ends along here: only a space is sure to begin a piece.
+        case .words: return GPT2Pattern.cut(text, atOrAfter: index, onlyAtSpaces: true)
+        default: return nil
+        }
     }
 }

@@ -47,12 +47,12 @@ public struct BPETrainer {
         try trainer.check(vocabularySize)
         var done = 0
         let total = corpus.byteCount
-        let matcher = AddedTokenMatcher(trainer.specialTokens.map { ($0, 0) })
+        let matcher = AddedTokenMatcher(exact: trainer.specialTokens)
         for document in corpus.documents {
             try corpus.withUTF8(document) { text throws in
                 var start = 0
                 while start < text.count {
-                    let cut = matcher.hasWhitespace ? nil : GPT2Pattern.cut(text, atOrAfter: start + 1 << 22)
+                    let cut = matcher.mayCrossSpace ? nil : GPT2Pattern.cut(text, atOrAfter: start + 1 << 22)
                     let end = cut ?? text.count
                     trainer.add(text.extracting(start..<end))
                     try progress(.reading(bytes: done + end, of: total))
@@ -70,13 +70,8 @@ public struct BPETrainer {
     }
 
     private mutating func add(_ text: Span<UInt8>) {
-        let matcher = AddedTokenMatcher(specialTokens.map { ($0, 0) })
-        var start = 0
-        while let match = matcher.firstMatch(in: text, start..<text.count) {
-            addPieces(text.extracting(start..<match.range.lowerBound))
-            start = match.range.upperBound
-        }
-        addPieces(text.extracting(start..<text.count))
+        AddedTokenMatcher(exact: specialTokens).split(
+            text, 0..<text.count, plain: { addPieces(text.extracting($0)) }, token: { _ in })
     }
 
     private mutating func addPieces(_ text: Span<UInt8>) {
@@ -128,6 +123,6 @@ public struct BPETrainer {
         try progress(.merging(tokens: tokens.count, of: vocabularySize))
         let bytes = TokenizerJSONWriter.byteLevel(tokens: tokens, specialCount: specialTokens.count, merges: merges)
         let file = try TokenizerJSON(bytes, file: "the trained tokenizer")
-        return try BPETokenizer(file, addsPrefixSpace: false)
+        return try BPETokenizer(file, stages: [SplitterStage(splitter: .gpt2)])
     }
 }

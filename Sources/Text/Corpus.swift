@@ -92,7 +92,7 @@ public struct Corpus: Sendable {
 
     /// The stripped pieces between separators that are not empty.
     private static func split(_ text: Span<UInt8>, at separator: [UInt8]) -> [Range<Int>] {
-        let matcher = AddedTokenMatcher([(separator, 0)])
+        let matcher = AddedTokenMatcher(exact: [separator])
         var ranges: [Range<Int>] = []
         func take(_ range: Range<Int>) {
             var (start, end) = (range.lowerBound, range.upperBound)
@@ -100,12 +100,7 @@ public struct Corpus: Sendable {
             while end > start, isSpace(text[end - 1]) { end -= 1 }
             if start < end { ranges.append(start..<end) }
         }
-        var start = 0
-        while let match = matcher.firstMatch(in: text, start..<text.count) {
-            take(start..<match.range.lowerBound)
-            start = match.range.upperBound
-        }
-        take(start..<text.count)
+        matcher.split(text, 0..<text.count, plain: take, token: { _ in })
         return ranges
     }
 

@@ -32,11 +32,11 @@ struct GPT2Pattern: Sendable {
 
     /// The first place at or after `index` that no piece spans, whatever surrounds it: before a space or line end that
     /// follows a visible ASCII character, since no piece has white space after anything else.
-    static func cut(_ text: Span<UInt8>, atOrAfter index: Int) -> Int? {
+    static func cut(_ text: Span<UInt8>, atOrAfter index: Int, onlyAtSpaces: Bool = false) -> Int? {
         var index = max(index, 1)
         while index < text.count {
             let byte = text[index]
-            if byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\n"), (0x21...0x7e).contains(text[index - 1]) {
+            if byte == UInt8(ascii: " ") || !onlyAtSpaces && byte == UInt8(ascii: "\n"), (0x21...0x7e).contains(text[index - 1]) {
                 return index
             }
             index += 1
@@ -74,18 +74,22 @@ struct GPT2Pattern: Sendable {
         let lead = text[index]
         if lead < 0x80 { return (classes[Int(lead)], 1) }
         let (scalar, length) = UTF8Scalar.decode(text, at: index)
-        return (Int(scalar) < classes.count ? classes[Int(scalar)] : ScalarClass.other, length)
+        let kind = Int(scalar) < classes.count ? classes[Int(scalar)] : ScalarClass.other
+        return (kind == ScalarClass.mark ? ScalarClass.other : kind, length)
     }
 }
 
-/// What GPT-2's pattern tells apart.
+/// What the patterns tell apart.
 enum ScalarClass {
     static let other: UInt8 = 0
     static let letter: UInt8 = 1
     static let number: UInt8 = 2
     static let space: UInt8 = 3
+    /// Combining marks, which most patterns count as `other`.
+    static let mark: UInt8 = 4
 
-    /// The class of every scalar below U+40000; above there are only marks, tags and private characters: `other`.
+    /// The class of every scalar below U+40000; above there are only tags, private characters, and variation selectors,
+    /// which ``of(_:)`` knows for marks.
     ///
     /// As of Unicode 16, which `tokenizers` has: letters that came later would give other pieces than there.
     static let table: [UInt8] = (0..<0x40000 as Range<UInt32>).map { value in
@@ -93,8 +97,15 @@ enum ScalarClass {
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: return letter
         case .decimalNumber, .letterNumber, .otherNumber: return number
+        case .nonspacingMark, .spacingMark, .enclosingMark: return mark
         default: return scalar.properties.isWhitespace ? space : other
         }
+    }
+
+    /// The class of any scalar.
+    static func of(_ scalar: UInt32) -> UInt8 {
+        if Int(scalar) < table.count { return table[Int(scalar)] }
+        return (0xe0100...0xe01ef).contains(scalar) ? mark : other
     }
 }
 

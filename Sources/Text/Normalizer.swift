@@ -4,6 +4,16 @@ enum Normalizer: Sendable, Equatable {
     case prepend([UInt8])
     /// Replaces each occurrence of bytes, from the left.
     case replace([UInt8], with: [UInt8])
+    /// Two spaces or more become this.
+    case collapseSpaces([UInt8])
+    /// A normal form of Unicode.
+    case unicode(UnicodeForm)
+    /// Every character's own lower case.
+    case lowercase
+    /// Takes white space off the ends.
+    case strip(left: Bool, right: Bool)
+    /// Drops combining marks.
+    case stripAccents
 
     func apply(_ text: [UInt8]) -> [UInt8] {
         switch self {
@@ -22,7 +32,87 @@ enum Normalizer: Sendable, Equatable {
                 }
             }
             return result
+        case .collapseSpaces(let content): return Self.collapse(text, content)
+        case .unicode(let form): return form.apply(text)
+        case .lowercase: return Self.lowercased(text)
+        case .strip(let left, let right):
+            let scalars = String(decoding: text, as: UTF8.self).unicodeScalars
+            var rest = scalars[...]
+            if left { rest = rest.drop { $0.properties.isWhitespace } }
+            while right, let last = rest.last, last.properties.isWhitespace { rest.removeLast() }
+            return Array(String(rest).utf8)
+        case .stripAccents:
+            var result = String.UnicodeScalarView()
+            for scalar in String(decoding: text, as: UTF8.self).unicodeScalars
+            where ScalarClass.of(scalar.value) != ScalarClass.mark { result.append(scalar) }
+            return Array(String(result).utf8)
         }
+    }
+
+    /// Whether two parts of a text, cut before a space, are changed as they are together.
+    var isLocal: Bool {
+        switch self {
+        case .unicode, .lowercase, .stripAccents: true
+        case .replace(let pattern, _): !pattern.contains(0x20) || pattern == [0x20]
+        case .prepend, .collapseSpaces, .strip: false
+        }
+    }
+
+    private static func collapse(_ text: [UInt8], _ content: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        var index = 0
+        while index < text.count {
+            var end = index
+            while end < text.count, text[end] == 0x20 { end += 1 }
+            if end - index >= 2 {
+                result += content
+                index = end
+            } else {
+                result.append(text[index])
+                index += 1
+            }
+        }
+        return result
+    }
+
+    private static func lowercased(_ text: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        var index = 0
+        while index < text.count {
+            let byte = text[index]
+            if byte < 0x80 {
+                result.append((0x41...0x5a).contains(byte) ? byte | 0x20 : byte)
+                index += 1
+                continue
+            }
+            let (value, length) = UTF8Scalar.decode(text.span, at: index)
+            if let scalar = Unicode.Scalar(value) { result += scalar.properties.lowercaseMapping.utf8 }
+            index += length
+        }
+        return result
+    }
+}
+
+/// How a text is made into "▁"-words: each space becomes the mark, and one is put before the text.
+struct Metaspace: Sendable, Equatable {
+    /// Where a mark is put that the text does not have.
+    enum Prepend: String, Sendable {
+        case always, first, never
+    }
+
+    /// The mark, usually "▁".
+    var mark: [UInt8]
+    var prepend: Prepend
+    /// Whether nothing merges across a mark.
+    var splits: Bool
+
+    /// The text with marks; `isFirst` says that nothing was before it.
+    func apply(_ text: [UInt8], isFirst: Bool) -> [UInt8] {
+        guard !text.isEmpty else { return text }
+        let marked = Normalizer.replace([0x20], with: mark).apply(text)
+        let wants = prepend == .always || prepend == .first && isFirst
+        return wants && !marked.starts(with: mark) ? mark + marked : marked
     }
 }
 
@@ -39,11 +129,15 @@ struct PieceDecoder: Sendable, Equatable {
     var replacements: [Normalizer] = []
     var hasByteFallback = false
     var strip: Strip?
+    /// A Metaspace decoder's mark: a space, but nothing in the first token where `dropsFirst`.
+    var mark: [UInt8]?
+    var dropsFirst = false
 
     /// The bytes one token stands for.
     func bytes(of token: [UInt8]) -> [UInt8] {
         var bytes = token
         for replacement in replacements { bytes = replacement.apply(bytes) }
+        if let mark { bytes = Normalizer.replace(mark, with: [0x20]).apply(bytes) }
         if hasByteFallback, let byte = ByteName.parse(bytes) { return [byte] }
         return bytes
     }

@@ -1,5 +1,5 @@
-/// SentencePiece-style BPE from a `tokenizer.json`: spaces become "▁", the whole text starts as characters, and
-/// neighbours merge in the order learnt, across words where the vocabulary does.
+/// SentencePiece-style BPE from a `tokenizer.json`: spaces become "▁", by normalizers or a Metaspace, the text starts as
+/// characters, and neighbours merge in the order learnt, across words where the vocabulary does.
 ///
 /// Characters the vocabulary lacks become byte tokens (`<0x0A>`) where it has them, else the unknown token. Ids equal
 /// those of Hugging Face's `tokenizers`. `decode` strips what the file's decoder strips, usually one leading space, from
@@ -10,26 +10,26 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
     public let eosID: Int32?
     public let serialized: SerializedTokenizer
 
-    private let normalizers: [Normalizer]
+    private let added: AddedTokens
+    private let metaspace: Metaspace?
+    private let cuts: WordCuts
     private let decoder: PieceDecoder
     private let bytes: TokenBytes
     private let symbols: CharacterSymbols
     private let merges: MergeTable
-    private let rawAdded: AddedTokenMatcher
-    private let normalizedAdded: AddedTokenMatcher
 
-    init(_ file: TokenizerJSON, normalizers: [Normalizer], decoder: PieceDecoder) throws(TextError) {
+    init(_ file: TokenizerJSON, metaspace: Metaspace?, decoder: PieceDecoder) throws(TextError) {
         vocabularySize = file.vocabularySize
         (bosID, eosID) = (file.bosID, file.eosID)
         serialized = file.serialized
-        self.normalizers = normalizers
+        self.metaspace = metaspace
         self.decoder = decoder
         if file.ignoresMerges {
             throw file.unsupported("model.ignore_merges without ByteLevel", "a whole text is no vocabulary entry")
         }
         merges = try file.mergeTable()
-        rawAdded = file.rawMatcher
-        normalizedAdded = file.normalizedMatcher { Self.normalize($0, normalizers) }
+        added = AddedTokens(file.addedTokens, normalizers: file.normalizers)
+        cuts = WordCuts(file, metaspace: metaspace)
         symbols = CharacterSymbols(
             file.vocabulary, hasByteFallback: file.hasByteFallback, unknown: try file.unknownToken())
 
@@ -42,44 +42,90 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
     }
 
     public func decode(_ ids: [Int32]) -> [UInt8] {
-        decoder.strip(bytes.join(ids))
+        guard decoder.dropsFirst, let first = ids.first else { return decoder.strip(bytes.join(ids)) }
+        // A Metaspace decoder takes every mark out of the first token.
+        return decoder.strip(bytes[first].filter { $0 != 0x20 } + bytes.join(Array(ids.dropFirst())))
     }
 
     func encode(_ text: Span<UInt8>, workspace: inout EncodingWorkspace, into ids: inout [Int32]) {
-        var start = 0
-        while let match = rawAdded.firstMatch(in: text, start..<text.count) {
-            encode(text, start..<match.range.lowerBound, &workspace, &ids)
-            ids.append(match.id)
-            start = match.range.upperBound
-        }
-        encode(text, start..<text.count, &workspace, &ids)
+        added.split(
+            text,
+            plain: { part, range, isFirst in
+                guard let metaspace else { return encode(part, range, &workspace, &ids) }
+                var bytes: [UInt8] = []
+                bytes.reserveCapacity(range.count * 2)
+                for index in range { bytes.append(part[index]) }
+                let marked = metaspace.apply(bytes, isFirst: isFirst)
+                encode(marked.span, 0..<marked.count, &workspace, &ids)
+            }, token: { ids.append($0) })
     }
 
-    /// Encodes text without the tokens that are looked for before normalisation.
     private func encode(_ text: Span<UInt8>, _ range: Range<Int>, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]) {
-        var raw: [UInt8] = []
-        raw.reserveCapacity(range.count)
-        for index in range { raw.append(text[index]) }
-        let normalized = Self.normalize(raw, normalizers)
-        var start = 0
-        while let match = normalizedAdded.firstMatch(in: normalized.span, start..<normalized.count) {
-            mergePlain(normalized, start..<match.range.lowerBound, &workspace.merger, &ids)
-            ids.append(match.id)
-            start = match.range.upperBound
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let end = cuts.wordEnd(in: text, start..<range.upperBound)
+            if !workspace.appendKnown(text, start..<end, to: &ids) {
+                workspace.merger.symbols.removeAll(keepingCapacity: true)
+                symbols.append(text, start..<end, to: &workspace.merger.symbols)
+                workspace.merger.merge(merges)
+                ids += workspace.merger.symbols
+                workspace.remember(text, start..<end)
+            }
+            start = end
         }
-        mergePlain(normalized, start..<normalized.count, &workspace.merger, &ids)
+    }
+}
+
+/// Where text with marks may be cut into words that merge apart.
+///
+/// Where no token has a mark behind something else, nothing merges across "e▁", so cutting there changes no id and lets
+/// words be remembered. A Metaspace that splits cuts before every mark.
+struct WordCuts: Sendable {
+    private var mark: [UInt8]?
+    private var cutsAtEveryMark = false
+
+    init(_ file: TokenizerJSON, metaspace: Metaspace?) {
+        if let metaspace, metaspace.splits {
+            (mark, cutsAtEveryMark) = (metaspace.mark, true)
+            return
+        }
+        var mark = metaspace?.mark
+        for case .replace([0x20], let content) in file.normalizers { mark = content }
+        // A space that the mark replaces, made by a later normalizer or typed by the user, is the same mark.
+        guard let mark, mark.count > 1, file.vocabulary[mark] != nil, mark.count == UTF8Scalar.length(mark[0]) else { return }
+        let crosses = file.vocabulary.keys.contains { token in
+            guard token.count > mark.count else { return false }
+            var seenOther = false
+            var index = 0
+            while index < token.count {
+                if token[index] == mark[0], token[index...].starts(with: mark) {
+                    if seenOther { return true }
+                    index += mark.count
+                } else {
+                    seenOther = true
+                    index += 1
+                }
+            }
+            return false
+        }
+        if !crosses { self.mark = mark }
     }
 
-    private func mergePlain(_ text: [UInt8], _ range: Range<Int>, _ merger: inout Merger, _ ids: inout [Int32]) {
-        guard !range.isEmpty else { return }
-        merger.symbols.removeAll(keepingCapacity: true)
-        symbols.append(text.span, range, to: &merger.symbols)
-        merger.merge(merges)
-        ids += merger.symbols
+    /// Where the word ends that starts with `range`.
+    func wordEnd(in text: Span<UInt8>, _ range: Range<Int>) -> Int {
+        guard let mark else { return range.upperBound }
+        var index = range.lowerBound
+        if !cutsAtEveryMark { while Self.isMark(mark, text, range, at: index) { index += mark.count } }
+        index = max(index, range.lowerBound + 1)
+        while index < range.upperBound, !Self.isMark(mark, text, range, at: index) { index += 1 }
+        return index
     }
 
-    private static func normalize(_ text: [UInt8], _ normalizers: [Normalizer]) -> [UInt8] {
-        normalizers.reduce(text) { $1.apply($0) }
+    @inline(__always)
+    private static func isMark(_ mark: [UInt8], _ text: Span<UInt8>, _ range: Range<Int>, at index: Int) -> Bool {
+        guard index + mark.count <= range.upperBound, text[index] == mark[0] else { return false }
+        for offset in 1..<max(mark.count, 1) where text[index + offset] != mark[offset] { return false }
+        return true
     }
 }
 

@@ -51,9 +51,9 @@ public enum TokenizerFile {
     private static func read(_ bytes: [UInt8], file: String, config: JSONValue? = nil) throws -> any Tokenizer {
         let json = try TokenizerJSON(bytes, file: file, config: config)
         switch json.style {
-        case .byteLevel(let addsPrefixSpace): return try BPETokenizer(json, addsPrefixSpace: addsPrefixSpace)
-        case .sentencePiece(let normalizers, let decoder):
-            return try SentencePieceTokenizer(json, normalizers: normalizers, decoder: decoder)
+        case .byteLevel(let stages): return try BPETokenizer(json, stages: stages)
+        case .sentencePiece(let metaspace, let decoder):
+            return try SentencePieceTokenizer(json, metaspace: metaspace, decoder: decoder)
         }
     }
 }

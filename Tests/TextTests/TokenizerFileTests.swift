@@ -49,12 +49,10 @@ import Testing
 
     /// What to change in the byte-level fixture, and what has to be named in the refusal.
     @Test(arguments: [
-        (#""use_regex":true},"post"#, #""use_regex":false},"post"#, "use_regex false"),
         (#""type":"BPE""#, #""type":"Unigram""#, "model Unigram"),
         (#""truncation":null"#, #""truncation":{"max_length":5}"#, "truncation"),
         (#""padding":null"#, #""padding":{"strategy":"BatchLongest"}"#, "padding"),
-        (#""normalizer":null"#, #""normalizer":{"type":"NFC"}"#, "normalizer NFC"),
-        (#""lstrip":false"#, #""lstrip":true"#, "lstrip"),
+        (#""normalizer":null"#, #""normalizer":{"type":"Nmt"}"#, "normalizer Nmt"),
         (#""dropout":null"#, #""dropout":0.1"#, "dropout"),
         (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#, "end_of_word_suffix"),
         (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "post_processor BertProcessing"),
