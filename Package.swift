@@ -50,7 +50,7 @@ let package = Package(
         library("Checkpoints", ["HDF5", "Files", "JSON", "Models", "Text"]),
         library("Inference", ["Models", "Kernels", "Random", "Text"]),
         library("Training", ["Random", "Recipes", "Models", "Text", "Checkpoints", "Inference", "Files"]),
-        library("Evaluation", ["Models", "Text", "Inference"]),
+        library("Evaluation", ["JSON", "Models", "Text", "Inference"]),
         library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
         library("Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
         .executableTarget(

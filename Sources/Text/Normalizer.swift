@@ -44,7 +44,7 @@ enum Normalizer: Sendable, Equatable {
         case .stripAccents:
             var result = String.UnicodeScalarView()
             for scalar in String(decoding: text, as: UTF8.self).unicodeScalars
-            where ScalarClass.of(scalar.value) != ScalarClass.mark { result.append(scalar) }
+            where !UnicodeForm.isMark(scalar.value) { result.append(scalar) }
             return Array(String(result).utf8)
         }
     }

@@ -9,7 +9,8 @@ enum UnicodeForm: String, Sendable {
 
     /// `text`, valid UTF-8, in this form.
     ///
-    /// Only stretches with characters that might change go through Foundation; most text has none.
+    /// Characters that came after Unicode 9 are left alone, as `tokenizers`, whose tables are of that version, leaves them:
+    /// ids would differ otherwise. Only stretches with characters that might change go through Foundation; most text has none.
     func apply(_ text: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         var index = 0
@@ -23,10 +24,15 @@ enum UnicodeForm: String, Sendable {
                 index += length
                 continue
             }
+            if Self.isLater(scalar) {
+                index += length
+                previous = index
+                continue
+            }
             var end = index + length
             while end < text.count {
                 let (next, width) = UTF8Scalar.decode(text.span, at: end)
-                if isInert(next) { break }
+                if isInert(next) || Self.isLater(next) { break }
                 end += width
             }
             let start = max(previous, copied)
@@ -49,6 +55,17 @@ enum UnicodeForm: String, Sendable {
         case .nfkc: text.precomposedStringWithCompatibilityMapping
         case .nfkd: text.decomposedStringWithCompatibilityMapping
         }
+    }
+
+    /// Whether a character is younger than the tables of `tokenizers`.
+    static func isLater(_ scalar: UInt32) -> Bool {
+        guard let age = Unicode.Scalar(scalar)?.properties.age else { return true }
+        return age.major > 9
+    }
+
+    /// Whether a combining mark is one to `tokenizers`: two have been letters since Unicode 12.
+    static func isMark(_ scalar: UInt32) -> Bool {
+        scalar == 0x1cf2 || scalar == 0x1cf3 || ScalarClass.of(scalar) == ScalarClass.mark && !isLater(scalar)
     }
 
     /// Whether a character stays as it is in this form and does not combine with one before it; false where in doubt.

@@ -7,7 +7,10 @@ import Kernels
 /// `kvlab eval`: what a model knows.
 struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "eval", abstract: "Evaluate a checkpoint.", subcommands: [EvalPerplexityCommand.self])
+        commandName: "eval", abstract: "Evaluate a checkpoint.",
+        subcommands: [
+            EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
+        ])
 }
 
 extension WindowPolicy.BOS: ExpressibleByArgument {}
