@@ -3,7 +3,7 @@ import Foundation
 
 /// Opens a model of any known form, told apart by its content.
 public enum ModelImport {
-    /// Reads a checkpoint file or a Hugging Face folder.
+    /// Reads a checkpoint file, a Hugging Face folder or a llama2.c file.
     ///
     /// - Parameter tokenizer: a tokenizer file to take in place of the model's own.
     public static func load(
@@ -15,6 +15,10 @@ public enum ModelImport {
                 throw ImportError.unknownFormat(path: path, reason: "a directory without config.json is no model folder")
             }
             return try HuggingFaceFolder.load(path, tokenizer: tokenizer)
+        }
+        if var model = try Llama2cFile.load(path) {
+            if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
+            return model
         }
         var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }

@@ -6,14 +6,14 @@ import Kernels
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Turn a Hugging Face model folder into a checkpoint.",
+        abstract: "Turn a Hugging Face model folder or a llama2.c file into a checkpoint.",
         discussion: """
-            The folder holds config.json and model.safetensors (or shards with their index); tokenizer.json is taken \
+            What the path is shows in its content. A folder holds config.json and model.safetensors (or shards with their index); tokenizer.json is taken \
             along where it is there. Models of the Llama architecture are accepted; one that needs other mathematics \
-            is refused, naming the setting. Weights keep their element type unless --dtype says otherwise.
+            is refused, naming the setting. A llama2.c model has its tokenizer in a file of its own: name it with --tokenizer. Weights keep their element type unless --dtype says otherwise.
             """)
 
-    @Argument(help: "The model folder.", completion: .directory)
+    @Argument(help: "The model folder or file.", completion: .file())
     var directory: String
 
     @Option(name: .long, help: "The checkpoint to write.", completion: .file(extensions: ["h5"]))

@@ -1,0 +1,109 @@
+import Files
+import Foundation
+import Kernels
+import Models
+
+/// A model as llama2.c's `export.py` (version 0) writes it: seven int32, then float32 weights, layer after layer of one
+/// kind at a time. Source: karpathy/llama2.c, `run.c`.
+///
+/// Queries and keys are in interleaved RoPE order (2i, 2i + 1); reading brings them into half-split order (i, i + d/2).
+public enum Llama2cFile {
+    private static let headerBytes = 28
+
+    /// Reads the file at `path`; nil where its size is not what its first seven numbers ask for, so that it is none.
+    static func load(_ path: String) throws -> Checkpoint? {
+        let file = try MappedFile(path: path)
+        guard file.count >= headerBytes, let config = try header(file) else { return nil }
+        var reader = Reader(file: file, offset: headerBytes)
+        var stacks: [String: [Weight]] = [:]
+        let embedding = reader.next([config.vocabularySize, config.hiddenSize])
+        for (name, shape) in stackShapes(config) {
+            stacks[name] = (0..<config.layers).map { _ in reader.next(shape) }
+        }
+        let norm = reader.next([config.hiddenSize])
+        // Tables of cosines and sines, which follow from the configuration.
+        reader.offset += 4 * config.maxSequence * config.headDim[0]
+        var parameters = Parameters()
+        for (name, shape) in config.weightShapes {
+            if name == "model.embed_tokens.weight" {
+                parameters[name] = embedding
+            } else if name == "model.norm.weight" {
+                parameters[name] = norm
+            } else if name == "lm_head.weight" {
+                parameters[name] = reader.next(shape)
+            } else {
+                let parts = name.split(separator: ".", maxSplits: 3)
+                guard let layer = Int(parts[2]), let weight = stacks[String(parts[3])]?[layer] else { continue }
+                let isRotated = name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight")
+                parameters[name] = isRotated ? halfSplit(weight, headDim: config.headDim[layer]) : weight
+            }
+        }
+        let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        return Checkpoint(
+            config: config, parameters: parameters, tokenIDs: TokenIDs(bos: 1, eos: [2]),
+            lineage: Lineage(name: name, source: "llama2.c file '\(name)'"))
+    }
+
+    /// The configuration, where it is possible and the file has exactly its size.
+    private static func header(_ file: MappedFile) throws -> ModelConfig? {
+        let bytes = try file.bytes(in: 0..<headerBytes)
+        let numbers = (0..<7).map { field in
+            Int(Int32(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[4 * field + $1]) << (8 * UInt32($1)) }))
+        }
+        let (dim, hidden, layers, heads, kvHeads, seq) = (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[6])
+        guard dim > 0, heads > 0, dim % heads == 0, numbers[5] != Int(Int32.min) else { return nil }
+        let config = ModelConfig(
+            vocabularySize: abs(numbers[5]), hiddenSize: dim, feedForwardSize: hidden, layers: layers, heads: .all(heads),
+            kvHeads: .all(kvHeads), headDim: .all(dim / heads), maxSequence: seq, tiedEmbeddings: numbers[5] > 0)
+        do throws(ModelConfigError) { try config.validate() } catch { return nil }
+        var bytesLeft = file.count - headerBytes
+        for (_, shape) in config.weightShapes + [("", [seq, dim / heads])] {
+            var size = 4
+            for extent in shape {
+                let (product, overflow) = size.multipliedReportingOverflow(by: extent)
+                guard !overflow, product <= bytesLeft else { return nil }
+                size = product
+            }
+            bytesLeft -= size
+        }
+        return bytesLeft == 0 ? config : nil
+    }
+
+    /// What the layers have, in the file's order.
+    private static func stackShapes(_ config: ModelConfig) -> [(String, [Int])] {
+        let (dim, hidden) = (config.hiddenSize, config.feedForwardSize)
+        let kvWidth = config.kvHeads[0] * config.headDim[0]
+        return [
+            ("input_layernorm.weight", [dim]), ("self_attn.q_proj.weight", [dim, dim]),
+            ("self_attn.k_proj.weight", [kvWidth, dim]), ("self_attn.v_proj.weight", [kvWidth, dim]),
+            ("self_attn.o_proj.weight", [dim, dim]), ("post_attention_layernorm.weight", [dim]),
+            ("mlp.gate_proj.weight", [hidden, dim]), ("mlp.down_proj.weight", [dim, hidden]),
+            ("mlp.up_proj.weight", [hidden, dim]),
+        ]
+    }
+
+    /// Rows of each head from interleaved into half-split order: row i + d/2·j comes from row 2i + j.
+    private static func halfSplit(_ weight: Weight, headDim: Int) -> Weight {
+        let width = weight.shape[1]
+        let source = weight.float32().array()
+        var rows: [Float] = []
+        rows.reserveCapacity(source.count)
+        for row in 0..<weight.shape[0] {
+            let within = row % headDim
+            let from = row - within + 2 * (within % (headDim / 2)) + within / (headDim / 2)
+            rows += source[from * width..<(from + 1) * width]
+        }
+        return Weight(shape: weight.shape, storage: Storage(copying: rows))
+    }
+
+    /// Weights one after the other, in place; ``header(_:)`` has checked that the file has room for all.
+    private struct Reader {
+        let file: MappedFile
+        var offset: Int
+
+        mutating func next(_ shape: [Int]) -> Weight {
+            defer { offset += 4 * shape.reduce(1, *) }
+            return Weight(elementType: .float32, shape: shape, file: file, byteOffset: offset)
+        }
+    }
+}
