@@ -1,7 +1,8 @@
 import Glibc
 import Synchronization
 
-/// Recycles tensor memory by size, so that a steady training step asks the system for nothing.
+/// Recycles tensor memory, so that a steady training step asks the system for nothing: large blocks are cut from an
+/// ``Arena``, small ones kept by size.
 public final class StoragePool: Sendable {
     /// The pool all storage comes from.
     public static let shared = StoragePool()
@@ -23,6 +24,7 @@ public final class StoragePool: Sendable {
         // Sendable: a plain address; who may touch the memory is Storage's rule.
         let pointer: UnsafeMutablePointer<Float>
         let byteCount: Int
+        var isInArena = false
 
         static func allocate(byteCount: Int) -> Block {
             var raw: UnsafeMutableRawPointer?
@@ -33,10 +35,16 @@ public final class StoragePool: Sendable {
         }
     }
 
-    private struct State {
+    private struct State: ~Copyable {
         var free: [Int: [Block]] = [:]
         var statistics = Statistics()
+        /// As many addresses as the machine has memory; nil where the system doesn't reserve them.
+        var arena = Arena(capacity: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
     }
+
+    /// Blocks from this size on come from the arena. Smaller ones may be taken by several threads at once, in any order, which
+    /// would leave its gaps to chance.
+    static let arenaBlock = 4 << 20
 
     private let state = Mutex(State())
 
@@ -44,16 +52,23 @@ public final class StoragePool: Sendable {
     static let empty = Block.allocate(byteCount: 64)
 
     /// Sizes are rounded up so that nearly equal requests share blocks: to 64 bytes below 4 KiB, then to an eighth of
-    /// the next lower power of two.
+    /// the next lower power of two, from 4 MiB on to 4 KiB.
     static func roundedByteCount(_ count: Int) -> Int {
         let bytes = max(64, count * 4)
+        if bytes >= arenaBlock { return (bytes + Arena.alignment - 1) / Arena.alignment * Arena.alignment }
         guard bytes > 4096 else { return (bytes + 63) / 64 * 64 }
         let step = max(64, (1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount)) / 8)
         return (bytes + step - 1) / step * step
     }
 
     /// The counters now.
-    public var statistics: Statistics { state.withLock { $0.statistics } }
+    public var statistics: Statistics {
+        state.withLock { state in
+            var result = state.statistics
+            result.bytesCached += state.arena?.freeBytes ?? 0
+            return result
+        }
+    }
 
     /// Starts measuring the peak anew from what is in use now.
     public func resetPeak() {
@@ -62,7 +77,8 @@ public final class StoragePool: Sendable {
 
     /// Gives every cached block back to the system.
     public func trim() {
-        let blocks = state.withLock { state in
+        let blocks = state.withLock { state -> [Block] in
+            state.arena?.trim()
             defer {
                 state.free.removeAll()
                 state.statistics.bytesCached = 0
@@ -77,6 +93,11 @@ public final class StoragePool: Sendable {
         let recycled = state.withLock { state -> Block? in
             state.statistics.bytesInUse += byteCount
             state.statistics.peakBytesInUse = max(state.statistics.peakBytesInUse, state.statistics.bytesInUse)
+            if byteCount >= Self.arenaBlock, let (pointer, grown) = unsafe state.arena?.take(byteCount) {
+                if grown { state.statistics.systemAllocations += 1 }
+                return unsafe Block(
+                    pointer: pointer.assumingMemoryBound(to: Float.self), byteCount: byteCount, isInArena: true)
+            }
             guard let block = state.free[byteCount]?.popLast() else {
                 state.statistics.systemAllocations += 1
                 return nil
@@ -90,6 +111,10 @@ public final class StoragePool: Sendable {
     func give(_ block: Block) {
         state.withLock { state in
             state.statistics.bytesInUse -= block.byteCount
+            if block.isInArena {
+                unsafe state.arena?.give(UnsafeMutableRawPointer(block.pointer), block.byteCount)
+                return
+            }
             state.statistics.bytesCached += block.byteCount
             state.free[block.byteCount, default: []].append(block)
         }

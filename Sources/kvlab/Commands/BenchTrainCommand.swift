@@ -55,9 +55,11 @@ struct BenchTrainCommand: ParsableCommand {
         let bandwidth = PeakMeasurement.readBytesPerSecond()
         // The bandwidth's memory is not the step's.
         StoragePool.shared.trim()
+        StoragePool.shared.resetPeak()
         let (seconds, ops) = try TrainingBenchmark.trainingSteps(shape, compute, steps: steps, profile: profile)
         // Before what follows can add to it.
         let resident = Self.peakResidentMiB()
+        let tensors = Double(StoragePool.shared.statistics.peakBytesInUse) / 1_048_576
         let extra = !stepOnly && !profile
         let forward = extra ? median(try TrainingBenchmark.forwardPasses(shape, compute, passes: steps)) : nil
         let kernels = extra ? KernelBenchmark.run(shape, dtype, repeats: steps) : nil
@@ -67,7 +69,8 @@ struct BenchTrainCommand: ParsableCommand {
             tool: "kvlab", shape: shape.name, dtype: dtype.rawValue, recompute: recompute.rawValue, threads: Parallel.threads,
             tokensPerSecond: tokens / step, stepSeconds: step, gflops: shape.flopsPerStep / step / 1e9,
             peakShare: shape.flopsPerStep / step / peak, forwardTokensPerSecond: forward.map { tokens / $0 },
-            peakResidentMiB: resident, instructionSet: Parallel.instructionSet, gemmPeakGflops: peak / 1e9,
+            peakResidentMiB: resident, peakTensorMiB: tensors, instructionSet: Parallel.instructionSet,
+            gemmPeakGflops: peak / 1e9,
             readGigabytesPerSecond: bandwidth / 1e9, kernels: kernels,
             profile: profile
                 ? ops.map { .init(op: $0.name, share: $0.seconds / seconds.reduce(0, +), calls: $0.calls / steps) } : nil)
@@ -102,7 +105,8 @@ struct BenchTrainCommand: ParsableCommand {
             "training step",
             String(
                 format: "%8.0f tokens/s %9.2f ms %6.0f GFLOP/s ", report.tokensPerSecond, report.stepSeconds * 1e3, report.gflops)
-                + percent(report.peakShare) + String(format: " of peak, %.0f MiB resident", report.peakResidentMiB))
+                + percent(report.peakShare)
+                + String(format: " of peak, %.0f MiB resident, %.0f in tensors", report.peakResidentMiB, report.peakTensorMiB))
         if let forward {
             let rate = shape.flopsPerForward / forward
             line(
@@ -140,6 +144,7 @@ struct BenchTrainCommand: ParsableCommand {
         var peakShare: Double
         var forwardTokensPerSecond: Double?
         var peakResidentMiB: Double
+        var peakTensorMiB: Double
         var instructionSet: String
         var gemmPeakGflops: Double
         var readGigabytesPerSecond: Double
