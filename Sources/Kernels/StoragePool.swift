@@ -15,7 +15,7 @@ public final class StoragePool: Sendable {
         public var bytesInUse = 0
         /// The largest `bytesInUse` has been since ``StoragePool/resetPeak()``.
         public var peakBytesInUse = 0
-        /// Bytes in blocks kept for reuse.
+        /// Bytes in blocks kept for reuse, and in gaps of the arena, whose memory a trim has given back.
         public var bytesCached = 0
     }
 
