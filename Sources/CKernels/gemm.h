@@ -96,20 +96,31 @@ static void KK(gemm_multiply)(int byColumns, int64_t m, int64_t n, int64_t words
 // The packers below pad both sides with zeros: to whole groups, and to whole chunks of 8 words.
 #define KK_WORDS(k) (((k) + 7) / 8 * 8)
 
+// `count` neighbours, a constant.
+KK_INLINE void KK(pack_run)(const int count, const float *restrict from, float *restrict to, const int rounded) {
+    if (!rounded) memcpy(to, from, sizeof(float) * (size_t)count);
+    else
+        for (int s = 0; s < count; s++) to[s] = kk_round_bf16(from[s]);
+}
+
 KK_INLINE void KK(pack_a_rows)(const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride, const int rounded) {
     int64_t words = KK_WORDS(k);
     for (int64_t g = 0; g < m; g += KK_MR, out += outStride)
-        for (int64_t i = 0; i < KK_MR; i++) {
-            const float *restrict row = x + (g + i) * stride;
-            for (int64_t w = 0; w < words; w += 8) {
+        for (int64_t w = 0; w < words; w += 8)
+            for (int64_t i = 0; i < KK_MR; i++) {
+                const float *row = x + (g + i) * stride + w;
                 float *restrict to = out + w * KK_MR + i * 8;
-                if (g + i < m && w + 8 <= k)
-                    for (int s = 0; s < 8; s++) to[s] = rounded ? kk_round_bf16(row[w + s]) : row[w + s];
+                if (g + i < m && w + 8 <= k) KK(pack_run)(8, row, to, rounded);
                 else
                     for (int s = 0; s < 8; s++)
-                        to[s] = g + i < m && w + s < k ? rounded ? kk_round_bf16(row[w + s]) : row[w + s] : 0.0f;
+                        to[s] = g + i < m && w + s < k ? rounded ? kk_round_bf16(row[s]) : row[s] : 0.0f;
             }
-        }
+}
+
+// Asks for `count` short rows that are read next: each lies in another page, where the processor doesn't look ahead.
+KK_INLINE void KK(prefetch_rows)(const float *x, int64_t stride, int64_t width, int64_t count) {
+    for (int64_t r = 0; r < count; r++)
+        for (int64_t i = 0; i < width; i += 16) __builtin_prefetch(x + r * stride + i);
 }
 
 // Columns [0, m) of x [k, m] in groups of `width`.
@@ -117,17 +128,23 @@ KK_INLINE void KK(pack_columns)(const int width, const float *x, int64_t stride,
                                 const int rounded) {
     int64_t words = KK_WORDS(k);
     // 8 words of every group at a time: reading goes along the rows, writing fills whole cache lines.
-    for (int64_t start = 0; start < words; start += 8)
-        for (int64_t g = 0; g < m; g += width)
-            for (int64_t w = start; w < start + 8; w++) {
-                float *restrict to = out + g / width * outStride + w * width;
-                const float *restrict row = x + w * stride + g;
-                if (w < k && g + width <= m)
-                    for (int s = 0; s < width; s++) to[s] = rounded ? kk_round_bf16(row[s]) : row[s];
-                else
-                    for (int s = 0; s < width; s++)
-                        to[s] = w < k && g + s < m ? rounded ? kk_round_bf16(row[s]) : row[s] : 0.0f;
+    for (int64_t start = 0; start < words; start += 8) {
+        KK(prefetch_rows)(x + (start + 8) * stride, stride, m, k - start - 8 < 8 ? k - start - 8 : 8);
+        for (int64_t g = 0; g < m; g += width) {
+            const float *from = x + start * stride + g;
+            float *restrict to = out + g / width * outStride + start * width;
+            if (start + 8 <= k && g + width <= m) {
+#pragma unroll
+                for (int w = 0; w < 8; w++) KK(pack_run)(width, from + w * stride, to + w * width, rounded);
+                continue;
             }
+            for (int64_t w = 0; w < 8; w++)
+                for (int64_t s = 0; s < width; s++) {
+                    float value = start + w < k && g + s < m ? from[w * stride + s] : 0.0f;
+                    to[w * width + s] = rounded ? kk_round_bf16(value) : value;
+                }
+        }
+    }
 }
 
 // Rows [0, n) of x [n, k] as columns [first, first + n) of one panel.

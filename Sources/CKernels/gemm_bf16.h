@@ -60,8 +60,8 @@ KK_INLINE __m256i KK(pairs)(const float *x, int64_t count) {
 static void KK(rows_bf16)(const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride) {
     int64_t words = KK_PAIR_WORDS(k);
     for (int64_t g = 0; g < m; g += KK_MR, out += outStride)
-        for (int64_t i = 0; i < KK_MR; i++)
-            for (int64_t w = 0; w < words; w += 8)
+        for (int64_t w = 0; w < words; w += 8)
+            for (int64_t i = 0; i < KK_MR; i++)
                 _mm256_storeu_si256((__m256i *)(out + w * KK_MR + i * 8),
                                     g + i < m ? KK(pairs)(x + (g + i) * stride + 2 * w, k - 2 * w) : _mm256_setzero_si256());
 }
@@ -69,7 +69,9 @@ static void KK(rows_bf16)(const float *x, int64_t stride, int64_t m, int64_t k, 
 // Columns in groups of `width`, a multiple of 8: rows 2w and 2w + 1 interleaved.
 KK_INLINE void KK(pack_pairs)(const int width, const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride) {
     int64_t words = KK_PAIR_WORDS(k);
-    for (int64_t start = 0; start < words; start += 8)
+    for (int64_t start = 0; start < words; start += 8) {
+        int64_t next = 2 * (start + 8);
+        KK(prefetch_rows)(x + next * stride, stride, m, k - next < 16 ? k - next : 16);
         for (int64_t j = 0; j < (m + width - 1) / width * width; j += 8) {
             __mmask8 mask = m - j >= 8 ? 0xFF : m > j ? (__mmask8)((1u << (m - j)) - 1) : 0;
             for (int64_t w = start; w < start + 8; w++) {
@@ -82,6 +84,7 @@ KK_INLINE void KK(pack_pairs)(const int width, const float *x, int64_t stride, i
                 _mm256_storeu_si256((__m256i *)to, _mm256_or_si256(a, _mm256_slli_epi32(b, 16)));
             }
         }
+    }
 }
 
 static void KK(columns_bf16)(const float *x, int64_t stride, int64_t m, int64_t k, float *out, int64_t outStride) {

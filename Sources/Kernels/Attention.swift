@@ -90,7 +90,7 @@ public struct AttentionKernel: Sendable {
         unsafe withOptionalPointer(to: keyStarts) { keyStart in
             unsafe job.keyStart = keyStart
             nonisolated(unsafe) let job = unsafe job
-            Parallel.forEach(batch * kvHeads) { unit in
+            Parallel.forEach(batch * kvHeads, scratch: [scratchCount]) { unit in
                 let scratch = Storage(count: scratchCount)
                 unsafe withUnsafePointer(to: job) { job in
                     let (sequence, head) = (Int64(unit / kvHeads), Int64(unit % kvHeads))

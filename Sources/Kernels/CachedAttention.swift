@@ -62,7 +62,7 @@ public struct CachedAttentionKernel: Sendable {
         if queries * tokens * heads * headDim < 1 << 15 {
             for head in 0..<heads { attend(head) }
         } else {
-            Parallel.forEach(heads, attend)
+            Parallel.forEach(heads, scratch: [scratchCount], attend)
         }
     }
 }

@@ -50,9 +50,10 @@ struct PackedPanels: Sendable {
         let (stride, storage) = (stride, storage)
         // Whole chunks of words, so that no two blocks share one.
         let block = 128
-        Parallel.forEach((rows + block - 1) / block) { index in
+        let scratchCount = input.scratchCount(rows: min(block, rows), width: width)
+        Parallel.forEach((rows + block - 1) / block, scratch: [scratchCount]) { index in
             let range = index * block..<min((index + 1) * block, rows)
-            let scratch = Storage(count: input.scratchCount(rows: range.count, width: width))
+            let scratch = Storage(count: scratchCount)
             let source = unsafe input.rows(range, width: width, scratch: scratch)
             unsafe kernel.pack_panels(
                 source.pointer, Int64(source.stride), Int64(width), Int64(range.count),

@@ -15,11 +15,13 @@ enum PackedProduct {
         let blocks = (rows + size - 1) / size
         let partials = Storage(repeating: 0, count: blocks * output.partialCount(width: outer))
         let groupStride = words * Int(kernel.rows)
-        Parallel.forEach(blocks) { index in
+        let leftCount = kernel.leftCount(size, words: words)
+        let scratchCount = max(
+            input.scratchCount(rows: size, width: inner), output.scratchCount(rows: size, width: outer))
+        Parallel.forEach(blocks, scratch: [leftCount, scratchCount]) { index in
             let range = index * size..<min((index + 1) * size, rows)
-            let left = Storage(count: kernel.leftCount(size, words: words))
-            let scratch = Storage(
-                count: max(input.scratchCount(rows: size, width: inner), output.scratchCount(rows: size, width: outer)))
+            let left = Storage(count: leftCount)
+            let scratch = Storage(count: scratchCount)
             let source = unsafe input.rows(range, width: inner, scratch: scratch)
             unsafe kernel.pack_rows(
                 source.pointer, Int64(source.stride), Int64(range.count), Int64(inner), left.pointer, Int64(groupStride))
@@ -38,24 +40,18 @@ enum PackedProduct {
         let kernel = panels.precision.kernel
         let (m, inner) = (a.columns, panels.inner)
         let (rows, columns) = (Int(kernel.rows), Int(kernel.columns))
-        // Blocks of rows of c, and of its columns in whole panels: the same number of each for every thread where it can be.
         let groups = (m + rows - 1) / rows
-        let panelGroup = 16
         let panelCount = kernel.panels(panels.outer)
-        let columnBlocks = (panelCount + panelGroup - 1) / panelGroup
-        let wanted = (groups * rows + 127) / 128
-        let threads = Parallel.threads
-        let rowBlocks = max(
-            1, min(groups, columnBlocks * wanted % threads == 0 ? wanted : (wanted + threads - 1) / threads * threads))
+        let (rowBlocks, columnBlocks) = blocks(groups: groups, panels: panelCount, blockGroups: max(1, 128 / rows))
         let depth = 512
-        Parallel.forEach(rowBlocks * columnBlocks) { unit in
+        let leftCount = kernel.leftCount((groups + rowBlocks - 1) / rowBlocks * rows, words: depth)
+        Parallel.forEach(rowBlocks * columnBlocks, scratch: [leftCount]) { unit in
             let (rowBlock, columnBlock) = (unit / columnBlocks, unit % columnBlocks)
             let range = groups * rowBlock / rowBlocks * rows..<min(groups * (rowBlock + 1) / rowBlocks * rows, m)
-            guard !range.isEmpty else { return }
-            let firstPanel = columnBlock * panelGroup
+            let firstPanel = panelCount * columnBlock / columnBlocks
             let firstColumn = firstPanel * columns
-            let width = min(panelGroup * columns, panels.outer - firstColumn)
-            let left = Storage(count: kernel.leftCount(range.count, words: depth))
+            let width = min(panelCount * (columnBlock + 1) / columnBlocks * columns, panels.outer) - firstColumn
+            let left = Storage(count: leftCount)
             let to = unsafe c.storage.pointer + c.offset + range.lowerBound * c.stride + firstColumn
             for word in stride(from: 0, to: max(panels.words, 1), by: depth) {
                 let words = min(depth, panels.words - word)
@@ -70,5 +66,22 @@ enum PackedProduct {
                     Int64(c.stride), accumulate || word > 0 ? 1 : 0)
             }
         }
+    }
+
+    /// Blocks of rows, of some `blockGroups` groups each, and of columns, cut into parts of whole panels only as far as it
+    /// takes to keep every thread busy: each of them packs the rows anew.
+    private static func blocks(groups: Int, panels: Int, blockGroups: Int) -> (rows: Int, columns: Int) {
+        let threads = Parallel.threads
+        let rowBlocks = max(1, (groups + blockGroups - 1) / blockGroups)
+        var best = (columns: 1, share: 0.0)
+        for columns in 1...max(1, min(panels, 2 * threads)) {
+            // The share of the threads' time that is work, where the largest unit sets the pace.
+            let units = rowBlocks * columns
+            let rounds = (units + threads - 1) / threads
+            let largest = ((groups + rowBlocks - 1) / rowBlocks) * ((panels + columns - 1) / columns)
+            let share = Double(groups * panels) / Double(rounds * largest * threads)
+            if share > best.share + 0.03 { best = (columns, share) }
+        }
+        return (rowBlocks, best.columns)
     }
 }

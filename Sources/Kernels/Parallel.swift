@@ -40,6 +40,13 @@ public enum Parallel {
         pool.forEach(units, body)
     }
 
+    /// Calls `body` for each unit, where `body` takes storages of `scratch` elements for its own use.
+    static func forEach(_ units: Int, scratch: [Int], _ body: @Sendable (Int) -> Void) {
+        let pool = pool
+        StoragePool.shared.reserve(scratch, copies: min(units, pool.threads))
+        pool.forEach(units, body)
+    }
+
     /// Calls `body` with ranges that cut 0 ..< `count` into pieces of at least `grain`, one or a few a thread.
     ///
     /// The cuts depend on `count`, `grain` and the number of threads alone.

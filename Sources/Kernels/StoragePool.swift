@@ -88,6 +88,23 @@ public final class StoragePool: Sendable {
         for block in blocks { unsafe free(block.pointer) }
     }
 
+    /// Sees to it that `copies` threads can each take blocks of `counts` elements at once without asking the system.
+    ///
+    /// How many scratch blocks are in use at a time depends on how the threads meet; so many are kept that it doesn't matter.
+    func reserve(_ counts: [Int], copies: Int) {
+        state.withLock { state in
+            for (index, count) in counts.enumerated() where count > 0 {
+                let byteCount = Self.roundedByteCount(count)
+                let same = counts[...index].count { $0 > 0 && Self.roundedByteCount($0) == byteCount }
+                for _ in (state.free[byteCount]?.count ?? 0)..<max(same * copies, state.free[byteCount]?.count ?? 0) {
+                    state.free[byteCount, default: []].append(Block.allocate(byteCount: byteCount))
+                    state.statistics.systemAllocations += 1
+                    state.statistics.bytesCached += byteCount
+                }
+            }
+        }
+    }
+
     func take(count: Int) -> Block {
         let byteCount = Self.roundedByteCount(count)
         let recycled = state.withLock { state -> Block? in

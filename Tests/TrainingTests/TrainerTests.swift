@@ -128,8 +128,7 @@ import Text
             _ = try trainer.run { event, _ in
                 if case .step = event { counts.append(StoragePool.shared.statistics.systemAllocations) }
             }
-            // How many scratch blocks are in use at once depends on how the threads meet: two late ones are forgiven.
-            precondition(counts[59] - counts[20] <= 2, "\(counts)")
+            precondition(counts[59] == counts[2], "\(counts)")
         }
     }
 }
