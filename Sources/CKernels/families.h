@@ -7,6 +7,7 @@
 #include "tile_gemm.h"
 #include "gemm.h"
 #include "attention.h"
+#include "paged.h"
 
 const kk_table KK(kk_table) = {
     .name = KK_NAME,
@@ -47,4 +48,5 @@ const kk_table KK(kk_table) = {
     .attention = KK(attention),
     .attention_gradient = KK(attention_gradient),
     .cached_attention = KK(cached_attention),
+    .paged = KK_PAGED_TABLE,
 };

@@ -5,6 +5,7 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include "kk_paged.h"
 
 /// Packed rotary angles: cos and sin of position p and plane i at [p * half + i].
 typedef struct {
@@ -117,6 +118,7 @@ typedef struct {
     void (*attention)(const kk_attention *, int64_t batch, int64_t kvHead, float *scratch);
     void (*attention_gradient)(const kk_attention *, int64_t batch, int64_t kvHead, float *scratch);
     void (*cached_attention)(const kk_cached_attention *, int64_t head, float *scratch);
+    kk_paged paged;
 } kk_table;
 
 /// The best table this processor runs.

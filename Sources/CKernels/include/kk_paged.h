@@ -1,0 +1,52 @@
+// Attention over a cache held in pages of fixed byte size.
+#pragma once
+#include <stdint.h>
+
+/// Element types of cached keys and values.
+enum kk_element { KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16 };
+
+/// One layer of one sequence: where its pages lie and what is in them.
+///
+/// Token t is in slot t % tokensPerPage of page pages[t / tokensPerPage], which starts at memory + page * pageBytes. A page
+/// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim].
+typedef struct {
+    unsigned char *memory;
+    int64_t pageBytes, tokensPerPage, kvHeads, keyDim, valueDim;
+    int32_t element;
+    const int32_t *pages;
+} kk_pages;
+
+/// Query rows of sequences that share tokens, over tokens [from, to) of their pages.
+///
+/// Row i of the job is row rows[i] of q [.., qStride] (heads * keyDim of it read) and sees tokens below limits[i]. Its result
+/// goes to output + i * heads * valueDim and to logSumExp + i * heads: normalised over the tokens it saw, 0 and -infinity where
+/// there were none.
+typedef struct {
+    kk_pages cache;
+    int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride;
+    float scale;
+    const float *q;
+    const int64_t *rows, *limits;
+    float *output, *logSumExp;
+} kk_paged_attention;
+
+typedef struct {
+    // One token's keys [kvHeads, keyDim] and values [kvHeads, valueDim] into the slot of `position`, rounded to nearest.
+    void (*store)(const kk_pages *, int64_t position, const float *keys, const float *values);
+    // One row over a short range: each K and V row read once for all query heads that share it. At most KK_PAGED_SPAN tokens.
+    void (*row)(const kk_paged_attention *, float *scratch);
+    // Any number of rows and tokens: products of blocks of rows and blocks of tokens, online softmax.
+    void (*block)(const kk_paged_attention *, float *scratch);
+    // Normalised parts [parts][count * dim], weighted by their log-sum-exp [parts][count], into output [count * dim] and logSumExp.
+    void (*merge)(int64_t parts, const float *outputs, int64_t outputStride, const float *logSumExps, int64_t logSumExpStride,
+                  int64_t count, int64_t dim, float *output, float *logSumExp);
+    // mass[t - from] += e^(score - logSumExp), summed over the row's heads, for one row and tokens [from, to), at most a span.
+    void (*mass)(const kk_paged_attention *, const float *logSumExp, float *mass, float *scratch);
+} kk_paged;
+
+/// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
+#define KK_PAGED_SPAN 256
+
+/// Floats of scratch a call of `row` or `mass` needs, and one of `block` with `count` rows.
+int64_t kk_paged_row_scratch(int64_t group, int64_t keyDim, int64_t valueDim);
+int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim);

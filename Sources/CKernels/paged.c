@@ -1,0 +1,13 @@
+#include "ckernels.h"
+
+static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
+
+int64_t kk_paged_row_scratch(int64_t group, int64_t keyDim, int64_t valueDim) {
+    // Sixteen past the last row of scores: they are written in whole vectors.
+    return group * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN) + 16;
+}
+
+int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim) {
+    int64_t columns = padded(count * group), block = 128;
+    return columns * (keyDim + block + padded(valueDim) + 4) + block * (padded(keyDim) + padded(valueDim));
+}

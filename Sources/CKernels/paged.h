@@ -1,0 +1,396 @@
+// Attention that reads a cache's pages in place (Kwon et al. 2023, PagedAttention). Two forms: `row` for one query, where each
+// cached row is loaded once for a group's query heads, and `block` for many, where blocks of 128 tokens are widened into
+// scratch and multiplied with the queries of all of the group's heads at once.
+#ifndef KK_PAGED
+#define KK_PAGED
+#define KK_PAGED_BLOCK 128
+
+KK_INLINE float kk_from_half(uint16_t h) {
+    union { uint32_t i; float f; } bits = {(uint32_t)(h & 0x7FFF) << 13}, scale = {(254 - 15) << 23};
+    bits.f *= scale.f; // exact, subnormals too
+    if ((h & 0x7C00) == 0x7C00) bits.i |= 0x7F800000;
+    bits.i |= (uint32_t)(h & 0x8000) << 16;
+    return bits.f;
+}
+
+// To nearest, ties to even; beyond 65504 infinity.
+KK_INLINE uint16_t kk_to_half(float x) {
+    union { float f; uint32_t i; } bits = {x};
+    uint32_t sign = bits.i >> 16 & 0x8000, magnitude = bits.i & 0x7FFFFFFF;
+    if (magnitude > 0x7F800000) return (uint16_t)(sign | 0x7E00);
+    if (magnitude >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
+    if (magnitude < 0x38800000) { // below 2^-14: in steps of 2^-24, which adding 1/2 rounds to
+        union { uint32_t i; float f; } small = {magnitude};
+        small.f += 0.5f;
+        return (uint16_t)(sign | (small.i - 0x3F000000));
+    }
+    return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13));
+}
+
+typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));
+typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
+#endif
+
+#if KK_VW > 4
+typedef _Float16 KK(half16) __attribute__((vector_size(32), aligned(2)));
+#endif
+
+// 16 elements; vectors go through pointers, as their passing by value depends on the instruction set.
+KK_INLINE void KK(widen)(const int element, const unsigned char *p, kk_v16 *to) {
+    if (element == KK_ELEMENT_FP32) *to = *(const kk_v16 *)p;
+    else if (element == KK_ELEMENT_BF16) *to = (kk_v16)(__builtin_convertvector(*(const kk_u16x16 *)p, kk_u32x16) << 16);
+#if KK_VW > 4
+    else *to = __builtin_convertvector(*(const KK(half16) *)p, kk_v16);
+#else
+    else
+        for (int i = 0; i < 16; i++) (*to)[i] = kk_from_half(((const uint16_t *)p)[i]);
+#endif
+}
+
+// Elements i ... i + 15 of a row of n, zeros past its end.
+KK_INLINE void KK(widen_at)(const int element, const unsigned char *row, int64_t i, int64_t n, kk_v16 *to) {
+    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    if (i + 16 <= n) {
+        KK(widen)(element, row + i * size, to);
+        return;
+    }
+    unsigned char part[64] = {0};
+    memcpy(part, row + i * size, (size_t)((n - i) * size));
+    KK(widen)(element, part, to);
+}
+
+static void KK(paged_round)(int32_t element, const float *x, int64_t n, unsigned char *to) {
+    if (element == KK_ELEMENT_FP32) memcpy(to, x, (size_t)n * 4);
+    else if (element == KK_ELEMENT_BF16)
+        for (int64_t i = 0; i < n; i++) {
+            union { float f; uint32_t i; } bits = {kk_round_bf16(x[i])};
+            ((uint16_t *)to)[i] = (uint16_t)(bits.i >> 16);
+        }
+    else
+        for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = kk_to_half(x[i]);
+}
+
+static void KK(paged_store)(const kk_pages *cache, int64_t position, const float *keys, const float *values) {
+    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, slots = cache->tokensPerPage, slot = position % slots;
+    unsigned char *page = cache->memory + cache->pages[position / slots] * cache->pageBytes;
+    unsigned char *valuePage = page + cache->kvHeads * slots * cache->keyDim * size;
+    for (int64_t h = 0; h < cache->kvHeads; h++) {
+        KK(paged_round)(cache->element, keys + h * cache->keyDim, cache->keyDim, page + (h * slots + slot) * cache->keyDim * size);
+        KK(paged_round)(cache->element, values + h * cache->valueDim, cache->valueDim,
+                        valuePage + (h * slots + slot) * cache->valueDim * size);
+    }
+}
+
+// Where the keys and values of tokens [from, to) of one head lie.
+KK_INLINE void KK(paged_rows)(const kk_pages *cache, int64_t head, int64_t from, int64_t to, const unsigned char **keys,
+                              const unsigned char **values) {
+    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, slots = cache->tokensPerPage;
+    int64_t keyBytes = cache->keyDim * size, valueBytes = cache->valueDim * size;
+    int64_t valueStart = cache->kvHeads * slots * keyBytes + head * slots * valueBytes, keyStart = head * slots * keyBytes;
+    int64_t page = from / slots, slot = from % slots, n = 0;
+    for (int64_t t = from; t < to; page++, slot = 0) {
+        const unsigned char *base = cache->memory + cache->pages[page] * cache->pageBytes;
+        for (; slot < slots && t < to; slot++, t++, n++) {
+            keys[n] = base + keyStart + slot * keyBytes;
+            values[n] = base + valueStart + slot * valueBytes;
+        }
+    }
+}
+
+// The sums of 16 vectors' elements, side by side.
+KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
+#define KK_FOLD(a, b, ...) (__builtin_shufflevector(a, b, __VA_ARGS__))
+    kk_v16 y[8], z[4], w[2];
+#pragma unroll
+    for (int i = 0; i < 8; i++) // in every quarter: a0+a1 b0+b1 a2+a3 b2+b3
+        y[i] = KK_FOLD(x[2 * i], x[2 * i + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+             + KK_FOLD(x[2 * i], x[2 * i + 1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+#pragma unroll
+    for (int i = 0; i < 4; i++) // in every quarter: a b c d
+        z[i] = KK_FOLD(y[2 * i], y[2 * i + 1], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+             + KK_FOLD(y[2 * i], y[2 * i + 1], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+#pragma unroll
+    for (int i = 0; i < 2; i++) // a-d a-d e-h e-h
+        w[i] = KK_FOLD(z[2 * i], z[2 * i + 1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+             + KK_FOLD(z[2 * i], z[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    *to = KK_FOLD(w[0], w[1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+        + KK_FOLD(w[0], w[1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+#undef KK_FOLD
+}
+
+// Scores of `queries` heads (1, 2 or 4) against n tokens, 16 / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
+KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsigned char *const *keys, int64_t n, int64_t d,
+                                const float *q, int64_t wide, float *scores) {
+    const int tokens = 16 / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    for (int64_t t = 0; t < n; t += tokens) {
+        kk_v16 sum[16] = {0};
+        const unsigned char *row[16];
+        int64_t left = n - t < tokens ? n - t : tokens;
+#pragma unroll
+        for (int s = 0; s < tokens; s++) row[s] = keys[t + (s < left ? s : left - 1)];
+        for (int s = 0; s < tokens; s++)
+            if (t + tokens + s < n)
+                for (int64_t b = 0; b < d * size; b += 64) __builtin_prefetch(keys[t + tokens + s] + b);
+        int64_t i = 0;
+        for (; i + 16 <= d; i += 16) {
+#pragma unroll
+            for (int s = 0; s < tokens; s++) {
+                kk_v16 k;
+                KK(widen)(element, row[s] + i * size, &k);
+#pragma unroll
+                for (int g = 0; g < queries; g++) sum[g * tokens + s] += k * *(const kk_v16 *)(q + g * wide + i);
+            }
+        }
+        if (i < d)
+#pragma unroll
+            for (int s = 0; s < tokens; s++) {
+                kk_v16 k;
+                KK(widen_at)(element, row[s], i, d, &k);
+#pragma unroll
+                for (int g = 0; g < queries; g++) sum[g * tokens + s] += k * *(const kk_v16 *)(q + g * wide + i);
+            }
+        kk_v16 all;
+        KK(sums)(sum, &all);
+#pragma unroll
+        for (int g = 0; g < queries; g++)
+#pragma unroll
+            for (int s = 0; s < tokens; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
+    }
+}
+
+// out[g] += weights * values for `queries` heads (1, 2 or 4) and 16 * vectors columns from `column` on; out has rows of `wide`.
+KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const unsigned char *const *values, int64_t n,
+                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide) {
+    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    kk_v16 sum[4][4];
+#pragma unroll
+    for (int g = 0; g < queries; g++)
+#pragma unroll
+        for (int j = 0; j < vectors; j++) sum[g][j] = (kk_v16){0};
+    for (int64_t t = 0; t < n; t++) {
+        const unsigned char *row = values[t] + column * size;
+        if (t + 12 < n)
+#pragma unroll
+            for (int b = 0; b < 16 * vectors * size; b += 64) __builtin_prefetch(values[t + 12] + column * size + b);
+#pragma unroll
+        for (int j = 0; j < vectors; j++) {
+            kk_v16 v;
+            if (vectors == 1) KK(widen_at)(element, row, 0, d - column, &v);
+            else KK(widen)(element, row + 16 * j * size, &v);
+#pragma unroll
+            for (int g = 0; g < queries; g++) sum[g][j] += weights[g * KK_PAGED_SPAN + t] * v;
+        }
+    }
+#pragma unroll
+    for (int g = 0; g < queries; g++)
+#pragma unroll
+        for (int j = 0; j < vectors; j++) *(kk_v16 *)(out + g * wide + column + 16 * j) = sum[g][j];
+}
+
+// Scores of one KV head's whole group, `queries` heads at a time.
+KK_INLINE void KK(paged_group_scores)(const int element, const unsigned char *const *keys, int64_t n, int64_t d, int64_t group,
+                                      const float *q, int64_t wide, float *scores) {
+    int64_t g = 0;
+    for (; g + 4 <= group; g += 4) KK(paged_scores)(element, 4, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
+    for (; g + 2 <= group; g += 2) KK(paged_scores)(element, 2, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
+    for (; g < group; g++) KK(paged_scores)(element, 1, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
+}
+
+KK_INLINE void KK(paged_some_values)(const int element, const int queries, const unsigned char *const *values, int64_t n, int64_t d,
+                                     const float *weights, float *out, int64_t wide) {
+    int64_t i = 0;
+    for (; i + 64 <= d; i += 64) KK(paged_values)(element, queries, 4, values, n, i, d, weights, out, wide);
+    for (; i + 32 <= d; i += 32) KK(paged_values)(element, queries, 2, values, n, i, d, weights, out, wide);
+    for (; i < d; i += 16) KK(paged_values)(element, queries, 1, values, n, i, d, weights, out, wide);
+}
+
+KK_INLINE void KK(paged_group_values)(const int element, const unsigned char *const *values, int64_t n, int64_t d, int64_t group,
+                                      const float *weights, float *out, int64_t wide) {
+    int64_t g = 0;
+    for (; g + 4 <= group; g += 4)
+        KK(paged_some_values)(element, 4, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
+    for (; g + 2 <= group; g += 2)
+        KK(paged_some_values)(element, 2, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
+    for (; g < group; g++) KK(paged_some_values)(element, 1, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
+}
+
+#define KK_PAGED_ELEMENT(name, element) \
+    static void KK(paged_scores_##name)(const unsigned char *const *keys, int64_t n, int64_t d, int64_t group, const float *q, \
+                                        int64_t wide, float *scores) { \
+        KK(paged_group_scores)(element, keys, n, d, group, q, wide, scores); \
+    } \
+    static void KK(paged_values_##name)(const unsigned char *const *values, int64_t n, int64_t d, int64_t group, \
+                                        const float *weights, float *out, int64_t wide) { \
+        KK(paged_group_values)(element, values, n, d, group, weights, out, wide); \
+    } \
+    static void KK(paged_widen_##name)(const unsigned char *const *rows, int64_t n, int64_t d, float *out, int64_t wide) { \
+        for (int64_t t = 0; t < n; t++) \
+            for (int64_t i = 0; i < d; i += 16) { \
+                kk_v16 x; \
+                KK(widen_at)(element, rows[t], i, d, &x); \
+                *(kk_v16 *)(out + t * wide + i) = x; \
+            } \
+    }
+KK_PAGED_ELEMENT(fp32, KK_ELEMENT_FP32)
+KK_PAGED_ELEMENT(bf16, KK_ELEMENT_BF16)
+KK_PAGED_ELEMENT(fp16, KK_ELEMENT_FP16)
+typedef void (*KK(paged_scores_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, int64_t, float *);
+typedef void (*KK(paged_values_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, float *, int64_t);
+typedef void (*KK(paged_widen_function))(const unsigned char *const *, int64_t, int64_t, float *, int64_t);
+static const KK(paged_scores_function) KK(paged_scores_of)[3] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16)};
+static const KK(paged_values_function) KK(paged_values_of)[3] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16)};
+static const KK(paged_widen_function) KK(paged_widen_of)[3] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16)};
+
+// The group's queries, scaled and padded with zeros.
+KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64_t wide, float scale, float *restrict out) {
+    for (int64_t g = 0; g < group; g++) {
+        for (int64_t i = 0; i < d; i++) out[g * wide + i] = q[g * d + i] * scale;
+        for (int64_t i = d; i < wide; i++) out[g * wide + i] = 0;
+    }
+}
+
+static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
+    const kk_pages *cache = &job->cache;
+    int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim;
+    int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
+    float *q = scratch, *out = q + group * keyWide, *scores = out + group * valueWide;
+    const unsigned char *keys[KK_PAGED_SPAN], *values[KK_PAGED_SPAN];
+    for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+        float *result = job->output + kv * group * valueDim, *logSumExp = job->logSumExp + kv * group;
+        if (n <= 0) {
+            for (int64_t i = 0; i < group * valueDim; i++) result[i] = 0;
+            for (int64_t g = 0; g < group; g++) logSumExp[g] = -__builtin_inff();
+            continue;
+        }
+        KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
+        KK(paged_rows)(cache, kv, job->from, to, keys, values);
+        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores);
+        for (int64_t g = 0; g < group; g++) {
+            float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
+            logSumExp[g] = top + kk_log(total);
+            KK(scale)(1.0f / total, row, row, n);
+        }
+        KK(paged_values_of)[cache->element](values, n, valueDim, group, scores, out, valueWide);
+        for (int64_t g = 0; g < group; g++)
+            for (int64_t i = 0; i < valueDim; i++) result[g * valueDim + i] = out[g * valueWide + i];
+    }
+}
+
+static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp, float *mass, float *scratch) {
+    const kk_pages *cache = &job->cache;
+    int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, keyWide = KK_PAD(keyDim);
+    int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
+    float *q = scratch, *scores = q + group * keyWide + group * KK_PAD(cache->valueDim);
+    const unsigned char *keys[KK_PAGED_SPAN], *values[KK_PAGED_SPAN];
+    if (n <= 0) return;
+    for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+        KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
+        KK(paged_rows)(cache, kv, job->from, to, keys, values);
+        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores);
+        for (int64_t g = 0; g < group; g++)
+            for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(scores[g * KK_PAGED_SPAN + t] - logSumExp[kv * group + g]);
+    }
+}
+
+// Columns are (row, head of the group): queries [keyDim, columns], scores [tokens, columns], outputs [columns, valueDim].
+static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
+    const kk_pages *cache = &job->cache;
+    int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim, count = job->count * group;
+    int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), columns = KK_PAD(count);
+    float *q = scratch, *scores = q + keyDim * columns, *out = scores + KK_PAGED_BLOCK * columns;
+    float *keyBlock = out + columns * valueWide, *valueBlock = keyBlock + KK_PAGED_BLOCK * keyWide;
+    float *best = valueBlock + KK_PAGED_BLOCK * valueWide, *total = best + columns, *limit = total + columns, *shrink = limit + columns;
+    const unsigned char *keys[KK_PAGED_BLOCK], *values[KK_PAGED_BLOCK];
+    int64_t last = 0;
+    for (int64_t c = 0; c < columns; c++) {
+        int64_t visible = c < count ? job->limits[c / group] : 0;
+        limit[c] = (float)visible; // exact below 2^24 tokens
+        last = visible > last ? visible : last;
+    }
+    last = KK_MIN(last, job->to);
+    for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+        for (int64_t c = 0; c < columns; c++) {
+            const float *from = c < count ? job->q + job->rows[c / group] * job->qStride + (kv * group + c % group) * keyDim : NULL;
+            for (int64_t i = 0; i < keyDim; i++) q[i * columns + c] = from ? from[i] * job->scale : 0.0f;
+            best[c] = -__builtin_inff();
+            total[c] = 0;
+        }
+        memset(out, 0, sizeof(float) * (size_t)(columns * valueWide));
+        // Blocks end at multiples of their size, so that a row's sums don't depend on where the others begin.
+        for (int64_t start = job->from, end; start < last; start = end) {
+            end = KK_MIN((start / KK_PAGED_BLOCK + 1) * KK_PAGED_BLOCK, last);
+            int64_t n = end - start;
+            KK(paged_rows)(cache, kv, start, end, keys, values);
+            KK(paged_widen_of)[cache->element](keys, n, keyDim, keyBlock, keyWide);
+            KK(paged_widen_of)[cache->element](values, n, valueDim, valueBlock, valueWide);
+            // Columns whose rows see none of the block are left out: limits rise with the rows.
+            int64_t first = 0;
+            while (first + 16 <= columns && limit[KK_MIN(first + 15, count - 1)] <= (float)start) first += 16;
+            int64_t some = columns - first;
+            KK(tile_gemm)(n, some, keyDim, keyBlock, keyWide, 1, q + first, columns, scores + first, columns, 0);
+            for (int64_t c = first; c < columns; c += 16) {
+                float *restrict column = scores + c, top[16], safe[16], sum[16] = {0};
+                for (int j = 0; j < 16; j++) top[j] = best[c + j];
+                for (int64_t t = 0; t < n; t++)
+                    for (int j = 0; j < 16; j++) {
+                        float s = (float)(start + t) < limit[c + j] ? column[t * columns + j] : -__builtin_inff();
+                        column[t * columns + j] = s;
+                        top[j] = s > top[j] ? s : top[j];
+                    }
+                for (int j = 0; j < 16; j++) {
+                    safe[j] = top[j] == -__builtin_inff() ? 0.0f : top[j];
+                    shrink[c + j] = kk_exp(best[c + j] - safe[j]);
+                    best[c + j] = top[j];
+                }
+                for (int64_t t = 0; t < n; t++)
+                    for (int j = 0; j < 16; j++) {
+                        float e = kk_exp(column[t * columns + j] - safe[j]);
+                        column[t * columns + j] = e;
+                        sum[j] += e;
+                    }
+                for (int j = 0; j < 16; j++) total[c + j] = total[c + j] * shrink[c + j] + sum[j];
+            }
+            for (int64_t c = first; c < count; c++)
+                if (shrink[c] != 1.0f)
+                    for (int64_t i = 0; i < valueWide; i++) out[c * valueWide + i] *= shrink[c];
+            if (first < count)
+                KK(tile_gemm)(count - first, valueWide, n, scores + first, 1, columns, valueBlock, valueWide, out + first * valueWide,
+                              valueWide, 1);
+        }
+        for (int64_t c = 0; c < count; c++) {
+            int64_t head = kv * group + c % group;
+            float *result = job->output + (c / group * job->heads + head) * valueDim, scale = total[c] > 0 ? 1.0f / total[c] : 0.0f;
+            for (int64_t i = 0; i < valueDim; i++) result[i] = out[c * valueWide + i] * scale;
+            job->logSumExp[c / group * job->heads + head] = total[c] > 0 ? best[c] + kk_log(total[c]) : -__builtin_inff();
+        }
+    }
+}
+
+static void KK(paged_merge)(int64_t parts, const float *outputs, int64_t outputStride, const float *logSumExps, int64_t logSumExpStride,
+                            int64_t count, int64_t dim, float *output, float *logSumExp) {
+    for (int64_t c = 0; c < count; c++) {
+        float top = -__builtin_inff(), total = 0;
+        for (int64_t p = 0; p < parts; p++) {
+            float value = logSumExps[p * logSumExpStride + c];
+            top = value > top ? value : top;
+        }
+        float *restrict to = output + c * dim;
+        if (top == -__builtin_inff()) {
+            for (int64_t i = 0; i < dim; i++) to[i] = 0;
+            logSumExp[c] = top;
+            continue;
+        }
+        for (int64_t p = 0; p < parts; p++) total += kk_exp(logSumExps[p * logSumExpStride + c] - top);
+        for (int64_t p = 0; p < parts; p++) {
+            float weight = kk_exp(logSumExps[p * logSumExpStride + c] - top) / total;
+            const float *restrict from = outputs + p * outputStride + c * dim;
+            if (p == 0)
+                for (int64_t i = 0; i < dim; i++) to[i] = weight * from[i];
+            else
+                for (int64_t i = 0; i < dim; i++) to[i] += weight * from[i];
+        }
+        logSumExp[c] = top + kk_log(total);
+    }
+}
+
+#define KK_PAGED_TABLE {KK(paged_store), KK(paged_row), KK(paged_block), KK(paged_merge), KK(paged_mass)}

@@ -1,0 +1,285 @@
+import CKernels
+
+/// A sequence's part in a paged attention: its pages of one layer, the tokens held in them, and its new ones.
+public struct PagedSequence: Sendable {
+    /// Pages in the order of the tokens; room for `held` + `count`.
+    public var pages: [Int32]
+    /// Tokens held before the new ones.
+    public var held: Int
+    /// New tokens: as many rows of the batch.
+    public var count: Int
+
+    /// `count` new tokens behind `held` ones in `pages`.
+    public init(pages: [Int32], held: Int, count: Int) {
+        self.pages = pages
+        self.held = held
+        self.count = count
+    }
+}
+
+/// Attention of a ragged batch over one layer's pages, read in place.
+///
+/// Few queries of a sequence go token by token, over spans that end at multiples of ``span`` and are merged by their
+/// log-sum-exp; more go in blocks, each with all the heads of a group. Neither depends on what else is in the batch or on
+/// the number of threads.
+public struct PagedAttentionKernel: Sendable {
+    /// What lies in a page.
+    public let layout: PagedLayout
+    /// Query heads; a multiple of the layout's KV heads.
+    public let heads: Int
+    /// Factor on the scores.
+    public let scale: Float
+    /// New tokens of a sequence from which on they are attended to in blocks.
+    public var blockThreshold = 4
+
+    /// Tokens attended to at a time by single queries.
+    public static let span = Int(KK_PAGED_SPAN)
+
+    /// A layer's attention; a `scale` of nil is 1/√keyDim.
+    public init(layout: PagedLayout, heads: Int, scale: Float? = nil) {
+        precondition(heads % layout.kvHeads == 0, "attention: \(heads) heads cannot share \(layout.kvHeads) KV heads")
+        self.layout = layout
+        self.heads = heads
+        self.scale = scale ?? 1 / Float(layout.keyDim).squareRoot()
+    }
+
+    /// Elements in a row of qkv: [heads·keyDim | kvHeads·keyDim | kvHeads·valueDim].
+    public var rowWidth: Int { (heads + layout.kvHeads) * layout.keyDim + layout.kvHeads * layout.valueDim }
+
+    /// Stores the keys and values of qkv [rows, rowWidth] behind those held, then attends from each row to all tokens of its
+    /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads].
+    public func run(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage) {
+        let batch = PagedBatch(sequences, layout: layout, memory: memory)
+        check(batch, qkv: qkv)
+        precondition(
+            output.count >= batch.rows * heads * layout.valueDim && logSumExp.count >= batch.rows * heads,
+            "paged attention: \(batch.rows) rows don't fit the output")
+        store(qkv, batch, memory)
+        attend(qkv, batch, memory, into: output, logSumExp: logSumExp)
+    }
+
+    /// The attention each token of each sequence gets, summed over the heads and the sequence's rows: as many values a
+    /// sequence as it has tokens, the new ones included. Keys are as ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
+    public func mass(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], logSumExp: Storage) -> [Storage] {
+        let batch = PagedBatch(sequences, layout: layout, memory: memory)
+        check(batch, qkv: qkv)
+        precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")
+        let results = sequences.map { Storage(repeating: 0, count: $0.held + $0.count) }
+        Parallel.forEach(sequences.count) { index in
+            let sequence = sequences[index]
+            let scratch = Storage(count: rowScratch)
+            for row in batch.firstRow[index]..<batch.firstRow[index] + sequence.count {
+                for start in stride(from: 0, to: Int(batch.limits[row]), by: Self.span) {
+                    unsafe batch.withJob(self, memory, qkv: qkv, sequence: index) { job in
+                        unsafe job.from = Int64(start)
+                        unsafe job.to = Int64(start + Self.span)
+                        unsafe job.rows += row
+                        unsafe job.limits += row
+                        unsafe kernels.paged.mass(
+                            &job, logSumExp.pointer + row * heads, results[index].pointer + start, scratch.pointer)
+                    }
+                }
+            }
+        }
+        return results
+    }
+
+    var group: Int { heads / layout.kvHeads }
+
+    var rowScratch: Int {
+        Int(kk_paged_row_scratch(Int64(group), Int64(layout.keyDim), Int64(layout.valueDim)))
+    }
+
+    private func check(_ batch: PagedBatch, qkv: Storage) {
+        precondition(qkv.count >= batch.rows * rowWidth, "paged attention: qkv has not \(batch.rows) rows of \(rowWidth)")
+    }
+
+    private func store(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
+        let keys = heads * layout.keyDim
+        let values = keys + layout.kvHeads * layout.keyDim
+        Parallel.forRanges(batch.rows, grain: max(1, 1 << 14 / max(1, rowWidth - keys))) { range in
+            unsafe batch.tables.withUnsafeBufferPointer { tables in
+                for row in range {
+                    let table = unsafe tables.baseAddress! + batch.firstPage[batch.sequenceOf[row]]
+                    var cache = unsafe layout.job(memory, pages: table)
+                    let from = unsafe qkv.pointer + row * rowWidth
+                    unsafe kernels.paged.store(&cache, batch.limits[row] - 1, from + keys, from + values)
+                }
+            }
+        }
+    }
+
+    private func attend(
+        _ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory, into output: Storage, logSumExp: Storage
+    ) {
+        let plan = PagedPlan(self, batch)
+        let width = heads * layout.valueDim
+        let partial = (output: Storage(count: plan.parts * width), logSumExp: Storage(count: plan.parts * heads))
+        Parallel.forEach(plan.units.count) { index in
+            let unit = plan.units[index]
+            unsafe batch.withJob(self, memory, qkv: qkv, sequence: unit.sequence) { job in
+                unsafe job.rows += unit.row
+                unsafe job.limits += unit.row
+                switch unit.work {
+                case .block(let rows, let kvHead):
+                    let scratch = Storage(
+                        count: Int(
+                            kk_paged_block_scratch(Int64(rows), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim))))
+                    unsafe job.count = Int64(rows)
+                    unsafe job.firstKvHead = Int64(kvHead)
+                    unsafe job.kvHeadCount = 1
+                    unsafe job.output = output.pointer + unit.row * width
+                    unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
+                    unsafe kernels.paged.block(&job, scratch.pointer)
+                case .span(let start, let part):
+                    let scratch = Storage(count: rowScratch)
+                    unsafe job.from = Int64(start)
+                    unsafe job.to = Int64(start + Self.span)
+                    unsafe job.output = partial.output.pointer + part * width
+                    unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
+                    unsafe kernels.paged.row(&job, scratch.pointer)
+                case .row:
+                    let spans = (Int(batch.limits[unit.row]) + Self.span - 1) / Self.span
+                    let scratch = Storage(count: rowScratch + spans * (width + heads))
+                    let outputs = unsafe scratch.pointer + rowScratch
+                    let sums = unsafe outputs + spans * width
+                    for part in 0..<spans {
+                        unsafe job.from = Int64(part * Self.span)
+                        unsafe job.to = Int64((part + 1) * Self.span)
+                        unsafe job.output = outputs + part * width
+                        unsafe job.logSumExp = sums + part * heads
+                        unsafe kernels.paged.row(&job, scratch.pointer)
+                    }
+                    unsafe kernels.paged.merge(
+                        Int64(spans), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
+                        output.pointer + unit.row * width, logSumExp.pointer + unit.row * heads)
+                }
+            }
+        }
+        for merge in plan.merges {
+            unsafe kernels.paged.merge(
+                Int64(merge.parts.count), partial.output.pointer + merge.parts.lowerBound * width, Int64(width),
+                partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads), Int64(layout.valueDim),
+                output.pointer + merge.row * width, logSumExp.pointer + merge.row * heads)
+        }
+    }
+}
+
+/// The rows of a paged attention, laid end to end.
+struct PagedBatch: Sendable {
+    /// Every sequence's pages, one after the other, and where each one's begin.
+    var tables: [Int32] = []
+    var firstPage: [Int] = []
+    var firstRow: [Int] = []
+    /// For each row its number, the tokens it sees, and its sequence.
+    var numbers: [Int64] = []
+    var limits: [Int64] = []
+    var sequenceOf: [Int] = []
+    let counts: [Int]
+
+    var rows: Int { limits.count }
+
+    init(_ sequences: [PagedSequence], layout: PagedLayout, memory: PageMemory) {
+        precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
+        counts = sequences.map(\.count)
+        for (index, sequence) in sequences.enumerated() {
+            let needed = layout.pages(tokens: sequence.held + sequence.count)
+            precondition(
+                sequence.pages.count >= needed, "paged attention: \(sequence.pages.count) pages, \(needed) are needed")
+            firstPage.append(tables.count)
+            firstRow.append(limits.count)
+            for page in sequence.pages.prefix(needed) {
+                precondition(page >= 0 && Int(page) < memory.pages, "paged attention: page \(page) outside 0..<\(memory.pages)")
+                tables.append(page)
+            }
+            for token in 0..<sequence.count {
+                numbers.append(Int64(limits.count))
+                limits.append(Int64(sequence.held + token + 1))
+                sequenceOf.append(index)
+            }
+        }
+    }
+
+    /// Calls `body` with a job for one row of `sequence`: all heads, no range or output yet.
+    func withJob(
+        _ kernel: PagedAttentionKernel, _ memory: PageMemory, qkv: Storage, sequence: Int,
+        _ body: (inout kk_paged_attention) -> Void
+    ) {
+        unsafe tables.withUnsafeBufferPointer { tables in
+            unsafe numbers.withUnsafeBufferPointer { numbers in
+                unsafe limits.withUnsafeBufferPointer { limits in
+                    guard let table = tables.baseAddress, let numbers = numbers.baseAddress, let limits = limits.baseAddress
+                    else { return }
+                    var job = unsafe kk_paged_attention()
+                    unsafe job.cache = kernel.layout.job(memory, pages: table + firstPage[sequence])
+                    unsafe job.heads = Int64(kernel.heads)
+                    unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
+                    unsafe job.to = .max
+                    unsafe job.count = 1
+                    unsafe job.qStride = Int64(kernel.rowWidth)
+                    unsafe job.scale = kernel.scale
+                    unsafe job.q = UnsafePointer(qkv.pointer)
+                    unsafe job.rows = numbers
+                    unsafe job.limits = limits
+                    unsafe body(&job)
+                }
+            }
+        }
+    }
+}
+
+/// How a paged attention is cut into units: by the sequences alone where it touches results.
+struct PagedPlan: Sendable {
+    enum Work: Sendable {
+        /// Rows from the unit's on, one KV head.
+        case block(rows: Int, kvHead: Int)
+        /// One row, the whole sequence.
+        case row
+        /// One row, one span of tokens, into a part of its own.
+        case span(start: Int, part: Int)
+    }
+
+    struct Unit: Sendable {
+        var sequence: Int
+        var row: Int
+        var work: Work
+    }
+
+    var units: [Unit] = []
+    /// Rows whose spans are merged afterwards.
+    var merges: [(row: Int, parts: Range<Int>)] = []
+    var parts = 0
+
+    init(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
+        // The longest work first: blocks of late rows, then single rows.
+        let blockRows = max(16, 128 / kernel.group)
+        var singles: [(sequence: Int, row: Int)] = []
+        for (sequence, count) in batch.counts.enumerated() {
+            let first = batch.firstRow[sequence]
+            guard count >= kernel.blockThreshold else {
+                singles += (first..<first + count).map { (sequence, $0) }
+                continue
+            }
+            for start in stride(from: (count - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
+                for kvHead in 0..<kernel.layout.kvHeads {
+                    let rows = min(blockRows, count - start)
+                    units.append(Unit(sequence: sequence, row: first + start, work: .block(rows: rows, kvHead: kvHead)))
+                }
+            }
+        }
+        // With few rows the threads share each one's spans; the sums are the same.
+        let divided = singles.count < 4 * Parallel.threads && Parallel.threads > 1
+        for (sequence, row) in singles {
+            guard divided else {
+                units.append(Unit(sequence: sequence, row: row, work: .row))
+                continue
+            }
+            let first = parts
+            for start in stride(from: 0, to: Int(batch.limits[row]), by: PagedAttentionKernel.span) {
+                units.append(Unit(sequence: sequence, row: row, work: .span(start: start, part: parts)))
+                parts += 1
+            }
+            merges.append((row, first..<parts))
+        }
+    }
+}
