@@ -49,6 +49,14 @@ public struct CachedQueries: Sendable {
     public var kvHeads: Int
     /// Width of a head.
     public var headDim: Int
+
+    /// Rows of a layer's projections, laid end to end.
+    public init(qkv: Storage, heads: Int, kvHeads: Int, headDim: Int) {
+        self.qkv = qkv
+        self.heads = heads
+        self.kvHeads = kvHeads
+        self.headDim = headDim
+    }
 }
 
 /// Attention outputs with their log-sum-exp, so that parts over different keys merge exactly.
@@ -57,6 +65,12 @@ public struct CachedAttention: Sendable {
     public var output: Storage
     /// [tokens, heads].
     public var logSumExp: Storage
+
+    /// What a cache's attention gave.
+    public init(output: Storage, logSumExp: Storage) {
+        self.output = output
+        self.logSumExp = logSumExp
+    }
 }
 
 /// Keys and values of earlier tokens: holds what it holds and attends over itself.
