@@ -21,8 +21,6 @@ public struct AttentionKernel: Sendable {
     public var rotary: RotaryTable?
     /// For each row the first position of its sequence it may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
-    /// What scores and sums are multiplied in.
-    public var precision = ComputePrecision.fp32
 
     /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim.
     ///
@@ -63,7 +61,7 @@ public struct AttentionKernel: Sendable {
         }
     }
 
-    /// Writes the gradient of `qkv` from the gradient of the output.
+    /// Writes the gradient of `qkv`, which may take its place, from the gradient of the output.
     public func backward(qkv: Storage, output: Storage, logSumExp: Storage, gradient: Storage, into qkvGradient: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && qkvGradient.count == qkv.count && gradient.count == output.count

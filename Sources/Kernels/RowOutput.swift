@@ -8,7 +8,7 @@ public enum RowOutput: Sendable {
     case residual(Matrix, residual: Storage)
     /// The product is the gradient of RMSNorm's output: dx (+)= the gradient of x, dw [width] += the weight's.
     case rmsNormGradient(x: Storage, weight: Storage, rstd: Storage, into: Storage, weightGradient: Storage, accumulate: Bool)
-    /// The product is the gradient of silu(gate) · up: the gradient of rows [gate | up] is written.
+    /// The product is the gradient of silu(gate) · up: the gradient of rows [gate | up] is written, over them too.
     case swiGLUGradient(gateUp: Storage, into: Storage)
     /// The product is logits, written and turned into losses [rows] and, with `gradientScale`, into their own gradient.
     case crossEntropy(logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int, gradientScale: Float?)

@@ -42,9 +42,9 @@ public final class StoragePool: Sendable {
         var arena = Arena(capacity: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
     }
 
-    /// Blocks from this size on come from the arena. Smaller ones may be taken by several threads at once, in any order, which
-    /// would leave its gaps to chance.
-    static let arenaBlock = 4 << 20
+    /// Blocks from this size on come from the arena: activations, and the gradients that take their place in the backward pass.
+    /// Smaller ones may be taken by several threads at once, in any order, which would leave its gaps to chance.
+    static let arenaBlock = 1 << 20
 
     private let state = Mutex(State())
 
@@ -52,7 +52,7 @@ public final class StoragePool: Sendable {
     static let empty = Block.allocate(byteCount: 64)
 
     /// Sizes are rounded up so that nearly equal requests share blocks: to 64 bytes below 4 KiB, then to an eighth of
-    /// the next lower power of two, from 4 MiB on to 4 KiB.
+    /// the next lower power of two, from 1 MiB on to 4 KiB.
     static func roundedByteCount(_ count: Int) -> Int {
         let bytes = max(64, count * 4)
         if bytes >= arenaBlock { return (bytes + Arena.alignment - 1) / Arena.alignment * Arena.alignment }
@@ -95,6 +95,7 @@ public final class StoragePool: Sendable {
         state.withLock { state in
             for (index, count) in counts.enumerated() where count > 0 {
                 let byteCount = Self.roundedByteCount(count)
+                guard byteCount < Self.arenaBlock else { continue }
                 let same = counts[...index].count { $0 > 0 && Self.roundedByteCount($0) == byteCount }
                 for _ in (state.free[byteCount]?.count ?? 0)..<max(same * copies, state.free[byteCount]?.count ?? 0) {
                     state.free[byteCount, default: []].append(Block.allocate(byteCount: byteCount))

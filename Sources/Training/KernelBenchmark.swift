@@ -73,8 +73,6 @@ private struct Bench {
     }
 
     func attention(_ kernel: AttentionKernel) -> [KernelBenchmark.Measurement] {
-        var kernel = kernel
-        kernel.precision = precision
         let qkv = Storage(repeating: 0.5, count: rows * kernel.rowWidth)
         let gradient = Storage(count: qkv.count)
         let output = Storage(repeating: 0.5, count: rows * kernel.heads * kernel.headDim)

@@ -61,6 +61,24 @@ import Testing
         #expect(GradientCheck.failures([x, weight]) { $0[0].swiGLULinear($0[1]) } == [])
     }
 
+    @Test func `a gradient takes its input's place only where nobody else refers to it`() {
+        let x = Tensor.variable(Tensor.random([4, 16], seed: 20))
+        let weight = Tensor.random([3, 8], seed: 21)
+        let kernel = AttentionKernel(batch: 1, seq: 4, heads: 2, kvHeads: 1, headDim: 4)
+        for op in [{ $0.swiGLULinear(weight) }, { $0.causalAttention(kernel) }] as [(Tensor) -> Tensor] {
+            let alone = op(x * 2).sum().gradients()[x]?.values
+            let kept = x * 2
+            let before = kept.values
+            #expect(op(kept).sum().gradients()[x]?.values == alone)
+            #expect(kept.values == before)
+            // Both ops read the same rows, whichever is differentiated first.
+            let shared = x * 2
+            let both = (op(shared).sum() + (shared * shared).sum()).gradients()[x]?.values
+            let square = ((x * 2) * (x * 2)).sum().gradients()[x]?.values
+            #expect(differences(both!, zip(alone!, square!).map(+), absolute: 1e-5) == [])
+        }
+    }
+
     @Test func `cross-entropy fused with the projection is the composition`() {
         let x = Tensor.random([5, 4], seed: 14)
         let weight = Tensor.random([7, 4], seed: 15)

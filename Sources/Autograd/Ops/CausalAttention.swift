@@ -9,12 +9,12 @@ extension Tensor {
         let rows = kernel.batch * kernel.seq
         precondition(shape.count == rows * kernel.rowWidth, "causalAttention: \(shape) for [\(rows), \(kernel.rowWidth)]")
         let width = kernel.heads * kernel.headDim
-        let qkv = storage
+        let saved = SavedStorage(storage)
         let output = Storage(count: rows * width)
         let logSumExp = Storage(count: kernel.batch * kernel.heads * kernel.seq)
-        kernel.forward(qkv: qkv, into: output, logSumExp: logSumExp)
+        kernel.forward(qkv: storage, into: output, logSumExp: logSumExp)
         return .result([rows, width], output, from: [self]) { gradient, sink in
-            let qkvGradient = Storage(count: qkv.count)
+            let (qkv, qkvGradient) = saved.take()
             kernel.backward(qkv: qkv, output: output, logSumExp: logSumExp, gradient: gradient, into: qkvGradient)
             sink.add(0, qkvGradient)
         }

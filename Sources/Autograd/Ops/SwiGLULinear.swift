@@ -9,14 +9,14 @@ extension Tensor {
         let rows = shape.count / max(2 * width, 1)
         precondition(shape[-1] == 2 * width, "swiGLULinear: rows of \(shape[-1]) are no pairs")
         let kernel = LinearKernel(inputs: width, weights: [weight], precision, "swiGLULinear")
-        let gateUp = storage
-        let output = kernel.forward(.swiGLU(gateUp: gateUp), rows: rows, residual: residual, "swiGLULinear")
+        let saved = SavedStorage(storage)
+        let output = kernel.forward(.swiGLU(gateUp: storage), rows: rows, residual: residual, "swiGLULinear")
         let outputShape = Shape(shape.dimensions.dropLast() + [kernel.outputs])
         return .result(outputShape, output, from: [self, weight] + (residual.map { [$0] } ?? [])) { gradient, sink in
+            let (gateUp, gateUpGradient) = saved.take()
             sink.addWeightGradients(
                 kernel, .swiGLU(gateUp: gateUp), rows: rows, gradient: gradient, firstInput: 1, count: 1)
             if sink.needs(0) {
-                let gateUpGradient = Storage(count: rows * 2 * width)
                 kernel.inputGradient(
                     .matrix(Matrix(gradient, rows: rows, columns: kernel.outputs)), rows: rows,
                     into: .swiGLUGradient(gateUp: gateUp, into: gateUpGradient))
