@@ -1,10 +1,11 @@
-// Causal grouped-query attention without a [seq, seq] matrix: blocks of 64 queries against blocks of 128 keys, online
+// Causal grouped-query attention without a [seq, seq] matrix: blocks of 32 queries against blocks of 128 keys, online
 // softmax forward, probabilities recomputed from the saved log-sum-exp backward (after FlashAttention, Dao et al. 2022).
 // One call handles one sequence and one KV head with all its query heads, so that the packed K and V are shared.
 #ifndef KK_ATTENTION
 #define KK_ATTENTION
-#define KK_BQ 64
+#define KK_BQ 32
 #define KK_BK 128
+#define KK_AHEAD 12 // rows of a head asked for ahead: they lie far apart in memory
 #define KK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define KK_PAD(d) (((d) + 15) / 16 * 16)
 #endif
@@ -15,6 +16,7 @@ KK_INLINE void KK(pack_rows)(const float *restrict x, int64_t stride, int64_t co
     for (int64_t r = 0; r < count; r++) {
         const float *a = x + r * stride;
         float *o = y + r * wide;
+        KK(prefetch_rows)(a + KK_AHEAD * stride, stride, d, r + KK_AHEAD < count ? 1 : 0);
         if (rotary.half) {
             int64_t half = rotary.half;
             const float *cosine = rotary.cosine + (position + r) * half, *sine = rotary.sine + (position + r) * half;

@@ -197,6 +197,14 @@ static void KK(scale)(float alpha, const float *x, float *y, int64_t n) {
     for (int64_t i = 0; i < n; i++) y[i] = alpha * x[i];
 }
 
+// The partial results of a reduction added up by halves.
+KK_INLINE float KK(lane_sum)(const float *part) {
+    float a[8], b[4];
+    for (int j = 0; j < 8; j++) a[j] = part[j] + part[j + 8];
+    for (int j = 0; j < 4; j++) b[j] = a[j] + a[j + 4];
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
 // Reductions keep 16 partial results, so that the order of additions is fixed and the same for every instruction set.
 // Sums run in blocks of Float32 partials that are added up in Float64.
 #define KK_SUM(term) \
@@ -221,7 +229,8 @@ static double KK(sum_squares)(const float *x, int64_t n) { KK_SUM(v * v); }
     for (; i + KK_LANES <= n; i += KK_LANES) \
         for (int j = 0; j < KK_LANES; j++) { float p = x[i + j]; best[j] = greater(p, best[j]); } \
     for (; i < n; i++) { float p = x[i]; best[0] = greater(p, best[0]); } \
-    for (int j = 1; j < KK_LANES; j++) best[0] = greater(best[j], best[0]); \
+    for (int w = KK_LANES / 2; w > 0; w /= 2) \
+        for (int j = 0; j < w; j++) best[j] = greater(best[j + w], best[j]); \
     return best[0]
 #define KK_GREATER_NUMBER(p, q) ((p) > (q) ? (p) : (q))
 
@@ -235,9 +244,7 @@ static float KK(dot)(const float *x, const float *y, int64_t n) {
     for (; i + KK_LANES <= n; i += KK_LANES)
         for (int j = 0; j < KK_LANES; j++) part[j] += x[i + j] * y[i + j];
     for (; i < n; i++) part[i % KK_LANES] += x[i] * y[i];
-    float total = 0;
-    for (int j = 0; j < KK_LANES; j++) total += part[j];
-    return total;
+    return KK(lane_sum)(part);
 }
 
 static void KK(swiglu)(const float *restrict gateUp, float *restrict y, int64_t rows, int64_t n) {

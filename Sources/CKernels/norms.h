@@ -26,7 +26,7 @@ static void KK(rms_norm_gradient)(const float *x, const float *restrict w, const
         for (; i + KK_LANES <= n; i += KK_LANES)
             for (int j = 0; j < KK_LANES; j++) part[j] += a[i + j] * w[i + j] * d[i + j];
         for (; i < n; i++) part[i % KK_LANES] += a[i] * w[i] * d[i];
-        for (int j = 0; j < KK_LANES; j++) total += part[j];
+        total += KK(lane_sum)(part);
         float c = s * s * s * total / (float)n;
         if (accumulate)
             for (i = 0; i < n; i++) { o[i] += s * w[i] * d[i] - c * a[i]; dw[i] += a[i] * s * d[i]; }
@@ -66,7 +66,8 @@ static void KK(layer_norm_gradient)(const float *x, const float *restrict w, con
         for (; i + KK_LANES <= n; i += KK_LANES)
             for (int j = 0; j < KK_LANES; j++) { g1[j] += o[i + j]; g2[j] += o[i + j] * (a[i + j] - m) * s; }
         for (; i < n; i++) { g1[i % KK_LANES] += o[i]; g2[i % KK_LANES] += o[i] * (a[i] - m) * s; }
-        for (int j = 0; j < KK_LANES; j++) { t1 += g1[j]; t2 += g2[j]; }
+        t1 += KK(lane_sum)(g1);
+        t2 += KK(lane_sum)(g2);
         t1 /= (float)n;
         t2 /= (float)n;
         for (i = 0; i < n; i++) o[i] = s * (o[i] - t1 - (a[i] - m) * s * t2);

@@ -13,7 +13,7 @@ KK_INLINE float KK(exp_sum)(const float *x, float *y, int64_t n, float m) {
             for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp(x[i + j] - m);
         for (; i < n; i++) part[i % KK_LANES] += kk_exp(x[i] - m);
     }
-    for (int j = 0; j < KK_LANES; j++) total += part[j];
+    total += KK(lane_sum)(part);
     return total;
 }
 
@@ -78,7 +78,7 @@ static void KK(divergence)(const float *p, const float *q, float *result, int64_
         for (; i + KK_LANES <= n; i += KK_LANES)
             for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp(a[i + j] - ma) * (a[i + j] - b[i + j] + shift);
         for (; i < n; i++) part[i % KK_LANES] += kk_exp(a[i] - ma) * (a[i] - b[i] + shift);
-        for (int j = 0; j < KK_LANES; j++) total += part[j];
+        total += KK(lane_sum)(part);
         result[r] = total / sa;
     }
 }
