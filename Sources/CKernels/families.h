@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "attention.h"
 #include "paged.h"
+#include "panels.h"
 
 const kk_table KK(kk_table) = {
     .name = KK_NAME,
@@ -49,4 +50,5 @@ const kk_table KK(kk_table) = {
     .attention_gradient = KK(attention_gradient),
     .cached_attention = KK(cached_attention),
     .paged = KK_PAGED_TABLE,
+    .panels = KK_PANELS_TABLE,
 };

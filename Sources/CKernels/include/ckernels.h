@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "kk_paged.h"
+#include "kk_panels.h"
 
 /// Packed rotary angles: cos and sin of position p and plane i at [p * half + i].
 typedef struct {
@@ -119,6 +120,7 @@ typedef struct {
     void (*attention_gradient)(const kk_attention *, int64_t batch, int64_t kvHead, float *scratch);
     void (*cached_attention)(const kk_cached_attention *, int64_t head, float *scratch);
     kk_paged paged;
+    kk_panels panels;
 } kk_table;
 
 /// The best table this processor runs.

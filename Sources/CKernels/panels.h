@@ -1,0 +1,202 @@
+// Products of few or many rows with packed weights. A panel holds KK_NR outputs' weights, along the reduction:
+//
+//     Float32   [inner][KK_NR]
+//     BFloat16  [inner / 2][KK_NR][2]   multiplied as pairs by VDPBF16PS where the processor has it
+//     Float16   [inner][KK_NR]          widened on the way
+//
+// With few rows reading the panels once is what takes the time, so the tile holds as many rows as there are registers for. An
+// element's sum is one chain from the first term to the last, so a row's result doesn't depend on the rows beside it.
+#ifndef KK_PANELS
+#define KK_PANELS
+#define KK_PANEL_DEPTH 2048 // of the reduction before the next rows, so that a part of a panel stays in the second-level cache
+typedef struct __attribute__((packed, aligned(2))) { uint16_t value; } kk_u16;
+#endif
+#if KK_VW == 16
+#define KK_PANEL_ROWS 12
+#else
+#define KK_PANEL_ROWS KK_MR
+#endif
+#define KK_PANEL_AHEAD 1024 // bytes a panel is prefetched ahead
+
+typedef uint32_t KK(words) __attribute__((vector_size(4 * KK_VW), aligned(4)));
+#if KK_VW > 4
+typedef _Float16 KK(halves) __attribute__((vector_size(2 * KK_VW), aligned(2)));
+#endif
+
+// c [rows, KK_NR] += a b over `words` words, from 0 where `first`.
+KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
+                              const unsigned char *b, float *c, int first) {
+    KK(vector) sum[KK_PANEL_ROWS][KK_NV];
+    const int step = element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
+#pragma unroll 4
+    for (int64_t w = 0; w < words; w++, b += step) {
+#pragma unroll
+        for (int p = 0; p < step; p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
+        if (element == KK_ELEMENT_BF16) {
+#ifdef KK_BF16
+            __m512bh column[KK_NV];
+#pragma unroll
+            for (int j = 0; j < KK_NV; j++) column[j] = (__m512bh)_mm512_loadu_si512(b + j * KK_VW * 4);
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                __m512bh pair = (__m512bh)_mm512_set1_epi32((int)a[i * aStride + w]);
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) sum[i][j] = (KK(vector))_mm512_dpbf16_ps((__m512)sum[i][j], pair, column[j]);
+            }
+#else
+            KK(vector) even[KK_NV], odd[KK_NV];
+#pragma unroll
+            for (int j = 0; j < KK_NV; j++) {
+                KK(words) both = *(const KK(words) *)(b + j * KK_VW * 4);
+                even[j] = (KK(vector))(both << 16);
+                odd[j] = (KK(vector))(both & 0xFFFF0000u);
+            }
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                union { uint32_t i; float f; } low = {a[i * aStride + w] << 16}, high = {a[i * aStride + w] & 0xFFFF0000u};
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) sum[i][j] = (sum[i][j] + low.f * even[j]) + high.f * odd[j];
+            }
+#endif
+        } else {
+            KK(vector) column[KK_NV];
+#pragma unroll
+            for (int j = 0; j < KK_NV; j++)
+                if (element == KK_ELEMENT_FP32) column[j] = *(const KK(vector) *)(b + j * KK_VW * 4);
+                else {
+#if KK_VW > 4
+                    column[j] = __builtin_convertvector(*(const KK(halves) *)(b + j * KK_VW * 2), KK(vector));
+#else
+                    for (int s = 0; s < KK_VW; s++) column[j][s] = kk_from_half(((const kk_u16 *)(b + j * KK_VW * 2))[s].value);
+#endif
+                }
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                float s = ((const float *)a)[i * aStride + w];
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
+}
+
+#if KK_PANEL_ROWS == 12
+#define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4) case_(5) case_(6) case_(7) case_(8) case_(9) case_(10) case_(11) case_(12)
+#elif KK_PANEL_ROWS == 8
+#define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4) case_(5) case_(6) case_(7) case_(8)
+#elif KK_PANEL_ROWS == 6
+#define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4) case_(5) case_(6)
+#else
+#define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4)
+#endif
+
+#define KK_PANEL_CASE(n) case n: KK(panel_tile)(KK_PANEL_ELEMENT, n, words, a, aStride, b, c, first); break;
+#define KK_PANEL_TILES(name) \
+    static void KK(panel_tiles_##name)(int64_t rows, int64_t words, const uint32_t *a, int64_t aStride, const unsigned char *b, float *c, \
+                                       int first) { \
+        switch (rows) { KK_PANEL_EACH(KK_PANEL_CASE) } \
+    }
+#define KK_PANEL_ELEMENT KK_ELEMENT_FP32
+KK_PANEL_TILES(fp32)
+#undef KK_PANEL_ELEMENT
+#define KK_PANEL_ELEMENT KK_ELEMENT_BF16
+KK_PANEL_TILES(bf16)
+#undef KK_PANEL_ELEMENT
+#define KK_PANEL_ELEMENT KK_ELEMENT_FP16
+KK_PANEL_TILES(fp16)
+#undef KK_PANEL_ELEMENT
+
+static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, const float *values) {
+    int64_t wide = job->epilogue == KK_PANEL_SWIGLU ? KK_NR / 2 : KK_NR, start = panel * wide;
+    int64_t width = job->outer - start < wide ? job->outer - start : wide;
+    for (int64_t r = 0; r < job->rows; r++) {
+        const float *restrict from = values + r * KK_NR;
+        float *restrict to = job->output + r * job->outputStride + start;
+        if (job->epilogue == KK_PANEL_SWIGLU) {
+            float y[KK_NR / 2];
+            for (int i = 0; i < KK_NR / 2; i++) y[i] = from[i] * kk_sigmoid(from[i]) * from[i + KK_NR / 2];
+            for (int64_t i = 0; i < width; i++) to[i] = y[i];
+        } else if (job->epilogue == KK_PANEL_ADD) {
+            if (width == KK_NR) for (int i = 0; i < KK_NR; i++) to[i] += from[i];
+            else for (int64_t i = 0; i < width; i++) to[i] += from[i];
+        } else {
+            if (width == KK_NR) for (int i = 0; i < KK_NR; i++) to[i] = from[i];
+            else for (int64_t i = 0; i < width; i++) to[i] = from[i];
+        }
+    }
+}
+
+static void KK(panel_multiply)(const kk_panel_product *job, int64_t first, int64_t count, float *scratch) {
+    int64_t words = job->element == KK_ELEMENT_BF16 ? (job->inner + 1) / 2 : job->inner;
+    int64_t wordBytes = job->element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
+    // Groups of rows as equal as can be: of twelve and eight, ten and ten.
+    int64_t groups = (job->rows + KK_PANEL_ROWS - 1) / KK_PANEL_ROWS;
+    const uint32_t *input = job->input;
+    for (int64_t panel = first; panel < first + count; panel++) {
+        const unsigned char *b = job->panels + panel * words * wordBytes;
+        for (int64_t start = 0; start < words || start == 0; start += KK_PANEL_DEPTH) {
+            int64_t depth = words - start < KK_PANEL_DEPTH ? words - start : KK_PANEL_DEPTH;
+            for (int64_t g = 0; g < groups; g++) {
+                int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
+                const uint32_t *a = input + row * job->inputStride + start;
+                float *c = scratch + row * KK_NR;
+                switch (job->element) {
+                case KK_ELEMENT_FP32:
+                    KK(panel_tiles_fp32)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                    break;
+                case KK_ELEMENT_BF16:
+                    KK(panel_tiles_bf16)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                    break;
+                default: KK(panel_tiles_fp16)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                }
+            }
+        }
+        KK(panel_finish)(job, panel, scratch);
+    }
+}
+
+static void KK(panel_pack)(int32_t element, const void *weights, int64_t count, int64_t inner, unsigned char *panel, int64_t column) {
+    // Sixteen elements of each row at a time: what is written meanwhile stays in the first-level cache.
+    for (int64_t start = 0; start < inner; start += 16) {
+        int64_t end = start + 16 < inner ? start + 16 : inner;
+        for (int64_t j = 0; j < count; j++)
+            if (element == KK_ELEMENT_FP32) {
+                float *to = (float *)panel + column + j;
+                const unsigned char *from = (const unsigned char *)weights + j * inner * 4;
+                for (int64_t k = start; k < end; k++) memcpy(to + k * KK_NR, from + k * 4, 4);
+            } else {
+                const kk_u16 *from = (const kk_u16 *)weights + j * inner;
+                uint16_t *to = (uint16_t *)panel;
+                if (element == KK_ELEMENT_BF16)
+                    for (int64_t k = start; k < end; k++) to[(k / 2 * KK_NR + column + j) * 2 + k % 2] = from[k].value;
+                else
+                    for (int64_t k = start; k < end; k++) to[k * KK_NR + column + j] = from[k].value;
+            }
+    }
+}
+
+static void KK(panel_round)(const float *x, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + r * inner;
+        uint16_t *to = (uint16_t *)(out + r * outStride);
+        int64_t i = 0;
+#ifdef KK_BF16
+        for (; i + 16 <= inner; i += 16) _mm256_storeu_si256((__m256i *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+#endif
+        for (; i < inner; i++) {
+            union { float f; uint32_t i; } bits = {kk_round_bf16(from[i])};
+            to[i] = (uint16_t)(bits.i >> 16);
+        }
+        if (inner % 2) to[inner] = 0;
+    }
+}
+
+#define KK_PANELS_TABLE {KK_NR, KK(panel_pack), KK(panel_round), KK(panel_multiply)}

@@ -1,0 +1,144 @@
+import CKernels
+
+/// x·Wᵀ with weights packed once, in the element type they are stored in: for serving, where weights never change.
+///
+/// BFloat16 weights are multiplied with the input rounded to BFloat16, the others in Float32; sums are Float32. Each output
+/// element is one chain of additions, so a row's result is the same, bit for bit, whatever rows are beside it.
+public struct PackedLinear: Sendable {
+    /// What becomes of the products.
+    public enum Epilogue: Sendable {
+        /// They are written.
+        case store
+        /// They are added to what is there.
+        case add
+    }
+
+    /// Width of an input row.
+    public let inputs: Int
+    /// Width of an output row.
+    public let outputs: Int
+    /// How the weights are kept.
+    public let elementType: ElementType
+    /// Whether pairs of gate and up are combined to silu(gate)·up.
+    public let isSwiGLU: Bool
+    private let panels: Storage
+    private let panelBytes: Int
+    private let panelCount: Int
+
+    /// One of the weights a layer is packed from: [rows, inputs] in the layer's element type, as stored.
+    @unsafe public struct Part {
+        /// Its rows.
+        public var rows: Int
+        /// rows · inputs elements, any alignment.
+        public var bytes: UnsafeRawBufferPointer
+
+        /// A weight of `rows` rows in `bytes`.
+        public init(rows: Int, bytes: UnsafeRawBufferPointer) {
+            unsafe self.rows = rows
+            unsafe self.bytes = bytes
+        }
+    }
+
+    /// Packs weights whose outputs stand side by side.
+    public init(inputs: Int, elementType: ElementType, parts: [Part]) {
+        unsafe self.init(inputs: inputs, elementType: elementType, parts: parts, isSwiGLU: false)
+    }
+
+    /// Packs the two weights of a gated layer, of as many rows each: the output is silu(x·gateᵀ)·(x·upᵀ).
+    public init(inputs: Int, elementType: ElementType, gate: Part, up: Part) {
+        precondition(unsafe gate.rows == up.rows, "packed linear: gate and up of different heights")
+        unsafe self.init(inputs: inputs, elementType: elementType, parts: [gate, up], isSwiGLU: true)
+    }
+
+    private init(inputs: Int, elementType: ElementType, parts: [Part], isSwiGLU: Bool) {
+        for unsafe part in unsafe parts {
+            precondition(
+                unsafe part.bytes.count == part.rows * inputs * elementType.byteCount,
+                "packed linear: a part's bytes don't hold its rows")
+        }
+        let kernel = unsafe kernels.panels
+        let element = Self.element(elementType)
+        let columns = Int(kernel.columns)
+        let wide = isSwiGLU ? columns / 2 : columns
+        self.inputs = inputs
+        self.elementType = elementType
+        self.isSwiGLU = isSwiGLU
+        outputs = isSwiGLU ? unsafe parts[0].rows : unsafe parts.reduce(0) { unsafe $0 + $1.rows }
+        panelCount = (outputs + wide - 1) / wide
+        panelBytes = Int(kk_panel_bytes(element, Int64(inputs), Int64(columns)))
+        // A little more, so that prefetching stays inside.
+        panels = Storage(repeating: 0, count: (panelCount * panelBytes + 3) / 4 + 1024)
+        let (panelBytes, outputs, rowBytes) = (panelBytes, outputs, inputs * elementType.byteCount)
+        nonisolated(unsafe) let base = unsafe UnsafeMutableRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
+        nonisolated(unsafe) let parts = unsafe parts
+        Parallel.forEach(panelCount) { panel in
+            let range = panel * wide..<min((panel + 1) * wide, outputs)
+            var start = 0
+            for unsafe (index, part) in unsafe parts.enumerated() {
+                let rows = isSwiGLU ? range : unsafe range.clamped(to: start..<start + part.rows)
+                if !rows.isEmpty, let source = unsafe part.bytes.baseAddress {
+                    let first = isSwiGLU ? rows.lowerBound : rows.lowerBound - start
+                    let column = isSwiGLU ? index * wide : rows.lowerBound - range.lowerBound
+                    unsafe kernel.pack(
+                        element, source + first * rowBytes, Int64(rows.count), Int64(inputs), base + panel * panelBytes,
+                        Int64(column))
+                }
+                start += unsafe part.rows
+            }
+        }
+    }
+
+    /// Bytes of the packed weights.
+    public var byteCount: Int { panelCount * panelBytes }
+
+    /// output [rows, outputs] from the first `rows` rows of input [.., inputs].
+    public func run(_ input: Storage, rows: Int, into output: Storage, _ epilogue: Epilogue = .store) {
+        precondition(
+            input.count >= rows * inputs && output.count >= rows * outputs && !(isSwiGLU && epilogue == .add),
+            "packed linear: [\(rows), \(inputs)] → [\(rows), \(outputs)] doesn't fit its storages")
+        guard rows > 0 else { return }
+        let kernel = unsafe kernels.panels
+        let words = elementType == .bfloat16 ? (inputs + 1) / 2 : inputs
+        let rounded = elementType == .bfloat16 ? Storage(count: rows * words) : input
+        if elementType == .bfloat16 {
+            Parallel.forRanges(rows, grain: max(1, 1 << 16 / max(1, inputs))) { range in
+                unsafe kernel.round(
+                    input.pointer + range.lowerBound * inputs, Int64(range.count), Int64(inputs),
+                    UnsafeMutableRawPointer(rounded.pointer + range.lowerBound * words).assumingMemoryBound(to: UInt32.self),
+                    Int64(words))
+            }
+        }
+        // Blocks of rows that stay in the second-level cache beside a panel; a few units of panels for every thread.
+        let rowBlock = max(24, min(240, 1 << 17 / max(1, words) / 12 * 12))
+        let rowBlocks = (rows + rowBlock - 1) / rowBlock
+        let perUnit = max(1, (panelCount * rowBlocks + 8 * Parallel.threads - 1) / (8 * Parallel.threads))
+        let columnUnits = (panelCount + perUnit - 1) / perUnit
+        let columns = Int(kernel.columns)
+        Parallel.forEach(rowBlocks * columnUnits) { unit in
+            let start = unit / columnUnits * rowBlock
+            let count = min(rowBlock, rows - start)
+            let first = unit % columnUnits * perUnit
+            let scratch = Storage(count: count * columns)
+            var job = unsafe kk_panel_product()
+            unsafe job.rows = Int64(count)
+            unsafe job.inner = Int64(inputs)
+            unsafe job.outer = Int64(outputs)
+            unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
+            unsafe job.inputStride = Int64(words)
+            unsafe job.panels = UnsafeRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
+            unsafe job.element = Self.element(elementType)
+            unsafe job.epilogue = Int32((isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE).rawValue)
+            unsafe job.output = output.pointer + start * outputs
+            unsafe job.outputStride = Int64(outputs)
+            unsafe kernel.multiply(&job, Int64(first), Int64(min(perUnit, panelCount - first)), scratch.pointer)
+        }
+    }
+
+    private static func element(_ type: ElementType) -> Int32 {
+        switch type {
+        case .float32: Int32(KK_ELEMENT_FP32.rawValue)
+        case .bfloat16: Int32(KK_ELEMENT_BF16.rawValue)
+        case .float16: Int32(KK_ELEMENT_FP16.rawValue)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Kernels
+
+extension PackedLinear {
+    /// Packs `weights` [outᵢ, in] side by side, in their own element type where they share one, else as Float32.
+    public init(_ weights: [Weight]) {
+        let (type, inputs) = (weights.commonElementType, weights[0].shape[1])
+        self = unsafe weights.withParts(type, []) { parts in
+            unsafe PackedLinear(inputs: inputs, elementType: type, parts: parts)
+        }
+    }
+
+    /// Packs the weights of a gated layer.
+    public init(gate: Weight, up: Weight) {
+        let weights = [gate, up]
+        let (type, inputs) = (weights.commonElementType, gate.shape[1])
+        self = unsafe weights.withParts(type, []) { parts in
+            unsafe PackedLinear(inputs: inputs, elementType: type, gate: parts[0], up: parts[1])
+        }
+    }
+}
+
+extension [Weight] {
+    fileprivate var commonElementType: ElementType {
+        allSatisfy { $0.elementType == self[0].elementType } ? self[0].elementType : .float32
+    }
+
+    /// Calls `body` with all weights' bytes as `type`, which is their own or Float32.
+    fileprivate func withParts<Result>(
+        _ type: ElementType, _ done: [PackedLinear.Part], _ body: ([PackedLinear.Part]) -> Result
+    ) -> Result {
+        guard unsafe done.count < count else { return unsafe body(done) }
+        let weight = unsafe self[done.count]
+        let rows = weight.shape[0]
+        if weight.elementType == type {
+            return unsafe weight.withUnsafeBytes { bytes in
+                unsafe withParts(type, done + [PackedLinear.Part(rows: rows, bytes: bytes)], body)
+            }
+        }
+        return unsafe weight.float32().withUnsafeBytes { bytes in
+            unsafe withParts(type, done + [PackedLinear.Part(rows: rows, bytes: bytes)], body)
+        }
+    }
+}
+
+/// Rows of an embedding, read in the type it is stored in.
+public struct EmbeddingRows: Sendable {
+    private let weight: Weight
+
+    /// The rows of `weight` [vocab, width].
+    public init(_ weight: Weight) { self.weight = weight }
+
+    /// The rows of `tokens`, widened: [tokens, width].
+    public func rows(of tokens: [Int32]) -> Storage {
+        let (count, width, type) = (weight.shape[0], weight.shape[1], weight.elementType)
+        precondition(tokens.allSatisfy { $0 >= 0 && Int($0) < count }, "embedding: a token is outside 0..<\(count)")
+        let rowBytes = width * type.byteCount
+        return unsafe weight.withUnsafeBytes { bytes in
+            unsafe Storage(
+                widening: tokens.map { unsafe UnsafeRawBufferPointer(rebasing: bytes[Int($0) * rowBytes..<(Int($0) + 1) * rowBytes]) },
+                elementType: type)
+        }
+    }
+}
