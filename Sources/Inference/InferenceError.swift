@@ -9,6 +9,23 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     /// The models' guaranteed pages are more than there are.
     case guarantees([Int], pages: Int)
 
+    /// There is no model of this number.
+    case noModel(Int)
+    /// A prompt has no tokens.
+    case emptyPrompt
+    /// A prompt's token is not in the model's vocabulary.
+    case token(Int32, vocabulary: Int)
+    /// A prompt leaves no room for an answer: in the model's positions or in the cache memory.
+    case promptTooLong(tokens: Int, limit: Int)
+    /// A sampling option is out of its range.
+    case sampling(option: String, value: String, expected: String)
+    /// As many requests wait as may.
+    case queueFull(Int)
+    /// The engine takes no more requests.
+    case stopping
+    /// The swap file cannot be written or read back; `code` is errno.
+    case swap(path: String, code: Int32)
+
     /// The sentence for the user.
     public var description: String {
         switch self {
@@ -19,6 +36,15 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "layer \(layer) caches \(token) bytes a token, a page has \(page); use a larger --page"
         case .guarantees(let shares, let pages):
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
+        case .noModel(let model): "there is no model \(model)"
+        case .emptyPrompt: "the prompt has no tokens; give at least one"
+        case .token(let id, let vocabulary): "the prompt has token \(id), the model's go from 0 to \(vocabulary - 1)"
+        case .promptTooLong(let tokens, let limit):
+            "the prompt has \(tokens) tokens, at most \(limit) leave room for an answer; shorten it"
+        case .sampling(let option, let value, let expected): "'\(option)' is \(value), expected \(expected)"
+        case .queueFull(let count): "\(count) requests are waiting already; try again later"
+        case .stopping: "the server is shutting down"
+        case .swap(let path, let code): "\(path): cannot swap a sequence's pages, error \(code)"
         }
     }
 }

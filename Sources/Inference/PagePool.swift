@@ -31,6 +31,9 @@ public struct PagePool: Sendable {
     /// Models that share the pool.
     public var models: Int { guarantees.count }
 
+    /// Pages `model` can always have.
+    public func guarantee(of model: Int) -> Int { guarantees[model] }
+
     /// Pages nobody holds.
     public var freeCount: Int { free.count }
 

@@ -15,6 +15,9 @@ public struct PagedKVCache: KVCache {
     /// How it lies in pages.
     public let layouts: [PagedLayout]
     private var tables: [Int: BlockTable] = [:]
+    /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
+    var isBatchInvariant = false
+    private var promptLengths: [Int: Int] = [:]
 
     /// A cache for a model of `config`, elements stored as `elementType`, in the pages of `store` that are `owner`'s.
     ///
@@ -53,6 +56,7 @@ public struct PagedKVCache: KVCache {
 
     /// Lets go of `sequence` and its pages.
     public mutating func remove(_ sequence: Int) {
+        promptLengths[sequence] = nil
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
@@ -110,6 +114,18 @@ public struct PagedKVCache: KVCache {
         return true
     }
 
+    /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant``.
+    mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
+
+    /// Gets the pages of `tokens` and counts them as held, whatever is in them; false where there are not enough.
+    mutating func extend(_ sequence: Int, to tokens: Int) -> Bool {
+        let missing = tokens - length(of: sequence)
+        guard pagesNeeded(sequence, adding: missing) <= store.pool.available(to: owner) else { return false }
+        grow(sequence, by: missing)
+        tables[sequence]?.tokens = tokens
+        return true
+    }
+
     /// Stores the new tokens' keys and values, then attends: qkv [tokens, (heads + 2·kvHeads)·d] → [tokens, heads·d].
     ///
     /// Precondition: the pool has the pages, which ``reserve(_:)`` sees to beforehand.
@@ -127,7 +143,9 @@ public struct PagedKVCache: KVCache {
     func parts(of step: RaggedBatch, layer: Int) -> [PagedSequence] {
         zip(step.sequences, step.counts).map { sequence, count in
             let table = table(of: sequence)
-            return PagedSequence(pages: table.pages[layer], held: table.tokens, count: count)
+            var part = PagedSequence(pages: table.pages[layer], held: table.tokens, count: count)
+            if isBatchInvariant { part.blockCount = max(0, min(count, (promptLengths[sequence] ?? 0) - table.tokens)) }
+            return part
         }
     }
 

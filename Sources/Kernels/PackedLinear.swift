@@ -51,9 +51,9 @@ public struct PackedLinear: Sendable {
     }
 
     private init(inputs: Int, elementType: ElementType, parts: [Part], isSwiGLU: Bool) {
-        for unsafe part in unsafe parts {
+        for index in unsafe parts.indices {
             precondition(
-                unsafe part.bytes.count == part.rows * inputs * elementType.byteCount,
+                unsafe parts[index].bytes.count == parts[index].rows * inputs * elementType.byteCount,
                 "packed linear: a part's bytes don't hold its rows")
         }
         let kernel = unsafe kernels.panels
@@ -74,7 +74,8 @@ public struct PackedLinear: Sendable {
         Parallel.forEach(panelCount) { panel in
             let range = panel * wide..<min((panel + 1) * wide, outputs)
             var start = 0
-            for unsafe (index, part) in unsafe parts.enumerated() {
+            for index in unsafe parts.indices {
+                let part = unsafe parts[index]
                 let rows = isSwiGLU ? range : unsafe range.clamped(to: start..<start + part.rows)
                 if !rows.isEmpty, let source = unsafe part.bytes.baseAddress {
                     let first = isSwiGLU ? rows.lowerBound : rows.lowerBound - start

@@ -8,6 +8,8 @@ public struct PagedSequence: Sendable {
     public var held: Int
     /// New tokens: as many rows of the batch.
     public var count: Int
+    /// How many of them, from the first on, go in blocks, the others one by one; nil leaves that to their number.
+    public var blockCount: Int?
 
     /// `count` new tokens behind `held` ones in `pages`.
     public init(pages: [Int32], held: Int, count: Int) {
@@ -176,12 +178,14 @@ struct PagedBatch: Sendable {
     var limits: [Int64] = []
     var sequenceOf: [Int] = []
     let counts: [Int]
+    let blockCounts: [Int?]
 
     var rows: Int { limits.count }
 
     init(_ sequences: [PagedSequence], layout: PagedLayout, memory: PageMemory) {
         precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
         counts = sequences.map(\.count)
+        blockCounts = sequences.map(\.blockCount)
         for (index, sequence) in sequences.enumerated() {
             let needed = layout.pages(tokens: sequence.held + sequence.count)
             precondition(
@@ -256,13 +260,12 @@ struct PagedPlan: Sendable {
         var singles: [(sequence: Int, row: Int)] = []
         for (sequence, count) in batch.counts.enumerated() {
             let first = batch.firstRow[sequence]
-            guard count >= kernel.blockThreshold else {
-                singles += (first..<first + count).map { (sequence, $0) }
-                continue
-            }
-            for start in stride(from: (count - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
+            let blocked = batch.blockCounts[sequence] ?? (count >= kernel.blockThreshold ? count : 0)
+            singles += (first + blocked..<first + count).map { (sequence, $0) }
+            guard blocked > 0 else { continue }
+            for start in stride(from: (blocked - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
                 for kvHead in 0..<kernel.layout.kvHeads {
-                    let rows = min(blockRows, count - start)
+                    let rows = min(blockRows, blocked - start)
                     units.append(Unit(sequence: sequence, row: first + start, work: .block(rows: rows, kvHead: kvHead)))
                 }
             }

@@ -3,7 +3,8 @@ extension Storage {
     public convenience init(widening runs: [UnsafeRawBufferPointer], elementType: ElementType) {
         unsafe self.init(count: runs.reduce(0) { $0 + $1.count } / elementType.byteCount)
         var to = unsafe pointer
-        for unsafe run in unsafe runs {
+        for index in unsafe runs.indices {
+            let run = unsafe runs[index]
             guard let from = run.baseAddress else { continue }
             let count = run.count / elementType.byteCount
             switch elementType {

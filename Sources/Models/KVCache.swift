@@ -22,7 +22,7 @@ public struct RaggedBatch: Sendable {
     }
 
     /// The row of each sequence's last token.
-    var lastRows: [Int32] {
+    public var lastRows: [Int32] {
         var row = -1
         return counts.map {
             row += $0
@@ -31,7 +31,7 @@ public struct RaggedBatch: Sendable {
     }
 
     /// Each token's position in its sequence.
-    func positions(in cache: some KVCache) -> [Int32] {
+    public func positions(in cache: some KVCache) -> [Int32] {
         zip(sequences, counts).flatMap { sequence, count in
             let held = cache.length(of: sequence)
             return (held..<held + count).map { Int32($0) }

@@ -56,7 +56,9 @@ public struct EmbeddingRows: Sendable {
         let rowBytes = width * type.byteCount
         return unsafe weight.withUnsafeBytes { bytes in
             unsafe Storage(
-                widening: tokens.map { unsafe UnsafeRawBufferPointer(rebasing: bytes[Int($0) * rowBytes..<(Int($0) + 1) * rowBytes]) },
+                widening: tokens.map {
+                    unsafe UnsafeRawBufferPointer(rebasing: bytes[Int($0) * rowBytes..<(Int($0) + 1) * rowBytes])
+                },
                 elementType: type)
         }
     }

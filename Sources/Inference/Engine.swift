@@ -1,0 +1,200 @@
+import Kernels
+import Models
+import Random
+import Text
+
+/// Serves several models from one pool of pages: continuous batching, shared prefixes, preemption.
+///
+/// Requests come in at any time; ``step()`` runs one pass of every model that has something to do, and ``run()`` goes on until
+/// ``stop()``. Outputs arrive as streams; letting go of a stream frees its pages before the next step.
+public actor Engine {
+    /// The models, by their numbers.
+    public nonisolated let models: [EngineModel]
+    /// The options.
+    public nonisolated let options: EngineOptions
+    let store: PageStore
+    var caches: [PagedKVCache] = []
+    var trees: [PrefixTree] = []
+    var scheduler: Scheduler
+    var sequences: [Int: EngineSequence] = [:]
+    var requests: [Int: Request] = [:]
+    var counters = EngineStatistics()
+    var costs = PreemptionCosts()
+    private var nextID = 0
+    private var isStopping = false
+    private var sleeper: CheckedContinuation<Void, Never>?
+
+    struct Request {
+        let continuation: AsyncStream<GenerationEvent>.Continuation
+        /// Outputs that have not finished.
+        var open: Int
+    }
+
+    /// An engine for `models`; throws ``InferenceError`` where the cache memory cannot be had or doesn't fit them.
+    public init(models: [EngineModel], options: EngineOptions = EngineOptions()) throws {
+        self.models = models
+        self.options = options
+        let pages = options.cacheBytes / max(1, options.pageBytes)
+        let share = Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / max(1, models.count)
+        store = try PageStore(
+            bytes: options.cacheBytes, pageBytes: options.pageBytes,
+            guarantees: [Int](repeating: models.count > 1 ? share : 0, count: models.count))
+        scheduler = Scheduler(models: models.count, limits: options.limits)
+        for (owner, model) in models.enumerated() {
+            var cache = try PagedKVCache(
+                config: model.model.config, elementType: options.elementType, store: store, owner: owner)
+            cache.isBatchInvariant = options.batchInvariant
+            caches.append(cache)
+            trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage)))
+        }
+    }
+
+    /// Tokens a sequence of `model` can have at most: its positions, and what the pool can give it.
+    public nonisolated func capacity(of model: Int) -> Int { capacities[model] }
+
+    private nonisolated var capacities: [Int] {
+        let pages = options.cacheBytes / options.pageBytes
+        let share = models.count > 1 ? Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / models.count : 0
+        return models.map { model in
+            let config = model.model.config
+            let layouts = config.kvGeometry(options.elementType).compactMap {
+                PagedLayout(
+                    kvHeads: $0.kvHeads, keyDim: $0.keyDim, valueDim: $0.valueDim, elementType: options.elementType,
+                    pageBytes: options.pageBytes)
+            }
+            var (low, high) = (0, config.maxSequence)
+            while low < high {
+                let middle = (low + high + 1) / 2
+                let fits = layouts.reduce(0) { $0 + $1.pages(tokens: middle) } <= pages - share * (models.count - 1)
+                if fits { low = middle } else { high = middle - 1 }
+            }
+            return low
+        }
+    }
+
+    /// Takes a request on; throws ``InferenceError`` where it cannot be served.
+    public func submit(_ request: GenerationRequest) throws(InferenceError) -> Generation {
+        guard !isStopping else { throw .stopping }
+        guard models.indices.contains(request.model) else { throw .noModel(request.model) }
+        try request.validate(vocabulary: models[request.model].model.config.vocabularySize, capacity: capacity(of: request.model))
+        let id = nextID
+        let model = models[request.model]
+        let sampling = request.sampling
+        let sequence = EngineSequence(
+            id: id, request: id, index: 0, model: request.model, tenant: request.tenant, tokens: request.prompt,
+            promptCount: request.prompt.count, forks: request.count - 1,
+            sampler: TokenSampler(
+                sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
+            decoder: TokenStreamDecoder(model.tokenizer, after: request.prompt), matcher: StopMatcher(sampling.stopStrings),
+            stopIDs: sampling.stopIDs.union(sampling.ignoreEOS ? [] : model.stopIDs),
+            maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1),
+            promptLogprobs: request.promptLogprobs)
+        // A request for no tokens is computed for its prompt's scores alone.
+        guard scheduler.add(id, model: request.model, tokens: request.prompt.count) else {
+            throw .queueFull(scheduler.waitingCount)
+        }
+        nextID += request.count
+        sequences[id] = sequence
+        let (events, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
+        continuation.onTermination = { [weak self] reason in
+            guard case .cancelled = reason, let self else { return }
+            Task { await self.cancel(id) }
+        }
+        requests[id] = Request(continuation: continuation, open: request.count)
+        wake()
+        return Generation(id: id, events: events)
+    }
+
+    /// Drops a request and frees its pages.
+    public func cancel(_ request: Int) {
+        guard let entry = requests.removeValue(forKey: request) else { return }
+        for id in sequences.values.filter({ $0.request == request }).map(\.id) { remove(id) }
+        counters.cancelled += 1
+        entry.continuation.finish()
+    }
+
+    /// Runs steps as long as there is something to do, and waits where there isn't, until ``stop()`` has been called and all
+    /// requests are done.
+    public func run() async {
+        while !(isStopping && scheduler.isIdle) {
+            if scheduler.isIdle {
+                await withCheckedContinuation { sleeper = $0 }
+            } else {
+                step()
+                await Task.yield()
+            }
+        }
+    }
+
+    /// Takes no more requests; those there are go on to their end.
+    public func stop() {
+        isStopping = true
+        wake()
+    }
+
+    private func wake() {
+        sleeper?.resume()
+        sleeper = nil
+    }
+
+    /// Whether nothing is left to do.
+    public var isIdle: Bool { scheduler.isIdle }
+
+    /// The counters now.
+    public var statistics: EngineStatistics {
+        var result = counters
+        result.running = scheduler.runningCount
+        result.waiting = scheduler.waitingCount
+        result.pages = store.pool.pages
+        result.freePages = store.pool.freeCount
+        result.idlePages = trees.reduce(0) { $0 + $1.idlePages }
+        return result
+    }
+
+    /// What is wrong with the pool's books, or nil: every page free or counted, counts equal to those of the sequences and
+    /// prefixes that hold it.
+    public func inconsistency() -> String? {
+        if let found = store.pool.inconsistency() { return found }
+        var counts = [Int](repeating: 0, count: store.pool.pages)
+        for cache in caches { for id in cache.sequences { for page in cache.table(of: id).allPages { counts[Int(page)] += 1 } } }
+        for tree in trees { for page in tree.allPages { counts[Int(page)] += 1 } }
+        for page in 0..<store.pool.pages where counts[page] != store.pool.count(of: Int32(page)) {
+            return "page \(page) has \(counts[page]) holders, the pool counts \(store.pool.count(of: Int32(page)))"
+        }
+        return nil
+    }
+
+    /// Frees every prefix that nobody uses.
+    public func dropPrefixes() {
+        for model in trees.indices { while evict(model) {} }
+    }
+
+    /// Schedules, runs and hands out one step; says whether there was anything to do.
+    @discardableResult
+    public func step() -> Bool {
+        guard !scheduler.isIdle else { return false }
+        let plan = schedule()
+        for id in plan.preempted { preempt(id) }
+        for id in plan.exhausted { finish(id, .length, text: "") }
+        var ran = false
+        for model in models.indices {
+            let runs = prepare(plan.runs.filter { sequences[$0.id]?.model == model }, model: model)
+            guard !runs.isEmpty else { continue }
+            forward(runs, model: model)
+            ran = true
+        }
+        // The plan counted on pages that were not to be had: the newest sequence makes room.
+        if !ran, !plan.runs.isEmpty, let newest = scheduler.putBackNewest() { preempt(newest) }
+        counters.steps += 1
+        assert(inconsistency() == nil, inconsistency() ?? "")
+        return true
+    }
+}
+
+extension SeededGenerator {
+    /// A seed of its own for each request.
+    static func key(_ seed: UInt64, _ request: Int) -> UInt64 {
+        var generator = SeededGenerator(seed: seed, stream: UInt64(request))
+        return generator.next()
+    }
+}

@@ -1,0 +1,126 @@
+import Kernels
+import Models
+
+/// What preempting a sequence costs, learnt from what ran.
+struct PreemptionCosts {
+    /// Seconds to compute a prompt's token, and to write or read a page.
+    private(set) var tokenSeconds = 1e-3
+    private(set) var pageSeconds = 2e-5
+
+    mutating func ran(tokens: Int, seconds: Double) {
+        // Small steps say more about decoding than about prompts.
+        guard tokens >= 64 else { return }
+        tokenSeconds += 0.2 * (seconds / Double(tokens) - tokenSeconds)
+    }
+
+    mutating func swapped(pages: Int, seconds: Double) {
+        guard pages > 0 else { return }
+        pageSeconds += 0.2 * (seconds / Double(pages) - pageSeconds)
+    }
+
+    /// The cheaper way for a sequence of `tokens` in `pages`, which are written and read once each.
+    func choice(tokens: Int, pages: Int) -> EngineOptions.Preemption {
+        2 * Double(pages) * pageSeconds < Double(tokens) * tokenSeconds ? .swap : .recompute
+    }
+}
+
+/// Pages that come and go: prefixes kept and evicted, sequences preempted and restored.
+extension Engine {
+    /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
+    func keepPrefix(_ id: Int) {
+        guard options.prefixSharing, var sequence = sequences[id], sequence.isResident else { return }
+        let tokens = sequence.tokens.prefix(
+            options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
+        guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
+        let (path, held) = trees[sequence.model].insert(
+            Array(tokens), salt: sequence.tenant, table: caches[sequence.model].table(of: id), behind: sequence.path)
+        for page in held { store.pool.retain(page) }
+        sequence.path = path
+        sequences[id] = sequence
+    }
+
+    /// Evicts one block of `model`'s tree; says whether there was one.
+    func evict(_ model: Int) -> Bool {
+        guard let pages = trees[model].evict() else { return false }
+        for page in pages { store.pool.release(page) }
+        return true
+    }
+
+    /// Evicts a block that may give `model` a page: its own first, then of a model above its guarantee.
+    func evictForPages(_ model: Int) -> Bool {
+        if evict(model) { return true }
+        for other in trees.indices where other != model && store.pool.used(by: other) > store.pool.guarantee(of: other) {
+            if evict(other) { return true }
+        }
+        return false
+    }
+
+    /// Puts a running sequence back: by file or by forgetting its pages.
+    func preempt(_ id: Int) {
+        guard var sequence = sequences[id], sequence.isResident else { return }
+        let pages = caches[sequence.model].table(of: id).allPages
+        let wanted = options.preemption ?? costs.choice(tokens: sequence.computed, pages: pages.count)
+        if wanted == .swap, let directory = options.swapDirectory {
+            let clock = ContinuousClock()
+            let start = clock.now
+            // Where the disk refuses, the sequence is computed again.
+            sequence.swapped = try? SwapFile(
+                pages.lazy.map { self.store.memory.bytes(of: $0) }, pageBytes: store.pageBytes, directory: directory)
+            costs.swapped(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
+        }
+        if sequence.swapped == nil { counters.recomputed += 1 } else { counters.swapped += 1 }
+        if sequence.swapped == nil { sequence.computed = 0 }
+        trees[sequence.model].leave(sequence.path)
+        sequence.path = []
+        caches[sequence.model].remove(id)
+        sequence.isResident = false
+        sequences[id] = sequence
+        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+    }
+
+    /// Brings a swapped sequence's pages back; where the file fails, it is computed again.
+    func restore(_ id: Int, from file: SwapFile) -> Bool {
+        guard var sequence = sequences[id] else { return false }
+        let model = sequence.model
+        caches[model].add(id)
+        // The pages of the tokens it had, without a token more.
+        while !caches[model].extend(id, to: sequence.computed) {
+            guard evictForPages(model) else {
+                caches[model].remove(id)
+                return false
+            }
+        }
+        sequence.swapped = nil
+        sequence.isResident = true
+        do throws(InferenceError) {
+            for (index, page) in caches[model].table(of: id).allPages.enumerated() {
+                store.memory.write(try file.page(index)[...], to: page)
+            }
+        } catch {
+            caches[model].truncate(id, to: 0)
+            sequence.computed = 0
+        }
+        sequences[id] = sequence
+        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+        return true
+    }
+
+    /// Who holds which pages now.
+    public func pool() -> PoolSnapshot {
+        let pool = store.pool
+        let holders = sequences.values.filter(\.isResident).sorted { $0.id < $1.id }.map { sequence in
+            let table = caches[sequence.model].table(of: sequence.id)
+            let pages = Set(table.allPages)
+            return PoolSnapshot.Holder(
+                request: sequence.request, index: sequence.index, model: sequence.model, tokens: table.tokens,
+                pages: pages.count, shared: pages.count { pool.count(of: $0) > 1 },
+                logicalBytes: caches[sequence.model].geometry.reduce(0) { $0 + $1.bytes(tokens: table.tokens) })
+        }
+        return PoolSnapshot(
+            pageBytes: store.pageBytes, owners: (0..<Int32(pool.pages)).map { Int8(pool.owner(of: $0) ?? -1) },
+            holders: (0..<Int32(pool.pages)).map { UInt8(min(255, pool.count(of: $0))) },
+            used: models.indices.map { pool.used(by: $0) }, guaranteed: models.indices.map { pool.guarantee(of: $0) },
+            idle: trees.map(\.idlePages), bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } },
+            sequences: holders)
+    }
+}

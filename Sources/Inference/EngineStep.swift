@@ -1,0 +1,216 @@
+import Kernels
+import Models
+
+/// What a step is made of.
+extension Engine {
+    /// The scheduler's plan for the pages there are.
+    func schedule() -> Scheduler.Plan {
+        let ledger = PageLedger(store.pool, evictable: trees.map(\.idlePages))
+        return scheduler.plan(
+            ledger,
+            needed: { id, count in
+                guard let sequence = sequences[id] else { return 0 }
+                let cache = caches[sequence.model]
+                if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
+                if awaitsPrefix(sequence) { return .max / 4 }
+                return cache.pages(tokens: sequence.computed + count)
+            },
+            held: { id in
+                guard let sequence = sequences[id], sequence.isResident else { return 0 }
+                // Shared pages stay with their other holders, unless that is the prefix tree alone.
+                return caches[sequence.model].table(of: id).allPages.count { store.pool.count(of: $0) <= 2 }
+            })
+    }
+
+    /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
+    private func awaitsPrefix(_ sequence: EngineSequence) -> Bool {
+        guard options.prefixSharing, sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
+        let tree = trees[sequence.model]
+        let wanted = (tree.match(sequence.tokens, salt: sequence.tenant).count + 1) * tree.blockTokens
+        guard wanted < sequence.tokens.count else { return false }
+        return sequences.values.contains { other in
+            // Older ones that are not in yet come in before this one.
+            other.id != sequence.id && (other.isResident || other.id < sequence.id) && other.model == sequence.model && other.tenant == sequence.tenant
+                && other.computed < wanted && other.promptCount >= wanted
+                && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))
+        }
+    }
+
+    /// Brings new and swapped sequences in and gets their pages; leaves out those that find none after all.
+    func prepare(_ runs: [Scheduler.Plan.Run], model: Int) -> [Scheduler.Plan.Run] {
+        runs.compactMap { run in
+            guard bringIn(run.id), let sequence = sequences[run.id] else { return nil }
+            let count = min(run.count, sequence.tokens.count - sequence.computed)
+            let step = RaggedBatch(
+                sequences: [run.id], counts: [count],
+                tokens: Array(sequence.tokens[sequence.computed..<sequence.computed + count]))
+            while !caches[model].reserve(step) { guard evictForPages(model) else { return nil } }
+            return Scheduler.Plan.Run(id: run.id, count: count)
+        }
+    }
+
+    private func bringIn(_ id: Int) -> Bool {
+        guard var sequence = sequences[id], !sequence.isResident else { return true }
+        let model = sequence.model
+        if let file = sequence.swapped {
+            guard restore(id, from: file) else { return false }
+            return true
+        }
+        var table: BlockTable?
+        if options.prefixSharing, sequence.promptLogprobs == nil {
+            let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
+            sequence.path = trees[model].match(looked, salt: sequence.tenant)
+            trees[model].use(sequence.path)
+            table = trees[model].table(of: sequence.path)
+            counters.prefixQueries += sequence.tokens.count
+            counters.prefixHits += table?.tokens ?? 0
+        }
+        caches[model].add(id, sharing: table)
+        sequence.computed = table?.tokens ?? 0
+        if !sequence.isStarted { sequence.cached = sequence.computed }
+        sequence.isResident = true
+        sequences[id] = sequence
+        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+        return true
+    }
+
+    /// One pass of a model over its part of the step, and what follows from it.
+    func forward(_ runs: [Scheduler.Plan.Run], model: Int) {
+        let vocabulary = models[model].model.config.vocabularySize
+        var step = RaggedBatch(sequences: [], counts: [], tokens: [])
+        var rows: [Int32] = []
+        /// For each run where its rows of logits begin, and how many it has.
+        var logitRows: [(first: Int, count: Int)] = []
+        for run in runs {
+            guard let sequence = sequences[run.id] else { continue }
+            let end = sequence.computed + run.count
+            let first = Int32(step.tokens.count)
+            step.sequences.append(run.id)
+            step.counts.append(run.count)
+            step.tokens += sequence.tokens[sequence.computed..<end]
+            // A prompt that is scored wants all its rows, others the last one, once it is reached.
+            let isScored = sequence.promptLogprobs != nil && sequence.computed < sequence.promptCount && !sequence.isStarted
+            let wanted = isScored ? run.count : end == sequence.tokens.count ? 1 : 0
+            logitRows.append((rows.count, wanted))
+            rows += (first + Int32(run.count - wanted)..<first + Int32(run.count)).map { $0 }
+            if !options.batchInvariant { continue }
+            caches[model].setPromptLength(run.id, sequence.promptCount)
+        }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let logits = models[model].model.logits(step, rows: rows, cache: &caches[model])
+        costs.ran(tokens: step.tokens.count, seconds: (clock.now - start) / .seconds(1))
+        let greedy = LogitRows.argmax(logits, rows: rows.count, width: vocabulary)
+        for (run, range) in zip(runs, logitRows) {
+            guard var sequence = sequences[run.id] else { continue }
+            let before = sequence.computed
+            sequence.computed += run.count
+            score(&sequence, logits, range, from: before, width: vocabulary)
+            sequences[run.id] = sequence
+            keepPrefix(run.id)
+            if sequence.computed == sequence.tokens.count {
+                let row = range.first + range.count - 1
+                fork(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
+                sample(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
+            } else {
+                scheduler.advance(run.id, computed: sequence.computed, tokens: sequence.tokens.count)
+            }
+        }
+    }
+
+    /// Scores the prompt's tokens that this part predicts.
+    private func score(
+        _ sequence: inout EngineSequence, _ logits: Storage, _ range: (first: Int, count: Int), from before: Int, width: Int
+    ) {
+        guard let top = sequence.promptLogprobs, !sequence.isStarted, before < sequence.promptCount else { return }
+        if before == 0, sequence.promptScores.isEmpty { sequence.promptScores.append(SampledToken(id: sequence.tokens[0])) }
+        for offset in 0..<range.count where before + offset + 1 < sequence.promptCount {
+            // A prompt that was put back half-way is scored once.
+            guard sequence.promptScores.count == before + offset + 1 else { continue }
+            var token = SampledToken(id: sequence.tokens[before + offset + 1])
+            TokenSampler.score(&token, logits, row: range.first + offset, width: width, top: top)
+            sequence.promptScores.append(token)
+        }
+    }
+
+    /// Starts the request's other outputs from this one's pages.
+    private func fork(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
+        guard let sequence = sequences[id], sequence.forks > 0 else { return }
+        sequences[id]?.forks = 0
+        start(id)
+        for index in 1...sequence.forks {
+            var copy = EngineSequence(
+                id: id + index, request: sequence.request, index: index, model: sequence.model, tenant: sequence.tenant,
+                tokens: sequence.tokens, promptCount: sequence.promptCount, forks: 0,
+                sampler: TokenSampler(
+                    sequence.sampler.options, seed: sequence.sampler.seed, stream: UInt64(index),
+                    prompt: Array(sequence.tokens.prefix(sequence.promptCount))),
+                decoder: sequence.decoder, matcher: sequence.matcher, stopIDs: sequence.stopIDs, maxTokens: sequence.maxTokens,
+                promptLogprobs: sequence.promptLogprobs)
+            copy.computed = sequence.computed
+            copy.isResident = true
+            copy.isStarted = true
+            copy.path = sequence.path
+            trees[sequence.model].use(copy.path)
+            caches[sequence.model].fork(id, as: copy.id)
+            sequences[copy.id] = copy
+            scheduler.addRunning(copy.id, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+            sample(copy.id, logits, row: row, width: width, greedy: greedy)
+        }
+    }
+
+    /// Sends what precedes the first token.
+    private func start(_ id: Int) {
+        guard var sequence = sequences[id], !sequence.isStarted else { return }
+        sequence.isStarted = true
+        counters.promptTokens += sequence.promptCount
+        requests[sequence.request]?.continuation.yield(.prompt(sequence.promptScores, cached: sequence.cached))
+        sequence.promptScores = []
+        sequences[id] = sequence
+    }
+
+    /// Chooses the next token, sends it on, and ends the output where it is the last.
+    private func sample(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
+        start(id)
+        guard var sequence = sequences[id] else { return }
+        guard sequence.maxTokens > 0 else { return finish(id, .length, text: "") }
+        let token = sequence.sampler.choose(logits, row: row, width: width, greedy: greedy)
+        counters.generatedTokens += 1
+        sequence.tokens.append(token.id)
+        let isStop = sequence.stopIDs.contains(token.id)
+        let shown = isStop ? (text: "", stopped: true) : sequence.matcher.append(sequence.decoder.append(token.id))
+        sequences[id] = sequence
+        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+        requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: shown.text))
+        if shown.stopped {
+            finish(id, .stop, text: isStop ? sequence.matcher.finish() : "")
+        } else if sequence.generated >= sequence.maxTokens {
+            let rest = sequence.matcher.append(sequence.decoder.finish())
+            finish(id, rest.stopped ? .stop : .length, text: rest.text + (rest.stopped ? "" : sequence.matcher.finish()))
+        }
+    }
+
+    /// Ends an output, and its request with the last one.
+    func finish(_ id: Int, _ reason: FinishReason, text: String) {
+        guard let sequence = sequences[id] else { return }
+        counters.finished += 1
+        remove(id)
+        guard var request = requests[sequence.request] else { return }
+        // An output that ends before its forks were made takes them along.
+        let ended = 1 + sequence.forks
+        for index in sequence.index..<sequence.index + ended {
+            request.continuation.yield(.finished(index: index, reason, text: text))
+        }
+        request.open -= ended
+        requests[sequence.request] = request.open > 0 ? request : nil
+        if request.open <= 0 { request.continuation.finish() }
+    }
+
+    /// Takes a sequence out of everything.
+    func remove(_ id: Int) {
+        guard let sequence = sequences.removeValue(forKey: id) else { return }
+        scheduler.remove(id)
+        trees[sequence.model].leave(sequence.path)
+        caches[sequence.model].remove(id)
+    }
+}

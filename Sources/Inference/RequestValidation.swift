@@ -1,0 +1,40 @@
+extension GenerationRequest {
+    /// Throws the first thing that keeps the request from being served by a model of `vocabulary` whose sequences hold
+    /// `capacity` tokens.
+    public func validate(vocabulary: Int, capacity: Int) throws(InferenceError) {
+        guard !prompt.isEmpty else { throw .emptyPrompt }
+        if let odd = prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) { throw .token(odd, vocabulary: vocabulary) }
+        // The last token drawn needs no room of its own.
+        guard prompt.count <= capacity else { throw .promptTooLong(tokens: prompt.count, limit: capacity) }
+        guard count >= 1, count <= 128 else { throw .sampling(option: "n", value: "\(count)", expected: "1 to 128") }
+        try sampling.validate(vocabulary: vocabulary)
+    }
+}
+
+extension SamplingOptions {
+    /// Throws the first option that is out of its range.
+    public func validate(vocabulary: Int) throws(InferenceError) {
+        func check(_ option: String, _ value: Double, _ range: ClosedRange<Double>) throws(InferenceError) {
+            guard range.contains(value) else {
+                throw .sampling(option: option, value: "\(value)", expected: "\(range.lowerBound) to \(range.upperBound)")
+            }
+        }
+        guard maxTokens >= 0 else { throw .sampling(option: "max_tokens", value: "\(maxTokens)", expected: "0 or more") }
+        try check("temperature", temperature, 0...100)
+        try check("top_p", topP, 0...1)
+        try check("min_p", minP, 0...1)
+        try check("presence_penalty", presencePenalty, -100...100)
+        try check("frequency_penalty", frequencyPenalty, -100...100)
+        try check("repetition_penalty", repetitionPenalty, 0.01...100)
+        if let topK, topK < 1 { throw .sampling(option: "top_k", value: "\(topK)", expected: "1 or more") }
+        if let logprobs, logprobs < 0 || logprobs > vocabulary {
+            throw .sampling(option: "logprobs", value: "\(logprobs)", expected: "0 to \(vocabulary)")
+        }
+        if let (id, bias) = logitBias.first(where: { !$0.value.isFinite || $0.key < 0 || Int($0.key) >= vocabulary }) {
+            throw .sampling(option: "logit_bias", value: "\(id): \(bias)", expected: "finite numbers for tokens of the model")
+        }
+        guard stopStrings.allSatisfy({ !$0.isEmpty }) else {
+            throw .sampling(option: "stop", value: "\"\"", expected: "strings that are not empty")
+        }
+    }
+}

@@ -1,0 +1,36 @@
+/// Holds text back while it may be the start of a stop string, and cuts it where one is complete.
+struct StopMatcher: Sendable {
+    private let stops: [[UInt8]]
+    private var held: [UInt8] = []
+
+    init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+
+    /// The text that is safe to show now, and whether a stop string ended it.
+    mutating func append(_ text: String) -> (text: String, stopped: Bool) {
+        guard !stops.isEmpty else { return (text, false) }
+        held += text.utf8
+        if let end = stops.compactMap({ Self.first($0, in: held) }).min() {
+            defer { held = [] }
+            return (String(decoding: held[..<end], as: UTF8.self), true)
+        }
+        // The longest end of the text that begins a stop string.
+        let keep = stops.reduce(0) { longest, stop in
+            var length = min(stop.count - 1, held.count)
+            while length > longest, !held.suffix(length).elementsEqual(stop.prefix(length)) { length -= 1 }
+            return max(longest, length)
+        }
+        defer { held.removeFirst(held.count - keep) }
+        return (String(decoding: held.dropLast(keep), as: UTF8.self), false)
+    }
+
+    /// What was held back, at the end.
+    mutating func finish() -> String {
+        defer { held = [] }
+        return String(decoding: held, as: UTF8.self)
+    }
+
+    private static func first(_ stop: [UInt8], in text: [UInt8]) -> Int? {
+        guard text.count >= stop.count else { return nil }
+        return (0...text.count - stop.count).first { text[$0..<$0 + stop.count].elementsEqual(stop) }
+    }
+}

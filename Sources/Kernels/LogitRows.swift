@@ -1,0 +1,31 @@
+import CKernels
+
+/// What choosing a token asks of a row of logits.
+public enum LogitRows {
+    /// Each row's likeliest token, the lowest id of equal ones: logits [rows, width].
+    public static func argmax(_ logits: Storage, rows: Int, width: Int) -> [Int32] {
+        precondition(logits.count >= rows * width && width > 0, "argmax: \(logits.count) logits for [\(rows), \(width)]")
+        return (0..<rows).map { row in
+            let start = unsafe logits.pointer + row * width
+            let top = unsafe kernels.maximum(start, Int64(width))
+            for index in 0..<width where unsafe start[index] == top { return Int32(index) }
+            return 0
+        }
+    }
+
+    /// The probabilities of a row whose logits are divided by `temperature`, which is above 0.
+    public static func softmax(_ logits: [Float], temperature: Float) -> [Float] {
+        let (x, y) = (Storage(copying: logits), Storage(count: logits.count))
+        unsafe kernels.scale(1 / temperature, x.pointer, x.pointer, Int64(logits.count))
+        unsafe kernels.softmax(x.pointer, y.pointer, 1, Int64(logits.count))
+        return y.array()
+    }
+
+    /// The natural logarithms of a row's probabilities.
+    public static func logSoftmax(_ logits: Storage, row: Int, width: Int) -> [Float] {
+        precondition(logits.count >= (row + 1) * width, "logSoftmax: \(logits.count) logits, row \(row) of \(width)")
+        let y = Storage(count: width)
+        unsafe kernels.log_softmax(logits.pointer + row * width, y.pointer, 1, Int64(width))
+        return y.array()
+    }
+}

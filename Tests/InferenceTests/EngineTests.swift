@@ -1,0 +1,320 @@
+import Kernels
+import Models
+import Random
+import TestSupport
+import Testing
+import Text
+
+@testable import Inference
+
+/// Tiny models behind an engine, and what they answer alone.
+struct EngineFixture {
+    let engine: Engine
+    let models: [DecoderLM]
+
+    init(kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2, _ change: (inout EngineOptions) -> Void = { _ in })
+        throws
+    {
+        let tokenizer = ByteTokenizer()
+        var engineModels: [EngineModel] = []
+        var models: [DecoderLM] = []
+        for (index, heads) in kvHeads.enumerated() {
+            let config = TinyModel.config(
+                vocabulary: tokenizer.vocabularySize, kvHeads: heads, headDim: 16, maxSequence: 128)
+            let parameters = TinyModel.parameters(config, seed: UInt64(index + 1), deviation: deviation)
+            models.append(try DecoderLM(config: config, parameters: parameters))
+            engineModels.append(
+                EngineModel(
+                    name: "m\(index)", model: try ServingModel(config: config, parameters: parameters), tokenizer: tokenizer,
+                    stopIDs: []))
+        }
+        var options = EngineOptions()
+        options.pageBytes = 1024
+        options.cacheBytes = pages * 1024
+        options.guaranteedShare = 0.2
+        change(&options)
+        engine = try Engine(models: engineModels, options: options)
+        self.models = models
+    }
+
+    static func prompt(_ length: Int, _ seed: Int = 0) -> [Int32] { (0..<length).map { Int32(($0 * 31 + seed * 17 + 7) % 251) } }
+
+    func expected(_ prompt: [Int32], _ count: Int, model: Int = 0) -> [Int32] {
+        var random = SeededGenerator(seed: 0)
+        return Generator(model: models[model]).continuation(of: prompt, count: count, generator: &random)
+    }
+
+    func request(_ prompt: [Int32], _ count: Int, model: Int = 0, _ change: (inout GenerationRequest) -> Void = { _ in })
+        -> GenerationRequest
+    {
+        var sampling = SamplingOptions()
+        sampling.maxTokens = count
+        sampling.temperature = 0
+        var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling)
+        change(&request)
+        return request
+    }
+
+    func finish() async { while await engine.step() {} }
+}
+
+/// What a request gave.
+struct Answer {
+    var tokens: [Int: [SampledToken]] = [:]
+    var texts: [Int: String] = [:]
+    var reasons: [Int: FinishReason] = [:]
+    var prompt: [SampledToken] = []
+    var cached = 0
+
+    var ids: [Int32] { tokens[0]?.map(\.id) ?? [] }
+
+    init(_ generation: Generation) async {
+        for await event in generation.events {
+            switch event {
+            case .prompt(let tokens, let cached): (prompt, self.cached) = (tokens, cached)
+            case .token(let index, let token, let text):
+                tokens[index, default: []].append(token)
+                texts[index, default: ""] += text
+            case .finished(let index, let reason, let text):
+                reasons[index] = reason
+                texts[index, default: ""] += text
+            }
+        }
+    }
+}
+
+@Suite struct EngineTests {
+    @Test func `requests served together get the tokens that each gets alone`() async throws {
+        let fixture = try EngineFixture(kvHeads: [4, 2, 1]) { $0.limits.tokensPerStep = 24 }
+        var running: [(Int, [Int32], Int, Generation)] = []
+        for index in 0..<18 {
+            let (model, prompt, count) = (index % 3, EngineFixture.prompt(1 + index * 5 % 47, index), 5 + index % 13)
+            running.append((model, prompt, count, try await fixture.engine.submit(fixture.request(prompt, count, model: model))))
+            // New ones arrive while others run.
+            if index % 4 == 3 { await fixture.engine.step() }
+        }
+        await fixture.finish()
+        for (model, prompt, count, generation) in running {
+            let answer = await Answer(generation)
+            #expect(answer.ids == fixture.expected(prompt, count, model: model) && answer.reasons == [0: .length])
+        }
+        await fixture.engine.dropPrefixes()
+        let statistics = await fixture.engine.statistics
+        #expect(statistics.freePages == statistics.pages && statistics.finished == 18)
+        #expect(await fixture.engine.inconsistency() == nil)
+    }
+
+    @Test(arguments: EngineOptions.Preemption.allCases) func `preempted sequences go on with the same tokens`(
+        way: EngineOptions.Preemption
+    ) async throws {
+        let scratch = ScratchDirectory()
+        // Five tokens of two layers take 6 pages of 2; forty sequences' worth is not there.
+        let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
+            $0.preemption = way
+            $0.swapDirectory = scratch.path
+            $0.prefixSharing = false
+        }
+        var running: [([Int32], Generation)] = []
+        for index in 0..<5 {
+            let prompt = EngineFixture.prompt(3 + index, index)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 30))))
+        }
+        await fixture.finish()
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 30)) }
+        let statistics = await fixture.engine.statistics
+        #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0)
+        #expect((way == .swap ? statistics.recomputed : statistics.swapped) == 0)
+        #expect(statistics.freePages == 60 && scratch.names.isEmpty)
+    }
+
+    @Test func `outputs of one prompt share its pages, and differ by their draws alone`() async throws {
+        let fixture = try EngineFixture()
+        func draw() async throws -> Answer {
+            let generation = try await fixture.engine.submit(
+                fixture.request(EngineFixture.prompt(21), 12) {
+                    $0.count = 4
+                    $0.sampling.temperature = 1
+                    $0.sampling.seed = 5
+                })
+            await fixture.finish()
+            return await Answer(generation)
+        }
+        let (first, second) = (try await draw(), try await draw())
+        #expect(first.tokens.mapValues { $0.map(\.id) } == second.tokens.mapValues { $0.map(\.id) })
+        #expect(first.tokens.count == 4 && Set(first.tokens.values.map { $0.map(\.id) }).count == 4)
+        #expect(await fixture.engine.statistics.promptTokens == 42)
+        await fixture.engine.dropPrefixes()
+        #expect(await fixture.engine.statistics.freePages == 400)
+    }
+
+    @Test func `a shared prefix is computed once, and only for one tenant`() async throws {
+        let fixture = try EngineFixture()
+        let prefix = EngineFixture.prompt(32)
+        func ask(_ tail: [Int32], tenant: String = "a") async throws -> Answer {
+            let generation = try await fixture.engine.submit(fixture.request(prefix + tail, 9) { $0.tenant = tenant })
+            await fixture.finish()
+            return await Answer(generation)
+        }
+        // 256 bytes a token and layer: 4 tokens a page and block.
+        #expect(try await ask([1, 2, 3]).cached == 0)
+        let again = try await ask([9, 8])
+        #expect(again.cached == 32 && again.ids == fixture.expected(prefix + [9, 8], 9))
+        #expect(try await ask([9, 8], tenant: "b").cached == 0)
+        // The whole prompt is known: its last block is computed for the logits.
+        #expect(try await ask([1, 2, 3, 4]).cached == 32)
+        let exact = try await ask([])
+        #expect(exact.cached == 28 && exact.ids == fixture.expected(prefix, 9))
+        await fixture.engine.dropPrefixes()
+        #expect(await fixture.engine.statistics.freePages == 400)
+    }
+
+    @Test func `requests that come together wait for the prefix that the first computes`() async throws {
+        let fixture = try EngineFixture()
+        let prefix = EngineFixture.prompt(40)
+        var running: [([Int32], Generation)] = []
+        for index in 0..<6 {
+            let prompt = prefix + EngineFixture.prompt(5, index + 3)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 6))))
+        }
+        await fixture.finish()
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 6)) }
+        #expect(await fixture.engine.statistics.prefixHits == 5 * 40)
+    }
+
+    @Test func `the prompt's and the output's log-probabilities are the model's`() async throws {
+        let fixture = try EngineFixture { $0.limits.tokensPerStep = 9 }
+        let prompt = EngineFixture.prompt(25)
+        let generation = try await fixture.engine.submit(
+            fixture.request(prompt, 5) {
+                $0.promptLogprobs = 2
+                $0.sampling.logprobs = 3
+            })
+        await fixture.finish()
+        let answer = await Answer(generation)
+        let all = prompt + answer.ids
+        let losses = fixture.models[0].losses(
+            ModelInput(batch: 1, seq: all.count - 1, tokens: Array(all.dropLast())), targets: Array(all.dropFirst()))
+        let found = (answer.prompt.dropFirst() + (answer.tokens[0] ?? [])).map { -($0.logprob ?? .nan) }
+        #expect(answer.prompt.map(\.id) == prompt && answer.prompt[0].logprob == nil)
+        // Two ways of summing over 25 keys and 48 inputs.
+        #expect(differences(found, losses, absolute: 1e-4).isEmpty)
+        #expect(answer.prompt[3].top.count == 2 && answer.tokens[0]?[0].top.count == 3)
+        // Greedy: the token is the likeliest, its figure the very same.
+        for token in answer.tokens[0] ?? [] { #expect(token.top[0].id == token.id && token.top[0].logprob == token.logprob) }
+    }
+
+    @Test func `a request for no tokens scores its prompt`() async throws {
+        let fixture = try EngineFixture()
+        let generation = try await fixture.engine.submit(fixture.request(EngineFixture.prompt(5), 0) { $0.promptLogprobs = 0 })
+        await fixture.finish()
+        let answer = await Answer(generation)
+        #expect(answer.prompt.count == 5 && answer.ids.isEmpty && answer.reasons == [0: .length])
+    }
+
+    @Test func `stop tokens and stop strings end the text before them`() async throws {
+        let fixture = try EngineFixture()
+        let prompt = EngineFixture.prompt(6)
+        let ids = fixture.expected(prompt, 20)
+        let stop = try #require(ids.indices.first { ids.firstIndex(of: ids[$0]) == $0 && $0 > 3 })
+        let byToken = try await fixture.engine.submit(fixture.request(prompt, 20) { $0.sampling.stopIDs = [ids[stop]] })
+        await fixture.finish()
+        let answer = await Answer(byToken)
+        #expect(answer.ids == Array(ids[...stop]) && answer.reasons == [0: .stop])
+        let whole = try await fixture.engine.submit(fixture.request(prompt, 20))
+        await fixture.finish()
+        let text = await Answer(whole).texts[0] ?? ""
+        let middle = String(text.dropFirst(2).prefix(2))
+        let byText = try await fixture.engine.submit(fixture.request(prompt, 20) { $0.sampling.stopStrings = ["never", middle] })
+        await fixture.finish()
+        let cut = await Answer(byText)
+        #expect(cut.reasons == [0: .stop] && text.hasPrefix((cut.texts[0] ?? "?") + middle))
+    }
+
+    @Test func `with batch invariance the figures are the same bit for bit`() async throws {
+        func figures(_ others: Int, pages: Int, tokensPerStep: Int) async throws -> [Float] {
+            let fixture = try EngineFixture(pages: pages) {
+                $0.batchInvariant = true
+                $0.preemption = .recompute
+                $0.limits.tokensPerStep = tokensPerStep
+            }
+            for index in 0..<others {
+                _ = try await fixture.engine.submit(fixture.request(EngineFixture.prompt(19 + index, index), 30))
+            }
+            if others > 2 {
+                // Somebody has asked nearly the same before.
+                let before = try await fixture.engine.submit(fixture.request(EngineFixture.prompt(28), 2))
+                await fixture.engine.step()
+                _ = before
+            }
+            let generation = try await fixture.engine.submit(
+                fixture.request(EngineFixture.prompt(29), 40) { $0.sampling.logprobs = 0 })
+            await fixture.finish()
+            if pages < 100 { #expect(await fixture.engine.statistics.recomputed > 0) }
+            return await Answer(generation).tokens[0]?.map { $0.logprob ?? .nan } ?? []
+        }
+        let alone = try await figures(0, pages: 400, tokensPerStep: 512)
+        #expect(alone.count == 40)
+        #expect(try await figures(7, pages: 400, tokensPerStep: 512) == alone)
+        #expect(try await figures(3, pages: 400, tokensPerStep: 11) == alone)
+        #expect(try await figures(4, pages: 70, tokensPerStep: 32) == alone)
+    }
+
+    @Test func `ten thousand requests of random lengths, dropped at random, leave no page held`() async throws {
+        let scratch = ScratchDirectory()
+        let fixture = try EngineFixture(kvHeads: [4, 1], pages: 90) {
+            $0.swapDirectory = scratch.path
+            $0.limits.tokensPerStep = 64
+        }
+        var random = SeededGenerator(seed: 3)
+        func draw(_ limit: Int) -> Int { Int(random.uniform() * Double(limit)) }
+        var open: [Generation] = []
+        var submitted = 0
+        while submitted < 10_000 {
+            for _ in 0..<1 + draw(12) where submitted < 10_000 {
+                let request = fixture.request(EngineFixture.prompt(1 + draw(18), draw(4)), draw(5), model: draw(2)) {
+                    $0.count = draw(10) == 0 ? 3 : 1
+                    $0.sampling.temperature = 1
+                    $0.tenant = draw(3) == 0 ? "x" : ""
+                }
+                open.append(try await fixture.engine.submit(request))
+                submitted += 1
+            }
+            await fixture.engine.step()
+            // Some clients leave: by a word, or by letting go of their stream.
+            while open.count > 60 {
+                let gone = open.remove(at: draw(open.count))
+                if draw(2) == 0 { await fixture.engine.cancel(gone.id) }
+            }
+            if submitted % 1000 < 12 { #expect(await fixture.engine.inconsistency() == nil) }
+        }
+        open = []
+        await fixture.finish()
+        await fixture.engine.dropPrefixes()
+        let statistics = await fixture.engine.statistics
+        #expect(statistics.freePages == 90 && statistics.running == 0 && statistics.waiting == 0)
+        #expect(await fixture.engine.inconsistency() == nil && scratch.names.isEmpty)
+    }
+
+    @Test func `what cannot be served is refused in words`() async throws {
+        let fixture = try EngineFixture(kvHeads: [4], pages: 20) { $0.limits.waiting = 1 }
+        let engine = fixture.engine
+        await #expect(throws: InferenceError.emptyPrompt) { try await engine.submit(fixture.request([], 5)) }
+        await #expect(throws: InferenceError.noModel(3)) { try await engine.submit(fixture.request([1], 5, model: 3)) }
+        // 512 bytes a token and layer, two layers, 20 pages.
+        await #expect(throws: InferenceError.promptTooLong(tokens: 21, limit: 20)) {
+            try await engine.submit(fixture.request(EngineFixture.prompt(21), 5))
+        }
+        await #expect(throws: InferenceError.sampling(option: "n", value: "1000000000", expected: "1 to 128")) {
+            try await engine.submit(fixture.request([1], 5) { $0.count = 1_000_000_000 })
+        }
+        await #expect(throws: InferenceError.self) {
+            try await engine.submit(fixture.request([1], 5) { $0.sampling.temperature = .nan })
+        }
+        let waiting = try await engine.submit(fixture.request([1], 3))
+        await #expect(throws: InferenceError.queueFull(1)) { try await engine.submit(fixture.request([1], 3)) }
+        await engine.stop()
+        await #expect(throws: InferenceError.stopping) { try await engine.submit(fixture.request([1], 3)) }
+        await engine.run()
+        #expect(await Answer(waiting).ids.count == 3)
+    }
+}
