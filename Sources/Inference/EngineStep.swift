@@ -30,7 +30,8 @@ extension Engine {
         guard wanted < sequence.tokens.count else { return false }
         return sequences.values.contains { other in
             // Older ones that are not in yet come in before this one.
-            other.id != sequence.id && (other.isResident || other.id < sequence.id) && other.model == sequence.model && other.tenant == sequence.tenant
+            other.id != sequence.id && (other.isResident || other.id < sequence.id) && other.model == sequence.model
+                && other.tenant == sequence.tenant
                 && other.computed < wanted && other.promptCount >= wanted
                 && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))
         }

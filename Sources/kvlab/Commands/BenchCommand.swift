@@ -4,7 +4,8 @@ import Kernels
 /// `kvlab bench`: what the machine and the kernels give.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure speed on this machine.", subcommands: [BenchTrainCommand.self],
+        commandName: "bench", abstract: "Measure speed on this machine.",
+        subcommands: [BenchTrainCommand.self, BenchServeCommand.self],
         defaultSubcommand: BenchTrainCommand.self)
 }
 

@@ -72,6 +72,12 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
+    @Flag(help: "Score as it would be served: weights in their own type, keys and values in pages, stored as --kv-dtype.")
+    var throughCache = false
+
+    @Option(help: "Element type of cached keys and values, with --through-cache: fp32, bf16 or fp16.")
+    var kvDtype = ElementType.float32
+
     @Flag(help: "Print JSON.")
     var json = false
 
@@ -81,7 +87,11 @@ struct EvalPerplexityCommand: ParsableCommand {
         model.model.compute.precision = dtype
         let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
         let start = ContinuousClock.now
-        let result = try comparison.score(model, try options.read(), reporter: ProgressReporter())
+        let text = try options.read()
+        let result =
+            throughCache
+            ? try comparison.scoreThroughCache(model, text, elementType: kvDtype, reporter: ProgressReporter())
+            : try comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
         if json {
@@ -92,7 +102,7 @@ struct EvalPerplexityCommand: ParsableCommand {
                 tokensScored: result.tokensScored,
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
-                dtype: dtype, windows: result.windows.count, seconds: seconds,
+                dtype: dtype, kvDtype: throughCache ? kvDtype.flag : nil, windows: result.windows.count, seconds: seconds,
                 tokensPerSecond: Double(result.tokensScored) / seconds)
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
         } else {
@@ -101,7 +111,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             print(String(format: "nll            %.3f nats", result.nll))
             print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
             print(
-                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(dtype.rawValue) products, \(Int(Double(result.tokensScored) / seconds)) tokens/s"
+                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(throughCache ? "\(kvDtype.flag) cache in pages" : "\(dtype.rawValue) products"), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )
         }
     }
@@ -117,6 +127,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         var stride: Int
         var bos: String
         var dtype: ComputePrecision
+        var kvDtype: String?
         var windows: Int
         var seconds: Double
         var tokensPerSecond: Double

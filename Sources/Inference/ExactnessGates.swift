@@ -1,0 +1,182 @@
+import Kernels
+import Models
+
+/// One way to the same logits, and how far from them it came.
+public struct ExactnessGate: Sendable {
+    /// What was done.
+    public var name: String
+    /// The largest |difference| of a logit from the reference's, over all tokens compared.
+    public var largestDifference: Double
+    /// Tokens at which the likeliest differs although the reference has it ahead by more than the tolerance.
+    public var greedyDifferences: Int
+    /// What the difference may be.
+    public var tolerance: Double
+
+    /// Whether the gate holds.
+    public var passes: Bool { largestDifference <= tolerance && greedyDifferences == 0 }
+}
+
+/// Checks that a model gives the same logits however its cache is kept: whole, contiguous, paged, shared, preempted and resumed.
+public struct ExactnessGates {
+    private let config: ModelConfig
+    private let reference: DecoderLM
+    private let model: ServingModel
+    private let elementType: ElementType
+    private let pageBytes: Int
+    private let swapDirectory: String
+    private let tolerance: Double
+    /// Prompt and the tokens after it, of which the prompt's last and the others are compared.
+    private let tokens: [Int32]
+    private let prompt: Int
+
+    /// Gates for a model on `tokens`, the last `decoded` of which go through the caches one by one.
+    ///
+    /// The tolerance is 1e-3 for Float32 weights and keys and values: logits of some ten, off by rounding in other orders.
+    /// Sixteen-bit weights are multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys
+    /// and values are stored in 16 bits the reference's are not, and as much is granted.
+    public init(
+        config: ModelConfig, parameters: Parameters, elementType: ElementType, pageBytes: Int, tokens: [Int32], decoded: Int,
+        swapDirectory: String
+    ) throws {
+        precondition(decoded > 0 && decoded < tokens.count, "ExactnessGates: \(decoded) of \(tokens.count) tokens")
+        self.config = config
+        var reference = try DecoderLM(config: config, parameters: parameters)
+        let is16Bit = parameters.names.contains { parameters[$0]?.elementType == .bfloat16 }
+        if is16Bit { reference.compute.precision = .bf16 }
+        self.reference = reference
+        model = try ServingModel(config: config, parameters: parameters)
+        self.elementType = elementType
+        self.pageBytes = pageBytes
+        self.tokens = tokens
+        self.swapDirectory = swapDirectory
+        prompt = tokens.count - decoded
+        tolerance = is16Bit || elementType != .float32 ? 0.15 : 1e-3
+    }
+
+    /// Every gate's outcome; throws where the cache memory cannot be had or the swap file fails.
+    public func run() throws -> [ExactnessGate] {
+        let vocabulary = config.vocabularySize
+        let all = reference.logits(ModelInput(batch: 1, seq: tokens.count, tokens: tokens)).values
+        let full = Array(all[((prompt - 1) * vocabulary)...])
+        return [
+            gate("contiguous", try contiguous(), full), gate("paged, token by token", try paged(), full),
+            gate("paged, prompt in chunks", try paged(chunk: 37), full), gate("in a batch of four", try batched(), full),
+            gate("prefix shared, written after copying", try shared(), full),
+            gate("preempted, recomputed", try resumed(.recompute), full), gate("preempted, swapped", try resumed(.swap), full),
+            gate("one by one from the start, spans merged", try paged(chunk: 1), full),
+        ]
+    }
+
+    private func gate(_ name: String, _ found: [Float], _ full: [Float]) -> ExactnessGate {
+        let width = config.vocabularySize
+        var largest = 0.0
+        var turned = 0
+        for row in 0..<full.count / width {
+            let (a, b) = (full[row * width..<(row + 1) * width], found[row * width..<(row + 1) * width])
+            for (x, y) in zip(a, b) {
+                let difference = abs(Double(x) - Double(y))
+                largest = difference.isNaN ? .infinity : max(largest, difference)
+            }
+            let (expected, got) = (Int(Sampler.greedy(Array(a))), Int(Sampler.greedy(Array(b))))
+            if expected != got, Double(a[a.startIndex + expected] - a[a.startIndex + got]) > tolerance { turned += 1 }
+        }
+        return ExactnessGate(name: name, largestDifference: largest, greedyDifferences: turned, tolerance: tolerance)
+    }
+
+    private func makeCache() throws -> PagedKVCache {
+        // Room for four sequences and copies.
+        let layouts = config.kvGeometry(elementType).compactMap {
+            PagedLayout(
+                kvHeads: $0.kvHeads, keyDim: $0.keyDim, valueDim: $0.valueDim, elementType: elementType, pageBytes: pageBytes)
+        }
+        let pages = layouts.reduce(0) { $0 + $1.pages(tokens: tokens.count + 1) + 1 }
+        return try PagedKVCache(
+            config: config, elementType: elementType, store: PageStore(bytes: 5 * max(1, pages) * pageBytes, pageBytes: pageBytes)
+        )
+    }
+
+    private func step(_ range: Range<Int>, _ sequence: Int = 0) -> RaggedBatch {
+        RaggedBatch(sequences: [sequence], counts: [range.count], tokens: Array(tokens[range]))
+    }
+
+    private func prefill(_ cache: inout some KVCache, _ range: Range<Int>, chunk: Int, sequence: Int = 0) -> [Float] {
+        var last: [Float] = []
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: chunk) {
+            last = model.logits(step(start..<min(start + chunk, range.upperBound), sequence), cache: &cache).array()
+        }
+        return last
+    }
+
+    private func decode(_ cache: inout some KVCache, _ range: Range<Int>, sequence: Int = 0) -> [Float] {
+        range.flatMap { model.logits(step($0..<$0 + 1, sequence), cache: &cache).array() }
+    }
+
+    private func contiguous() throws -> [Float] {
+        var cache = ContiguousKVCache(config: config, capacity: tokens.count)
+        return prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
+    }
+
+    private func paged(chunk: Int? = nil) throws -> [Float] {
+        var cache = try makeCache()
+        cache.add(0)
+        return prefill(&cache, 0..<prompt, chunk: chunk ?? prompt) + decode(&cache, prompt..<tokens.count)
+    }
+
+    /// The sequence decodes as the third of four, whose others are parts of it.
+    private func batched() throws -> [Float] {
+        var cache = try makeCache()
+        var found: [Float] = []
+        let lengths = [max(1, prompt / 3), max(1, prompt / 2), prompt, max(1, prompt - 1)]
+        for (sequence, length) in lengths.enumerated() {
+            cache.add(sequence)
+            let last = prefill(&cache, 0..<length, chunk: length, sequence: sequence)
+            if sequence == 2 { found = last }
+        }
+        for offset in 0..<tokens.count - prompt {
+            let next = lengths.map { tokens[min($0 + offset, tokens.count - 1)] }
+            let logits = model.logits(
+                RaggedBatch(sequences: [0, 1, 2, 3], counts: [1, 1, 1, 1], tokens: next), cache: &cache)
+            found += logits.array(2 * config.vocabularySize..<3 * config.vocabularySize)
+        }
+        return found
+    }
+
+    /// Another sequence computed the prompt and went on differently.
+    private func shared() throws -> [Float] {
+        var cache = try makeCache()
+        cache.add(1)
+        let last = prefill(&cache, 0..<prompt, chunk: prompt, sequence: 1)
+        cache.fork(1, as: 0)
+        _ = model.logits(
+            RaggedBatch(sequences: [1], counts: [3], tokens: [tokens[0], tokens[0], tokens[0]]), cache: &cache)
+        return last + decode(&cache, prompt..<tokens.count)
+    }
+
+    /// The sequence loses its pages half-way through decoding.
+    private func resumed(_ way: EngineOptions.Preemption) throws -> [Float] {
+        var cache = try makeCache()
+        cache.add(0)
+        let middle = (prompt + tokens.count) / 2
+        var found = prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<middle)
+        switch way {
+        case .recompute:
+            cache.remove(0)
+            cache.add(0)
+            // The last of them gave its logits before.
+            _ = prefill(&cache, 0..<middle, chunk: middle)
+        case .swap:
+            let memory = cache.store.memory
+            let file = try SwapFile(
+                cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes, directory: swapDirectory)
+            cache.remove(0)
+            // Somebody else writes into what was freed.
+            cache.add(1)
+            _ = prefill(&cache, 0..<min(prompt, 50), chunk: 50, sequence: 1)
+            cache.add(0)
+            guard cache.extend(0, to: middle) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }
+            for (index, page) in cache.table(of: 0).allPages.enumerated() { memory.write(try file.page(index)[...], to: page) }
+        }
+        found += decode(&cache, middle..<tokens.count)
+        return found
+    }
+}

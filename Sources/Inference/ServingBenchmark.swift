@@ -1,0 +1,89 @@
+import Random
+import Text
+
+/// Times an engine in process: so many requests at once, random prompts, no text.
+public struct ServingBenchmark: Sendable {
+    /// Requests at once.
+    public var batch = 32
+    /// Tokens of a prompt, and how many of them all prompts share.
+    public var prompt = 512, shared = 0
+    /// Tokens generated for each.
+    public var output = 64
+    /// Whether the shared part is in the cache beforehand.
+    public var isWarm = false
+
+    /// What one round gave.
+    public struct Result: Sendable, Encodable {
+        /// Prompt tokens a second until every request had its first token.
+        public var prefillTokensPerSecond: Double
+        /// Tokens a second from then on until the first request ended.
+        public var decodeTokensPerSecond: Double
+        /// Output tokens a second from beginning to end.
+        public var outputTokensPerSecond: Double
+        /// Mean seconds of a decoding step.
+        public var stepSeconds: Double
+        /// Bytes of weights, and of keys and values on average, that a decoding step has to read, a second.
+        public var readBytesPerSecond: Double
+    }
+
+    /// Each figure's median over several rounds, at least one.
+    public static func median(of results: [Result]) -> Result {
+        func median(_ value: (Result) -> Double) -> Double { results.map(value).sorted()[results.count / 2] }
+        return Result(
+            prefillTokensPerSecond: median(\.prefillTokensPerSecond), decodeTokensPerSecond: median(\.decodeTokensPerSecond),
+            outputTokensPerSecond: median(\.outputTokensPerSecond), stepSeconds: median(\.stepSeconds),
+            readBytesPerSecond: median(\.readBytesPerSecond))
+    }
+
+    /// The defaults: 32 requests of 512 + 64 tokens.
+    public init() {}
+
+    /// One round on model `model` of an engine that has nothing else to do.
+    public func run(_ engine: Engine, model: Int = 0, seed: UInt64) async throws -> Result {
+        let vocabulary = Double(engine.models[model].model.config.vocabularySize)
+        var random = SeededGenerator(seed: seed)
+        func draw(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(random.uniform() * vocabulary) } }
+        var sampling = SamplingOptions()
+        sampling.maxTokens = output
+        sampling.temperature = 0
+        sampling.ignoreEOS = true
+        let prefix = draw(shared)
+        if isWarm, shared > 0 {
+            var warming = sampling
+            warming.maxTokens = 1
+            let generation = try await engine.submit(
+                GenerationRequest(model: model, prompt: prefix + draw(1), sampling: warming))
+            while await engine.step() {}
+            _ = generation
+        }
+        let warm = await engine.statistics
+        var open: [Generation] = []
+        let clock = ContinuousClock()
+        let start = clock.now
+        for _ in 0..<batch {
+            open.append(
+                try await engine.submit(
+                    GenerationRequest(model: model, prompt: prefix + draw(prompt - shared), sampling: sampling)))
+        }
+        while await engine.statistics.promptTokens - warm.promptTokens < batch * prompt, await engine.step() {}
+        let filled = clock.now
+        let filledTokens = await engine.statistics
+        while await engine.statistics.finished == warm.finished, await engine.step() {}
+        let decoded = clock.now
+        let decodedTokens = await engine.statistics
+        while await engine.step() {}
+        let end = clock.now
+        _ = open
+        let steps = decodedTokens.steps - filledTokens.steps
+        let seconds = (decoded - filled) / .seconds(1)
+        let config = engine.models[model].model
+        let context = Double(prompt) + Double(output) / 2
+        let cacheBytes = Double(config.config.kvBytesPerToken(engine.options.elementType) * batch) * context
+        return Result(
+            prefillTokensPerSecond: Double(batch * prompt) / ((filled - start) / .seconds(1)),
+            decodeTokensPerSecond: Double(decodedTokens.generatedTokens - filledTokens.generatedTokens) / seconds,
+            outputTokensPerSecond: Double(batch * output) / ((end - start) / .seconds(1)),
+            stepSeconds: seconds / Double(max(steps, 1)),
+            readBytesPerSecond: (Double(config.weightBytes) + cacheBytes) * Double(steps) / seconds)
+    }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import Checkpoints
+import Experiments
+import Foundation
+import Inference
+import Kernels
+
+/// `kvlab capacity`: how many sequences each architecture holds.
+struct CapacityCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "capacity", abstract: "Fill a cache with sequences and say how many it holds, for each checkpoint.",
+        discussion: """
+            Each checkpoint gets the whole of --kv-memory, in pages of --page bytes, and sequences of --context tokens are added \
+            until the next one finds no pages. Logical bytes are those of keys and values, allocated ones those of their pages.
+            """)
+
+    @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
+    var checkpoints: [String]
+
+    @Option(name: .customLong("kv-memory"), help: "Cache memory: 512MiB, 2GiB, …")
+    var memory = ByteCount(512 << 20)
+
+    @Option(help: "Tokens in a sequence.")
+    var context: Int
+
+    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    var kvDtype = ElementType.float16
+
+    @Option(help: "Bytes of a page.")
+    var page = ByteCount(EngineOptions().pageBytes)
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
+        guard context >= 1, context <= 1 << 30 else { throw ValidationError("--context is \(context), expected at least 1") }
+    }
+
+    private struct Row: Encodable {
+        var model: String
+        var attention: String
+        var capacity: CacheCapacity
+    }
+
+    func run() throws {
+        let rows = try checkpoints.map { path in
+            let config = try Checkpoint.load(path, verify: .structure, trainingState: false).config
+            return Row(
+                model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
+                capacity: try CacheCapacity.measure(
+                    config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: context))
+        }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+        }
+        print(
+            "\(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)), \(context) tokens a sequence"
+        )
+        print("| model | attention | KV bytes/token | sequences | logical | allocated |")
+        print("| --- | --- | ---: | ---: | ---: | ---: |")
+        for row in rows {
+            let it = row.capacity
+            print(
+                "| \(row.model) | \(row.attention) | \(it.bytesPerToken) | \(it.sequences) | \(ByteCount.text(it.logicalBytes)) | \(ByteCount.text(it.allocatedBytes)) |"
+            )
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import Inference
+import Kernels
+import Random
+
+/// `kvlab verify`: the same logits, however the cache is kept.
+struct VerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Check that a checkpoint's logits don't depend on how its cache is kept.",
+        discussion: """
+            Compares the full forward pass with contiguous, paged, batched, prefix-shared, preempted and resumed caches (both ways) and \
+            merged spans on the same random tokens: the largest difference of a logit, and tokens whose likeliest successor differs. \
+            Exits with 1 where a gate fails.
+            """)
+
+    @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
+    var checkpoint: String
+
+    @Option(help: "Tokens in all; by default as many as the model has positions, at most 400.")
+    var tokens: Int?
+
+    @Option(help: "Tokens of them that are decoded one by one.")
+    var decoded = 24
+
+    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    var kvDtype = ElementType.float32
+
+    @Option(help: "Bytes of a page.")
+    var page = ByteCount(EngineOptions().pageBytes)
+
+    @Option(help: "Seed of the tokens.")
+    var seed: UInt64 = 1
+
+    func run() throws {
+        let loaded = try Checkpoint.load(checkpoint, trainingState: false)
+        let count = tokens ?? min(400, loaded.config.maxSequence)
+        guard count >= 4, count <= loaded.config.maxSequence else {
+            throw ValidationError("--tokens is \(count), expected 4 to the model's \(loaded.config.maxSequence) positions")
+        }
+        let decoded = min(decoded, count / 2)
+        guard decoded >= 2 else { throw ValidationError("--decoded is \(decoded), expected at least 2") }
+        var random = SeededGenerator(seed: seed, name: "verify")
+        let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
+        let gates = try ExactnessGates(
+            config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: page.bytes, tokens: ids,
+            decoded: decoded, swapDirectory: FileManager.default.temporaryDirectory.path
+        ).run()
+        print(
+            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes))"
+        )
+        print("| full forward pass against | largest difference | allowed | greedy differences | |")
+        print("| --- | ---: | ---: | ---: | --- |")
+        for gate in gates {
+            let figure = String(format: "%.2e | %.0e", gate.largestDifference, gate.tolerance)
+            print("| \(gate.name) | \(figure) | \(gate.greedyDifferences) | \(gate.passes ? "passes" : "FAILS") |")
+        }
+        if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
+    }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// verify, capacity and eval ppl --through-cache as a user runs them.
+@Suite(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+struct ServingCommandTests {
+    private let scratch = ScratchDirectory()
+
+    private static let tool: String = {
+        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
+    }()
+
+    private func kvlab(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
+        try Python.execute(Self.tool, arguments)
+    }
+
+    private func checkpoint(_ name: String) throws -> String {
+        let folder = SharedData.path("models/\(name)")
+        let path = scratch["\(name).h5"]
+        let result = try kvlab("import", folder, "--out", path, "--tokenizer", folder + "/tok512.bin")
+        try #require(result.status == 0, "\(result.errors)")
+        return path
+    }
+
+    @Test func `every way of keeping the cache passes on a real checkpoint`() throws {
+        let path = try checkpoint("stories260K")
+        let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
+        #expect(
+            result.status == 0 && result.output.components(separatedBy: "passes").count == 9, "\(result.output)\(result.errors)")
+        let half = try kvlab("verify", path, "--tokens", "64", "--kv-dtype", "fp16")
+        #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
+        #expect(try kvlab("verify", path, "--tokens", "100000").status != 0)
+    }
+
+    @Test func `half the KV heads hold twice the sequences`() throws {
+        let paths = [try checkpoint("stories260K"), try checkpoint("stories260K-mha8")]
+        let result = try kvlab("capacity", paths[0], paths[1], "--kv-memory", "8MiB", "--context", "256", "--json")
+        let rows = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let held = rows.compactMap { ($0["capacity"] as? [String: Any])?["sequences"] as? Int }
+        // 4 and 8 KV heads of 8 in fp16, 5 layers: 128 and 256 bytes a token and layer, 128 and 64 tokens a page.
+        #expect(held == [51, 25])
+        let text = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "100")
+        #expect(text.output.contains("| stories260K | GQA-4 | 640 | 102 |"), "\(text.output)")
+    }
+
+    @Test func `perplexity through fp32 pages is the model's, and that through bf16 ones near it`() throws {
+        let path = try checkpoint("stories260K")
+        let text = SharedData.path("text/tinystories-sample.txt")
+        func perplexity(_ options: String...) throws -> Double {
+            let result = try Python.execute(Self.tool, ["eval", "ppl", path, "--text", text, "--json"] + options)
+            let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+            return try #require(report?["perplexity"] as? Double, "\(result.errors)")
+        }
+        let whole = try perplexity()
+        #expect(abs(try perplexity("--through-cache") / whole - 1) < 1e-5)
+        #expect(abs(try perplexity("--through-cache", "--kv-dtype", "bf16") / whole - 1) < 0.01)
+    }
+}
