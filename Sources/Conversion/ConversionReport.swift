@@ -50,6 +50,12 @@ public struct ConversionReport: Sendable {
 
     /// Method's name.
     public var method: String
+    /// Which heads formed a group.
+    public var grouping: HeadGrouping
+    /// Tokens of calibration text; nil where there was none.
+    public var calibrationTokens: Int?
+    /// The largest change of a logit by rewriting the heads before merging, over the logits' root mean square: rounding.
+    public var logitChange: Double
     /// Configuration before.
     public var parent: ModelConfig
     /// Configuration after.

@@ -68,11 +68,10 @@ public struct Lab {
             let child = part.convert
             let before: PerplexityResult?
             if let child {
-                guard let method = ConversionMethods.named(child.method) else {
-                    throw ConversionError.unknownMethod(child.method)
+                let converter = try conversion(child).converter(parent, training: PreparedRun.trainingCorpus(recipe))
+                let (converted, _) = try parent.checkpoint.converted(by: converter) { step in
+                    reporter.progress("\(child.name): \(step)")
                 }
-                let (converted, _) = try parent.checkpoint.converted(
-                    kvHeads: child.kvHeads, method: method, seed: UInt64(recipe.seed))
                 before = try comparison.score(
                     try LoadedModel(name: child.name, checkpoint: converted, path: parentPath), text, reporter: reporter)
             } else {
@@ -118,8 +117,14 @@ public struct Lab {
             name: child?.name ?? "parent continued",
             from: InitRecipe(
                 checkpoint: parentPath,
-                convert: child.map { InitRecipe.Convert(kvHeads: $0.kvHeads, method: $0.method, seed: recipe.seed) }),
+                convert: child.map(conversion)),
             UptrainRecipe(alpha: lab.alpha, learningRate: lab.learningRate))
+    }
+
+    private func conversion(_ child: LabRecipe.Child) -> InitRecipe.Convert {
+        InitRecipe.Convert(
+            kvHeads: child.kvHeads, method: child.method, grouping: child.grouping, calibrationTokens: child.calibrationTokens,
+            seed: recipe.seed)
     }
 
     /// Trains unless it is done; false where it was stopped.

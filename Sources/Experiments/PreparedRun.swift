@@ -42,7 +42,7 @@ public struct PreparedRun: Sendable {
         self.recipe = recipe
         name = recipe.name
         let (training, validation) = try Self.split(recipe)
-        var start = try recipe.`init`.map { try StartingPoint($0, uptrain: recipe.uptrain) }
+        var start = try recipe.`init`.map { try StartingPoint($0, training: training) }
         let tokenizer = try start?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
         self.tokenizer = tokenizer
         let basis = try start?.basis(recipe) ?? TrainingBasis(recipe.train)
@@ -99,6 +99,9 @@ public struct PreparedRun: Sendable {
             fraction: recipe.data.validation.fraction, by: recipe.data.validation.by == .document ? .document : .position,
             seed: UInt64(recipe.seed))
     }
+
+    /// The documents a run trains on.
+    static func trainingCorpus(_ recipe: Recipe) throws -> Corpus { try split(recipe).train }
 
     /// The recipe's held-out documents.
     public static func validationText(_ recipe: Recipe) throws -> EvaluationText {

@@ -24,17 +24,15 @@ struct StartingPoint {
         path = name
     }
 
-    /// The checkpoint that `section` names.
-    init(_ section: InitRecipe, uptrain: UptrainRecipe?) throws {
+    /// The checkpoint that `section` names, converted if it says so; `training` is the recipe's text.
+    init(_ section: InitRecipe, training: Corpus) throws {
         path = section.checkpoint
         var checkpoint = try Checkpoint.load(path, trainingState: false)
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
         if let convert = section.convert {
-            guard let method = ConversionMethods.named(convert.method) else {
-                throw ConversionError.unknownMethod(convert.method)
-            }
-            checkpoint = try checkpoint.converted(kvHeads: convert.kvHeads, method: method, seed: UInt64(convert.seed)).0
+            let parent = try LoadedModel(name: path, checkpoint: checkpoint, path: path)
+            checkpoint = try checkpoint.converted(by: convert.converter(parent, training: training)).0
         } else {
             checkpoint.lineage.conversion = nil
         }

@@ -20,19 +20,28 @@ struct Block: Sendable {
     }
 
     private func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
+        feedForward(attend(x, input, layer: layer, precision), input, layer: layer, precision)
+    }
+
+    /// x + attention(norm(x)), the block's first half.
+    func attend(_ x: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
         let qkv = x.normLinear(
             gain: attentionNorm, weights: attention.projections, epsilon: epsilon, precision: precision)
         let attended = attention(qkv, input)
-        let drops = (input.dropout?.rate ?? 0) > 0
-        let middle =
-            drops
-            ? x + input.dropped(attended.linear(attention.output, precision: precision), site: 2 * layer + 1)
-            : attended.linear(attention.output, residual: x, precision: precision)
+        guard (input.dropout?.rate ?? 0) > 0 else {
+            return attended.linear(attention.output, residual: x, precision: precision)
+        }
+        return x + input.dropped(attended.linear(attention.output, precision: precision), site: 2 * layer + 1)
+    }
+
+    /// middle + feedForward(norm(middle)), its second half.
+    func feedForward(_ middle: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
         let gateUp = middle.normLinear(
             gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon, precision: precision)
-        return drops
-            ? middle + input.dropped(gateUp.swiGLULinear(down, precision: precision), site: 2 * layer + 2)
-            : gateUp.swiGLULinear(down, residual: middle, precision: precision)
+        guard (input.dropout?.rate ?? 0) > 0 else {
+            return gateUp.swiGLULinear(down, residual: middle, precision: precision)
+        }
+        return middle + input.dropped(gateUp.swiGLULinear(down, precision: precision), site: 2 * layer + 2)
     }
 
     private var weights: [Tensor] {

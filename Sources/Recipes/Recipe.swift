@@ -171,15 +171,29 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
         public var kvHeads: Int
         /// The method's name.
         public var method: String
+        /// Which heads form a group: contiguous, similarity or activation.
+        public var grouping: String
+        /// Tokens of the training text that methods look at the parent's activations over.
+        public var calibrationTokens: Int
         /// Seed for methods that draw.
         public var seed: Int
 
         /// A conversion to `kvHeads` by the method called `method`.
-        public init(kvHeads: Int, method: String, seed: Int) {
+        public init(
+            kvHeads: Int, method: String = Self.defaultMethod, grouping: String = "contiguous",
+            calibrationTokens: Int = Self.defaultCalibrationTokens, seed: Int
+        ) {
             self.kvHeads = kvHeads
             self.method = method
+            self.grouping = grouping
+            self.calibrationTokens = calibrationTokens
             self.seed = seed
         }
+
+        /// The method that loses least.
+        public static let defaultMethod = "learned"
+        /// Enough for the second moments and the refinement of small models.
+        public static let defaultCalibrationTokens = 32_768
     }
 
     /// The checkpoint's path.
@@ -244,6 +258,10 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var kvHeads: Int
         /// Conversion method.
         public var method: String
+        /// Which heads form a group.
+        public var grouping: String
+        /// Tokens of the training text that methods look at the parent's activations over.
+        public var calibrationTokens: Int
     }
 
     /// How everything is scored.

@@ -229,10 +229,27 @@ extension InitRecipe {
         if var section = try reader.object("convert") {
             convert = Convert(
                 kvHeads: try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16))),
-                method: try section.string("method") ?? "mean", seed: try section.int("seed", 0...Int.max) ?? 0)
+                method: try section.string("method") ?? Convert.defaultMethod, grouping: try section.grouping(),
+                calibrationTokens: try section.calibrationTokens(), seed: try section.int("seed", 0...Int.max) ?? 0)
             try section.finish()
         }
         try reader.finish()
+    }
+}
+
+extension ObjectReader {
+    fileprivate mutating func grouping() throws(RecipeError) -> String {
+        let name = try string("grouping") ?? "contiguous"
+        guard ["contiguous", "similarity", "activation"].contains(name) else {
+            throw .wrongType(
+                position(of: "grouping"), path: keyPath("grouping"), found: "\"\(name)\"",
+                expected: "one of \"contiguous\", \"similarity\", \"activation\"")
+        }
+        return name
+    }
+
+    fileprivate mutating func calibrationTokens() throws(RecipeError) -> Int {
+        try int("calibrationTokens", 2048...(1 << 24)) ?? InitRecipe.Convert.defaultCalibrationTokens
     }
 }
 
@@ -251,7 +268,8 @@ extension LabRecipe {
         var children: [Child] = []
         for var section in sections {
             let kvHeads = try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16)))
-            let method = try section.string("method") ?? "mean"
+            let method = try section.string("method") ?? InitRecipe.Convert.defaultMethod
+            let (grouping, tokens) = (try section.grouping(), try section.calibrationTokens())
             let name = try section.string("name") ?? "kv\(kvHeads)-\(method)"
             guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control"].contains(name) else {
                 throw .impossible(
@@ -262,7 +280,8 @@ extension LabRecipe {
                     section.position, path: section.path, reason: "a second child is called '\(name)'; give it a 'name'")
             }
             try section.finish()
-            children.append(Child(name: name, kvHeads: kvHeads, method: method))
+            children.append(
+                Child(name: name, kvHeads: kvHeads, method: method, grouping: grouping, calibrationTokens: tokens))
         }
         guard !children.isEmpty else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")

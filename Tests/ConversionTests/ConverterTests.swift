@@ -15,7 +15,12 @@ import Testing
         _ kvHeads: Int, _ method: any ConversionMethod, _ config: ModelConfig, _ parameters: Parameters, seed: UInt64 = 0
     ) throws
         -> (ModelConfig, Parameters, ConversionReport)
-    { try Converter(kvHeads: kvHeads, method: method, seed: seed).convert(config, parameters) }
+    {
+        try Converter(
+            kvHeads: kvHeads, method: method, calibration: method.usesActivations ? TestCalibration.random(config) : nil,
+            seed: seed
+        ).convert(config, parameters)
+    }
 
     private func equal(_ a: Parameters, _ b: Parameters) -> Bool {
         a.names == b.names
@@ -41,13 +46,14 @@ import Testing
         let parameters = TinyModel.parameters(config)
         let (child, converted, _) = try convert(kvHeads, method, config, parameters)
         try converted.validate(against: child)
-        for weight in parameters.names where !weight.contains("k_proj") && !weight.contains("v_proj") {
+        let folds = method is any PoolingMethod ? ["k_proj", "v_proj"] : ["k_proj", "v_proj", "q_proj", "o_proj"]
+        for weight in parameters.names where !folds.contains(where: { weight.contains($0) }) {
             #expect(converted[weight]?.float32().array() == parameters[weight]?.float32().array())
         }
         #expect(child.kvBytesPerToken(.float16) * 8 == config.kvBytesPerToken(.float16) * kvHeads)
     }
 
-    @Test(arguments: ["mean", "first"]) func `repeated heads pool back without loss, bit for bit`(name: String) throws {
+    @Test(arguments: ["mean", "first", "medoid"]) func `repeated heads pool back without loss, bit for bit`(name: String) throws {
         let method = try #require(ConversionMethods.named(name))
         let small = TinyModel.config(heads: 8, kvHeads: 2, headDim: 4)
         let original = TinyModel.parameters(small)
@@ -119,7 +125,7 @@ import Testing
     func `the shared MHA checkpoints pool back to their originals, bit for bit`(name: String) throws {
         let original = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let expanded = try HuggingFaceFolder.load(SharedData.path("models/\(name)-mha8"))
-        let (pooled, _) = try expanded.converted(kvHeads: 4, method: MeanMethod())
+        let (pooled, _) = try expanded.converted(by: Converter(kvHeads: 4, method: MeanMethod()))
         #expect(pooled.config.kvHeads == original.config.kvHeads)
         for name in original.parameters.names {
             #expect(pooled.parameters[name]?.float32().array() == original.parameters[name]?.float32().array(), "\(name)")

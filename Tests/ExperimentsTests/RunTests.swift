@@ -108,7 +108,7 @@ import Training
                 return polls > 9
             } == nil)
         let result = try #require(try lab.execute(resume: true) { false })
-        #expect(result.table.rows.map(\.name) == ["parent", "parent continued", "kv2-mean", "kv1-first"])
+        #expect(result.table.rows.map(\.name) == ["parent", "parent continued", "kv2-learned", "kv1-first"])
         #expect(result.table.rows.map(\.attention) == ["MHA", "MHA", "GQA-2", "MQA"])
         #expect(result.table.rows.map(\.kvBytesPerToken) == [256, 256, 128, 64].map { $0 / 2 })
         for row in result.table.rows.dropFirst() {

@@ -202,7 +202,7 @@ struct RecipeErrorTests {
         ),
         (
             lab(#""children": [{"kvHeads": 1}, {"kvHeads": 1}]"#),
-            "r.json:6:40: 'lab.children[1]': a second child is called 'kv1-mean'; give it a 'name'"
+            "r.json:6:40: 'lab.children[1]': a second child is called 'kv1-learned'; give it a 'name'"
         ),
         (
             lab(#""children": [{"kvHeads": 1, "name": "control"}]"#),

@@ -1,7 +1,7 @@
 import Random
 
 /// The group's first head, unchanged (Ainslie et al. 2023, figure 4).
-public struct FirstMethod: ConversionMethod {
+public struct FirstMethod: PoolingMethod {
     /// What `--method` and recipes call it.
     public static let name = "first"
     /// Its line in `--help`.

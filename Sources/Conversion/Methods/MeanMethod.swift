@@ -1,7 +1,7 @@
 import Random
 
 /// The mean of the group's projections (Ainslie et al. 2023, GQA, section 2.1).
-public struct MeanMethod: ConversionMethod {
+public struct MeanMethod: PoolingMethod {
     /// What `--method` and recipes call it.
     public static let name = "mean"
     /// Its line in `--help`.

@@ -2,7 +2,7 @@ import Random
 
 /// Keys and values initialised anew, as for training from scratch (Ainslie et al. 2023, figure 4): the control that shows
 /// what the other methods keep.
-public struct RandomMethod: ConversionMethod {
+public struct RandomMethod: PoolingMethod {
     /// What `--method` and recipes call it.
     public static let name = "random"
     /// Its line in `--help`.

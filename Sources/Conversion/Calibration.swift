@@ -1,0 +1,57 @@
+import Autograd
+import Kernels
+import Models
+import Text
+
+/// Text that a conversion looks at the parent's activations over, cut into windows.
+public struct Calibration: Sendable {
+    /// Windows of one length, batch by batch.
+    public let batches: [ModelInput]
+
+    /// Tokens in all.
+    public var tokens: Int { batches.reduce(0) { $0 + $1.tokens.count } }
+
+    /// The fewest tokens that say anything about a model's activations.
+    public static let leastTokens = 2048
+    /// Tokens taken where the text has as many and no number is asked for.
+    public static let defaultTokens = 32_768
+
+    /// The first `tokens` ids in windows of at most 256, each after a BOS where there is one; nil takes what there is, up to
+    /// ``defaultTokens``.
+    ///
+    /// Throws ``ConversionError/calibrationTooShort(found:needed:)`` where there are fewer than asked for or than
+    /// ``leastTokens``.
+    public init(ids: [Int32], tokens: Int? = nil, bosID: Int32? = nil, maxSequence: Int) throws(ConversionError) {
+        let needed = max(tokens ?? Self.leastTokens, Self.leastTokens)
+        guard ids.count >= needed else { throw .calibrationTooShort(found: ids.count, needed: needed) }
+        let window = min(256, maxSequence)
+        let start = bosID.map { [$0] } ?? []
+        let step = max(1, window - start.count)
+        let windows = max(1, min(tokens ?? Self.defaultTokens, ids.count) / step)
+        let perBatch = max(1, 2048 / window)
+        batches = stride(from: 0, to: windows, by: perBatch).map { first in
+            let rows = first..<min(first + perBatch, windows)
+            return ModelInput(
+                batch: rows.count, seq: start.count + step,
+                tokens: rows.flatMap { start + ids[$0 * step..<($0 + 1) * step] })
+        }
+    }
+
+    /// For each layer E[x xᵀ] of what its projections read, [hidden, hidden].
+    func moments(_ model: DecoderLM) -> [DenseMatrix] {
+        let width = model.config.hiddenSize
+        var sums = (0..<model.config.layers).map { _ in DenseMatrix(rows: width, columns: width) }
+        let product = Storage(count: width * width)
+        for input in batches {
+            var x = model.embedded(input)
+            for layer in sums.indices {
+                let read = Matrix(model.attentionInput(x, layer: layer).storage, rows: input.tokens.count, columns: width)
+                MatMul.multiply(read.transpose, read, into: Matrix(product, rows: width, columns: width))
+                for (index, value) in product.array().enumerated() { sums[layer].values[index] += Double(value) }
+                let middle = model.attentionHalf(x, input, layer: layer)
+                x = model.feedForwardHalf(middle, input, layer: layer)
+            }
+        }
+        return sums.map { $0.scaled(by: 1 / Double(tokens)) }
+    }
+}

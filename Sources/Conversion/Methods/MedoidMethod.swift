@@ -1,0 +1,27 @@
+import Random
+
+/// The head of each group that is nearest to the others: the smallest sum of distances, the first of equals.
+public struct MedoidMethod: PoolingMethod {
+    /// What `--method` and recipes call it.
+    public static let name = "medoid"
+    /// Its line in `--help`.
+    public static let summary = "the head of each group that is nearest to the others"
+
+    /// The method has no settings.
+    public init() {}
+
+    /// One of the heads' rows [headDim, width] as they are.
+    public func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
+        let sums = (0..<group.heads).map { head in
+            (0..<group.heads).reduce(0.0) { sum, other in
+                sum
+                    + zip(group.head(head), group.head(other)).reduce(0.0) {
+                        let difference = Double($1.0) - Double($1.1)
+                        return $0 + difference * difference
+                    }.squareRoot()
+            }
+        }
+        let best = sums.indices.min { sums[$0] < sums[$1] } ?? 0
+        return Array(group.head(best))
+    }
+}

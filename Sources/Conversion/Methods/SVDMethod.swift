@@ -1,0 +1,130 @@
+import Kernels
+
+/// The best low-rank merge in the metric of the calibration activations (after "Effectively Compress KV Heads", arXiv 2406.07056).
+///
+/// Keys: in each RoPE plane a group's heads are complex rows; their best rank-1 approximation, weighted by how strongly the
+/// queries read them, is the new row, and its coefficients go into the queries. Values: the best rank-headDim approximation of
+/// the group's stacked heads as the output projection reads them; its coefficients go into that. Exact for groups of
+/// one, for keys that are complex multiples of each other in each plane, and for values that share one headDim-dimensional
+/// row space. Without calibration the activations count as white.
+public struct SVDMethod: ConversionMethod {
+    /// What `--method` and recipes call it.
+    public static let name = "svd"
+    /// Its line in `--help`.
+    public static let summary = "best low-rank merge of keys per RoPE plane and of values, folded into queries and output"
+
+    /// Similarity and errors are measured over activations where there are any.
+    public static let usesActivations = true
+
+    /// The method has no settings.
+    public init() {}
+
+    /// The merged layer; queries and output projection take up the coefficients.
+    public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
+        var child = layer
+        child.kvHeads = kvHeads
+        let width = layer.key.columns
+        child.key = DenseMatrix(rows: kvHeads * layer.headDim, columns: width)
+        child.value = child.key
+        let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
+        for (index, group) in HeadGroup.all(of: layer, into: kvHeads).enumerated() {
+            try mergeKeys(group, at: index * layer.headDim, layer, &child, queryGram, context)
+            try mergeValues(group, at: index * layer.headDim, layer, &child, context)
+        }
+        return LayerConversion(child: child)
+    }
+
+    private func mergeKeys(
+        _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights,
+        _ queryGram: [DenseMatrix], _ context: LayerContext
+    ) throws {
+        let d = layer.headDim
+        let gram = context.gram(layer.key.rows(group.rows))
+        for plane in 0..<d / 2 {
+            let imaginary = plane + d / 2
+            // How strongly the queries of each head read this plane; never quite zero, so that its coefficient exists.
+            var weights = group.heads.map { head in
+                layer.queryHeads(of: head).reduce(0) { $0 + queryGram[$1][plane, plane] + queryGram[$1][imaginary, imaginary] }
+            }
+            let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
+            weights = weights.map { max($0, floor) }
+            let vector = try HeadPlanes.leading(
+                HeadPlanes.products(gram, heads: group.heads.count, headDim: d, plane: plane, weights: weights))
+            var (real, imaginaryRow) = (
+                [Double](repeating: 0, count: layer.key.columns), [Double](repeating: 0, count: layer.key.columns)
+            )
+            for (j, head) in group.heads.enumerated() {
+                let factor = vector[j].conjugate.scaled(by: weights[j].squareRoot())
+                for column in real.indices {
+                    let (x, y) = (layer.key[head * d + plane, column], layer.key[head * d + imaginary, column])
+                    real[column] += factor.re * x - factor.im * y
+                    imaginaryRow[column] += factor.re * y + factor.im * x
+                }
+            }
+            // The shared row at the typical norm of those it stands for.
+            let merged = DenseMatrix(rows: 2, columns: real.count, values: real + imaginaryRow)
+            let norm = context.gram(merged).trace
+            let typical =
+                group.heads.indices.reduce(0) { sum, head in
+                    let row = (head - group.heads.lowerBound) * d
+                    return sum + gram[row + plane, row + plane] + gram[row + imaginary, row + imaginary]
+                } / Double(group.heads.count)
+            let scale = norm > 0 && typical > 0 ? (norm / typical).squareRoot() : 1
+            child.key.replace(start + plane, 0, with: merged.rows(0..<1).scaled(by: 1 / scale))
+            child.key.replace(start + imaginary, 0, with: merged.rows(1..<2).scaled(by: 1 / scale))
+            for (j, head) in group.heads.enumerated() {
+                let factor = vector[j].scaled(by: scale / weights[j].squareRoot()).conjugate
+                for query in layer.queryHeads(of: head) {
+                    HeadPlanes.multiply(&child.query, start: query * d, headDim: d, plane: plane, by: factor)
+                }
+            }
+        }
+    }
+
+    private func mergeValues(
+        _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights, _ context: LayerContext
+    ) throws {
+        let d = layer.headDim
+        let stacked = layer.value.rows(group.rows)
+        // Each head's rows in the metric of the output projection: P = Σ OᵀO, rows P^½ V.
+        var (roots, inverses): ([DenseMatrix], [DenseMatrix]) = ([], [])
+        for head in group.heads {
+            let reads = layer.queryHeads(of: head).map { layer.output.columns(layer.range(of: $0)) }
+            let metric = reads.dropFirst().reduce(reads[0].transposedTimes(reads[0])) { $0 + $1.transposedTimes($1) }
+            let (root, inverse) = try Self.roots(metric)
+            roots.append(root)
+            inverses.append(inverse)
+        }
+        var weighted = DenseMatrix(rows: stacked.rows, columns: stacked.columns)
+        for (j, root) in roots.enumerated() { weighted.replace(j * d, 0, with: root * stacked.rows(j * d..<(j + 1) * d)) }
+        let leading = try context.gram(weighted).symmetricEigen().vectors.rows(0..<d)
+        var merged = leading * weighted
+        let norm = context.gram(merged).trace
+        let typical = context.gram(stacked).trace / Double(group.heads.count)
+        let scale = norm > 0 && typical > 0 ? (norm / typical).squareRoot() : 1
+        merged = merged.scaled(by: 1 / scale)
+        child.value.replace(start, 0, with: merged)
+        for (j, head) in group.heads.enumerated() {
+            let coefficients = inverses[j].timesTransposed(leading.columns(j * d..<(j + 1) * d)).scaled(by: scale)
+            for query in layer.queryHeads(of: head) {
+                let range = layer.range(of: query)
+                child.output.replace(0, range.lowerBound, with: layer.output.columns(range) * coefficients)
+            }
+        }
+    }
+
+    /// The symmetric square root of a positive semidefinite matrix, and that root's pseudo-inverse.
+    private static func roots(_ matrix: DenseMatrix) throws -> (root: DenseMatrix, inverse: DenseMatrix) {
+        let (values, vectors) = try matrix.symmetricEigen()
+        func function(_ f: (Double) -> Double) -> DenseMatrix {
+            var scaled = vectors
+            for i in 0..<vectors.rows {
+                let factor = f(values[i])
+                for j in 0..<vectors.columns { scaled[i, j] *= factor }
+            }
+            return vectors.transposedTimes(scaled)
+        }
+        let least = max(values.first ?? 0, 0) * 1e-14
+        return (function { max($0, 0).squareRoot() }, function { $0 > least ? 1 / $0.squareRoot() : 0 })
+    }
+}

@@ -1,0 +1,72 @@
+import Kernels
+import Random
+
+/// Projection rows of a set of KV heads: `heads` matrices of [headDim, width], one after the other.
+public struct HeadRows: Sendable, Equatable {
+    /// Heads in `values`.
+    public var heads: Int
+    /// Rows of each head.
+    public var headDim: Int
+    /// Columns: the hidden size.
+    public var width: Int
+    /// [heads, headDim, width].
+    public var values: [Float]
+
+    /// Rows laid out head by head; precondition: `values` has heads · headDim · width of them.
+    public init(heads: Int, headDim: Int, width: Int, values: [Float]) {
+        precondition(
+            values.count == heads * headDim * width, "HeadRows: \(values.count) values for [\(heads), \(headDim), \(width)]")
+        self.heads = heads
+        self.headDim = headDim
+        self.width = width
+        self.values = values
+    }
+
+    init(_ matrix: DenseMatrix, headDim: Int) {
+        self.init(
+            heads: matrix.rows / headDim, headDim: headDim, width: matrix.columns, values: matrix.values.map { Float($0) })
+    }
+
+    /// The values of head `index`, [headDim, width].
+    public func head(_ index: Int) -> ArraySlice<Float> { values[index * headDim * width..<(index + 1) * headDim * width] }
+}
+
+/// Which of the two cached projections a group of heads belongs to.
+public enum KVProjection: String, Sendable, CaseIterable {
+    /// Keys: `k_proj`, the weight's name on disk.
+    case key = "k_proj"
+    /// Values: `v_proj`.
+    case value = "v_proj"
+}
+
+/// A method that merges the rows of each projection by themselves and leaves queries and output projection alone.
+public protocol PoolingMethod: ConversionMethod {
+    /// The group's heads in, one head's rows [headDim, width] out.
+    ///
+    /// `generator` is the method's own for this layer, projection and group.
+    func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float]
+}
+
+extension PoolingMethod {
+    /// Keys and values merged group by group.
+    public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) -> LayerConversion {
+        var child = layer
+        child.kvHeads = kvHeads
+        child.key = merge(layer.key, layer, to: kvHeads, .key, context)
+        child.value = merge(layer.value, layer, to: kvHeads, .value, context)
+        return LayerConversion(child: child)
+    }
+
+    private func merge(
+        _ matrix: DenseMatrix, _ layer: AttentionWeights, to kvHeads: Int, _ projection: KVProjection, _ context: LayerContext
+    ) -> DenseMatrix {
+        let size = layer.kvHeads / kvHeads * layer.headDim
+        let name = AttentionWeights.name(projection.rawValue, layer: context.layer)
+        let values = (0..<kvHeads).flatMap { group in
+            var generator = SeededGenerator(seed: context.seed, name: "\(name)/\(group)")
+            let rows = HeadRows(matrix.rows(group * size..<(group + 1) * size), headDim: layer.headDim)
+            return merge(rows, generator: &generator).map(Double.init)
+        }
+        return DenseMatrix(rows: kvHeads * layer.headDim, columns: matrix.columns, values: values)
+    }
+}

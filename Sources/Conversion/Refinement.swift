@@ -1,0 +1,93 @@
+import Autograd
+import Foundation
+import Kernels
+import Models
+import Random
+
+/// Adjusts a converted model's attention weights, layer by layer, so that each block gives what the parent's gives.
+///
+/// A layer's input is what the layers converted before it make of the calibration text, so that it also learns to undo their
+/// errors; its target is the parent's block output for the same tokens. Queries, keys, values and output projection move,
+/// everything else stays. The number of steps follows from the model's size alone: the same inputs give the same weights.
+struct Refinement {
+    let parent: DecoderLM
+    let calibration: Calibration
+    /// Passes over a batch in each layer.
+    let steps: Int
+    let seed: UInt64
+
+    /// Steps a layer, 20 to 300: all layers together get 3 TFLOP, which two cores compute in half a minute.
+    static func steps(_ config: ModelConfig, _ calibration: Calibration) -> Int {
+        let tokens = Double(calibration.batches.first?.tokens.count ?? 1)
+        let weights = Double(config.parameterCount - config.vocabularySize * config.hiddenSize) / Double(config.layers)
+        return max(20, min(300, Int(3e12 / Double(config.layers) / (6 * weights * tokens))))
+    }
+
+    /// Of the largest step, relative to the root mean square of a weight.
+    private static let rate: Float = 0.03
+
+    /// The child's weights after refinement; `progress` is told the layers done.
+    func run(_ config: ModelConfig, _ parameters: Parameters, progress: (Int) throws -> Void = { _ in }) throws -> Parameters {
+        var refined = parameters
+        var (parentStream, childStream) = (calibration.batches.map(parent.embedded), calibration.batches.map(parent.embedded))
+        for layer in 0..<config.layers {
+            let targets = zip(parentStream, calibration.batches).map { block(parent, $0, $1, layer) }
+            if config.kvHeads[layer] != parent.config.kvHeads[layer] {
+                try refine(layer, config, &refined, childStream, targets)
+            }
+            let child = try DecoderLM(config: config, parameters: refined)
+            childStream = zip(childStream, calibration.batches).map { block(child, $0, $1, layer) }
+            parentStream = targets
+            try progress(layer + 1)
+        }
+        return refined
+    }
+
+    private func block(_ model: DecoderLM, _ x: Tensor, _ input: ModelInput, _ layer: Int) -> Tensor {
+        model.feedForwardHalf(model.attentionHalf(x, input, layer: layer), input, layer: layer)
+    }
+
+    private func refine(
+        _ layer: Int, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [Tensor]
+    ) throws {
+        let names = ["q_proj", "k_proj", "v_proj", "o_proj"].map { AttentionWeights.name($0, layer: layer) }
+        var tensors = Dictionary(
+            uniqueKeysWithValues: parameters.names.compactMap { name in
+                parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }
+            })
+        let weights = names.compactMap { name in tensors[name].map { (name, Storage(copying: $0.values), $0.shape) } }
+        let moments = weights.map { (Storage(repeating: 0, count: $0.1.count), Storage(repeating: 0, count: $0.1.count)) }
+        let rates = weights.map { _, storage, _ in
+            let values = storage.array()
+            return Self.rate * (values.reduce(0) { $0 + $1 * $1 } / Float(max(values.count, 1))).squareRoot()
+        }
+        var generator = SeededGenerator(seed: seed, name: "refinement/\(layer)")
+        var order: [Int] = []
+        var model: DecoderLM?
+        for step in 1...steps {
+            if order.isEmpty { order = Array(calibration.batches.indices).shuffled(using: &generator) }
+            let batch = order.removeLast()
+            for (name, storage, shape) in weights { tensors[name] = .variable(Tensor(shape: shape, storage: storage)) }
+            let child = try DecoderLM(config: config, tensors: tensors, earlier: model)
+            model = child
+            let error = block(child, inputs[batch], calibration.batches[batch], layer) - targets[batch]
+            let gradients = (error * error).mean().gradients()
+            // Warmed up over a twentieth, then along a cosine to a tenth.
+            let part = Float(step) / Float(steps)
+            let share = min(1, part * 20) * (0.55 + 0.45 * cosine(part))
+            for (index, (name, storage, _)) in weights.enumerated() {
+                guard let tensor = tensors[name], let gradient = gradients[tensor] else { continue }
+                AdamWKernel.update(
+                    storage, gradient: gradient.storage, m: moments[index].0, v: moments[index].1,
+                    AdamWKernel.Step(
+                        learningRate: rates[index] * share, beta1: 0.9, beta2: 0.99, epsilon: 1e-12, weightDecay: 0, count: step,
+                        gradientScale: 1))
+            }
+        }
+        for (name, storage, shape) in weights {
+            parameters[name] = Weight(shape: shape.dimensions, storage: storage)
+        }
+    }
+
+    private func cosine(_ part: Float) -> Float { Float(Foundation.cos(Double(part) * .pi)) }
+}

@@ -1,0 +1,141 @@
+import Foundation
+import Kernels
+import Models
+import Random
+import TestSupport
+import Testing
+
+@testable import Conversion
+
+/// Methods that fold what they change into queries and output projection.
+@Suite struct FoldedMethodTests {
+    private let config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
+
+    /// A model whose layers' KV heads are one head each four, turned plane by plane and mixed.
+    private func disguised(orthogonal: Bool) throws -> (ModelConfig, Parameters) {
+        var parameters = TinyModel.parameters(config)
+        var generator = SeededGenerator(seed: 4)
+        for index in 0..<config.layers {
+            var layer = try AttentionWeights(config, parameters, layer: index)
+            for group in 0..<2 {
+                let key = layer.key.rows(layer.range(of: group * 4))
+                let value = layer.value.rows(layer.range(of: group * 4))
+                for head in group * 4 + 1..<group * 4 + 4 {
+                    layer.key.replace(head * 6, 0, with: key)
+                    for plane in 0..<3 {
+                        let angle = Double.random(in: 0..<6.28, using: &generator)
+                        let size = orthogonal ? 1 : Double.random(in: 0.5..<2, using: &generator)
+                        let (c, s) = (cos(angle), sin(angle))
+                        HeadPlanes.multiply(
+                            &layer.key, start: head * 6, headDim: 6, plane: plane, by: .init(re: size * c, im: size * s))
+                    }
+                    let mix = DenseMatrix.random(6, 6, using: &generator)
+                    let svd = try mix.svd()
+                    layer.value.replace(head * 6, 0, with: (orthogonal ? svd.u * svd.vt : mix) * value)
+                }
+            }
+            parameters = try parameters.replacing(layer, at: index, of: config)
+        }
+        return (config, parameters)
+    }
+
+    @Test(arguments: [false, true]) func `svd is exact for keys that are multiples per plane and values of one row space`(
+        calibrated: Bool
+    ) throws {
+        let parent = try disguised(orthogonal: false)
+        let converter = Converter(
+            kvHeads: 2, method: SVDMethod(), calibration: calibrated ? try TestCalibration.random(config) : nil)
+        let (child, weights, _) = try converter.convert(parent.0, parent.1)
+        #expect(try logitDistance(parent, (child, weights)) < 2e-4)
+        // Pooling them is not.
+        let (mean, pooled, _) = try Converter(kvHeads: 2, method: MeanMethod()).convert(parent.0, parent.1)
+        #expect(try logitDistance(parent, (mean, pooled)) > 0.05)
+    }
+
+    @Test func `aligned is exact for heads that are turned copies of each other`() throws {
+        let parent = try disguised(orthogonal: true)
+        let (child, weights, report) = try Converter(kvHeads: 2, method: AlignedMethod()).convert(parent.0, parent.1)
+        #expect(try logitDistance(parent, (child, weights)) < 2e-4)
+        #expect(report.logitChange < 1e-4)
+    }
+
+    @Test func `aligning leaves the logits as they were, also where several queries share a KV head`() throws {
+        let grouped = TinyModel.config(heads: 8, kvHeads: 4, headDim: 6)
+        let parameters = TinyModel.parameters(grouped)
+        var rewritten = parameters
+        for index in 0..<grouped.layers {
+            let layer = try AttentionWeights(grouped, parameters, layer: index)
+            let context = LayerContext(layer: index, moment: nil, seed: 0)
+            let result = try #require(try AlignedMethod().convert(layer, to: 1, context).rewritten)
+            #expect(result != layer)
+            rewritten = try rewritten.replacing(result, at: index, of: grouped)
+        }
+        #expect(try logitDistance((grouped, parameters), (grouped, rewritten)) < 1e-4)
+    }
+
+    @Test(arguments: [HeadGrouping.similarity, .activation]) func `grouping finds copies that were shuffled apart`(
+        grouping: HeadGrouping
+    ) throws {
+        let (config, parameters) = try disguised(orthogonal: true)
+        var shuffled = parameters
+        for index in 0..<config.layers {
+            let layer = try AttentionWeights(config, parameters, layer: index)
+            shuffled = try shuffled.replacing(layer.reordered([0, 4, 1, 5, 2, 6, 3, 7]), at: index, of: config)
+        }
+        #expect(try logitDistance((config, parameters), (config, shuffled)) < 1e-4)
+        var converter = Converter(
+            kvHeads: 2, method: SVDMethod(), grouping: grouping, calibration: try TestCalibration.random(config))
+        let found = try converter.convert(config, shuffled)
+        #expect(try logitDistance((config, parameters), (found.0, found.1)) < 2e-4)
+        converter.grouping = .contiguous
+        let missed = try converter.convert(config, shuffled)
+        #expect(try logitDistance((config, parameters), (missed.0, missed.1)) > 0.02)
+    }
+
+    @Test func `refinement brings the blocks nearer to the parent's than where it starts, the same each time`() throws {
+        let parameters = TinyModel.parameters(config)
+        let calibration = try TestCalibration.random(config)
+        func convert(_ method: any ConversionMethod) throws -> (ModelConfig, Parameters) {
+            let result = try Converter(kvHeads: 2, method: method, calibration: calibration).convert(config, parameters)
+            return (result.0, result.1)
+        }
+        let (start, refined, again) = (
+            try convert(SVDMethod()), try convert(LearnedMethod()), try convert(LearnedMethod())
+        )
+        func error(_ child: (ModelConfig, Parameters)) throws -> Double {
+            let input = calibration.batches[0]
+            let x = try DecoderLM(config: config, parameters: parameters).logits(input).values
+            let y = try DecoderLM(config: child.0, parameters: child.1).logits(input).values
+            return zip(x, y).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
+        }
+        #expect(try error(refined) < 0.6 * error(start))
+        for name in refined.1.names { #expect(refined.1[name]?.float32().array() == again.1[name]?.float32().array()) }
+    }
+
+    @Test func `what needs calibration says so, and too short a text is refused`() {
+        let parameters = TinyModel.parameters(config)
+        let missing = #expect(throws: ConversionError.self) {
+            try Converter(kvHeads: 2, method: LearnedMethod()).convert(config, parameters)
+        }
+        #expect(missing == .needsCalibration("method 'learned'"))
+        #expect(throws: ConversionError.needsCalibration("grouping 'activation'")) {
+            try Converter(kvHeads: 2, method: SVDMethod(), grouping: .activation).convert(config, parameters)
+        }
+        #expect(throws: ConversionError.calibrationTooShort(found: 100, needed: 2048)) {
+            try Calibration(ids: [Int32](repeating: 1, count: 100), maxSequence: 64)
+        }
+        #expect(throws: ConversionError.calibrationTooShort(found: 3000, needed: 4000)) {
+            try Calibration(ids: [Int32](repeating: 1, count: 3000), tokens: 4000, maxSequence: 64)
+        }
+    }
+
+    @Test func `weights with NaN are refused before anything is written`() throws {
+        var parameters = TinyModel.parameters(config)
+        let name = "model.layers.1.self_attn.k_proj.weight"
+        let shape = try #require(parameters[name]).shape
+        parameters[name] = Weight(shape: shape, storage: Storage(repeating: .nan, count: shape.reduce(1, *)))
+        #expect(throws: (any Error).self) {
+            try Converter(kvHeads: 2, method: AlignedMethod()).convert(config, parameters)
+        }
+    }
+}
