@@ -139,6 +139,8 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
     case needsCalibration(String)
     /// The calibration text has fewer tokens than are needed.
     case calibrationTooShort(found: Int, needed: Int)
+    /// The budget in cache bytes per token is below one KV head in every layer.
+    case budgetTooSmall(bytes: Int, least: Int)
     /// Rewriting the weights before merging changed the logits by this share of their spread.
     case rewriteChangesLogits(Double)
     /// There is no such method.
@@ -158,6 +160,8 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
             "\(what) works on the model's activations: give a calibration text (--calibration FILE, or \"calibration\" in the recipe)"
         case .calibrationTooShort(let found, let needed):
             "the calibration text has \(found) tokens, \(needed) are needed; take a longer one"
+        case .budgetTooSmall(let bytes, let least):
+            "a budget of \(bytes) bytes per token is impossible: one KV head in every layer takes \(least)"
         case .rewriteChangesLogits(let change):
             "rewriting the heads before merging changed the logits by \(change) of their spread, which it must not: "
                 + "are the weights finite and the model's dimensions right? Nothing was written"

@@ -69,12 +69,21 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
 
     /// How alike each two heads are after the best alignment, keys and values averaged; 1 on the diagonal.
     static func likeness(_ layer: AttentionWeights, _ context: LayerContext) throws -> DenseMatrix {
+        let (keys, values) = try alignedCosines(layer, context)
+        return (keys + values).scaled(by: 0.5)
+    }
+
+    /// The cosine of each two key heads after the best turn of each RoPE plane, and of each two value heads after the best
+    /// orthogonal map; 1 on the diagonal.
+    static func alignedCosines(
+        _ layer: AttentionWeights, _ context: LayerContext
+    ) throws -> (keys: DenseMatrix, values: DenseMatrix) {
         let (count, d) = (layer.kvHeads, layer.headDim)
         let (keys, values) = (context.gram(layer.key), context.gram(layer.value))
         func norm(_ gram: DenseMatrix, _ head: Int) -> Double {
             layer.range(of: head).reduce(0) { $0 + gram[$1, $1] }.squareRoot()
         }
-        var result = DenseMatrix(identity: count)
+        var result = (keys: DenseMatrix(identity: count), values: DenseMatrix(identity: count))
         for i in 0..<count {
             for j in 0..<i {
                 var turned = 0.0
@@ -88,8 +97,10 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
                 let block = values.rows(layer.range(of: i)).columns(layer.range(of: j))
                 let rotated = try block.svd().values.reduce(0, +)
                 let (k, v) = (norm(keys, i) * norm(keys, j), norm(values, i) * norm(values, j))
-                result[i, j] = ((k > 0 ? turned / k : 0) + (v > 0 ? rotated / v : 0)) / 2
-                result[j, i] = result[i, j]
+                result.keys[i, j] = k > 0 ? turned / k : 0
+                result.values[i, j] = v > 0 ? rotated / v : 0
+                result.keys[j, i] = result.keys[i, j]
+                result.values[j, i] = result.values[i, j]
             }
         }
         return result

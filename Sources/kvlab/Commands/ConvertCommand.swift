@@ -22,7 +22,16 @@ struct ConvertCommand: ParsableCommand {
     var checkpoint: String
 
     @Option(name: .customLong("kv-heads"), help: "KV heads of every layer afterwards; divides the checkpoint's.")
-    var kvHeads: Int
+    var kvHeads: Int?
+
+    @Option(
+        help:
+            "Instead of --kv-heads: cache bytes per token, spent where a layer loses most by sharing heads (needs --calibration)."
+    )
+    var budgetBytesPerToken: Int?
+
+    @Option(help: "Element type of the budget's cache.")
+    var kvDtype = ElementType.float16
 
     @Option(
         help: "How a group becomes one head: \(ConversionMethods.names.joined(separator: ", ")).",
@@ -48,7 +57,14 @@ struct ConvertCommand: ParsableCommand {
     var seed: UInt64 = 0
 
     @Option(help: "Where to write the converted checkpoint.", completion: .file(extensions: ["h5"]))
-    var out: String
+    var out: String?
+
+    @Flag(
+        help: """
+            Report what the conversion does before any training: similarity of heads, norms, entropy of attention, cross-entropy \
+            (needs --calibration); writes nothing without --out.
+            """)
+    var diagnose = false
 
     @Flag(help: "Print what changed as JSON.")
     var json = false
@@ -59,13 +75,23 @@ struct ConvertCommand: ParsableCommand {
         guard let method = ConversionMethods.named(methodName) else {
             throw ValidationError(ConversionError.unknownMethod(methodName).description)
         }
-        guard kvHeads >= 1 else { throw ValidationError("--kv-heads is \(kvHeads), expected at least 1") }
+        guard (kvHeads == nil) != (budgetBytesPerToken == nil) else {
+            throw ValidationError("give either --kv-heads or --budget-bytes-per-token")
+        }
+        guard kvHeads.map({ $0 >= 1 }) ?? true else {
+            throw ValidationError("--kv-heads is \(kvHeads ?? 0), expected at least 1")
+        }
+        guard out != nil || diagnose else { throw ValidationError("say with --out where to write the checkpoint, or --diagnose") }
         guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
             throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
         }
         guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
         guard calibration == nil else { return }
         if tokens != nil { throw ValidationError("--tokens says how much of --calibration to use; name a text") }
+        if diagnose || budgetBytesPerToken != nil {
+            throw ValidationError(
+                ConversionError.needsCalibration(diagnose ? "--diagnose" : "--budget-bytes-per-token").description)
+        }
         if type(of: method).refines || grouping == .activation {
             throw ValidationError(
                 ConversionError.needsCalibration(
@@ -78,23 +104,38 @@ struct ConvertCommand: ParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         guard let method = ConversionMethods.named(methodName) else { throw ConversionError.unknownMethod(methodName) }
         let parent = try Checkpoint.load(checkpoint, trainingState: false)
-        var converter = Converter(kvHeads: kvHeads, method: method, grouping: grouping, seed: seed)
+        let reporter = ProgressReporter(quiet: json)
+        var converter = Converter(kvHeads: kvHeads ?? 1, method: method, grouping: grouping, seed: seed)
         if let calibration {
             let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)
             let text = try TextFile.read(calibration)
             converter.calibration = try Calibration(
                 ids: model.tokenizer.encode(text), tokens: tokens, bosID: model.bosID, maxSequence: parent.config.maxSequence)
         }
-        let reporter = ProgressReporter(quiet: json)
+        if let budgetBytesPerToken, let calibration = converter.calibration {
+            converter.kvHeads = try HeadBudget.kvHeads(
+                parent.config, parent.parameters, bytesPerToken: budgetBytesPerToken, elementType: kvDtype,
+                calibration: calibration
+            ) { done, count in reporter.progress("measuring what layers lose  \(done)/\(count)") }
+        }
         let (child, report) = try parent.converted(by: converter) { step in reporter.progress(step) }
-        try child.save(to: out)
+        var diagnosis: Diagnosis?
+        if diagnose, let calibration = converter.calibration {
+            reporter.progress("diagnosing")
+            diagnosis = try Diagnosis(
+                parent: (parent.config, parent.parameters), child: (child.config, child.parameters), method: report.method,
+                calibration: calibration)
+        }
+        reporter.clear()
+        if let out { try child.save(to: out) }
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(Report(report)), as: UTF8.self))
+            print(String(decoding: try encoder.encode(Report(report, diagnosis)), as: UTF8.self))
         } else {
             print(report.text())
-            print("wrote \(out)")
+            if let diagnosis { print(diagnosis.text) }
+            if let out { print("wrote \(out)") }
         }
     }
 
@@ -106,6 +147,7 @@ struct ConvertCommand: ParsableCommand {
         var bytesPerTokenBefore: Int
         var bytesPerTokenAfter: Int
         var layers: [Layer]
+        var diagnosis: Diagnosis?
 
         struct Layer: Encodable {
             var layer: Int
@@ -117,7 +159,8 @@ struct ConvertCommand: ParsableCommand {
             var valueNormRatio: Double?
         }
 
-        init(_ report: ConversionReport) {
+        init(_ report: ConversionReport, _ diagnosis: Diagnosis?) {
+            self.diagnosis = diagnosis
             method = report.method
             grouping = report.grouping.rawValue
             calibrationTokens = report.calibrationTokens
