@@ -30,6 +30,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     ],
     targets: [
         // System libraries and C: what Swift cannot say.
@@ -53,11 +55,18 @@ let package = Package(
         library("Evaluation", ["JSON", "Models", "Text", "Inference"]),
         library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
         library("Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
+        library(
+            "Server",
+            [
+                "Inference", "JSON", "Text", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
+            ]),
         .executableTarget(
             name: "kvlab",
             dependencies: [
                 "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
-                "Evaluation", "Conversion", "Experiments",
+                "Evaluation", "Conversion", "Experiments", "Server", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -79,6 +88,7 @@ let package = Package(
         tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
         tests("ConversionTests", ["Conversion"]),
         tests("ExperimentsTests", ["Experiments"]),
+        tests("ServerTests", ["Server", "kvlab"]),
         tests("KvlabTests", ["kvlab"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,106 @@
+import Hummingbird
+import Inference
+import JSON
+
+/// What a client is told when something is wrong: OpenAI's error object and a status.
+public struct APIError: Error, Sendable {
+    /// The status.
+    public var status: HTTPResponse.Status
+    /// The sentence.
+    public var message: String
+    /// OpenAI's name for the kind of error.
+    public var type: String
+    /// The parameter at fault, where there is one.
+    public var parameter: String?
+    /// OpenAI's code, where there is one.
+    public var code: String?
+    /// Seconds after which another try makes sense.
+    public var retryAfter: Int?
+
+    /// An error of a status; the type follows from it unless given.
+    public init(
+        _ status: HTTPResponse.Status, _ message: String, type: String? = nil, parameter: String? = nil, code: String? = nil,
+        retryAfter: Int? = nil
+    ) {
+        self.status = status
+        self.message = message
+        self.type =
+            type
+            ?? (status.code == 401
+                ? "authentication_error"
+                : status.code == 429 ? "rate_limit_error" : status.code >= 500 ? "server_error" : "invalid_request_error")
+        self.parameter = parameter
+        self.code = code
+        self.retryAfter = retryAfter
+    }
+
+    /// A parameter that cannot be used as it is.
+    static func parameter(_ name: String, _ message: String) -> APIError {
+        APIError(.badRequest, "'\(name)' \(message)", parameter: name)
+    }
+
+    /// What the engine refused.
+    init(_ error: InferenceError) {
+        switch error {
+        case .queueFull: self.init(.tooManyRequests, error.description, code: "queue_full", retryAfter: 1)
+        case .stopping: self.init(.serviceUnavailable, error.description, code: "shutting_down", retryAfter: 5)
+        case .sampling(let option, _, _): self.init(.badRequest, error.description, parameter: option)
+        case .promptTooLong: self.init(.badRequest, error.description, parameter: "prompt", code: "context_length_exceeded")
+        case .emptyPrompt, .token: self.init(.badRequest, error.description, parameter: "prompt")
+        case .noModel: self.init(.notFound, error.description, parameter: "model", code: "model_not_found")
+        default: self.init(.internalServerError, error.description)
+        }
+    }
+
+    /// The error object.
+    var json: JSONValue {
+        .object([
+            "error": .object([
+                "message": .text(message), "type": .text(type), "param": parameter.map { .text($0) } ?? .null,
+                "code": code.map { .text($0) } ?? .null,
+            ])
+        ])
+    }
+
+    /// The whole answer.
+    var response: Response {
+        var response = Response.json(json, status: status)
+        if let retryAfter { response.headers[.retryAfter] = "\(retryAfter)" }
+        return response
+    }
+}
+
+extension JSONValue {
+    /// An object of these members, in this order.
+    static func object(_ members: KeyValuePairs<String, JSONValue>) -> JSONValue {
+        .object(members.map { Member(key: Array($0.key.utf8), value: $0.value) })
+    }
+
+    /// A whole number.
+    static func int(_ value: Int) -> JSONValue { .number("\(value)") }
+
+    /// A number; what JSON cannot say becomes −9999, as clients of log-probabilities expect.
+    static func float(_ value: Float) -> JSONValue { .number(value.isFinite ? "\(value)" : "-9999.0") }
+
+    /// Compact JSON.
+    var compact: [UInt8] {
+        var bytes: [UInt8] = []
+        write(to: &bytes)
+        return bytes
+    }
+}
+
+extension Response {
+    /// A JSON answer.
+    static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok) -> Response {
+        let bytes = value.compact
+        return Response(
+            status: status, headers: [.contentType: "application/json", .contentLength: "\(bytes.count)"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    /// A text answer.
+    static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {
+        Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+}

@@ -1,0 +1,153 @@
+import Hummingbird
+import Inference
+import JSON
+
+/// A request to /v1/chat/completions, read and checked.
+struct ChatRequest {
+    var model: Int
+    var prompt: [Int32]
+    var sampling: SamplingFields
+    /// Likeliest tokens beside each, where log-probabilities are wanted.
+    var logprobs: Int?
+    var tenant: String
+
+    init(_ fields: RequestFields, models: [ServedModel], limits: ServerLimits, tenant: String) throws(APIError) {
+        model = try CompletionRequest.model(fields, models)
+        sampling = try fields.sampling(limits, maxTokens: 1024)
+        let wanted = try fields.bool("logprobs") ?? false
+        let top = try fields.int("top_logprobs", in: 0...limits.logprobs)
+        if top != nil, !wanted { throw .parameter("top_logprobs", "needs 'logprobs' to be true") }
+        logprobs = wanted ? top ?? 0 : nil
+        sampling.options.logprobs = logprobs
+        for unsupported in ["tools", "functions"] where fields.json[unsupported]?.array?.isEmpty == false {
+            throw .parameter(unsupported, "is not supported")
+        }
+        self.tenant = try fields.string("cache_salt") ?? tenant
+        let template = models[model].chatTemplate
+        sampling.options.stopStrings += template.stops
+        prompt = models[model].encode(template.prompt(try Self.messages(fields)))
+    }
+
+    private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {
+        guard let array = fields.json["messages"]?.array, !array.isEmpty else {
+            throw .parameter("messages", "is not a list of at least one message")
+        }
+        guard array.count <= 1024 else { throw .parameter("messages", "has \(array.count) messages, at most 1024 are allowed") }
+        var messages: [ChatTemplate.Message] = []
+        for message in array {
+            guard let role = message["role"]?.string, ["system", "developer", "user", "assistant"].contains(role) else {
+                throw .parameter("messages", "has a role that is none of system, user and assistant")
+            }
+            var content = message["content"]?.string
+            if let parts = message["content"]?.array {
+                guard parts.allSatisfy({ $0["type"]?.string == "text" && $0["text"]?.string != nil }) else {
+                    throw .parameter("messages", "has content that is not text")
+                }
+                content = parts.compactMap { $0["text"]?.string }.joined()
+            }
+            guard let content else { throw .parameter("messages", "has a message without content") }
+            messages.append(ChatTemplate.Message(role: role == "developer" ? "system" : role, content: content))
+        }
+        return messages
+    }
+
+    func engineRequest(room: Int) -> GenerationRequest {
+        var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
+        request.count = sampling.n
+        request.tenant = tenant
+        return request
+    }
+}
+
+/// /v1/chat/completions.
+struct ChatRoute {
+    let server: ServerState
+
+    func respond(_ chat: ChatRequest, head: AnswerHead, to request: Request) async throws -> Response {
+        if chat.sampling.stream { return stream(chat, head, request) }
+        return try await .whole(request, tokens: chat.sampling.options.maxTokens * chat.sampling.n) {
+            try await whole(chat, head)
+        }
+    }
+
+    private func whole(_ chat: ChatRequest, _ head: AnswerHead) async throws -> JSONValue {
+        let metrics = server.metrics
+        let result = try await server.runner.run([chat.engineRequest(room: 0)]) { events in
+            var result = PromptOutputs(count: chat.sampling.n)
+            var clock = TokenClock(metrics)
+            for await (_, event) in events {
+                if case .token(let output, _, _) = event { clock.token(prompt: 0, output: output) }
+                result.take(event)
+            }
+            try Task.checkCancellation()
+            guard result.isFinished else { throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1) }
+            clock.finished(result.outputs.compactMap(\.reason))
+            return result
+        }
+        let choices = result.outputs.enumerated().map { index, output -> JSONValue in
+            .object([
+                "index": .int(index), "message": .object(["role": .text("assistant"), "content": .text(output.text)]),
+                "logprobs": logprobs(chat, output.tokens), "finish_reason": .text(output.reason?.rawValue ?? "length"),
+            ])
+        }
+        let usage = Usage(
+            prompt: chat.prompt.count, completion: result.outputs.reduce(0) { $0 + $1.tokens.count }, cached: result.cached)
+        return head.object([("choices", .array(choices)), ("usage", usage.json)])
+    }
+
+    private func logprobs(_ chat: ChatRequest, _ tokens: [SampledToken]) -> JSONValue {
+        guard let count = chat.logprobs, !tokens.isEmpty else { return .null }
+        let model = server.models[chat.model]
+        func entry(_ id: Int32, _ logprob: Float, _ rest: [(String, JSONValue)] = []) -> JSONValue {
+            let members: [(String, JSONValue)] = [
+                ("token", .text(model.text(of: id))), ("logprob", .float(logprob)),
+                ("bytes", .array(model.tokenizer.decode([id]).map { .int(Int($0)) })),
+            ]
+            return .object((members + rest).map { JSONValue.Member(key: Array($0.0.utf8), value: $0.1) })
+        }
+        let content = tokens.map { token in
+            entry(
+                token.id, token.logprob ?? 0,
+                [("top_logprobs", .array(token.top.prefix(count).map { entry($0.id, $0.logprob) }))])
+        }
+        return .object(["content": .array(content)])
+    }
+
+    private func stream(_ chat: ChatRequest, _ head: AnswerHead, _ request: Request) -> Response {
+        let state = server
+        return .events(request) { send in
+            try await state.runner.run([chat.engineRequest(room: 0)]) { events in
+                var usage = Usage(prompt: chat.prompt.count)
+                var clock = TokenClock(state.metrics)
+                var reasons: [FinishReason] = []
+                func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
+                    let choice: JSONValue = .object([
+                        "index": .int(index), "delta": delta, "logprobs": logprobs(chat, tokens),
+                        "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
+                    ])
+                    try await send(head.object([("choices", .array([choice]))], as: "chat.completion.chunk"))
+                }
+                for await (_, event) in events {
+                    switch event {
+                    case .prompt(_, let cached):
+                        usage.cached = cached
+                        for index in 0..<chat.sampling.n {
+                            try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
+                        }
+                    case .token(let index, let token, let text):
+                        usage.completion += 1
+                        clock.token(prompt: 0, output: index)
+                        try await chunk(index, .object(["content": .text(text)]), [token], nil)
+                    case .finished(let index, let reason, let text):
+                        reasons.append(reason)
+                        try await chunk(index, text.isEmpty ? .object([]) : .object(["content": .text(text)]), [], reason)
+                    }
+                }
+                clock.finished(reasons)
+                if chat.sampling.includeUsage {
+                    try await send(head.object([("choices", .array([])), ("usage", usage.json)], as: "chat.completion.chunk"))
+                }
+            }
+        }
+    }
+}

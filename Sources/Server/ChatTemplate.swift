@@ -1,0 +1,73 @@
+import Text
+
+/// How a chat's messages become one prompt. Formats are written out here: running a model's own template would run foreign code.
+public enum ChatTemplate: String, Sendable, CaseIterable {
+    /// "User: …\nAssistant: …", for models without markers of their own.
+    case plain
+    /// <|im_start|>role … <|im_end|> (ChatML; Qwen, SmolLM).
+    case chatml
+    /// <|start_header_id|>role<|end_header_id|> … <|eot_id|> (Llama 3).
+    case llama3
+    /// [INST] … [/INST] (Llama 2, Mistral).
+    case llama2
+    /// <start_of_turn>role … <end_of_turn> (Gemma).
+    case gemma
+
+    /// The format whose markers `tokenizer` has as tokens of their own; else plain.
+    public init(for tokenizer: some Tokenizer) {
+        let markers: [(ChatTemplate, String)] = [
+            (.chatml, "<|im_start|>"), (.llama3, "<|start_header_id|>"), (.gemma, "<start_of_turn>"), (.llama2, "[INST]"),
+        ]
+        self = markers.first { tokenizer.encode($0.1).count == 1 }?.0 ?? .plain
+    }
+
+    /// One message.
+    public struct Message: Sendable {
+        /// system, user or assistant.
+        public var role: String
+        /// Its text.
+        public var content: String
+    }
+
+    /// The prompt that an assistant's answer follows.
+    func prompt(_ messages: [Message]) -> String {
+        switch self {
+        case .plain:
+            let names = ["system": "System", "user": "User", "assistant": "Assistant"]
+            return messages.map { "\(names[$0.role] ?? $0.role): \($0.content)\n" }.joined() + "Assistant:"
+        case .chatml:
+            return messages.map { "<|im_start|>\($0.role)\n\($0.content)<|im_end|>\n" }.joined() + "<|im_start|>assistant\n"
+        case .llama3:
+            return messages.map { "<|start_header_id|>\($0.role)<|end_header_id|>\n\n\($0.content)<|eot_id|>" }.joined()
+                + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+        case .gemma:
+            return messages.map { message in
+                let role = message.role == "assistant" ? "model" : "user"
+                return "<start_of_turn>\(role)\n\(message.content)<end_of_turn>\n"
+            }.joined() + "<start_of_turn>model\n"
+        case .llama2:
+            var (text, system) = ("", "")
+            for message in messages {
+                switch message.role {
+                case "system": system = "<<SYS>>\n\(message.content)\n<</SYS>>\n\n"
+                case "assistant": text += " \(message.content) "
+                default:
+                    text += "[INST] \(system)\(message.content) [/INST]"
+                    system = ""
+                }
+            }
+            return text
+        }
+    }
+
+    /// What ends the assistant's turn, beside the model's own end.
+    var stops: [String] {
+        switch self {
+        case .plain: ["\nUser:", "\nSystem:"]
+        case .chatml: ["<|im_end|>"]
+        case .llama3: ["<|eot_id|>"]
+        case .gemma: ["<end_of_turn>"]
+        case .llama2: []
+        }
+    }
+}

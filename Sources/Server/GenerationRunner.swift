@@ -1,0 +1,55 @@
+import Inference
+
+/// Runs a request's prompts on the engine and merges what comes back.
+struct GenerationRunner {
+    let engine: Engine
+    let seconds: Int
+
+    /// Events with the number of their prompt; the stream ends after the last. Throws ``APIError`` where a prompt is refused,
+    /// in which case none runs.
+    ///
+    /// `body` reads them; when it returns or throws, whatever still runs is cancelled.
+    func run<Value: Sendable>(
+        _ requests: [GenerationRequest], _ body: @escaping @Sendable (AsyncStream<(Int, GenerationEvent)>) async throws -> Value
+    ) async throws -> Value {
+        var generations: [Generation] = []
+        do throws(InferenceError) {
+            for request in requests { generations.append(try await engine.submit(request)) }
+        } catch {
+            for generation in generations { await engine.cancel(generation.id) }
+            throw APIError(error)
+        }
+        let running = generations
+        let (merged, continuation) = AsyncStream.makeStream(of: (Int, GenerationEvent).self)
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask {
+                await withTaskGroup(of: Void.self) { readers in
+                    for (index, generation) in running.enumerated() {
+                        readers.addTask { for await event in generation.events { continuation.yield((index, event)) } }
+                    }
+                }
+                continuation.finish()
+                return nil
+            }
+            group.addTask {
+                // An output may not hold its pages for ever.
+                try await Task.sleep(for: .seconds(seconds))
+                throw APIError(.requestTimeout, "the request took longer than \(seconds) s", type: "timeout_error")
+            }
+            group.addTask { try await body(merged) }
+            do {
+                while let result = try await group.next() {
+                    guard let result else { continue }
+                    group.cancelAll()
+                    for generation in running { await engine.cancel(generation.id) }
+                    return result
+                }
+            } catch {
+                group.cancelAll()
+                for generation in running { await engine.cancel(generation.id) }
+                throw error
+            }
+            throw CancellationError()
+        }
+    }
+}

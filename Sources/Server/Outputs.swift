@@ -1,0 +1,103 @@
+import Inference
+import JSON
+
+/// One output as it has come so far.
+struct Output {
+    var text = ""
+    var tokens: [SampledToken] = []
+    var reason: FinishReason?
+
+    /// ln p of the tokens on average, to rank outputs by.
+    var meanLogprob: Double {
+        tokens.reduce(0.0) { $0 + Double($1.logprob ?? 0) } / Double(max(1, tokens.count))
+    }
+}
+
+/// What one prompt gave.
+struct PromptOutputs {
+    var prompt: [SampledToken] = []
+    var cached = 0
+    var outputs: [Output]
+
+    init(count: Int) { outputs = [Output](repeating: Output(), count: count) }
+
+    mutating func take(_ event: GenerationEvent) {
+        switch event {
+        case .prompt(let tokens, let cached): (prompt, self.cached) = (tokens, cached)
+        case .token(let index, let token, let text):
+            outputs[index].tokens.append(token)
+            outputs[index].text += text
+        case .finished(let index, let reason, let text):
+            outputs[index].text += text
+            outputs[index].reason = reason
+        }
+    }
+
+    var isFinished: Bool { outputs.allSatisfy { $0.reason != nil } }
+}
+
+/// Log-probabilities as /v1/completions shows them.
+struct LogprobList {
+    private var tokens: [JSONValue] = []
+    private var logprobs: [JSONValue] = []
+    private var tops: [JSONValue] = []
+    private var offsets: [JSONValue] = []
+    private var offset: Int
+    private let model: ServedModel
+    private let count: Int
+
+    init(_ model: ServedModel, count: Int, offset: Int = 0) {
+        self.model = model
+        self.count = count
+        self.offset = offset
+    }
+
+    mutating func append(_ token: SampledToken) {
+        let text = model.text(of: token.id)
+        tokens.append(.text(text))
+        offsets.append(.int(offset))
+        offset += text.unicodeScalars.count
+        guard let logprob = token.logprob else {
+            logprobs.append(.null)
+            tops.append(.null)
+            return
+        }
+        logprobs.append(.float(logprob))
+        // Tokens that read alike are kept apart by their ids; the token itself is there, likely or not.
+        var seen: Set<String> = []
+        var members: [JSONValue.Member] = []
+        let own = token.top.contains { $0.id == token.id } ? [] : [TokenLogprob(id: token.id, logprob: logprob)]
+        for entry in token.top.prefix(count) + own {
+            var key = model.text(of: entry.id)
+            if !seen.insert(key).inserted {
+                key = "token_id:\(entry.id)"
+                seen.insert(key)
+            }
+            members.append(JSONValue.Member(key: Array(key.utf8), value: .float(entry.logprob)))
+        }
+        tops.append(.object(members))
+    }
+
+    var json: JSONValue {
+        .object([
+            "tokens": .array(tokens), "token_logprobs": .array(logprobs), "top_logprobs": .array(tops),
+            "text_offset": .array(offsets),
+        ])
+    }
+
+    var length: Int { offset }
+}
+
+/// Tokens counted as OpenAI does.
+struct Usage {
+    var prompt = 0
+    var completion = 0
+    var cached = 0
+
+    var json: JSONValue {
+        .object([
+            "prompt_tokens": .int(prompt), "completion_tokens": .int(completion), "total_tokens": .int(prompt + completion),
+            "prompt_tokens_details": .object(["cached_tokens": .int(cached)]),
+        ])
+    }
+}

@@ -1,0 +1,19 @@
+/// How a server is set up.
+public struct ServerOptions: Sendable {
+    /// The address to listen on.
+    public var host = "127.0.0.1"
+    /// The port; 0 lets the system choose.
+    public var port = 8000
+    /// What clients have to send as a bearer token; nil for no check.
+    public var apiKey: String?
+    /// What a request may ask for at most.
+    public var limits = ServerLimits()
+    /// What the names of the metrics start with.
+    public var metricsPrefix = "vllm:"
+
+    /// The defaults: port 8000 of this machine alone.
+    public init() {}
+
+    /// Whether only this machine can reach the address.
+    public var isLocal: Bool { ["127.0.0.1", "localhost", "::1"].contains(host) || host.hasPrefix("127.") }
+}

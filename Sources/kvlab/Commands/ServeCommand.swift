@@ -1,0 +1,143 @@
+import ArgumentParser
+import Experiments
+import Foundation
+import Inference
+import Kernels
+import Logging
+import Models
+import Server
+
+extension ChatTemplate: ExpressibleByArgument {}
+extension EngineOptions.Preemption: ExpressibleByArgument {}
+
+/// `kvlab serve`: checkpoints behind an OpenAI-compatible server.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serve checkpoints from one pool of cache memory, as OpenAI's API does.",
+        discussion: """
+            Model ids are the files' names without extension. Routes: /v1/models, /v1/completions, /v1/chat/completions, /tokenize, \
+            /detokenize, /tokenizer_info, /health, /metrics, /v1/kvlab/pool, and a playground at /. SIGTERM takes no more requests \
+            and lets those there are come to their end.
+            """)
+
+    @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
+    var checkpoints: [String]
+
+    @Option(help: "The address to listen on; other machines reach it only if it isn't a local one, which needs --api-key.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The port; 0 lets the system choose.")
+    var port = 8000
+
+    @Option(name: .customLong("kv-memory"), help: "Cache memory for all models together: 512MiB, 2GiB, …")
+    var memory = ByteCount(EngineOptions().cacheBytes)
+
+    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    var kvDtype = ElementType.float32
+
+    @Option(help: "Bytes of a page.")
+    var page = ByteCount(EngineOptions().pageBytes)
+
+    @Option(help: "What clients must send as a bearer token; by default the environment's KVLAB_API_KEY.")
+    var apiKey: String?
+
+    @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
+    var tokenizer: String?
+
+    @Option(help: "How chats become prompts: plain, chatml, llama3, llama2 or gemma; by default as the tokenizer's markers say.")
+    var chatTemplate: ChatTemplate?
+
+    @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
+    var stepTokens = Scheduler.Limits().tokensPerStep
+
+    @Option(help: "Sequences that hold pages at once.")
+    var running = Scheduler.Limits().running
+
+    @Option(help: "Requests that wait; more are told to come again (429).")
+    var queue = Scheduler.Limits().waiting
+
+    @Option(help: "Seconds a request may take.")
+    var timeout = ServerLimits().seconds
+
+    @Option(help: "Where preempted sequences may be swapped to; by default they are computed again.", completion: .directory)
+    var swap: String?
+
+    @Option(help: "How sequences are preempted, with --swap: recompute or swap; by default the cheaper way.")
+    var preemption: EngineOptions.Preemption?
+
+    @Flag(inversion: .prefixedNo, help: "Keep and share prompts' beginnings.")
+    var prefixSharing = true
+
+    @Flag(help: "Give the same results, bit for bit, whatever else is in the batch.")
+    var batchInvariant = false
+
+    @Option(name: .customLong("metrics-prefix"), help: "What the metrics' names start with.")
+    var metricsPrefix = "vllm:"
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Flag(help: "Log every answer.")
+    var verbose = false
+
+    func validate() throws {
+        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
+        guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port), expected 0 to 65535") }
+        for (option, value) in [
+            ("--step-tokens", stepTokens), ("--running", running), ("--queue", queue), ("--timeout", timeout),
+        ]
+        where value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
+        var options = ServerOptions()
+        options.host = host
+        if !options.isLocal, key == nil {
+            throw ValidationError("--host \(host) can be reached by others; set --api-key or KVLAB_API_KEY, or use 127.0.0.1")
+        }
+        let names = checkpoints.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent }
+        guard Set(names).count == names.count else {
+            throw ValidationError("two checkpoints have the same file name; model ids must differ")
+        }
+    }
+
+    private var key: String? { apiKey ?? ProcessInfo.processInfo.environment["KVLAB_API_KEY"].flatMap { $0.isEmpty ? nil : $0 } }
+
+    func run() async throws {
+        if let threads { Parallel.setThreads(threads) }
+        var engineModels: [EngineModel] = []
+        var served: [ServedModel] = []
+        for path in checkpoints {
+            let loaded = try LoadedModel(path: path, tokenizerPath: tokenizer)
+            let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+            engineModels.append(
+                EngineModel(
+                    name: id,
+                    model: try ServingModel(config: loaded.checkpoint.config, parameters: loaded.checkpoint.parameters),
+                    tokenizer: loaded.tokenizer, stopIDs: loaded.stopIDs))
+            served.append(
+                ServedModel(
+                    id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
+                    chatTemplate: chatTemplate ?? ChatTemplate(for: loaded.tokenizer),
+                    attention: loaded.checkpoint.config.attentionLabel))
+        }
+        var options = EngineOptions()
+        options.cacheBytes = memory.bytes
+        options.pageBytes = page.bytes
+        options.elementType = kvDtype
+        (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
+        options.prefixSharing = prefixSharing
+        options.batchInvariant = batchInvariant
+        options.swapDirectory = swap
+        options.preemption = preemption
+        options.seed = UInt64.random(in: 0 ... .max)
+        let engine = try Engine(models: engineModels, options: options)
+        var server = ServerOptions()
+        (server.host, server.port, server.apiKey, server.metricsPrefix) = (host, port, key, metricsPrefix)
+        server.limits.seconds = timeout
+        var logger = Logger(label: "kvlab") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = verbose ? .info : .warning
+        let (address, names) = (host, served.map(\.id).joined(separator: ", "))
+        try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
+            print("serving \(names) at http://\(address):\(port)")
+            fflush(nil)
+        }
+    }
+}

@@ -1,0 +1,165 @@
+import Foundation
+import FoundationNetworking
+import JSON
+import Random
+import TestSupport
+import Testing
+
+@testable import Server
+
+@Suite struct ServerFaultTests {
+    @Test func `what is wrong with a request is said in OpenAI's form, and never breaks the server`() async throws {
+        let server = try await ServerFixture { options, _ in options.limits.bodyBytes = 100_000 }
+        func completion(_ rest: String) -> String { #"{"model":"mha","prompt":"a","max_tokens":2\#(rest)}"# }
+        let long = Array(repeating: "1", count: 300).joined(separator: ",")
+        let biases = (0..<2000).map { #""\#($0)":1"# }.joined(separator: ",")
+        let cases: [(String, String, Int, String)] = [
+            ("/v1/completions", "{", 400, "JSON"), ("/v1/completions", "[]", 400, "object"), ("/v1/completions", "", 400, "JSON"),
+            ("/v1/completions", #"{"model":"gpt","prompt":"a"}"#, 404, "does not exist"),
+            ("/v1/completions", #"{"prompt":"a"}"#, 400, "'model' is missing"),
+            ("/v1/completions", #"{"model":"mha"}"#, 400, "'prompt' is missing"),
+            ("/v1/completions", #"{"model":7,"prompt":"a"}"#, 400, "'model' is not a string"),
+            ("/v1/completions", #"{"model":"mha","prompt":{}}"#, 400, "prompt"),
+            ("/v1/completions", #"{"model":"mha","prompt":[]}"#, 400, "prompt"),
+            ("/v1/completions", #"{"model":"mha","prompt":[[]]}"#, 400, "prompt"),
+            ("/v1/completions", #"{"model":"mha","prompt":[1,2,100000]}"#, 400, "100000"),
+            ("/v1/completions", #"{"model":"mha","prompt":[-1]}"#, 400, "-1"),
+            ("/v1/completions", #"{"model":"mha","prompt":[\#(long)]}"#, 400, "300 tokens"),
+            ("/v1/completions", completion(#","n":1000000000000"#), 400, "'n'"),
+            ("/v1/completions", completion(#","n":0"#), 400, "'n'"),
+            ("/v1/completions", completion(#","best_of":99999"#), 400, "best_of"),
+            ("/v1/completions", completion(#","logprobs":100000"#), 400, "logprobs"),
+            ("/v1/completions", completion(#","temperature":NaN"#), 400, "JSON"),
+            ("/v1/completions", completion(#","temperature":1e999"#), 400, "temperature"),
+            ("/v1/completions", completion(#","temperature":-1"#), 400, "temperature"),
+            ("/v1/completions", completion(#","top_p":"x""#), 400, "top_p"),
+            ("/v1/completions", completion(#","stop":[1]"#), 400, "stop"),
+            (
+                "/v1/completions", completion(#","stop":[\#(Array(repeating: "\"x\"", count: 5000).joined(separator: ","))]"#),
+                400, "stop"
+            ),
+            ("/v1/completions", completion(#","logit_bias":{\#(biases)}"#), 400, "logit_bias"),
+            ("/v1/completions", completion(#","logit_bias":{"x":1}"#), 400, "logit_bias"),
+            ("/v1/completions", completion(#","logit_bias":{"99999999":1}"#), 400, "logit_bias"),
+            ("/v1/completions", completion(#","stream":"yes""#), 400, "stream"),
+            ("/v1/chat/completions", #"{"model":"mha","messages":[]}"#, 400, "messages"),
+            ("/v1/chat/completions", #"{"model":"mha","messages":[{"role":"pope","content":"x"}]}"#, 400, "messages"),
+            ("/tokenize", #"{"model":"nope","prompt":"x"}"#, 404, "nope"),
+            ("/detokenize", #"{"tokens":[1,999999]}"#, 400, "tokens"),
+            ("/v1/completions", String(repeating: " ", count: 200_000), 413, "larger"), ("/nothing", "{}", 404, "/nothing"),
+        ]
+        for (path, body, status, part) in cases {
+            let answer = try await server.post(path, body)
+            #expect(
+                answer.status == status && answer.error?.contains(part) == true,
+                "\(path) \(body.prefix(80)): \(answer.status) \(answer.text.prefix(300))")
+        }
+        // An empty prompt and one of special tokens alone are answered.
+        for prompt in [#""""#, "[256]", "[256,256]"] {
+            #expect(
+                try await server.post("/v1/completions", #"{"model":"mha","prompt":\#(prompt),"max_tokens":2}"#).status == 200)
+        }
+        #expect(try await server.becomesIdle())
+    }
+
+    @Test func `fifty thousand mangled bodies are refused or read, without a fault`() throws {
+        let models = [
+            ServedModel(id: "mha", tokenizer: TextTokenizer(), bosID: nil, eosIDs: [256], chatTemplate: .plain, attention: "MHA")
+        ]
+        let seeds = [
+            #"{"model":"mha","prompt":"Hello","max_tokens":8,"temperature":0.5,"n":2,"best_of":3,"stop":["a","b"],"logprobs":3,"echo":true,"seed":7}"#,
+            #"{"model":"mha","prompt":[[1,2,3],[4]],"logit_bias":{"5":-100,"6":3.5},"stream":true,"stream_options":{"include_usage":true},"top_p":0.9,"top_k":-1}"#,
+            #"{"model":"mha","messages":[{"role":"system","content":"x"},{"role":"user","content":[{"type":"text","text":"y"}]}],"logprobs":true,"top_logprobs":5}"#,
+        ].map { Array($0.utf8) }
+        let pieces = [
+            "null", "-1", "1e400", "99999999999999999999", "{}", "[]", "\"\"", "true", "\\u0000", "[[", "NaN", "\u{fffd}", ",,",
+            "0.1",
+        ].map { Array($0.utf8) }
+        var random = SeededGenerator(seed: 11)
+        func draw(_ limit: Int) -> Int { Int(random.uniform() * Double(limit)) }
+        var (refused, read) = (0, 0)
+        for _ in 0..<50_000 {
+            var body = seeds[draw(seeds.count)]
+            for _ in 0...draw(4) where !body.isEmpty {
+                let place = draw(body.count)
+                switch draw(4) {
+                case 0: body[place] = UInt8(draw(256))
+                case 1: body.removeSubrange(place..<min(body.count, place + 1 + draw(12)))
+                case 2: body.insert(contentsOf: pieces[draw(pieces.count)], at: place)
+                default: body.replaceSubrange(place..<min(body.count, place + draw(8)), with: pieces[draw(pieces.count)])
+                }
+            }
+            do throws(APIError) {
+                let fields = try RequestFields(body)
+                if fields.json.has("messages") {
+                    let chat = try ChatRequest(fields, models: models, limits: ServerLimits(), tenant: "")
+                    _ = try? chat.engineRequest(room: 0).validate(vocabulary: 257, capacity: 256)
+                } else {
+                    let completion = try CompletionRequest(fields, models: models, limits: ServerLimits(), tenant: "")
+                    for request in completion.requests { _ = try? request.validate(vocabulary: 257, capacity: 256) }
+                }
+                read += 1
+            } catch {
+                #expect((400..<500).contains(error.status.code) && !error.message.isEmpty)
+                refused += 1
+            }
+        }
+        #expect(refused > 1000 && read > 1000)
+    }
+
+    @Test func `without the key only health and the page are given`() async throws {
+        let server = try await ServerFixture { options, _ in options.apiKey = "secret" }
+        #expect(try await server.send("GET", "/health").status == 200)
+        for headers in [[:], ["Authorization": "Bearer wrong"], ["Authorization": "secret"], ["Authorization": "Bearer secret2"]]
+        {
+            for path in ["/v1/models", "/metrics", "/v1/kvlab/pool", "/tokenizer_info"] {
+                let answer = try await server.send("GET", path, headers: headers)
+                #expect(answer.status == 401 && answer.error != nil, "\(path)")
+            }
+        }
+        #expect(try await server.send("GET", "/v1/models", headers: ["Authorization": "Bearer secret"]).status == 200)
+    }
+
+    @Test func `a full queue says when to come again`() async throws {
+        let server = try await ServerFixture { _, engine in
+            engine.limits.waiting = 1
+            engine.limits.running = 1
+        }
+        let body = #"{"model":"mha","prompt":"a","max_tokens":120,"ignore_eos":true}"#
+        let answers = try await withThrowingTaskGroup(of: ServerFixture.Answer.self) { group in
+            for _ in 0..<8 { group.addTask { try await server.post("/v1/completions", body) } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        let refused = answers.filter { $0.status == 429 }
+        #expect(!refused.isEmpty && refused.allSatisfy { $0.headers["retry-after"] == "1" && $0.error != nil })
+        #expect(answers.allSatisfy { $0.status == 200 || $0.status == 429 })
+    }
+
+    @Test func `a client that leaves frees its pages`() async throws {
+        let server = try await ServerFixture { options, engine in
+            engine.prefixSharing = false
+            options.limits.seconds = 60
+        }
+        for stream in [true, false] {
+            let tasks = (0..<4).map { _ in
+                Task {
+                    try await server.post(
+                        "/v1/completions",
+                        #"{"model":"mha","prompt":"abcdef","max_tokens":240,"ignore_eos":true,"n":16,"stream":\#(stream)}"#)
+                }
+            }
+            try await Task.sleep(for: .milliseconds(60))
+            for task in tasks { task.cancel() }
+            for task in tasks { _ = try? await task.value }
+            #expect(try await server.becomesIdle())
+        }
+        let statistics = await server.engine.statistics
+        #expect(statistics.freePages == statistics.pages)
+        #expect(await server.engine.inconsistency() == nil)
+    }
+}
+
+import Inference
+import Text
+
+private typealias TextTokenizer = ByteTokenizer

@@ -1,0 +1,36 @@
+import JSON
+import Testing
+
+@testable import Server
+
+@Suite struct StatusTests {
+    @Test func `models, tokenizer, health, metrics, pool and page are given`() async throws {
+        let server = try await ServerFixture()
+        let models = try await server.send("GET", "/v1/models")
+        #expect(models.json?["data"]?.array?.compactMap { $0["id"]?.string } == ["mha", "mqa"])
+        #expect(models.json?["data"]?.array?[0]["max_model_len"]?.int == 256)
+        let tokens = try await server.post("/tokenize", #"{"model":"mqa","prompt":"añ"}"#)
+        #expect(tokens.json?["tokens"]?.array?.compactMap(\.int) == [97, 195, 177] && tokens.json?["count"]?.int == 3)
+        let text = try await server.post("/detokenize", #"{"model":"mqa","tokens":[97,195,177]}"#)
+        #expect(text.json?["prompt"]?.string == "añ")
+        #expect(try await server.send("GET", "/tokenizer_info").json?["eos_token_id"]?.int == 256)
+        #expect(try await server.send("GET", "/health").status == 200)
+        _ = try await server.post("/v1/completions", #"{"model":"mha","prompt":"abcdefgh","max_tokens":4,"ignore_eos":true}"#)
+        let metrics = try await server.send("GET", "/metrics").text
+        for line in [
+            "vllm:prompt_tokens_total 8", "vllm:generation_tokens_total 4", "vllm:num_requests_running 0.0",
+            "vllm:request_success_total{finished_reason=\"length\"} 1", "vllm:time_to_first_token_seconds_count 1",
+            "vllm:inter_token_latency_seconds_count 3", "# TYPE vllm:kv_cache_usage_perc gauge",
+        ] {
+            #expect(metrics.contains(line + "\n"), "\(line)")
+        }
+        let pool = try await server.send("GET", "/v1/kvlab/pool").json
+        #expect(pool?["pages"]?.int == 4096 && pool?["map"]?.string?.count == 4096)
+        #expect(pool?["models"]?.array?.compactMap { $0["bytes_per_token"]?.int } == [1024, 256])
+        let page = try await server.send("GET", "/")
+        #expect(
+            page.status == 200 && page.text.contains("<title>kvlab</title>") && !page.text.contains("http://")
+                && !page.text.contains("https://"))
+        #expect(page.headers["content-security-policy"]?.contains("default-src 'none'") == true)
+    }
+}
