@@ -359,9 +359,9 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         }
         for (int64_t c = 0; c < count; c++) {
             int64_t head = kv * group + c % group;
-            float *result = job->output + (c / group * job->heads + head) * valueDim, scale = total[c] > 0 ? 1.0f / total[c] : 0.0f;
+            float *result = job->output + (c / group * job->step * job->heads + head) * valueDim, scale = total[c] > 0 ? 1.0f / total[c] : 0.0f;
             for (int64_t i = 0; i < valueDim; i++) result[i] = out[c * valueWide + i] * scale;
-            job->logSumExp[c / group * job->heads + head] = total[c] > 0 ? best[c] + kk_log(total[c]) : -__builtin_inff();
+            job->logSumExp[c / group * job->step * job->heads + head] = total[c] > 0 ? best[c] + kk_log(total[c]) : -__builtin_inff();
         }
     }
 }

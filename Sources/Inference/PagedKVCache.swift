@@ -131,7 +131,8 @@ public struct PagedKVCache: KVCache {
     /// Precondition: the pool has the pages, which ``reserve(_:)`` sees to beforehand.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         if layer == 0 { precondition(reserve(step), "PagedKVCache: the pool has no pages left for \(step.tokens.count) tokens") }
-        let kernel = PagedAttentionKernel(layout: layouts[layer], heads: queries.heads)
+        var kernel = PagedAttentionKernel(layout: layouts[layer], heads: queries.heads)
+        kernel.sharesPrefixes = !isBatchInvariant
         let output = Storage(count: step.tokens.count * queries.heads * layouts[layer].valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         kernel.run(

@@ -33,6 +33,9 @@ public struct PagedAttentionKernel: Sendable {
     public let scale: Float
     /// New tokens of a sequence from which on they are attended to in blocks.
     public var blockThreshold = 4
+    /// Whether sequences that begin with the same pages, one new token each, attend to those together: first the shared tokens
+    /// with all their queries at once, then each its own (Ye et al. 2024, ChunkAttention). Sums then depend on who shares.
+    public var sharesPrefixes = true
 
     /// Tokens attended to at a time by single queries.
     public static let span = Int(KK_PAGED_SPAN)
@@ -123,6 +126,42 @@ public struct PagedAttentionKernel: Sendable {
                 unsafe job.rows += unit.row
                 unsafe job.limits += unit.row
                 switch unit.work {
+                case .shared(let group, let members, let start, let end, let kvHead, let part):
+                    let shared = plan.groups[group]
+                    let rows = Array(shared.rows[members])
+                    let seen = [Int64](repeating: Int64(end), count: rows.count)
+                    let scratch = Storage(
+                        count: Int(
+                            kk_paged_block_scratch(
+                                Int64(rows.count), Int64(self.group), Int64(layout.keyDim), Int64(layout.valueDim))))
+                    let first = shared.firstPart + members.lowerBound * shared.partsPerRow + part
+                    unsafe rows.withUnsafeBufferPointer { rows in
+                        unsafe seen.withUnsafeBufferPointer { seen in
+                            guard let rowNumbers = rows.baseAddress, let limits = seen.baseAddress else { return }
+                            unsafe job.rows = rowNumbers
+                            unsafe job.limits = limits
+                            unsafe job.from = Int64(start)
+                            unsafe job.to = Int64(end)
+                            unsafe job.count = Int64(rows.count)
+                            unsafe job.step = Int64(shared.partsPerRow)
+                            unsafe job.firstKvHead = Int64(kvHead)
+                            unsafe job.kvHeadCount = 1
+                            unsafe job.output = partial.output.pointer + first * width
+                            unsafe job.logSumExp = partial.logSumExp.pointer + first * heads
+                            unsafe kernels.paged.block(&job, scratch.pointer)
+                        }
+                    }
+                case .own(let start, let part):
+                    let scratch = Storage(count: rowScratch)
+                    var part = part
+                    for start in stride(from: start, to: Int(batch.limits[unit.row]), by: Self.span) {
+                        unsafe job.from = Int64(start)
+                        unsafe job.to = Int64(start + Self.span)
+                        unsafe job.output = partial.output.pointer + part * width
+                        unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
+                        unsafe kernels.paged.row(&job, scratch.pointer)
+                        part += 1
+                    }
                 case .block(let rows, let kvHead):
                     let scratch = Storage(
                         count: Int(
@@ -158,11 +197,14 @@ public struct PagedAttentionKernel: Sendable {
                 }
             }
         }
-        for merge in plan.merges {
-            unsafe kernels.paged.merge(
-                Int64(merge.parts.count), partial.output.pointer + merge.parts.lowerBound * width, Int64(width),
-                partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads), Int64(layout.valueDim),
-                output.pointer + merge.row * width, logSumExp.pointer + merge.row * heads)
+        Parallel.forRanges(plan.merges.count, grain: 8) { range in
+            for merge in plan.merges[range] {
+                unsafe kernels.paged.merge(
+                    Int64(merge.parts.count), partial.output.pointer + merge.parts.lowerBound * width, Int64(width),
+                    partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads),
+                    Int64(layout.valueDim),
+                    output.pointer + merge.row * width, logSumExp.pointer + merge.row * heads)
+            }
         }
     }
 }
@@ -220,6 +262,7 @@ struct PagedBatch: Sendable {
                     unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
                     unsafe job.to = .max
                     unsafe job.count = 1
+                    unsafe job.step = 1
                     unsafe job.qStride = Int64(kernel.rowWidth)
                     unsafe job.scale = kernel.scale
                     unsafe job.q = UnsafePointer(qkv.pointer)
@@ -241,6 +284,17 @@ struct PagedPlan: Sendable {
         case row
         /// One row, one span of tokens, into a part of its own.
         case span(start: Int, part: Int)
+        /// Members of a group of rows, tokens they share, one KV head.
+        case shared(group: Int, members: Range<Int>, start: Int, end: Int, kvHead: Int, part: Int)
+        /// One row, the tokens from `start` on that it shares with nobody, into parts of its own.
+        case own(start: Int, part: Int)
+    }
+
+    /// Rows whose sequences begin with the same pages; each has its parts side by side: of the shared tokens, then its own.
+    struct Group: Sendable {
+        var rows: [Int64]
+        var firstPart: Int
+        var partsPerRow: Int
     }
 
     struct Unit: Sendable {
@@ -250,6 +304,7 @@ struct PagedPlan: Sendable {
     }
 
     var units: [Unit] = []
+    var groups: [Group] = []
     /// Rows whose spans are merged afterwards.
     var merges: [(row: Int, parts: Range<Int>)] = []
     var parts = 0
@@ -270,6 +325,7 @@ struct PagedPlan: Sendable {
                 }
             }
         }
+        if kernel.sharesPrefixes { share(&singles, kernel, batch) }
         // With few rows the threads share each one's spans; the sums are the same.
         let divided = singles.count < 4 * Parallel.threads && Parallel.threads > 1
         for (sequence, row) in singles {
@@ -284,5 +340,61 @@ struct PagedPlan: Sendable {
             }
             merges.append((row, first..<parts))
         }
+    }
+
+    /// Shared tokens of a unit.
+    private static let sharedSpan = 256
+
+    /// Takes out of `singles` the rows that begin with the same pages as enough others, and plans them in two phases.
+    private mutating func share(
+        _ singles: inout [(sequence: Int, row: Int)], _ kernel: PagedAttentionKernel, _ batch: PagedBatch
+    ) {
+        let slots = kernel.layout.tokensPerPage
+        var byPage: [Int32: [(sequence: Int, row: Int)]] = [:]
+        for single in singles where batch.limits[single.row] > 64 {
+            byPage[batch.tables[batch.firstPage[single.sequence]], default: []].append(single)
+        }
+        var taken: Set<Int> = []
+        for (_, members) in byPage.sorted(by: { $0.key < $1.key }) where members.count * kernel.group >= 8 && members.count > 1 {
+            // Whole pages that all have in common, and in which all have tokens.
+            let shortest = members.map { Int(batch.limits[$0.row]) - 1 }.min() ?? 0
+            let first = batch.firstPage[members[0].sequence]
+            var pages = 0
+            while (pages + 1) * slots <= shortest,
+                members.allSatisfy({ batch.tables[batch.firstPage[$0.sequence] + pages] == batch.tables[first + pages] })
+            { pages += 1 }
+            let tokens = pages * slots
+            guard tokens >= 64 else { continue }
+            let spans = (tokens + Self.sharedSpan - 1) / Self.sharedSpan
+            let longest = members.map { Int(batch.limits[$0.row]) }.max() ?? 0
+            let own = (longest - tokens + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
+            let group = Group(rows: members.map { Int64($0.row) }, firstPart: parts, partsPerRow: spans + own)
+            let rowsPerUnit = max(1, 256 / kernel.group)
+            for start in stride(from: 0, to: members.count, by: rowsPerUnit) {
+                for span in 0..<spans {
+                    for kvHead in 0..<kernel.layout.kvHeads {
+                        units.append(
+                            Unit(
+                                sequence: members[0].sequence, row: members[0].row,
+                                work: .shared(
+                                    group: groups.count, members: start..<min(start + rowsPerUnit, members.count),
+                                    start: span * Self.sharedSpan, end: min((span + 1) * Self.sharedSpan, tokens), kvHead: kvHead,
+                                    part: span)))
+                    }
+                }
+            }
+            for (index, member) in members.enumerated() {
+                let first = parts + index * group.partsPerRow
+                let ownSpans =
+                    (Int(batch.limits[member.row]) - tokens + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
+                units.append(
+                    Unit(sequence: member.sequence, row: member.row, work: .own(start: tokens, part: first + spans)))
+                merges.append((member.row, first..<first + spans + ownSpans))
+                taken.insert(member.row)
+            }
+            parts += members.count * group.partsPerRow
+            groups.append(group)
+        }
+        singles.removeAll { taken.contains($0.row) }
     }
 }

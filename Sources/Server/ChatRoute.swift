@@ -51,7 +51,7 @@ struct ChatRequest {
         return messages
     }
 
-    func engineRequest(room: Int) -> GenerationRequest {
+    var engineRequest: GenerationRequest {
         var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
         request.count = sampling.n
         request.tenant = tenant
@@ -64,15 +64,16 @@ struct ChatRoute {
     let server: ServerState
 
     func respond(_ chat: ChatRequest, head: AnswerHead, to request: Request) async throws -> Response {
-        if chat.sampling.stream { return stream(chat, head, request) }
+        let running = try await server.runner.submit([chat.engineRequest])
+        if chat.sampling.stream { return stream(chat, running, head, request) }
         return try await .whole(request, tokens: chat.sampling.options.maxTokens * chat.sampling.n) {
-            try await whole(chat, head)
+            try await whole(chat, running, head)
         }
     }
 
-    private func whole(_ chat: ChatRequest, _ head: AnswerHead) async throws -> JSONValue {
+    private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead) async throws -> JSONValue {
         let metrics = server.metrics
-        let result = try await server.runner.run([chat.engineRequest(room: 0)]) { events in
+        let result = try await server.runner.run(running) { events in
             var result = PromptOutputs(count: chat.sampling.n)
             var clock = TokenClock(metrics)
             for await (_, event) in events {
@@ -113,10 +114,10 @@ struct ChatRoute {
         return .object(["content": .array(content)])
     }
 
-    private func stream(_ chat: ChatRequest, _ head: AnswerHead, _ request: Request) -> Response {
+    private func stream(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ request: Request) -> Response {
         let state = server
         return .events(request) { send in
-            try await state.runner.run([chat.engineRequest(room: 0)]) { events in
+            try await state.runner.run(running) { events in
                 var usage = Usage(prompt: chat.prompt.count)
                 var clock = TokenClock(state.metrics)
                 var reasons: [FinishReason] = []

@@ -7,15 +7,16 @@ struct CompletionRoute {
     let server: ServerState
 
     func respond(_ completion: CompletionRequest, head: AnswerHead, to request: Request) async throws -> Response {
-        if completion.sampling.stream { return stream(completion, head, request) }
+        let running = try await server.runner.submit(completion.requests)
+        if completion.sampling.stream { return stream(completion, running, head, request) }
         return try await .whole(
             request, tokens: completion.sampling.options.maxTokens * completion.bestOf * completion.prompts.count
-        ) { try await whole(completion, head) }
+        ) { try await whole(completion, running, head) }
     }
 
-    private func whole(_ completion: CompletionRequest, _ head: AnswerHead) async throws -> JSONValue {
+    private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead) async throws -> JSONValue {
         let metrics = server.metrics
-        let results = try await server.runner.run(completion.requests) { events in
+        let results = try await server.runner.run(running) { events in
             var results = completion.prompts.map { _ in PromptOutputs(count: completion.bestOf) }
             var clock = TokenClock(metrics)
             for await (index, event) in events {
@@ -66,10 +67,12 @@ struct CompletionRoute {
         ])
     }
 
-    private func stream(_ completion: CompletionRequest, _ head: AnswerHead, _ request: Request) -> Response {
+    private func stream(
+        _ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ request: Request
+    ) -> Response {
         let (state, model) = (server, server.models[completion.model])
         return .events(request) { send in
-            try await state.runner.run(completion.requests) { events in
+            try await state.runner.run(running) { events in
                 var usage = Usage()
                 var clock = TokenClock(state.metrics)
                 var reasons: [FinishReason] = []
@@ -137,7 +140,12 @@ extension Response {
     ) async throws -> Response {
         guard tokens > 64 else { return .json(try await body()) }
         // To see the client leave, the connection is read on, which leaves it to no further request.
-        var response = try await request.body.consumeWithCancellationOnInboundClose { _ in Response.json(try await body()) }
+        var response: Response
+        do {
+            response = try await request.body.consumeWithCancellationOnInboundClose { _ in Response.json(try await body()) }
+        } catch let error as APIError {
+            response = error.response
+        }
         response.headers[.connection] = "close"
         return response
     }

@@ -5,13 +5,8 @@ struct GenerationRunner {
     let engine: Engine
     let seconds: Int
 
-    /// Events with the number of their prompt; the stream ends after the last. Throws ``APIError`` where a prompt is refused,
-    /// in which case none runs.
-    ///
-    /// `body` reads them; when it returns or throws, whatever still runs is cancelled.
-    func run<Value: Sendable>(
-        _ requests: [GenerationRequest], _ body: @escaping @Sendable (AsyncStream<(Int, GenerationEvent)>) async throws -> Value
-    ) async throws -> Value {
+    /// Submits a request's prompts; throws ``APIError`` where one is refused, in which case none runs.
+    func submit(_ requests: [GenerationRequest]) async throws(APIError) -> [Generation] {
         var generations: [Generation] = []
         do throws(InferenceError) {
             for request in requests { generations.append(try await engine.submit(request)) }
@@ -19,7 +14,15 @@ struct GenerationRunner {
             for generation in generations { await engine.cancel(generation.id) }
             throw APIError(error)
         }
-        let running = generations
+        return generations
+    }
+
+    /// Reads what comes of submitted prompts: events with the number of their prompt, until the last has finished.
+    ///
+    /// When `body` returns or throws, whatever still runs is cancelled.
+    func run<Value: Sendable>(
+        _ running: [Generation], _ body: @escaping @Sendable (AsyncStream<(Int, GenerationEvent)>) async throws -> Value
+    ) async throws -> Value {
         let (merged, continuation) = AsyncStream.makeStream(of: (Int, GenerationEvent).self)
         return try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask {

@@ -167,7 +167,7 @@ enum Page {
             }));
           } catch {}
         }
-        load().then(drawPool);
+        load().then(() => { drawPool(); if (location.hash === "#send") $("form").requestSubmit(); });
         setInterval(drawPool, 500);
         </script>
         </html>

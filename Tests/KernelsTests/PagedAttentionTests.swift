@@ -143,6 +143,7 @@ private struct PagedCase {
                                 job.kvHeadCount = Int64(it.kvHeads)
                                 job.to = .max
                                 job.count = Int64(rowCount)
+                                job.step = 1
                                 job.qStride = Int64(stride)
                                 job.scale = Float(scale)
                                 job.q = q.baseAddress!
@@ -298,5 +299,49 @@ private struct PagedCase {
         // Ten rows are worked off a row a unit, one span by span: bit for bit the same.
         let ten = [sequences[0]] + (0..<9).map { PagedSequence(pages: sequences[4].pages, held: 300 + $0, count: 1) }
         #expect(attend(ten, seed: 5)[0] == attend([ten[0]], seed: 5)[0])
+    }
+
+    @Test(arguments: [(1, 8), (8, 1), (2, 3)]) func `rows that share pages attend to them together, with the same result`(
+        kvHeads: Int, group: Int
+    ) throws {
+        let layout = try #require(
+            PagedLayout(kvHeads: kvHeads, keyDim: 32, valueDim: 32, elementType: .float16, pageBytes: 4096))
+        var kernel = PagedAttentionKernel(layout: layout, heads: kvHeads * group)
+        let memory = try #require(PageMemory(pages: 600, pageBytes: 4096))
+        let width = kernel.heads * 32
+        let slots = layout.tokensPerPage
+        func attend(_ sequences: [PagedSequence], seed: UInt64) -> [[Float]] {
+            let rows = sequences.reduce(0) { $0 + $1.count }
+            let output = Storage(count: rows * width)
+            kernel.run(
+                qkv: Storage(copying: random(rows * kernel.rowWidth, seed: seed)), memory: memory, sequences: sequences,
+                into: output, logSumExp: Storage(count: rows * kernel.heads))
+            return (0..<rows).map { output.array($0 * width..<($0 + 1) * width) }
+        }
+        // A prefix of whole pages above a span's length, eleven sequences behind it of various lengths, and three without it.
+        let prefix = (300 / slots + 1) * slots
+        let shared = (0..<Int32(prefix / slots)).map { $0 }
+        _ = attend([PagedSequence(pages: shared, held: 0, count: prefix)], seed: 1)
+        var next = Int32(shared.count)
+        let sequences = (0..<14).map { index -> PagedSequence in
+            let isShared = index % 5 != 4
+            let length = (isShared ? prefix : 70) + index * 37 % 290
+            let own = layout.pages(tokens: length + 1) - (isShared ? shared.count : 0)
+            defer { next += Int32(own) }
+            return PagedSequence(pages: (isShared ? shared : []) + (next..<next + Int32(own)), held: length, count: 1)
+        }
+        for (index, sequence) in sequences.enumerated() {
+            let start = sequence.pages.first == 0 ? prefix : 0
+            guard sequence.held > start else { continue }
+            _ = attend([PagedSequence(pages: sequence.pages, held: start, count: sequence.held - start)], seed: UInt64(index + 2))
+        }
+        let together = attend(sequences, seed: 99)
+        kernel.sharesPrefixes = false
+        let apart = attend(sequences, seed: 99)
+        // Sums of up to 640 weights in another order.
+        for (row, found) in together.enumerated() {
+            #expect(zip(found, apart[row]).allSatisfy { abs($0 - $1) < 1e-5 }, "row \(row)")
+        }
+        #expect(together != apart)
     }
 }

@@ -93,7 +93,7 @@ import Testing
                 let fields = try RequestFields(body)
                 if fields.json.has("messages") {
                     let chat = try ChatRequest(fields, models: models, limits: ServerLimits(), tenant: "")
-                    _ = try? chat.engineRequest(room: 0).validate(vocabulary: 257, capacity: 256)
+                    _ = try? chat.engineRequest.validate(vocabulary: 257, capacity: 256)
                 } else {
                     let completion = try CompletionRequest(fields, models: models, limits: ServerLimits(), tenant: "")
                     for request in completion.requests { _ = try? request.validate(vocabulary: 257, capacity: 256) }
@@ -125,9 +125,10 @@ import Testing
             engine.limits.waiting = 1
             engine.limits.running = 1
         }
-        let body = #"{"model":"mha","prompt":"a","max_tokens":120,"ignore_eos":true}"#
+        let body = #"{"model":"mha","prompt":"a","max_tokens":120,"ignore_eos":true,"stream":false}"#
+        let stream = body.replacingOccurrences(of: "false}", with: "true}")
         let answers = try await withThrowingTaskGroup(of: ServerFixture.Answer.self) { group in
-            for _ in 0..<8 { group.addTask { try await server.post("/v1/completions", body) } }
+            for index in 0..<8 { group.addTask { try await server.post("/v1/completions", index % 2 == 0 ? body : stream) } }
             return try await group.reduce(into: []) { $0.append($1) }
         }
         let refused = answers.filter { $0.status == 429 }

@@ -19,11 +19,11 @@ typedef struct {
 /// Query rows of sequences that share tokens, over tokens [from, to) of their pages.
 ///
 /// Row i of the job is row rows[i] of q [.., qStride] (heads * keyDim of it read) and sees tokens below limits[i]. Its result
-/// goes to output + i * heads * valueDim and to logSumExp + i * heads: normalised over the tokens it saw, 0 and -infinity where
-/// there were none.
+/// goes to output + i * step * heads * valueDim and to logSumExp + i * step * heads: normalised over the tokens it saw, 0 and
+/// -infinity where there were none.
 typedef struct {
     kk_pages cache;
-    int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride;
+    int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride, step;
     float scale;
     const float *q;
     const int64_t *rows, *limits;

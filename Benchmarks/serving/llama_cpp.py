@@ -1,0 +1,56 @@
+"""Decode and prefill speed of llama.cpp (llama-cpp-python 0.3.36) on a GGUF file of make_models.py, fp16 KV, a KV stream per
+sequence, as kvlab bench serve measures them. Usage: llama_cpp.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
+"""
+import ctypes
+import json
+import sys
+import time
+
+import numpy as np
+import llama_cpp as l
+
+path, batch = sys.argv[1], int(sys.argv[2])
+prompt = int(sys.argv[3]) if len(sys.argv) > 3 else 512
+output = int(sys.argv[4]) if len(sys.argv) > 4 else 64
+l.llama_log_set(ctypes.cast(None, l.llama_log_callback), None) if False else None
+l.llama_backend_init()
+model = l.llama_model_load_from_file(path.encode(), l.llama_model_default_params())
+params = l.llama_context_default_params()
+params.n_ctx = batch * (prompt + output)
+params.n_batch = max(512, batch)
+params.n_ubatch = 512
+params.n_seq_max = batch
+params.n_threads = params.n_threads_batch = 2
+if hasattr(params, "kv_unified"):
+    params.kv_unified = False
+context = l.llama_init_from_model(model, params)
+random = np.random.default_rng(1)
+
+
+def decode(tokens):
+    """tokens: (id, position, sequence, wants logits) each."""
+    b = l.llama_batch_init(len(tokens), 0, 1)
+    b.n_tokens = len(tokens)
+    for i, (token, position, sequence, logits) in enumerate(tokens):
+        b.token[i], b.pos[i], b.n_seq_id[i], b.logits[i] = token, position, 1, logits
+        b.seq_id[i][0] = sequence
+    if l.llama_decode(context, b) != 0:
+        raise SystemExit("llama_decode failed")
+    l.llama_synchronize(context)
+    l.llama_batch_free(b)
+
+
+start = time.perf_counter()
+for sequence in range(batch):
+    ids = random.integers(3, 8000, prompt)
+    for first in range(0, prompt, 512):
+        part = ids[first : first + 512]
+        decode([(int(t), first + i, sequence, first + i == prompt - 1) for i, t in enumerate(part)])
+filled = time.perf_counter()
+for step in range(output):
+    decode([(int(random.integers(3, 8000)), prompt + step, sequence, True) for sequence in range(batch)])
+end = time.perf_counter()
+print(json.dumps({
+    "model": path.split("/")[-1], "batch": batch, "prefillTokensPerSecond": batch * prompt / (filled - start),
+    "decodeTokensPerSecond": batch * output / (end - filled),
+}))

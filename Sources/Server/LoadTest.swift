@@ -1,0 +1,96 @@
+import Glibc
+import JSON
+import Random
+
+/// Loads a server with streaming completions of random token ids and measures what a client sees.
+public struct LoadTest: Sendable {
+    /// Where the server is.
+    public var host = "127.0.0.1", port = 8000
+    /// What it wants as a bearer token.
+    public var apiKey: String?
+    /// Requests in all.
+    public var requests = 64
+    /// Requests at a time, the next one sent when one ends (closed loop); or, with `rate`, sent at random times, so many a second
+    /// on average, however the server keeps up (open loop).
+    public var concurrency = 32
+    public var rate: Double?
+    /// Tokens of a prompt, and how many of them all prompts share.
+    public var prompt = 320, shared = 256
+    /// Tokens generated for each.
+    public var output = 64
+    /// Ids are drawn below this.
+    public var vocabulary = 256
+    /// Seeds prompts and arrivals.
+    public var seed: UInt64 = 1
+
+    /// Percentiles of some seconds.
+    public struct Percentiles: Sendable, Encodable {
+        public var p50: Double, p90: Double, p99: Double
+
+        init(_ values: [Double]) {
+            let sorted = values.sorted()
+            func at(_ share: Double) -> Double {
+                sorted.isEmpty ? .nan : sorted[min(sorted.count - 1, Int((share * Double(sorted.count)).rounded(.up)) - 1)]
+            }
+            (p50, p90, p99) = (at(0.5), at(0.9), at(0.99))
+        }
+    }
+
+    /// What was measured.
+    public struct Result: Sendable, Encodable {
+        /// Requests answered, and those refused or broken off.
+        public var answered: Int, failed: Int
+        /// Output tokens and answered requests a second.
+        public var tokensPerSecond: Double, requestsPerSecond: Double
+        /// Seconds to the first token, and for each further one on average over a request.
+        public var firstToken: Percentiles, perToken: Percentiles
+    }
+
+    /// 64 requests, 32 at a time, of 320 + 64 tokens with 256 shared.
+    public init() {}
+
+    /// Runs the load on one of the server's models.
+    public func run(model: String) async throws -> Result {
+        var random = SeededGenerator(seed: seed)
+        func draw(_ count: Int) -> [JSONValue] { (0..<count).map { _ in .int(Int(random.uniform() * Double(vocabulary))) } }
+        let prefix = draw(shared)
+        let bodies = (0..<requests).map { _ -> JSONValue in
+            .object([
+                "model": .text(model), "prompt": .array(prefix + draw(prompt - shared)), "max_tokens": .int(output),
+                "temperature": .int(0), "ignore_eos": .bool(true), "stream": .bool(true),
+            ])
+        }
+        var arrival = 0.0
+        let arrivals = (0..<requests).map { _ -> Double in
+            if let rate { arrival += -log(1 - random.uniform()) / rate }
+            return arrival
+        }
+        let client = LoadClient(host: host, port: port, apiKey: apiKey)
+        let start = ContinuousClock.now
+        let samples = await withTaskGroup(of: LoadClient.Sample.self) { group in
+            var samples: [LoadClient.Sample] = []
+            for (index, body) in bodies.enumerated() {
+                if rate == nil, index >= concurrency, let sample = await group.next() { samples.append(sample) }
+                let wait = arrivals[index]
+                group.addTask {
+                    if wait > 0 { try? await Task.sleep(until: start + .seconds(wait)) }
+                    return (try? await client.complete(body)) ?? LoadClient.Sample()
+                }
+            }
+            for await sample in group { samples.append(sample) }
+            return samples
+        }
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let answered = samples.filter { $0.status == 200 && $0.tokens == output }
+        return Result(
+            answered: answered.count, failed: samples.count - answered.count,
+            tokensPerSecond: Double(answered.reduce(0) { $0 + $1.tokens }) / seconds,
+            requestsPerSecond: Double(answered.count) / seconds,
+            firstToken: Percentiles(answered.compactMap(\.firstToken)),
+            perToken: Percentiles(
+                answered.compactMap { sample in
+                    guard let first = sample.firstToken, let last = sample.lastToken, sample.tokens > 1 else { return nil }
+                    return (last - first) / Double(sample.tokens - 1)
+                }))
+    }
+}

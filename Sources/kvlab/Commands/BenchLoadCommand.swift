@@ -1,0 +1,94 @@
+import ArgumentParser
+import Foundation
+import Server
+
+/// `kvlab bench load`: what clients of a running server see.
+struct BenchLoadCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "load", abstract: "Load a running server and print throughput and latencies.",
+        discussion: """
+            Streams completions of random token ids, --concurrency at a time (closed loop) or --rate a second at random times (open \
+            loop), one model after the other. Any server with OpenAI's /v1/completions that takes token ids will do.
+            """)
+
+    @Argument(help: "Model ids.")
+    var models: [String]
+
+    @Option(help: "The server's address.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The server's port.")
+    var port = 8000
+
+    @Option(help: "What the server wants as a bearer token.")
+    var apiKey: String?
+
+    @Option(help: "Requests in all, for each model.")
+    var requests = 64
+
+    @Option(help: "Requests at a time.")
+    var concurrency = 32
+
+    @Option(help: "Requests a second on average, sent at random times, instead of --concurrency.")
+    var rate: Double?
+
+    @Option(help: "Tokens of a prompt.")
+    var prompt = 320
+
+    @Option(help: "Tokens of the prompt that all requests share.")
+    var shared = 256
+
+    @Option(help: "Tokens generated for each request.")
+    var tokens = 64
+
+    @Option(help: "Token ids are drawn below this.")
+    var vocabulary = 256
+
+    @Option(help: "Seed of prompts and arrivals.")
+    var seed: UInt64 = 1
+
+    @Flag(help: "Print JSON lines.")
+    var json = false
+
+    func validate() throws {
+        guard requests >= 1, concurrency >= 1, prompt >= 1, shared >= 0, shared < prompt, tokens >= 1, vocabulary >= 2 else {
+            throw ValidationError("--requests, --concurrency, --prompt, --shared, --tokens and --vocabulary don't fit each other")
+        }
+        guard rate.map({ $0 > 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be above 0") }
+    }
+
+    private struct Row: Encodable {
+        var model: String
+        var result: LoadTest.Result
+    }
+
+    func run() async throws {
+        var test = LoadTest()
+        (test.host, test.port, test.apiKey) = (host, port, apiKey)
+        (test.requests, test.concurrency, test.rate) = (requests, concurrency, rate)
+        (test.prompt, test.shared, test.output, test.vocabulary, test.seed) = (prompt, shared, tokens, vocabulary, seed)
+        if !json {
+            print(
+                "| model | answered | failed | tokens/s | requests/s | first token p50 / p90 / p99 ms | per token p50 / p90 / p99 ms |"
+            )
+            print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        }
+        for model in models {
+            let result = try await test.run(model: model)
+            if json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+                encoder.nonConformingFloatEncodingStrategy = .convertToString(
+                    positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+                print(String(decoding: try encoder.encode(Row(model: model, result: result)), as: UTF8.self))
+                continue
+            }
+            func milliseconds(_ it: LoadTest.Percentiles) -> String {
+                String(format: "%.1f / %.1f / %.1f", it.p50 * 1e3, it.p90 * 1e3, it.p99 * 1e3)
+            }
+            print(
+                "| \(model) | \(result.answered) | \(result.failed) | \(Int(result.tokensPerSecond)) | \(String(format: "%.2f", result.requestsPerSecond)) | \(milliseconds(result.firstToken)) | \(milliseconds(result.perToken)) |"
+            )
+        }
+    }
+}
