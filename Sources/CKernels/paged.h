@@ -119,8 +119,9 @@ KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
 }
 
 // Scores of `queries` heads (1, 2 or 4) against n tokens, 16 / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
+// Meanwhile the rows of `ahead`, of aheadBytes, are fetched into the second-level cache; NULL for none.
 KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsigned char *const *keys, int64_t n, int64_t d,
-                                const float *q, int64_t wide, float *scores) {
+                                const float *q, int64_t wide, float *scores, const unsigned char *const *ahead, int64_t aheadBytes) {
     const int tokens = 16 / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
     for (int64_t t = 0; t < n; t += tokens) {
         kk_v16 sum[16] = {0};
@@ -128,9 +129,9 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsi
         int64_t left = n - t < tokens ? n - t : tokens;
 #pragma unroll
         for (int s = 0; s < tokens; s++) row[s] = keys[t + (s < left ? s : left - 1)];
-        for (int s = 0; s < tokens; s++)
-            if (t + tokens + s < n)
-                for (int64_t b = 0; b < d * size; b += 64) __builtin_prefetch(keys[t + tokens + s] + b);
+        if (ahead)
+            for (int64_t s = t; s < t + left; s++)
+                for (int64_t b = 0; b < aheadBytes; b += 64) __builtin_prefetch(ahead[s] + b, 0, 2);
         int64_t i = 0;
         for (; i + 16 <= d; i += 16) {
 #pragma unroll
@@ -160,7 +161,8 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsi
 
 // out[g] += weights * values for `queries` heads (1, 2 or 4) and 16 * vectors columns from `column` on; out has rows of `wide`.
 KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const unsigned char *const *values, int64_t n,
-                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide) {
+                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide,
+                                const unsigned char *const *ahead, int64_t aheadCount, int64_t aheadBytes) {
     const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
     kk_v16 sum[4][4];
 #pragma unroll
@@ -169,9 +171,8 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
         for (int j = 0; j < vectors; j++) sum[g][j] = (kk_v16){0};
     for (int64_t t = 0; t < n; t++) {
         const unsigned char *row = values[t] + column * size;
-        if (t + 12 < n)
-#pragma unroll
-            for (int b = 0; b < 16 * vectors * size; b += 64) __builtin_prefetch(values[t + 12] + column * size + b);
+        if (t < aheadCount)
+            for (int64_t b = 0; b < aheadBytes; b += 64) __builtin_prefetch(ahead[t] + b, 0, 2);
 #pragma unroll
         for (int j = 0; j < vectors; j++) {
             kk_v16 v;
@@ -189,39 +190,50 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
 
 // Scores of one KV head's whole group, `queries` heads at a time.
 KK_INLINE void KK(paged_group_scores)(const int element, const unsigned char *const *keys, int64_t n, int64_t d, int64_t group,
-                                      const float *q, int64_t wide, float *scores) {
+                                      const float *q, int64_t wide, float *scores, const unsigned char *const *ahead,
+                                      int64_t aheadBytes) {
     int64_t g = 0;
-    for (; g + 4 <= group; g += 4) KK(paged_scores)(element, 4, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
-    for (; g + 2 <= group; g += 2) KK(paged_scores)(element, 2, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
-    for (; g < group; g++) KK(paged_scores)(element, 1, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN);
+    for (; g + 4 <= group; g += 4, ahead = NULL)
+        KK(paged_scores)(element, 4, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
+    for (; g + 2 <= group; g += 2, ahead = NULL)
+        KK(paged_scores)(element, 2, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
+    for (; g < group; g++, ahead = NULL)
+        KK(paged_scores)(element, 1, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
 }
 
 KK_INLINE void KK(paged_some_values)(const int element, const int queries, const unsigned char *const *values, int64_t n, int64_t d,
-                                     const float *weights, float *out, int64_t wide) {
+                                     const float *weights, float *out, int64_t wide, const unsigned char *const *ahead,
+                                     int64_t aheadCount, int64_t aheadBytes) {
     int64_t i = 0;
-    for (; i + 64 <= d; i += 64) KK(paged_values)(element, queries, 4, values, n, i, d, weights, out, wide);
-    for (; i + 32 <= d; i += 32) KK(paged_values)(element, queries, 2, values, n, i, d, weights, out, wide);
-    for (; i < d; i += 16) KK(paged_values)(element, queries, 1, values, n, i, d, weights, out, wide);
+    for (; i + 64 <= d; i += 64, aheadCount = 0)
+        KK(paged_values)(element, queries, 4, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
+    for (; i + 32 <= d; i += 32, aheadCount = 0)
+        KK(paged_values)(element, queries, 2, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
+    for (; i < d; i += 16, aheadCount = 0)
+        KK(paged_values)(element, queries, 1, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
 }
 
 KK_INLINE void KK(paged_group_values)(const int element, const unsigned char *const *values, int64_t n, int64_t d, int64_t group,
-                                      const float *weights, float *out, int64_t wide) {
+                                      const float *weights, float *out, int64_t wide, const unsigned char *const *ahead,
+                                      int64_t aheadCount, int64_t aheadBytes) {
     int64_t g = 0;
-    for (; g + 4 <= group; g += 4)
-        KK(paged_some_values)(element, 4, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
-    for (; g + 2 <= group; g += 2)
-        KK(paged_some_values)(element, 2, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
-    for (; g < group; g++) KK(paged_some_values)(element, 1, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide);
+    for (; g + 4 <= group; g += 4, aheadCount = 0)
+        KK(paged_some_values)(element, 4, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
+    for (; g + 2 <= group; g += 2, aheadCount = 0)
+        KK(paged_some_values)(element, 2, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
+    for (; g < group; g++, aheadCount = 0)
+        KK(paged_some_values)(element, 1, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
 }
 
 #define KK_PAGED_ELEMENT(name, element) \
     static void KK(paged_scores_##name)(const unsigned char *const *keys, int64_t n, int64_t d, int64_t group, const float *q, \
-                                        int64_t wide, float *scores) { \
-        KK(paged_group_scores)(element, keys, n, d, group, q, wide, scores); \
+                                        int64_t wide, float *scores, const unsigned char *const *ahead, int64_t aheadBytes) { \
+        KK(paged_group_scores)(element, keys, n, d, group, q, wide, scores, ahead, aheadBytes); \
     } \
     static void KK(paged_values_##name)(const unsigned char *const *values, int64_t n, int64_t d, int64_t group, \
-                                        const float *weights, float *out, int64_t wide) { \
-        KK(paged_group_values)(element, values, n, d, group, weights, out, wide); \
+                                        const float *weights, float *out, int64_t wide, const unsigned char *const *ahead, \
+                                        int64_t aheadCount, int64_t aheadBytes) { \
+        KK(paged_group_values)(element, values, n, d, group, weights, out, wide, ahead, aheadCount, aheadBytes); \
     } \
     static void KK(paged_widen_##name)(const unsigned char *const *rows, int64_t n, int64_t d, float *out, int64_t wide) { \
         for (int64_t t = 0; t < n; t++) \
@@ -234,8 +246,10 @@ KK_INLINE void KK(paged_group_values)(const int element, const unsigned char *co
 KK_PAGED_ELEMENT(fp32, KK_ELEMENT_FP32)
 KK_PAGED_ELEMENT(bf16, KK_ELEMENT_BF16)
 KK_PAGED_ELEMENT(fp16, KK_ELEMENT_FP16)
-typedef void (*KK(paged_scores_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, int64_t, float *);
-typedef void (*KK(paged_values_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, float *, int64_t);
+typedef void (*KK(paged_scores_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, int64_t, float *,
+                                          const unsigned char *const *, int64_t);
+typedef void (*KK(paged_values_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, float *, int64_t,
+                                          const unsigned char *const *, int64_t, int64_t);
 typedef void (*KK(paged_widen_function))(const unsigned char *const *, int64_t, int64_t, float *, int64_t);
 static const KK(paged_scores_function) KK(paged_scores_of)[3] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16)};
 static const KK(paged_values_function) KK(paged_values_of)[3] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16)};
@@ -254,8 +268,13 @@ static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim;
     int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
     float *q = scratch, *out = q + group * keyWide, *scores = out + group * valueWide;
-    const unsigned char *keys[KK_PAGED_SPAN], *values[KK_PAGED_SPAN];
-    for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+    // One head's rows, and the keys that come after them: the next head's, or the next span's.
+    const unsigned char *keys[2][KK_PAGED_SPAN], *values[2][KK_PAGED_SPAN];
+    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, last = job->firstKvHead + job->kvHeadCount - 1;
+    int64_t more = KK_MIN(job->limits[0], job->to + KK_PAGED_SPAN);
+    int which = 0;
+    if (n > 0) KK(paged_rows)(cache, job->firstKvHead, job->from, to, keys[0], values[0]);
+    for (int64_t kv = job->firstKvHead; kv <= last; kv++, which ^= 1) {
         float *result = job->output + kv * group * valueDim, *logSumExp = job->logSumExp + kv * group;
         if (n <= 0) {
             for (int64_t i = 0; i < group * valueDim; i++) result[i] = 0;
@@ -263,14 +282,17 @@ static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
             continue;
         }
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
-        KK(paged_rows)(cache, kv, job->from, to, keys, values);
-        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores);
+        int64_t next = kv < last ? n : more > to ? more - to : 0;
+        if (kv < last) KK(paged_rows)(cache, kv + 1, job->from, to, keys[which ^ 1], values[which ^ 1]);
+        else if (next) KK(paged_rows)(cache, job->firstKvHead, to, more, keys[which ^ 1], values[which ^ 1]);
+        KK(paged_scores_of)[cache->element](keys[which], n, keyDim, group, q, keyWide, scores, values[which], valueDim * size);
         for (int64_t g = 0; g < group; g++) {
             float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
             logSumExp[g] = top + kk_log(total);
             KK(scale)(1.0f / total, row, row, n);
         }
-        KK(paged_values_of)[cache->element](values, n, valueDim, group, scores, out, valueWide);
+        KK(paged_values_of)[cache->element](values[which], n, valueDim, group, scores, out, valueWide, keys[which ^ 1], next,
+                                           keyDim * size);
         for (int64_t g = 0; g < group; g++)
             for (int64_t i = 0; i < valueDim; i++) result[g * valueDim + i] = out[g * valueWide + i];
     }
@@ -286,7 +308,7 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
         KK(paged_rows)(cache, kv, job->from, to, keys, values);
-        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores);
+        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores, NULL, 0);
         for (int64_t g = 0; g < group; g++)
             for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(scores[g * KK_PAGED_SPAN + t] - logSumExp[kv * group + g]);
     }

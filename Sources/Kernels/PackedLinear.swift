@@ -102,7 +102,7 @@ public struct PackedLinear: Sendable {
         let words = elementType == .bfloat16 ? (inputs + 1) / 2 : inputs
         let rounded = elementType == .bfloat16 ? Storage(count: rows * words) : input
         if elementType == .bfloat16 {
-            Parallel.forRanges(rows, grain: max(1, 1 << 16 / max(1, inputs))) { range in
+            Parallel.forRanges(rows, grain: max(1, 1 << 13 / max(1, inputs))) { range in
                 unsafe kernel.round(
                     input.pointer + range.lowerBound * inputs, Int64(range.count), Int64(inputs),
                     UnsafeMutableRawPointer(rounded.pointer + range.lowerBound * words).assumingMemoryBound(to: UInt32.self),

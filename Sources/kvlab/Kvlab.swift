@@ -10,7 +10,8 @@ struct Kvlab: AsyncParsableCommand {
         subcommands: [
             TokenizerCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
             CompareCommand.self, LabCommand.self,
-            GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self, InspectCommand.self,
+            GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
+            InspectCommand.self,
             EstimateCommand.self, BenchCommand.self,
         ])
 }
