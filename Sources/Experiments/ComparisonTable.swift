@@ -144,6 +144,27 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
         "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows."
     }
 
+    /// Every figure in full, one line a model, as RFC 4180 has it; nothing between commas where there is no figure.
+    public var csv: String {
+        func quoted(_ text: String) -> String {
+            text.contains { "\",\n\r".contains($0) } ? "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : text
+        }
+        func number(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
+        let head = [
+            "name", "attention", "kv_bytes_per_token", "cache_bytes", "parameters", "perplexity_before", "bits_per_byte_before",
+            "perplexity", "bits_per_byte", "difference", "standard_error", "kl_divergence", "uptrained_tokens", "wall_seconds",
+        ]
+        let lines = rows.map { row in
+            [
+                quoted(row.name), quoted(row.attention), "\(row.kvBytesPerToken)", "\(row.cacheBytes)", "\(row.parameters)",
+                number(row.perplexityBefore), number(row.bitsPerByteBefore), number(row.perplexity), number(row.bitsPerByte),
+                number(row.difference), number(row.standardError), number(row.klDivergence),
+                row.uptrainedTokens.map { "\($0)" } ?? "", number(row.wallSeconds),
+            ].joined(separator: ",")
+        }
+        return ([head.joined(separator: ",")] + lines).joined(separator: "\r\n") + "\r\n"
+    }
+
     /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
     public var json: String {
         let encoder = JSONEncoder()

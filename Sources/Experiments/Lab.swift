@@ -101,7 +101,11 @@ public struct Lab {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         try write(table.json + "\n", to: "results.json")
         try write(table.markdown + "\n", to: "results.md")
-        try write(report(table), to: "report.html")
+        try write(table.csv, to: "results.csv")
+        let similarity = try (0..<parent.model.config.layers).map {
+            try HeadSimilarity(parent.checkpoint.config, parent.checkpoint.parameters, layer: $0)
+        }
+        try write(report(table, similarity), to: "report.html")
         return Result(table: table, reportPath: path("report.html"), seconds: seconds)
     }
 
@@ -150,7 +154,7 @@ public struct Lab {
         return try PreparedRun.validationText(recipe)
     }
 
-    private func report(_ table: ComparisonTable) -> String {
+    private func report(_ table: ComparisonTable, _ similarity: [HeadSimilarity]) -> String {
         let parts = [("parent", "parent"), ("parent continued", "control")] + lab.children.map { ($0.name, $0.name) }
         let curves = parts.map { name, part in
             HTMLReport.Curve(
@@ -159,7 +163,9 @@ public struct Lab {
                     line.loss.map { (line.step, $0) }
                 })
         }
-        return HTMLReport(title: recipe.name, table: table, curves: curves, recipeJSON: recipe.resolvedJSON).html
+        return HTMLReport(
+            title: recipe.name, table: table, curves: curves, recipeJSON: recipe.resolvedJSON, similarity: similarity
+        ).html
     }
 
     private func write(_ text: String, to name: String) throws { try TextFile.write(text, to: path(name)) }

@@ -81,4 +81,13 @@ struct ComparisonTableTests {
         ]
         for (value, text) in cases { #expect(ProgressReporter.duration(value) == text) }
     }
+
+    @Test func `CSV has every figure in full and quotes what has a comma`() {
+        var table = SampleTable.table
+        table.rows[2].name = "kv2, \"mean\""
+        let lines = table.csv.components(separatedBy: "\r\n")
+        #expect(lines.count == 7 && lines[6].isEmpty)
+        #expect(lines[0].hasPrefix("name,attention,kv_bytes_per_token,"))
+        #expect(lines[3] == "\"kv2, \"\"mean\"\"\",GQA-2,1536,12582912,5850000,,1.672,28.11,1.4055,0.0234,0.0013,,245760,")
+    }
 }

@@ -1,4 +1,6 @@
 import Foundation
+import Conversion
+import TestSupport
 import Testing
 
 @testable import Experiments
@@ -37,7 +39,25 @@ struct HTMLReportTests {
     }
 
     @Test func `short runs get a figure of their own`() {
-        #expect(html.components(separatedBy: "<svg").count - 1 == 3)
+        // Beside the frontier, and what conversion lost.
+        #expect(html.components(separatedBy: "<svg").count - 1 == 4)
+    }
+
+    @Test func `the heat map has a square for each pair of heads in each layer`() throws {
+        let config = TinyModel.config(layers: 3, heads: 4, kvHeads: 4)
+        let parameters = TinyModel.parameters(config)
+        let layers = try (0..<3).map { try HeadSimilarity(config, parameters, layer: $0) }
+        let page = HTMLReport(title: "t", table: SampleTable.table, curves: [], similarity: layers).html
+        #expect(page.components(separatedBy: "<title>raw similarity").count - 1 == 3 * 2 * 6)
+        #expect(page.components(separatedBy: "<title>aligned similarity").count - 1 == 3 * 2 * 6)
+        for layer in layers {
+            for i in 0..<4 {
+                for j in 0..<i {
+                    #expect(layer.keys.aligned[i][j] >= abs(layer.keys.raw[i][j]) - 1e-9)
+                    #expect(layer.values.aligned[i][j] >= abs(layer.values.raw[i][j]) - 1e-9)
+                }
+            }
+        }
     }
 
     @Test func `figures that are not finite and empty tables still give a page`() {

@@ -1,3 +1,5 @@
+import Conversion
+
 /// A comparison as one HTML file that needs nothing else: the table, bits per byte over cache bytes, and loss curves.
 ///
 /// It follows the reader's light or dark setting and runs no script.
@@ -25,9 +27,13 @@ public struct HTMLReport {
     private let table: ComparisonTable
     private let curves: [Curve]
     private let recipeJSON: String?
+    private let similarity: [HeadSimilarity]
 
-    /// A report called `title`; `recipeJSON` is shown as it is.
-    public init(title: String, table: ComparisonTable, curves: [Curve], recipeJSON: String? = nil) {
+    /// A report called `title`; `recipeJSON` is shown as it is, `similarity` is the parent's, layer by layer.
+    public init(
+        title: String, table: ComparisonTable, curves: [Curve], recipeJSON: String? = nil, similarity: [HeadSimilarity] = []
+    ) {
+        self.similarity = similarity
         self.title = title
         self.table = table
         self.curves = curves
@@ -57,13 +63,33 @@ public struct HTMLReport {
             <h2>Quality against cache size</h2>
             <p class="caption">Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \((table.rows.first?.name ?? "the first").escapedForHTML).</p>
             <figure>\(ParetoPlot(table).svg)</figure>
+            \(recovery)
             \(figures.isEmpty ? "" : "<h2>Training loss</h2>")
             \(figures.joined(separator: "\n"))
+            \(heatMap)
             \(recipeJSON.map { "<details><summary>Recipe, every default filled in</summary><pre>\($0.escapedForHTML)</pre></details>" } ?? "")
             </main>
             </body>
             </html>
 
+            """
+    }
+
+    private var recovery: String {
+        guard let plot = RecoveryPlot(table) else { return "" }
+        return """
+            <h2>What conversion loses and uptraining wins back</h2>
+            <p class="caption">Open: converted, nothing trained yet. Filled: after uptraining. The upright line is \((table.rows.first?.name ?? "the first").escapedForHTML).</p>
+            <figure>\(plot.svg)</figure>
+            """
+    }
+
+    private var heatMap: String {
+        guard !similarity.isEmpty else { return "" }
+        return """
+            <h2>How alike the parent's KV heads are</h2>
+            <p class="caption">Cosine of each two heads: below the diagonal as they are, above it once they are aligned (keys turned in each RoPE plane, values by orthogonal maps). Darker is more alike; point at a square for its value.</p>
+            <figure>\(SimilarityHeatMap(similarity).svg)</figure>
             """
     }
 
@@ -109,6 +135,8 @@ public struct HTMLReport {
         .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
         .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
         .point { stroke: var(--paper); stroke-width: 1.5; } .bar { stroke-width: 1.5; } .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
+        .open { fill: var(--paper); stroke: var(--c); stroke-width: 2; }
+        .heat { fill: var(--c2); } .heat.minus { fill: var(--c3); } .frame { fill: none; stroke: var(--rule); }
         .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
         .legend { list-style: none; display: flex; flex-wrap: wrap; justify-content: center; gap: 4px 22px; margin: 0; padding: 0; font-size: 13px; }
         details { margin-top: 40px; } summary { cursor: pointer; color: var(--soft); }
