@@ -33,6 +33,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
         // System libraries and C: what Swift cannot say.
@@ -55,6 +56,8 @@ let package = Package(
         library("Training", ["Random", "Recipes", "Models", "Text", "Checkpoints", "Inference", "Files"]),
         library("Evaluation", ["JSON", "Models", "Text", "Inference"]),
         library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
+        library(
+            "Registry", ["Checkpoints", "Training", "Files", "JSON", .product(name: "GRDB", package: "GRDB.swift")]),
         library("Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
         library(
             "Server",
@@ -68,7 +71,7 @@ let package = Package(
             name: "kvlab",
             dependencies: [
                 "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
-                "Evaluation", "Conversion", "Experiments", "Server", .product(name: "Logging", package: "swift-log"),
+                "Evaluation", "Conversion", "Experiments", "Registry", "Server", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -91,6 +94,7 @@ let package = Package(
         tests("ConversionTests", ["Conversion"]),
         tests("ExperimentsTests", ["Experiments"]),
         tests("ServerTests", ["Server", "kvlab"]),
+        tests("RegistryTests", ["Registry"]),
         tests("KvlabTests", ["kvlab"]),
     ],
     swiftLanguageModes: [.v6]

@@ -106,6 +106,9 @@ public struct Run {
 
     private func makeTrainer(resume: Bool) throws -> Trainer {
         let exists = FileManager.default.fileExists(atPath: checkpointPath)
+        if !exists, FileManager.default.fileExists(atPath: Self.modelPath(directory)) {
+            throw TrainingError.finishedBefore(directory: directory)
+        }
         guard resume else {
             guard !exists else { throw TrainingError.runExists(directory: directory) }
             return try Trainer(

@@ -44,3 +44,15 @@ public final class FileLock: Sendable {
         return String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }
+
+extension FileLock {
+    /// Whether a process holds the lock at `path`; false where there is no such file.
+    ///
+    /// The answer may be out of date when it arrives. To ask, the lock is shared for some microseconds.
+    public static func isHeld(path: String) -> Bool {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    }
+}

@@ -14,6 +14,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case unwritableMetrics(path: String, step: Int)
     /// There is nothing to resume.
     case nothingToResume(directory: String)
+    /// The directory holds a finished run whose training state is gone.
+    case finishedBefore(directory: String)
 
     /// The sentence for the user: what happened, where, and what to change or which option to go on with.
     public var description: String {
@@ -30,6 +32,8 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
         case .runExists(let directory):
             "\(directory) holds a run already; go on with --resume, or choose another directory with --out"
         case .unwritableMetrics(let path, let step): "\(path): step \(step) has a figure that is not finite"
+        case .finishedBefore(let directory):
+            "\(directory) holds a finished run, model.h5, without the training state to go on from; choose another directory with --out"
         case .nothingToResume(let directory):
             "\(directory)/checkpoint.h5 is not there: nothing to resume; start without --resume"
         }

@@ -9,7 +9,7 @@ struct Kvlab: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             TokenizerCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
-            CompareCommand.self, LabCommand.self,
+            CompareCommand.self, LabCommand.self, RunsCommand.self,
             GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
             InspectCommand.self,
             EstimateCommand.self, BenchCommand.self,

@@ -76,6 +76,30 @@ import Testing
         #expect(try run("import", "hf", "--out", "again.h5").status == 0)
     }
 
+    @Test func `runs are listed, shown, told apart, traced and cleaned up`() throws {
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "runs/a").status == 0)
+        #expect(try run("train", "recipe.json", "--set", "train.learningRate=0.001", "--out", "runs/deep/b").status == 0)
+        #expect(try run("convert", "runs/a/model.h5", "--kv-heads", "2", "--method", "mean", "--out", "runs/two.h5").status == 0)
+        let list = try run("runs", "list")
+        #expect(list.status == 0 && list.output.contains("deep/b") && list.output.contains("finished"), "\(list.error)")
+        let json = try run("runs", "list", "--json", "--rebuild")
+        let runs = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]])
+        #expect(runs.map { $0["path"] as? String } == ["a", "deep/b"])
+        #expect(try run("runs", "show", "b").output.contains("bits per byte held out"))
+        let difference = try run("runs", "diff", "a", "b")
+        #expect(difference.output.contains("train.learningRate:  0.003  →  0.001"), "\(difference.error)")
+        let lineage = try run("runs", "lineage", "a")
+        #expect(lineage.output.contains("two.h5, mean, 4 to 2 KV heads"), "\(lineage.output)\(lineage.error)")
+        let unknown = try run("runs", "show", "c")
+        #expect(unknown.status != 0 && unknown.error.contains("no run under runs goes by 'c'; there are a, deep/b"))
+        #expect(try run("runs", "gc").output.contains("2 files"))
+        #expect(try run("runs", "gc", "--delete").output.contains("deleted 2 files"))
+        #expect(try run("runs", "gc").output.contains("0 files"))
+        let again = try run("train", "recipe.json", "--out", "runs/a")
+        #expect(again.status != 0 && again.error.contains("holds a finished run"))
+    }
+
     @Test func `SIGTERM finishes the step, saves and says how to resume; resuming gives the uninterrupted model`() throws {
         try recipe(steps: 2000)
         #expect(try run("train", "recipe.json", "--out", "whole").status == 0)

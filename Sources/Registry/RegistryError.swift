@@ -1,0 +1,24 @@
+/// What a registry of runs refuses.
+public enum RegistryError: Error, CustomStringConvertible, Equatable {
+    /// There is no folder at `root`.
+    case noFolder(root: String)
+    /// No run goes by `name`; `known` are a few that there are.
+    case unknownRun(name: String, root: String, known: [String])
+    /// Several runs go by `name`.
+    case ambiguousRun(name: String, matches: [String])
+    /// The run has no checkpoint that could be read, so nothing says where it comes from.
+    case noCheckpoint(run: String)
+
+    /// The sentence for the user.
+    public var description: String {
+        switch self {
+        case .noFolder(let root): "\(root): no such folder; name the one that holds the runs with --runs DIR"
+        case .unknownRun(let name, let root, let known):
+            "no run under \(root) goes by '\(name)'; "
+                + (known.isEmpty ? "there is none at all" : "there are " + known.joined(separator: ", "))
+        case .ambiguousRun(let name, let matches):
+            "'\(name)' stands for \(matches.joined(separator: " and ")); use a longer path"
+        case .noCheckpoint(let run): "\(run): no checkpoint that can be read, so its lineage is not known"
+        }
+    }
+}

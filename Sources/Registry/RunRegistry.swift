@@ -1,0 +1,170 @@
+import Files
+import Foundation
+import GRDB
+
+/// An index over the runs and checkpoints under a folder, in SQLite.
+///
+/// The folders are the truth: ``refresh()`` reads again what changed since it was last read, forgets what is gone, and the whole index
+/// can be thrown away. It lies in the folder as registry.sqlite; where that can't be written, it is kept in memory.
+public final class RunRegistry: Sendable {
+    /// The folder.
+    public let root: String
+    private let database: DatabaseQueue
+
+    /// The index's name in its folder.
+    public static let fileName = "registry.sqlite"
+
+    /// The registry of the runs under `root`, up to date.
+    ///
+    /// Throws ``RegistryError/noFolder(root:)``, or `DatabaseError` where another process keeps the index busy for ten seconds.
+    /// An index that is damaged, or of another version of the tool, is made anew.
+    ///
+    /// - Parameter rebuild: whether to make it anew in any case.
+    public init(root: String, rebuild: Bool = false) throws {
+        var root = root
+        while root.count > 1, root.hasSuffix("/") { root.removeLast() }
+        self.root = root
+        _ = try RunScan(root: root)
+        database = try Self.open(root + "/" + Self.fileName)
+        if rebuild { try Self.create(database) }
+        try refresh()
+    }
+
+    private static func open(_ path: String) throws -> DatabaseQueue {
+        do {
+            return try prepared(path)
+        } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+            for suffix in ["", "-journal", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            return try prepared(path)
+        } catch let error as DatabaseError
+            where [.SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode)
+        {
+            let queue = try DatabaseQueue()
+            try create(queue)
+            return queue
+        }
+    }
+
+    private static func prepared(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(10)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        let version = try queue.read { try Int.fetchOne($0, sql: "PRAGMA user_version") }
+        if version != schemaVersion { try create(queue) }
+        return queue
+    }
+
+    private static let schemaVersion = 1
+
+    private static func create(_ queue: DatabaseQueue) throws {
+        try queue.inTransaction(.immediate) { database in
+            for table in ["metric", "run", "checkpoint"] { try database.execute(sql: "DROP TABLE IF EXISTS \(table)") }
+            try database.execute(
+                sql: """
+                    CREATE TABLE run (path TEXT PRIMARY KEY, name TEXT NOT NULL, status TEXT NOT NULL, step INTEGER NOT NULL,
+                      recipe TEXT NOT NULL, loss REAL, validationLoss REAL, validationBitsPerByte REAL, tokensPerSecond REAL,
+                      bytes INTEGER NOT NULL, updated REAL NOT NULL, stamp TEXT NOT NULL);
+                    CREATE TABLE metric (run TEXT NOT NULL REFERENCES run(path) ON DELETE CASCADE, line INTEGER NOT NULL,
+                      step INTEGER NOT NULL, loss REAL, learningRate REAL, gradientNorm REAL, tokensPerSecond REAL,
+                      validationLoss REAL, validationBitsPerByte REAL, PRIMARY KEY (run, line)) WITHOUT ROWID;
+                    CREATE TABLE checkpoint (path TEXT PRIMARY KEY, hash TEXT, parentHash TEXT, name TEXT, conversion TEXT,
+                      source TEXT, steps INTEGER NOT NULL, tokensSeen INTEGER NOT NULL, parameters INTEGER NOT NULL,
+                      kvHeads TEXT NOT NULL, kvBytesPerToken INTEGER NOT NULL, bytes INTEGER NOT NULL, problem TEXT,
+                      stamp TEXT NOT NULL);
+                    CREATE INDEX checkpointHash ON checkpoint(hash);
+                    CREATE INDEX checkpointParent ON checkpoint(parentHash);
+                    PRAGMA user_version = \(schemaVersion);
+                    """)
+            return .commit
+        }
+    }
+
+    /// Reads what changed in the folders; all of it or, where it is interrupted, nothing.
+    public func refresh() throws {
+        let scan = try RunScan(root: root)
+        try database.inTransaction(.immediate) { database in
+            try update(
+                database, table: "run", found: scan.runs, stamp: scan.stamp(run:),
+                insert: { path in
+                    let (run, metrics) = scan.run(path)
+                    try run.insert(database)
+                    for line in metrics { try line.insert(database) }
+                })
+            try update(
+                database, table: "checkpoint", found: scan.checkpoints, stamp: scan.stamp(checkpoint:),
+                insert: { try scan.checkpoint($0).insert(database) })
+            return .commit
+        }
+    }
+
+    private func update(
+        _ database: Database, table: String, found: [String], stamp: (String) -> String, insert: (String) throws -> Void
+    ) throws {
+        let rows = try Row.fetchAll(database, sql: "SELECT path, stamp FROM \(table)")
+        var known: [String: String] = [:]
+        for row in rows { known[row["path"]] = row["stamp"] }
+        let present = Set(found)
+        for path in known.keys where !present.contains(path) {
+            try database.execute(sql: "DELETE FROM \(table) WHERE path = ?", arguments: [path])
+        }
+        for path in found where known[path] != stamp(path) {
+            try database.execute(sql: "DELETE FROM \(table) WHERE path = ?", arguments: [path])
+            try insert(path)
+        }
+    }
+
+    /// Every run, by path.
+    public func runs() throws -> [RunRecord] {
+        try database.read { try RunRecord.fetchAll($0, sql: "SELECT * FROM run ORDER BY path") }
+    }
+
+    /// Every checkpoint, by path; those that can't be read too.
+    public func checkpoints() throws -> [CheckpointRecord] {
+        try database.read { try CheckpointRecord.fetchAll($0, sql: "SELECT * FROM checkpoint ORDER BY path") }
+    }
+
+    /// The run that `name` stands for: its folder, the end of its folder's path, its recipe's name, or at least four digits that its
+    /// model's content hash starts with.
+    ///
+    /// Throws ``RegistryError/unknownRun(name:root:known:)`` or ``RegistryError/ambiguousRun(name:matches:)``.
+    public func run(_ name: String) throws -> RunRecord {
+        let all = try runs()
+        var name = name
+        while name.count > 1, name.hasSuffix("/") { name.removeLast() }
+        let relative = name.hasPrefix(root + "/") ? String(name.dropFirst(root.count + 1)) : name
+        if let run = all.first(where: { $0.path == relative }) { return run }
+        let models = try checkpoints()
+        let matches = all.filter { run in
+            let hash = Self.model(of: run, in: models)?.hash
+            return run.path.hasSuffix("/" + relative) || run.name == name
+                || name.count >= 4 && hash?.hasPrefix(name) == true
+        }
+        guard let first = matches.first else {
+            throw RegistryError.unknownRun(name: name, root: root, known: all.prefix(6).map(\.path))
+        }
+        guard matches.count == 1 else { throw RegistryError.ambiguousRun(name: name, matches: matches.map(\.path)) }
+        return first
+    }
+
+    /// The run's model, or before it is finished its checkpoint.
+    public func model(of run: RunRecord) throws -> CheckpointRecord? { Self.model(of: run, in: try checkpoints()) }
+
+    static func model(of run: RunRecord, in checkpoints: [CheckpointRecord]) -> CheckpointRecord? {
+        let folder = run.path == "." ? "" : run.path + "/"
+        return ["model.h5", "checkpoint.h5"].lazy.compactMap { name in
+            checkpoints.first { $0.path == folder + name && $0.hash != nil }
+        }.first
+    }
+
+    /// Held-out bits per byte of the run after each validation, in order.
+    public func validations(of run: RunRecord) throws -> [(step: Int, bitsPerByte: Double)] {
+        try database.read { database in
+            try Row.fetchAll(
+                database,
+                sql: """
+                    SELECT step, validationBitsPerByte FROM metric WHERE run = ? AND validationBitsPerByte IS NOT NULL ORDER BY line
+                    """, arguments: [run.path]
+            ).map { ($0["step"], $0["validationBitsPerByte"]) }
+        }
+    }
+}

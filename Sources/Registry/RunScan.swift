@@ -1,0 +1,131 @@
+import Checkpoints
+import Files
+import Foundation
+import JSON
+import Models
+import Training
+
+/// What lies under a folder: runs and checkpoints, found without opening them.
+///
+/// A run is a folder with a recipe.json beside a lock or metrics. Hidden folders and symbolic links are not entered.
+struct RunScan {
+    /// Folders of runs, relative to the root.
+    private(set) var runs: [String] = []
+    /// Files called *.h5, relative to the root.
+    private(set) var checkpoints: [String] = []
+    private let root: String
+
+    init(root: String) throws {
+        self.root = root
+        var isDirectory: ObjCBool = false
+        guard unsafe FileManager.default.fileExists(atPath: root, isDirectory: &isDirectory), isDirectory.boolValue else {
+            throw RegistryError.noFolder(root: root)
+        }
+        let keys: [URLResourceKey] = [.isRegularFileKey]
+        let base = URL(fileURLWithPath: root).standardizedFileURL.path
+        let files = FileManager.default.enumerator(
+            at: URL(fileURLWithPath: base), includingPropertiesForKeys: keys, options: [.skipsHiddenFiles])
+        for case let url as URL in files ?? FileManager.DirectoryEnumerator() {
+            guard (try? url.resourceValues(forKeys: Set(keys)))?.isRegularFile == true else { continue }
+            let path = String(url.path.dropFirst(base.count + 1))
+            if url.lastPathComponent == "recipe.json" {
+                let folder = url.deletingLastPathComponent().path
+                guard ["/lock", "/metrics.jsonl"].contains(where: { FileManager.default.fileExists(atPath: folder + $0) })
+                else { continue }
+                runs.append(folder == base ? "." : String(folder.dropFirst(base.count + 1)))
+            } else if url.pathExtension == "h5" {
+                checkpoints.append(path)
+            }
+        }
+        runs.sort()
+        checkpoints.sort()
+    }
+
+    private func absolute(_ path: String) -> String { path == "." ? root : root + "/" + path }
+
+    /// Changes when a file that ``run(_:)`` reads does, or when somebody takes or leaves the run.
+    func stamp(run: String) -> String {
+        let folder = absolute(run)
+        let files = ["recipe.json", "metrics.jsonl", "model.h5", "checkpoint.h5"].map { FileStamp(folder + "/" + $0).text }
+        return (files + [FileLock.isHeld(path: folder + "/lock") ? "held" : "free"]).joined(separator: " ")
+    }
+
+    /// Changes when the checkpoint file does.
+    func stamp(checkpoint: String) -> String { FileStamp(absolute(checkpoint)).text }
+
+    /// The run in the folder `path`, and its metrics.
+    func run(_ path: String) -> (RunRecord, [MetricRecord]) {
+        let folder = absolute(path)
+        let stamp = stamp(run: path)
+        let recipe = (try? String(contentsOfFile: folder + "/recipe.json", encoding: .utf8)) ?? ""
+        let name = (try? JSONValue(parsing: Array(recipe.utf8)))?["name"]?.string
+        let lines = MetricsFile.read(path: folder + "/metrics.jsonl")
+        let speeds = lines.compactMap(\.tokensPerSecond).sorted()
+        let status: RunRecord.Status =
+            if stamp.hasSuffix("held") {
+                .running
+            } else if FileManager.default.fileExists(atPath: folder + "/model.h5") {
+                .finished
+            } else {
+                .stopped
+            }
+        let files = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).map { FileStamp(folder + "/" + $0) }
+        let record = RunRecord(
+            path: path, name: name ?? (path as NSString).lastPathComponent, status: status, step: lines.last?.step ?? 0,
+            recipe: recipe, loss: lines.last { $0.loss != nil }?.loss,
+            validationLoss: lines.last { $0.validationLoss != nil }?.validationLoss,
+            validationBitsPerByte: lines.last { $0.validationBitsPerByte != nil }?.validationBitsPerByte,
+            tokensPerSecond: speeds.isEmpty ? nil : speeds[speeds.count / 2],
+            bytes: files.reduce(0) { $0 + $1.bytes },
+            updated: max(FileStamp(folder + "/metrics.jsonl").modified, FileStamp(folder + "/recipe.json").modified),
+            stamp: stamp)
+        let metrics = lines.enumerated().map { index, line in
+            MetricRecord(
+                run: path, line: index, step: line.step, loss: line.loss, learningRate: line.learningRate,
+                gradientNorm: line.gradientNorm, tokensPerSecond: line.tokensPerSecond, validationLoss: line.validationLoss,
+                validationBitsPerByte: line.validationBitsPerByte)
+        }
+        return (record, metrics)
+    }
+
+    /// The checkpoint in the file `path`; one that can't be read says why.
+    func checkpoint(_ path: String) -> CheckpointRecord {
+        let file = absolute(path)
+        var record = CheckpointRecord(
+            path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", kvBytesPerToken: 0, bytes: FileStamp(file).bytes,
+            stamp: stamp(checkpoint: path))
+        do {
+            let checkpoint = try Checkpoint.load(file, verify: .structure, trainingState: false)
+            let (config, lineage) = (checkpoint.config, checkpoint.lineage)
+            record.hash = lineage.contentHash
+            record.parentHash = lineage.parentHash
+            record.name = lineage.name
+            record.conversion = lineage.conversion
+            record.source = lineage.source
+            record.steps = lineage.steps
+            record.tokensSeen = lineage.tokensSeen
+            record.parameters = config.parameterCount
+            record.kvHeads =
+                config.kvHeads.uniform.map(String.init)
+                ?? (0..<config.layers).map { String(config.kvHeads[$0]) }.joined(separator: " ")
+            record.kvBytesPerToken = config.kvBytesPerToken(.float16)
+        } catch {
+            record.problem = "\(error)"
+        }
+        return record
+    }
+}
+
+/// Size and time of a file, which change when it does; both 0 where there is none.
+struct FileStamp {
+    var bytes = 0
+    var modified = 0.0
+
+    init(_ path: String) {
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path) else { return }
+        bytes = (attributes[.size] as? NSNumber)?.intValue ?? 0
+        modified = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+    }
+
+    var text: String { "\(bytes):\(modified)" }
+}
