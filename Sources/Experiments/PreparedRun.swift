@@ -85,7 +85,11 @@ public struct PreparedRun: Sendable {
         data = TrainingData(
             samples: { first, count in batches.batch(samples: first..<first + count) },
             validation: Array(ValidationBatches(validationStream, seq: basis.seq, batch: size, packing: packing, limit: limit)))
-        plan = basis.plan(recipe, firstSample: start.nextSample)
+        var plan = basis.plan(recipe, firstSample: start.nextSample)
+        if let uptrain = recipe.uptrain, let parent = start.parent {
+            try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
+        }
+        self.plan = plan
         var lineage = start.lineage
         lineage.name = recipe.name
         lineage.recipe = recipe.resolvedJSON

@@ -12,6 +12,8 @@ struct StartingPoint {
     var tokenizer: (any Tokenizer)?
     var tokenIDs = TokenIDs()
     var lineage = Lineage()
+    /// The checkpoint's model as it was before any conversion; nil for fresh weights.
+    private(set) var parent: (config: ModelConfig, parameters: Parameters)?
     /// Global index of the first sample that no ancestor has read.
     var nextSample = 0
     private var parentBasis: TrainingBasis?
@@ -30,6 +32,7 @@ struct StartingPoint {
         var checkpoint = try Checkpoint.load(path, trainingState: false)
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
+        parent = (checkpoint.config, checkpoint.parameters)
         if let convert = section.convert {
             let parent = try LoadedModel(name: path, checkpoint: checkpoint, path: path)
             checkpoint = try checkpoint.converted(by: convert.converter(parent, training: training)).0

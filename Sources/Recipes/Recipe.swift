@@ -216,12 +216,55 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var learningRate: Double?
     /// Sequences in a step; nil: the parent's.
     public var batch: Int?
+    /// Learning from the parent's predictions beside the text; nil: from the text alone.
+    public var distill: Distill?
+    /// What ends the uptraining early; nil: nothing.
+    public var stopAt: StopAt?
+    /// Share of the steps, from the first on, in which only key, value and output projections learn; nil: none.
+    public var keyValueShare: Double?
 
-    /// An uptraining over `alpha` times the parent's steps; what is nil is taken from the parent.
-    public init(alpha: Double, learningRate: Double? = nil, batch: Int? = nil) {
+    /// Learning from the parent, which runs in the same process.
+    public struct Distill: Sendable, Hashable, Encodable {
+        /// Share of the loss that is the divergence from the parent's predictions; the rest is the text's.
+        public var weight: Double
+        /// Temperature of both distributions.
+        public var temperature: Double
+        /// Weight of the distances between the layers' outputs.
+        public var hidden: Double
+
+        /// Learning from the parent with these weights.
+        public init(weight: Double = 0.5, temperature: Double = 1, hidden: Double = 0) {
+            self.weight = weight
+            self.temperature = temperature
+            self.hidden = hidden
+        }
+    }
+
+    /// Where an uptraining is good enough.
+    public struct StopAt: Sendable, Hashable, Encodable {
+        /// Held-out loss above the parent's, in percent of it, that ends the uptraining.
+        public var withinParentPercent: Double
+        /// Steps between looks; nil: a twentieth of the steps.
+        public var every: Int?
+
+        /// An end at `withinParentPercent`, looked for every `every` steps.
+        public init(withinParentPercent: Double, every: Int? = nil) {
+            self.withinParentPercent = withinParentPercent
+            self.every = every
+        }
+    }
+
+    /// An uptraining over `alpha` times the parent's steps; what is nil is taken from the parent or left out.
+    public init(
+        alpha: Double, learningRate: Double? = nil, batch: Int? = nil, distill: Distill? = nil, stopAt: StopAt? = nil,
+        keyValueShare: Double? = nil
+    ) {
         self.alpha = alpha
         self.learningRate = learningRate
         self.batch = batch
+        self.distill = distill
+        self.stopAt = stopAt
+        self.keyValueShare = keyValueShare
     }
 }
 

@@ -258,7 +258,33 @@ extension UptrainRecipe {
         alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
         learningRate = try reader.double("learningRate", 1e-12...100)
         batch = try reader.int("batch", 1...(1 << 20))
+        distill = try reader.distill()
+        stopAt = try reader.stopAt()
+        keyValueShare = try reader.double("keyValueShare", 0...1)
         try reader.finish()
+    }
+}
+
+extension ObjectReader {
+    fileprivate mutating func distill() throws(RecipeError) -> UptrainRecipe.Distill? {
+        guard var section = try object("distill") else { return nil }
+        let distill = UptrainRecipe.Distill(
+            weight: try section.double("weight", 0...1) ?? 0.5, temperature: try section.double("temperature", 0.01...100) ?? 1,
+            hidden: try section.double("hidden", 0...1e6) ?? 0)
+        guard distill.weight > 0 || distill.hidden > 0 else {
+            throw .impossible(
+                section.position, path: section.path, reason: "with 'weight' and 'hidden' 0 nothing is learnt from the parent")
+        }
+        try section.finish()
+        return distill
+    }
+
+    fileprivate mutating func stopAt() throws(RecipeError) -> UptrainRecipe.StopAt? {
+        guard var section = try object("stopAt") else { return nil }
+        let percent = try section.require("withinParentPercent", try section.double("withinParentPercent", 0...1000))
+        let stop = UptrainRecipe.StopAt(withinParentPercent: percent, every: try section.int("every", 1...(1 << 40)))
+        try section.finish()
+        return stop
     }
 }
 

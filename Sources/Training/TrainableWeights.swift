@@ -34,9 +34,24 @@ public struct TrainableWeights: Sendable {
         return parameters
     }
 
-    /// Fresh variables over the current values, for one step's graph.
-    public func variables() -> [String: Tensor] {
+    /// Which weights a step updates.
+    public enum Part: Sendable, Hashable {
+        /// Every weight.
+        case all
+        /// The attention's projections to keys and values and its output projection.
+        case keyValueOutput
+
+        func contains(_ name: String) -> Bool {
+            self == .all || ["k_proj.", "v_proj.", "o_proj."].contains { name.contains("self_attn." + $0) }
+        }
+    }
+
+    /// Fresh tensors over the current values, for one step's graph: variables those of `part`, constants the others.
+    public func variables(_ part: Part = .all) -> [String: Tensor] {
         Dictionary(
-            uniqueKeysWithValues: entries.map { ($0.name, .variable(Tensor(shape: Shape($0.shape), storage: $0.storage))) })
+            uniqueKeysWithValues: entries.map { entry in
+                let tensor = Tensor(shape: Shape(entry.shape), storage: entry.storage)
+                return (entry.name, part.contains(entry.name) ? .variable(tensor) : tensor)
+            })
     }
 }

@@ -48,6 +48,8 @@ public final class Trainer {
     public private(set) var step = 0
     /// Tokens read by this run.
     public private(set) var tokensSeen = 0
+    /// Whether the plan's ``TrainingPlan/stop`` has ended the run.
+    public private(set) var reachedTarget = false
     private var optimizer: AdamW
     private let data: TrainingData
     private let template: DecoderLM
@@ -85,15 +87,16 @@ public final class Trainer {
         optimizer = restored
         step = position.step
         tokensSeen = position.tokensSeen
+        reachedTarget = position.reachedTarget ?? false
     }
 
-    /// Runs to the plan's last step, or to the end of the step in which `shouldStop` becomes true; whether it finished.
+    /// Runs to the plan's last step, or to where the plan's ``TrainingPlan/stop`` ends it, or to the end of the step in which `shouldStop` becomes true; whether it finished.
     ///
     /// `observe` is called between steps; what it throws ends the run. A validation runs every `validateEvery` steps and
     /// after the last one.
     public func run(shouldStop: () -> Bool = { false }, observe: (Event, Trainer) throws -> Void) throws -> Bool {
         let clock = ContinuousClock()
-        while step < plan.steps {
+        while step < plan.steps, !reachedTarget {
             let start = clock.now
             let parts = (0..<plan.accumulation).map { part in
                 let size = plan.batch / plan.accumulation
@@ -104,6 +107,8 @@ public final class Trainer {
             var settings = TrainingStep.Settings(learningRate: learningRate, clip: plan.clip, dropout: dropout)
             settings.earlier = template
             settings.compute = plan.compute
+            settings.distillation = plan.distillation
+            settings.part = step < plan.keyValueSteps ? .keyValueOutput : .all
             let result = try TrainingStep.run(
                 config: config, weights: weights, optimizer: &optimizer, parts: parts, settings)
             let tokens = parts.reduce(0) { $0 + $1.tokens.count }
@@ -115,8 +120,13 @@ public final class Trainer {
                         step: step, loss: result.loss, learningRate: learningRate, gradientNorm: result.gradientNorm,
                         tokens: tokens,
                         seconds: (clock.now - start) / .seconds(1))), self)
-            let last = step == plan.steps
-            if last || isDue(plan.validateEvery) { try observe(.validation(step: step, loss: try validationLoss()), self) }
+            let looks = plan.stop.map { step % $0.every == 0 } ?? false
+            if step == plan.steps || looks || isDue(plan.validateEvery) {
+                let loss = try validationLoss()
+                reachedTarget = looks && loss <= plan.stop?.loss ?? -.infinity
+                try observe(.validation(step: step, loss: loss), self)
+            }
+            let last = step == plan.steps || reachedTarget
             if isDue(plan.sampleEvery) { try observe(.sampleDue(step: step, model: try model()), self) }
             let stopping = !last && shouldStop()
             if last || stopping || isDue(plan.checkpointEvery) { try observe(.checkpointDue(step: step), self) }
@@ -130,14 +140,7 @@ public final class Trainer {
 
     /// The mean negative log-likelihood in nats over the held-out sequences.
     public func validationLoss() throws -> Double {
-        let model = try model()
-        var total = 0.0
-        var tokens = 0
-        for batch in data.validation {
-            total += model.losses(ModelInput(batch), targets: batch.targets).reduce(0) { $0 + Double($1) }
-            tokens += batch.targets.count { $0 >= 0 }
-        }
-        return total / Double(max(tokens, 1))
+        data.validationLoss(try model())
     }
 
     /// What a resumed run needs besides the weights.
@@ -149,13 +152,14 @@ public final class Trainer {
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        let json = try encoder.encode(Position(step: step, tokensSeen: tokensSeen))
+        let json = try encoder.encode(Position(step: step, tokensSeen: tokensSeen, reachedTarget: reachedTarget ? true : nil))
         return TrainingState(arrays: arrays, json: String(decoding: json, as: UTF8.self))
     }
 
     private struct Position: Codable {
         var step: Int
         var tokensSeen: Int
+        var reachedTarget: Bool?
     }
 
     private func isDue(_ every: Int?) -> Bool { every.map { $0 > 0 && step % $0 == 0 } ?? false }

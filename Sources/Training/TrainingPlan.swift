@@ -29,6 +29,12 @@ public struct TrainingPlan: Sendable {
     public var sampleEvery: Int?
     /// Steps between checkpoints; nil for only the last.
     public var checkpointEvery: Int?
+    /// A teacher to learn from beside the text; nil for none.
+    public var distillation: Distillation?
+    /// What ends the run before its last step; nil for nothing.
+    public var stop: StopCriterion?
+    /// Steps at the beginning in which only the attention's key, value and output projections learn.
+    public var keyValueSteps = 0
 
     /// A plan; by default a step has one part, gradients are clipped at norm 1, and only the last step validates and saves.
     public init(
@@ -65,5 +71,16 @@ public struct TrainingData: Sendable {
     public init(samples: @escaping @Sendable (_ first: Int, _ count: Int) -> TokenBatch, validation: [TokenBatch]) {
         self.samples = samples
         self.validation = validation
+    }
+
+    /// The mean negative log-likelihood in nats of `model` over the held-out sequences.
+    public func validationLoss(_ model: DecoderLM) -> Double {
+        var total = 0.0
+        var tokens = 0
+        for batch in validation {
+            total += model.losses(ModelInput(batch), targets: batch.targets).reduce(0) { $0 + Double($1) }
+            tokens += batch.targets.count { $0 >= 0 }
+        }
+        return total / Double(max(tokens, 1))
     }
 }

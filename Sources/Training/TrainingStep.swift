@@ -29,9 +29,13 @@ public enum TrainingStep {
         public var earlier: DecoderLM?
         /// Precision of the products, and what is recomputed.
         public var compute = ComputeOptions()
+        /// A teacher to learn from beside the text; nil for none.
+        public var distillation: Distillation?
+        /// Which weights learn.
+        public var part = TrainableWeights.Part.all
 
         /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier``
-        /// starts as nil, ``compute`` as Float32 with nothing recomputed.
+        /// and ``distillation`` start as nil, ``compute`` as Float32 with nothing recomputed, ``part`` as all weights.
         public init(
             learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
         ) {
@@ -43,12 +47,13 @@ public enum TrainingStep {
     }
 
     /// The loss and gradients of a batch given in parts, as if it had been one: each part's loss is divided by the tokens
-    /// scored over all parts.
+    /// scored over all parts. The loss returned is the negative log-likelihood, whatever is distilled beside it.
     public static func gradients(
         config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil,
-        earlier: DecoderLM? = nil, compute: ComputeOptions = ComputeOptions()
+        earlier: DecoderLM? = nil, compute: ComputeOptions = ComputeOptions(), distillation: Distillation? = nil,
+        part learning: TrainableWeights.Part = .all
     ) throws -> (loss: Double, gradients: [String: Storage], scoredTokens: Int) {
-        let variables = weights.variables()
+        let variables = weights.variables(learning)
         var model = try DecoderLM(config: config, tensors: variables, earlier: earlier)
         model.compute = compute
         let scored = parts.reduce(0) { $0 + $1.targets.count { $0 >= 0 } }
@@ -58,12 +63,18 @@ public enum TrainingStep {
             var input = ModelInput(part)
             input.dropout = dropout
             input.dropout?.seed &+= UInt64(index) &* 0xA24B_AED4_963E_E407
-            let partLoss = model.loss(input, targets: part.targets, normalizer: max(scored, 1))
-            loss += Double(partLoss.scalar)
-            gradients = partLoss.gradients(adding: consume gradients)
+            if let distillation {
+                let (objective, likelihood) = distillation.loss(model, input, targets: part.targets, normalizer: max(scored, 1))
+                loss += likelihood
+                gradients = objective.gradients(adding: consume gradients)
+            } else {
+                let partLoss = model.loss(input, targets: part.targets, normalizer: max(scored, 1))
+                loss += Double(partLoss.scalar)
+                gradients = partLoss.gradients(adding: consume gradients)
+            }
         }
         var byName: [String: Storage] = [:]
-        for (name, variable) in variables { byName[name] = gradients[variable]?.storage }
+        for (name, variable) in variables where variable.requiresGradient { byName[name] = gradients[variable]?.storage }
         return (loss, byName, scored)
     }
 
@@ -73,9 +84,9 @@ public enum TrainingStep {
     ) throws -> Result {
         let (loss, gradients, scored) = try gradients(
             config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier,
-            compute: settings.compute)
+            compute: settings.compute, distillation: settings.distillation, part: settings.part)
         try settings.reduction.reduce(gradients)
-        let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name))
+        let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name).filter { gradients[$0] != nil })
         OpProfile.mark("gradient norm")
         guard loss.isFinite, norm.isFinite else {
             throw TrainingError.notFinite(

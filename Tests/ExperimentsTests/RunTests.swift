@@ -121,6 +121,32 @@ import Training
         #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab.execute(resume: false) { false } }
     }
 
+    @Test func `an uptraining learns from its unconverted parent and ends where it is near enough to that`() throws {
+        let parent = try recipe()
+        _ = try run(parent, "parent").execute(resume: false)
+        func prepared(_ uptrain: UptrainRecipe) throws -> PreparedRun {
+            let start = InitRecipe(
+                checkpoint: scratch["parent/model.h5"], convert: .init(kvHeads: 2, method: "mean", seed: 0))
+            return try PreparedRun(parent.uptraining(name: "child", from: start, uptrain), reporter: reporter)
+        }
+        let plain = try prepared(UptrainRecipe(alpha: 1))
+        #expect(plain.plan.distillation == nil && plain.plan.stop == nil && plain.plan.keyValueSteps == 0)
+        let whole = try prepared(
+            UptrainRecipe(
+                alpha: 1, distill: .init(weight: 0.6, temperature: 2, hidden: 0.1),
+                stopAt: .init(withinParentPercent: 400, every: 3), keyValueShare: 0.25))
+        #expect(whole.plan.distillation?.teacher.config.kvHeads.uniform == 4 && whole.config.kvHeads.uniform == 2)
+        #expect(whole.plan.distillation?.weight == 0.6 && whole.plan.keyValueSteps == 2)
+        let own = try DecoderLM(
+            config: try #require(whole.plan.distillation).teacher.config,
+            parameters: Checkpoint.load(scratch["parent/model.h5"]).parameters)
+        #expect(abs((whole.plan.stop?.loss ?? 0) - 5 * whole.data.validationLoss(own)) < 1e-9)
+        let outcome = try Run(whole, directory: scratch["child"], reporter: reporter).execute(resume: false)
+        #expect(outcome.finished && outcome.step == 3 && outcome.tokensSeen == 3 * 4 * 24)
+        #expect(FileManager.default.fileExists(atPath: scratch["child/model.h5"]))
+        #expect(try Checkpoint.load(scratch["child/model.h5"]).lineage.steps == 11)
+    }
+
     @Test func `a batch beyond the data is refused before training`() throws {
         let recipe = try recipe(["train.batch=100000"])
         let error = #expect(throws: ExperimentError.self) { try PreparedRun(recipe, reporter: reporter) }

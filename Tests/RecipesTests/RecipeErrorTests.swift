@@ -192,6 +192,18 @@ struct RecipeErrorTests {
             "r.json:5:20: 'train.batch': an uptraining takes it from the parent; set uptrain.batch to change it"
         ),
         (
+            recipe(
+                tokenizer: "", model: "", train: "\"train\": {}",
+                more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {\"distill\": {\"weight\": 0}}"),
+            "r.json:6:58: 'uptrain.distill': with 'weight' and 'hidden' 0 nothing is learnt from the parent"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: "\"train\": {}",
+                more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {\"stopAt\": {}}"),
+            "r.json:6:57: 'uptrain.stopAt.withinParentPercent' is missing"
+        ),
+        (
             recipe(train: "\"train\": {}", more: ", \"uptrain\": {}"),
             "r.json:6:14: 'uptrain': uptraining starts from a checkpoint; add 'init'"
         ),

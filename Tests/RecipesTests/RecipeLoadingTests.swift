@@ -45,7 +45,7 @@ struct RecipeLoadingTests {
     @Test func `the resolved recipe loads again to an equal one`() throws {
         let uptraining = """
             {"data": {"files": ["a"]}, "init": {"checkpoint": "p.h5", "convert": {"kvHeads": 2, "method": "first", "seed": 7}},
-             "uptrain": {"alpha": 0.05, "learningRate": 0.1}}
+             "uptrain": {"alpha": 0.05, "learningRate": 0.1, "distill": {"weight": 0.7, "hidden": 1}, "stopAt": {"withinParentPercent": 1}, "keyValueShare": 0.3}}
             """
         let lab =
             base.dropLast(1)

@@ -1,0 +1,16 @@
+import Autograd
+
+extension DecoderLM {
+    /// The residual stream after each block, [batch·seq, hidden], and every position's logits, [batch·seq, vocab].
+    public func states(_ input: ModelInput) -> (blocks: [Tensor], logits: Tensor) {
+        precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
+        var x = input.dropped(embedding.embedding(input.tokens), site: 0)
+        var states: [Tensor] = []
+        for (layer, block) in blocks.enumerated() {
+            x = block(x, input, layer: layer, compute)
+            states.append(x)
+        }
+        let logits = x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon)).linear(head, precision: compute.precision)
+        return (states, logits)
+    }
+}

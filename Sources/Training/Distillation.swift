@@ -1,0 +1,58 @@
+import Autograd
+import Kernels
+import Models
+
+/// Learning from a teacher's predictions beside the text itself (Hinton et al. 2015): the loss is
+///
+///     (1 − weight)·NLL + weight·T²·KL(teacher ‖ model at temperature T) + hidden·mean over layers of ‖x − x_t‖² / ‖x_t‖²
+///
+/// with x the residual stream after a layer and x_t the teacher's. The teacher reads the same tokens in the same process, without
+/// dropout, and isn't changed.
+public struct Distillation: Sendable {
+    /// The teacher; it has the model's vocabulary, and where `hidden` is not 0 its layers and hidden size.
+    public var teacher: DecoderLM
+    /// Share of the loss that is the teacher's, from 0 to 1.
+    public var weight: Double
+    /// Temperature of both distributions.
+    public var temperature: Double
+    /// Weight of the layers' distances; 0: they aren't looked at.
+    public var hidden: Double
+
+    /// Learning from `teacher`, by default half from its logits at temperature 1 and not from its layers.
+    public init(teacher: DecoderLM, weight: Double = 0.5, temperature: Double = 1, hidden: Double = 0) {
+        self.teacher = teacher
+        self.weight = weight
+        self.temperature = temperature
+        self.hidden = hidden
+    }
+
+    /// What is minimised, a scalar, and the negative log-likelihood in nats alone; both sums over the input's scored targets are divided
+    /// by `normalizer`, the targets scored in the whole step.
+    func loss(
+        _ model: DecoderLM, _ input: ModelInput, targets: [Int32], normalizer: Int
+    ) -> (objective: Tensor, nll: Double) {
+        let scored = targets.map { $0 >= 0 }
+        let share = Float(scored.count { $0 }) / Float(max(normalizer, 1))
+        var plain = input
+        plain.dropout = nil
+        let (expected, found) = (teacher.states(plain), model.states(input))
+        let likelihood = found.logits.crossEntropy(targets) * share
+        var objective = likelihood * Float(1 - weight)
+        if weight > 0 {
+            objective =
+                objective + found.logits.divergence(
+                    fromTeacher: expected.logits, temperature: Float(temperature), scored: scored, normalizer: max(normalizer, 1))
+                * Float(weight)
+        }
+        if hidden > 0 {
+            for (x, target) in zip(found.blocks, expected.blocks) {
+                let size = Elementwise.sumOfSquares(target.storage)
+                let distance = x - target
+                objective =
+                    objective + (distance * distance).sum()
+                    * (share * Float(hidden / (Double(found.blocks.count) * max(size, 1e-30))))
+            }
+        }
+        return (objective, Double(likelihood.scalar))
+    }
+}
