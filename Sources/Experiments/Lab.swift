@@ -122,7 +122,9 @@ public struct Lab {
             from: InitRecipe(
                 checkpoint: parentPath,
                 convert: child.map(conversion)),
-            UptrainRecipe(alpha: lab.alpha, learningRate: lab.learningRate))
+            UptrainRecipe(
+                alpha: lab.alpha, learningRate: lab.learningRate, distill: child == nil ? nil : lab.distill,
+                stopAt: child == nil ? nil : lab.stopAt, keyValueShare: child == nil ? nil : lab.keyValueShare))
     }
 
     private func conversion(_ child: LabRecipe.Child) -> InitRecipe.Convert {

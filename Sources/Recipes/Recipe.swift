@@ -327,6 +327,12 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var alpha: Double
     /// Peak learning rate of the uptrainings; nil: the parent's.
     public var learningRate: Double?
+    /// The children learn from the parent's predictions beside the text; nil: from the text alone.
+    public var distill: UptrainRecipe.Distill?
+    /// What ends a child's uptraining early; nil: nothing.
+    public var stopAt: UptrainRecipe.StopAt?
+    /// Share of a child's steps in which only key, value and output projections learn; nil: none.
+    public var keyValueShare: Double?
     /// Whether the parent is continued for the same tokens.
     public var control: Bool
     /// How everything is scored.

@@ -315,6 +315,9 @@ extension LabRecipe {
         self.children = children
         alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
         learningRate = try reader.double("learningRate", 1e-12...100)
+        distill = try reader.distill()
+        stopAt = try reader.stopAt()
+        keyValueShare = try reader.double("keyValueShare", 0...1)
         control = try reader.bool("control") ?? true
         if var section = try reader.object("evaluation") {
             evaluation = try Evaluation(&section)

@@ -19,7 +19,7 @@ import Training
         try scratch.write(Array(text.utf8), to: "text.txt")
         let labSection =
             lab
-            ? #", "lab": {"alpha": 0.25, "children": [{"kvHeads": 2}, {"kvHeads": 1, "method": "first"}], "evaluation": {"window": 24}}"#
+            ? #", "lab": {"alpha": 0.25, "distill": {"weight": 0.3}, "children": [{"kvHeads": 2}, {"kvHeads": 1, "method": "first"}], "evaluation": {"window": 24}}"#
             : ""
         try scratch.write(
             Array(
@@ -116,6 +116,11 @@ import Training
             #expect((row.standardError ?? 0) > 0 && (row.klDivergence ?? -1) > 0)
         }
         #expect(result.table.rows[1].bitsPerByteBefore == nil && result.table.rows[2].bitsPerByteBefore != nil)
+        func uptrain(_ part: String) throws -> UptrainRecipe? {
+            try Recipe.parse(String(decoding: scratch.bytes("lab/\(part)/recipe.json"), as: UTF8.self)).uptrain
+        }
+        // The children learn from the parent; it would learn nothing from itself.
+        #expect(try uptrain("control")?.distill == nil && uptrain("kv1-first")?.distill?.weight == 0.3)
         let saved = try JSONDecoder().decode(ComparisonTable.self, from: Data(scratch.bytes("lab/results.json")))
         #expect(saved == result.table)
         #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab.execute(resume: false) { false } }
