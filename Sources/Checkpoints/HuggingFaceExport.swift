@@ -1,6 +1,4 @@
 import Files
-import Foundation
-import Glibc
 import JSON
 import Kernels
 import Models
@@ -20,20 +18,7 @@ extension HuggingFaceFolder {
     ) throws -> [String] {
         let config = try configuration(checkpoint, elementType: elementType)
         try checkpoint.parameters.validate(against: checkpoint.config)
-        var path = directory
-        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-        let files = FileManager.default
-        var isDirectory: ObjCBool = false
-        if unsafe files.fileExists(atPath: path, isDirectory: &isDirectory) {
-            guard isDirectory.boolValue, try files.contentsOfDirectory(atPath: path).isEmpty else {
-                throw ImportError.occupied(path: directory)
-            }
-        }
-        let temporary = path + ".kvlab-tmp-\(getpid())"
-        guard unsafe mkdir(temporary, 0o777) == 0 else {
-            throw FileError.system(path: directory, action: "create", errno: errno)
-        }
-        do {
+        return try NewFolder.create(directory) { temporary in
             let weights = checkpoint.parameters.names.compactMap { name in checkpoint.parameters[name].map { (name, $0) } }
             try SafetensorsWriter.write(weights, to: temporary + "/model.safetensors", elementType: elementType)
             var names = ["config.json", "model.safetensors"]
@@ -41,15 +26,7 @@ extension HuggingFaceFolder {
             texts += generation(checkpoint.tokenIDs) + tokenizerFiles(checkpoint)
             for (name, text) in texts { try AtomicFile.write(Array(text.utf8), to: temporary + "/" + name) }
             names = Set(names + texts.map(\.0)).sorted()
-            guard unsafe rename(temporary, path) == 0 else {
-                throw FileError.system(path: directory, action: "create", errno: errno)
-            }
-            try AtomicFile.syncDirectory(URL(fileURLWithPath: path).deletingLastPathComponent().path)
             return names
-        } catch {
-            // What failed matters more than whether its remains could be removed.
-            try? files.removeItem(atPath: temporary)
-            throw error
         }
     }
 

@@ -22,6 +22,8 @@ public enum ImportError: Error, CustomStringConvertible, Equatable {
     case occupied(path: String)
     /// The model has no form in the format asked for.
     case notExpressible(reason: String)
+    /// The model has no form in the format named.
+    case notInFormat(String, reason: String)
 
     public var description: String {
         switch self {
@@ -36,6 +38,7 @@ public enum ImportError: Error, CustomStringConvertible, Equatable {
         case .unknownFormat(let path, let reason): "\(path): \(reason)"
         case .occupied(let path): "\(path): already there and not empty; remove it or choose another directory with --out"
         case .notExpressible(let reason): "this model has no Hugging Face form: \(reason)"
+        case .notInFormat(let format, let reason): "this model has no \(format) form: \(reason)"
         }
     }
 }

@@ -35,7 +35,7 @@ public enum Llama2cFile {
                 let parts = name.split(separator: ".", maxSplits: 3)
                 guard let layer = Int(parts[2]), let weight = stacks[String(parts[3])]?[layer] else { continue }
                 let isRotated = name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight")
-                parameters[name] = isRotated ? halfSplit(weight, headDim: config.headDim[layer]) : weight
+                parameters[name] = isRotated ? RotaryOrder.halfSplit(weight, headDim: config.headDim[layer]) : weight
             }
         }
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
@@ -70,7 +70,7 @@ public enum Llama2cFile {
     }
 
     /// What the layers have, in the file's order.
-    private static func stackShapes(_ config: ModelConfig) -> [(String, [Int])] {
+    static func stackShapes(_ config: ModelConfig) -> [(String, [Int])] {
         let (dim, hidden) = (config.hiddenSize, config.feedForwardSize)
         let kvWidth = config.kvHeads[0] * config.headDim[0]
         return [
@@ -80,20 +80,6 @@ public enum Llama2cFile {
             ("mlp.gate_proj.weight", [hidden, dim]), ("mlp.down_proj.weight", [dim, hidden]),
             ("mlp.up_proj.weight", [hidden, dim]),
         ]
-    }
-
-    /// Rows of each head from interleaved into half-split order: row i + d/2·j comes from row 2i + j.
-    private static func halfSplit(_ weight: Weight, headDim: Int) -> Weight {
-        let width = weight.shape[1]
-        let source = weight.float32().array()
-        var rows: [Float] = []
-        rows.reserveCapacity(source.count)
-        for row in 0..<weight.shape[0] {
-            let within = row % headDim
-            let from = row - within + 2 * (within % (headDim / 2)) + within / (headDim / 2)
-            rows += source[from * width..<(from + 1) * width]
-        }
-        return Weight(shape: weight.shape, storage: Storage(copying: rows))
     }
 
     /// Weights one after the other, in place; ``header(_:)`` has checked that the file has room for all.

@@ -3,7 +3,7 @@ import Foundation
 
 /// Opens a model of any known form, told apart by its content.
 public enum ModelImport {
-    /// Reads a checkpoint file, a Hugging Face folder or a llama2.c file.
+    /// Reads a checkpoint file, a Hugging Face folder, a GGUF file or a llama2.c file.
     ///
     /// - Parameter tokenizer: a tokenizer file to take in place of the model's own.
     public static func load(
@@ -16,6 +16,8 @@ public enum ModelImport {
             }
             return try HuggingFaceFolder.load(path, tokenizer: tokenizer)
         }
+        let file = try MappedFile(path: path)
+        if try GGUFFile.isOne(file) { return try GGUFModel.load(file, tokenizer: tokenizer) }
         if var model = try Llama2cFile.load(path) {
             if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
             return model

@@ -1,7 +1,7 @@
 import Files
 import Kernels
 
-/// One named tensor of a model in its own element type, owned or memory-mapped.
+/// One named tensor of a model in its own element type: owned, memory-mapped, or computed anew at each reading.
 public struct Weight: Sendable {
     /// How the elements are stored.
     public let elementType: ElementType
@@ -11,6 +11,7 @@ public struct Weight: Sendable {
     private enum Backing: Sendable {
         case storage(Storage)
         case file(MappedFile, byteOffset: Int)
+        case computed(@Sendable () -> [UInt8])
     }
 
     private let backing: Backing
@@ -33,6 +34,14 @@ public struct Weight: Sendable {
         backing = .file(file, byteOffset: byteOffset)
     }
 
+    /// A weight whose little-endian bytes `compute` gives whenever they are read, such as one stored in another order or
+    /// in quantised blocks: nothing is held between readings.
+    public init(elementType: ElementType, shape: [Int], computing compute: @escaping @Sendable () -> [UInt8]) {
+        self.elementType = elementType
+        self.shape = shape
+        backing = .computed(compute)
+    }
+
     /// Number of elements.
     public var count: Int { shape.reduce(1, *) }
 
@@ -47,6 +56,31 @@ public struct Weight: Sendable {
         case .file(let file, let offset):
             if elementType == .float32, offset % 4 == 0 { return Storage(mapping: file, byteOffset: offset, count: count) }
             return Storage(widening: file, byteOffset: offset, elementType: elementType, count: count)
+        case .computed(let compute):
+            let bytes = compute()
+            precondition(bytes.count == byteCount, "Weight: \(bytes.count) computed bytes for shape \(shape)")
+            return Storage(copying: unsafe bytes.withUnsafeBytes { unsafe Self.widened($0, elementType) })
+        }
+    }
+
+    private static func widened(_ bytes: UnsafeRawBufferPointer, _ type: ElementType) -> [Float] {
+        func half(_ index: Int) -> UInt16 {
+            unsafe UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
+        }
+        let count = bytes.count / type.byteCount
+        return unsafe [Float](unsafeUninitializedCapacity: count) { floats, initialized in
+            for index in 0..<count {
+                let value: Float =
+                    switch type {
+                    case .float32:
+                        unsafe Float(
+                            bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+                    case .float16: Float(Float16(bitPattern: half(index)))
+                    case .bfloat16: Float(bitPattern: UInt32(half(index)) << 16)
+                    }
+                unsafe floats.initializeElement(at: index, to: value)
+            }
+            initialized = count
         }
     }
 
@@ -59,6 +93,8 @@ public struct Weight: Sendable {
             return try unsafe file.withUnsafeBytes { bytes in
                 try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + byteCount]))
             }
+        case .computed(let compute):
+            return try unsafe compute().withUnsafeBytes(body)
         }
     }
 }

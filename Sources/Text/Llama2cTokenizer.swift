@@ -80,7 +80,8 @@ public struct Llama2cTokenizer: UTF8Tokenizer {
         return table
     }
 
-    private static func read(_ content: [UInt8], file: String) throws(TextError) -> (tokens: [[UInt8]], scores: [Float]) {
+    /// The tokens and scores of a `tokenizer.bin`.
+    static func read(_ content: [UInt8], file: String) throws(TextError) -> (tokens: [[UInt8]], scores: [Float]) {
         var index = 0
         func integer() -> UInt32? {
             guard content.count - index >= 4 else { return nil }

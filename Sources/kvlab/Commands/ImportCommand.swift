@@ -2,14 +2,14 @@ import ArgumentParser
 import Checkpoints
 import Kernels
 
-/// `kvlab import DIR --out F.h5`
+/// `kvlab import PATH --out F.h5`
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Turn a Hugging Face model folder or a llama2.c file into a checkpoint.",
+        abstract: "Turn a Hugging Face model folder, a GGUF file or a llama2.c file into a checkpoint.",
         discussion: """
             What the path is shows in its content. A folder holds config.json and model.safetensors (or shards with their index); tokenizer.json is taken \
-            along where it is there. Models of the Llama architecture are accepted; one that needs other mathematics \
+            along where it is there. A GGUF file has its tokenizer in it; quantised weights become fp32. Models of the Llama architecture are accepted; one that needs other mathematics \
             is refused, naming the setting. A llama2.c model has its tokenizer in a file of its own: name it with --tokenizer. Weights keep their element type unless --dtype says otherwise.
             """)
 
@@ -20,7 +20,7 @@ struct ImportCommand: ParsableCommand {
     var out: String
 
     @Option(
-        name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the folder's own.", completion: .file())
+        name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the model's own.", completion: .file())
     var tokenizer: String?
 
     @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")

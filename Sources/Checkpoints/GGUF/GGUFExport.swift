@@ -1,0 +1,98 @@
+import Kernels
+import Models
+import Text
+
+/// Writes models as GGUF files, which llama.cpp runs.
+public enum GGUFExport {
+    /// What matrices are rounded to.
+    public enum Precision: Sendable, Equatable {
+        /// Each as it is.
+        case stored
+        /// One element type for all.
+        case plain(ElementType)
+        /// 32 signed bytes with a half-precision scale; a matrix whose rows are no whole blocks is kept in F16.
+        case q8_0
+    }
+
+    /// Writes `checkpoint` to the file at `path`, atomically; norms and biases are kept in Float32.
+    ///
+    /// KV heads that differ between layers are written as the deci architecture, llama's with counts of each layer's own.
+    /// Throws ``GGUFError`` where the model has no GGUF form.
+    ///
+    /// - Returns: why the tokenizer could not be written with it, where it couldn't.
+    @discardableResult
+    public static func write(_ checkpoint: Checkpoint, to path: String, precision: Precision = .stored) throws -> String? {
+        let config = checkpoint.config
+        try config.validate()
+        try checkpoint.parameters.validate(against: config)
+        var writer = GGUFWriter()
+        for key in try metadata(checkpoint, precision) { writer.add(key) }
+        var omitted: String?
+        var keys = [GGUFKey("tokenizer.ggml.model", .string("none"))]
+        if let tokenizer = checkpoint.tokenizer {
+            do throws(TextError) {
+                var vocabulary = try GGUFVocabulary(tokenizer, vocabularySize: config.vocabularySize)
+                vocabulary.bos = vocabulary.bos ?? checkpoint.tokenIDs.bos
+                vocabulary.eos = checkpoint.tokenIDs.eos.first ?? vocabulary.eos
+                keys = GGUFTokenizer.metadata(vocabulary)
+            } catch { omitted = error.description }
+        }
+        for key in keys { writer.add(key) }
+        for name in checkpoint.parameters.names {
+            guard var weight = checkpoint.parameters[name], let (stored, layer) = GGUFNames.gguf(name) else {
+                throw GGUFError.notExpressible(reason: "'\(name)' has no name there")
+            }
+            if let layer, GGUFNames.isRotated(name) {
+                weight = RotaryOrder.interleaved(weight, headDim: config.headDim[layer])
+            }
+            writer.add(stored, weight, as: type(weight, precision))
+        }
+        try writer.write(to: path)
+        return omitted
+    }
+
+    private static func type(_ weight: Weight, _ precision: Precision) -> GGMLType {
+        guard weight.shape.count > 1 else { return .f32 }
+        switch precision {
+        case .stored: return GGMLType(weight.elementType)
+        case .plain(let type): return GGMLType(type)
+        case .q8_0: return (weight.shape.last ?? 1) % 32 == 0 ? .q8_0 : .f16
+        }
+    }
+
+    private static func metadata(_ checkpoint: Checkpoint, _ precision: Precision) throws -> [GGUFKey] {
+        let config = checkpoint.config
+        guard let headDim = config.headDim.uniform else {
+            throw GGUFError.notExpressible(reason: "'head_dim' differs between layers, GGUF has one for all")
+        }
+        let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
+        let architecture = isUniform ? "llama" : "deci"
+        func counts(_ setting: PerLayer<Int>) -> GGUFKey.Value {
+            isUniform ? .uint32(setting[0]) : .uint32s((0..<config.layers).map { setting[$0] })
+        }
+        let width: GGUFKey.Value =
+            isUniform ? .uint32(config.feedForwardSize) : .uint32s([Int](repeating: config.feedForwardSize, count: config.layers))
+        let fileTypes: [ElementType: Int] = [.float32: 0, .float16: 1, .bfloat16: 32]
+        let fileType: Int? =
+            switch precision {
+            case .stored: checkpoint.elementType.flatMap { fileTypes[$0] }
+            case .plain(let type): fileTypes[type]
+            case .q8_0: 7
+            }
+        var keys = [
+            GGUFKey("general.architecture", .string(architecture)), GGUFKey("general.type", .string("model")),
+            GGUFKey("general.name", .string(checkpoint.lineage.name ?? "kvlab model")),
+        ]
+        if let fileType { keys.append(GGUFKey("general.file_type", .uint32(fileType))) }
+        if precision == .q8_0 { keys.append(GGUFKey("general.quantization_version", .uint32(2))) }
+        return keys
+            + [
+                ("vocab_size", .uint32(config.vocabularySize)), ("context_length", .uint32(config.maxSequence)),
+                ("embedding_length", .uint32(config.hiddenSize)), ("block_count", .uint32(config.layers)),
+                ("feed_forward_length", width), ("attention.head_count", counts(config.heads)),
+                ("attention.head_count_kv", counts(config.kvHeads)), ("attention.key_length", .uint32(headDim)),
+                ("attention.value_length", .uint32(headDim)), ("rope.dimension_count", .uint32(headDim)),
+                ("rope.freq_base", .float(config.ropeTheta)), ("attention.layer_norm_rms_epsilon", .float(config.normEpsilon)),
+            ].map { GGUFKey(architecture + "." + $0.0, $0.1) }
+    }
+}

@@ -1,0 +1,109 @@
+import Files
+import Foundation
+import Kernels
+import Models
+import Text
+
+/// A model of the Llama architecture in a GGUF file.
+enum GGUFModel {
+    /// Reads the file; weights stay in it, mapped into memory, quantised ones become Float32 whenever they are read.
+    ///
+    /// - Parameter tokenizer: a tokenizer file to take in place of the file's own.
+    static func load(_ mapped: MappedFile, tokenizer tokenizerPath: String? = nil) throws -> Checkpoint {
+        let file = try GGUFFile(mapped)
+        let metadata = GGUFMetadata(path: file.path, values: file.metadata)
+        let config = try config(file, metadata)
+        let parameters = try parameters(file, config)
+        let vocabulary = try tokenizerPath == nil ? GGUFTokenizer.read(metadata) : nil
+        let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? vocabulary?.serialized(file: file.path)
+        let name = URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
+        let size = config.vocabularySize
+        let eos = try metadata.tokenID("tokenizer.ggml.eos_token_id", limit: size)
+        return Checkpoint(
+            config: config, parameters: parameters, tokenizer: tokenizer,
+            tokenIDs: TokenIDs(
+                bos: try metadata.tokenID("tokenizer.ggml.bos_token_id", limit: size), eos: eos.map { [$0] } ?? []),
+            lineage: Lineage(name: name, source: "GGUF file '\(name)' (\(try metadata.string("general.architecture")))"))
+    }
+
+    /// Architectures that compute what kvlab does: deci is llama with head counts of each layer's own.
+    private static let architectures = ["llama", "deci"]
+
+    private static func config(_ file: GGUFFile, _ metadata: GGUFMetadata) throws -> ModelConfig {
+        let path = file.path
+        let architecture = try metadata.string("general.architecture")
+        guard architectures.contains(architecture) else {
+            throw GGUFError.unsupported(
+                path: path, key: "general.architecture", found: "'\(architecture)'",
+                supported: architectures.joined(separator: ", "))
+        }
+        func key(_ name: String) -> String { architecture + "." + name }
+        func refuse(_ name: String, unless isFine: (GGUFValue) -> Bool, _ supported: String) throws(GGUFError) {
+            guard let value = file.metadata[key(name)], !isFine(value) else { return }
+            throw .unsupported(path: path, key: key(name), found: value.text, supported: supported)
+        }
+        try refuse("expert_count", unless: { $0.int == 0 }, "0")
+        try refuse("rope.scaling.type", unless: { $0.string == "none" }, "none")
+        try refuse("rope.scale_linear", unless: { $0.double == 1 }, "1")
+        for name in [
+            "attention.sliding_window", "attention.clamp_kqv", "logit_scale", "residual_scale", "embedding_scale",
+            "attention.scale",
+        ] {
+            try refuse(name, unless: { $0.double == 0 }, "0 or absent")
+        }
+        guard let embedding = file.tensor("token_embd.weight"), embedding.shape.count == 2 else {
+            throw GGUFError.tensor(path: path, name: "token_embd.weight", reason: "is missing or no matrix")
+        }
+        let layers = try metadata.positive(key("block_count"))
+        guard layers <= 4096 else {
+            throw GGUFError.key(path: path, key: key("block_count"), found: "\(layers)", expected: "at most 4096")
+        }
+        let hidden = try metadata.positive(key("embedding_length"))
+        let heads = try metadata.perLayer(key("attention.head_count"), layers: layers)
+        let kvHeads = try metadata.perLayer(key("attention.head_count_kv"), layers: layers, default: heads)
+        let headDim = try metadata.positive(key("attention.key_length"), default: max(hidden / heads[0], 1))
+        for name in ["attention.value_length", "rope.dimension_count"] {
+            try refuse(name, unless: { $0.int == headDim }, "the head dim, \(headDim)")
+        }
+        let feedForward = Set(try metadata.perLayer(key("feed_forward_length"), layers: layers))
+        guard feedForward.count == 1, let width = feedForward.first else {
+            throw GGUFError.unsupported(
+                path: path, key: key("feed_forward_length"), found: "\(feedForward.sorted())", supported: "one for all layers")
+        }
+        let config = ModelConfig(
+            vocabularySize: embedding.shape[0], hiddenSize: hidden, feedForwardSize: width, layers: layers,
+            heads: PerLayer(heads),
+            kvHeads: PerLayer(kvHeads), headDim: .all(headDim), maxSequence: try metadata.positive(key("context_length")),
+            normEpsilon: try metadata.number(key("attention.layer_norm_rms_epsilon")),
+            ropeTheta: try metadata.number(key("rope.freq_base"), default: 10_000),
+            tiedEmbeddings: file.tensor("output.weight") == nil)
+        do throws(ModelConfigError) { try config.validate() } catch {
+            throw GGUFError.malformed(path: path, reason: error.description)
+        }
+        return config
+    }
+
+    private static func parameters(_ file: GGUFFile, _ config: ModelConfig) throws(GGUFError) -> Parameters {
+        var parameters = Parameters()
+        var known: Set<String> = []
+        for (name, shape) in config.weightShapes {
+            guard let (stored, layer) = GGUFNames.gguf(name) else { continue }
+            func wrong(_ reason: String) -> GGUFError { .tensor(path: file.path, name: stored, reason: reason) }
+            guard let weight = file.weight(stored) else { throw wrong("is missing") }
+            guard weight.shape == shape else { throw wrong("is \(weight.shape), but the metadata wants \(shape)") }
+            known.insert(stored)
+            if let layer, GGUFNames.isRotated(name) {
+                parameters[name] = RotaryOrder.halfSplit(weight, headDim: config.headDim[layer])
+            } else {
+                parameters[name] = weight
+            }
+        }
+        if let extra = file.tensors.map(\.name).filter({ !known.contains($0) }).min() {
+            let reason =
+                extra == "rope_freqs.weight"
+                ? "scales RoPE's frequencies, which kvlab cannot read from here yet" : "belongs to no layer of a Llama"
+            throw .tensor(path: file.path, name: extra, reason: reason)
+        }
+        return parameters
+    }
+}

@@ -1,0 +1,49 @@
+import Text
+
+/// `tokenizer.ggml.*`, read and written.
+enum GGUFTokenizer {
+    private static let prefix = "tokenizer.ggml."
+
+    /// The file's tokenizer; nil where it has none.
+    static func read(_ metadata: GGUFMetadata) throws(GGUFError) -> GGUFVocabulary? {
+        guard metadata.has(prefix + "model"), try metadata.string(prefix + "model") != "none" else { return nil }
+        let model = try metadata.string(prefix + "model")
+        guard let tokens = try metadata.list(prefix + "tokens", of: "strings", { $0.bytes }) else {
+            throw .key(path: metadata.path, key: prefix + "tokens", found: nil, expected: "the tokens")
+        }
+        let types = try metadata.list(prefix + "token_type", of: "token types") { value -> GGUFVocabulary.TokenType? in
+            value.int.flatMap { Int32(exactly: $0) }.flatMap { GGUFVocabulary.TokenType(rawValue: $0) }
+        }
+        var vocabulary = GGUFVocabulary(
+            model: model, pre: metadata.has(prefix + "pre") ? try metadata.string(prefix + "pre") : nil, tokens: tokens,
+            types: types ?? tokens.map { _ in .normal })
+        vocabulary.scores = try metadata.list(prefix + "scores", of: "numbers") { $0.double.map { Float($0) } } ?? []
+        vocabulary.merges = try metadata.list(prefix + "merges", of: "strings", { $0.bytes }) ?? []
+        vocabulary.bos = try metadata.tokenID(prefix + "bos_token_id", limit: tokens.count)
+        vocabulary.eos = try metadata.tokenID(prefix + "eos_token_id", limit: tokens.count)
+        vocabulary.unknown = try metadata.tokenID(prefix + "unknown_token_id", limit: tokens.count)
+        // What llama.cpp does where the file says nothing.
+        vocabulary.addsBOS = try metadata.flag(
+            prefix + "add_bos_token", default: model == "llama" || vocabulary.pre == "llama-bpe")
+        vocabulary.addsSpacePrefix = try metadata.flag(prefix + "add_space_prefix", default: true)
+        return vocabulary
+    }
+
+    /// The metadata of `vocabulary`.
+    static func metadata(_ vocabulary: GGUFVocabulary) -> [GGUFKey] {
+        var keys: [GGUFKey] = [GGUFKey(prefix + "model", .string(vocabulary.model))]
+        if let pre = vocabulary.pre ?? (vocabulary.model == "llama" ? "default" : nil) {
+            keys.append(GGUFKey(prefix + "pre", .string(pre)))
+        }
+        keys.append(GGUFKey(prefix + "tokens", .strings(vocabulary.tokens)))
+        if !vocabulary.scores.isEmpty { keys.append(GGUFKey(prefix + "scores", .floats(vocabulary.scores))) }
+        keys.append(GGUFKey(prefix + "token_type", .int32s(vocabulary.types.map(\.rawValue))))
+        if !vocabulary.merges.isEmpty { keys.append(GGUFKey(prefix + "merges", .strings(vocabulary.merges))) }
+        for (name, id) in [("bos", vocabulary.bos), ("eos", vocabulary.eos), ("unknown", vocabulary.unknown)] {
+            if let id { keys.append(GGUFKey(prefix + name + "_token_id", .uint32(Int(id)))) }
+        }
+        keys.append(GGUFKey(prefix + "add_bos_token", .bool(vocabulary.addsBOS)))
+        if vocabulary.model == "llama" { keys.append(GGUFKey(prefix + "add_space_prefix", .bool(vocabulary.addsSpacePrefix))) }
+        return keys
+    }
+}

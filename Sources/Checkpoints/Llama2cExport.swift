@@ -1,0 +1,89 @@
+import Files
+import Foundation
+import Kernels
+import Models
+import Text
+
+extension Llama2cFile {
+    /// Writes `checkpoint` as a folder of llama2.c's `model.bin`, in Float32, and `tokenizer.bin`; it appears complete or
+    /// not at all.
+    ///
+    /// Throws ``ImportError`` where llama2.c's `run.c` could not compute the model.
+    ///
+    /// - Returns: why the tokenizer could not be written with it, where it couldn't.
+    @discardableResult
+    public static func export(_ checkpoint: Checkpoint, to directory: String) throws -> String? {
+        try refuseUnsupported(checkpoint.config)
+        try checkpoint.parameters.validate(against: checkpoint.config)
+        let tokenizer: [UInt8]?
+        var omitted: String?
+        do throws(TextError) { tokenizer = try tokenizerBytes(checkpoint) } catch {
+            tokenizer = nil
+            omitted = error.description
+        }
+        if tokenizer == nil, omitted == nil, checkpoint.tokenizer != nil {
+            omitted = "llama2.c wants SentencePiece BPE with BOS and EOS at 1 and 2 and the bytes from 3 on"
+        }
+        try NewFolder.create(directory) { temporary in
+            try writeModel(checkpoint, to: temporary + "/model.bin")
+            if let tokenizer { try AtomicFile.write(tokenizer, to: temporary + "/tokenizer.bin") }
+        }
+        return omitted
+    }
+
+    private static func tokenizerBytes(_ checkpoint: Checkpoint) throws(TextError) -> [UInt8]? {
+        guard let tokenizer = checkpoint.tokenizer else { return nil }
+        if tokenizer.kind == "llama2.c" { return tokenizer.bytes }
+        return try GGUFVocabulary(tokenizer, vocabularySize: checkpoint.config.vocabularySize).llama2cBytes
+    }
+
+    private static func refuseUnsupported(_ config: ModelConfig) throws {
+        try config.validate()
+        func refuse(_ reason: String) -> ImportError { .notInFormat("llama2.c", reason: reason) }
+        guard let heads = config.heads.uniform, config.kvHeads.uniform != nil, let headDim = config.headDim.uniform else {
+            throw refuse("heads differ between layers")
+        }
+        guard heads * headDim == config.hiddenSize else {
+            throw refuse("'head_dim' \(headDim) × \(heads) heads is not 'hidden_size' \(config.hiddenSize)")
+        }
+        guard config.normEpsilon == 1e-5 else {
+            throw refuse("'rms_norm_eps' is \(config.normEpsilon), run.c computes with 1e-05")
+        }
+        guard config.ropeTheta == 10_000 else { throw refuse("'rope_theta' is \(config.ropeTheta), run.c computes with 10000") }
+    }
+
+    private static func writeModel(_ checkpoint: Checkpoint, to path: String) throws {
+        let config = checkpoint.config
+        var file = try AtomicFile(path: path)
+        let numbers = [
+            config.hiddenSize, config.feedForwardSize, config.layers, config.heads[0], config.kvHeads[0],
+            config.tiedEmbeddings ? config.vocabularySize : -config.vocabularySize, config.maxSequence,
+        ]
+        try file.append(numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } })
+        var names = ["model.embed_tokens.weight"]
+        for (name, _) in stackShapes(config) { names += (0..<config.layers).map { "model.layers.\($0).\(name)" } }
+        names.append("model.norm.weight")
+        for name in names { try append(checkpoint, name, to: &file) }
+        for function in [{ (angle: Double) in cos(angle) }, { sin($0) }] {
+            let headDim = config.headDim[0]
+            for position in 0..<config.maxSequence {
+                try file.append(
+                    (0..<headDim / 2).flatMap { pair -> [UInt8] in
+                        let angle = Double(position) * pow(config.ropeTheta, -2 * Double(pair) / Double(headDim))
+                        let bits = Float(function(angle)).bitPattern
+                        return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * UInt32($0))) }
+                    })
+            }
+        }
+        if !config.tiedEmbeddings { try append(checkpoint, "lm_head.weight", to: &file) }
+        try file.commit()
+    }
+
+    private static func append(_ checkpoint: Checkpoint, _ name: String, to file: inout AtomicFile) throws {
+        guard var weight = checkpoint.parameters[name] else { return }
+        if name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight") {
+            weight = RotaryOrder.interleaved(weight, headDim: checkpoint.config.headDim[0])
+        }
+        try unsafe weight.forEachPiece(as: .float32) { try unsafe file.append($0) }
+    }
+}
