@@ -1,0 +1,92 @@
+import Checkpoints
+import Foundation
+import Inference
+import Models
+import Random
+import TestSupport
+import Testing
+import Text
+
+/// Exports of real models, run by the programs they are for.
+@Suite(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+struct ExportPeerTests {
+    let scratch = ScratchDirectory()
+
+    private static let greedy = """
+        import json, sys, llama_cpp
+        model = llama_cpp.Llama(sys.argv[1], n_ctx=128, verbose=False, n_threads=1)
+        tokens = json.loads(sys.argv[2])
+        model.eval(tokens)
+        for _ in range(40):
+            tokens.append(model.sample(temp=0.0))
+            model.eval(tokens[-1:])
+        texts = ["Once upon a time, there was a girl.", " two  spaces, é and 日本\\n"]
+        ids = [model.tokenize(text.encode(), add_bos=False, special=False) for text in texts]
+        print(json.dumps({"tokens": tokens, "ids": ids}))
+        """
+
+    private struct Answer: Decodable {
+        var tokens: [Int32]
+        var ids: [[Int32]]
+    }
+
+    private func continued(_ model: Checkpoint, _ prompt: [Int32]) throws -> [Int32] {
+        var generator = SeededGenerator(seed: 0)
+        let decoder = try DecoderLM(config: model.config, parameters: model.parameters)
+        return prompt + Generator(model: decoder).continuation(of: prompt, count: 40, generator: &generator)
+    }
+
+    @Test(
+        .enabled(if: Python.has("llama_cpp"), "python3 has no llama_cpp module"),
+        arguments: ["stories260K", "tinystories-656k", "stories260K-mha8"])
+    func `llama.cpp continues an export with the same greedy tokens`(name: String) throws {
+        var model = try ModelImport.load(SharedData.path("models/" + name))
+        if name == "stories260K" {
+            model = try ModelImport.load(
+                SharedData.path("models/stories260K/stories260K.bin"), tokenizer: SharedData.path("models/stories260K/tok512.bin")
+            )
+        }
+        let omitted = try GGUFExport.write(model, to: scratch["m.gguf"])
+        let prompt: [Int32] = [1, 403, 407, 261, 378]
+        let result = try Python.run(Self.greedy, [scratch["m.gguf"], "\(prompt)"])
+        #expect(result.status == 0, "\(result.errors.suffix(800))")
+        let answer = try JSONDecoder().decode(Answer.self, from: Data(result.output.utf8))
+        #expect(try continued(model, prompt) == answer.tokens)
+        #expect(try continued(try ModelImport.load(scratch["m.gguf"]), prompt) == answer.tokens)
+        guard let tokenizer = model.tokenizer, omitted == nil else { return }
+        let texts = ["Once upon a time, there was a girl.", " two  spaces, é and 日本\n"]
+        let own = try TokenizerFile.load(tokenizer)
+        #expect(texts.map { own.encode($0) } == answer.ids)
+        let again = try TokenizerFile.load(try #require(try ModelImport.load(scratch["m.gguf"]).tokenizer))
+        #expect(texts.map { again.encode($0) } == answer.ids)
+    }
+
+    @Test func `a llama2.c export is the file it came from, but for RoPE's tables`() throws {
+        let path = SharedData.path("models/stories260K/")
+        let model = try ModelImport.load(path + "stories260K.bin", tokenizer: path + "tok512.bin")
+        #expect(try Llama2cFile.export(model, to: scratch["l2c"]) == nil)
+        let original = [UInt8](try #require(FileManager.default.contents(atPath: path + "stories260K.bin")))
+        let written = scratch.bytes("l2c/model.bin")
+        let tables = 4 * model.config.maxSequence * model.config.headDim[0]
+        #expect(written.count == original.count)
+        #expect(written.dropLast(tables) == original.dropLast(tables))
+        #expect(
+            scratch.bytes("l2c/tokenizer.bin") == [UInt8](try #require(FileManager.default.contents(atPath: path + "tok512.bin")))
+        )
+        func floats(_ bytes: [UInt8]) -> [Float] {
+            stride(from: 0, to: bytes.count, by: 4).map { at in
+                Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << (8 * UInt32($1)) })
+            }
+        }
+        for (one, other) in zip(floats(Array(written.suffix(tables))), floats(Array(original.suffix(tables)))) {
+            #expect(abs(one - other) < 1e-4)
+        }
+    }
+
+    @Test func `what llama2.c cannot compute is refused by name`() throws {
+        let model = try ModelImport.load(SharedData.path("models/tinystories-656k"))
+        let error = #expect(throws: ImportError.self) { try Llama2cFile.export(model, to: scratch["x"]) }
+        #expect(error?.description.contains("rms_norm_eps") == true)
+        #expect(scratch.names.isEmpty)
+    }
+}
