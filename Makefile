@@ -1,6 +1,6 @@
 # Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
 
-.PHONY: help lab test build setup format lint bench clean
+.PHONY: help lab test fuzz build setup format lint bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -11,6 +11,9 @@ lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, co
 
 test: setup lint ## Run every test
 	swift test -c release --disable-xctest
+
+fuzz: setup ## Read a million damaged files of every format
+	KVLAB_FUZZ_INPUTS=1000000 swift test -c release --disable-xctest --filter FuzzTests
 
 build: setup ## Build the tool in release: .build/release/kvlab
 	swift build -c release --product kvlab

@@ -89,6 +89,7 @@ let package = Package(
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random"], exclude: ["Fixtures"]),
+        tests("FuzzTests", ["Checkpoints", "JSON", "Models", "Random", "Text"], exclude: ["Corpus"]),
         tests("InferenceTests", ["Inference"]),
         tests("TrainingTests", ["Training"]),
         tests("EvaluationTests", ["Evaluation", "Checkpoints"]),

@@ -1,0 +1,98 @@
+import Foundation
+import JSON
+import Models
+import TestSupport
+import Testing
+import Text
+
+@testable import Checkpoints
+
+/// A reader, the sound files that are damaged for it, and how it reads one.
+struct FuzzTarget: Sendable, CustomTestStringConvertible {
+    /// What is read.
+    var name: String
+    /// Files of the corpus, or paths from the tests' folder.
+    var seeds: [String]
+    /// What the damaged file is called.
+    var file: String
+    /// Other files of the corpus that lie beside it, unchanged.
+    var beside: [String] = []
+    /// Reads the damaged file in the folder, and everything in it.
+    var read: @Sendable (_ path: String) throws -> Void
+
+    var testDescription: String { name }
+
+    private static let folderFiles = [
+        "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+    ].map { "folder/" + $0 }
+
+    private static func inFolder(_ file: String, _ seeds: [String]? = nil) -> FuzzTarget {
+        FuzzTarget(
+            name: "a Hugging Face folder's \(file)", seeds: seeds ?? ["folder/" + file], file: file,
+            beside: folderFiles.filter { $0 != "folder/" + file }
+        ) { try readAll(try ModelImport.load(URL(fileURLWithPath: $0).deletingLastPathComponent().path)) }
+    }
+
+    /// All readers.
+    static let all: [FuzzTarget] = [
+        FuzzTarget(name: "JSON", seeds: ["folder/config.json", "folder/tokenizer.json"], file: "x.json") {
+            let value = try JSONValue(parsing: [UInt8](FileManager.default.contents(atPath: $0) ?? Data()))
+            // What was read can be written, and means the same.
+            let again = try JSONValue(parsing: Array(value.text.utf8))
+            if again != value { throw FuzzFailure.differs }
+        },
+        FuzzTarget(
+            name: "safetensors",
+            seeds: ["folder/model-00001-of-00002.safetensors", "folder/model-00002-of-00002.safetensors"], file: "x.safetensors"
+        ) {
+            let file = try SafetensorsFile(path: $0)
+            for tensor in file.tensors { touch(try file.weight(tensor.name)) }
+        },
+        FuzzTarget(name: "a GGUF model", seeds: ["bpe.gguf", "sentencepiece.gguf"], file: "x.gguf") {
+            try readAll(try ModelImport.load($0))
+        },
+        FuzzTarget(name: "GGUF blocks", seeds: ["../../CheckpointsTests/Fixtures/blocks.gguf"], file: "x.gguf") {
+            let file = try GGUFFile(path: $0)
+            for tensor in file.tensors { touch(file.weight(tensor.name)) }
+        },
+        FuzzTarget(name: "llama2.c model.bin", seeds: ["model.bin"], file: "model.bin") {
+            try readAll(try ModelImport.load($0))
+        },
+        FuzzTarget(name: "llama2.c tokenizer.bin", seeds: ["tokenizer.bin"], file: "tokenizer.bin") {
+            use(try TokenizerFile.load($0))
+        },
+        FuzzTarget(
+            name: "tokenizer.json",
+            seeds: ["folder/tokenizer.json", "../../TextTests/Fixtures/sentencepiece.json"], file: "tokenizer.json"
+        ) { use(try TokenizerFile.load($0)) },
+        inFolder("config.json"), inFolder("generation_config.json"), inFolder("tokenizer_config.json"),
+        inFolder("model.safetensors.index.json"),
+        FuzzTarget(name: "a checkpoint", seeds: ["model.h5"], file: "x.h5") {
+            try readAll(try Checkpoint.load($0, trainingState: true))
+        },
+    ]
+
+    private static func readAll(_ checkpoint: Checkpoint) throws {
+        for name in checkpoint.parameters.names { touch(checkpoint.parameters[name]) }
+        if let tokenizer = checkpoint.tokenizer { use(try TokenizerFile.load(tokenizer)) }
+    }
+
+    /// Reads every element.
+    private static func touch(_ weight: Weight?) {
+        guard let weight else { return }
+        _ = weight.float32()
+    }
+
+    private static func use(_ tokenizer: some Tokenizer) {
+        let ids = tokenizer.encode("the cat's  hat, 123 <|endoftext|>\u{e9}\u{301} 中\n\t")
+        _ = tokenizer.decode(ids)
+    }
+}
+
+/// What a reader did that no reader may.
+enum FuzzFailure: Error, CustomStringConvertible {
+    case differs
+
+    var description: String { "what was read is not what its text says" }
+}
