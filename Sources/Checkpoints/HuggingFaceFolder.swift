@@ -62,8 +62,8 @@ public enum HuggingFaceFolder {
     }
 
     private static func bundledTokenizer(_ directory: String) throws -> SerializedTokenizer? {
-        let path = directory + "/tokenizer.json"
-        return FileManager.default.fileExists(atPath: path) ? try TokenizerFileKind.read(path) : nil
+        let paths = ["tokenizer.json", "tokenizer.model"].map { directory + "/" + $0 }
+        return try paths.first { FileManager.default.fileExists(atPath: $0) }.map { try TokenizerFileKind.read($0) }
     }
 
     /// From `config.json`, else from `generation_config.json`; ids outside the vocabulary are dropped.
@@ -90,7 +90,7 @@ public enum HuggingFaceFolder {
 
 /// Tells tokenizer files apart by their content.
 enum TokenizerFileKind {
-    /// Reads a `tokenizer.json` or a llama2.c tokenizer.
+    /// Reads a `tokenizer.json`, a SentencePiece model or a llama2.c tokenizer.
     static func read(_ path: String) throws -> SerializedTokenizer {
         let file = try MappedFile(path: path)
         guard file.count > 0 else { throw FileError.empty(path: path) }
@@ -98,7 +98,6 @@ enum TokenizerFileKind {
             throw ImportError.invalid(path: path, reason: "\(file.count) bytes are too many for a tokenizer")
         }
         let bytes = try file.bytes(in: 0..<file.count)
-        let first = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
-        return SerializedTokenizer(kind: first == UInt8(ascii: "{") ? "tokenizer.json" : "llama2.c", bytes: bytes)
+        return try TokenizerFile.serialized(bytes, file: path)
     }
 }

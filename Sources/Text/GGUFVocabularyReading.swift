@@ -3,6 +3,9 @@ import JSON
 // MARK: From GGUF
 
 extension GGUFVocabulary {
+    /// Longer ones are in no vocabulary, and every way to cut a token in two is tried.
+    static let tokenLimit = 4096
+
     /// The tokenizer as a `tokenizer.json`.
     ///
     /// SentencePiece-style scores become merges as `transformers`' converter makes them: every way to cut a token into two
@@ -14,8 +17,8 @@ extension GGUFVocabulary {
         }
         var ids: [[UInt8]: Int32] = [:]
         for (id, token) in tokens.enumerated() where types[id] != .unused {
-            guard UTF8Check.firstInvalid(in: token.span) == nil, !token.isEmpty else {
-                throw .malformedTokenizer(file: file, reason: "token \(id) is not UTF-8 text")
+            guard UTF8Check.firstInvalid(in: token.span) == nil, (1...Self.tokenLimit).contains(token.count) else {
+                throw .malformedTokenizer(file: file, reason: "token \(id) is not UTF-8 text of 1 to \(Self.tokenLimit) bytes")
             }
             guard ids.updateValue(Int32(id), forKey: token) == nil else {
                 throw .malformedTokenizer(file: file, reason: "token \(id), '\(TokenizerJSON.show(token))', is there twice")

@@ -49,7 +49,7 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
         case .unsupportedTokenizer(let file, let feature, let reason):
             "\(file): \(feature) is not supported: \(reason)"
         case .unknownTokenizer(let file):
-            "\(file): neither a tokenizer.json nor a llama2.c tokenizer.bin; name a file of one of these formats"
+            "\(file): neither a tokenizer.json, a SentencePiece tokenizer.model nor a llama2.c tokenizer.bin; name a file of one of these formats"
         case .vocabularyTooSmall(let requested, let minimum):
             "a vocabulary of \(requested) is too small: 256 bytes and the special tokens take \(minimum)"
         case .invalidSpecialToken(let token, let reason):

@@ -7,7 +7,7 @@ public enum TokenizerFile {
     /// Larger files are no tokenizers; the largest known are under 40 MB.
     private static let maximumBytes = 256 << 20
 
-    /// Reads a `tokenizer.json` or a llama2.c `tokenizer.bin`.
+    /// Reads a `tokenizer.json`, a SentencePiece `tokenizer.model` or a llama2.c `tokenizer.bin`.
     ///
     /// A `tokenizer_config.json` beside a `tokenizer.json` is asked for the BOS and EOS tokens.
     public static func load(_ path: String) throws -> any Tokenizer {
@@ -18,6 +18,19 @@ public enum TokenizerFile {
             guard unsafe access(configPath, F_OK) == 0 else { return nil }
             return try TokenizerJSON.parse(try read(configPath), file: configPath)
         }
+    }
+
+    /// The form in which a checkpoint keeps the tokenizer whose file has `bytes`; `file` names it in errors.
+    ///
+    /// A SentencePiece model is kept as a `tokenizer.json`, the others as they are. Only SentencePiece models are checked.
+    public static func serialized(_ bytes: [UInt8], file: String) throws(TextError) -> SerializedTokenizer {
+        if isJSON(bytes) { return SerializedTokenizer(kind: "tokenizer.json", bytes: bytes) }
+        if SentencePieceModel.isOne(bytes) { return try SentencePieceModel.serialized(bytes, file: file) }
+        return SerializedTokenizer(kind: "llama2.c", bytes: bytes)
+    }
+
+    private static func isJSON(_ bytes: [UInt8]) -> Bool {
+        bytes.first { ![0x20, 0x0a, 0x0d, 0x09].contains($0) } == UInt8(ascii: "{")
     }
 
     /// Reads back what ``Tokenizer/serialized`` gave; `name` is what errors call it.
@@ -40,9 +53,10 @@ public enum TokenizerFile {
     }
 
     private static func parse(_ bytes: [UInt8], file: String, config: () throws -> JSONValue?) throws -> any Tokenizer {
-        if bytes.first(where: { ![0x20, 0x0a, 0x0d, 0x09].contains($0) }) == UInt8(ascii: "{") {
+        if isJSON(bytes) {
             return try read(bytes, file: file, config: try config())
         }
+        if SentencePieceModel.isOne(bytes) { return try load(SentencePieceModel.serialized(bytes, file: file), name: file) }
         // llama2.c's file starts with a small number and has no mark of its own.
         guard bytes.count > 12, bytes[2] == 0, bytes[3] == 0 else { throw TextError.unknownTokenizer(file: file) }
         return try Llama2cTokenizer(bytes, file: file)

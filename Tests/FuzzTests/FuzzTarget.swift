@@ -63,6 +63,10 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
             use(try TokenizerFile.load($0))
         },
         FuzzTarget(
+            name: "tokenizer.model",
+            seeds: ["../../TextTests/Fixtures/tokenizer.model"], file: "tokenizer.model"
+        ) { use(try TokenizerFile.load($0)) },
+        FuzzTarget(
             name: "tokenizer.json",
             seeds: ["folder/tokenizer.json", "../../TextTests/Fixtures/sentencepiece.json"], file: "tokenizer.json"
         ) { use(try TokenizerFile.load($0)) },
