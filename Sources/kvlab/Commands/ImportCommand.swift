@@ -8,8 +8,8 @@ struct ImportCommand: ParsableCommand {
         commandName: "import",
         abstract: "Turn a Hugging Face model folder, a GGUF file or a llama2.c file into a checkpoint.",
         discussion: """
-            What the path is shows in its content. A folder holds config.json and model.safetensors (or shards with their index); tokenizer.json is taken \
-            along where it is there. A GGUF file has its tokenizer in it; quantised weights become fp32. Models of the Llama architecture are accepted; one that needs other mathematics \
+            What the path is shows in its content. A folder holds config.json and model.safetensors (or shards with their index); tokenizer.json, or \
+            else SentencePiece's tokenizer.model, is taken along where it is there. A GGUF file has its tokenizer in it; quantised weights become fp32. Models of the Llama architecture are accepted; one that needs other mathematics \
             is refused, naming the setting. A llama2.c model has its tokenizer in a file of its own: name it with --tokenizer. Weights keep their element type unless --dtype says otherwise.
             """)
 
@@ -20,7 +20,8 @@ struct ImportCommand: ParsableCommand {
     var out: String
 
     @Option(
-        name: .long, help: "A tokenizer.json or a llama2.c tokenizer to take in place of the model's own.", completion: .file())
+        name: .long, help: "A tokenizer.json, a tokenizer.model or a llama2.c tokenizer to take in place of the model's own.",
+        completion: .file())
     var tokenizer: String?
 
     @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")
