@@ -88,7 +88,7 @@ let package = Package(
         tests("ModelsTests", ["Models", "Autograd", "Kernels"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),
-        tests("CheckpointsTests", ["Checkpoints", "Inference", "Random"], exclude: ["Fixtures"]),
+        tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         tests("FuzzTests", ["Checkpoints", "JSON", "Models", "Random", "Text"], exclude: ["Corpus"]),
         tests("InferenceTests", ["Inference"]),
         tests("TrainingTests", ["Training"]),

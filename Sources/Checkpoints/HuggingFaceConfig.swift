@@ -64,30 +64,34 @@ public struct HuggingFaceConfig: Sendable {
 
     /// The model the configuration describes, for computing with it.
     ///
-    /// Llama, and Mistral without a sliding window, which is the same mathematics. Every key that would change the
-    /// mathematics is refused by name.
+    /// Llama, Mistral, Qwen2 and Qwen3. Every key that would change the mathematics is honoured or refused by name.
     public func modelConfig() throws(ImportError) -> ModelConfig {
-        try refuseUnsupported()
+        let family = try refuseUnsupported()
         let hiddenSize = try positive("hidden_size")
         let heads = try positive("num_attention_heads")
-        let isMistral = modelType == "mistral"
-        let config = ModelConfig(
+        var config = ModelConfig(
             vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
             feedForwardSize: try positive("intermediate_size"),
             layers: try positive("num_hidden_layers"), heads: .all(heads),
-            // Null means MHA; where Mistral's is absent its class says 8.
+            // Null means MHA; where it is absent some classes have a number of their own.
             kvHeads: .all(
-                try positive("num_key_value_heads", default: isMistral && !json.has("num_key_value_heads") ? 8 : heads)),
-            headDim: .all(try headDim(hiddenSize: hiddenSize, heads: heads)),
-            maxSequence: try positive("max_position_embeddings", default: isMistral ? 131_072 : 2048),
+                try positive(
+                    "num_key_value_heads", default: json.has("num_key_value_heads") ? heads : family.defaultKVHeads ?? heads)),
+            headDim: .all(try headDim(hiddenSize: hiddenSize, heads: heads, family)),
+            maxSequence: try positive("max_position_embeddings", default: family.defaultMaxSequence),
             normEpsilon: try number("rms_norm_eps", default: 1e-6), ropeTheta: try ropeTheta(),
             tiedEmbeddings: try flag("tie_word_embeddings") ?? false)
+        guard config.layers <= 4096 else {
+            throw .invalid(path: path, reason: "'num_hidden_layers' \(config.layers) is above 4096")
+        }
+        try addParts(family, to: &config)
         do throws(ModelConfigError) { try config.validate() } catch { throw .invalid(path: path, reason: error.description) }
         return config
     }
 
-    private func headDim(hiddenSize: Int, heads: Int) throws(ImportError) -> Int {
+    private func headDim(hiddenSize: Int, heads: Int, _ family: HuggingFaceFamily) throws(ImportError) -> Int {
         if json["head_dim"] != nil { return try positive("head_dim") }
+        if !json.has("head_dim"), let dim = family.defaultHeadDim { return dim }
         guard hiddenSize % heads == 0 else {
             throw .invalid(
                 path: path,
@@ -112,17 +116,17 @@ public struct HuggingFaceConfig: Sendable {
         return try number("rope_theta", default: 10_000)
     }
 
-    private func refuseUnsupported() throws(ImportError) {
-        guard modelType == "llama" || modelType == "mistral" else {
-            throw .unsupported(path: path, key: "model_type", found: "'\(modelType)'", supported: "llama, mistral")
+    private func refuseUnsupported() throws(ImportError) -> HuggingFaceFamily {
+        guard let family = HuggingFaceFamily(rawValue: modelType) else {
+            throw .unsupported(path: path, key: "model_type", found: "'\(modelType)'", supported: HuggingFaceFamily.names)
         }
         func refuse(_ key: String, _ value: JSONValue, _ supported: String) -> ImportError {
             .unsupported(path: path, key: key, found: value.text, supported: supported)
         }
         if let found = json["architectures"] {
             guard let names = found.array?.compactMap(\.string), !names.isEmpty,
-                names.allSatisfy({ ["LlamaForCausalLM", "MistralForCausalLM"].contains($0) })
-            else { throw refuse("architectures", found, "LlamaForCausalLM, MistralForCausalLM") }
+                names.allSatisfy({ $0 == family.className })
+            else { throw refuse("architectures", found, family.className) }
         }
         if let value = json["hidden_act"], !["silu", "swish"].contains(value.string) {
             throw refuse("hidden_act", value, "silu")
@@ -136,37 +140,14 @@ public struct HuggingFaceConfig: Sendable {
         for key in Self.oneOnly {
             if let value = json[key], value.double != 1 { throw refuse(key, value, "1") }
         }
-        if modelType == "mistral", !json.has("sliding_window") {
-            throw .unsupported(path: path, key: "sliding_window", found: "absent, which means 4096", supported: "null")
-        }
-        if let value = json["layer_types"] {
-            guard let types = value.array, types.allSatisfy({ $0.string == "full_attention" }) else {
-                throw refuse("layer_types", value, "full_attention in every layer")
-            }
-        }
-        for key in ["rope_scaling", "rope_parameters"] {
-            guard let value = json[key] else { continue }
-            guard let members = value.members else {
-                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
-            }
-            for name in ["rope_type", "type"] {
-                if let type = value[name], type.string != "default" { throw refuse(key + "." + name, type, "default") }
-            }
-            if let factor = value["partial_rotary_factor"], factor.double != 1 {
-                throw refuse(key + ".partial_rotary_factor", factor, "1")
-            }
-            let known = ["rope_type", "type", "rope_theta", "partial_rotary_factor"]
-            if let other = members.map(\.name).filter({ !known.contains($0) && value[$0] != nil }).min() {
-                throw refuse(key + "." + other, value[other] ?? .null, "plain RoPE only")
-            }
-        }
+        return family
     }
 
     private static let falseOnly = [
-        "attention_bias", "mlp_bias", "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention",
+        "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention",
     ]
     private static let absentOnly = [
-        "sliding_window", "quantization_config", "attn_logit_softcapping", "final_logit_softcapping", "num_local_experts",
+        "quantization_config", "attn_logit_softcapping", "final_logit_softcapping", "num_local_experts",
         "num_experts", "clip_qkv", "kv_lora_rank",
     ]
     private static let oneOnly = [

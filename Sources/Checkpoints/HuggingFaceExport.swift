@@ -44,23 +44,23 @@ extension HuggingFaceFolder {
         }
         let types: [ElementType: String] = [.float32: "float32", .float16: "float16", .bfloat16: "bfloat16"]
         let eos = checkpoint.tokenIDs.eos
+        let parts = HuggingFaceExportConfig(config: config)
         let members: [(String, String)] = [
-            ("architectures", "[\"LlamaForCausalLM\"]"), ("attention_bias", "false"), ("attention_dropout", "0.0"),
+            ("attention_dropout", "0.0"),
             ("bos_token_id", checkpoint.tokenIDs.bos.map { "\($0)" } ?? "null"),
             ("eos_token_id", eos.isEmpty ? "null" : eos.count == 1 ? "\(eos[0])" : "\(eos)"),
             ("head_dim", "\(try uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
             ("hidden_size", "\(config.hiddenSize)"), ("initializer_range", "0.02"),
             ("intermediate_size", "\(config.feedForwardSize)"), ("max_position_embeddings", "\(config.maxSequence)"),
-            ("mlp_bias", "false"), ("model_type", "\"llama\""),
             ("num_attention_heads", "\(try uniform("num_attention_heads", config.heads))"),
             ("num_hidden_layers", "\(config.layers)"),
             ("num_key_value_heads", "\(try uniform("num_key_value_heads", config.kvHeads))"),
-            ("pad_token_id", "null"), ("pretraining_tp", "1"), ("rms_norm_eps", "\(config.normEpsilon)"),
-            ("rope_scaling", "null"), ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
+            ("pad_token_id", "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
+            ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
             ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
             ("use_cache", "true"), ("vocab_size", "\(config.vocabularySize)"),
         ]
-        return object(members)
+        return object((members + (try parts.members(try parts.family()))).sorted { $0.0 < $1.0 })
     }
 
     private static func generation(_ ids: TokenIDs) -> [(String, String)] {

@@ -119,7 +119,7 @@ extension HuggingFaceConfig {
         return value
     }
 
-    private func optional(_ key: String, from least: Int) throws(ImportError) -> Int? {
+    func optional(_ key: String, from least: Int) throws(ImportError) -> Int? {
         guard let value = json[key] else { return nil }
         guard let number = value.int, number >= least else {
             throw .wrongValue(path: path, key: key, found: value.text, expected: "a whole number from \(least)")

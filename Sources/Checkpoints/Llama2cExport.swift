@@ -46,6 +46,7 @@ extension Llama2cFile {
         guard heads * headDim == config.hiddenSize else {
             throw refuse("'head_dim' \(headDim) × \(heads) heads is not 'hidden_size' \(config.hiddenSize)")
         }
+        if let part = config.partsBeyondLlama.first { throw refuse("it has \(part)") }
         guard config.normEpsilon == 1e-5 else {
             throw refuse("'rms_norm_eps' is \(config.normEpsilon), run.c computes with 1e-05")
         }

@@ -25,6 +25,11 @@ public struct PagedKVCache: KVCache {
     public init(
         config: ModelConfig, elementType: ElementType = .float32, store: PageStore, owner: Int = 0
     ) throws(InferenceError) {
+        if let part = config.partsBeyondLlama.first(where: {
+            $0 != "attention biases" && !$0.hasPrefix("norms") && !$0.hasSuffix("scaling")
+        }) {
+            throw .unsupportedModel(part)
+        }
         self.store = store
         self.owner = owner
         geometry = config.kvGeometry(elementType)

@@ -21,6 +21,11 @@ public struct ServingModel: Sendable {
         var gateUp: PackedLinear
         var down: PackedLinear
         var rotary: RotaryTable
+        /// Of queries, keys and values side by side, where the model has biases.
+        var bias: Storage?
+        var outputBias: Storage?
+        /// Gains of the norms of queries and keys, where the model has them.
+        var headNorms: [Storage] = []
     }
 
     /// Packs `parameters`, which are not needed afterwards but for the embedding's rows.
@@ -41,10 +46,10 @@ public struct ServingModel: Sendable {
         for index in 0..<config.layers {
             let headDim = config.headDim[index]
             let rotary =
-                rotaries[headDim] ?? RotaryTable(positions: config.maxSequence, headDim: headDim, theta: Float(config.ropeTheta))
+                rotaries[headDim] ?? config.rotaryTable(headDim: headDim)
             rotaries[headDim] = rotary
             let prefix = "model.layers.\(index)."
-            layers.append(
+            var layer =
                 Layer(
                     attentionNorm: try take(prefix + "input_layernorm.weight").float32(),
                     projections: PackedLinear([
@@ -54,7 +59,21 @@ public struct ServingModel: Sendable {
                     feedForwardNorm: try take(prefix + "post_attention_layernorm.weight").float32(),
                     gateUp: PackedLinear(
                         gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight")),
-                    down: PackedLinear([try take(prefix + "mlp.down_proj.weight")]), rotary: rotary))
+                    down: PackedLinear([try take(prefix + "mlp.down_proj.weight")]), rotary: rotary)
+            if config.hasQueryKeyValueBias == true {
+                var bias: [Float] = []
+                for name in ["q_proj", "k_proj", "v_proj"] {
+                    bias += try take(prefix + "self_attn.\(name).bias").float32().array()
+                }
+                layer.bias = Storage(copying: bias)
+            }
+            if config.hasOutputBias == true { layer.outputBias = try take(prefix + "self_attn.o_proj.bias").float32() }
+            if config.hasQueryKeyNorm == true {
+                for name in ["q_norm", "k_norm"] {
+                    layer.headNorms.append(try take(prefix + "self_attn.\(name).weight").float32())
+                }
+            }
+            layers.append(layer)
         }
         self.layers = layers
     }
@@ -78,6 +97,15 @@ public struct ServingModel: Sendable {
             let (heads, kvHeads, headDim) = (config.heads[index], config.kvHeads[index], config.headDim[index])
             let qkv = Storage(count: count * (heads + 2 * kvHeads) * headDim)
             layer.projections.run(normalized(x, layer.attentionNorm, rows: count), rows: count, into: qkv)
+            if let bias = layer.bias { RowWise.add(bias, to: qkv, rows: count) }
+            if layer.headNorms.count == 2 {
+                let width = (heads + 2 * kvHeads) * headDim
+                RowWise.normHeads(
+                    qkv, gain: layer.headNorms[0], rows: count, stride: width, offset: 0, heads: heads, epsilon: epsilon)
+                RowWise.normHeads(
+                    qkv, gain: layer.headNorms[1], rows: count, stride: width, offset: heads * headDim, heads: kvHeads,
+                    epsilon: epsilon)
+            }
             layer.rotary.rotate(
                 qkv, positions: positions, rows: count, stride: (heads + 2 * kvHeads) * headDim, heads: heads + kvHeads,
                 headDim: headDim)
@@ -91,6 +119,7 @@ public struct ServingModel: Sendable {
                 (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, heads * headDim))
             }
             layer.output.run(attended, rows: left, into: x, .add)
+            if let bias = layer.outputBias { RowWise.add(bias, to: x, rows: left) }
             let gated = Storage(count: left * config.feedForwardSize)
             layer.gateUp.run(normalized(x, layer.feedForwardNorm, rows: left), rows: left, into: gated)
             layer.down.run(gated, rows: left, into: x, .add)

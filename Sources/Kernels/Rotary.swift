@@ -47,6 +47,13 @@ import Glibc
         }
     }
 
+    /// The same table in storage of its own.
+    init(copying other: RotaryTable) {
+        (positions, headDim, theta) = (other.positions, other.headDim, other.theta)
+        cosine = Storage(copying: other.cosine.array())
+        sine = Storage(copying: other.sine.array())
+    }
+
     /// What the kernels take. The table must outlive its use.
     var packed: kk_rotary { unsafe kk_rotary(cosine: cosine.pointer, sine: sine.pointer, half: Int64(headDim / 2)) }
 

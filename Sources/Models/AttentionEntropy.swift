@@ -9,7 +9,7 @@ extension DecoderLM {
         let attention = blocks[layer].attention
         let (heads, d, seq) = (attention.heads, attention.headDim, input.seq)
         let width = (heads + 2 * attention.kvHeads) * d
-        let qkv = attentionInput(x, layer: layer).linear(attention.projections).storage
+        let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.projections)).storage
         let positions = (0..<input.batch).flatMap { _ in (0..<seq).map { Int32($0) } }
         attention.rotary.rotate(
             qkv, positions: positions, rows: positions.count, stride: width, heads: heads + attention.kvHeads, headDim: d)

@@ -10,6 +10,9 @@ struct Block: Sendable {
     let up: Tensor
     let down: Tensor
     let epsilon: Float
+    /// Of gate and up, and of down, where the model has biases.
+    var gateUpBiases: [Tensor] = []
+    var downBias: Tensor?
 
     /// x [batch·seq, hidden], no cache.
     func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ compute: ComputeOptions) -> Tensor {
@@ -29,42 +32,48 @@ struct Block: Sendable {
             gain: attentionNorm, weights: attention.projections, epsilon: epsilon, precision: precision)
         let attended = attention(qkv, input)
         guard (input.dropout?.rate ?? 0) > 0 else {
-            return attended.linear(attention.output, residual: x, precision: precision)
+            return attention.projected(attended, residual: x, precision: precision)
         }
-        return x + input.dropped(attended.linear(attention.output, precision: precision), site: 2 * layer + 1)
+        return x + input.dropped(attention.projected(attended, precision: precision), site: 2 * layer + 1)
     }
 
     /// middle + feedForward(norm(middle)), its second half.
     func feedForward(_ middle: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
-        let gateUp = middle.normLinear(
-            gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon, precision: precision)
+        let gateUp = gateUp(middle, precision)
         guard (input.dropout?.rate ?? 0) > 0 else {
-            return gateUp.swiGLULinear(down, residual: middle, precision: precision)
+            return biased(gateUp.swiGLULinear(down, residual: middle, precision: precision))
         }
-        return middle + input.dropped(gateUp.swiGLULinear(down, precision: precision), site: 2 * layer + 2)
+        return middle + input.dropped(biased(gateUp.swiGLULinear(down, precision: precision)), site: 2 * layer + 2)
     }
 
+    private func gateUp(_ middle: Tensor, _ precision: ComputePrecision = .fp32) -> Tensor {
+        let result = middle.normLinear(
+            gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon, precision: precision)
+        return gateUpBiases.isEmpty ? result : result + Tensor.concat(gateUpBiases)
+    }
+
+    private func biased(_ output: Tensor) -> Tensor { downBias.map { output + $0 } ?? output }
+
     private var weights: [Tensor] {
-        [attentionNorm] + attention.projections + [attention.output, feedForwardNorm, gate, up, down]
+        [attentionNorm] + attention.weights + [feedForwardNorm, gate, up, down] + gateUpBiases + (downBias.map { [$0] } ?? [])
     }
 
     /// The same block over other weights, in the order of `weights`.
     private func with(weights: ArraySlice<Tensor>) -> Block {
         var rest = weights
-        return Block(
-            attentionNorm: rest.removeFirst(),
-            attention: GroupedQueryAttention(
-                heads: attention.heads, kvHeads: attention.kvHeads, headDim: attention.headDim, rotary: attention.rotary,
-                query: rest.removeFirst(), key: rest.removeFirst(), value: rest.removeFirst(), output: rest.removeFirst()),
-            feedForwardNorm: rest.removeFirst(), gate: rest.removeFirst(), up: rest.removeFirst(), down: rest.removeFirst(),
+        var block = Block(
+            attentionNorm: rest.removeFirst(), attention: attention.with(weights: &rest), feedForwardNorm: rest.removeFirst(),
+            gate: rest.removeFirst(), up: rest.removeFirst(), down: rest.removeFirst(),
             epsilon: epsilon)
+        block.gateUpBiases = gateUpBiases.map { _ in rest.removeFirst() }
+        block.downBias = downBias.map { _ in rest.removeFirst() }
+        return block
     }
 
     /// x [tokens, hidden], keys and values in `cache`.
     func callAsFunction(_ x: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
         let qkv = x.normLinear(gain: attentionNorm, weights: attention.projections, epsilon: epsilon)
-        let middle = attention(qkv, step, layer: layer, cache: &cache).linear(attention.output, residual: x)
-        return middle.normLinear(gain: feedForwardNorm, weights: [gate, up], epsilon: epsilon).swiGLULinear(
-            down, residual: middle)
+        let middle = attention.projected(attention(qkv, step, layer: layer, cache: &cache), residual: x)
+        return biased(gateUp(middle).swiGLULinear(down, residual: middle))
     }
 }

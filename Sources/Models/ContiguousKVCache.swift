@@ -7,6 +7,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
     /// Tokens each sequence has room for.
     public let capacity: Int
     private let geometry: [KVGeometry]
+    private let windows: [Int?]
     private var keys: [[Storage]]
     private var values: [[Storage]]
     private var lengths: [Int]
@@ -16,6 +17,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
         self.capacity = capacity
         let geometry = config.kvGeometry(.float32)
         self.geometry = geometry
+        windows = (0..<config.layers).map { config.window($0) }
         lengths = [Int](repeating: 0, count: sequences)
         func make() -> [[Storage]] {
             geometry.map { layer in (0..<sequences).map { _ in Storage(count: capacity * layer.kvHeads * layer.keyDim) } }
@@ -47,7 +49,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
                 queries: count, heads: queries.heads, kvHeads: queries.kvHeads, headDim: queries.headDim, firstPosition: held
             ).run(
                 qkv: queries.qkv, firstRow: row, keys: keys[layer][sequence], values: values[layer][sequence], into: output,
-                logSumExp: logSumExp)
+                logSumExp: logSumExp, window: windows[layer])
             row += count
         }
         return CachedAttention(output: output, logSumExp: logSumExp)

@@ -2,7 +2,8 @@ import Autograd
 import Kernels
 
 /// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped
-/// attention, SwiGLU, tied or untied output projection.
+/// attention, SwiGLU, tied or untied output projection; with what its relatives add: biases (Qwen2), norms of queries and
+/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1).
 ///
 /// A value, cheap to rebuild from its configuration and parameters. Training runs without a cache over whole sequences;
 /// ``logits(_:cache:)`` decodes with one.
@@ -45,19 +46,36 @@ public struct DecoderLM: Sendable {
         for layer in 0..<config.layers {
             let headDim = config.headDim[layer]
             let rotary =
-                rotaries[headDim] ?? RotaryTable(positions: config.maxSequence, headDim: headDim, theta: Float(config.ropeTheta))
+                rotaries[headDim] ?? config.rotaryTable(headDim: headDim)
             rotaries[headDim] = rotary
             let prefix = "model.layers.\(layer)."
-            blocks.append(
-                Block(
-                    attentionNorm: try take(prefix + "input_layernorm.weight"),
-                    attention: GroupedQueryAttention(
-                        heads: config.heads[layer], kvHeads: config.kvHeads[layer], headDim: headDim, rotary: rotary,
-                        query: try take(prefix + "self_attn.q_proj.weight"), key: try take(prefix + "self_attn.k_proj.weight"),
-                        value: try take(prefix + "self_attn.v_proj.weight"), output: try take(prefix + "self_attn.o_proj.weight")),
-                    feedForwardNorm: try take(prefix + "post_attention_layernorm.weight"),
-                    gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight"),
-                    down: try take(prefix + "mlp.down_proj.weight"), epsilon: Float(config.normEpsilon)))
+            func bias(_ has: Bool?, _ name: String) throws(ParametersError) -> Tensor? {
+                has == true ? try take(prefix + name + ".bias") : nil
+            }
+            var attention = GroupedQueryAttention(
+                heads: config.heads[layer], kvHeads: config.kvHeads[layer], headDim: headDim, rotary: rotary,
+                query: try take(prefix + "self_attn.q_proj.weight"), key: try take(prefix + "self_attn.k_proj.weight"),
+                value: try take(prefix + "self_attn.v_proj.weight"), output: try take(prefix + "self_attn.o_proj.weight"))
+            for name in ["q_proj", "k_proj", "v_proj"] {
+                if let bias = try bias(config.hasQueryKeyValueBias, "self_attn." + name) { attention.biases.append(bias) }
+            }
+            attention.outputBias = try bias(config.hasOutputBias, "self_attn.o_proj")
+            if config.hasQueryKeyNorm == true {
+                attention.headNorms = [
+                    try take(prefix + "self_attn.q_norm.weight"), try take(prefix + "self_attn.k_norm.weight"),
+                ]
+            }
+            (attention.epsilon, attention.window) = (Float(config.normEpsilon), config.window(layer))
+            var block = Block(
+                attentionNorm: try take(prefix + "input_layernorm.weight"), attention: attention,
+                feedForwardNorm: try take(prefix + "post_attention_layernorm.weight"),
+                gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight"),
+                down: try take(prefix + "mlp.down_proj.weight"), epsilon: Float(config.normEpsilon))
+            for name in ["gate_proj", "up_proj"] {
+                if let bias = try bias(config.hasFeedForwardBias, "mlp." + name) { block.gateUpBiases.append(bias) }
+            }
+            block.downBias = try bias(config.hasFeedForwardBias, "mlp.down_proj")
+            blocks.append(block)
         }
         self.blocks = blocks
         self.rotaries = rotaries

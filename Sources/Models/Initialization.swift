@@ -3,7 +3,7 @@ import Random
 
 extension Parameters {
     /// Fresh weights for `config`: normal with deviation 0.02, projections into the residual stream divided by √(2·layers)
-    /// (Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3), norms 1.
+    /// (Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3), norms 1, biases 0.
     ///
     /// Each weight has a generator of its own keyed by its name, so that a weight does not depend on which others exist.
     public static func initialized(for config: ModelConfig, seed: UInt64, deviation: Double = 0.02) -> Parameters {
@@ -11,7 +11,8 @@ extension Parameters {
         for (name, shape) in config.weightShapes {
             let count = shape.reduce(1, *)
             if shape.count == 1 {
-                parameters[name] = Weight(shape: shape, storage: Storage(repeating: 1, count: count))
+                let value: Float = name.hasSuffix(".bias") ? 0 : 1
+                parameters[name] = Weight(shape: shape, storage: Storage(repeating: value, count: count))
                 continue
             }
             let isResidual = name.hasSuffix("o_proj.weight") || name.hasSuffix("down_proj.weight")

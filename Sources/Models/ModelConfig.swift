@@ -25,6 +25,18 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var ropeTheta: Double
     /// Whether the output projection is the embedding.
     public var tiedEmbeddings: Bool
+    /// Whether queries, keys and values have biases (Qwen2, Llama with `attention_bias`); nil is false.
+    public var hasQueryKeyValueBias: Bool?
+    /// Whether attention's output projection has one; nil is false.
+    public var hasOutputBias: Bool?
+    /// Whether the feed-forward layer's three projections have biases; nil is false.
+    public var hasFeedForwardBias: Bool?
+    /// Whether each head's queries and keys go through an RMSNorm before RoPE (Qwen3); nil is false.
+    public var hasQueryKeyNorm: Bool?
+    /// Keys each position attends to, its own included; 0 for all of them. nil is 0 in every layer.
+    public var slidingWindow: PerLayer<Int>?
+    /// How RoPE's frequencies are changed; nil for not at all.
+    public var ropeScaling: RopeScaling?
 
     /// A configuration as given, unchecked: ``validate()`` says whether it describes a model.
     public init(
@@ -57,6 +69,12 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         case normEpsilon = "rms_norm_eps"
         case ropeTheta = "rope_theta"
         case tiedEmbeddings = "tie_word_embeddings"
+        case hasQueryKeyValueBias = "attention_bias"
+        case hasOutputBias = "attention_output_bias"
+        case hasFeedForwardBias = "mlp_bias"
+        case hasQueryKeyNorm = "use_qk_norm"
+        case slidingWindow = "sliding_window"
+        case ropeScaling = "rope_scaling"
     }
 }
 
@@ -119,6 +137,30 @@ extension ModelConfig {
         }
         guard normEpsilon > 0, normEpsilon.isFinite else { throw .notFinite(key: "rms_norm_eps", value: normEpsilon) }
         guard ropeTheta > 0, ropeTheta.isFinite else { throw .notFinite(key: "rope_theta", value: ropeTheta) }
+        if case .each(let values)? = slidingWindow, values.count != layers {
+            throw .layerCount(key: "sliding_window", count: values.count, layers: layers)
+        }
+        for layer in 0..<layers {
+            if let window = slidingWindow?[layer], window < 0 { throw .notPositive(key: "sliding_window", value: window) }
+        }
+        try ropeScaling?.validate()
+    }
+
+    /// What the model has that the first Llama has not, in words.
+    public var partsBeyondLlama: [String] {
+        var parts: [String] = []
+        if hasQueryKeyValueBias == true || hasOutputBias == true { parts.append("attention biases") }
+        if hasFeedForwardBias == true { parts.append("feed-forward biases") }
+        if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
+        if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
+        if let ropeScaling { parts.append("\(ropeScaling.kind.rawValue) RoPE scaling") }
+        return parts
+    }
+
+    /// Keys a position of `layer` attends to at most; nil where that is all there are.
+    public func window(_ layer: Int) -> Int? {
+        guard let window = slidingWindow?[layer], window > 0, window < maxSequence else { return nil }
+        return window
     }
 
     /// Every weight's Hugging Face name and shape, in file order; linear weights are [out, in].
@@ -141,6 +183,25 @@ extension ModelConfig {
                 (prefix + "mlp.up_proj.weight", [feedForwardSize, hiddenSize]),
                 (prefix + "mlp.down_proj.weight", [hiddenSize, feedForwardSize]),
             ]
+            if hasQueryKeyValueBias == true {
+                shapes += [
+                    (prefix + "self_attn.q_proj.bias", [queryWidth]), (prefix + "self_attn.k_proj.bias", [kvWidth]),
+                    (prefix + "self_attn.v_proj.bias", [kvWidth]),
+                ]
+            }
+            if hasOutputBias == true { shapes.append((prefix + "self_attn.o_proj.bias", [hiddenSize])) }
+            if hasQueryKeyNorm == true {
+                shapes += [
+                    (prefix + "self_attn.q_norm.weight", [headDim[layer]]),
+                    (prefix + "self_attn.k_norm.weight", [headDim[layer]]),
+                ]
+            }
+            if hasFeedForwardBias == true {
+                shapes += [
+                    (prefix + "mlp.gate_proj.bias", [feedForwardSize]), (prefix + "mlp.up_proj.bias", [feedForwardSize]),
+                    (prefix + "mlp.down_proj.bias", [hiddenSize]),
+                ]
+            }
         }
         shapes.append(("model.norm.weight", [hiddenSize]))
         if !tiedEmbeddings { shapes.append(("lm_head.weight", [vocabularySize, hiddenSize])) }

@@ -47,7 +47,7 @@ public struct EmbeddingRows: Sendable {
     private let weight: Weight
 
     /// The rows of `weight` [vocab, width].
-    public init(_ weight: Weight) { self.weight = weight }
+    public init(_ weight: Weight) { self.weight = weight.evaluated }
 
     /// The rows of `tokens`, widened: [tokens, width].
     public func rows(of tokens: [Int32]) -> Storage {

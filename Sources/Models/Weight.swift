@@ -42,6 +42,13 @@ public struct Weight: Sendable {
         backing = .computed(compute)
     }
 
+    /// This weight with its bytes held, where they would be computed anew at each reading: for what reads often.
+    public var evaluated: Weight {
+        guard case .computed(let compute) = backing else { return self }
+        let bytes = compute()
+        return Weight(elementType: elementType, shape: shape) { bytes }
+    }
+
     /// Number of elements.
     public var count: Int { shape.reduce(1, *) }
 

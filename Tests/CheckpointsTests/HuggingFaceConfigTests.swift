@@ -33,10 +33,11 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""attention_bias": true"#, "attention_bias"), (#""mlp_bias": true"#, "mlp_bias"), (#""hidden_act": "gelu"#, ""),
+        (#""hidden_act": "gelu"#, ""),
         (#""hidden_act": "gelu""#, "hidden_act"), (#""sliding_window": 4096"#, "sliding_window"),
-        (#""rope_scaling": {"type": "linear", "factor": 2.0}"#, "rope_scaling.type"),
-        (#""rope_parameters": {"rope_type": "llama3", "rope_theta": 1.0}"#, "rope_parameters.rope_type"),
+        (#""rope_scaling": {"type": "longrope", "factor": 2.0}"#, "rope_scaling.type"),
+        (#""rope_parameters": {"rope_type": "yarn", "factor": 2, "short_factor": [1]}"#, "rope_parameters.short_factor"),
+        (#""rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}"#, "rope_parameters.partial_rotary_factor"),
         (#""quantization_config": {"bits": 4}"#, "quantization_config"), (#""pretraining_tp": 2"#, "pretraining_tp"),
         (#""layer_types": ["full_attention", "sliding_attention"]"#, "layer_types"),
         (#""architectures": ["LlamaForSequenceClassification"]"#, "architectures"),
@@ -47,18 +48,47 @@ import Testing
         if case .unsupported(_, let found, _, _) = error { #expect(found == key) } else { #expect(key.isEmpty) }
     }
 
-    @Test func `other families are refused by name, Mistral without a window is not`() throws {
-        func family(_ name: String, _ extra: String) throws -> ModelConfig {
-            let json = """
-                {"model_type": "\(name)", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2,
-                 "num_attention_heads": 4, "num_key_value_heads": 2\(extra)}
-                """
-            return try HuggingFaceConfig(Array(json.utf8)).modelConfig()
-        }
-        #expect(try family("mistral", #", "sliding_window": null"#).kvHeads == .all(2))
-        for (name, extra) in [("qwen2", ""), ("gpt2", ""), ("mistral", ""), ("mistral", #", "sliding_window": 9"#)] {
+    private func family(_ name: String, _ extra: String) throws -> ModelConfig {
+        let json = """
+            {"model_type": "\(name)", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 40, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2\(extra)}
+            """
+        return try HuggingFaceConfig(Array(json.utf8)).modelConfig()
+    }
+
+    @Test func `other families are refused by name`() throws {
+        for name in ["gpt2", "gpt_neox", "gemma", "qwen2_moe"] { #expect(throws: ImportError.self) { try family(name, "") } }
+        for (name, extra) in [("mistral", #", "attention_bias": true"#), ("qwen2", #", "mlp_bias": true"#)] {
             #expect(throws: ImportError.self) { try family(name, extra) }
         }
+    }
+
+    @Test func `each family has its own defaults and parts`() throws {
+        #expect(try family("mistral", #", "sliding_window": null"#).slidingWindow == nil)
+        #expect(try family("mistral", "").slidingWindow == .all(4096))
+        #expect(try family("mistral", #", "sliding_window": 9"#).slidingWindow == .all(9))
+        let qwen2 = try family("qwen2", #", "use_sliding_window": false, "sliding_window": 9"#)
+        #expect(qwen2.hasQueryKeyValueBias == true && qwen2.hasOutputBias == nil && qwen2.slidingWindow == nil)
+        let windowed = try family("qwen2", #", "use_sliding_window": true, "sliding_window": 9, "max_window_layers": 1"#)
+        #expect(windowed.slidingWindow == .each([0, 9]))
+        let qwen3 = try family("qwen3", "")
+        #expect(qwen3.hasQueryKeyNorm == true && qwen3.headDim == .all(128) && qwen3.hasQueryKeyValueBias == nil)
+        let types = #", "use_sliding_window": true, "sliding_window": 9, "layer_types": ["sliding_attention", "full_attention"]"#
+        #expect(try family("qwen3", types).slidingWindow == .each([9, 0]))
+    }
+
+    @Test func `dynamic RoPE is plain up to the original length`() throws {
+        let text =
+            #""max_position_embeddings": 128, "rope_scaling": {"type": "dynamic", "factor": 4, "original_max_position_embeddings": 32}"#
+        let model = try config(text).modelConfig()
+        #expect(model.maxSequence == 32 && model.ropeScaling == nil)
+    }
+
+    @Test func `scaled RoPE without its settings is refused`() throws {
+        for text in [
+            #"{"rope_type": "linear"}"#, #"{"rope_type": "linear", "factor": 0}"#, #"{"rope_type": "llama3", "factor": 2}"#,
+            #"{"rope_type": "yarn", "factor": "2"}"#, #"{"rope_type": "yarn", "factor": 2, "beta_fast": -1}"#,
+        ] { #expect(throws: ImportError.self, "\(text)") { try config(#""rope_scaling": "# + text).modelConfig() } }
     }
 
     @Test func `impossible and hostile values are errors`() throws {

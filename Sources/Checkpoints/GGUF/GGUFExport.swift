@@ -65,6 +65,9 @@ public enum GGUFExport {
         guard let headDim = config.headDim.uniform else {
             throw GGUFError.notExpressible(reason: "'head_dim' differs between layers, GGUF has one for all")
         }
+        if let part = config.partsBeyondLlama.first {
+            throw GGUFError.notExpressible(reason: "it has \(part), which is not of the llama architecture")
+        }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
         let architecture = isUniform ? "llama" : "deci"
         func counts(_ setting: PerLayer<Int>) -> GGUFKey.Value {

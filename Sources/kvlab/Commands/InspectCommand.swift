@@ -77,7 +77,8 @@ struct InspectCommand: ParsableCommand {
                 + "vocabulary \(config.vocabularySize)\(config.tiedEmbeddings ? ", tied" : "")",
             "heads \(each(config.heads)), KV heads \(each(config.kvHeads)), head dim \(each(config.headDim)), "
                 + "longest sequence \(config.maxSequence)",
-            "RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)",
+            "RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)"
+                + config.partsBeyondLlama.map { ", \($0)" }.joined(),
             "\(report.parameters) parameters, \(report.weightBytes) bytes, "
                 + "\(config.kvBytesPerToken(.float16)) bytes of KV cache per token in fp16",
             "tokenizer \(report.tokenizer.map { "\($0), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"), "

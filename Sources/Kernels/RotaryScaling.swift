@@ -1,0 +1,13 @@
+extension RotaryTable {
+    /// The table with cosines and sines times `factor`, so that rotated queries and keys are that much longer.
+    public func scaled(by factor: Float) -> RotaryTable {
+        guard factor != 1 else { return self }
+        // Fresh storage, held by the copy alone.
+        let copy = RotaryTable(copying: self)
+        for index in 0..<copy.cosine.count {
+            unsafe copy.cosine.pointer[index] *= factor
+            unsafe copy.sine.pointer[index] *= factor
+        }
+        return copy
+    }
+}
