@@ -72,8 +72,8 @@ import Testing
             let time = String(format: "%.3f", slowest)
             print("\(target.name): \(Self.count) files, \(refused) refused, slowest \(time) s, \(largest >> 20) MiB at most")
         }
-        // A mutator that changed nothing would find nothing.
-        #expect(refused > Self.count / 10)
+        // A mutator that changed nothing would find nothing; what is read leniently is refused by nobody.
+        if !target.isLenient { #expect(refused > Self.count / 10) }
     }
 
     /// What is wrong with an error, if it isn't one of ours with a sentence.
@@ -82,9 +82,8 @@ import Testing
         if error is FuzzFailure || error is DecodingError || type.contains("NSError") || type.contains("Cocoa") {
             return "\(type): \(error)"
         }
-        guard error is any CustomStringConvertible else { return "\(type) has no description" }
         let text = "\(error)"
-        return text.isEmpty || text.utf8.count > 8192 ? "\(type): a description of \(text.utf8.count) bytes" : nil
+        return text.isEmpty || text.utf8.count > 1 << 16 ? "\(type): a description of \(text.utf8.count) bytes" : nil
     }
 
     private static var seconds: Double {
@@ -96,7 +95,7 @@ import Testing
     /// The most memory that the process has had resident.
     private static var peakBytes: Int {
         var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return usage.ru_maxrss << 10
     }
 }

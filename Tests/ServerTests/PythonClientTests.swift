@@ -55,7 +55,7 @@ import Testing
             try Python.execute(
                 browser,
                 [
-                    "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", "--dump-dom",
+                    "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom",
                     "http://127.0.0.1:\(server.port)/#send",
                 ])
         }.value

@@ -71,20 +71,24 @@ struct InspectCommand: ParsableCommand {
         func each(_ setting: PerLayer<Int>) -> String {
             setting.uniform.map(String.init) ?? (0..<config.layers).map { String(setting[$0]) }.joined(separator: ",")
         }
-        var lines = [
-            file, "",
-            "layers \(config.layers), hidden \(config.hiddenSize), feed-forward \(config.feedForwardSize), "
-                + "vocabulary \(config.vocabularySize)\(config.tiedEmbeddings ? ", tied" : "")",
-            "heads \(each(config.heads)), KV heads \(each(config.kvHeads)), head dim \(each(config.headDim)), "
-                + "longest sequence \(config.maxSequence)",
-            "RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)"
-                + config.partsBeyondLlama.map { ", \($0)" }.joined(),
-            "\(report.parameters) parameters, \(report.weightBytes) bytes, "
-                + "\(config.kvBytesPerToken(.float16)) bytes of KV cache per token in fp16",
-            "tokenizer \(report.tokenizer.map { "\($0), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"), "
-                + "BOS \(report.tokenIDs.bos.map(String.init) ?? "none"), EOS \(report.tokenIDs.eos.map(String.init).joined(separator: ","))",
-            "", "lineage",
-        ]
+        let ids = report.tokenIDs
+        let tokenizer = report.tokenizer.map { "\($0), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"
+        let (bos, eos) = (ids.bos.map(String.init) ?? "none", ids.eos.map(String.init).joined(separator: ","))
+        let tied = config.tiedEmbeddings ? ", tied" : ""
+        let parts = config.partsBeyondLlama.map { ", \($0)" }.joined()
+        let cache = config.kvBytesPerToken(.float16)
+        var lines: [String] = [file, ""]
+        lines.append(
+            "layers \(config.layers), hidden \(config.hiddenSize), feed-forward \(config.feedForwardSize), vocabulary \(config.vocabularySize)\(tied)"
+        )
+        lines.append(
+            "heads \(each(config.heads)), KV heads \(each(config.kvHeads)), head dim \(each(config.headDim)), longest sequence \(config.maxSequence)"
+        )
+        lines.append("RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)\(parts)")
+        lines.append(
+            "\(report.parameters) parameters, \(report.weightBytes) bytes, \(cache) bytes of KV cache per token in fp16")
+        lines.append("tokenizer \(tokenizer), BOS \(bos), EOS \(eos)")
+        lines += ["", "lineage"]
         let lineage = report.lineage
         let facts: [(String, String?)] = [
             ("content hash", lineage.contentHash), ("parent", lineage.parentHash), ("name", lineage.name),
