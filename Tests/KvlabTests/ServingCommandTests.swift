@@ -31,8 +31,10 @@ struct ServingCommandTests {
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
             result.status == 0 && result.output.components(separatedBy: "passes").count == 9, "\(result.output)\(result.errors)")
-        let half = try kvlab("verify", path, "--tokens", "64", "--kv-dtype", "fp16")
-        #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
+        for type in ["fp16", "bf16"] {
+            let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
+            #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
+        }
         #expect(try kvlab("verify", path, "--tokens", "100000").status != 0)
     }
 

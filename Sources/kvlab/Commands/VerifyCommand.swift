@@ -50,10 +50,12 @@ struct VerifyCommand: ParsableCommand {
         print(
             "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes))"
         )
-        print("| full forward pass against | largest difference | allowed | greedy differences | |")
+        print(
+            "| \(kvDtype == .float32 ? "full forward pass" : "full pass, then the paged one") against | largest difference | allowed | greedy differences | |"
+        )
         print("| --- | ---: | ---: | ---: | --- |")
         for gate in gates {
-            let figure = String(format: "%.2e | %.0e", gate.largestDifference, gate.tolerance)
+            let figure = String(format: "%.2e | %g", gate.largestDifference, gate.tolerance)
             print("| \(gate.name) | \(figure) | \(gate.greedyDifferences) | \(gate.passes ? "passes" : "FAILS") |")
         }
         if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
