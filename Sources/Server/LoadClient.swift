@@ -1,6 +1,5 @@
 import JSON
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 
 /// Sends one streaming completion over a connection of its own and notes when its tokens come.
@@ -19,48 +18,49 @@ struct LoadClient: Sendable {
 
     func complete(_ body: JSONValue) async throws -> Sample {
         let bytes = body.compact
-        let start = ContinuousClock.now
+        let began = ContinuousClock.now
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .connect(host: host, port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
-                    return try NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>(
-                        wrappingChannelSynchronously: channel)
+                    try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                 }
             }
+        // Plain HTTP/1.1: what comes between the events' lines, such as the sizes of chunks, is passed over.
+        var head = "POST /v1/completions HTTP/1.1\r\nHost: \(host):\(port)\r\nContent-Type: application/json\r\n"
+        head += "Content-Length: \(bytes.count)\r\nConnection: close\r\n"
+        if let apiKey { head += "Authorization: Bearer \(apiKey)\r\n" }
+        let request = ByteBuffer(bytes: Array((head + "\r\n").utf8) + bytes)
         return try await channel.executeThenClose { inbound, outbound in
-            var head = HTTPRequestHead(version: .http1_1, method: .POST, uri: "/v1/completions")
-            head.headers.add(name: "Host", value: "\(host):\(port)")
-            head.headers.add(name: "Content-Type", value: "application/json")
-            head.headers.add(name: "Content-Length", value: "\(bytes.count)")
-            if let apiKey { head.headers.add(name: "Authorization", value: "Bearer \(apiKey)") }
-            try await outbound.write(.head(head))
-            try await outbound.write(.body(ByteBuffer(bytes: bytes)))
-            try await outbound.write(.end(nil))
+            try await outbound.write(request)
             var sample = Sample()
             var rest: [UInt8] = []
-            reading: for try await part in inbound {
-                switch part {
-                case .head(let head): sample.status = Int(head.status.code)
-                case .body(let buffer):
-                    rest += buffer.readableBytesView
-                    while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-                        let line = rest[..<end]
+            reading: for try await buffer in inbound {
+                rest += buffer.readableBytesView
+                var start = rest.startIndex
+                while let end = rest[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                    let line = rest[start..<end]
+                    start = end + 1
+                    if sample.status == 0 {
+                        // HTTP/1.1 200 OK
+                        sample.status = Int(String(decoding: line.dropFirst(9).prefix(3), as: UTF8.self)) ?? -1
+                    } else if line.starts(with: Self.done) {
+                        break reading
+                    } else if line.starts(with: Self.event), Self.contains(line, "\"finish_reason\":null") {
                         // A token's chunk has no reason to end yet.
-                        if line.starts(with: Array("data: {".utf8)), Self.contains(line, "\"finish_reason\":null") {
-                            let now = (ContinuousClock.now - start) / .seconds(1)
-                            sample.firstToken = sample.firstToken ?? now
-                            sample.lastToken = now
-                            sample.tokens += 1
-                        }
-                        rest.removeSubrange(...end)
+                        let now = (ContinuousClock.now - began) / .seconds(1)
+                        sample.firstToken = sample.firstToken ?? now
+                        sample.lastToken = now
+                        sample.tokens += 1
                     }
-                case .end: break reading
                 }
+                rest.removeSubrange(..<start)
             }
             return sample
         }
     }
+
+    private static let event = Array("data: {".utf8)
+    private static let done = Array("data: [DONE]".utf8)
 
     private static func contains(_ bytes: ArraySlice<UInt8>, _ text: String) -> Bool {
         let wanted = Array(text.utf8)

@@ -33,4 +33,17 @@ import Testing
                 && !page.text.contains("https://"))
         #expect(page.headers["content-security-policy"]?.contains("default-src 'none'") == true)
     }
+
+    @Test(arguments: [nil, 200.0]) func `a load test sees every token of every request`(rate: Double?) async throws {
+        let server = try await ServerFixture { options, _ in options.apiKey = "k" }
+        var test = LoadTest()
+        (test.port, test.apiKey, test.rate) = (server.port, "k", rate)
+        (test.requests, test.concurrency, test.prompt, test.shared, test.output) = (12, 5, 40, 16, 9)
+        let result = try await test.run(model: "mqa")
+        #expect(result.answered == 12 && result.failed == 0)
+        #expect(result.firstToken.p50 > 0 && result.firstToken.p99 >= result.firstToken.p50 && result.perToken.p50 >= 0)
+        test.apiKey = "wrong"
+        let refused = try await test.run(model: "mqa")
+        #expect(refused.answered == 0 && refused.failed == 12)
+    }
 }
