@@ -17,6 +17,9 @@ public struct AttentionWeights: Sendable, Equatable {
     public var value: DenseMatrix
     /// [hidden, heads·headDim].
     public var output: DenseMatrix
+    /// Under QK-norm, whether a turn of each RoPE plane of keys and queries passes through their norms: both of its gains are equal, in
+    /// either norm. nil without QK-norm, where every plane may be turned and scaled.
+    public var turnable: [Bool]?
 
     /// Query heads that read one KV head.
     public var queriesPerHead: Int { heads / kvHeads }
@@ -42,6 +45,15 @@ public struct AttentionWeights: Sendable, Equatable {
         key = try matrix("k_proj")
         value = try matrix("v_proj")
         output = try matrix("o_proj")
+        guard config.hasQueryKeyNorm == true else { return }
+        var planes = [Bool](repeating: true, count: headDim / 2)
+        for norm in ["q_norm", "k_norm"] {
+            let name = Self.name(norm, layer: layer)
+            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
+            let gains = weight.float32().array()
+            for plane in planes.indices where gains[plane] != gains[plane + headDim / 2] { planes[plane] = false }
+        }
+        turnable = planes
     }
 
     /// Sets those of the four weights that differ from `parent`'s; the others keep their element type and their bits.

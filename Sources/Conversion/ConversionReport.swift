@@ -46,6 +46,8 @@ public struct ConversionReport: Sendable {
         public var to: Int
         /// Keys and values.
         public var projections: [KVProjection: Projection] = [:]
+        /// RoPE planes of a head whose keys no method turns, as QK-norm's gains differ within them.
+        public var fixedPlanes = 0
     }
 
     /// Method's name.
@@ -90,6 +92,12 @@ public struct ConversionReport: Sendable {
                 cell(layer.layer, 5) + "  " + cell(layer.from, 2) + " → " + cell(layer.to, 2) + " " + "      "
                     + number(k?.similarity)
                     + "       " + number(k?.normRatio) + "       " + number(v?.similarity) + "       " + number(v?.normRatio))
+        }
+        let fixed = layers.reduce(0) { $0 + $1.fixedPlanes }
+        if fixed > 0 {
+            let planes = layers.filter { $0.from != $0.to }.reduce(0) { $0 + parent.headDim[$1.layer] / 2 }
+            lines.append(
+                "QK-norm: keys are pooled without being turned in \(fixed) of \(planes) RoPE planes, whose two gains differ")
         }
         return lines.joined(separator: "\n")
     }

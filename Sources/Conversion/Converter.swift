@@ -64,6 +64,7 @@ public struct Converter: Sendable {
                 if config.hasQueryKeyValueBias == true { try mergeBiases(before, layer: layer, of: parameters, into: &converted) }
             }
             var report = ConversionReport.Layer(layer: layer, from: before.kvHeads, to: kvHeads[layer])
+            if before.kvHeads != kvHeads[layer] { report.fixedPlanes = before.turnable?.count { !$0 } ?? 0 }
             for (projection, parent, child) in [
                 (KVProjection.key, before.key, result.child.key), (.value, before.value, result.child.value),
             ] {
@@ -91,10 +92,7 @@ public struct Converter: Sendable {
     private func mergeBiases(
         _ before: AttentionWeights, layer: Int, of parameters: Parameters, into converted: inout Parameters
     ) throws {
-        // A medoid chosen for a bias may be another head than the one chosen for its rows.
-        guard let pooling = method as? any PoolingMethod, !(method is MedoidMethod), grouping == .contiguous else {
-            throw ConversionError.biases(method: method.name)
-        }
+        guard let pooling = biasPooling else { throw ConversionError.biases(method: method.name) }
         let size = before.kvHeads / kvHeads[layer] * before.headDim
         for projection in KVProjection.allCases {
             let name = "model.layers.\(layer).self_attn.\(projection.rawValue).bias"
@@ -111,6 +109,12 @@ public struct Converter: Sendable {
         }
     }
 
+    /// The method where it merges biases as it does their rows; a medoid chosen for a bias may be another head than the one chosen
+    /// for its rows.
+    private var biasPooling: (any PoolingMethod)? {
+        method is MedoidMethod || grouping != .contiguous ? nil : method as? any PoolingMethod
+    }
+
     private func check(_ config: ModelConfig) throws(ConversionError) {
         if case .each(let values) = kvHeads, values.count != config.layers {
             throw .layerCount(values.count, layers: config.layers)
@@ -120,6 +124,8 @@ public struct Converter: Sendable {
                 throw .impossible(layer: layer, from: config.kvHeads[layer], to: kvHeads[layer])
             }
         }
+        let changes = (0..<config.layers).contains { config.kvHeads[$0] != kvHeads[$0] }
+        if changes, config.hasQueryKeyValueBias == true, biasPooling == nil { throw .biases(method: method.name) }
         guard calibration == nil else { return }
         if method.refines { throw .needsCalibration("method '\(method.name)'") }
         if grouping == .activation { throw .needsCalibration("grouping '\(grouping.rawValue)'") }

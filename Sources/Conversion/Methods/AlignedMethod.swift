@@ -40,7 +40,7 @@ public struct AlignedMethod: ConversionMethod {
     private func alignKeys(_ group: HeadGroup, _ layer: inout AttentionWeights, _ context: LayerContext) throws {
         let gram = context.gram(layer.key.rows(group.rows))
         let count = group.heads.count
-        for plane in 0..<layer.headDim / 2 {
+        for plane in 0..<layer.headDim / 2 where layer.turnable?[plane] ?? true {
             let products = HeadPlanes.products(
                 gram, heads: count, headDim: layer.headDim, plane: plane, weights: [Double](repeating: 1, count: count))
             for (head, factor) in zip(group.heads, try HeadPlanes.leading(products)) where factor.magnitude > 0 {

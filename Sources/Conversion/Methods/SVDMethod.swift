@@ -22,15 +22,18 @@ public struct SVDMethod: ConversionMethod {
     /// The merged layer; queries and output projection take up the coefficients.
     public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         var child = layer
+        // QK-norm undoes the sizes that a rank-1 merge folds into the queries: keys are turned and pooled then.
+        let aligned = layer.turnable == nil ? nil : try AlignedMethod().convert(layer, to: kvHeads, context).child
         child.kvHeads = kvHeads
         let width = layer.key.columns
         child.key = DenseMatrix(rows: kvHeads * layer.headDim, columns: width)
         child.value = child.key
         let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
         for (index, group) in HeadGroup.all(of: layer, into: kvHeads).enumerated() {
-            try mergeKeys(group, at: index * layer.headDim, layer, &child, queryGram, context)
+            if aligned == nil { try mergeKeys(group, at: index * layer.headDim, layer, &child, queryGram, context) }
             try mergeValues(group, at: index * layer.headDim, layer, &child, context)
         }
+        if let aligned { (child.query, child.key) = (aligned.query, aligned.key) }
         return LayerConversion(child: child)
     }
 

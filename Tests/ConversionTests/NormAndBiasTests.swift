@@ -1,0 +1,70 @@
+import Kernels
+import Models
+import TestSupport
+import Testing
+
+@testable import Conversion
+
+/// Models whose queries and keys go through norms or have biases.
+@Suite struct NormAndBiasTests {
+    private func normed(equalGains: Bool) -> (ModelConfig, Parameters) {
+        var config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
+        config.hasQueryKeyNorm = true
+        var parameters = TinyModel.parameters(config)
+        for layer in 0..<config.layers {
+            for norm in ["q_norm", "k_norm"] {
+                let gains: [Float] = equalGains ? [0.5, 2, 1, 0.5, 2, 1] : [0.5, 2, 1, 0.7, 2, 1]
+                parameters[AttentionWeights.name(norm, layer: layer)] = Weight(shape: [6], storage: Storage(copying: gains))
+            }
+        }
+        return (config, parameters)
+    }
+
+    @Test(arguments: [true, false]) func `under QK-norm only planes of equal gains are turned, which leaves the logits alone`(
+        equalGains: Bool
+    ) throws {
+        let (config, parameters) = normed(equalGains: equalGains)
+        let layer = try AttentionWeights(config, parameters, layer: 0)
+        #expect(layer.turnable == [equalGains, true, true])
+        let converter = Converter(kvHeads: 2, method: AlignedMethod(), calibration: try TestCalibration.random(config))
+        let (_, weights, report) = try converter.convert(config, parameters)
+        #expect(report.logitChange < 1e-4)
+        #expect(report.layers.map(\.fixedPlanes) == (equalGains ? [0, 0] : [1, 1]))
+        #expect(report.text().contains("in 2 of 6 RoPE planes") == !equalGains)
+        let name = AttentionWeights.name("q_proj", layer: 0)
+        let (before, after) = try (#require(parameters[name]).float32().array(), #require(weights[name]).float32().array())
+        let rows = (0..<6).filter { before[$0 * 32..<$0 * 32 + 32] != after[$0 * 32..<$0 * 32 + 32] }
+        #expect(equalGains || !rows.contains(0) && !rows.contains(3))
+    }
+
+    @Test func `under QK-norm svd keeps the queries' sizes and merges keys as aligned does`() throws {
+        let (config, parameters) = normed(equalGains: false)
+        let calibration = try TestCalibration.random(config)
+        let aligned = try Converter(kvHeads: 2, method: AlignedMethod(), calibration: calibration).convert(config, parameters).1
+        let svd = try Converter(kvHeads: 2, method: SVDMethod(), calibration: calibration).convert(config, parameters).1
+        for projection in ["q_proj", "k_proj"] {
+            let name = AttentionWeights.name(projection, layer: 1)
+            #expect(try #require(aligned[name]).float32().array() == #require(svd[name]).float32().array())
+        }
+    }
+
+    @Test(arguments: ["aligned", "svd", "learned", "medoid"])
+    func `biases that a method cannot merge are refused before any work`(method: String) throws {
+        var config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
+        config.hasQueryKeyValueBias = true
+        let parameters = TinyModel.parameters(config)
+        let calibration = try TestCalibration.random(config)
+        var steps = 0
+        #expect(throws: ConversionError.biases(method: method)) {
+            try Converter(kvHeads: 2, method: #require(ConversionMethods.named(method)), calibration: calibration)
+                .convert(config, parameters) { _ in steps += 1 }
+        }
+        #expect(steps == 0)
+        #expect(throws: ConversionError.biases(method: "svd")) {
+            try HeadBudget.kvHeads(
+                config, parameters, bytesPerToken: 200, elementType: .float16, calibration: calibration)
+        }
+        let mean = try Converter(kvHeads: 2, method: MeanMethod()).convert(config, parameters)
+        try mean.1.validate(against: mean.0)
+    }
+}
