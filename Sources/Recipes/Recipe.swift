@@ -200,11 +200,14 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
     public var checkpoint: String
     /// A conversion on the way.
     public var convert: Convert?
+    /// What `distill` and `stopAt` go by where it is another than `checkpoint`: the model that a converted checkpoint was made from.
+    public var parent: String?
 
-    /// A start from the checkpoint at this path, as it is where `convert` is nil.
-    public init(checkpoint: String, convert: Convert? = nil) {
+    /// A start from the checkpoint at this path, as it is where `convert` is nil; `parent` is the path of what it was converted from.
+    public init(checkpoint: String, convert: Convert? = nil, parent: String? = nil) {
         self.checkpoint = checkpoint
         self.convert = convert
+        self.parent = parent
     }
 }
 
@@ -222,6 +225,8 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var stopAt: StopAt?
     /// Share of the steps, from the first on, in which only key, value and output projections learn; nil: none.
     public var keyValueShare: Double?
+    /// Seed of the uptraining's order of the data and its dropout; nil: the recipe's, which continues the parent's own order.
+    public var seed: Int?
 
     /// Learning from the parent, which runs in the same process.
     public struct Distill: Sendable, Hashable, Encodable {
@@ -257,8 +262,9 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     /// An uptraining over `alpha` times the parent's steps; what is nil is taken from the parent or left out.
     public init(
         alpha: Double, learningRate: Double? = nil, batch: Int? = nil, distill: Distill? = nil, stopAt: StopAt? = nil,
-        keyValueShare: Double? = nil
+        keyValueShare: Double? = nil, seed: Int? = nil
     ) {
+        self.seed = seed
         self.alpha = alpha
         self.learningRate = learningRate
         self.batch = batch
@@ -321,8 +327,10 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var kvDtype: String
     }
 
-    /// What the parent is converted to.
+    /// What the parent is converted to; empty for a sweep.
     public var children: [Child]
+    /// The axes of a sweep, in place of `children`.
+    public var sweep: SweepRecipe?
     /// Share of the parent's steps each child is uptrained for.
     public var alpha: Double
     /// Peak learning rate of the uptrainings; nil: the parent's.
@@ -337,4 +345,25 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var control: Bool
     /// How everything is scored.
     public var evaluation: Evaluation
+
+    private enum CodingKeys: String, CodingKey {
+        case children, alpha, sweep, learningRate, distill, stopAt, keyValueShare, control, evaluation
+    }
+
+    /// As the recipe has it: children and their share, or a sweep.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        if let sweep {
+            try container.encode(sweep, forKey: .sweep)
+        } else {
+            try container.encode(children, forKey: .children)
+            try container.encode(alpha, forKey: .alpha)
+        }
+        try container.encodeIfPresent(learningRate, forKey: .learningRate)
+        try container.encodeIfPresent(distill, forKey: .distill)
+        try container.encodeIfPresent(stopAt, forKey: .stopAt)
+        try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
+        try container.encode(control, forKey: .control)
+        try container.encode(evaluation, forKey: .evaluation)
+    }
 }

@@ -54,6 +54,7 @@ extension Recipe {
                 node["train"]?["seq"]?.position ?? reader.position, path: "train.seq",
                 reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
         }
+        if let sweep = lab?.sweep { try sweep.check(node["lab"]?["sweep"], model: model, train: train) }
         for (index, child) in (lab?.children ?? []).enumerated() {
             let parents = model?.kvHeads ?? []
             let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
@@ -233,12 +234,18 @@ extension InitRecipe {
                 calibrationTokens: try section.calibrationTokens(), seed: try section.int("seed", 0...Int.max) ?? 0)
             try section.finish()
         }
+        parent = try reader.string("parent")
+        guard parent == nil || convert == nil else {
+            throw .impossible(
+                reader.position(of: "parent"), path: "init.parent",
+                reason: "with 'convert' the parent is 'checkpoint'; leave one of them out")
+        }
         try reader.finish()
     }
 }
 
 extension ObjectReader {
-    fileprivate mutating func grouping() throws(RecipeError) -> String {
+    mutating func grouping() throws(RecipeError) -> String {
         let name = try string("grouping") ?? "contiguous"
         guard ["contiguous", "similarity", "activation"].contains(name) else {
             throw .wrongType(
@@ -248,7 +255,7 @@ extension ObjectReader {
         return name
     }
 
-    fileprivate mutating func calibrationTokens() throws(RecipeError) -> Int {
+    mutating func calibrationTokens() throws(RecipeError) -> Int {
         try int("calibrationTokens", 2048...(1 << 24)) ?? InitRecipe.Convert.defaultCalibrationTokens
     }
 }
@@ -261,6 +268,7 @@ extension UptrainRecipe {
         distill = try reader.distill()
         stopAt = try reader.stopAt()
         keyValueShare = try reader.double("keyValueShare", 0...1)
+        seed = try reader.int("seed", 0...Int.max)
         try reader.finish()
     }
 }
@@ -290,7 +298,14 @@ extension ObjectReader {
 
 extension LabRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
-        let sections = try reader.require("children", try reader.objects("children"))
+        if var section = try reader.object("sweep") { sweep = try SweepRecipe(&section) }
+        for key in ["children", "alpha"] where sweep != nil && reader.has(key) {
+            throw .impossible(
+                reader.position(of: key), path: "lab.\(key)",
+                reason: "a sweep has its own \(key == "alpha" ? "'alphas'" : "axes"); leave it or 'sweep' out")
+        }
+        let found = try reader.objects("children")
+        let sections = sweep == nil ? try reader.require("children", found) : []
         var children: [Child] = []
         for var section in sections {
             let kvHeads = try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16)))
@@ -309,7 +324,7 @@ extension LabRecipe {
             children.append(
                 Child(name: name, kvHeads: kvHeads, method: method, grouping: grouping, calibrationTokens: tokens))
         }
-        guard !children.isEmpty else {
+        guard !children.isEmpty || sweep != nil else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
         }
         self.children = children

@@ -8,13 +8,18 @@ extension Recipe {
         try Recipe(try node(path, overrides: overrides))
     }
 
-    /// Where the value of `keyPath` (`train.batch`) stands, for errors found only once data has been read.
+    /// Where the value of `keyPath` (`train.batch`, `lab.sweep.methods[1]`) stands, for errors found only once data has been read.
     public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError)
         -> SourcePosition
     {
         var current = try node(path, overrides: overrides)
-        for key in keyPath.split(separator: ".") {
-            guard let next = current[String(key)] else { break }
+        for step in JSONPath(keyPath)?.steps ?? [] {
+            let next =
+                switch step {
+                case .key(let key): current[key]
+                case .index(let index): current[index]
+                }
+            guard let next else { break }
             current = next
         }
         return current.position

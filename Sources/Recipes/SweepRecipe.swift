@@ -1,0 +1,179 @@
+/// The axes of a sweep: its models are their product, with a parent for each seed and controls for each token budget.
+public struct SweepRecipe: Sendable, Hashable, Encodable {
+    /// What the children's attention is.
+    public var architectures: [ChildArchitecture]
+    /// Conversion methods.
+    public var methods: [String]
+    /// Which heads form a group.
+    public var grouping: String
+    /// Tokens of the training text that methods look at the parent's activations over.
+    public var calibrationTokens: Int
+    /// Shares of the parent's steps, ascending.
+    public var alphas: [Double]
+    /// Seeds of the parents: their weights, order of data and held-out documents.
+    public var seeds: [Int]
+    /// Seeds of the uptrainings of each parent: order of data, dropout, methods that draw; nil: one, which goes on in its parent's order.
+    public var uptrainSeeds: [Int]?
+    /// Whether each child's architecture is also trained from scratch on the uptraining's tokens.
+    public var scratch: Bool
+    /// How decoding is timed; nil: it isn't.
+    public var timing: Timing?
+    /// The folder of the steps, which sweeps may share; nil: steps/ in the sweep's own.
+    public var store: String?
+
+    /// How long decoding takes a token, measured on the paged cache in process.
+    public struct Timing: Sendable, Hashable, Encodable {
+        /// Sequences decoded at once.
+        public var batch: Int
+        /// Tokens in the cache of each when decoding begins.
+        public var context: Int
+        /// Tokens decoded for each.
+        public var tokens: Int
+        /// Rounds over all architectures, one more before them.
+        public var rounds: Int
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case kvHeads, methods, grouping, calibrationTokens, alphas, seeds, uptrainSeeds, scratch, timing, store
+    }
+
+    /// As the recipe has it.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(architectures.map(\.kvHeads), forKey: .kvHeads)
+        try container.encode(methods, forKey: .methods)
+        try container.encode(grouping, forKey: .grouping)
+        try container.encode(calibrationTokens, forKey: .calibrationTokens)
+        try container.encode(alphas, forKey: .alphas)
+        try container.encode(seeds, forKey: .seeds)
+        try container.encodeIfPresent(uptrainSeeds, forKey: .uptrainSeeds)
+        try container.encode(scratch, forKey: .scratch)
+        try container.encodeIfPresent(timing, forKey: .timing)
+        try container.encodeIfPresent(store, forKey: .store)
+    }
+}
+
+/// What a child's attention is: what a conversion makes, and what its control from scratch is made with.
+public struct ChildArchitecture: Sendable, Hashable {
+    /// KV heads of every layer.
+    public var kvHeads: Int
+
+    /// Grouped-query attention with `kvHeads` KV heads.
+    public init(kvHeads: Int) { self.kvHeads = kvHeads }
+
+    /// A short name: kv2.
+    public var name: String { "kv\(kvHeads)" }
+
+    /// `model` with this attention, to train from scratch.
+    public func applied(to model: ModelRecipe) -> ModelRecipe {
+        var model = model
+        model.kvHeads = [kvHeads]
+        return model
+    }
+
+    /// The conversion of a parent to this attention.
+    public func conversion(method: String, sweep: SweepRecipe, seed: Int) -> InitRecipe.Convert {
+        InitRecipe.Convert(
+            kvHeads: kvHeads, method: method, grouping: sweep.grouping, calibrationTokens: sweep.calibrationTokens, seed: seed)
+    }
+}
+
+extension SweepRecipe {
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
+        architectures = try reader.axis("kvHeads", heads, nil).map(ChildArchitecture.init(kvHeads:))
+        let names = try reader.strings("methods")
+        methods = try reader.axis("methods", names, [InitRecipe.Convert.defaultMethod])
+        grouping = try reader.grouping()
+        calibrationTokens = try reader.calibrationTokens()
+        let shares = try reader.values("alphas", 1e-6...100) { $0 }
+        alphas = try reader.axis("alphas", shares, [0.05]).sorted()
+        let draws = try reader.values("seeds", 0...9e15) { Int($0) }
+        seeds = try reader.axis("seeds", draws, [0])
+        if let again = try reader.values("uptrainSeeds", 0...9e15, { Int($0) }) {
+            uptrainSeeds = try reader.axis("uptrainSeeds", again, nil)
+        }
+        scratch = try reader.bool("scratch") ?? true
+        if var section = try reader.object("timing") {
+            timing = Timing(
+                batch: try section.int("batch", 1...256) ?? 8, context: try section.int("context", 1...(1 << 24)) ?? 256,
+                tokens: try section.int("tokens", 2...(1 << 20)) ?? 32, rounds: try section.int("rounds", 1...1000) ?? 5)
+            try section.finish()
+        }
+        store = try reader.string("store")
+        guard store != "" else {
+            throw .impossible(reader.position(of: "store"), path: reader.keyPath("store"), reason: "is empty")
+        }
+        try reader.finish()
+    }
+
+    /// Refuses what doesn't fit the parent; `node` is the sweep's section.
+    func check(_ node: JSONNode?, model: ModelRecipe?, train: TrainRecipe) throws(RecipeError) {
+        func place(_ key: String, _ index: Int) -> SourcePosition {
+            node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
+        }
+        for (index, architecture) in architectures.enumerated() {
+            if let count = (model?.kvHeads ?? []).first(where: { $0 % architecture.kvHeads != 0 }) {
+                throw .impossible(
+                    place("kvHeads", index), path: "lab.sweep.kvHeads[\(index)]",
+                    reason: "\(count) KV heads cannot form \(architecture.kvHeads) equal groups")
+            }
+        }
+        let steps = train.steps ?? 1
+        for (shorter, longer) in zip(alphas, alphas.dropFirst())
+        where Self.steps(shorter, of: steps) == Self.steps(longer, of: steps) {
+            throw .impossible(
+                node?["alphas"]?.position ?? place("alphas", 0), path: "lab.sweep.alphas",
+                reason: "\(shorter) and \(longer) of \(steps) steps are both \(Self.steps(longer, of: steps)) steps")
+        }
+        if let timing, let model, timing.context + timing.tokens > model.maxSeq {
+            throw .impossible(
+                node?["timing"]?.position ?? place("timing", 0), path: "lab.sweep.timing",
+                reason:
+                    "\(timing.context) tokens of context and \(timing.tokens) decoded ones are beyond model.maxSeq, \(model.maxSeq)"
+            )
+        }
+    }
+
+    /// Steps of an uptraining for `alpha` of the parent's.
+    public static func steps(_ alpha: Double, of parent: Int) -> Int { max(1, Int((alpha * Double(parent)).rounded())) }
+}
+
+extension ObjectReader {
+    /// The values of an axis: at least one, none twice.
+    fileprivate func axis<Value: Hashable>(_ key: String, _ values: [Value]?, _ fallback: [Value]?) throws(RecipeError)
+        -> [Value]
+    {
+        let values = try require(key, values ?? fallback)
+        guard !values.isEmpty, Set(values).count == values.count else {
+            throw .impossible(
+                position(of: key), path: keyPath(key), reason: values.isEmpty ? "is empty" : "names a value twice")
+        }
+        return values
+    }
+
+    /// An array of numbers that `convert` takes; nil for a number it doesn't.
+    fileprivate mutating func values<Value>(_ key: String, _ range: ClosedRange<Double>, _ convert: (Double) -> Value?)
+        throws(RecipeError) -> [Value]?
+    {
+        guard let node = node(key) else { return nil }
+        guard case .array(let elements) = node.value else {
+            throw .wrongType(node.position, path: keyPath(key), found: node.kind, expected: "an array of numbers")
+        }
+        let isWhole = Value.self == Int.self
+        var values: [Value] = []
+        for (index, element) in elements.enumerated() {
+            let path = "\(keyPath(key))[\(index)]"
+            guard case .number(let text) = element.value, let number = Double(text), !isWhole || number == number.rounded() else {
+                throw .wrongType(
+                    element.position, path: path, found: element.kind, expected: isWhole ? "an integer" : "a number")
+            }
+            guard range.contains(number), let value = convert(number) else {
+                let ends = [range.lowerBound, range.upperBound].map { isWhole ? "\(Int($0))" : "\($0)" }
+                throw .impossible(element.position, path: path, reason: "\(text) is outside \(ends[0]) … \(ends[1])")
+            }
+            values.append(value)
+        }
+        return values
+    }
+}

@@ -1,0 +1,76 @@
+import Testing
+
+@testable import Recipes
+
+/// A recipe with `sweep` as the sweep's axes, alone on line 7.
+private func recipe(_ sweep: String, lab: String = "") -> String {
+    """
+    {
+    "tokenizer": {"kind": "byte"},
+    "data": {"files": ["a.txt"]},
+    "model": {"dim": 64, "layers": 2, "heads": 4, "ffn": 128, "maxSeq": 64},
+    "train": {"steps": 100, "batch": 4, "seq": 32, "learningRate": 1e-3},
+    "lab": {\(lab)"sweep":
+    {\(sweep)}
+    }}
+    """
+}
+
+@Suite struct SweepRecipeTests {
+    @Test func `a sweep becomes axes with defaults, shares in order`() throws {
+        let sweep = try #require(Recipe.parse(recipe(#""kvHeads": [2, 1], "alphas": [0.1, 0.05]"#)).lab?.sweep)
+        #expect(sweep.architectures == [ChildArchitecture(kvHeads: 2), ChildArchitecture(kvHeads: 1)])
+        #expect(sweep.methods == ["learned"] && sweep.alphas == [0.05, 0.1] && sweep.seeds == [0] && sweep.uptrainSeeds == nil)
+        #expect(sweep.scratch && sweep.timing == nil && sweep.grouping == "contiguous")
+    }
+
+    @Test func `a resolved sweep loads again to an equal one`() throws {
+        let text = recipe(
+            #""kvHeads": [4, 1], "methods": ["mean", "svd"], "alphas": [0.5], "seeds": [3, 1], "uptrainSeeds": [7], "scratch": false, "timing": {"context": 30}, "store": "steps""#
+        )
+        let whole = try Recipe.parse(text)
+        #expect(try Recipe.parse(whole.resolvedJSON) == whole)
+        #expect(whole.lab?.sweep?.timing == SweepRecipe.Timing(batch: 8, context: 30, tokens: 32, rounds: 5))
+        let start = #""init": {"checkpoint": "c.h5", "parent": "p.h5"}, "uptrain": {"seed": 4}, "data": {"files": ["a"]}"#
+        let child = try Recipe.parse("{\(start)}")
+        #expect(child.`init`?.parent == "p.h5" && child.uptrain?.seed == 4)
+        #expect(try Recipe.parse(child.resolvedJSON) == child)
+    }
+
+    private static let refused: [(String, String, String)] = [
+        (#""methods": ["mean"]"#, "", "r.json:7:1: 'lab.sweep.kvHeads' is missing"),
+        (#""kvHeads": []"#, "", "r.json:7:13: 'lab.sweep.kvHeads': is empty"),
+        (#""kvHeads": 2"#, "", "r.json:7:13: 'lab.sweep.kvHeads' is 2, expected an array of numbers"),
+        (#""kvHeads": [2, 3]"#, "", "r.json:7:17: 'lab.sweep.kvHeads[1]': 4 KV heads cannot form 3 equal groups"),
+        (#""kvHeads": [2, 0]"#, "", "r.json:7:17: 'lab.sweep.kvHeads[1]': 0 is outside 1 … 65536"),
+        (#""kvHeads": [1.5]"#, "", "r.json:7:14: 'lab.sweep.kvHeads[0]' is 1.5, expected an integer"),
+        (#""kvHeads": [2, 2]"#, "", "r.json:7:13: 'lab.sweep.kvHeads': names a value twice"),
+        (#""kvHeads": [2], "seeds": [1, 1]"#, "", "r.json:7:27: 'lab.sweep.seeds': names a value twice"),
+        (#""kvHeads": [2], "seeds": [-1]"#, "", "r.json:7:28: 'lab.sweep.seeds[0]': -1 is outside 0 … 9000000000000000"),
+        (#""kvHeads": [2], "alphas": [0]"#, "", "r.json:7:29: 'lab.sweep.alphas[0]': 0 is outside 1e-06 … 100.0"),
+        (
+            #""kvHeads": [2], "alphas": [0.05, 0.051]"#, "",
+            "r.json:7:28: 'lab.sweep.alphas': 0.05 and 0.051 of 100 steps are both 5 steps"
+        ),
+        (
+            #""kvHeads": [2], "timing": {"context": 60}"#, "",
+            "r.json:7:28: 'lab.sweep.timing': 60 tokens of context and 32 decoded ones are beyond model.maxSeq, 64"
+        ),
+        (
+            #""kvHeads": [2], "method": "mean""#, "",
+            "r.json:7:18: unknown key 'lab.sweep.method'; did you mean 'lab.sweep.methods'?"
+        ),
+        (#""kvHeads": [2]"#, #""alpha": 1, "#, "r.json:6:18: 'lab.alpha': a sweep has its own 'alphas'; leave it or 'sweep' out"),
+        (
+            #""kvHeads": [2]"#, #""children": [], "#,
+            "r.json:6:21: 'lab.children': a sweep has its own axes; leave it or 'sweep' out"
+        ),
+    ]
+
+    @Test func `what can't be swept is refused where it stands`() {
+        for (sweep, lab, sentence) in Self.refused {
+            let error = #expect(throws: RecipeError.self) { try Recipe.parse(recipe(sweep, lab: lab), name: "r.json") }
+            #expect(error?.description == sentence)
+        }
+    }
+}
