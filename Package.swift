@@ -58,7 +58,8 @@ let package = Package(
         library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
         library(
             "Registry", ["Checkpoints", "Training", "Files", "JSON", .product(name: "GRDB", package: "GRDB.swift")]),
-        library("Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files"]),
+        library(
+            "Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files", "Registry"]),
         library(
             "Server",
             [

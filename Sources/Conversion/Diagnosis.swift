@@ -4,9 +4,9 @@ import Kernels
 import Models
 
 /// What a conversion would do to a model, found out before any training.
-public struct Diagnosis: Sendable, Encodable {
+public struct Diagnosis: Sendable, Codable {
     /// One layer's findings.
-    public struct Layer: Sendable, Encodable {
+    public struct Layer: Sendable, Codable {
         /// Index from 0.
         public var layer: Int
         /// KV heads before.
@@ -28,7 +28,7 @@ public struct Diagnosis: Sendable, Encodable {
     }
 
     /// A cosine before and after alignment.
-    public struct Similarity: Sendable, Encodable, Equatable {
+    public struct Similarity: Sendable, Codable, Equatable {
         /// Of the heads as they are.
         public var raw: Double
         /// Of the heads turned towards each other.

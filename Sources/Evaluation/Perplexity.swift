@@ -27,6 +27,12 @@ public struct PerplexityResult: Sendable {
     /// Every scored token's negative log-likelihood in nats and the byte offset it ends at, in order.
     public var tokens: [(end: Int, nll: Float)]
 
+    /// The result of `windows`, with the tokens' own likelihoods where they are known.
+    public init(windows: [WindowScore], tokens: [(end: Int, nll: Float)] = []) {
+        self.windows = windows
+        self.tokens = tokens
+    }
+
     /// Sum of the negative log-likelihoods in nats.
     public var nll: Double { windows.reduce(0) { $0 + $1.nll } }
     /// Tokens scored.

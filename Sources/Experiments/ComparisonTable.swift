@@ -114,8 +114,9 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
     }
 
     /// Aligned columns for a terminal.
-    public var plain: String {
-        let columns = columns
+    public var plain: String { [caption, "", Self.plain(columns, rows: rows.count)].joined(separator: "\n") }
+
+    static func plain(_ columns: [Column], rows: Int) -> String {
         let widths = columns.map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
         func line(_ cells: [String]) -> String {
             zip(cells, zip(columns, widths)).map { cell, layout in
@@ -123,20 +124,20 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
                 return layout.0.leading ? cell + padding : padding + cell
             }.joined(separator: "  ")
         }
-        let body = rows.indices.map { row in line(columns.map { $0.cells[row] }) }
-        return ([caption, "", line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })] + body)
+        let body = (0..<rows).map { row in line(columns.map { $0.cells[row] }) }
+        return ([line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })] + body)
             .joined(separator: "\n")
     }
 
     /// A Markdown table.
-    public var markdown: String {
-        let columns = columns
+    public var markdown: String { [Self.markdown(columns, rows: rows.count), "", caption].joined(separator: "\n") }
+
+    static func markdown(_ columns: [Column], rows: Int) -> String {
         func line(_ cells: [String]) -> String {
             "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |"
         }
-        let body = rows.indices.map { row in line(columns.map { $0.cells[row] }) }
-        return ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + body + ["", caption])
-            .joined(separator: "\n")
+        let body = (0..<rows).map { row in line(columns.map { $0.cells[row] }) }
+        return ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + body).joined(separator: "\n")
     }
 
     /// What the figures are, in one sentence.

@@ -11,16 +11,20 @@ extension InitRecipe.Convert {
         let grouping = HeadGrouping(rawValue: grouping) ?? .contiguous
         var converter = Converter(kvHeads: kvHeads, method: method, grouping: grouping, seed: UInt64(seed))
         if method.usesActivations || grouping == .activation {
-            var ids: [Int32] = []
-            for document in training.documents where ids.count < calibrationTokens {
-                // A token is seldom longer than this; a document may be a whole library.
-                let beginning = training.text(document).utf8.prefix((calibrationTokens - ids.count) * 32)
-                ids += parent.tokenizer.encode(String(decoding: beginning, as: UTF8.self))
-            }
-            converter.calibration = try Calibration(
-                ids: ids, tokens: min(calibrationTokens, ids.count), bosID: parent.bosID,
-                maxSequence: parent.checkpoint.config.maxSequence)
+            converter.calibration = try calibration(parent, training: training, tokens: calibrationTokens)
         }
         return converter
+    }
+
+    /// The first `tokens` tokens of the training text, or what there is.
+    func calibration(_ parent: LoadedModel, training: Corpus, tokens: Int) throws -> Calibration {
+        var ids: [Int32] = []
+        for document in training.documents where ids.count < tokens {
+            // A token is seldom longer than this; a document may be a whole library.
+            let beginning = training.text(document).utf8.prefix((tokens - ids.count) * 32)
+            ids += parent.tokenizer.encode(String(decoding: beginning, as: UTF8.self))
+        }
+        return try Calibration(
+            ids: ids, tokens: min(tokens, ids.count), bosID: parent.bosID, maxSequence: parent.checkpoint.config.maxSequence)
     }
 }

@@ -50,7 +50,7 @@ public struct Lab {
         var parentRecipe = recipe
         parentRecipe.lab = nil
         parentRecipe.name = "parent"
-        guard try train(parentRecipe, "parent", shouldStop: shouldStop) else { return nil }
+        guard try train(PreparedRun(parentRecipe, reporter: reporter), "parent", shouldStop: shouldStop) else { return nil }
         let parentPath = Run.modelPath(parentDirectory)
         let parent = try LoadedModel(path: parentPath)
         let evaluation = lab.evaluation
@@ -66,19 +66,18 @@ public struct Lab {
         if lab.control { parts.insert(("parent continued", nil), at: 0) }
         for part in parts {
             let child = part.convert
-            let before: PerplexityResult?
+            // Converted once: what is scored is what the uptraining starts from.
+            let prepared = try PreparedRun(uptraining(child, parentPath: parentPath), reporter: reporter)
+            var before: PerplexityResult?
             if let child {
-                let converter = try conversion(child).converter(parent, training: PreparedRun.trainingCorpus(recipe))
-                let (converted, _) = try parent.checkpoint.converted(by: converter) { step in
-                    reporter.progress("\(child.name): \(step)")
-                }
+                let converted = Checkpoint(
+                    config: prepared.config, parameters: prepared.parameters, tokenizer: prepared.tokenizer.serialized,
+                    tokenIDs: prepared.tokenIDs)
                 before = try comparison.score(
                     try LoadedModel(name: child.name, checkpoint: converted, path: parentPath), text, reporter: reporter)
-            } else {
-                before = nil
             }
             let directoryName = child?.name ?? "control"
-            guard try train(uptraining(child, parentPath: parentPath), directoryName, shouldStop: shouldStop) else { return nil }
+            guard try train(prepared, directoryName, shouldStop: shouldStop) else { return nil }
             let trained = try LoadedModel(path: Run.modelPath(path(directoryName)))
             let result = try comparison.score(trained, text, reporter: reporter)
             var row = comparison.row(part.name, trained.model.config, result)
@@ -134,14 +133,13 @@ public struct Lab {
     }
 
     /// Trains unless it is done; false where it was stopped.
-    private func train(_ recipe: Recipe, _ part: String, shouldStop: () -> Bool) throws -> Bool {
+    private func train(_ prepared: PreparedRun, _ part: String, shouldStop: () -> Bool) throws -> Bool {
         let directory = path(part)
-        let prepared = try PreparedRun(recipe, reporter: reporter)
         if let saved = try? String(contentsOfFile: directory + "/recipe.json", encoding: .utf8),
             FileManager.default.fileExists(atPath: Run.modelPath(directory))
         {
             guard saved == prepared.recipeJSON + "\n" else { throw TrainingError.otherRecipe(directory: directory) }
-            reporter.line("\(recipe.name): done before")
+            reporter.line("\(prepared.name): done before")
             return true
         }
         let resumes = FileManager.default.fileExists(atPath: directory + "/checkpoint.h5")

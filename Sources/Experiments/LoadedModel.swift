@@ -16,12 +16,13 @@ public struct LoadedModel: Sendable {
     /// How text becomes tokens.
     public let tokenizer: any Tokenizer
 
-    /// Loads a checkpoint; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
-    public init(path: String, tokenizerPath: String? = nil) throws {
+    /// Loads a checkpoint, under a `name` of its own if need be; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
+    public init(name: String? = nil, path: String, tokenizerPath: String? = nil) throws {
         let checkpoint = try Checkpoint.load(path, trainingState: false)
         let file = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         try self.init(
-            name: ["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file, checkpoint: checkpoint,
+            name: name ?? (["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file),
+            checkpoint: checkpoint,
             path: path,
             tokenizerPath: tokenizerPath)
     }

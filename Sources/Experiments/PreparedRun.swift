@@ -73,7 +73,8 @@ public struct PreparedRun: Sendable {
         reporter.clear()
         validationTokensPerByte = Double(validationStream.count) / Double(max(validation.byteCount, 1))
         let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
-        let batches = try TokenBatches(trainingStream, seq: basis.seq, seed: UInt64(recipe.seed), packing: packing)
+        let batches = try TokenBatches(
+            trainingStream, seq: basis.seq, seed: UInt64(recipe.uptrain?.seed ?? recipe.seed), packing: packing)
         guard basis.batch <= batches.windowsPerEpoch else {
             throw ExperimentError.recipe(
                 key: recipe.uptrain == nil ? "train.batch" : "uptrain.batch",

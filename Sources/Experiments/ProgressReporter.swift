@@ -6,6 +6,7 @@ import Synchronization
 public final class ProgressReporter: Sendable {
     private struct State {
         var liveWidth = 0
+        var prefix = ""
         var lastLive = ContinuousClock.now - .seconds(60)
         var lastPlain = ContinuousClock.now - .seconds(60)
     }
@@ -31,6 +32,9 @@ public final class ProgressReporter: Sendable {
         }
     }
 
+    /// What stands before all progress from now on: how far a larger whole is.
+    public func setPrefix(_ prefix: String) { state.withLock { $0.prefix = prefix } }
+
     /// Progress that the next replaces; in a log, every `plainInterval` or where `isLast`.
     public func progress(isLast: Bool = false, _ text: @autoclosure () -> String) {
         guard !isQuiet else { return }
@@ -39,14 +43,21 @@ public final class ProgressReporter: Sendable {
             if isTerminal {
                 guard isLast || now - state.lastLive > .milliseconds(100) else { return }
                 state.lastLive = now
-                let text = text()
+                // A line that wraps could not be written over.
+                let text = String((state.prefix + text()).prefix(Self.terminalWidth - 1))
                 write("\r" + text + String(repeating: " ", count: max(0, state.liveWidth - text.count)))
                 state.liveWidth = text.count
             } else if isLast || now - state.lastPlain > plainInterval {
                 state.lastPlain = now
-                write(text() + "\n")
+                write(state.prefix + text() + "\n")
             }
         }
+    }
+
+    private static var terminalWidth: Int {
+        var size = winsize()
+        guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 200 }
+        return Int(size.ws_col)
     }
 
     /// Removes the live line.

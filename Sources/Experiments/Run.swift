@@ -50,7 +50,11 @@ public struct Run {
     /// Runs to the end, or to the end of the step in which `shouldStop` becomes true.
     ///
     /// Throws ``TrainingError`` where the directory holds another run, there is nothing to resume or the loss diverges.
-    public func execute(resume: Bool, shouldStop: () -> Bool = { false }) throws -> Outcome {
+    ///
+    /// - Parameter onStep: told of each step.
+    public func execute(
+        resume: Bool, shouldStop: () -> Bool = { false }, onStep: (Trainer.StepReport) -> Void = { _ in }
+    ) throws -> Outcome {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let lock = try FileLock(path: directory + "/lock", purpose: "kvlab train")
         defer { withExtendedLifetime(lock) {} }
@@ -71,6 +75,7 @@ public struct Run {
                     line.learningRate = report.learningRate
                     line.gradientNorm = report.gradientNorm
                     line.tokensPerSecond = Double(report.tokens) / report.seconds
+                    onStep(report)
                     display.step(report)
                 case .validation(_, let loss):
                     validationLoss = loss

@@ -12,7 +12,7 @@ struct StartingPoint {
     var tokenizer: (any Tokenizer)?
     var tokenIDs = TokenIDs()
     var lineage = Lineage()
-    /// The checkpoint's model as it was before any conversion; nil for fresh weights.
+    /// The checkpoint's model as it was before any conversion, or the one the recipe names as its parent; nil for fresh weights.
     private(set) var parent: (config: ModelConfig, parameters: Parameters)?
     /// Global index of the first sample that no ancestor has read.
     var nextSample = 0
@@ -33,6 +33,17 @@ struct StartingPoint {
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
         parent = (checkpoint.config, checkpoint.parameters)
+        if let path = section.parent {
+            let model = try Checkpoint.load(path, trainingState: false)
+            guard model.config.vocabularySize == checkpoint.config.vocabularySize else {
+                throw ExperimentError.recipe(
+                    key: "init.parent",
+                    reason:
+                        "has \(model.config.vocabularySize) tokens in its vocabulary, the checkpoint \(checkpoint.config.vocabularySize)"
+                )
+            }
+            parent = (model.config, model.parameters)
+        }
         if let convert = section.convert {
             let parent = try LoadedModel(name: path, checkpoint: checkpoint, path: path)
             checkpoint = try checkpoint.converted(by: convert.converter(parent, training: training)).0

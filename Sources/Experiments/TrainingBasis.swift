@@ -46,7 +46,7 @@ struct TrainingBasis: Sendable, Codable, Hashable {
     /// What `uptrain` makes of a parent's basis: a share of its steps, its schedule rescaled to them, peak and batch unless set.
     func uptraining(_ uptrain: UptrainRecipe) -> TrainingBasis {
         var copy = self
-        copy.steps = max(1, Int((uptrain.alpha * Double(baseSteps)).rounded()))
+        copy.steps = SweepRecipe.steps(uptrain.alpha, of: baseSteps)
         if let batch = uptrain.batch { copy.batch = batch }
         if let rate = uptrain.learningRate {
             copy.schedule.final *= rate / copy.schedule.peak
@@ -65,7 +65,8 @@ struct TrainingBasis: Sendable, Codable, Hashable {
             optimizer: AdamW.Settings(
                 beta1: train.beta1, beta2: train.beta2, epsilon: train.epsilon, weightDecay: train.weightDecay),
             clip: train.clip > 0 ? train.clip : nil, dropout: train.dropout,
-            compute: ComputeOptions(precision: train.dtype, recompute: train.recompute), seed: UInt64(recipe.seed),
+            compute: ComputeOptions(precision: train.dtype, recompute: train.recompute),
+            seed: UInt64(recipe.uptrain?.seed ?? recipe.seed),
             firstSample: firstSample,
             validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
             checkpointEvery: positive(train.checkpointEvery))

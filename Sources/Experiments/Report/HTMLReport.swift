@@ -43,21 +43,7 @@ public struct HTMLReport {
     /// The whole file.
     public var html: String {
         let figures = LossPlot(curvesInRowOrder).figures.map { "<figure>\($0)</figure>" }
-        return """
-            <!DOCTYPE html>
-            <html lang="en">
-            <head>
-            <meta charset="utf-8">
-            <meta name="viewport" content="width=device-width, initial-scale=1">
-            <meta name="color-scheme" content="light dark">
-            <title>\(title.escapedForHTML) – kvlab</title>
-            <style>
-            \(Self.style)
-            </style>
-            </head>
-            <body>
-            <main>
-            <h1>\(title.escapedForHTML)</h1>
+        let body = """
             <p class="caption">\(table.caption.escapedForHTML)</p>
             <div class="scroll">\(tableMarkup)</div>
             <h2>Quality against cache size</h2>
@@ -66,13 +52,35 @@ public struct HTMLReport {
             \(recovery)
             \(figures.isEmpty ? "" : "<h2>Training loss</h2>")
             \(figures.joined(separator: "\n"))
-            \(heatMap)
+            \(Self.heatMap(similarity))
             \(recipeJSON.map { "<details><summary>Recipe, every default filled in</summary><pre>\($0.escapedForHTML)</pre></details>" } ?? "")
-            </main>
-            </body>
-            </html>
-
             """
+        return Self.page(title: title, body: body)
+    }
+
+    /// A page called `title` around `body`, with the styles of tables and drawings.
+    static func page(title: String, body: String) -> String {
+        """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <title>\(title.escapedForHTML) – kvlab</title>
+        <style>
+        \(style)
+        </style>
+        </head>
+        <body>
+        <main>
+        <h1>\(title.escapedForHTML)</h1>
+        \(body)
+        </main>
+        </body>
+        </html>
+
+        """
     }
 
     private var recovery: String {
@@ -84,7 +92,7 @@ public struct HTMLReport {
             """
     }
 
-    private var heatMap: String {
+    static func heatMap(_ similarity: [HeadSimilarity]) -> String {
         guard !similarity.isEmpty else { return "" }
         return """
             <h2>How alike the parent's KV heads are</h2>
@@ -99,12 +107,14 @@ public struct HTMLReport {
         return ordered + curves.filter { curve in !table.rows.contains { $0.name == curve.name } }
     }
 
-    private var tableMarkup: String {
-        let columns = table.columns
+    private var tableMarkup: String { Self.table(table.columns, colors: Array(table.rows.indices)) }
+
+    /// A table of `columns`, each row with a swatch of its place among the colours, or without any.
+    static func table(_ columns: [ComparisonTable.Column], colors places: [Int]?) -> String {
         let head = columns.map { "<th\($0.leading ? " class=\"text\"" : "")>\($0.title.escapedForHTML)</th>" }.joined()
-        let body = table.rows.indices.map { row in
+        let body = (columns.first?.cells ?? []).indices.map { row in
             let cells = columns.enumerated().map { index, column in
-                let swatch = index == 0 ? "<span class=\"swatch c\(row % Self.colors)\"></span>" : ""
+                let swatch = index == 0 ? places.map { "<span class=\"swatch c\($0[row] % colors)\"></span>" } ?? "" : ""
                 return "<td\(column.leading ? " class=\"text\"" : "")>\(swatch)\(column.cells[row].escapedForHTML)</td>"
             }
             return "<tr>\(cells.joined())</tr>"
@@ -133,13 +143,14 @@ public struct HTMLReport {
         svg text { font-family: inherit; fill: var(--soft); font-size: 12px; } svg text.label { fill: var(--ink); font-size: 13px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
         svg text.name { font-size: 13px; }
         .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
-        .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
+        .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; } .faint { stroke-opacity: 0.45; stroke-width: 1; }
+        .lane { fill: none; stroke: var(--c); stroke-width: 1; stroke-opacity: 0.5; } .dashed { stroke-dasharray: 5 4; }
         .point { stroke: var(--paper); stroke-width: 1.5; } .bar { stroke-width: 1.5; } .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
         .open { fill: var(--paper); stroke: var(--c); stroke-width: 2; }
         .heat { fill: var(--c2); } .heat.minus { fill: var(--c3); } .frame { fill: none; stroke: var(--rule); }
-        .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; }
+        .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; } .swatch.hollow { background: none; border: 2px solid var(--c); }
         .legend { list-style: none; display: flex; flex-wrap: wrap; justify-content: center; gap: 4px 22px; margin: 0; padding: 0; font-size: 13px; }
-        details { margin-top: 40px; } summary { cursor: pointer; color: var(--soft); }
+        h3 { font-size: 15px; margin: 18px 0 4px; } details { margin-top: 40px; } details + details { margin-top: 10px; } details details { margin: 6px 0 6px 18px; } summary { cursor: pointer; color: var(--soft); }
         pre { background: var(--stripe); border: 1px solid var(--rule); border-radius: 6px; padding: 14px; overflow-x: auto; font-size: 12.5px; }
         """ + (0..<colors).map { "\n.c\($0) { --c: var(--c\($0)); }" }.joined()
         + "\n.point, .swatch { fill: var(--c); } .swatch { background: var(--c); } .bar, .curve { stroke: var(--c); }"

@@ -4,6 +4,7 @@ import Conversion
 import Experiments
 import Foundation
 import Kernels
+import Registry
 
 /// `kvlab convert`: fewer KV heads.
 struct ConvertCommand: ParsableCommand {
@@ -66,6 +67,15 @@ struct ConvertCommand: ParsableCommand {
             """)
     var diagnose = false
 
+    @Option(
+        help:
+            "With --diagnose: predict the tokens of uptraining until bits per byte are within so many percent of the parent's, from the runs under --runs."
+    )
+    var within: Double?
+
+    @Option(help: "The folder of runs that --within goes by.", completion: .directory)
+    var runs = "runs"
+
     @Flag(help: "Print what changed as JSON.")
     var json = false
 
@@ -85,6 +95,10 @@ struct ConvertCommand: ParsableCommand {
         guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
             throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
         }
+        guard within.map({ $0 > 0 && $0 <= 1000 }) ?? true else {
+            throw ValidationError("--within is \(within ?? 0), expected a percentage above 0 and at most 1000")
+        }
+        guard diagnose || within == nil else { throw ValidationError("--within needs --diagnose, which it predicts from") }
         guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
         guard calibration == nil else { return }
         if tokens != nil { throw ValidationError("--tokens says how much of --calibration to use; name a text") }
@@ -126,15 +140,22 @@ struct ConvertCommand: ParsableCommand {
                 parent: (parent.config, parent.parameters), child: (child.config, child.parameters), method: report.method,
                 calibration: calibration)
         }
+        var recovery: RecoveryPrediction?
+        if let within, let diagnosis {
+            reporter.progress("reading the runs under \(runs)")
+            recovery = RecoveryPrediction(
+                diagnosis, within: within, examples: try RecoveryExample.all(in: RunRegistry(root: runs)))
+        }
         reporter.clear()
         if let out { try child.save(to: out) }
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(Report(report, diagnosis)), as: UTF8.self))
+            print(String(decoding: try encoder.encode(Report(report, diagnosis, recovery)), as: UTF8.self))
         } else {
             print(report.text())
             if let diagnosis { print(diagnosis.text) }
+            if let recovery { print(recovery.text) }
             if let out { print("wrote \(out)") }
         }
     }
@@ -148,6 +169,7 @@ struct ConvertCommand: ParsableCommand {
         var bytesPerTokenAfter: Int
         var layers: [Layer]
         var diagnosis: Diagnosis?
+        var recovery: RecoveryPrediction?
 
         struct Layer: Encodable {
             var layer: Int
@@ -159,8 +181,9 @@ struct ConvertCommand: ParsableCommand {
             var valueNormRatio: Double?
         }
 
-        init(_ report: ConversionReport, _ diagnosis: Diagnosis?) {
+        init(_ report: ConversionReport, _ diagnosis: Diagnosis?, _ recovery: RecoveryPrediction?) {
             self.diagnosis = diagnosis
+            self.recovery = recovery
             method = report.method
             grouping = report.grouping.rawValue
             calibrationTokens = report.calibrationTokens

@@ -11,6 +11,9 @@ struct LabCommand: ParsableCommand {
         discussion: """
             The recipe's "lab" section names the children. Everything is written under the directory: a run for each part, results.json, \
             results.md and report.html. With --resume, finished parts are not done again.
+            With "sweep" in place of "children" the models are the product of KV heads, methods, alphas and seeds, with the parent continued \
+            and the children's architectures from scratch as controls. Each lies in a folder named by a hash of all that decides it: what \
+            is there is never made again, and the same command goes on where it was interrupted.
             """)
 
     @OptionGroup var options: RecipeOptions
@@ -22,6 +25,16 @@ struct LabCommand: ParsableCommand {
         let (recipe, directory) = try options.load()
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
         let signal = StopSignal()
+        if let sweep = lab.sweep {
+            let result = try options.located {
+                try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
+                    .execute { signal.number != nil }
+            }
+            guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
+            print(json ? result.results.json : result.results.plain)
+            if !json { print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)") }
+            return
+        }
         let result = try options.located {
             try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
                 .execute(resume: options.resume) { signal.number != nil }

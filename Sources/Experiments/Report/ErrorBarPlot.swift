@@ -1,0 +1,52 @@
+import Foundation
+
+/// Figures with error bars, one a line, in groups under one name each.
+struct ErrorBarPlot {
+    /// One line.
+    struct Row {
+        var name: String
+        /// Place of its colour.
+        var color: Int
+        var mean: Double
+        /// Half of the bar's length.
+        var error: Double
+    }
+
+    var rows: [Row]
+    var xName: String
+    /// A value drawn as an upright line, such as the parent's.
+    var reference: Double?
+
+    /// The drawing; empty where no figure is finite.
+    var figure: String {
+        let rows = rows.filter { $0.mean.isFinite && $0.error.isFinite }
+        guard !rows.isEmpty else { return "" }
+        let (left, right, top, step) = (190.0, 880.0, 16.0, 26.0)
+        let bottom = top + Double(rows.count) * step
+        var svg = SVG(width: 900, height: bottom + 52)
+        let x = PlotAxis(
+            showing: rows.flatMap { [$0.mean - $0.error, $0.mean + $0.error] } + (reference.map { [$0] } ?? []),
+            pixels: (left, right), margin: 0.05)
+        for tick in x.ticks(about: 8) {
+            svg.line(x.position(tick.value), top, x.position(tick.value), bottom, style: "grid")
+            svg.text(tick.text, x.position(tick.value), bottom + 20, style: "tick", anchor: "middle")
+        }
+        if let reference { svg.line(x.position(reference), top, x.position(reference), bottom, style: "axis") }
+        for (place, row) in rows.enumerated() {
+            let y = top + (Double(place) + 0.5) * step
+            let style = "c\(row.color % HTMLReport.colors)"
+            svg.text(row.name, left - 14, y + 4, style: "name", anchor: "end")
+            if row.error > 0 {
+                let (low, high) = (x.position(row.mean - row.error), x.position(row.mean + row.error))
+                svg.line(low, y, high, y, style: "bar \(style)")
+                for end in [low, high] { svg.line(end, y - 4, end, y + 4, style: "bar \(style)") }
+            }
+            let text = "\(row.name): \(String(format: "%.4f", row.mean))"
+            svg.add(
+                "<circle cx=\"\(SVG.text(x.position(row.mean)))\" cy=\"\(SVG.text(y))\" r=\"5\" class=\"point \(style)\"><title>\(text.escapedForHTML)</title></circle>"
+            )
+        }
+        svg.text(xName, (left + right) / 2, bottom + 44, style: "name", anchor: "middle")
+        return "<figure>" + svg.markup(label: xName) + "</figure>"
+    }
+}

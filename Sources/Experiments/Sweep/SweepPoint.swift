@@ -1,0 +1,115 @@
+import Evaluation
+
+/// One trained model of a sweep, scored.
+public struct SweepPoint: Sendable, Codable, Hashable {
+    /// What a model is in its sweep.
+    public enum Kind: String, Sendable, Codable {
+        /// The parent as it was trained.
+        case parent
+        /// The parent continued for the children's tokens.
+        case continued
+        /// A child's architecture trained from scratch on the children's tokens.
+        case scratch
+        /// A parent converted and uptrained.
+        case child
+    }
+
+    /// What it is.
+    public var kind: Kind
+    /// MHA, GQA-2, MQA.
+    public var attention: String
+    /// A child's architecture: kv2; nil for the parent's own.
+    public var architecture: String?
+    /// KV heads of a child; nil for those of the parent.
+    public var kvHeads: Int?
+    /// How it was converted; nil where it wasn't.
+    public var method: String?
+    /// Share of the parent's steps; 0 for the parent.
+    public var alpha: Double
+    /// The parent's seed.
+    public var seed: Int
+    /// The uptraining's own seed, where the sweep has such.
+    public var uptrainSeed: Int?
+    /// Cache bytes a token takes by the model's geometry.
+    public var kvBytesPerToken: Int
+    /// The cache of a sequence as it was found in the engine's pages.
+    public var cache: MeasuredCache?
+    /// Parameters.
+    public var parameters: Int
+    /// Tokens trained on after the conversion, from scratch or, for the parent, in all.
+    public var tokens: Int
+    /// Bits per byte after conversion, before any training.
+    public var bitsPerByteBefore: Double?
+    /// Bits per byte.
+    public var bitsPerByte: Double
+    /// The same minus the parent's of the seed.
+    public var difference: Double?
+    /// That difference's standard error, paired over windows.
+    public var standardError: Double?
+    /// Bits per byte minus those of the parent continued for the same tokens.
+    public var toContinued: Double?
+    /// That difference's standard error, paired over windows.
+    public var toContinuedError: Double?
+    /// KL divergence from the parent's predictions, nats per token.
+    public var klDivergence: Double?
+    /// Seconds of training.
+    public var seconds: Double?
+    /// The run's folder.
+    public var folder: String
+    /// The model's content hash.
+    public var model: String
+
+    /// Cache bytes a token: those measured where they were.
+    public var cacheBytesPerToken: Double { cache?.bytesPerToken ?? Double(kvBytesPerToken) }
+
+    /// Tokens trained on for each parameter.
+    public var tokensPerParameter: Double { Double(tokens) / Double(max(parameters, 1)) }
+
+    /// The method, or which control it is: what has one colour.
+    var family: String {
+        switch kind {
+        case .parent: "parent"
+        case .continued: "parent continued"
+        case .scratch: "from scratch"
+        case .child: method ?? ""
+        }
+    }
+}
+
+extension SweepPoint {
+    /// The points of a sweep's scored trainings, in its order.
+    static func all(_ steps: [SweepStep], made: [Int: SweepRecipes.Made], scores: [Int: SweepScore], store: String)
+        -> [SweepPoint]
+    {
+        steps.indices.compactMap { index in
+            let step = steps[index]
+            guard let kind = Kind(rawValue: step.kind.rawValue), let output = made[index], let score = scores[index] else {
+                return nil
+            }
+            let result = score.result
+            var point = SweepPoint(
+                kind: kind, attention: score.attention, architecture: step.architecture?.name,
+                kvHeads: step.architecture?.kvHeads,
+                method: step.method, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
+                kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
+                tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
+                seconds: output.record.seconds,
+                folder: output.folder.hasPrefix(store + "/") ? String(output.folder.dropFirst(store.count + 1)) : output.folder,
+                model: output.record.output)
+            if step.kind == .child { point.bitsPerByteBefore = step.source.flatMap { scores[$0]?.result.bitsPerByte } }
+            if let parent = step.parent.flatMap({ scores[$0] }) {
+                let paired = PairedDifference(reference: parent.result, other: result)
+                (point.difference, point.standardError) = (paired.bitsPerByte, paired.standardError)
+            }
+            let control = steps.firstIndex {
+                $0.kind == .continued && $0.parent == step.parent && $0.alpha == step.alpha
+                    && (step.kind == .scratch || $0.uptrainSeed == step.uptrainSeed)
+            }
+            if step.kind != .continued, step.kind != .parent, let continued = control.flatMap({ scores[$0] }) {
+                let paired = PairedDifference(reference: continued.result, other: result)
+                (point.toContinued, point.toContinuedError) = (paired.bitsPerByte, paired.standardError)
+            }
+            return point
+        }
+    }
+}

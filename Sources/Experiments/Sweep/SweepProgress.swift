@@ -1,0 +1,47 @@
+/// How far a whole sweep is, shown before each run's own progress.
+struct SweepProgress {
+    private let reporter: ProgressReporter
+    private let total: Int
+    private var done = 0
+    /// Tokens of the trainings that are not done before, of which `tokens` are now.
+    private let tokensToDo: Int
+    private var tokens = 0
+    private var finished = 0
+    private var trainingSeconds = 0.0
+    private let start = ContinuousClock.now
+
+    /// A sweep of `total` steps, `tokensToDo` tokens of which have yet to be trained on.
+    init(_ reporter: ProgressReporter, total: Int, tokensToDo: Int) {
+        self.reporter = reporter
+        self.total = total
+        self.tokensToDo = tokensToDo
+        show()
+    }
+
+    /// One training step of `count` tokens more.
+    mutating func step(_ count: Int, seconds: Double) {
+        tokens += count
+        trainingSeconds += seconds
+        show()
+    }
+
+    /// A step of the sweep is done; `tokens` is what it was planned with, if it was not done before.
+    mutating func finish(tokens planned: Int) {
+        done += 1
+        finished += planned
+        // A resumed run has trained on part of its tokens before, one that stops early never trains on some.
+        tokens = finished
+        show()
+    }
+
+    private func show() {
+        func millions(_ count: Int) -> String { oneDecimal(Double(count) / 1e6) }
+        let wall = (ContinuousClock.now - start) / .seconds(1)
+        // What is no training (conversions, scores) keeps its share of the time.
+        let left = trainingSeconds > 1 && tokens > 0 ? wall / Double(tokens) * Double(max(0, tokensToDo - tokens)) : nil
+        let eta = left.map { "  ETA \(ProgressReporter.duration($0))" } ?? ""
+        reporter.setPrefix("\(done)/\(total) steps  \(millions(tokens))/\(millions(tokensToDo))M tokens\(eta) | ")
+    }
+
+    private func oneDecimal(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+}

@@ -1,0 +1,144 @@
+import Files
+import Foundation
+import Recipes
+
+/// What each step of a sweep is done by, and the hash of all that decides it.
+struct SweepRecipes: Sendable {
+    /// A step with its inputs found.
+    struct Resolved: Sendable {
+        /// For trainings the run's recipe; for a conversion the parent's recipe with `init` in it.
+        var recipe: Recipe
+        /// The step's key.
+        var key: String
+        /// Content hashes of what goes in.
+        var inputs: [String: String]
+    }
+
+    /// A model that a step made.
+    struct Made: Sendable {
+        var folder: String
+        var record: StepStore.Record
+        var model: String { Run.modelPath(folder) }
+    }
+
+    let recipe: Recipe
+    let lab: LabRecipe
+    let sweep: SweepRecipe
+    let plan: SweepPlan
+    /// Content hashes of the texts, and of the tokenizer's file.
+    let texts: [String]
+    let tokenizer: String?
+
+    /// Reads the texts once for their hashes.
+    init(recipe: Recipe, lab: LabRecipe, sweep: SweepRecipe) throws {
+        self.recipe = recipe
+        self.lab = lab
+        self.sweep = sweep
+        plan = SweepPlan(recipe, lab, sweep)
+        texts = try recipe.data.files.map { try Self.hash($0) }
+        tokenizer = try recipe.tokenizer?.path.map { try Self.hash($0) }
+    }
+
+    private static func hash(_ path: String) throws -> String {
+        let file = try MappedFile(path: path)
+        guard file.count > 0 else { throw FileError.empty(path: path) }
+        return SHA256Digest(of: file).hex
+    }
+
+    /// The recipe and key of a step; nil where what it needs is not made yet.
+    func resolve(_ step: SweepStep, made: [Int: Made]) -> Resolved? {
+        var recipe = self.recipe
+        recipe.lab = nil
+        recipe.name = step.name
+        recipe.seed = step.seed
+        // A kill costs a tenth of a run at most, whatever the recipe says about its parent.
+        func checkpointEvery(_ steps: Int) -> Int {
+            self.recipe.train.checkpointEvery > 0 ? self.recipe.train.checkpointEvery : max(20, steps / 10)
+        }
+        let parentSteps = recipe.train.steps ?? 1
+        let steps = step.kind == .parent ? parentSteps : SweepRecipe.steps(step.alpha, of: parentSteps)
+        var inputs = Dictionary(uniqueKeysWithValues: texts.enumerated().map { ("data[\($0)]", $1) })
+        switch step.kind {
+        case .parent:
+            recipe.train.checkpointEvery = checkpointEvery(steps)
+        case .scratch:
+            recipe.train.checkpointEvery = checkpointEvery(steps)
+            recipe.train.steps = steps
+            let warmup = Double(recipe.train.warmupSteps) * Double(steps) / Double(parentSteps)
+            recipe.train.warmupSteps = recipe.train.warmupSteps == 0 ? 0 : min(steps, max(1, Int(warmup.rounded())))
+            recipe.train.validateEvery = max(1, steps / 10)
+            recipe.train.sampleEvery = 0
+            if let model = recipe.model, let architecture = step.architecture { recipe.model = architecture.applied(to: model) }
+        case .converted:
+            guard let source = step.source.flatMap({ made[$0] }), let architecture = step.architecture, let method = step.method
+            else { return nil }
+            let convert = architecture.conversion(method: method, sweep: sweep, seed: step.uptrainSeed ?? step.seed)
+            recipe.`init` = InitRecipe(checkpoint: source.model, convert: convert)
+            inputs["source"] = source.record.output
+        case .child, .continued:
+            guard let source = step.source.flatMap({ made[$0] }), let parent = step.parent.flatMap({ made[$0] }) else {
+                return nil
+            }
+            let isChild = step.kind == .child
+            let teaches = isChild && (lab.distill != nil || lab.stopAt != nil)
+            recipe = recipe.uptraining(
+                name: step.name, from: InitRecipe(checkpoint: source.model, parent: teaches ? parent.model : nil),
+                UptrainRecipe(
+                    alpha: step.alpha, learningRate: lab.learningRate, distill: isChild ? lab.distill : nil,
+                    stopAt: isChild ? lab.stopAt : nil, keyValueShare: isChild ? lab.keyValueShare : nil, seed: step.uptrainSeed))
+            recipe.train.checkpointEvery = checkpointEvery(steps)
+            recipe.train.validateEvery = max(1, steps / 10)
+            inputs["source"] = source.record.output
+            if teaches { inputs["parent"] = parent.record.output }
+        }
+        if recipe.tokenizer?.path != nil { inputs["tokenizer"] = tokenizer }
+        return Resolved(
+            recipe: recipe, key: StepStore.key(step.kind, recipe: canonical(recipe, step.kind), inputs: inputs), inputs: inputs)
+    }
+
+    /// The recipe without what doesn't decide the outcome: names, places, and what is saved or shown on the way.
+    private func canonical(_ recipe: Recipe, _ kind: SweepStep.Kind) -> String {
+        var recipe = recipe
+        recipe.name = "step"
+        recipe.data.files = recipe.data.files.indices.map { "data[\($0)]" }
+        recipe.data.cache = "cache"
+        if recipe.tokenizer?.path != nil { recipe.tokenizer?.path = "tokenizer" }
+        recipe.`init`?.checkpoint = "source"
+        if recipe.`init`?.parent != nil { recipe.`init`?.parent = "parent" }
+        (recipe.train.checkpointEvery, recipe.train.sampleEvery, recipe.train.sampleTokens) = (0, 0, 1)
+        recipe.train.samplePrompt = ""
+        guard kind == .converted, let start = recipe.`init` else { return recipe.resolvedJSON }
+        // Training settings don't matter to a conversion; the split and the seed decide its calibration text.
+        let conversion = Conversion(data: recipe.data, convert: start.convert, seed: recipe.seed)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Encoding plain values cannot fail.
+        return String(decoding: (try? encoder.encode(conversion)) ?? Data(), as: UTF8.self)
+    }
+
+    private struct Conversion: Encodable {
+        var data: DataRecipe
+        var convert: InitRecipe.Convert?
+        var seed: Int
+    }
+
+    /// What decides the scores of a model: its hash, the parent's, the text's and how it is cut.
+    func scoreKey(_ step: SweepStep, model: String, parent: String, text: String) -> String {
+        struct Identity: Encodable {
+            var evaluation: LabRecipe.Evaluation
+            var data: DataRecipe
+            var seed: Int
+        }
+        var data = recipe.data
+        data.files = []
+        data.cache = ""
+        var evaluation = lab.evaluation
+        evaluation.text = evaluation.text == nil ? nil : "text"
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let identity = (try? encoder.encode(Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? Data()
+        return SHA256Digest(
+            of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n" + String(decoding: identity, as: UTF8.self)
+        ).hex
+    }
+}

@@ -1,0 +1,88 @@
+/// The points of a sweep that differ in their seeds alone.
+public struct SweepSummary: Sendable, Codable, Hashable {
+    /// Mean and deviation over the seeds.
+    public struct Figure: Sendable, Codable, Hashable {
+        /// The mean.
+        public var mean: Double
+        /// The standard deviation over the seeds; nil for one.
+        public var deviation: Double?
+        /// Seeds: of parents where there are several, else of uptrainings.
+        public var n: Int
+
+        /// Of values one by one; nil for none.
+        public init?(_ values: [Double]) {
+            guard !values.isEmpty else { return nil }
+            n = values.count
+            let mean = values.reduce(0, +) / Double(n)
+            self.mean = mean
+            deviation = n > 1 ? (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(n - 1)).squareRoot() : nil
+        }
+
+        /// Of values with the seeds of their parents: uptrainings of one parent are not independent, so that each parent counts once
+        /// with their mean, unless there is only one.
+        init?(_ values: [(seed: Int, value: Double)]) {
+            let groups = Dictionary(grouping: values, by: \.seed)
+            let means = groups.keys.sorted().map { seed in
+                let group = groups[seed] ?? []
+                return group.reduce(0) { $0 + $1.value } / Double(group.count)
+            }
+            self.init(means.count > 1 ? means : values.map(\.value))
+        }
+
+        /// The mean's standard error; nil for one seed.
+        public var standardError: Double? { deviation.map { $0 / Double(n).squareRoot() } }
+    }
+
+    /// The group's first point, for what its points have in common.
+    public var point: SweepPoint
+    /// Runs in the group.
+    public var runs: Int
+    /// Bits per byte before training.
+    public var before: Figure?
+    /// Bits per byte.
+    public var bitsPerByte: Figure
+    /// Bits per byte minus the parent's.
+    public var toParent: Figure?
+    /// Bits per byte minus those of the parent continued for the same tokens from the same seed.
+    public var toContinued: Figure?
+
+    /// What tells models of one budget apart: "kv2 learned".
+    public var name: String {
+        switch point.kind {
+        case .parent: "parent"
+        case .continued: "parent continued"
+        case .scratch: "\(point.architecture ?? "") from scratch"
+        case .child: "\(point.architecture ?? "") \(point.method ?? "")"
+        }
+    }
+
+    /// The point's family.
+    var family: String { point.family }
+
+    /// The summaries of `points`, in the order in which groups first occur.
+    static func all(_ points: [SweepPoint]) -> [SweepSummary] {
+        struct Key: Hashable {
+            var kind: SweepPoint.Kind
+            var architecture: String?
+            var method: String?
+            var alpha: Double
+        }
+        var order: [Key] = []
+        var groups: [Key: [SweepPoint]] = [:]
+        for point in points {
+            let key = Key(kind: point.kind, architecture: point.architecture, method: point.method, alpha: point.alpha)
+            if groups[key] == nil { order.append(key) }
+            groups[key, default: []].append(point)
+        }
+        return order.compactMap { key in
+            let group = groups[key] ?? []
+            func figure(_ value: (SweepPoint) -> Double?) -> Figure? {
+                Figure(group.compactMap { point in value(point).map { (seed: point.seed, value: $0) } })
+            }
+            guard let first = group.first, let bits = figure(\.bitsPerByte) else { return nil }
+            return SweepSummary(
+                point: first, runs: group.count, before: figure(\.bitsPerByteBefore), bitsPerByte: bits,
+                toParent: figure(\.difference), toContinued: figure(\.toContinued))
+        }
+    }
+}
