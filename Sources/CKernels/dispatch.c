@@ -28,13 +28,13 @@ const kk_table *kk_best(void) {
 
 static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
 
-int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int backward) {
-    int64_t t = padded(seq) + 64, d = padded(headDim);
-    int64_t forward = t * d * 2 + 64 * d * 3 + 64 * 128 + 256;
-    return backward ? t * d * 6 + 64 * d * 4 + 2 * 64 * 128 + 256 : forward;
+int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int64_t valueDim, int backward) {
+    int64_t t = padded(seq) + 64, d = padded(headDim), dv = padded(valueDim), most = d > dv ? d : dv;
+    int64_t forward = t * (d + most) + 64 * (d + dv) + 64 * 128 + 256;
+    return backward ? t * (2 * d + 2 * dv + most) + 64 * (2 * d + dv) + 2 * 64 * 128 + 256 : forward;
 }
 
-int64_t kk_cached_attention_scratch(int64_t tokens, int64_t headDim) { return padded(tokens) + padded(headDim); }
+int64_t kk_cached_attention_scratch(int64_t tokens) { return padded(tokens); }
 
 int kk_processors(void) {
     cpu_set_t set;

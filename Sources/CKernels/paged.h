@@ -3,7 +3,6 @@
 // scratch and multiplied with the queries of all of the group's heads at once.
 #ifndef KK_PAGED
 #define KK_PAGED
-#define KK_PAGED_BLOCK 128
 
 KK_INLINE float kk_from_half(uint16_t h) {
     union { uint32_t i; float f; } bits = {(uint32_t)(h & 0x7FFF) << 13}, scale = {(254 - 15) << 23};
@@ -76,7 +75,7 @@ static void KK(paged_store)(const kk_pages *cache, int64_t position, const float
     unsigned char *valuePage = page + cache->kvHeads * slots * cache->keyDim * size;
     for (int64_t h = 0; h < cache->kvHeads; h++) {
         KK(paged_round)(cache->element, keys + h * cache->keyDim, cache->keyDim, page + (h * slots + slot) * cache->keyDim * size);
-        KK(paged_round)(cache->element, values + h * cache->valueDim, cache->valueDim,
+        if (!cache->valuesAreKeys) KK(paged_round)(cache->element, values + h * cache->valueDim, cache->valueDim,
                         valuePage + (h * slots + slot) * cache->valueDim * size);
     }
 }
@@ -87,6 +86,7 @@ KK_INLINE void KK(paged_rows)(const kk_pages *cache, int64_t head, int64_t from,
     int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, slots = cache->tokensPerPage;
     int64_t keyBytes = cache->keyDim * size, valueBytes = cache->valueDim * size;
     int64_t valueStart = cache->kvHeads * slots * keyBytes + head * slots * valueBytes, keyStart = head * slots * keyBytes;
+    if (cache->valuesAreKeys) { valueStart = keyStart; valueBytes = keyBytes; }
     int64_t page = from / slots, slot = from % slots, n = 0;
     for (int64_t t = from; t < to; page++, slot = 0) {
         const unsigned char *base = cache->memory + cache->pages[page] * cache->pageBytes;
@@ -330,6 +330,13 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         last = visible > last ? visible : last;
     }
     last = KK_MIN(last, job->to);
+    int64_t low = job->from, sinkEnd = 0;
+    float window = job->window ? (float)job->window : __builtin_inff(), sinks = (float)job->sinks;
+    if (job->window && job->limits[0] - job->window > low) {
+        low = job->limits[0] - job->window;
+        if (job->aligned) low = low / KK_PAGED_BLOCK * KK_PAGED_BLOCK;
+        sinkEnd = KK_MIN(job->sinks, low);
+    }
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
         for (int64_t c = 0; c < columns; c++) {
             const float *from = c < count ? job->q + job->rows[c / group] * job->qStride + (kv * group + c % group) * keyDim : NULL;
@@ -339,8 +346,9 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         }
         memset(out, 0, sizeof(float) * (size_t)(columns * valueWide));
         // Blocks end at multiples of their size, so that a row's sums don't depend on where the others begin.
-        for (int64_t start = job->from, end; start < last; start = end) {
-            end = KK_MIN((start / KK_PAGED_BLOCK + 1) * KK_PAGED_BLOCK, last);
+        // What lies between the sinks and the first row's window is not touched: its pages may be gone.
+        for (int64_t start = sinkEnd > 0 ? job->from : low, end; start < last; start = end >= sinkEnd && end < low ? low : end) {
+            end = KK_MIN((start / KK_PAGED_BLOCK + 1) * KK_PAGED_BLOCK, start < sinkEnd ? sinkEnd : last);
             int64_t n = end - start;
             KK(paged_rows)(cache, kv, start, end, keys, values);
             KK(paged_widen_of)[cache->element](keys, n, keyDim, keyBlock, keyWide);
@@ -355,7 +363,9 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
                 for (int j = 0; j < 16; j++) top[j] = best[c + j];
                 for (int64_t t = 0; t < n; t++)
                     for (int j = 0; j < 16; j++) {
-                        float s = (float)(start + t) < limit[c + j] ? column[t * columns + j] : -__builtin_inff();
+                        float at = (float)(start + t);
+                        int seen = at < limit[c + j] && (at >= limit[c + j] - window || at < sinks);
+                        float s = seen ? column[t * columns + j] : -__builtin_inff();
                         column[t * columns + j] = s;
                         top[j] = s > top[j] ? s : top[j];
                     }

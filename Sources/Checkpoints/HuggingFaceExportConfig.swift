@@ -7,6 +7,13 @@ struct HuggingFaceExportConfig {
 
     /// The family that has all of the model's parts; throws ``ImportError`` where there is none.
     func family() throws(ImportError) -> HuggingFaceFamily {
+        if config.latent != nil { throw .notExpressible(reason: "latent attention is not written as a Hugging Face folder yet") }
+        if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
+            throw .notExpressible(reason: "no family's configuration says which layers share keys and values")
+        }
+        if (config.attentionSinks ?? 0) > 0 {
+            throw .notExpressible(reason: "no family has windows with the first tokens beside them (attention sinks)")
+        }
         let (qkv, output) = (config.hasQueryKeyValueBias == true, config.hasOutputBias == true)
         let isNormed = config.hasQueryKeyNorm == true
         if config.hasFeedForwardBias == true, isNormed || window != nil || qkv != output {

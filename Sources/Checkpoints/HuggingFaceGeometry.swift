@@ -30,9 +30,8 @@ extension HuggingFaceConfig {
             layers: (0..<layers - shared).map { layer in
                 let (keys, values) = widths(layer)
                 let isLatent = json["kv_lora_rank"] != nil
-                return CacheEstimate.Layer(
-                    geometry: KVGeometry(
-                        kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, elementType: elementType),
+                return KVGeometry(
+                    kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, elementType: elementType,
                     window: windows[layer])
             })
     }

@@ -11,9 +11,11 @@ extension Perplexity {
     ) throws -> PerplexityResult {
         let config = model.config
         let longest = windows.map(\.inputs.count).max() ?? 1
-        let pages = try PagedKVCache(
-            config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes)
-        ).pages(tokens: longest)
+        let empty = try PagedKVCache(
+            config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
+        let last = min(chunk, longest)
+        // A window's first page may be one more than at the longest.
+        let pages = empty.pages(tokens: longest - last, adding: last) + empty.layouts.count
         var cache = try PagedKVCache(
             config: config, elementType: elementType, store: PageStore(bytes: pages * pageBytes, pageBytes: pageBytes))
         var result = PerplexityResult(windows: [], tokens: [])

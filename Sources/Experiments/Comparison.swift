@@ -81,20 +81,11 @@ public struct Comparison {
 
     /// A row of figures that need no other model.
     public func row(_ name: String, _ config: ModelConfig, _ result: PerplexityResult) -> ComparisonRow {
-        let geometry = config.kvGeometry(kvType)
+        // Layers with a window keep fewer bytes a token the longer the sequence is.
+        let bytes = config.kvBytes(kvType, tokens: contextTokens)
         return ComparisonRow(
-            name: name, attention: config.attentionLabel, kvBytesPerToken: config.kvBytesPerToken(kvType),
-            cacheBytes: geometry.reduce(0) { $0 + $1.bytes(tokens: contextTokens) } * batch, parameters: config.parameterCount,
+            name: name, attention: config.attentionLabel, kvBytesPerToken: (bytes + contextTokens - 1) / max(1, contextTokens),
+            cacheBytes: bytes * batch, parameters: config.parameterCount,
             perplexity: result.perplexity, bitsPerByte: result.bitsPerByte)
-    }
-}
-
-extension ModelConfig {
-    /// MHA, MQA or GQA with its KV heads, or the KV heads of each layer where they differ.
-    public var attentionLabel: String {
-        let kinds = (0..<layers).map { layer in
-            kvHeads[layer] == heads[layer] ? "MHA" : kvHeads[layer] == 1 ? "MQA" : "GQA-\(kvHeads[layer])"
-        }
-        return Set(kinds).count == 1 ? kinds[0] : "GQA [\((0..<layers).map { String(kvHeads[$0]) }.joined(separator: " "))]"
     }
 }

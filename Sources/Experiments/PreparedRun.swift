@@ -49,7 +49,7 @@ public struct PreparedRun: Sendable {
         sequenceLength = basis.seq
         if start == nil {
             guard let model = recipe.model else { throw ExperimentError.noParentRecipe(recipe.name) }
-            let config = model.config(vocabularySize: tokenizer.vocabularySize)
+            let config = try model.config(vocabularySize: tokenizer.vocabularySize)
             try config.validate()
             start = StartingPoint(
                 config: config, parameters: .initialized(for: config, seed: UInt64(recipe.seed)), name: recipe.name)

@@ -20,6 +20,7 @@ public actor Engine {
     var requests: [Int: Request] = [:]
     var counters = EngineStatistics()
     var costs = PreemptionCosts()
+    private let capacities: [Int]
     private var nextID = 0
     private var isStopping = false
     private var sleeper: CheckedContinuation<Void, Never>?
@@ -40,37 +41,37 @@ public actor Engine {
             bytes: options.cacheBytes, pageBytes: options.pageBytes,
             guarantees: [Int](repeating: models.count > 1 ? share : 0, count: models.count))
         scheduler = Scheduler(models: models.count, limits: options.limits)
+        let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)
+        var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
             var cache = try PagedKVCache(
                 config: model.model.config, elementType: options.elementType, store: store, owner: owner)
             cache.isBatchInvariant = options.batchInvariant
             caches.append(cache)
             trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage)))
+            capacities.append(
+                Self.capacity(
+                    of: cache, longest: model.model.config.maxSequence, pages: available, step: options.limits.tokensPerStep))
         }
+        self.capacities = capacities
     }
 
     /// Tokens a sequence of `model` can have at most: its positions, and what the pool can give it.
     public nonisolated func capacity(of model: Int) -> Int { capacities[model] }
 
-    private nonisolated var capacities: [Int] {
-        let pages = options.cacheBytes / options.pageBytes
-        let share = models.count > 1 ? Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / models.count : 0
-        return models.map { model in
-            let config = model.model.config
-            let layouts = config.kvGeometry(options.elementType).compactMap {
-                PagedLayout(
-                    kvHeads: $0.kvHeads, keyDim: $0.keyDim, valueDim: $0.valueDim, elementType: options.elementType,
-                    pageBytes: options.pageBytes)
-            }
-            var (low, high) = (0, config.maxSequence)
-            while low < high {
-                let middle = (low + high + 1) / 2
-                let fits = layouts.reduce(0) { $0 + $1.pages(tokens: middle) } <= pages - share * (models.count - 1)
-                if fits { low = middle } else { high = middle - 1 }
-            }
-            return low
+    private static func capacity(of cache: PagedKVCache, longest: Int, pages: Int, step: Int) -> Int {
+        var (low, high) = (0, longest)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            // A window's pages are freed after the step that left them behind.
+            let count = min(step, middle)
+            if cache.pages(tokens: middle - count, adding: count) <= pages { low = middle } else { high = middle - 1 }
         }
+        return low
     }
+
+    /// Whether sequences of `model` can take up each other's prefixes: not where a window has freed what lay in them.
+    func sharesPrefixes(_ model: Int) -> Bool { options.prefixSharing && !caches[model].hasWindows }
 
     /// Takes a request on; throws ``InferenceError`` where it cannot be served.
     public func submit(_ request: GenerationRequest) throws(InferenceError) -> Generation {

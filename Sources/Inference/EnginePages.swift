@@ -28,7 +28,7 @@ struct PreemptionCosts {
 extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
-        guard options.prefixSharing, var sequence = sequences[id], sequence.isResident else { return }
+        guard var sequence = sequences[id], sequence.isResident, sharesPrefixes(sequence.model) else { return }
         let tokens = sequence.tokens.prefix(
             options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }

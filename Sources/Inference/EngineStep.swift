@@ -13,7 +13,7 @@ extension Engine {
                 let cache = caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
                 if awaitsPrefix(sequence) { return .max / 4 }
-                return cache.pages(tokens: sequence.computed + count)
+                return cache.pages(tokens: sequence.computed, adding: count)
             },
             held: { id in
                 guard let sequence = sequences[id], sequence.isResident else { return 0 }
@@ -24,7 +24,7 @@ extension Engine {
 
     /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
     private func awaitsPrefix(_ sequence: EngineSequence) -> Bool {
-        guard options.prefixSharing, sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
+        guard sharesPrefixes(sequence.model), sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.tenant).count + 1) * tree.blockTokens
         guard wanted < sequence.tokens.count else { return false }
@@ -58,7 +58,7 @@ extension Engine {
             return true
         }
         var table: BlockTable?
-        if options.prefixSharing, sequence.promptLogprobs == nil {
+        if sharesPrefixes(model), sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
             sequence.path = trees[model].match(looked, salt: sequence.tenant)
             trees[model].use(sequence.path)

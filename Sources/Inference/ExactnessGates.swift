@@ -93,11 +93,9 @@ public struct ExactnessGates {
 
     private func makeCache() throws -> PagedKVCache {
         // Room for four sequences and copies.
-        let layouts = config.kvGeometry(elementType).compactMap {
-            PagedLayout(
-                kvHeads: $0.kvHeads, keyDim: $0.keyDim, valueDim: $0.valueDim, elementType: elementType, pageBytes: pageBytes)
-        }
-        let pages = layouts.reduce(0) { $0 + $1.pages(tokens: tokens.count + 1) + 1 }
+        let pages = config.kvGeometry(elementType).filter { $0.source == nil }
+            .compactMap { PagedLayout($0, pageBytes: pageBytes) }
+            .reduce(0) { $0 + $1.pages(tokens: tokens.count + 1) + 1 }
         return try PagedKVCache(
             config: config, elementType: elementType, store: PageStore(bytes: 5 * max(1, pages) * pageBytes, pageBytes: pageBytes)
         )

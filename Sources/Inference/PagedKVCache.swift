@@ -12,8 +12,12 @@ public struct PagedKVCache: KVCache {
     public let owner: Int
     /// What each layer caches.
     public let geometry: [KVGeometry]
-    /// How it lies in pages.
+    /// How it lies in pages, for each layer with keys and values of its own.
     public let layouts: [PagedLayout]
+    /// Which of `layouts` each layer reads: its own, or that of the layer it shares with.
+    private let stores: [Int]
+    /// The geometry that goes with each of `layouts`.
+    private let shapes: [KVGeometry]
     private var tables: [Int: BlockTable] = [:]
     /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
     var isBatchInvariant = false
@@ -25,25 +29,29 @@ public struct PagedKVCache: KVCache {
     public init(
         config: ModelConfig, elementType: ElementType = .float32, store: PageStore, owner: Int = 0
     ) throws(InferenceError) {
-        if let part = config.partsBeyondLlama.first(where: {
-            $0 != "attention biases" && !$0.hasPrefix("norms") && !$0.hasSuffix("scaling")
-        }) {
-            throw .unsupportedModel(part)
-        }
+        if config.hasFeedForwardBias == true { throw .unsupportedModel("feed-forward biases") }
         self.store = store
         self.owner = owner
         geometry = config.kvGeometry(elementType)
         var layouts: [PagedLayout] = []
+        var stores: [Int] = []
         for (layer, geometry) in geometry.enumerated() {
-            guard
-                let layout = PagedLayout(
-                    kvHeads: geometry.kvHeads, keyDim: geometry.keyDim, valueDim: geometry.valueDim, elementType: elementType,
-                    pageBytes: store.pageBytes)
-            else { throw .pageTooSmall(layer: layer, tokenBytes: geometry.bytesPerToken, pageBytes: store.pageBytes) }
+            if let source = geometry.source {
+                stores.append(stores[source])
+                continue
+            }
+            guard let layout = PagedLayout(geometry, pageBytes: store.pageBytes) else {
+                throw .pageTooSmall(layer: layer, tokenBytes: geometry.bytesPerToken, pageBytes: store.pageBytes)
+            }
+            stores.append(layouts.count)
             layouts.append(layout)
         }
-        self.layouts = layouts
+        (self.layouts, self.stores) = (layouts, stores)
+        shapes = geometry.filter { $0.source == nil }
     }
+
+    /// Whether some layers forget what lies behind their window, so that a prefix cannot be taken up by another sequence.
+    public var hasWindows: Bool { shapes.contains { $0.window != nil } }
 
     /// Numbers of the sequences held.
     public var sequences: some Collection<Int> { tables.keys }
@@ -76,13 +84,16 @@ public struct PagedKVCache: KVCache {
     public func length(of sequence: Int) -> Int { table(of: sequence).tokens }
 
     /// Forgets all but the first `tokens` of `sequence`, and frees the pages behind them.
+    ///
+    /// Precondition: `tokens` is 0 where a layer has a window, as what lay in an earlier one is gone.
     public mutating func truncate(_ sequence: Int, to tokens: Int) {
         var table = table(of: sequence)
+        precondition(!hasWindows || tokens <= 0 || tokens >= table.tokens, "PagedKVCache: a window's tokens are gone")
         table.tokens = min(table.tokens, max(0, tokens))
-        for layer in layouts.indices {
-            let kept = layouts[layer].pages(tokens: table.tokens)
-            for page in table.pages[layer].dropFirst(kept) { store.pool.release(page) }
-            table.pages[layer].removeLast(max(0, table.pages[layer].count - kept))
+        for index in layouts.indices {
+            let kept = layouts[index].pages(tokens: table.tokens)
+            for page in table.pages[index].dropFirst(kept) where page != BlockTable.freed { store.pool.release(page) }
+            table.pages[index].removeLast(max(0, table.pages[index].count - kept))
         }
         tables[sequence] = table
     }
@@ -96,8 +107,22 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Pages that `tokens` of a sequence with no shared ones take.
-    public func pages(tokens: Int) -> Int { layouts.reduce(0) { $0 + $1.pages(tokens: tokens) } }
+    /// Pages that a sequence with no shared ones needs to hold `tokens`, and, on top of these, to take in `count` more.
+    public func pages(tokens: Int, adding count: Int = 0) -> Int {
+        layouts.indices.reduce(0) { total, index in
+            let (held, all) = (layouts[index].pages(tokens: tokens), layouts[index].pages(tokens: tokens + count))
+            return total + (0..<held).count { isKept($0, index, tokens: tokens) } + all - held
+        }
+    }
+
+    /// Whether page number `page` of layout `index` holds anything that a token after the first `tokens` sees.
+    private func isKept(_ page: Int, _ index: Int, tokens: Int) -> Bool {
+        guard let window = shapes[index].window else { return true }
+        let size = layouts[index].tokensPerPage
+        var low = tokens - window + 1
+        if isBatchInvariant { low -= PagedAttentionKernel.blockTokens - 1 }
+        return (page + 1) * size > low || page * size < shapes[index].sinks
+    }
 
     /// Bytes of keys and values held, by tokens (logical), and of the pages that hold them (allocated); shared ones count once.
     public var bytesHeld: (logical: Int, allocated: Int) {
@@ -122,26 +147,39 @@ public struct PagedKVCache: KVCache {
     /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant``.
     mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
 
-    /// Gets the pages of `tokens` and counts them as held, whatever is in them; false where there are not enough.
+    /// Gets the pages that an empty sequence's first `tokens` are kept in and counts them as held, whatever is in them; false
+    /// where there are not enough.
     mutating func extend(_ sequence: Int, to tokens: Int) -> Bool {
-        let missing = tokens - length(of: sequence)
-        guard pagesNeeded(sequence, adding: missing) <= store.pool.available(to: owner) else { return false }
-        grow(sequence, by: missing)
-        tables[sequence]?.tokens = tokens
+        var table = table(of: sequence)
+        precondition(table.tokens == 0, "PagedKVCache: sequence \(sequence) holds tokens already")
+        guard pages(tokens: tokens) <= store.pool.available(to: owner) else { return false }
+        for index in layouts.indices {
+            for page in 0..<layouts[index].pages(tokens: tokens) {
+                let isKept = isKept(page, index, tokens: tokens)
+                let new = isKept ? store.pool.allocate(1, for: owner)?.first : nil
+                table.pages[index].append(new ?? BlockTable.freed)
+            }
+        }
+        table.tokens = tokens
+        tables[sequence] = table
         return true
     }
 
-    /// Stores the new tokens' keys and values, then attends: qkv [tokens, (heads + 2·kvHeads)·d] → [tokens, heads·d].
+    /// Stores the new tokens' keys and values, then attends: rows [tokens, rowWidth] → [tokens, heads·valueDim].
     ///
     /// Precondition: the pool has the pages, which ``reserve(_:)`` sees to beforehand.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         if layer == 0 { precondition(reserve(step), "PagedKVCache: the pool has no pages left for \(step.tokens.count) tokens") }
-        var kernel = PagedAttentionKernel(layout: layouts[layer], heads: queries.heads)
+        let layout = layouts[stores[layer]]
+        var kernel = PagedAttentionKernel(layout: layout, heads: queries.heads, scale: queries.scale)
         kernel.sharesPrefixes = !isBatchInvariant
-        let output = Storage(count: step.tokens.count * queries.heads * layouts[layer].valueDim)
+        kernel.storesKeys = geometry[layer].source == nil
+        (kernel.window, kernel.sinks) = (geometry[layer].window, geometry[layer].sinks)
+        kernel.alignsWindows = isBatchInvariant
+        let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         kernel.run(
-            qkv: queries.qkv, memory: store.memory, sequences: parts(of: step, layer: layer), into: output, logSumExp: logSumExp)
+            qkv: queries.rows, memory: store.memory, sequences: parts(of: step, layer: layer), into: output, logSumExp: logSumExp)
         return CachedAttention(output: output, logSumExp: logSumExp)
     }
 
@@ -149,15 +187,30 @@ public struct PagedKVCache: KVCache {
     func parts(of step: RaggedBatch, layer: Int) -> [PagedSequence] {
         zip(step.sequences, step.counts).map { sequence, count in
             let table = table(of: sequence)
-            var part = PagedSequence(pages: table.pages[layer], held: table.tokens, count: count)
+            var part = PagedSequence(pages: table.pages[stores[layer]], held: table.tokens, count: count)
             if isBatchInvariant { part.blockCount = max(0, min(count, (promptLengths[sequence] ?? 0) - table.tokens)) }
             return part
         }
     }
 
-    /// Counts the step's tokens as held.
+    /// Counts the step's tokens as held, and frees the pages that are now behind a window.
     public mutating func commit(_ step: RaggedBatch) {
-        for (sequence, count) in zip(step.sequences, step.counts) { tables[sequence]?.tokens += count }
+        for (sequence, count) in zip(step.sequences, step.counts) {
+            tables[sequence]?.tokens += count
+            if hasWindows { freeBehindWindows(sequence) }
+        }
+    }
+
+    private mutating func freeBehindWindows(_ sequence: Int) {
+        var table = table(of: sequence)
+        for index in layouts.indices where shapes[index].window != nil {
+            for page in table.pages[index].indices
+            where table.pages[index][page] != BlockTable.freed && !isKept(page, index, tokens: table.tokens) {
+                store.pool.release(table.pages[index][page])
+                table.pages[index][page] = BlockTable.freed
+            }
+        }
+        tables[sequence] = table
     }
 
     /// The page the next token goes to, where the sequence isn't its only holder.
@@ -180,5 +233,14 @@ public struct PagedKVCache: KVCache {
             if missing > 0, let pages = store.pool.allocate(missing, for: owner) { table.pages[layer] += pages }
         }
         tables[sequence] = table
+    }
+}
+
+extension PagedLayout {
+    /// How a layer's cache lies in pages of `pageBytes`; nil where not even one token fits.
+    public init?(_ geometry: KVGeometry, pageBytes: Int) {
+        self.init(
+            kvHeads: geometry.kvHeads, keyDim: geometry.keyDim, valueDim: geometry.valueDim,
+            valuesAreKeys: geometry.valuesAreKeys, elementType: geometry.elementType, pageBytes: pageBytes)
     }
 }

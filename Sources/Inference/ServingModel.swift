@@ -15,17 +15,10 @@ public struct ServingModel: Sendable {
 
     private struct Layer: Sendable {
         var attentionNorm: Storage
-        var projections: PackedLinear
-        var output: PackedLinear
+        var attention: any ServingAttention
         var feedForwardNorm: Storage
         var gateUp: PackedLinear
         var down: PackedLinear
-        var rotary: RotaryTable
-        /// Of queries, keys and values side by side, where the model has biases.
-        var bias: Storage?
-        var outputBias: Storage?
-        /// Gains of the norms of queries and keys, where the model has them.
-        var headNorms: [Storage] = []
     }
 
     /// Packs `parameters`, which are not needed afterwards but for the embedding's rows.
@@ -44,36 +37,20 @@ public struct ServingModel: Sendable {
         var rotaries: [Int: RotaryTable] = [:]
         var layers: [Layer] = []
         for index in 0..<config.layers {
-            let headDim = config.headDim[index]
-            let rotary =
-                rotaries[headDim] ?? config.rotaryTable(headDim: headDim)
-            rotaries[headDim] = rotary
+            let rotaryDim = config.rotaryDim(index)
+            let rotary = rotaries[rotaryDim] ?? config.rotaryTable(headDim: rotaryDim)
+            rotaries[rotaryDim] = rotary
             let prefix = "model.layers.\(index)."
-            var layer =
+            let attention = try Self.attention(config, layer: index, rotary: rotary) {
+                (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
+            }
+            layers.append(
                 Layer(
-                    attentionNorm: try take(prefix + "input_layernorm.weight").float32(),
-                    projections: PackedLinear([
-                        try take(prefix + "self_attn.q_proj.weight"), try take(prefix + "self_attn.k_proj.weight"),
-                        try take(prefix + "self_attn.v_proj.weight"),
-                    ]), output: PackedLinear([try take(prefix + "self_attn.o_proj.weight")]),
+                    attentionNorm: try take(prefix + "input_layernorm.weight").float32(), attention: attention,
                     feedForwardNorm: try take(prefix + "post_attention_layernorm.weight").float32(),
                     gateUp: PackedLinear(
                         gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight")),
-                    down: PackedLinear([try take(prefix + "mlp.down_proj.weight")]), rotary: rotary)
-            if config.hasQueryKeyValueBias == true {
-                var bias: [Float] = []
-                for name in ["q_proj", "k_proj", "v_proj"] {
-                    bias += try take(prefix + "self_attn.\(name).bias").float32().array()
-                }
-                layer.bias = Storage(copying: bias)
-            }
-            if config.hasOutputBias == true { layer.outputBias = try take(prefix + "self_attn.o_proj.bias").float32() }
-            if config.hasQueryKeyNorm == true {
-                for name in ["q_norm", "k_norm"] {
-                    layer.headNorms.append(try take(prefix + "self_attn.\(name).weight").float32())
-                }
-            }
-            layers.append(layer)
+                    down: PackedLinear([try take(prefix + "mlp.down_proj.weight")])))
         }
         self.layers = layers
     }
@@ -81,7 +58,7 @@ public struct ServingModel: Sendable {
     /// Bytes of the packed weights, all of which a step reads.
     public var weightBytes: Int {
         layers.reduce(head.byteCount) {
-            $0 + $1.projections.byteCount + $1.output.byteCount + $1.gateUp.byteCount + $1.down.byteCount
+            $0 + $1.attention.weightBytes + $1.gateUp.byteCount + $1.down.byteCount
         }
     }
 
@@ -94,32 +71,15 @@ public struct ServingModel: Sendable {
             positions.allSatisfy { Int($0) < config.maxSequence }, "ServingModel: a position is past \(config.maxSequence)")
         var x = embedding.rows(of: step.tokens)
         for (index, layer) in layers.enumerated() {
-            let (heads, kvHeads, headDim) = (config.heads[index], config.kvHeads[index], config.headDim[index])
-            let qkv = Storage(count: count * (heads + 2 * kvHeads) * headDim)
-            layer.projections.run(normalized(x, layer.attentionNorm, rows: count), rows: count, into: qkv)
-            if let bias = layer.bias { RowWise.add(bias, to: qkv, rows: count) }
-            if layer.headNorms.count == 2 {
-                let width = (heads + 2 * kvHeads) * headDim
-                RowWise.normHeads(
-                    qkv, gain: layer.headNorms[0], rows: count, stride: width, offset: 0, heads: heads, epsilon: epsilon)
-                RowWise.normHeads(
-                    qkv, gain: layer.headNorms[1], rows: count, stride: width, offset: heads * headDim, heads: kvHeads,
-                    epsilon: epsilon)
-            }
-            layer.rotary.rotate(
-                qkv, positions: positions, rows: count, stride: (heads + 2 * kvHeads) * headDim, heads: heads + kvHeads,
-                headDim: headDim)
-            var attended = cache.attend(
-                layer: index, CachedQueries(qkv: qkv, heads: heads, kvHeads: kvHeads, headDim: headDim), step
-            ).output
+            var attended = layer.attention.attend(
+                normalized(x, layer.attentionNorm, rows: count), step, positions, layer: index, cache: &cache)
             // After the last attention only the rows asked for matter.
             var left = count
             if index == layers.count - 1, rows.count < count {
                 left = rows.count
-                (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, heads * headDim))
+                (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, layer.attention.outputWidth))
             }
-            layer.output.run(attended, rows: left, into: x, .add)
-            if let bias = layer.outputBias { RowWise.add(bias, to: x, rows: left) }
+            layer.attention.project(attended, rows: left, into: x)
             let gated = Storage(count: left * config.feedForwardSize)
             layer.gateUp.run(normalized(x, layer.feedForwardNorm, rows: left), rows: left, into: gated)
             layer.down.run(gated, rows: left, into: x, .add)

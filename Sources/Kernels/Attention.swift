@@ -2,7 +2,7 @@ import CKernels
 
 /// Causal grouped-query attention over fused projections, with rotary positions applied on the way.
 ///
-/// Rows of `qkv` are [heads·d | kvHeads·d | kvHeads·d]. No [seq, seq] matrix is made: blocks with online softmax
+/// Rows of `qkv` are [heads·d | kvHeads·d | kvHeads·valueDim]. No [seq, seq] matrix is made: blocks with online softmax
 /// forward, recomputed from the log-sum-exp backward (Dao et al. 2022, FlashAttention).
 public struct AttentionKernel: Sendable {
     /// Sequences.
@@ -13,27 +13,37 @@ public struct AttentionKernel: Sendable {
     public var heads: Int
     /// Key and value heads; divides `heads`.
     public var kvHeads: Int
-    /// Width of a head.
+    /// Width of a query's and a key's head.
     public var headDim: Int
+    /// Width of a value's head.
+    public var valueDim: Int
     /// Factor on the scores, 1/√headDim as a rule.
     public var scale: Float
-    /// Rotation of queries and keys; nil for none.
+    /// Rotation of queries and keys; nil for none. One narrower than a head turns the elements from `rotaryStart` on.
     public var rotary: RotaryTable?
+    /// Where in a head the rotated elements begin.
+    public var rotaryStart: Int
     /// For each row the first position of its sequence it may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
+    /// Positions before `keyStarts` that every row sees all the same: the first ones (Xiao et al. 2023, attention sinks).
+    public var sinks = 0
+    /// Where a row's sinks begin, [batch, seq]; nil for 0.
+    public var sinkStarts: [Int32]?
 
-    /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim.
+    /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim, a `valueDim` of nil is `headDim`.
     ///
-    /// Preconditions: `kvHeads` divides `heads`, `keyStarts` is [batch, seq], and `rotary` has this `headDim` and at least
+    /// Preconditions: `kvHeads` divides `heads`, `keyStarts` is [batch, seq], and `rotary` fits into a head and has at least
     /// `seq` positions.
     public init(
-        batch: Int, seq: Int, heads: Int, kvHeads: Int, headDim: Int, scale: Float? = nil, rotary: RotaryTable? = nil,
-        keyStarts: [Int32]? = nil
+        batch: Int, seq: Int, heads: Int, kvHeads: Int, headDim: Int, valueDim: Int? = nil, scale: Float? = nil,
+        rotary: RotaryTable? = nil, rotaryStart: Int = 0, keyStarts: [Int32]? = nil
     ) {
         precondition(heads % kvHeads == 0, "attention: \(heads) heads cannot share \(kvHeads) KV heads")
         precondition(keyStarts.map { $0.count == batch * seq } ?? true, "attention: keyStarts is not [\(batch), \(seq)]")
         if let rotary {
-            precondition(rotary.headDim == headDim, "attention: rotary of head dim \(rotary.headDim) for \(headDim)")
+            precondition(
+                rotaryStart >= 0 && rotaryStart + rotary.headDim <= headDim,
+                "attention: rotary of \(rotary.headDim) elements from \(rotaryStart) on for heads of \(headDim)")
             precondition(rotary.positions >= seq, "attention: \(seq) positions, the rotary table has \(rotary.positions)")
         }
         self.batch = batch
@@ -41,18 +51,23 @@ public struct AttentionKernel: Sendable {
         self.heads = heads
         self.kvHeads = kvHeads
         self.headDim = headDim
+        self.valueDim = valueDim ?? headDim
         self.scale = scale ?? 1 / Float(headDim).squareRoot()
         self.rotary = rotary
+        self.rotaryStart = rotaryStart
         self.keyStarts = keyStarts
     }
 
     /// Elements in a row of `qkv`.
-    public var rowWidth: Int { (heads + 2 * kvHeads) * headDim }
+    public var rowWidth: Int { (heads + kvHeads) * headDim + kvHeads * valueDim }
 
-    /// Writes output [batch, seq, heads·d] and log-sum-exp [batch, heads, seq].
+    /// Elements in a row of the output.
+    public var outputWidth: Int { heads * valueDim }
+
+    /// Writes output [batch, seq, heads·valueDim] and log-sum-exp [batch, heads, seq].
     public func forward(qkv: Storage, into output: Storage, logSumExp: Storage) {
         precondition(
-            qkv.count == batch * seq * rowWidth && output.count == batch * seq * heads * headDim
+            qkv.count == batch * seq * rowWidth && output.count == batch * seq * outputWidth
                 && logSumExp.count == batch * heads * seq, "attention: storages don't fit \(self)")
         unsafe run(backward: false) { job in
             unsafe job.qkv = UnsafePointer(qkv.pointer)
@@ -65,7 +80,7 @@ public struct AttentionKernel: Sendable {
     public func backward(qkv: Storage, output: Storage, logSumExp: Storage, gradient: Storage, into qkvGradient: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && qkvGradient.count == qkv.count && gradient.count == output.count
-                && output.count == batch * seq * heads * headDim, "attention: storages don't fit \(self)")
+                && output.count == batch * seq * outputWidth, "attention: storages don't fit \(self)")
         unsafe run(backward: true) { job in
             unsafe job.qkv = UnsafePointer(qkv.pointer)
             unsafe job.output = output.pointer
@@ -81,21 +96,28 @@ public struct AttentionKernel: Sendable {
         unsafe job.heads = Int64(heads)
         unsafe job.kvHeads = Int64(kvHeads)
         unsafe job.headDim = Int64(headDim)
+        unsafe job.valueDim = Int64(valueDim)
+        unsafe job.sinks = Int64(keyStarts == nil ? 0 : sinks)
         unsafe job.scale = scale
-        if let rotary { unsafe job.rotary = rotary.packed }
+        precondition(
+            sinks >= 0 && (sinkStarts.map { $0.count == batch * seq } ?? true), "attention: sinkStarts is not [\(batch), \(seq)]")
+        if let rotary { unsafe job.rotary = rotary.packed(start: rotaryStart) }
         unsafe operands(&job)
-        let scratchCount = Int(kk_attention_scratch(Int64(seq), Int64(headDim), backward ? 1 : 0))
+        let scratchCount = Int(kk_attention_scratch(Int64(seq), Int64(headDim), Int64(valueDim), backward ? 1 : 0))
         unsafe withOptionalPointer(to: keyStarts) { keyStart in
-            unsafe job.keyStart = keyStart
-            nonisolated(unsafe) let job = unsafe job
-            Parallel.forEach(batch * kvHeads, scratch: [scratchCount]) { unit in
-                let scratch = Storage(count: scratchCount)
-                unsafe withUnsafePointer(to: job) { job in
-                    let (sequence, head) = (Int64(unit / kvHeads), Int64(unit % kvHeads))
-                    if backward {
-                        unsafe kernels.attention_gradient(job, sequence, head, scratch.pointer)
-                    } else {
-                        unsafe kernels.attention(job, sequence, head, scratch.pointer)
+            unsafe withOptionalPointer(to: sinkStarts) { sinkStart in
+                unsafe job.keyStart = keyStart
+                unsafe job.sinkStart = sinkStart
+                nonisolated(unsafe) let job = unsafe job
+                Parallel.forEach(batch * kvHeads, scratch: [scratchCount]) { unit in
+                    let scratch = Storage(count: scratchCount)
+                    unsafe withUnsafePointer(to: job) { job in
+                        let (sequence, head) = (Int64(unit / kvHeads), Int64(unit % kvHeads))
+                        if backward {
+                            unsafe kernels.attention_gradient(job, sequence, head, scratch.pointer)
+                        } else {
+                            unsafe kernels.attention(job, sequence, head, scratch.pointer)
+                        }
                     }
                 }
             }

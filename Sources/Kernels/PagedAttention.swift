@@ -2,7 +2,7 @@ import CKernels
 
 /// A sequence's part in a paged attention: its pages of one layer, the tokens held in them, and its new ones.
 public struct PagedSequence: Sendable {
-    /// Pages in the order of the tokens; room for `held` + `count`.
+    /// Pages in the order of the tokens; room for `held` + `count`. Negative ones are gone: they lie behind the window.
     public var pages: [Int32]
     /// Tokens held before the new ones.
     public var held: Int
@@ -36,9 +36,21 @@ public struct PagedAttentionKernel: Sendable {
     /// Whether sequences that begin with the same pages, one new token each, attend to those together: first the shared tokens
     /// with all their queries at once, then each its own (Ye et al. 2024, ChunkAttention). Sums then depend on who shares.
     public var sharesPrefixes = true
+    /// Tokens a row sees at most, its own included (Beltagy et al. 2020, sliding window); nil for all.
+    public var window: Int?
+    /// First tokens that a row sees beside its window (Xiao et al. 2023, attention sinks).
+    public var sinks = 0
+    /// Whether blocks begin at multiples of their size even where a window does not, so that sums don't depend on how a
+    /// sequence was cut. Tokens in front of the window are then read, unseen: their pages must be there.
+    public var alignsWindows = false
+    /// Whether rows bring keys and values to store; where not, they were stored by another layer.
+    public var storesKeys = true
 
     /// Tokens attended to at a time by single queries.
     public static let span = Int(KK_PAGED_SPAN)
+
+    /// Tokens in a block.
+    public static let blockTokens = Int(KK_PAGED_BLOCK)
 
     /// A layer's attention; a `scale` of nil is 1/√keyDim.
     public init(layout: PagedLayout, heads: Int, scale: Float? = nil) {
@@ -48,8 +60,25 @@ public struct PagedAttentionKernel: Sendable {
         self.scale = scale ?? 1 / Float(layout.keyDim).squareRoot()
     }
 
-    /// Elements in a row of qkv: [heads·keyDim | kvHeads·keyDim | kvHeads·valueDim].
-    public var rowWidth: Int { (heads + layout.kvHeads) * layout.keyDim + layout.kvHeads * layout.valueDim }
+    /// Elements in a row of qkv: [heads·keyDim | kvHeads·keyDim | kvHeads·valueDim], without values where these are the keys',
+    /// and without either where rows bring none.
+    public var rowWidth: Int {
+        heads * layout.keyDim
+            + (storesKeys ? layout.kvHeads * (layout.keyDim + (layout.valuesAreKeys ? 0 : layout.valueDim)) : 0)
+    }
+
+    /// The tokens that a row which sees tokens below `limit` attends to: cut at multiples of ``span``.
+    func ranges(below limit: Int) -> [Range<Int>] {
+        func cut(_ range: Range<Int>) -> [Range<Int>] {
+            guard !range.isEmpty else { return [] }
+            return (range.lowerBound / Self.span...(range.upperBound - 1) / Self.span).map {
+                max(range.lowerBound, $0 * Self.span)..<min(range.upperBound, ($0 + 1) * Self.span)
+            }
+        }
+        guard let window, window < limit else { return cut(0..<limit) }
+        let low = limit - window
+        return cut(0..<min(sinks, low)) + cut(low..<limit)
+    }
 
     /// Stores the keys and values of qkv [rows, rowWidth] behind those held, then attends from each row to all tokens of its
     /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads].
@@ -59,7 +88,7 @@ public struct PagedAttentionKernel: Sendable {
         precondition(
             output.count >= batch.rows * heads * layout.valueDim && logSumExp.count >= batch.rows * heads,
             "paged attention: \(batch.rows) rows don't fit the output")
-        store(qkv, batch, memory)
+        if storesKeys { store(qkv, batch, memory) }
         attend(qkv, batch, memory, into: output, logSumExp: logSumExp)
     }
 
@@ -74,10 +103,11 @@ public struct PagedAttentionKernel: Sendable {
             let sequence = sequences[index]
             let scratch = Storage(count: rowScratch)
             for row in batch.firstRow[index]..<batch.firstRow[index] + sequence.count {
-                for start in stride(from: 0, to: Int(batch.limits[row]), by: Self.span) {
+                for range in ranges(below: Int(batch.limits[row])) {
+                    let start = range.lowerBound
                     unsafe batch.withJob(self, memory, qkv: qkv, sequence: index) { job in
                         unsafe job.from = Int64(start)
-                        unsafe job.to = Int64(start + Self.span)
+                        unsafe job.to = Int64(range.upperBound)
                         unsafe job.rows += row
                         unsafe job.limits += row
                         unsafe kernels.paged.mass(
@@ -167,32 +197,35 @@ public struct PagedAttentionKernel: Sendable {
                         count: Int(
                             kk_paged_block_scratch(Int64(rows), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim))))
                     unsafe job.count = Int64(rows)
+                    unsafe job.window = Int64(window ?? 0)
+                    unsafe job.sinks = Int64(sinks)
+                    unsafe job.aligned = alignsWindows ? 1 : 0
                     unsafe job.firstKvHead = Int64(kvHead)
                     unsafe job.kvHeadCount = 1
                     unsafe job.output = output.pointer + unit.row * width
                     unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
                     unsafe kernels.paged.block(&job, scratch.pointer)
-                case .span(let start, let part):
+                case .span(let range, let part):
                     let scratch = Storage(count: rowScratch)
-                    unsafe job.from = Int64(start)
-                    unsafe job.to = Int64(start + Self.span)
+                    unsafe job.from = Int64(range.lowerBound)
+                    unsafe job.to = Int64(range.upperBound)
                     unsafe job.output = partial.output.pointer + part * width
                     unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
                     unsafe kernels.paged.row(&job, scratch.pointer)
                 case .row:
-                    let spans = (Int(batch.limits[unit.row]) + Self.span - 1) / Self.span
-                    let scratch = Storage(count: rowScratch + spans * (width + heads))
+                    let ranges = ranges(below: Int(batch.limits[unit.row]))
+                    let scratch = Storage(count: rowScratch + ranges.count * (width + heads))
                     let outputs = unsafe scratch.pointer + rowScratch
-                    let sums = unsafe outputs + spans * width
-                    for part in 0..<spans {
-                        unsafe job.from = Int64(part * Self.span)
-                        unsafe job.to = Int64((part + 1) * Self.span)
+                    let sums = unsafe outputs + ranges.count * width
+                    for (part, range) in ranges.enumerated() {
+                        unsafe job.from = Int64(range.lowerBound)
+                        unsafe job.to = Int64(range.upperBound)
                         unsafe job.output = outputs + part * width
                         unsafe job.logSumExp = sums + part * heads
                         unsafe kernels.paged.row(&job, scratch.pointer)
                     }
                     unsafe kernels.paged.merge(
-                        Int64(spans), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
+                        Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
                         output.pointer + unit.row * width, logSumExp.pointer + unit.row * heads)
                 }
             }
@@ -235,7 +268,7 @@ struct PagedBatch: Sendable {
             firstPage.append(tables.count)
             firstRow.append(limits.count)
             for page in sequence.pages.prefix(needed) {
-                precondition(page >= 0 && Int(page) < memory.pages, "paged attention: page \(page) outside 0..<\(memory.pages)")
+                precondition(Int(page) < memory.pages, "paged attention: page \(page) outside 0..<\(memory.pages)")
                 tables.append(page)
             }
             for token in 0..<sequence.count {
@@ -283,7 +316,7 @@ struct PagedPlan: Sendable {
         /// One row, the whole sequence.
         case row
         /// One row, one span of tokens, into a part of its own.
-        case span(start: Int, part: Int)
+        case span(Range<Int>, part: Int)
         /// Members of a group of rows, tokens they share, one KV head.
         case shared(group: Int, members: Range<Int>, start: Int, end: Int, kvHead: Int, part: Int)
         /// One row, the tokens from `start` on that it shares with nobody, into parts of its own.
@@ -325,7 +358,7 @@ struct PagedPlan: Sendable {
                 }
             }
         }
-        if kernel.sharesPrefixes { share(&singles, kernel, batch) }
+        if kernel.sharesPrefixes, kernel.window == nil { share(&singles, kernel, batch) }
         // With few rows the threads share each one's spans; the sums are the same.
         let divided = singles.count < 4 * Parallel.threads && Parallel.threads > 1
         for (sequence, row) in singles {
@@ -334,8 +367,8 @@ struct PagedPlan: Sendable {
                 continue
             }
             let first = parts
-            for start in stride(from: 0, to: Int(batch.limits[row]), by: PagedAttentionKernel.span) {
-                units.append(Unit(sequence: sequence, row: row, work: .span(start: start, part: parts)))
+            for range in kernel.ranges(below: Int(batch.limits[row])) {
+                units.append(Unit(sequence: sequence, row: row, work: .span(range, part: parts)))
                 parts += 1
             }
             merges.append((row, first..<parts))

@@ -2,7 +2,8 @@ import CKernels
 
 /// How one layer's keys and values lie in a page: as many tokens as fit.
 ///
-/// A page holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim].
+/// A page holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the
+/// first valueDim elements of its key.
 public struct PagedLayout: Sendable, Hashable {
     /// Heads with keys and values of their own.
     public let kvHeads: Int
@@ -10,6 +11,8 @@ public struct PagedLayout: Sendable, Hashable {
     public let keyDim: Int
     /// Width of a value.
     public let valueDim: Int
+    /// Whether a value is the beginning of its key, and not stored again.
+    public let valuesAreKeys: Bool
     /// How an element is stored.
     public let elementType: ElementType
     /// Bytes of a page.
@@ -18,12 +21,15 @@ public struct PagedLayout: Sendable, Hashable {
     public let tokensPerPage: Int
 
     /// The layout of pages of `pageBytes`; nil where not even one token fits.
-    public init?(kvHeads: Int, keyDim: Int, valueDim: Int, elementType: ElementType, pageBytes: Int) {
-        let token = kvHeads * (keyDim + valueDim) * elementType.byteCount
-        guard token > 0, pageBytes >= token else { return nil }
+    public init?(
+        kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false, elementType: ElementType, pageBytes: Int
+    ) {
+        let token = kvHeads * (keyDim + (valuesAreKeys ? 0 : valueDim)) * elementType.byteCount
+        guard token > 0, pageBytes >= token, !valuesAreKeys || valueDim <= keyDim else { return nil }
         self.kvHeads = kvHeads
         self.keyDim = keyDim
         self.valueDim = valueDim
+        self.valuesAreKeys = valuesAreKeys
         self.elementType = elementType
         self.pageBytes = pageBytes
         tokensPerPage = pageBytes / token
@@ -43,6 +49,7 @@ public struct PagedLayout: Sendable, Hashable {
     func job(_ memory: PageMemory, pages: UnsafePointer<Int32>) -> kk_pages {
         unsafe kk_pages(
             memory: memory.base, pageBytes: Int64(pageBytes), tokensPerPage: Int64(tokensPerPage), kvHeads: Int64(kvHeads),
-            keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: element, pages: pages)
+            keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: element,
+            valuesAreKeys: valuesAreKeys ? 1 : 0, pages: pages)
     }
 }

@@ -54,19 +54,24 @@ import Glibc
         sine = Storage(copying: other.sine.array())
     }
 
-    /// What the kernels take. The table must outlive its use.
-    var packed: kk_rotary { unsafe kk_rotary(cosine: cosine.pointer, sine: sine.pointer, half: Int64(headDim / 2)) }
+    /// What the kernels take, for planes from element `start` of a head on. The table must outlive its use.
+    func packed(start: Int = 0) -> kk_rotary {
+        unsafe kk_rotary(cosine: cosine.pointer, sine: sine.pointer, half: Int64(headDim / 2), start: Int64(start))
+    }
 
     /// Rotates `heads` heads of each of `rows` rows in place, row r by the angles of `positions[r]`; `inverse` turns back,
     /// which is the gradient.
     ///
-    /// A row starts at `offset` + r · `stride` (by default heads · headDim) and holds [heads, headDim].
+    /// A row starts at `offset` + r · `stride` (by default heads · headDim) and holds [heads, headDim]. Where the table is
+    /// narrower than `headDim` (partial rotary), it turns the elements from `start` of each head on and leaves the others.
     public func rotate(
         _ x: Storage, offset: Int = 0, positions rowPositions: [Int32], rows: Int, stride: Int? = nil, heads: Int, headDim: Int,
-        inverse: Bool = false
+        start partStart: Int = 0, inverse: Bool = false
     ) {
         let stride = stride ?? heads * headDim
-        precondition(headDim == self.headDim, "rotate: headDim \(headDim), the table's is \(self.headDim)")
+        precondition(
+            partStart >= 0 && partStart + self.headDim <= headDim,
+            "rotate: \(self.headDim) elements from \(partStart) on of heads of \(headDim)")
         precondition(rowPositions.count == rows, "rotate: \(rowPositions.count) positions for \(rows) rows")
         precondition(
             rowPositions.allSatisfy { $0 >= 0 && Int($0) < positions }, "rotate: a position is outside 0..<\(positions)")
@@ -77,7 +82,7 @@ import Glibc
         unsafe rowPositions.withUnsafeBufferPointer { indices in
             guard let indices = indices.baseAddress else { return }
             nonisolated(unsafe) let base = unsafe indices
-            nonisolated(unsafe) let table = unsafe packed
+            nonisolated(unsafe) let table = unsafe packed(start: partStart)
             Parallel.forRanges(rows, grain: max(1, Elementwise.grain / max(heads * headDim, 1))) { range in
                 let start = range.lowerBound
                 unsafe kernels.rotate(

@@ -4,12 +4,14 @@ import Kernels
 
 extension DecoderLM {
     /// The mean entropy in nats of each head's attention in block `layer`, over all queries of x [batch·seq, hidden]: 0 looks at one
-    /// key, the logarithm of the keys there are at all alike.
+    /// key, the logarithm of the keys there are at all alike. Empty for a layer without keys of its own for each head.
     public func attentionEntropies(_ x: Tensor, _ input: ModelInput, layer: Int) -> [Double] {
-        let attention = blocks[layer].attention
+        guard let attention = blocks[layer].attention as? GroupedQueryAttention, attention.geometry.source == nil else {
+            return []
+        }
         let (heads, d, seq) = (attention.heads, attention.headDim, input.seq)
         let width = (heads + 2 * attention.kvHeads) * d
-        let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.projections)).storage
+        let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.cachedProjections)).storage
         let positions = (0..<input.batch).flatMap { _ in (0..<seq).map { Int32($0) } }
         attention.rotary.rotate(
             qkv, positions: positions, rows: positions.count, stride: width, heads: heads + attention.kvHeads, headDim: d)

@@ -4,7 +4,7 @@ import Kernels
 /// One decoder block: x + attention(norm(x)), then x + feedForward(norm(x)).
 struct Block: Sendable {
     let attentionNorm: Tensor
-    let attention: GroupedQueryAttention
+    let attention: any Attention
     let feedForwardNorm: Tensor
     let gate: Tensor
     let up: Tensor
@@ -14,27 +14,44 @@ struct Block: Sendable {
     var gateUpBiases: [Tensor] = []
     var downBias: Tensor?
 
-    /// x [batch·seq, hidden], no cache.
-    func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ compute: ComputeOptions) -> Tensor {
-        guard compute.recompute == .block else { return callAsFunction(x, input, layer: layer, compute.precision) }
-        return .recomputed([x] + weights) { inputs in
-            with(weights: inputs.dropFirst())(inputs[0], input, layer: layer, compute.precision)
+    /// The keys and values of x [batch·seq, hidden] that this and later layers read; nil where only this one does.
+    func sharedKeysAndValues(_ x: Tensor, _ precision: ComputePrecision) -> Tensor? {
+        let weights = attention.sharedProjections
+        guard !weights.isEmpty else { return nil }
+        return attention.preparedShared(
+            x.normLinear(gain: attentionNorm, weights: weights, epsilon: epsilon, precision: precision))
+    }
+
+    /// x [batch·seq, hidden], no cache; `keysAndValues` where the layer shares them with others.
+    func callAsFunction(_ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ compute: ComputeOptions) -> Tensor
+    {
+        guard compute.recompute == .block else {
+            return callAsFunction(x, keysAndValues, input, layer: layer, compute.precision)
+        }
+        let shared = keysAndValues.map { [$0] } ?? []
+        return .recomputed([x] + shared + weights) { inputs in
+            with(weights: inputs.dropFirst(1 + shared.count))(
+                inputs[0], shared.isEmpty ? nil : inputs[1], input, layer: layer, compute.precision)
         }
     }
 
-    private func callAsFunction(_ x: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
-        feedForward(attend(x, input, layer: layer, precision), input, layer: layer, precision)
+    private func callAsFunction(
+        _ x: Tensor, _ keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ precision: ComputePrecision
+    ) -> Tensor {
+        feedForward(attend(x, keysAndValues: keysAndValues, input, layer: layer, precision), input, layer: layer, precision)
     }
 
     /// x + attention(norm(x)), the block's first half.
-    func attend(_ x: Tensor, _ input: ModelInput, layer: Int, _ precision: ComputePrecision) -> Tensor {
-        let qkv = x.normLinear(
+    func attend(
+        _ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ precision: ComputePrecision
+    ) -> Tensor {
+        let projected = x.normLinear(
             gain: attentionNorm, weights: attention.projections, epsilon: epsilon, precision: precision)
-        let attended = attention(qkv, input)
+        let attended = attention.attended(projected, keysAndValues: keysAndValues, input, precision)
         guard (input.dropout?.rate ?? 0) > 0 else {
             return attention.projected(attended, residual: x, precision: precision)
         }
-        return x + input.dropped(attention.projected(attended, precision: precision), site: 2 * layer + 1)
+        return x + input.dropped(attention.projected(attended, residual: nil, precision: precision), site: 2 * layer + 1)
     }
 
     /// middle + feedForward(norm(middle)), its second half.
@@ -72,8 +89,9 @@ struct Block: Sendable {
 
     /// x [tokens, hidden], keys and values in `cache`.
     func callAsFunction(_ x: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
-        let qkv = x.normLinear(gain: attentionNorm, weights: attention.projections, epsilon: epsilon)
-        let middle = attention.projected(attention(qkv, step, layer: layer, cache: &cache), residual: x)
+        let projected = x.normLinear(gain: attentionNorm, weights: attention.cachedProjections, epsilon: epsilon)
+        let middle = attention.projected(
+            attention.attended(projected, step, layer: layer, cache: &cache), residual: x, precision: .fp32)
         return biased(gateUp(middle).swiGLULinear(down, residual: middle))
     }
 }

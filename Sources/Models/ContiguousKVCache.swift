@@ -2,14 +2,15 @@ import Kernels
 
 /// A cache with room for a fixed number of tokens of each sequence, in one piece a layer: [tokens, kvHeads, d].
 ///
+/// Tokens behind a window stay where they are, unread: ``bytesHeld`` counts what has to be kept.
 /// Memory is shared by copies: use only one of them afterwards.
 public struct ContiguousKVCache: KVCache, Sendable {
     /// Tokens each sequence has room for.
     public let capacity: Int
     private let geometry: [KVGeometry]
-    private let windows: [Int?]
+    /// For each layer and sequence; a layer that reads another's has none, and where values are the keys' there are no others.
     private var keys: [[Storage]]
-    private var values: [[Storage]]
+    private var values: [[Storage?]]
     private var lengths: [Int]
 
     /// Room for `sequences` of at most `capacity` tokens.
@@ -17,13 +18,17 @@ public struct ContiguousKVCache: KVCache, Sendable {
         self.capacity = capacity
         let geometry = config.kvGeometry(.float32)
         self.geometry = geometry
-        windows = (0..<config.layers).map { config.window($0) }
         lengths = [Int](repeating: 0, count: sequences)
-        func make() -> [[Storage]] {
-            geometry.map { layer in (0..<sequences).map { _ in Storage(count: capacity * layer.kvHeads * layer.keyDim) } }
+        keys = geometry.map { layer in
+            guard layer.source == nil else { return [] }
+            return (0..<sequences).map { _ in Storage(count: capacity * layer.kvHeads * layer.keyDim) }
         }
-        keys = make()
-        values = make()
+        values = geometry.map { layer in
+            guard layer.source == nil else { return [] }
+            return (0..<sequences).map { _ in
+                layer.valuesAreKeys ? nil : Storage(count: capacity * layer.kvHeads * layer.valueDim)
+            }
+        }
     }
 
     /// Tokens committed for `sequence`, which counts from 0.
@@ -34,22 +39,37 @@ public struct ContiguousKVCache: KVCache, Sendable {
         lengths.reduce(0) { total, tokens in total + geometry.reduce(0) { $0 + $1.bytes(tokens: tokens) } }
     }
 
-    /// Writes keys and values behind those held, then attends: qkv [tokens, (heads + 2·kvHeads)·d] → [tokens, heads·d].
+    /// Writes keys and values behind those held, then attends: rows [tokens, rowWidth] → [tokens, heads·valueDim].
     ///
     /// Precondition: no sequence grows past ``capacity``. Keys and values are kept in Float32.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         let tokens = step.tokens.count
-        let output = Storage(count: tokens * queries.heads * queries.headDim)
+        let shape = geometry[layer]
+        let store = shape.source ?? layer
+        let output = Storage(count: tokens * queries.heads * shape.valueDim)
         let logSumExp = Storage(count: tokens * queries.heads)
         var row = 0
         for (sequence, count) in zip(step.sequences, step.counts) {
             let held = lengths[sequence]
             precondition(held + count <= capacity, "ContiguousKVCache: \(held + count) tokens, room for \(capacity)")
-            CachedAttentionKernel(
-                queries: count, heads: queries.heads, kvHeads: queries.kvHeads, headDim: queries.headDim, firstPosition: held
-            ).run(
-                qkv: queries.qkv, firstRow: row, keys: keys[layer][sequence], values: values[layer][sequence], into: output,
-                logSumExp: logSumExp, window: windows[layer])
+            let (keys, values) = (keys[store][sequence], values[store][sequence])
+            if shape.source == nil {
+                var column = queries.heads * shape.keyDim
+                for (cache, width) in [(Optional(keys), shape.kvHeads * shape.keyDim), (values, shape.kvHeads * shape.valueDim)] {
+                    guard let cache else { continue }
+                    StridedCopy.copy(
+                        .init(queries.rows, offset: row * queries.rowWidth + column, strides: [queries.rowWidth, 1]),
+                        to: .init(cache, offset: held * width, strides: [width, 1]), extents: [count, width])
+                    column += width
+                }
+            }
+            var kernel = CachedAttentionKernel(
+                queries: count, heads: queries.heads, kvHeads: shape.kvHeads, keyDim: shape.keyDim, valueDim: shape.valueDim,
+                scale: queries.scale, firstPosition: held)
+            (kernel.window, kernel.sinks) = (shape.window, shape.sinks)
+            kernel.run(
+                rows: queries.rows, width: queries.rowWidth, firstRow: row, keys: keys, values: values, into: output,
+                logSumExp: logSumExp)
             row += count
         }
         return CachedAttention(output: output, logSumExp: logSumExp)

@@ -12,13 +12,26 @@ extension DecoderLM {
         x.rmsNorm(weight: blocks[layer].attentionNorm, epsilon: Float(config.normEpsilon))
     }
 
-    /// x + attention(norm(x)) of block `layer`.
+    /// x + attention(norm(x)) of block `layer`, which has keys and values of its own; none but it reads them here.
     public func attentionHalf(_ x: Tensor, _ input: ModelInput, layer: Int) -> Tensor {
-        blocks[layer].attend(x, input, layer: layer, compute.precision)
+        blocks[layer].attend(
+            x, keysAndValues: blocks[layer].sharedKeysAndValues(x, compute.precision), input, layer: layer, compute.precision)
     }
 
     /// middle + feedForward(norm(middle)) of block `layer`.
     public func feedForwardHalf(_ middle: Tensor, _ input: ModelInput, layer: Int) -> Tensor {
         blocks[layer].feedForward(middle, input, layer: layer, compute.precision)
+    }
+
+    /// The residual stream behind each block of `range`, x [batch·seq, hidden] going into the first.
+    ///
+    /// Precondition: layers of `range` read keys and values of layers of `range` alone.
+    public func blocks(_ range: Range<Int>, _ x: Tensor, _ input: ModelInput) -> [Tensor] {
+        var x = x
+        var shared = SharedKeysAndValues()
+        return range.map { layer in
+            x = run(layer, x, input, &shared)
+            return x
+        }
     }
 }

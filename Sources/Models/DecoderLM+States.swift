@@ -4,10 +4,11 @@ extension DecoderLM {
     /// The residual stream after each block, [batch·seq, hidden], and every position's logits, [batch·seq, vocab].
     public func states(_ input: ModelInput) -> (blocks: [Tensor], logits: Tensor) {
         precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
-        var x = input.dropped(embedding.embedding(input.tokens), site: 0)
+        var x = embedded(input)
+        var shared = SharedKeysAndValues()
         var states: [Tensor] = []
-        for (layer, block) in blocks.enumerated() {
-            x = block(x, input, layer: layer, compute)
+        for layer in blocks.indices {
+            x = run(layer, x, input, &shared)
             states.append(x)
         }
         let logits = x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon)).linear(head, precision: compute.precision)

@@ -3,7 +3,8 @@ import Kernels
 
 /// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped
 /// attention, SwiGLU, tied or untied output projection; with what its relatives add: biases (Qwen2), norms of queries and
-/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1).
+/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1); with latent attention (DeepSeek-V2) in place of heads
+/// with keys of their own, or with keys and values shared between layers.
 ///
 /// A value, cheap to rebuild from its configuration and parameters. Training runs without a cache over whole sequences;
 /// ``logits(_:cache:)`` decodes with one.
@@ -44,28 +45,16 @@ public struct DecoderLM: Sendable {
         var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
         var blocks: [Block] = []
         for layer in 0..<config.layers {
-            let headDim = config.headDim[layer]
-            let rotary =
-                rotaries[headDim] ?? config.rotaryTable(headDim: headDim)
-            rotaries[headDim] = rotary
+            let rotaryDim = config.rotaryDim(layer)
+            let rotary = rotaries[rotaryDim] ?? config.rotaryTable(headDim: rotaryDim)
+            rotaries[rotaryDim] = rotary
             let prefix = "model.layers.\(layer)."
             func bias(_ has: Bool?, _ name: String) throws(ParametersError) -> Tensor? {
                 has == true ? try take(prefix + name + ".bias") : nil
             }
-            var attention = GroupedQueryAttention(
-                heads: config.heads[layer], kvHeads: config.kvHeads[layer], headDim: headDim, rotary: rotary,
-                query: try take(prefix + "self_attn.q_proj.weight"), key: try take(prefix + "self_attn.k_proj.weight"),
-                value: try take(prefix + "self_attn.v_proj.weight"), output: try take(prefix + "self_attn.o_proj.weight"))
-            for name in ["q_proj", "k_proj", "v_proj"] {
-                if let bias = try bias(config.hasQueryKeyValueBias, "self_attn." + name) { attention.biases.append(bias) }
+            let attention = try Self.attention(config: config, layer: layer, rotary: rotary) {
+                (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
             }
-            attention.outputBias = try bias(config.hasOutputBias, "self_attn.o_proj")
-            if config.hasQueryKeyNorm == true {
-                attention.headNorms = [
-                    try take(prefix + "self_attn.q_norm.weight"), try take(prefix + "self_attn.k_norm.weight"),
-                ]
-            }
-            (attention.epsilon, attention.window) = (Float(config.normEpsilon), config.window(layer))
             var block = Block(
                 attentionNorm: try take(prefix + "input_layernorm.weight"), attention: attention,
                 feedForwardNorm: try take(prefix + "post_attention_layernorm.weight"),
@@ -83,11 +72,22 @@ public struct DecoderLM: Sendable {
         head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
     }
 
+    /// What layers whose keys and values others read have made so far in a pass, by layer.
+    typealias SharedKeysAndValues = [Int: Tensor]
+
+    /// Block `layer` over x [batch·seq, hidden].
+    func run(_ layer: Int, _ x: Tensor, _ input: ModelInput, _ shared: inout SharedKeysAndValues) -> Tensor {
+        if let own = blocks[layer].sharedKeysAndValues(x, compute.precision) { shared[layer] = own }
+        return blocks[layer](
+            x, keysAndValues: shared[config.keyValueSource(layer) ?? layer], input, layer: layer, compute)
+    }
+
     /// The residual stream after the last block and the final norm, [batch·seq, hidden].
     func hidden(_ input: ModelInput) -> Tensor {
         precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
-        var x = input.dropped(embedding.embedding(input.tokens), site: 0)
-        for (layer, block) in blocks.enumerated() { x = block(x, input, layer: layer, compute) }
+        var x = embedded(input)
+        var shared = SharedKeysAndValues()
+        for layer in blocks.indices { x = run(layer, x, input, &shared) }
         return x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon))
     }
 

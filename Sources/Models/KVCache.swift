@@ -39,29 +39,33 @@ public struct RaggedBatch: Sendable {
     }
 }
 
-/// The new tokens' projections in one layer: rows [heads·d | kvHeads·d | kvHeads·d], queries and keys rotated.
+/// The new tokens' queries in one layer, and the keys and values they add to its cache.
 public struct CachedQueries: Sendable {
-    /// [tokens, (heads + 2·kvHeads)·d].
-    public var qkv: Storage
+    /// Rows [heads·keyDim | kvHeads·keyDim | kvHeads·valueDim], queries and keys rotated; without values where these are the
+    /// keys', and without either in a layer that reads another's.
+    public var rows: Storage
     /// Query heads.
     public var heads: Int
-    /// Key and value heads.
-    public var kvHeads: Int
-    /// Width of a head.
-    public var headDim: Int
+    /// What the layer caches.
+    public var geometry: KVGeometry
+    /// Factor on the scores.
+    public var scale: Float
 
-    /// Rows of a layer's projections, laid end to end.
-    public init(qkv: Storage, heads: Int, kvHeads: Int, headDim: Int) {
-        self.qkv = qkv
+    /// Rows of a layer's projections, laid end to end; a `scale` of nil is 1/√keyDim.
+    public init(rows: Storage, heads: Int, geometry: KVGeometry, scale: Float? = nil) {
+        self.rows = rows
         self.heads = heads
-        self.kvHeads = kvHeads
-        self.headDim = headDim
+        self.geometry = geometry
+        self.scale = scale ?? 1 / Float(geometry.keyDim).squareRoot()
     }
+
+    /// Elements of a row.
+    public var rowWidth: Int { heads * geometry.keyDim + geometry.elementsPerToken }
 }
 
 /// Attention outputs with their log-sum-exp, so that parts over different keys merge exactly.
 public struct CachedAttention: Sendable {
-    /// [tokens, heads·d].
+    /// [tokens, heads·valueDim].
     public var output: Storage
     /// [tokens, heads].
     public var logSumExp: Storage
@@ -79,7 +83,8 @@ public struct CachedAttention: Sendable {
 public protocol KVCache {
     /// Tokens held for `sequence`.
     func length(of sequence: Int) -> Int
-    /// Stores the new tokens' keys and values and attends from each to all tokens up to itself.
+    /// Stores the new tokens' keys and values and attends from each to the tokens up to itself that the layer's window lets
+    /// it see. A layer that reads another's comes after it in the pass and stores nothing.
     mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention
     /// Counts the new tokens as held, after the last layer.
     mutating func commit(_ step: RaggedBatch)

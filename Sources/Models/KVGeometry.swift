@@ -10,32 +10,68 @@ public struct KVGeometry: Sendable, Hashable, Codable {
     public var valueDim: Int
     /// Element type of what is cached.
     public var elementType: ElementType
+    /// Whether a value is the first `valueDim` elements of its key, and not stored again: latent attention.
+    public var valuesAreKeys: Bool
+    /// Tokens a position sees at most, its own included; nil for all. Those behind need not be kept.
+    public var window: Int?
+    /// First tokens that are seen, and kept, beside the window.
+    public var sinks: Int
+    /// The layer whose keys and values this one reads instead of having its own; nil where it has.
+    public var source: Int?
 
     /// One layer's geometry; keys and values may differ in width, though MHA, GQA and MQA have both at headDim.
-    public init(kvHeads: Int, keyDim: Int, valueDim: Int, elementType: ElementType) {
+    public init(
+        kvHeads: Int, keyDim: Int, valueDim: Int, elementType: ElementType, valuesAreKeys: Bool = false, window: Int? = nil,
+        sinks: Int = 0, source: Int? = nil
+    ) {
         self.kvHeads = kvHeads
         self.keyDim = keyDim
         self.valueDim = valueDim
         self.elementType = elementType
+        self.valuesAreKeys = valuesAreKeys
+        self.window = window
+        self.sinks = window == nil ? 0 : sinks
+        self.source = source
     }
 
-    /// Bytes for one token: kvHeads · (keyDim + valueDim) · bytes per element.
-    public var bytesPerToken: Int { kvHeads * (keyDim + valueDim) * elementType.byteCount }
+    /// Elements a token adds: kvHeads · (keyDim + valueDim), of which latent attention saves the values, and a layer that
+    /// reads another's everything.
+    public var elementsPerToken: Int {
+        source != nil ? 0 : kvHeads * (keyDim + (valuesAreKeys ? 0 : valueDim))
+    }
+
+    /// Bytes a token adds to a sequence shorter than the window.
+    public var bytesPerToken: Int { elementsPerToken * elementType.byteCount }
+
+    /// Tokens kept of a sequence of `tokens`: all, or the sinks and the window.
+    public func tokensKept(of tokens: Int) -> Int { min(tokens, window.map { $0 + sinks } ?? tokens) }
 
     /// Bytes the layer holds for a sequence of `tokens`.
-    public func bytes(tokens: Int) -> Int { tokens * bytesPerToken }
+    public func bytes(tokens: Int) -> Int { tokensKept(of: tokens) * bytesPerToken }
 }
 
 extension ModelConfig {
     /// Each layer's cache geometry with elements of `elementType`.
     public func kvGeometry(_ elementType: ElementType) -> [KVGeometry] {
         (0..<layers).map { layer in
-            KVGeometry(kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], elementType: elementType)
+            if let latent {
+                return KVGeometry(
+                    kvHeads: 1, keyDim: latent.rank + latent.ropeHeadDim, valueDim: latent.rank, elementType: elementType,
+                    valuesAreKeys: true)
+            }
+            return KVGeometry(
+                kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], elementType: elementType,
+                window: window(layer), sinks: attentionSinks ?? 0, source: keyValueSource(layer))
         }
     }
 
-    /// Cache bytes one token takes over all layers: 2·L·G·d·s for MHA, GQA and MQA.
+    /// Cache bytes one token takes over all layers in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
     public func kvBytesPerToken(_ elementType: ElementType) -> Int {
         kvGeometry(elementType).reduce(0) { $0 + $1.bytesPerToken }
+    }
+
+    /// Cache bytes of a sequence of `tokens` over all layers.
+    public func kvBytes(_ elementType: ElementType, tokens: Int) -> Int {
+        kvGeometry(elementType).reduce(0) { $0 + $1.bytes(tokens: tokens) }
     }
 }

@@ -35,6 +35,13 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var hasQueryKeyNorm: Bool?
     /// Keys each position attends to, its own included; 0 for all of them. nil is 0 in every layer.
     public var slidingWindow: PerLayer<Int>?
+    /// First positions that windowed layers see beside their window (Xiao et al. 2023, attention sinks); nil for none.
+    public var attentionSinks: Int?
+    /// For each layer the one whose keys and values it reads: its own number, or that of an earlier layer; nil where every
+    /// layer has its own.
+    public var keyValueSources: [Int]?
+    /// Multi-head latent attention in every layer; nil for grouped heads.
+    public var latent: LatentShape?
     /// How RoPE's frequencies are changed; nil for not at all.
     public var ropeScaling: RopeScaling?
 
@@ -74,6 +81,9 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         case hasFeedForwardBias = "mlp_bias"
         case hasQueryKeyNorm = "use_qk_norm"
         case slidingWindow = "sliding_window"
+        case attentionSinks = "attention_sinks"
+        case keyValueSources = "kv_source_layers"
+        case latent = "latent_attention"
         case ropeScaling = "rope_scaling"
     }
 }
@@ -92,6 +102,12 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
     case notFinite(key: String, value: Double)
     /// An extent is above `limit`, which is far beyond any model there is.
     case tooLarge(key: String, value: Int, limit: Int)
+    /// A layer reads keys and values of a layer that has none for it.
+    case source(layer: Int, source: Int, reason: String)
+    /// Two parts that no attention has together.
+    case combination(String, String)
+    /// The attention's parts do not add up.
+    case latent(String)
 
     /// The sentence for the user, without the file: whoever read the configuration puts that in front.
     public var description: String {
@@ -104,6 +120,9 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
         case .layerCount(let key, let count, let layers): "'\(key)' lists \(count) values for \(layers) layers"
         case .notFinite(let key, let value): "'\(key)' is \(value), expected a positive finite number"
         case .tooLarge(let key, let value, let limit): "'\(key)' is \(value), above the limit of \(limit)"
+        case .source(let layer, let source, let reason): "'kv_source_layers': layer \(layer) reads layer \(source), \(reason)"
+        case .combination(let one, let other): "\(one) and \(other) cannot be had together"
+        case .latent(let reason): "'latent_attention': \(reason)"
         }
     }
 }
@@ -143,19 +162,84 @@ extension ModelConfig {
         for layer in 0..<layers {
             if let window = slidingWindow?[layer], window < 0 { throw .notPositive(key: "sliding_window", value: window) }
         }
+        if let attentionSinks, attentionSinks < 0 { throw .notPositive(key: "attention_sinks", value: attentionSinks) }
+        try validateSources()
+        try validateLatent()
         try ropeScaling?.validate()
+    }
+
+    private func validateSources() throws(ModelConfigError) {
+        guard let keyValueSources else { return }
+        guard keyValueSources.count == layers else {
+            throw .layerCount(key: "kv_source_layers", count: keyValueSources.count, layers: layers)
+        }
+        for (layer, source) in keyValueSources.enumerated() where source != layer {
+            func refuse(_ reason: String) -> ModelConfigError { .source(layer: layer, source: source, reason: reason) }
+            guard source >= 0, source < layer else { throw refuse("which does not come before it") }
+            guard keyValueSources[source] == source else { throw refuse("which reads another's itself") }
+            guard kvHeads[layer] == kvHeads[source], headDim[layer] == headDim[source] else {
+                throw refuse("whose KV heads or head dim are not its own")
+            }
+            guard window(layer) == window(source) else { throw refuse("whose window is not its own") }
+        }
+    }
+
+    private func validateLatent() throws(ModelConfigError) {
+        guard let latent else { return }
+        try latent.validate()
+        for layer in 0..<layers {
+            guard headDim[layer] > latent.ropeHeadDim else {
+                throw .latent("head dim \(headDim[layer]) leaves nothing beside \(latent.ropeHeadDim) rotated elements")
+            }
+            guard kvHeads[layer] == heads[layer] else {
+                throw .latent("every head has its own keys, but layer \(layer) has \(kvHeads[layer]) for \(heads[layer])")
+            }
+        }
+        for part in partsBeyondLlama
+        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && part != Self.feedForwardBiasPart {
+            throw .combination(Self.latentPart, part)
+        }
     }
 
     /// What the model has that the first Llama has not, in words.
     public var partsBeyondLlama: [String] {
         var parts: [String] = []
         if hasQueryKeyValueBias == true || hasOutputBias == true { parts.append("attention biases") }
-        if hasFeedForwardBias == true { parts.append("feed-forward biases") }
+        if hasFeedForwardBias == true { parts.append(Self.feedForwardBiasPart) }
         if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
+        if (0..<layers).contains(where: { keyValueSource($0) != nil }) { parts.append("keys and values shared between layers") }
+        if latent != nil { parts.append(Self.latentPart) }
         if let ropeScaling { parts.append("\(ropeScaling.kind.rawValue) RoPE scaling") }
         return parts
     }
+
+    private static let latentPart = "latent attention"
+    private static let feedForwardBiasPart = "feed-forward biases"
+
+    /// The earlier layer whose keys and values `layer` reads; nil where it has its own.
+    public func keyValueSource(_ layer: Int) -> Int? {
+        guard let source = keyValueSources?[layer], source != layer else { return nil }
+        return source
+    }
+
+    /// The layers in runs, each of one layer or of neighbours that read keys and values of nobody outside.
+    public var sharingRuns: [Range<Int>] {
+        var runs: [Range<Int>] = []
+        for layer in 0..<layers {
+            let source = keyValueSource(layer) ?? layer
+            var start = source
+            while let last = runs.last, last.upperBound > source {
+                start = min(start, last.lowerBound)
+                runs.removeLast()
+            }
+            runs.append(start..<layer + 1)
+        }
+        return runs
+    }
+
+    /// Whether another layer reads the keys and values of `layer`.
+    func isRead(_ layer: Int) -> Bool { (layer + 1..<max(layers, layer + 1)).contains { keyValueSource($0) == layer } }
 
     /// Keys a position of `layer` attends to at most; nil where that is all there are.
     public func window(_ layer: Int) -> Int? {
@@ -170,32 +254,14 @@ extension ModelConfig {
         var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabularySize, hiddenSize])]
         for layer in 0..<layers {
             let prefix = "model.layers.\(layer)."
-            let queryWidth = heads[layer] * headDim[layer]
-            let kvWidth = kvHeads[layer] * headDim[layer]
+            shapes.append((prefix + "input_layernorm.weight", [hiddenSize]))
+            shapes += attentionShapes(layer).map { (prefix + "self_attn." + $0.name, $0.shape) }
             shapes += [
-                (prefix + "input_layernorm.weight", [hiddenSize]),
-                (prefix + "self_attn.q_proj.weight", [queryWidth, hiddenSize]),
-                (prefix + "self_attn.k_proj.weight", [kvWidth, hiddenSize]),
-                (prefix + "self_attn.v_proj.weight", [kvWidth, hiddenSize]),
-                (prefix + "self_attn.o_proj.weight", [hiddenSize, queryWidth]),
                 (prefix + "post_attention_layernorm.weight", [hiddenSize]),
                 (prefix + "mlp.gate_proj.weight", [feedForwardSize, hiddenSize]),
                 (prefix + "mlp.up_proj.weight", [feedForwardSize, hiddenSize]),
                 (prefix + "mlp.down_proj.weight", [hiddenSize, feedForwardSize]),
             ]
-            if hasQueryKeyValueBias == true {
-                shapes += [
-                    (prefix + "self_attn.q_proj.bias", [queryWidth]), (prefix + "self_attn.k_proj.bias", [kvWidth]),
-                    (prefix + "self_attn.v_proj.bias", [kvWidth]),
-                ]
-            }
-            if hasOutputBias == true { shapes.append((prefix + "self_attn.o_proj.bias", [hiddenSize])) }
-            if hasQueryKeyNorm == true {
-                shapes += [
-                    (prefix + "self_attn.q_norm.weight", [headDim[layer]]),
-                    (prefix + "self_attn.k_norm.weight", [headDim[layer]]),
-                ]
-            }
             if hasFeedForwardBias == true {
                 shapes += [
                     (prefix + "mlp.gate_proj.bias", [feedForwardSize]), (prefix + "mlp.up_proj.bias", [feedForwardSize]),
@@ -205,6 +271,27 @@ extension ModelConfig {
         }
         shapes.append(("model.norm.weight", [hiddenSize]))
         if !tiedEmbeddings { shapes.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
+        return shapes
+    }
+
+    /// The weights of one layer's attention, named as behind "self_attn.".
+    private func attentionShapes(_ layer: Int) -> [(name: String, shape: [Int])] {
+        if let latent { return latent.weightShapes(heads: heads[layer], headDim: headDim[layer], hidden: hiddenSize) }
+        let queryWidth = heads[layer] * headDim[layer]
+        let kvWidth = kvHeads[layer] * headDim[layer]
+        let hasKeys = keyValueSource(layer) == nil
+        var shapes = [(name: "q_proj.weight", shape: [queryWidth, hiddenSize])]
+        if hasKeys { shapes += [("k_proj.weight", [kvWidth, hiddenSize]), ("v_proj.weight", [kvWidth, hiddenSize])] }
+        shapes.append(("o_proj.weight", [hiddenSize, queryWidth]))
+        if hasQueryKeyValueBias == true {
+            shapes.append(("q_proj.bias", [queryWidth]))
+            if hasKeys { shapes += [("k_proj.bias", [kvWidth]), ("v_proj.bias", [kvWidth])] }
+        }
+        if hasOutputBias == true { shapes.append(("o_proj.bias", [hiddenSize])) }
+        if hasQueryKeyNorm == true {
+            shapes.append(("q_norm.weight", [headDim[layer]]))
+            if hasKeys { shapes.append(("k_norm.weight", [headDim[layer]])) }
+        }
         return shapes
     }
 

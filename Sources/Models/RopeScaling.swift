@@ -120,6 +120,13 @@ public struct RopeScaling: Codable, Sendable, Hashable {
 }
 
 extension ModelConfig {
+    /// Radians a position for each plane of heads of `headDim` in this model.
+    public func ropeFrequencies(headDim: Int) -> [Float] {
+        let theta = Float(ropeTheta)
+        return ropeScaling?.frequencies(headDim: headDim, theta: theta)
+            ?? (0..<headDim / 2).map { 1 / powf(theta, Float(2 * $0) / Float(headDim)) }
+    }
+
     /// The rotary table for heads of `headDim` in this model.
     public func rotaryTable(headDim: Int) -> RotaryTable {
         let theta = Float(ropeTheta)

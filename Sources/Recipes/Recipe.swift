@@ -93,6 +93,8 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
     public var kvHeads: [Int]
     /// Head width, one value or one a layer.
     public var headDim: [Int]
+    /// An attention other than plain layers.
+    public var attention: AttentionRecipe?
     /// SwiGLU's hidden width.
     public var ffn: Int
     /// RoPE's base.

@@ -137,6 +137,7 @@ extension ModelRecipe {
         normEps = try reader.double("normEps", 1e-12...1) ?? 1e-5
         tied = try reader.bool("tied") ?? true
         maxSeq = try reader.int("maxSeq", 1...(1 << 24)) ?? 1024
+        if var section = try reader.object("attention") { attention = try AttentionRecipe(&section) }
         try reader.finish()
         for (key, values) in [("heads", heads), ("kvHeads", kvHeads), ("headDim", self.headDim)]
         where values.count != 1 && values.count != layers {
@@ -156,6 +157,14 @@ extension ModelRecipe {
                     reader.position(of: source.0), path: "model.headDim",
                     reason: "\(d)\(source.1) is odd (layer \(layer)); RoPE rotates pairs")
             }
+        }
+        guard let attention else { return }
+        do {
+            _ = try config(vocabularySize: 1)
+        } catch {
+            throw .impossible(
+                reader.position(of: "attention"), path: "model.attention",
+                reason: "\"\(attention.kind.rawValue)\" in a model of this shape: \(error)")
         }
     }
 

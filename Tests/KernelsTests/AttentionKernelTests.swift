@@ -5,40 +5,52 @@ import Testing
 
 /// Causal grouped attention with rotary positions in Float64, forward and backward, by the definition.
 struct AttentionReference {
-    var (seq, heads, kvHeads, d): (Int, Int, Int, Int)
+    var (seq, heads, kvHeads, d, dv): (Int, Int, Int, Int, Int)
     var keyStart: [Int32]?
+    /// Positions from `sinkStart` on that are seen in front of `keyStart` too.
+    var sinks = 0
+    var sinkStart: [Int32]?
     var angles: [Double]
     var scale: Double
+    /// Planes that turn, and the element of a head at which they begin.
+    var half: Int
+    var rotaryStart = 0
 
-    var width: Int { (heads + 2 * kvHeads) * d }
-    var half: Int { d / 2 }
+    var width: Int { (heads + kvHeads) * d + kvHeads * dv }
+
+    /// The keys that query i sees.
+    func seen(_ i: Int) -> [Int] {
+        let sink = sinkStart.map { Int($0[i]) } ?? 0
+        return (0...i).filter { $0 >= Int(keyStart?[i] ?? 0) || ($0 >= sink && $0 < sink + sinks) }
+    }
 
     func rotated(_ x: [Float], _ position: Int, _ start: Int, inverse: Bool = false, values: [Double]? = nil) -> [Double] {
         let row = values ?? (0..<d).map { Double(x[start + $0]) }
         var result = row
         for i in 0..<half {
             let (c, s) = (cos(angles[position * half + i]), (inverse ? -1 : 1) * sin(angles[position * half + i]))
-            result[i] = row[i] * c - row[i + half] * s
-            result[i + half] = row[i + half] * c + row[i] * s
+            let (a, b) = (rotaryStart + i, rotaryStart + i + half)
+            result[a] = row[a] * c - row[b] * s
+            result[b] = row[b] * c + row[a] * s
         }
         return result
     }
 
     /// One sequence: output, log-sum-exp, and the gradient of qkv for `gradient`.
     func run(_ qkv: [Float], gradient: [Float]) -> (output: [Double], lse: [Double], dqkv: [Double]) {
-        var output = [Double](repeating: 0, count: seq * heads * d)
+        var output = [Double](repeating: 0, count: seq * heads * dv)
         var lse = [Double](repeating: 0, count: heads * seq)
         var dqkv = [Double](repeating: 0, count: seq * width)
         for kv in 0..<kvHeads {
-            let (kOffset, vOffset) = ((heads + kv) * d, (heads + kvHeads + kv) * d)
+            let (kOffset, vOffset) = ((heads + kv) * d, (heads + kvHeads) * d + kv * dv)
             let keys = (0..<seq).map { rotated(qkv, $0, $0 * width + kOffset) }
-            let values = (0..<seq).map { t in (0..<d).map { Double(qkv[t * width + vOffset + $0]) } }
+            let values = (0..<seq).map { t in (0..<dv).map { Double(qkv[t * width + vOffset + $0]) } }
             var dKeys = [[Double]](repeating: [Double](repeating: 0, count: d), count: seq)
             for h in kv * heads / kvHeads..<(kv + 1) * heads / kvHeads {
                 for i in 0..<seq {
                     let q = rotated(qkv, i, i * width + h * d)
-                    let first = keyStart.map { Int($0[i]) } ?? 0
-                    let scores = (first...i).map { t in
+                    let seen = seen(i)
+                    let scores = seen.map { t in
                         var sum = 0.0
                         for j in 0..<d { sum += q[j] * keys[t][j] }
                         return sum * scale
@@ -47,14 +59,14 @@ struct AttentionReference {
                     let total = scores.reduce(0) { $0 + exp($1 - top) }
                     lse[h * seq + i] = top + log(total)
                     let p = scores.map { exp($0 - top) / total }
-                    let at = (i * heads + h) * d
-                    for (t, weight) in zip(first...i, p) { for j in 0..<d { output[at + j] += weight * values[t][j] } }
+                    let at = (i * heads + h) * dv
+                    for (t, weight) in zip(seen, p) { for j in 0..<dv { output[at + j] += weight * values[t][j] } }
                     var dQ = [Double](repeating: 0, count: d)
                     var inner = 0.0
-                    for j in 0..<d { inner += Double(gradient[at + j]) * output[at + j] }
-                    for (t, weight) in zip(first...i, p) {
+                    for j in 0..<dv { inner += Double(gradient[at + j]) * output[at + j] }
+                    for (t, weight) in zip(seen, p) {
                         var dP = 0.0
-                        for j in 0..<d {
+                        for j in 0..<dv {
                             let g = Double(gradient[at + j])
                             dP += g * values[t][j]
                             dqkv[t * width + vOffset + j] += weight * g
@@ -90,28 +102,45 @@ struct AttentionReference {
         }
     }
 
-    private func check(_ d: Int, _ seq: Int, _ group: Int, _ masked: Bool) {
+    @Test(arguments: [(24, 16, 9), (16, 40, 70), (48, 32, 300), (40, 40, 333)])
+    func `unequal widths, partial rotation and sinks beside a window agree with the definition`(d: Int, dv: Int, seq: Int) {
+        for group in [1, 4] {
+            for (window, sinks) in [(3, 0), (3, 2), (64, 5), (100, 20), (seq, 4)] {
+                for documents in [false, true] {
+                    check(d, seq, group, documents, dv: dv, rotary: (start: d / 4, half: d / 8), window: window, sinks: sinks)
+                }
+            }
+        }
+    }
+
+    private func check(
+        _ d: Int, _ seq: Int, _ group: Int, _ masked: Bool, dv: Int? = nil, rotary: (start: Int, half: Int)? = nil,
+        window: Int? = nil, sinks: Int = 0
+    ) {
         let kvHeads = seq <= 65 ? 2 : 1
-        let (heads, half, batch) = (group * kvHeads, d / 2, 2)
+        let (heads, half, batch, dv) = (group * kvHeads, rotary?.half ?? d / 2, 2, dv ?? d)
         let angles = (0..<seq * half).map { Double($0 / half) * pow(10_000, -Double($0 % half) / Double(half)) }
         let (cosine, sine) = (angles.map { Float(cos($0)) }, angles.map { Float(sin($0)) })
         // Documents of uneven length; the kernels work on the second of two sequences, the first masked differently.
-        let starts = (0..<seq).map { Int32($0 < seq / 3 ? 0 : $0 < seq * 2 / 3 ? seq / 3 : seq * 2 / 3) }
-        let keyStart = masked ? [Int32](repeating: 0, count: seq) + starts : []
+        let documents = (0..<seq).map { Int32(!masked || $0 < seq / 3 ? 0 : $0 < seq * 2 / 3 ? seq / 3 : seq * 2 / 3) }
+        let starts = documents.enumerated().map { max($1, Int32($0 - (window ?? seq) + 1)) }
+        let limited = masked || window != nil
+        let keyStart = limited ? [Int32](repeating: 0, count: seq) + starts : []
+        let sinkStart = masked ? [Int32](repeating: 0, count: seq) + documents : []
         let reference = AttentionReference(
-            seq: seq, heads: heads, kvHeads: kvHeads, d: d, keyStart: masked ? starts : nil, angles: angles,
-            scale: 1 / Double(d).squareRoot())
+            seq: seq, heads: heads, kvHeads: kvHeads, d: d, dv: dv, keyStart: limited ? starts : nil, sinks: sinks,
+            sinkStart: documents, angles: angles, scale: 1 / Double(d).squareRoot(), half: half, rotaryStart: rotary?.start ?? 0)
         let width = reference.width
         let qkv = random(batch * seq * width, seed: UInt64(d * seq), in: -2...2)
-        let gradient = random(batch * seq * heads * d, seed: 5)
-        let expected = reference.run(Array(qkv[(seq * width)...]), gradient: Array(gradient[(seq * heads * d)...]))
+        let gradient = random(batch * seq * heads * dv, seed: 5)
+        let expected = reference.run(Array(qkv[(seq * width)...]), gradient: Array(gradient[(seq * heads * dv)...]))
         for level in Level.all {
             let tail: [Float] = [7, 8, 9]
-            var output = [Float](repeating: .nan, count: batch * seq * heads * d) + tail
+            var output = [Float](repeating: .nan, count: batch * seq * heads * dv) + tail
             var lse = [Float](repeating: .nan, count: batch * heads * seq) + tail
             var dqkv = [Float](repeating: .nan, count: qkv.count) + tail
-            let forward = Int(kk_attention_scratch(Int64(seq), Int64(d), 0))
-            let backward = Int(kk_attention_scratch(Int64(seq), Int64(d), 1))
+            let forward = Int(kk_attention_scratch(Int64(seq), Int64(d), Int64(dv), 0))
+            let backward = Int(kk_attention_scratch(Int64(seq), Int64(d), Int64(dv), 1))
             // NaN shows what is read before it is written.
             var forwardScratch = [Float](repeating: .nan, count: forward) + tail
             var backwardScratch = [Float](repeating: .nan, count: backward) + tail
@@ -120,25 +149,33 @@ struct AttentionReference {
             job.heads = Int64(heads)
             job.kvHeads = Int64(kvHeads)
             job.headDim = Int64(d)
+            job.valueDim = Int64(dv)
+            job.sinks = Int64(sinks)
             job.scale = Float(reference.scale)
-            qkv.withUnsafeBufferPointer { q in
-                gradient.withUnsafeBufferPointer { g in
-                    keyStart.withUnsafeBufferPointer { k in
-                        cosine.withUnsafeBufferPointer { c in
-                            sine.withUnsafeBufferPointer { s in
-                                output.withUnsafeMutableBufferPointer { o in
-                                    lse.withUnsafeMutableBufferPointer { l in
-                                        dqkv.withUnsafeMutableBufferPointer { dq in
-                                            job.rotary = kk_rotary(cosine: c.baseAddress, sine: s.baseAddress, half: Int64(half))
-                                            job.keyStart = masked ? k.baseAddress : nil
-                                            job.qkv = q.baseAddress
-                                            job.gradient = g.baseAddress
-                                            job.output = o.baseAddress
-                                            job.logSumExp = l.baseAddress
-                                            job.qkvGradient = dq.baseAddress
-                                            for head in 0..<Int64(kvHeads) {
-                                                level.table.attention(&job, 1, head, &forwardScratch)
-                                                level.table.attention_gradient(&job, 1, head, &backwardScratch)
+            sinkStart.withUnsafeBufferPointer { sinkStarts in
+                let sinkStarts = sinkStarts.baseAddress
+                qkv.withUnsafeBufferPointer { q in
+                    gradient.withUnsafeBufferPointer { g in
+                        keyStart.withUnsafeBufferPointer { k in
+                            cosine.withUnsafeBufferPointer { c in
+                                sine.withUnsafeBufferPointer { s in
+                                    output.withUnsafeMutableBufferPointer { o in
+                                        lse.withUnsafeMutableBufferPointer { l in
+                                            dqkv.withUnsafeMutableBufferPointer { dq in
+                                                job.rotary = kk_rotary(
+                                                    cosine: c.baseAddress, sine: s.baseAddress, half: Int64(half),
+                                                    start: Int64(rotary?.start ?? 0))
+                                                job.keyStart = limited ? k.baseAddress : nil
+                                                job.sinkStart = masked ? sinkStarts : nil
+                                                job.qkv = q.baseAddress
+                                                job.gradient = g.baseAddress
+                                                job.output = o.baseAddress
+                                                job.logSumExp = l.baseAddress
+                                                job.qkvGradient = dq.baseAddress
+                                                for head in 0..<Int64(kvHeads) {
+                                                    level.table.attention(&job, 1, head, &forwardScratch)
+                                                    level.table.attention_gradient(&job, 1, head, &backwardScratch)
+                                                }
                                             }
                                         }
                                     }
@@ -148,24 +185,25 @@ struct AttentionReference {
                     }
                 }
             }
-            let name = "\(level.testDescription): d \(d), seq \(seq), group \(group), masked \(masked)"
+            let name =
+                "\(level.testDescription): d \(d), seq \(seq), group \(group), masked \(masked), window \(window ?? 0)+\(sinks)"
             // Float32 scores up to some √d·4 with relative error 10⁻⁶; gradients sum up to seq·group of such terms.
             #expect(
-                differences(Array(output[(seq * heads * d)...].dropLast(3)), expected.output, absolute: 2e-5) == [], "\(name)")
+                differences(Array(output[(seq * heads * dv)...].dropLast(3)), expected.output, absolute: 2e-5) == [], "\(name)")
             #expect(differences(Array(lse[(heads * seq)...].dropLast(3)), expected.lse, absolute: 2e-5) == [], "\(name)")
             #expect(
                 differences(Array(dqkv[(seq * width)...].dropLast(3)), expected.dqkv, absolute: 1e-4, relative: 1e-5) == [],
                 "\(name)")
             #expect(output.suffix(3) == tail && lse.suffix(3) == tail && dqkv.suffix(3) == tail, "\(name)")
             #expect(forwardScratch.suffix(3) == tail && backwardScratch.suffix(3) == tail, "\(name): scratch overrun")
-            #expect(output.prefix(seq * heads * d).allSatisfy { $0.isNaN } && dqkv.prefix(seq * width).allSatisfy { $0.isNaN })
+            #expect(output.prefix(seq * heads * dv).allSatisfy { $0.isNaN } && dqkv.prefix(seq * width).allSatisfy { $0.isNaN })
         }
     }
 
     @Test(arguments: [8, 16, 32, 40, 64, 128])
     func `attention over a cache agrees with the definition`(d: Int) {
         for (queries, firstPosition) in [(1, 0), (1, 17), (5, 0), (5, 64), (2, 200)] {
-            for (heads, kvHeads) in [(4, 4), (4, 2), (4, 1)] {
+            for (heads, kvHeads, window, sinks) in [(4, 4, 0, 0), (4, 2, 0, 0), (4, 1, 0, 0), (4, 2, 6, 0), (4, 1, 9, 3)] {
                 let tokens = firstPosition + queries
                 let q = random(queries * heads * d, seed: 1, in: -2...2)
                 let keys = random(tokens * kvHeads * d, seed: 2, in: -2...2)
@@ -175,7 +213,9 @@ struct AttentionReference {
                 for i in 0..<queries {
                     for h in 0..<heads {
                         let kv = h * kvHeads / heads
-                        let scores = (0...firstPosition + i).map { t in
+                        let last = firstPosition + i
+                        let seen = (0...last).filter { window == 0 || $0 > last - window || $0 < sinks }
+                        let scores = seen.map { t in
                             (0..<d).reduce(0.0) {
                                 $0 + Double(q[(i * heads + h) * d + $1]) * Double(keys[(t * kvHeads + kv) * d + $1])
                             } * scale
@@ -186,7 +226,7 @@ struct AttentionReference {
                         for j in 0..<d {
                             expected.append(
                                 scores.indices.reduce(0.0) {
-                                    $0 + exp(scores[$1] - top) / total * Double(values[($1 * kvHeads + kv) * d + j])
+                                    $0 + exp(scores[$1] - top) / total * Double(values[(seen[$1] * kvHeads + kv) * d + j])
                                 })
                         }
                     }
@@ -194,13 +234,16 @@ struct AttentionReference {
                 for level in Level.all {
                     var output = [Float](repeating: .nan, count: q.count)
                     var lse = [Float](repeating: .nan, count: queries * heads)
-                    let size = Int(kk_cached_attention_scratch(Int64(tokens), Int64(d)))
+                    let size = Int(kk_cached_attention_scratch(Int64(tokens)))
                     var scratch = [Float](repeating: .nan, count: size) + [7, 8]
                     var job = kk_cached_attention()
                     job.queries = Int64(queries)
                     job.heads = Int64(heads)
                     job.kvHeads = Int64(kvHeads)
-                    job.headDim = Int64(d)
+                    (job.keyDim, job.valueDim) = (Int64(d), Int64(d))
+                    (job.window, job.sinks) = (Int64(window), Int64(sinks))
+                    job.qStride = Int64(heads * d)
+                    (job.keyStride, job.valueStride, job.valueHeadStride) = (Int64(kvHeads * d), Int64(kvHeads * d), Int64(d))
                     job.firstPosition = Int64(firstPosition)
                     job.scale = Float(scale)
                     q.withUnsafeBufferPointer { q in

@@ -160,7 +160,7 @@ import Testing
                 sine.withUnsafeBufferPointer { s in
                     level.table.rotate(
                         &x, positions, Int64(rows), Int64(stride), Int64(heads), Int64(d),
-                        kk_rotary(cosine: c.baseAddress, sine: s.baseAddress, half: Int64(half)), inverse)
+                        kk_rotary(cosine: c.baseAddress, sine: s.baseAddress, half: Int64(half), start: 0), inverse)
                 }
             }
         }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct PyTorchReferenceTests {
-    static let names = ["gqa_untied", "mqa_tied_packed"]
+    static let names = ["gqa_untied", "mqa_tied_packed", "latent", "cross_layer_packed", "yoco", "sinks_packed"]
 
     @Test(arguments: names)
     func `the whole model's loss and gradients equal PyTorch's`(name: String) throws {

@@ -228,6 +228,46 @@ struct RecipeErrorTests {
         ),
     ]
 
+    private static let attentions: [(String, String)] = [
+        (#"{"kind": "mlaa"}"#, #"model.attention.kind"#),
+        (#"{"rank": 8}"#, "model.attention.kind"),
+        (#"{"kind": "mla", "rank": 8}"#, "model.attention.ropeHeadDim"),
+        (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 4, "window": 3}"#, #"means nothing for kind "mla""#),
+        (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 16}"#, "leaves nothing beside"),
+        (#"{"kind": "cross-layer", "share": 3}"#, "limit of 2"),
+        (#"{"kind": "cross-layer"}"#, "model.attention.share"),
+        (#"{"kind": "yoco"}"#, "model.attention.window"),
+        (#"{"kind": "hybrid", "window": 8, "fullEvery": 1}"#, "fullEvery"),
+        (#"{"kind": "hybrid", "window": 0, "fullEvery": 2}"#, "model.attention.window"),
+        (#"{"kind": "hybrid", "window": 8, "fullEvery": 2, "sink": 2}"#, "sinks"),
+    ]
+
+    @Test func `attentions that cannot be are refused with the key or the reason`() {
+        for (attention, part) in Self.attentions {
+            let text = model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": 2, "ffn": 128, "attention": \#(attention)"#)
+            do {
+                _ = try Recipe.parse(text, name: "r.json")
+                Issue.record("\(attention) is accepted")
+            } catch {
+                #expect("\(error)".contains(part), "\(attention): \(error)")
+            }
+        }
+    }
+
+    @Test func `every attention becomes a configuration`() throws {
+        for (attention, label) in [
+            (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 4}"#, "MLA-8"), (#"{"kind": "cross-layer", "share": 2}"#, "CLA-2 GQA-2"),
+            (#"{"kind": "yoco", "window": 16}"#, "YOCO GQA-2 w16"),
+            (#"{"kind": "hybrid", "window": 16, "fullEvery": 2, "sinks": 4}"#, "GQA-2 w16+4, 1 of 2 full"),
+        ] {
+            let text = model(#""dim": 64, "layers": 2, "heads": 4, "kvHeads": 2, "ffn": 128, "attention": \#(attention)"#)
+            let recipe = try Recipe.parse(text, name: "r.json")
+            // YOCO of two layers shares nothing: its one upper layer is the one that makes the global keys.
+            let found = try #require(recipe.model).config(vocabularySize: 64).attentionLabel
+            #expect(found == (label.hasPrefix("YOCO") ? "GQA-2 w16, 1 of 2 full" : label))
+        }
+    }
+
     private func check(_ cases: [(String, String)]) {
         for (text, sentence) in cases {
             var found = "accepted"

@@ -1,14 +1,14 @@
 import Kernels
 
 extension Tensor {
-    /// Causal attention with grouped heads over fused projections: rows [heads·d | kvHeads·d | kvHeads·d] of
-    /// [batch·seq, (heads + 2·kvHeads)·d] give [batch·seq, heads·d].
+    /// Causal attention with grouped heads over fused projections: rows [heads·d | kvHeads·d | kvHeads·valueDim]
+    /// of [batch·seq, rowWidth] give [batch·seq, heads·valueDim].
     ///
     /// Query head h reads KV head ⌊h·kvHeads/heads⌋. Queries and keys are rotated by `kernel.rotary` on the way.
     public func causalAttention(_ kernel: AttentionKernel) -> Tensor {
         let rows = kernel.batch * kernel.seq
         precondition(shape.count == rows * kernel.rowWidth, "causalAttention: \(shape) for [\(rows), \(kernel.rowWidth)]")
-        let width = kernel.heads * kernel.headDim
+        let width = kernel.outputWidth
         let saved = SavedStorage(storage)
         let output = Storage(count: rows * width)
         let logSumExp = Storage(count: kernel.batch * kernel.heads * kernel.seq)

@@ -8,35 +8,39 @@
 #include "kk_paged.h"
 #include "kk_panels.h"
 
-/// Packed rotary angles: cos and sin of position p and plane i at [p * half + i].
+/// Packed rotary angles: cos and sin of position p and plane i at [p * half + i]. Plane i pairs elements start + i and
+/// start + i + half of a head; those outside [start, start + 2 half) are left alone.
 typedef struct {
     const float *cosine, *sine;
-    int64_t half;
+    int64_t half, start;
 } kk_rotary;
 
 /// One layer's causal attention over fused projections.
 ///
-/// Each row of qkv is [heads * d | kvHeads * d | kvHeads * d]. keyStart (may be NULL) holds, for each row, the first
-/// position of its sequence that it may attend to.
+/// Each row of qkv is [heads * d | kvHeads * d | kvHeads * dv]. keyStart (may be NULL) holds, for each row, the first
+/// position of its sequence that it may attend to; with it, `sinks` positions from sinkStart (NULL: 0) on are seen as well.
 typedef struct {
-    int64_t seq, heads, kvHeads, headDim;
+    int64_t seq, heads, kvHeads, headDim, valueDim, sinks;
     float scale;
     kk_rotary rotary;          // half == 0: no rotation
-    const int32_t *keyStart;   // [batch, seq] or NULL
-    const float *qkv;          // [batch, seq, (heads + 2 kvHeads) * d]
-    float *output;             // [batch, seq, heads * d]
+    const int32_t *keyStart, *sinkStart; // [batch, seq] or NULL
+    const float *qkv;          // [batch, seq, (heads + kvHeads) * d + kvHeads * dv]
+    float *output;             // [batch, seq, heads * dv]
     float *logSumExp;          // [batch, heads, seq]
     const float *gradient;     // backward: dOutput
     float *qkvGradient;        // backward: written whole
 } kk_attention;
 
 /// Queries of one sequence over its cached keys and values, all heads.
+///
+/// Query i sees tokens 0 ... firstPosition + i, or the last `window` of them (0: all) and the first `sinks`. A token's keys
+/// lie keyStride, its values valueStride apart, a head's values valueHeadStride.
 typedef struct {
-    int64_t queries, heads, kvHeads, headDim, firstPosition;
+    int64_t queries, heads, kvHeads, keyDim, valueDim, firstPosition, window, sinks, qStride, keyStride, valueStride, valueHeadStride;
     float scale;
-    const float *q;            // [queries, heads, d], rotated
-    const float *keys, *values; // [tokens, kvHeads, d], keys rotated; query i sees tokens 0 ... firstPosition + i
-    float *output;             // [queries, heads, d]
+    const float *q;            // [queries, qStride], heads * keyDim of it read, rotated
+    const float *keys, *values; // keys rotated
+    float *output;             // [queries, heads, valueDim]
     float *logSumExp;          // [queries, heads] or NULL
 } kk_cached_attention;
 
@@ -129,8 +133,8 @@ const kk_table *kk_best(void);
 const kk_table *const *kk_all(int *count);
 
 /// Floats of scratch one attention call needs.
-int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int backward);
-int64_t kk_cached_attention_scratch(int64_t tokens, int64_t headDim);
+int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int64_t valueDim, int backward);
+int64_t kk_cached_attention_scratch(int64_t tokens);
 
 /// Processors this process may run on.
 int kk_processors(void);

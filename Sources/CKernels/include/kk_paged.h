@@ -8,11 +8,12 @@ enum kk_element { KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16 };
 /// One layer of one sequence: where its pages lie and what is in them.
 ///
 /// Token t is in slot t % tokensPerPage of page pages[t / tokensPerPage], which starts at memory + page * pageBytes. A page
-/// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim].
+/// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the beginning
+/// of its key (valuesAreKeys).
 typedef struct {
     unsigned char *memory;
     int64_t pageBytes, tokensPerPage, kvHeads, keyDim, valueDim;
-    int32_t element;
+    int32_t element, valuesAreKeys;
     const int32_t *pages;
 } kk_pages;
 
@@ -21,9 +22,13 @@ typedef struct {
 /// Row i of the job is row rows[i] of q [.., qStride] (heads * keyDim of it read) and sees tokens below limits[i]. Its result
 /// goes to output + i * step * heads * valueDim and to logSumExp + i * step * heads: normalised over the tokens it saw, 0 and
 /// -infinity where there were none.
+///
+/// In `block` row i sees the last `window` of its tokens (0: all) and the first `sinks`; `aligned` blocks begin at multiples of
+/// their size even where a window does not. `row` and `mass` see what they are given.
 typedef struct {
     kk_pages cache;
-    int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride, step;
+    int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride, step, window, sinks;
+    int32_t aligned;
     float scale;
     const float *q;
     const int64_t *rows, *limits;
@@ -46,6 +51,8 @@ typedef struct {
 
 /// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
 #define KK_PAGED_SPAN 256
+/// Tokens that `block` takes at a time, from multiples of it on.
+#define KK_PAGED_BLOCK 128
 
 /// Floats of scratch a call of `row` or `mass` needs, and one of `block` with `count` rows.
 int64_t kk_paged_row_scratch(int64_t group, int64_t keyDim, int64_t valueDim);

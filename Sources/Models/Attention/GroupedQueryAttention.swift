@@ -5,15 +5,17 @@ import Kernels
 /// MQA with one.
 ///
 /// Biases, a norm of each head's queries and keys and a sliding window where the model has them; without them nothing
-/// stands between the projections and the attention kernel.
-struct GroupedQueryAttention: Sendable {
+/// stands between the projections and the attention kernel. A layer may read an earlier one's keys and values (see
+/// ``CrossLayerAttention``): these are projected and normed once, and rotated in each layer that reads them.
+struct GroupedQueryAttention: Attention {
     let heads: Int
     let kvHeads: Int
     let headDim: Int
     let rotary: RotaryTable
     let query: Tensor
-    let key: Tensor
-    let value: Tensor
+    /// Of keys and values; nil in a layer that reads another's.
+    let key: Tensor?
+    let value: Tensor?
     let output: Tensor
     /// Of query, key and value, where the model has biases.
     var biases: [Tensor] = []
@@ -21,46 +23,116 @@ struct GroupedQueryAttention: Sendable {
     /// Gains [headDim] of the norms of queries and keys, where the model has them, and the norms' epsilon.
     var headNorms: [Tensor] = []
     var epsilon: Float = 0
-    /// Keys a position attends to, its own included; nil for all.
-    var window: Int?
+    /// What the layer caches; with it the window and the sinks.
+    var geometry: KVGeometry
+    /// Whether later layers read this one's keys and values.
+    var isRead = false
 
-    /// Weights whose outputs stand side by side in a row of qkv.
-    var projections: [Tensor] { [query, key, value] }
-
-    /// All weights, in the order that `with(weights:)` takes them.
-    var weights: [Tensor] { projections + [output] + biases + headNorms + (outputBias.map { [$0] } ?? []) }
-
-    /// The same attention over other weights, taken off the front of `rest`.
-    func with(weights rest: inout ArraySlice<Tensor>) -> GroupedQueryAttention {
-        var copy = GroupedQueryAttention(
-            heads: heads, kvHeads: kvHeads, headDim: headDim, rotary: rotary, query: rest.removeFirst(),
-            key: rest.removeFirst(), value: rest.removeFirst(), output: rest.removeFirst())
-        copy.biases = biases.map { _ in rest.removeFirst() }
-        copy.headNorms = headNorms.map { _ in rest.removeFirst() }
-        copy.outputBias = outputBias.map { _ in rest.removeFirst() }
-        (copy.epsilon, copy.window) = (epsilon, window)
-        return copy
-    }
-
-    /// Projections [tokens, (heads + 2·kvHeads)·d] with their biases, queries and keys normed head by head.
-    func prepared(_ projected: Tensor) -> Tensor {
-        var qkv = projected
-        if !biases.isEmpty { qkv = qkv + Tensor.concat(biases) }
-        guard headNorms.count == 2 else { return qkv }
-        let rows = qkv.shape[0]
-        let (queryWidth, kvWidth) = (heads * headDim, kvHeads * headDim)
-        func normed(_ columns: Range<Int>, _ gain: Tensor) -> Tensor {
-            qkv.slice(columns, axis: 1).reshaped(rows * columns.count / headDim, headDim).rmsNorm(weight: gain, epsilon: epsilon)
-                .reshaped(rows, columns.count)
+    init(
+        config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Tensor
+    ) throws(ParametersError) {
+        (heads, kvHeads, headDim) = (config.heads[layer], config.kvHeads[layer], config.headDim[layer])
+        self.rotary = rotary
+        geometry = config.kvGeometry(.float32)[layer]
+        isRead = config.isRead(layer)
+        let ownsKeys = geometry.source == nil
+        query = try take("q_proj.weight")
+        key = ownsKeys ? try take("k_proj.weight") : nil
+        value = ownsKeys ? try take("v_proj.weight") : nil
+        output = try take("o_proj.weight")
+        if config.hasQueryKeyValueBias == true {
+            for name in ownsKeys ? ["q_proj", "k_proj", "v_proj"] : ["q_proj"] { biases.append(try take(name + ".bias")) }
         }
-        return .concat(
-            [
-                normed(0..<queryWidth, headNorms[0]), normed(queryWidth..<queryWidth + kvWidth, headNorms[1]),
-                qkv.slice(queryWidth + kvWidth..<queryWidth + 2 * kvWidth, axis: 1),
-            ], axis: 1)
+        if config.hasOutputBias == true { outputBias = try take("o_proj.bias") }
+        if config.hasQueryKeyNorm == true {
+            for name in ownsKeys ? ["q_norm", "k_norm"] : ["q_norm"] { headNorms.append(try take(name + ".weight")) }
+        }
+        epsilon = Float(config.normEpsilon)
     }
 
-    /// attended [tokens, heads·d] through the output projection, onto `residual`.
+    private init(_ other: GroupedQueryAttention, weights rest: inout ArraySlice<Tensor>) {
+        (heads, kvHeads, headDim, rotary) = (other.heads, other.kvHeads, other.headDim, other.rotary)
+        query = rest.removeFirst()
+        key = other.key.map { _ in rest.removeFirst() }
+        value = other.value.map { _ in rest.removeFirst() }
+        output = rest.removeFirst()
+        biases = other.biases.map { _ in rest.removeFirst() }
+        headNorms = other.headNorms.map { _ in rest.removeFirst() }
+        outputBias = other.outputBias.map { _ in rest.removeFirst() }
+        (epsilon, geometry, isRead) = (other.epsilon, other.geometry, other.isRead)
+    }
+
+    private var keysAndValues: [Tensor] { [key, value].compactMap { $0 } }
+    private var sharesKeys: Bool { isRead || geometry.source != nil }
+
+    var projections: [Tensor] { sharesKeys ? [query] : cachedProjections }
+    var sharedProjections: [Tensor] { isRead ? keysAndValues : [] }
+    var cachedProjections: [Tensor] { [query] + keysAndValues }
+    var weights: [Tensor] { cachedProjections + [output] + biases + headNorms + (outputBias.map { [$0] } ?? []) }
+
+    func with(weights rest: inout ArraySlice<Tensor>) -> GroupedQueryAttention {
+        GroupedQueryAttention(self, weights: &rest)
+    }
+
+    /// Rows of [queries | keys | values], or of some of these, with their biases, queries and keys normed head by head.
+    func prepared(_ projected: Tensor, queries: Bool = true, keysAndValues: Bool = true) -> Tensor {
+        var result = projected
+        let biases = (queries ? biases.prefix(1) : []) + (keysAndValues ? biases.dropFirst() : [])
+        if !biases.isEmpty { result = result + (biases.count == 1 ? biases[biases.startIndex] : Tensor.concat(Array(biases))) }
+        guard !headNorms.isEmpty else { return result }
+        let (source, rows) = (result, result.shape[0])
+        var pieces: [Tensor] = []
+        var column = 0
+        func take(heads: Int, gain: Tensor?) {
+            let part = source.slice(column..<column + heads * headDim, axis: 1)
+            column += heads * headDim
+            guard let gain else { return pieces.append(part) }
+            pieces.append(
+                part.reshaped(rows * heads, headDim).rmsNorm(weight: gain, epsilon: epsilon).reshaped(rows, heads * headDim))
+        }
+        if queries { take(heads: heads, gain: headNorms[0]) }
+        if keysAndValues, headNorms.count == 2 {
+            take(heads: kvHeads, gain: headNorms[1])
+            take(heads: kvHeads, gain: nil)
+        }
+        return pieces.count == 1 ? pieces[0] : .concat(pieces, axis: 1)
+    }
+
+    func preparedShared(_ projected: Tensor) -> Tensor { prepared(projected, queries: false) }
+
+    func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor {
+        let qkv =
+            if sharesKeys, let keysAndValues {
+                Tensor.concat([prepared(projected, keysAndValues: false), keysAndValues], axis: 1)
+            } else {
+                prepared(projected)
+            }
+        var kernel = AttentionKernel(
+            batch: input.batch, seq: input.seq, heads: heads, kvHeads: kvHeads, headDim: headDim, rotary: rotary,
+            keyStarts: keyStarts(input))
+        (kernel.sinks, kernel.sinkStarts) = (geometry.sinks, geometry.sinks > 0 ? input.keyStarts : nil)
+        return qkv.causalAttention(kernel)
+    }
+
+    /// The first key of each position: what the input says, or later where the window is narrower.
+    private func keyStarts(_ input: ModelInput) -> [Int32]? {
+        guard let window = geometry.window, window < input.seq else { return input.keyStarts }
+        return (0..<input.batch * input.seq).map { row in
+            max(input.keyStarts?[row] ?? 0, Int32(row % input.seq - window + 1))
+        }
+    }
+
+    /// Keys are cached after their rotation.
+    func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
+        let ownsKeys = geometry.source == nil
+        let rows = prepared(projected, keysAndValues: ownsKeys).detached.storage
+        let queries = CachedQueries(rows: rows, heads: heads, geometry: geometry)
+        rotary.rotate(
+            rows, positions: step.positions(in: cache), rows: step.tokens.count, stride: queries.rowWidth,
+            heads: ownsKeys ? heads + kvHeads : heads, headDim: headDim)
+        return Tensor(shape: [step.tokens.count, heads * headDim], storage: cache.attend(layer: layer, queries, step).output)
+    }
+
     func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
         let result =
             if let residual {
@@ -69,32 +141,5 @@ struct GroupedQueryAttention: Sendable {
                 attended.linear(output, precision: precision)
             }
         return outputBias.map { result + $0 } ?? result
-    }
-
-    /// qkv [batch·seq, (heads + 2·kvHeads)·d] to [batch·seq, heads·d].
-    func callAsFunction(_ qkv: Tensor, _ input: ModelInput) -> Tensor {
-        prepared(qkv).causalAttention(
-            AttentionKernel(
-                batch: input.batch, seq: input.seq, heads: heads, kvHeads: kvHeads, headDim: headDim, rotary: rotary,
-                keyStarts: keyStarts(input)))
-    }
-
-    /// The first key of each position: what the input says, or later where the window is narrower.
-    private func keyStarts(_ input: ModelInput) -> [Int32]? {
-        guard let window, window < input.seq else { return input.keyStarts }
-        return (0..<input.batch * input.seq).map { row in
-            max(input.keyStarts?[row] ?? 0, Int32(row % input.seq - window + 1))
-        }
-    }
-
-    /// qkv [tokens, (heads + 2·kvHeads)·d] to [tokens, heads·d]; keys are cached after their rotation.
-    func callAsFunction(_ qkv: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
-        let width = (heads + 2 * kvHeads) * headDim
-        let rotated = prepared(qkv).detached.storage
-        rotary.rotate(
-            rotated, positions: step.positions(in: cache), rows: step.tokens.count, stride: width, heads: heads + kvHeads,
-            headDim: headDim)
-        let queries = CachedQueries(qkv: rotated, heads: heads, kvHeads: kvHeads, headDim: headDim)
-        return Tensor(shape: [step.tokens.count, heads * headDim], storage: cache.attend(layer: layer, queries, step).output)
     }
 }

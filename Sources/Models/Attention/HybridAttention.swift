@@ -1,0 +1,27 @@
+/// Sliding-window layers with full ones among them (Beltagy et al. 2020; Gemma Team 2024 alternates them so): of every
+/// `fullEvery` layers the last sees everything, the others a window and the first tokens (Xiao et al. 2023, attention sinks).
+///
+/// Sinks keep their positions: unlike StreamingLLM, nothing is renumbered, since the model is trained with the very mask it
+/// decodes with.
+public struct HybridAttention: AttentionDesign {
+    public static let name = "hybrid"
+    /// Tokens a position of a windowed layer sees, its own included.
+    public var window: Int
+    /// Layers to one full one; 0 for none.
+    public var fullEvery: Int
+    /// First tokens a windowed layer sees beside its window.
+    public var sinks: Int
+
+    /// Windows in all layers but the last of every `fullEvery`.
+    public init(window: Int, fullEvery: Int, sinks: Int = 0) {
+        (self.window, self.fullEvery, self.sinks) = (window, fullEvery, sinks)
+    }
+
+    public func configure(_ config: inout ModelConfig) throws(ModelConfigError) {
+        guard window >= 1 else { throw .notPositive(key: "window", value: window) }
+        guard fullEvery >= 0, fullEvery != 1 else { throw .notPositive(key: "fullEvery", value: fullEvery - 1) }
+        config.slidingWindow = .each(
+            (0..<config.layers).map { fullEvery > 0 && ($0 + 1) % fullEvery == 0 ? 0 : window })
+        config.attentionSinks = sinks == 0 ? nil : sinks
+    }
+}

@@ -1,0 +1,157 @@
+import Autograd
+import Kernels
+
+/// The widths of multi-head latent attention; JSON keys are Hugging Face's (DeepSeek-V2).
+public struct LatentShape: Codable, Sendable, Hashable {
+    /// Width of the latent that a token's keys and values are made from.
+    public var rank: Int
+    /// Elements of a head that RoPE turns; the key's are the same for all heads.
+    public var ropeHeadDim: Int
+    /// Width of a value's head.
+    public var valueHeadDim: Int
+    /// Whether the latent goes through an RMSNorm, as DeepSeek-V2's does; nil is true. Converted models have none: what their
+    /// latents stand for was not normed.
+    public var hasNorm: Bool?
+
+    /// Widths as given, unchecked.
+    public init(rank: Int, ropeHeadDim: Int, valueHeadDim: Int, hasNorm: Bool = true) {
+        self.rank = rank
+        self.ropeHeadDim = ropeHeadDim
+        self.valueHeadDim = valueHeadDim
+        self.hasNorm = hasNorm ? nil : false
+    }
+
+    /// Whether the latent is normed.
+    public var isNormed: Bool { hasNorm ?? true }
+
+    /// Epsilon of the latent's norm, as in DeepSeek-V2 whatever the other norms have.
+    public static let normEpsilon: Float = 1e-6
+
+    enum CodingKeys: String, CodingKey {
+        case rank = "kv_lora_rank"
+        case ropeHeadDim = "qk_rope_head_dim"
+        case valueHeadDim = "v_head_dim"
+        case hasNorm = "kv_a_norm"
+    }
+
+    func validate() throws(ModelConfigError) {
+        for (key, value) in [
+            (CodingKeys.rank, rank), (.ropeHeadDim, ropeHeadDim), (.valueHeadDim, valueHeadDim),
+        ] {
+            guard value >= 1 else { throw .notPositive(key: key.rawValue, value: value) }
+            guard value <= 1 << 16 else { throw .tooLarge(key: key.rawValue, value: value, limit: 1 << 16) }
+        }
+        guard ropeHeadDim % 2 == 0 else { throw .latent("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
+    }
+
+    /// The weights of an attention with these widths, named as in transformers' DeepseekV2.
+    func weightShapes(heads: Int, headDim: Int, hidden: Int) -> [(name: String, shape: [Int])] {
+        [
+            ("q_proj.weight", [heads * headDim, hidden]),
+            ("kv_a_proj_with_mqa.weight", [rank + ropeHeadDim, hidden]),
+        ] + (isNormed ? [("kv_a_layernorm.weight", [rank])] : []) + [
+            ("kv_b_proj.weight", [heads * (headDim - ropeHeadDim + valueHeadDim), rank]),
+            ("o_proj.weight", [hidden, heads * valueHeadDim]),
+        ]
+    }
+}
+
+/// Multi-head latent attention (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1): keys and values of all heads
+/// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share.
+///
+/// Without a cache, keys and values are made for every head. With one, latent and rotated part alone are kept, and the
+/// expanding weights absorbed: a query is carried into the latent's space, and the output out of it.
+struct LatentAttention: Attention {
+    let heads: Int
+    /// Width of a query: its part without position, then its rotated part.
+    let headDim: Int
+    let shape: LatentShape
+    let rotary: RotaryTable
+    let query: Tensor
+    /// To [rank | rotated key].
+    let compress: Tensor
+    /// Gain of the latent's norm, where it has one.
+    let latentNorm: Tensor?
+    /// From the latent to each head's [key without position | value].
+    let expand: Tensor
+    let output: Tensor
+    let geometry: KVGeometry
+
+    init(
+        config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Tensor
+    ) throws(ParametersError) {
+        guard let shape = config.latent else { preconditionFailure("LatentAttention: the configuration has no latent") }
+        (self.shape, self.rotary) = (shape, rotary)
+        (heads, headDim) = (config.heads[layer], config.headDim[layer])
+        query = try take("q_proj.weight")
+        compress = try take("kv_a_proj_with_mqa.weight")
+        latentNorm = shape.isNormed ? try take("kv_a_layernorm.weight") : nil
+        expand = try take("kv_b_proj.weight")
+        output = try take("o_proj.weight")
+        geometry = config.kvGeometry(.float32)[layer]
+    }
+
+    private init(_ other: LatentAttention, weights rest: inout ArraySlice<Tensor>) {
+        (heads, headDim, shape, rotary) = (other.heads, other.headDim, other.shape, other.rotary)
+        query = rest.removeFirst()
+        compress = rest.removeFirst()
+        latentNorm = other.latentNorm.map { _ in rest.removeFirst() }
+        expand = rest.removeFirst()
+        output = rest.removeFirst()
+        geometry = other.geometry
+    }
+
+    var projections: [Tensor] { [query, compress] }
+    var sharedProjections: [Tensor] { [] }
+    var cachedProjections: [Tensor] { projections }
+    var weights: [Tensor] { [query, compress] + (latentNorm.map { [$0] } ?? []) + [expand, output] }
+
+    func with(weights rest: inout ArraySlice<Tensor>) -> LatentAttention { LatentAttention(self, weights: &rest) }
+
+    private var plainDim: Int { headDim - shape.ropeHeadDim }
+    private var queryWidth: Int { heads * headDim }
+    private var scale: Float { 1 / Float(headDim).squareRoot() }
+
+    func preparedShared(_ projected: Tensor) -> Tensor { projected }
+
+    func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor {
+        let latent = projected.slice(queryWidth..<queryWidth + shape.rank, axis: 1)
+        let expanded =
+            latentNorm.map {
+                latent.normLinear(gain: $0, weights: [expand], epsilon: LatentShape.normEpsilon, precision: precision)
+            } ?? latent.linear(expand, precision: precision)
+        let qkv = projected.latentHeads(
+            expanded, heads: heads, plainDim: plainDim, rotaryDim: shape.ropeHeadDim, valueDim: shape.valueHeadDim,
+            rank: shape.rank)
+        return qkv.causalAttention(
+            AttentionKernel(
+                batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
+                valueDim: shape.valueHeadDim, scale: scale, rotary: rotary, rotaryStart: plainDim, keyStarts: input.keyStarts))
+    }
+
+    func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
+        let (tokens, rank, rope) = (step.tokens.count, shape.rank, shape.ropeHeadDim)
+        let positions = step.positions(in: cache)
+        let byHead = expand.reshaped(heads, plainDim + shape.valueHeadDim, rank)
+        let query = projected.slice(0..<queryWidth, axis: 1).reshaped(tokens, heads, headDim)
+        let absorbed = query.slice(0..<plainDim, axis: 2).permuted(1, 0, 2)
+            .matmul(byHead.slice(0..<plainDim, axis: 1)).permuted(1, 0, 2)
+        let rotated = query.slice(plainDim..<headDim, axis: 2).rotary(rotary, positions: positions)
+        let raw = projected.slice(queryWidth..<queryWidth + rank, axis: 1)
+        let latent = latentNorm.map { raw.rmsNorm(weight: $0, epsilon: LatentShape.normEpsilon) } ?? raw
+        let key = projected.slice(queryWidth + rank..<queryWidth + rank + rope, axis: 1).reshaped(tokens, 1, rope)
+            .rotary(rotary, positions: positions).reshaped(tokens, rope)
+        let rows = Tensor.concat(
+            [Tensor.concat([absorbed, rotated], axis: 2).reshaped(tokens, heads * (rank + rope)), latent, key], axis: 1)
+        let queries = CachedQueries(rows: rows.storage, heads: heads, geometry: geometry, scale: scale)
+        let attended = Tensor(shape: [tokens, heads, rank], storage: cache.attend(layer: layer, queries, step).output)
+        return attended.permuted(1, 0, 2)
+            .matmul(byHead.slice(plainDim..<plainDim + shape.valueHeadDim, axis: 1), transposeB: true)
+            .permuted(1, 0, 2).reshaped(tokens, heads * shape.valueHeadDim)
+    }
+
+    func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
+        guard let residual else { return attended.linear(output, precision: precision) }
+        return attended.linear(output, residual: residual, precision: precision)
+    }
+}

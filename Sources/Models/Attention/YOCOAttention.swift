@@ -1,0 +1,25 @@
+/// "You Only Cache Once" (Sun et al. 2024, arXiv 2405.05254): the lower half of the layers see a window; the first layer of
+/// the upper half makes the one set of global keys and values, which all of the upper half read.
+///
+/// The paper norms the keys' input apart from the queries'; a norm's gain is as well part of the projection behind it, so that
+/// here the layer's one norm serves both, and the models are the same. Its gated retention is not offered, its sliding
+/// window is.
+public struct YOCOAttention: AttentionDesign {
+    public static let name = "yoco"
+    /// Tokens a position of the lower half sees, its own included.
+    public var window: Int
+    /// First tokens it sees beside these.
+    public var sinks: Int
+
+    /// A lower half with this window and these sinks.
+    public init(window: Int, sinks: Int = 0) { (self.window, self.sinks) = (window, sinks) }
+
+    public func configure(_ config: inout ModelConfig) throws(ModelConfigError) {
+        guard window >= 1 else { throw .notPositive(key: "window", value: window) }
+        guard config.layers >= 2 else { throw .notPositive(key: "num_hidden_layers", value: config.layers - 1) }
+        let middle = config.layers / 2
+        config.slidingWindow = .each((0..<config.layers).map { $0 < middle ? window : 0 })
+        config.attentionSinks = sinks == 0 ? nil : sinks
+        config.keyValueSources = (0..<config.layers).map { $0 < middle ? $0 : middle }
+    }
+}

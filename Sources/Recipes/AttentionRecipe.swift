@@ -1,0 +1,72 @@
+import Models
+
+/// An attention other than plain layers, as `model.attention` of a recipe names it.
+public struct AttentionRecipe: Sendable, Hashable, Encodable {
+    /// Its name among ``AttentionDesigns``.
+    public enum Kind: String, Sendable, Encodable, CaseIterable {
+        /// Multi-head latent attention: `rank`, `ropeHeadDim`, `valueHeadDim`.
+        case mla
+        /// Adjacent layers share keys and values: `share`.
+        case crossLayer = "cross-layer"
+        /// A windowed lower half, one global set of keys and values for the upper: `window`, `sinks`.
+        case yoco
+        /// Windowed layers with full ones among them: `window`, `fullEvery`, `sinks`.
+        case hybrid
+    }
+
+    /// Which attention.
+    public var kind: Kind
+    /// mla: width of the latent.
+    public var rank: Int?
+    /// mla: elements of each head that RoPE turns, out of its headDim.
+    public var ropeHeadDim: Int?
+    /// mla: width of a value's head; headDim unless said.
+    public var valueHeadDim: Int?
+    /// cross-layer: layers to one set of keys and values.
+    public var share: Int?
+    /// yoco, hybrid: tokens a windowed layer sees.
+    public var window: Int?
+    /// hybrid: layers to one that sees everything; 0 for none.
+    public var fullEvery: Int?
+    /// yoco, hybrid: first tokens seen beside the window.
+    public var sinks: Int?
+
+    init(_ reader: inout ObjectReader) throws(RecipeError) {
+        kind = try reader.require("kind", try reader.choice("kind", Kind.self))
+        let sizes = 1...(1 << 16)
+        rank = try reader.int("rank", sizes)
+        ropeHeadDim = try reader.int("ropeHeadDim", sizes)
+        valueHeadDim = try reader.int("valueHeadDim", sizes)
+        share = try reader.int("share", 1...4096)
+        window = try reader.int("window", 1...(1 << 24))
+        fullEvery = try reader.int("fullEvery", 0...4096)
+        sinks = try reader.int("sinks", 0...(1 << 16))
+        let required: [String]
+        let optional: [String]
+        switch kind {
+        case .mla: (required, optional) = (["rank", "ropeHeadDim"], ["valueHeadDim"])
+        case .crossLayer: (required, optional) = (["share"], [])
+        case .yoco: (required, optional) = (["window"], ["sinks"])
+        case .hybrid: (required, optional) = (["window", "fullEvery"], ["sinks"])
+        }
+        for key in required where !reader.has(key) { throw .missing(reader.position, path: "model.attention.\(key)") }
+        for key in ["rank", "ropeHeadDim", "valueHeadDim", "share", "window", "fullEvery", "sinks"]
+        where reader.has(key) && !(required + optional).contains(key) {
+            throw .impossible(
+                reader.position(of: key), path: "model.attention.\(key)", reason: "means nothing for kind \"\(kind.rawValue)\"")
+        }
+        try reader.finish()
+    }
+
+    /// The design for heads of `headDim`.
+    func design(headDim: Int) -> any AttentionDesign {
+        switch kind {
+        case .mla:
+            LatentDesign(
+                shape: LatentShape(rank: rank ?? 0, ropeHeadDim: ropeHeadDim ?? 0, valueHeadDim: valueHeadDim ?? headDim))
+        case .crossLayer: CrossLayerAttention(share: share ?? 0)
+        case .yoco: YOCOAttention(window: window ?? 0, sinks: sinks ?? 0)
+        case .hybrid: HybridAttention(window: window ?? 0, fullEvery: fullEvery ?? 0, sinks: sinks ?? 0)
+        }
+    }
+}

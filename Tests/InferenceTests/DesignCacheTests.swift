@@ -1,0 +1,104 @@
+import Foundation
+import Kernels
+import Models
+import TestSupport
+import Testing
+
+@testable import Inference
+
+@Suite struct DesignCacheTests {
+    private let ids = (0..<41).map { Int32(($0 * 17 + 5) % 61) }
+    private let cuts = [[41], [1, 40], [7, 9, 2, 23], [Int](repeating: 1, count: 41), [3, 3, 30, 5]]
+
+    @Test(arguments: TinyDesigns.allCases)
+    func `cached logits equal uncached ones, however the tokens are cut`(design: TinyDesigns) throws {
+        let config = try design.config
+        let parameters = TinyModel.parameters(config)
+        let model = try DecoderLM(config: config, parameters: parameters)
+        let serving = try ServingModel(config: config, parameters: parameters)
+        let full = model.logits(ModelInput(batch: 1, seq: ids.count, tokens: ids)).values
+        for page in [512, 1024, 1 << 14] {
+            for cuts in cuts {
+                var contiguous = ContiguousKVCache(config: config, capacity: 48)
+                var paged = try PagedKVCache(config: config, store: PageStore(bytes: 200 * page, pageBytes: page))
+                var served = try PagedKVCache(config: config, store: PageStore(bytes: 200 * page, pageBytes: page))
+                paged.add(7)
+                served.add(0)
+                var start = 0
+                for count in cuts {
+                    let tokens = Array(ids[start..<start + count])
+                    start += count
+                    let expected = Array(full[(start - 1) * 61..<start * 61])
+                    let found = [
+                        model.logits(RaggedBatch(sequences: [0], counts: [count], tokens: tokens), cache: &contiguous).values,
+                        model.logits(RaggedBatch(sequences: [7], counts: [count], tokens: tokens), cache: &paged).values,
+                        serving.logits(RaggedBatch(sequences: [0], counts: [count], tokens: tokens), cache: &served).array(),
+                    ]
+                    // Another order of summation, and of the products of latent attention: rounding of some 1e-6.
+                    for (way, logits) in zip(["contiguous", "paged", "served"], found) {
+                        #expect(differences(logits, expected, absolute: 4e-5).isEmpty, "\(way), \(cuts) at \(start)")
+                    }
+                }
+                #expect(paged.bytesHeld.logical == 4 * design.elements(tokens: 41) && paged.store.pool.inconsistency() == nil)
+                paged.remove(7)
+                #expect(paged.store.pool.freeCount == paged.store.pool.pages)
+            }
+        }
+    }
+
+    @Test(arguments: TinyDesigns.allCases, [ElementType.float32, .bfloat16])
+    func `every exactness gate holds`(design: TinyDesigns, type: ElementType) throws {
+        let scratch = ScratchDirectory()
+        let config = try design.config
+        let gates = try ExactnessGates(
+            config: config, parameters: TinyModel.parameters(config), elementType: type, pageBytes: 1024,
+            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, swapDirectory: scratch.path
+        ).run()
+        for gate in gates { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
+    }
+
+    @Test func `pages behind a window are freed while the sequence goes on`() throws {
+        var config = TinyModel.config(layers: 2, kvHeads: 1, headDim: 16, maxSequence: 512)
+        try HybridAttention(window: 16, fullEvery: 0, sinks: 4).configure(&config)
+        let model = try DecoderLM(config: config, parameters: TinyModel.parameters(config))
+        // Eight tokens to a page of 128 bytes each.
+        var cache = try PagedKVCache(config: config, store: PageStore(bytes: 200 << 10, pageBytes: 1024))
+        cache.add(0)
+        for start in stride(from: 0, to: 400, by: 50) {
+            let step = RaggedBatch(
+                sequences: [0], counts: [50], tokens: (start..<start + 50).map { Int32($0 * 17 % 61) })
+            _ = model.logits(step, cache: &cache)
+            let used = cache.store.pool.pages - cache.store.pool.freeCount
+            // The page of the sinks, and three at most for 15 tokens behind and one to come.
+            #expect(used <= 2 * 4, "\(used) pages after \(start + 50) tokens")
+        }
+        #expect(cache.bytesHeld.logical == 20 * 2 * 128)
+        #expect(cache.store.pool.inconsistency() == nil)
+        let capacity = try CacheCapacity.measure(config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 400)
+        // The page of the sinks and two for the window in each of two layers, of 64 pages.
+        #expect(capacity.sequences == 64 / 6)
+    }
+
+    @Test func `a batch-invariant engine gives windowed models' tokens the same in any company`() async throws {
+        var config = TinyModel.config(layers: 2, headDim: 16, maxSequence: 512)
+        try HybridAttention(window: 20, fullEvery: 0, sinks: 3).configure(&config)
+        let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
+        func run(_ cuts: [Int]) throws -> [Float] {
+            var cache = try PagedKVCache(config: config, store: PageStore(bytes: 400 << 10, pageBytes: 1024))
+            cache.isBatchInvariant = true
+            cache.add(0)
+            cache.setPromptLength(0, 300)
+            var (start, last) = (0, [Float]())
+            for count in cuts {
+                let step = RaggedBatch(
+                    sequences: [0], counts: [count], tokens: (start..<start + count).map { Int32($0 * 17 % 61) })
+                last = model.logits(step, cache: &cache).array()
+                start += count
+            }
+            return last
+        }
+        let whole = try run([300, 1, 1])
+        #expect(try run([100, 150, 50, 1, 1]) == whole)
+        #expect(try run([13, 287, 1, 1]) == whole)
+    }
+}

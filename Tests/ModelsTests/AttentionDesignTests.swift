@@ -1,0 +1,131 @@
+import Autograd
+import Kernels
+import Random
+import TestSupport
+import Testing
+
+@testable import Models
+
+@Suite struct AttentionDesignTests {
+    private let tokens = (0..<2 * 19).map { Int32($0 * 17 % 61) }
+
+    private func variables(_ config: ModelConfig) -> [(name: String, tensor: Tensor)] {
+        let parameters = TinyModel.parameters(config)
+        return parameters.names.map { name in
+            let weight = parameters[name]!
+            return (name, Tensor.variable(Tensor(shape: Shape(weight.shape), storage: weight.float32())))
+        }
+    }
+
+    private func loss(
+        _ config: ModelConfig, _ tensors: [String: Tensor], _ compute: ComputeOptions = ComputeOptions(), packed: Bool = false
+    ) throws -> Tensor {
+        var model = try DecoderLM(config: config, tensors: tensors)
+        model.compute = compute
+        let starts = [Int32](repeating: 0, count: 8) + [Int32](repeating: 8, count: 11) + [Int32](repeating: 0, count: 19)
+        return model.loss(
+            ModelInput(batch: 2, seq: 19, tokens: tokens, keyStarts: packed ? starts : nil),
+            targets: tokens.map { ($0 + 5) % 61 })
+    }
+
+    @Test(arguments: TinyDesigns.allCases, [false, true])
+    func `every weight's gradient agrees with differences`(design: TinyDesigns, packed: Bool) throws {
+        let config = try design.config
+        let weights = variables(config)
+        let tensors = Dictionary(uniqueKeysWithValues: weights.map { ($0.name, $0.tensor) })
+        let gradients = try loss(config, tensors, packed: packed).gradients()
+        for (name, tensor) in weights {
+            let gradient = try #require(gradients[tensor], "no gradient for \(name)").values
+            // Along the gradient itself, where the loss changes most; the step is a hundredth of the weights' size.
+            let norm = gradient.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+            try #require(norm > 1e-4, "\(name)")
+            let step = 0x1p-7
+            func value(_ shift: Double) throws -> Double {
+                var shifted = tensors
+                let values = zip(tensor.values, gradient).map { $0 + Float(shift / norm) * $1 }
+                shifted[name] = Tensor(values, shape: tensor.shape)
+                return Double(try loss(config, shifted, packed: packed).scalar)
+            }
+            let near = try value(step) - value(-step)
+            let far = try value(2 * step) - value(-2 * step)
+            let slope = (8 * near - far) / (12 * step)
+            // A loss of 4 is off by some 5e-7, which the step divides: 1e-4.
+            #expect(abs(slope - norm) < 2e-4 + 2e-3 * norm, "\(name): \(norm), differences give \(slope)")
+        }
+    }
+
+    @Test(arguments: TinyDesigns.allCases, ComputePrecision.allCases)
+    func `recomputed blocks change neither the loss nor a gradient`(design: TinyDesigns, precision: ComputePrecision) throws {
+        let config = try design.config
+        let weights = variables(config)
+        let tensors = Dictionary(uniqueKeysWithValues: weights.map { ($0.name, $0.tensor) })
+        let kept = try loss(config, tensors, ComputeOptions(precision: precision))
+        let again = try loss(config, tensors, ComputeOptions(precision: precision, recompute: .block))
+        #expect(kept.scalar == again.scalar)
+        let (a, b) = (kept.gradients(), again.gradients())
+        let isShared = config.keyValueSources != nil
+        for (name, tensor) in weights {
+            let (x, y) = (try #require(a[tensor]).values, try #require(b[tensor]).values)
+            // Gradients of shared keys and values are added up in another order, and rounded to BFloat16 after that.
+            let largest = Double(x.map(abs).max() ?? 0)
+            let tolerance = !isShared ? 0 : precision == .fp32 ? 1e-5 * largest : 3e-2 * largest
+            #expect(differences(x, y, absolute: tolerance).count == 0, "\(name)")
+        }
+    }
+
+    @Test(arguments: TinyDesigns.allCases)
+    func `a cache's bytes are those of the formula at every length`(design: TinyDesigns) throws {
+        let config = try design.config
+        for tokens in [1, 4, 5, 6, 7, 8, 30, 64] {
+            for type in [ElementType.float32, .float16] {
+                #expect(config.kvBytes(type, tokens: tokens) == design.elements(tokens: tokens) * type.byteCount)
+            }
+        }
+        var cache = ContiguousKVCache(config: config, capacity: 32)
+        let model = try DecoderLM(config: config, parameters: TinyModel.parameters(config))
+        _ = model.logits(RaggedBatch(sequences: [0], counts: [20], tokens: Array(tokens.prefix(20))), cache: &cache)
+        #expect(cache.bytesHeld == 4 * design.elements(tokens: 20))
+    }
+
+    @Test func `DeepSeek-V2's cache takes 67.5 KiB a token, and YOCO's a fraction of its MHA's`() throws {
+        var config = TinyModel.config(layers: 60, heads: 128, kvHeads: 128, headDim: 192, maxSequence: 1 << 17)
+        try LatentDesign(shape: LatentShape(rank: 512, ropeHeadDim: 64, valueHeadDim: 128)).configure(&config)
+        #expect(config.kvBytesPerToken(.float16) == 69_120)
+        var yoco = TinyModel.config(layers: 26, heads: 32, kvHeads: 32, headDim: 128, maxSequence: 1 << 17)
+        let whole = yoco.kvBytes(.float16, tokens: 1 << 17)
+        try YOCOAttention(window: 1024).configure(&yoco)
+        // One layer of 26, and windows of 1/128 of the sequence in 13.
+        #expect(yoco.kvBytes(.float16, tokens: 1 << 17) == whole / 26 + 13 * (whole / 26 / 128))
+    }
+
+    @Test func `impossible designs are refused with the reason`() {
+        func refusal(_ design: some AttentionDesign, _ change: (inout ModelConfig) -> Void = { _ in }) -> String {
+            var config = TinyModel.config(layers: 4)
+            change(&config)
+            do {
+                try design.configure(&config)
+                try config.validate()
+                return "nothing"
+            } catch { return "\(error)" }
+        }
+        #expect(refusal(LatentDesign(shape: LatentShape(rank: 8, ropeHeadDim: 12, valueHeadDim: 8))).contains("leaves nothing"))
+        #expect(refusal(LatentDesign(shape: LatentShape(rank: 8, ropeHeadDim: 3, valueHeadDim: 8))).contains("odd"))
+        #expect(refusal(LatentDesign(shape: LatentShape(rank: 0, ropeHeadDim: 4, valueHeadDim: 8))).contains("kv_lora_rank"))
+        #expect(
+            refusal(LatentDesign(shape: LatentShape(rank: 8, ropeHeadDim: 4, valueHeadDim: 8))) { $0.hasQueryKeyNorm = true }
+                .contains("cannot be had together"))
+        #expect(refusal(CrossLayerAttention(share: 5)).contains("limit of 4"))
+        #expect(refusal(CrossLayerAttention(share: 2)) { $0.kvHeads = .each([4, 2, 4, 4]) }.contains("not its own"))
+        #expect(refusal(YOCOAttention(window: 0)).contains("window"))
+        #expect(refusal(HybridAttention(window: 4, fullEvery: 1)).contains("fullEvery"))
+    }
+
+    @Test func `labels say what a token costs`() throws {
+        let labels = try TinyDesigns.allCases.map { try $0.config.attentionLabel }
+        #expect(
+            labels == [
+                "GQA-2", "MLA-10", "CLA-2 GQA-2", "CLA-2 GQA-2", "YOCO GQA-2 w6", "GQA-2 w5+2, 2 of 4 full",
+                "GQA-2 w7, 0 of 4 full",
+            ])
+    }
+}
