@@ -39,17 +39,27 @@ public struct Calibration: Sendable {
 
     /// For each layer E[x xᵀ] of what its projections read, [hidden, hidden].
     func moments(_ model: DecoderLM) -> [DenseMatrix] {
+        crossMoments(model, sources: Array(0..<model.config.layers))
+    }
+
+    /// For each layer E[x sᵀ] of what its projections read and of what those of the layer `sources` names read, no later one;
+    /// [hidden, hidden].
+    func crossMoments(_ model: DecoderLM, sources: [Int]) -> [DenseMatrix] {
         let width = model.config.hiddenSize
-        var sums = (0..<model.config.layers).map { _ in DenseMatrix(rows: width, columns: width) }
+        var sums = sources.map { _ in DenseMatrix(rows: width, columns: width) }
         let product = Storage(count: width * width)
         for input in batches {
             var x = model.embedded(input)
-            for layer in sums.indices {
-                let read = Matrix(model.attentionInput(x, layer: layer).storage, rows: input.tokens.count, columns: width)
-                MatMul.multiply(read.transpose, read, into: Matrix(product, rows: width, columns: width))
+            var reads: [Tensor] = []
+            for (layer, source) in sources.enumerated() {
+                reads.append(model.attentionInput(x, layer: layer))
+                let (own, other) = (reads[layer], reads[source])
+                MatMul.multiply(
+                    Matrix(own.storage, rows: input.tokens.count, columns: width).transpose,
+                    Matrix(other.storage, rows: input.tokens.count, columns: width),
+                    into: Matrix(product, rows: width, columns: width))
                 for (index, value) in product.array().enumerated() { sums[layer].values[index] += Double(value) }
-                let middle = model.attentionHalf(x, input, layer: layer)
-                x = model.feedForwardHalf(middle, input, layer: layer)
+                x = model.blocks(layer..<layer + 1, x, input)[0]
             }
         }
         return sums.map { $0.scaled(by: 1 / Double(tokens)) }

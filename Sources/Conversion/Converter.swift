@@ -116,6 +116,10 @@ public struct Converter: Sendable {
     }
 
     private func check(_ config: ModelConfig) throws(ConversionError) {
+        if config.latent != nil { throw .architecture("latent attention has no KV heads to merge") }
+        if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
+            throw .architecture("its layers share keys and values already")
+        }
         if case .each(let values) = kvHeads, values.count != config.layers {
             throw .layerCount(values.count, layers: config.layers)
         }
@@ -176,6 +180,8 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
     case rewriteChangesLogits(Double)
     /// The model has biases, which the method or a grouping other than by neighbours cannot merge.
     case biases(method: String)
+    /// The model's attention is one that the conversion does not start from.
+    case architecture(String)
     /// There is no such method.
     case unknownMethod(String)
 
@@ -201,6 +207,7 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
         case .biases(let method):
             "the model's keys and values have biases, which '\(method)' with this grouping does not merge; "
                 + "use mean, first or random on neighbouring heads"
+        case .architecture(let reason): "the model cannot be converted: \(reason)"
         case .unknownMethod(let name):
             "no conversion method '\(name)'; there are \(ConversionMethods.names.joined(separator: ", "))"
         }

@@ -4,7 +4,8 @@ import Kernels
 import Models
 import Random
 
-/// Adjusts a converted model's attention weights, layer by layer, so that each block gives what the parent's gives.
+/// Adjusts a converted model's attention weights, layer by layer, so that each block gives what the parent's gives; layers that
+/// share keys and values go together.
 ///
 /// A layer's input is what the layers converted before it make of the calibration text, so that it also learns to undo their
 /// errors; its target is the parent's block output for the same tokens. Queries, keys, values and output projection move,
@@ -30,27 +31,25 @@ struct Refinement {
     func run(_ config: ModelConfig, _ parameters: Parameters, progress: (Int) throws -> Void = { _ in }) throws -> Parameters {
         var refined = parameters
         var (parentStream, childStream) = (calibration.batches.map(parent.embedded), calibration.batches.map(parent.embedded))
-        for layer in 0..<config.layers {
-            let targets = zip(parentStream, calibration.batches).map { block(parent, $0, $1, layer) }
-            if config.kvHeads[layer] != parent.config.kvHeads[layer] {
-                try refine(layer, config, &refined, childStream, targets)
+        for run in config.sharingRuns {
+            let targets = zip(parentStream, calibration.batches).map { parent.blocks(run, $0, $1) }
+            if run.contains(where: { config.attentionDiffers(from: parent.config, layer: $0) }) {
+                try refine(run, config, &refined, childStream, targets)
             }
             let child = try DecoderLM(config: config, parameters: refined)
-            childStream = zip(childStream, calibration.batches).map { block(child, $0, $1, layer) }
-            parentStream = targets
-            try progress(layer + 1)
+            childStream = zip(childStream, calibration.batches).map { child.blocks(run, $0, $1)[run.count - 1] }
+            parentStream = targets.map { $0[run.count - 1] }
+            try progress(run.upperBound)
         }
         return refined
     }
 
-    private func block(_ model: DecoderLM, _ x: Tensor, _ input: ModelInput, _ layer: Int) -> Tensor {
-        model.feedForwardHalf(model.attentionHalf(x, input, layer: layer), input, layer: layer)
-    }
-
     private func refine(
-        _ layer: Int, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [Tensor]
+        _ run: Range<Int>, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [[Tensor]]
     ) throws {
-        let names = ["q_proj", "k_proj", "v_proj", "o_proj"].map { AttentionWeights.name($0, layer: layer) }
+        let names = parameters.names.filter { name in
+            run.contains { name.hasPrefix("model.layers.\($0).self_attn.") } && parameters[name]?.shape.count == 2
+        }
         var tensors = Dictionary(
             uniqueKeysWithValues: parameters.names.compactMap { name in
                 parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }
@@ -61,7 +60,7 @@ struct Refinement {
             let values = storage.array()
             return Self.rate * (values.reduce(0) { $0 + $1 * $1 } / Float(max(values.count, 1))).squareRoot()
         }
-        var generator = SeededGenerator(seed: seed, name: "refinement/\(layer)")
+        var generator = SeededGenerator(seed: seed, name: "refinement/\(run.lowerBound)")
         var order: [Int] = []
         var model: DecoderLM?
         for step in 1...steps {
@@ -70,8 +69,9 @@ struct Refinement {
             for (name, storage, shape) in weights { tensors[name] = .variable(Tensor(shape: shape, storage: storage)) }
             let child = try DecoderLM(config: config, tensors: tensors, earlier: model)
             model = child
-            let error = block(child, inputs[batch], calibration.batches[batch], layer) - targets[batch]
-            let gradients = (error * error).mean().gradients()
+            let errors = zip(child.blocks(run, inputs[batch], calibration.batches[batch]), targets[batch]).map { $0 - $1 }
+            let losses = errors.map { ($0 * $0).mean() }
+            let gradients = losses.dropFirst().reduce(losses[0], +).gradients()
             // Warmed up over a twentieth, then along a cosine to a tenth.
             let part = Float(step) / Float(steps)
             let share = min(1, part * 20) * (0.55 + 0.45 * cosine(part))
@@ -90,4 +90,12 @@ struct Refinement {
     }
 
     private func cosine(_ part: Float) -> Float { Float(Foundation.cos(Double(part) * .pi)) }
+}
+
+extension ModelConfig {
+    /// Whether the attention of `layer` is another than in `parent`: fewer KV heads, a latent, shared keys and values, a window.
+    func attentionDiffers(from parent: ModelConfig, layer: Int) -> Bool {
+        kvHeads[layer] != parent.kvHeads[layer] || latent != parent.latent || window(layer) != parent.window(layer)
+            || keyValueSource(layer) != parent.keyValueSource(layer) || attentionSinks != parent.attentionSinks
+    }
 }

@@ -94,7 +94,7 @@ public struct SVDMethod: ConversionMethod {
         for head in group.heads {
             let reads = layer.queryHeads(of: head).map { layer.output.columns(layer.range(of: $0)) }
             let metric = reads.dropFirst().reduce(reads[0].transposedTimes(reads[0])) { $0 + $1.transposedTimes($1) }
-            let (root, inverse) = try Self.roots(metric)
+            let (root, inverse) = try metric.roots()
             roots.append(root)
             inverses.append(inverse)
         }
@@ -114,20 +114,5 @@ public struct SVDMethod: ConversionMethod {
                 child.output.replace(0, range.lowerBound, with: layer.output.columns(range) * coefficients)
             }
         }
-    }
-
-    /// The symmetric square root of a positive semidefinite matrix, and that root's pseudo-inverse.
-    private static func roots(_ matrix: DenseMatrix) throws -> (root: DenseMatrix, inverse: DenseMatrix) {
-        let (values, vectors) = try matrix.symmetricEigen()
-        func function(_ f: (Double) -> Double) -> DenseMatrix {
-            var scaled = vectors
-            for i in 0..<vectors.rows {
-                let factor = f(values[i])
-                for j in 0..<vectors.columns { scaled[i, j] *= factor }
-            }
-            return vectors.transposedTimes(scaled)
-        }
-        let least = max(values.first ?? 0, 0) * 1e-14
-        return (function { max($0, 0).squareRoot() }, function { $0 > least ? 1 / $0.squareRoot() : 0 })
     }
 }

@@ -4,17 +4,24 @@ import Conversion
 import Experiments
 import Foundation
 import Kernels
+import Models
 import Registry
 
-/// `kvlab convert`: fewer KV heads.
+/// `kvlab convert`: fewer KV heads, or another attention.
 struct ConvertCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "convert", abstract: "Convert a checkpoint to fewer KV heads (GQA, MQA).",
+        commandName: "convert",
+        abstract: "Convert a checkpoint to fewer KV heads (GQA, MQA) or another attention (MLA, CLA, YOCO, windows).",
         discussion: """
             KV heads form equal groups, and each group becomes one head:
             \(ConversionMethods.all.map { "  \($0.name): \($0.summary)" }.joined(separator: "\n"))
             Without --method it is \(ConversionMethods.defaultName(calibrated: true)) with calibration text and \
             \(ConversionMethods.defaultName(calibrated: false)) without: text like what the model was trained on makes a large difference.
+            Other methods change the attention itself, and need calibration text:
+              mla: multi-head latent attention, --rank (or a budget) and --rope-head-dim
+              cross-layer: --share-layers adjacent layers read the keys and values of the first of them
+              yoco: the lower half of the layers sees --window, the upper half reads one set of global keys and values
+              hybrid: layers see --window and the first --sinks tokens, every --full-every-th sees everything
             A GQA checkpoint can be converted further. With as many KV heads as before the weights stay the same, bit for bit.
             Converted models lose quality until they are uptrained: see 'kvlab train' with "init" and "uptrain".
             """)
@@ -34,9 +41,13 @@ struct ConvertCommand: ParsableCommand {
     @Option(help: "Element type of the budget's cache.")
     var kvDtype = ElementType.float16
 
+    @OptionGroup(title: "Other attentions")
+    var design: DesignOptions
+
     @Option(
-        help: "How a group becomes one head: \(ConversionMethods.names.joined(separator: ", ")).",
-        completion: .list(ConversionMethods.names))
+        help:
+            "How a group becomes one head: \(ConversionMethods.names.joined(separator: ", ")); or \(AttentionDesigns.names.joined(separator: ", ")).",
+        completion: .list(ConversionMethods.names + AttentionDesigns.names))
     var method: String?
 
     @Option(help: "Which heads form a group: contiguous, similarity (of weights) or activation (over calibration text).")
@@ -82,6 +93,12 @@ struct ConvertCommand: ParsableCommand {
     private var methodName: String { method ?? ConversionMethods.defaultName(calibrated: calibration != nil) }
 
     func validate() throws {
+        guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
+        guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
+            throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
+        }
+        if AttentionDesigns.names.contains(methodName) { return try validateDesign() }
+        try design.refuseAll(method: methodName)
         guard let method = ConversionMethods.named(methodName) else {
             throw ValidationError(ConversionError.unknownMethod(methodName).description)
         }
@@ -92,14 +109,10 @@ struct ConvertCommand: ParsableCommand {
             throw ValidationError("--kv-heads is \(kvHeads ?? 0), expected at least 1")
         }
         guard out != nil || diagnose else { throw ValidationError("say with --out where to write the checkpoint, or --diagnose") }
-        guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
-            throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
-        }
         guard within.map({ $0 > 0 && $0 <= 1000 }) ?? true else {
             throw ValidationError("--within is \(within ?? 0), expected a percentage above 0 and at most 1000")
         }
         guard diagnose || within == nil else { throw ValidationError("--within needs --diagnose, which it predicts from") }
-        guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
         guard calibration == nil else { return }
         if tokens != nil { throw ValidationError("--tokens says how much of --calibration to use; name a text") }
         if diagnose || budgetBytesPerToken != nil {
@@ -114,8 +127,79 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
+    private func validateDesign() throws {
+        guard calibration != nil else {
+            throw ValidationError(ConversionError.needsCalibration("--method \(methodName)").description)
+        }
+        guard out != nil else { throw ValidationError("say with --out where to write the checkpoint") }
+        guard !diagnose else { throw ValidationError("--diagnose compares heads; '\(methodName)' merges none") }
+        guard kvHeads == nil, grouping == .contiguous else {
+            throw ValidationError("--kv-heads and --grouping mean nothing for '\(methodName)': convert twice for both")
+        }
+        guard budgetBytesPerToken == nil || methodName == LatentDesign.name else {
+            throw ValidationError("--budget-bytes-per-token means nothing for '\(methodName)'")
+        }
+        try design.validate(method: methodName, hasBudget: budgetBytesPerToken != nil)
+    }
+
+    /// The conversion to another attention.
+    private func convertDesign() throws {
+        let parent = try Checkpoint.load(checkpoint, trainingState: false)
+        let design = try design.design(
+            methodName, for: parent.config, bytesPerToken: budgetBytesPerToken, elementType: kvDtype)
+        let childConfig = try ArchitectureConversion.childConfig(parent.config, design)
+        let reporter = ProgressReporter(quiet: json)
+        let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)
+        guard let calibration, let out else { return }
+        let conversion = ArchitectureConversion(
+            design: design,
+            calibration: try Calibration(
+                ids: model.tokenizer.encode(try TextFile.read(calibration)), tokens: tokens, bosID: model.bosID,
+                maxSequence: parent.config.maxSequence), refines: !self.design.noRefinement, seed: seed)
+        let child = try parent.converted(by: conversion) { step in reporter.progress(step) }
+        reporter.clear()
+        try child.save(to: out)
+        let context = parent.config.maxSequence
+        let report = DesignReport(
+            method: methodName, attentionBefore: parent.config.attentionLabel, attentionAfter: childConfig.attentionLabel,
+            calibrationTokens: conversion.calibration.tokens, refined: conversion.refines,
+            bytesPerTokenBefore: parent.config.kvBytesPerToken(kvDtype), bytesPerTokenAfter: childConfig.kvBytesPerToken(kvDtype),
+            context: context, bytesAtContextBefore: parent.config.kvBytes(kvDtype, tokens: context),
+            bytesAtContextAfter: childConfig.kvBytes(kvDtype, tokens: context), parametersBefore: parent.config.parameterCount,
+            parametersAfter: childConfig.parameterCount)
+        guard !json else {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        }
+        print(
+            """
+            \(report.attentionBefore) → \(report.attentionAfter)
+            KV cache: \(report.bytesPerTokenBefore) → \(report.bytesPerTokenAfter) bytes per token in \(kvDtype.flag), \
+            \(report.bytesAtContextBefore) → \(report.bytesAtContextAfter) bytes for \(context) tokens
+            parameters: \(report.parametersBefore) → \(report.parametersAfter)
+            wrote \(out)
+            """)
+    }
+
+    private struct DesignReport: Encodable {
+        var method: String
+        var attentionBefore: String
+        var attentionAfter: String
+        var calibrationTokens: Int
+        var refined: Bool
+        var bytesPerTokenBefore: Int
+        var bytesPerTokenAfter: Int
+        var context: Int
+        var bytesAtContextBefore: Int
+        var bytesAtContextAfter: Int
+        var parametersBefore: Int
+        var parametersAfter: Int
+    }
+
     func run() throws {
         if let threads { Parallel.setThreads(threads) }
+        if AttentionDesigns.names.contains(methodName) { return try convertDesign() }
         guard let method = ConversionMethods.named(methodName) else { throw ConversionError.unknownMethod(methodName) }
         let parent = try Checkpoint.load(checkpoint, trainingState: false)
         let reporter = ProgressReporter(quiet: json)

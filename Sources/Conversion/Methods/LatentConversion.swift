@@ -1,0 +1,178 @@
+import Glibc
+import Kernels
+import Models
+
+/// One layer of MHA or GQA turned into multi-head latent attention (after TransMLA, arXiv 2502.07864, and MHA2MLA, 2502.14837).
+///
+/// Keys: in each RoPE plane that stays rotated, the complex rows of the KV heads are split into their leading direction over
+/// the calibration activations, which becomes the one rotated key that all heads share, and what is left over. The rotated planes are
+/// every headDim/ropeHeadDim-th one, whose frequencies are those of a rotated part of that width. What is left over, and the
+/// planes not rotated, lose their position: queries read them by the mean of their rotation over the distances of a window.
+/// Keys without position and values then share one latent: the best of its rank for both together, keys in the metric of
+/// their queries, values in that of the output projection, each by its share of the whole.
+///
+/// Exact where keys of all heads are complex multiples of each other in each plane, all planes stay rotated, and the rank is that of
+/// the stacked values; so for MQA at rank headDim.
+struct LatentConversion {
+    let shape: LatentShape
+    /// Radians a position of each of the parent's planes.
+    let frequencies: [Float]
+    /// Distances a query looks back, for the mean rotation.
+    let distances: Int
+
+    /// The weights of the latent layer, by their names behind "self_attn.".
+    func convert(_ layer: AttentionWeights, _ context: LayerContext) throws -> [(name: String, matrix: DenseMatrix)] {
+        let (d, rope, hidden) = (layer.headDim, shape.ropeHeadDim, layer.key.columns)
+        let every = d / rope
+        let keyGram = context.gram(layer.key)
+        let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
+        var left = layer.key
+        var rotatedKey = DenseMatrix(rows: rope, columns: hidden)
+        // Each KV head's share in the rotated key of each rotated plane.
+        var shares: [[HeadPlanes.Factor]] = []
+        for index in 0..<rope / 2 {
+            let plane = index * every
+            // Weighted by how strongly each head's queries read the plane.
+            var weights = (0..<layer.kvHeads).map { head in
+                layer.queryHeads(of: head).reduce(0) {
+                    $0 + queryGram[$1][plane, plane] + queryGram[$1][plane + d / 2, plane + d / 2]
+                }
+            }
+            let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
+            weights = weights.map { max($0, floor) }
+            let vector = try HeadPlanes.leading(
+                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, plane: plane, weights: weights))
+            // Of rows weighted by √w: k ≈ v/√w · shared, with shared = Σ v̄·√w·k.
+            for head in 0..<layer.kvHeads {
+                let factor = vector[head].conjugate.scaled(by: weights[head].squareRoot())
+                let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                for column in 0..<hidden {
+                    let (x, y) = (layer.key[a, column], layer.key[b, column])
+                    rotatedKey[index, column] += factor.re * x - factor.im * y
+                    rotatedKey[index + rope / 2, column] += factor.re * y + factor.im * x
+                }
+            }
+            // At the typical norm of the keys it stands for: a latent's parts should be of one size.
+            let rows = DenseMatrix(
+                rows: 2, columns: hidden,
+                values: rotatedKey.rows(index..<index + 1).values
+                    + rotatedKey.rows(index + rope / 2..<index + rope / 2 + 1).values)
+            let norm = context.gram(rows).trace
+            let typical =
+                (0..<layer.kvHeads).reduce(0.0) { sum, head in
+                    let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                    return sum + keyGram[a, a] + keyGram[b, b]
+                } / Double(layer.kvHeads)
+            let scale = norm > 0 && typical > 0 ? (typical / norm).squareRoot() : 1
+            for column in 0..<hidden {
+                rotatedKey[index, column] *= scale
+                rotatedKey[index + rope / 2, column] *= scale
+            }
+            let share = (0..<layer.kvHeads).map { vector[$0].scaled(by: 1 / (weights[$0].squareRoot() * scale)) }
+            shares.append(share)
+            for head in 0..<layer.kvHeads {
+                let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                for column in 0..<hidden {
+                    let (x, y) = (rotatedKey[index, column], rotatedKey[index + rope / 2, column])
+                    left[a, column] -= share[head].re * x - share[head].im * y
+                    left[b, column] -= share[head].re * y + share[head].im * x
+                }
+            }
+        }
+        let (down, keyUp, valueUp) = try latent(left, layer, queryGram, context)
+        let expand = (0..<layer.heads).map { head in
+            let rows = layer.range(of: head / layer.queriesPerHead)
+            return keyUp.rows(rows).values + valueUp.rows(rows).values
+        }
+        return [
+            ("q_proj", queries(layer, shares)),
+            (
+                "kv_a_proj_with_mqa",
+                DenseMatrix(rows: shape.rank + rope, columns: hidden, values: down.values + rotatedKey.values)
+            ),
+            ("kv_b_proj", DenseMatrix(rows: layer.heads * 2 * d, columns: shape.rank, values: expand.flatMap { $0 })),
+            ("o_proj", layer.output),
+        ]
+    }
+
+    /// Each head's query for keys without position, then for the rotated key; scores are divided by the root of a larger width.
+    private func queries(_ layer: AttentionWeights, _ shares: [[HeadPlanes.Factor]]) -> DenseMatrix {
+        let (d, rope) = (layer.headDim, shape.ropeHeadDim)
+        let scale = (Double(d + rope) / Double(d)).squareRoot()
+        var result = DenseMatrix(rows: layer.heads * (d + rope), columns: layer.query.columns)
+        for head in 0..<layer.heads {
+            var plain = layer.query.rows(layer.range(of: head)).scaled(by: scale)
+            let start = head * (d + rope)
+            for (index, share) in shares.enumerated() {
+                let plane = index * (d / rope)
+                var rows = DenseMatrix(
+                    rows: 2, columns: plain.columns,
+                    values: plain.rows(plane..<plane + 1).values + plain.rows(plane + d / 2..<plane + d / 2 + 1).values)
+                HeadPlanes.multiply(&rows, start: 0, headDim: 2, plane: 0, by: share[head / layer.queriesPerHead].conjugate)
+                result.replace(start + d + index, 0, with: rows.rows(0..<1))
+                result.replace(start + d + index + rope / 2, 0, with: rows.rows(1..<2))
+            }
+            for plane in 0..<d / 2 {
+                HeadPlanes.multiply(&plain, start: 0, headDim: d, plane: plane, by: meanRotation(plane))
+            }
+            result.replace(start, 0, with: plain)
+        }
+        return result
+    }
+
+    /// The mean of e^{iθΔ} over the distances.
+    private func meanRotation(_ plane: Int) -> HeadPlanes.Factor {
+        var mean = HeadPlanes.Factor(re: 0, im: 0)
+        for distance in 0..<distances {
+            let angle = Double(frequencies[plane]) * Double(distance)
+            mean.re += cos(angle)
+            mean.im += sin(angle)
+        }
+        return mean.scaled(by: 1 / Double(distances))
+    }
+
+    /// The latent's rows [rank, hidden], and what makes keys and values [kvHeads·headDim, rank] of it.
+    private func latent(
+        _ keys: DenseMatrix, _ layer: AttentionWeights, _ queryGram: [DenseMatrix], _ context: LayerContext
+    ) throws -> (down: DenseMatrix, keyUp: DenseMatrix, valueUp: DenseMatrix) {
+        let (d, count) = (layer.headDim, layer.kvHeads * layer.headDim)
+        var weighted = DenseMatrix(rows: 2 * count, columns: keys.columns)
+        var inverse: [DenseMatrix] = []
+        var whole = 0.0
+        for head in 0..<layer.kvHeads {
+            // E[(q·k)²] over the head's queries is kᵀ E[q qᵀ] k.
+            let reads = layer.queryHeads(of: head).map { queryGram[$0] }
+            let (root, undo) = try reads.dropFirst().reduce(reads[0], +).roots()
+            weighted.replace(head * d, 0, with: root * keys.rows(layer.range(of: head)))
+            whole += context.gram(root * layer.key.rows(layer.range(of: head))).trace
+            inverse.append(undo)
+        }
+        for head in 0..<layer.kvHeads {
+            let reads = layer.queryHeads(of: head).map { layer.output.columns(layer.range(of: $0)) }
+            let metric = reads.dropFirst().reduce(reads[0].transposedTimes(reads[0])) { $0 + $1.transposedTimes($1) }
+            let (root, undo) = try metric.roots()
+            weighted.replace(count + head * d, 0, with: root * layer.value.rows(layer.range(of: head)))
+            inverse.append(undo)
+        }
+        // Errors count as shares of all keys and of all values; what rounding leaves of keys that are rotated whole counts for nothing.
+        let balance = [whole, context.gram(weighted.rows(count..<2 * count)).trace].map { $0 > 0 ? 1 / $0.squareRoot() : 1 }
+        weighted = DenseMatrix(
+            rows: 2 * count, columns: weighted.columns,
+            values: weighted.rows(0..<count).scaled(by: balance[0]).values
+                + weighted.rows(count..<2 * count).scaled(by: balance[1]).values)
+        let leading = try context.gram(weighted).symmetricEigen().vectors.rows(0..<shape.rank)
+        var down = leading * weighted
+        // The latent's elements at the size of the keys and values, as they are stored together.
+        let (norm, typical) = (context.gram(down).trace / Double(shape.rank), context.gram(layer.value).trace / Double(count))
+        let scale = norm > 0 && typical > 0 ? (typical / norm).squareRoot() : 1
+        down = down.scaled(by: scale)
+        var ups = [DenseMatrix(rows: count, columns: shape.rank), DenseMatrix(rows: count, columns: shape.rank)]
+        for (index, undo) in inverse.enumerated() {
+            let (part, head) = (index / layer.kvHeads, index % layer.kvHeads)
+            let columns = index * d..<(index + 1) * d
+            ups[part].replace(
+                head * d, 0, with: undo.timesTransposed(leading.columns(columns)).scaled(by: 1 / (balance[part] * scale)))
+        }
+        return (down, ups[0], ups[1])
+    }
+}
