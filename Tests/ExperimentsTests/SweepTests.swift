@@ -55,9 +55,9 @@ import Training
         #expect(points.map { $0.bitsPerByteBefore != nil } == [false, false, false, true, true])
         #expect(points.map { $0.toContinued != nil } == [false, false, true, true, true])
         #expect(points.map(\.kvBytesPerToken) == [128, 128, 64, 64, 64])
-        // 32 tokens of two layers lie in a page of 16 KiB each: what is allocated is more than what is needed.
+        // 32 tokens fill pages of 1 KiB: what the pages take is what the geometry says.
         #expect(points.allSatisfy { $0.cache?.tokens == 32 && $0.cache?.logicalBytes == 32 * $0.kvBytesPerToken })
-        #expect(points.allSatisfy { $0.cache?.allocatedBytes == 2 * 16384 })
+        #expect(points.allSatisfy { $0.cacheBytesPerToken == Double($0.kvBytesPerToken) })
         #expect(points[3].tokensPerParameter == 192 / Double(points[3].parameters))
         // The children are as good as their uptraining makes them, not as they were converted.
         #expect(points[3].bitsPerByte != points[3].bitsPerByteBefore)

@@ -10,6 +10,10 @@ public struct HTMLReport {
         public var name: String
         /// Loss in nats per token after each step, in order.
         public var points: [(step: Int, loss: Double)]
+        /// Place of its colour; nil: the curve's own place.
+        var color: Int?
+        /// How it is dashed: 0 is solid.
+        var dash = 0
 
         /// The curve of the run called `name`; `points` go by ascending step, losses in nats per token.
         public init(name: String, points: [(step: Int, loss: Double)]) {
@@ -144,7 +148,7 @@ public struct HTMLReport {
         svg text.name { font-size: 13px; }
         .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
         .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; } .faint { stroke-opacity: 0.45; stroke-width: 1; }
-        .lane { fill: none; stroke: var(--c); stroke-width: 1; stroke-opacity: 0.5; } .dashed { stroke-dasharray: 5 4; }
+        .lane { fill: none; stroke: var(--c); stroke-width: 1; stroke-opacity: 0.5; } .dashed, .dash1 { stroke-dasharray: 6 4; } .dash2 { stroke-dasharray: 2 3; } .dash3 { stroke-dasharray: 9 3 2 3; }
         .point { stroke: var(--paper); stroke-width: 1.5; } .bar { stroke-width: 1.5; } .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
         .open { fill: var(--paper); stroke: var(--c); stroke-width: 2; }
         .heat { fill: var(--c2); } .heat.minus { fill: var(--c3); } .frame { fill: none; stroke: var(--rule); }

@@ -20,6 +20,8 @@ struct LinePlot {
     var xText: (Double) -> String = { String(format: "%g", $0) }
     /// Whether y starts at 0.
     var fromZero = false
+    /// A value drawn as a level line.
+    var reference: Double?
     /// What a point says.
     var yText: (Double) -> String = { String(format: "%.4f", $0) }
 
@@ -35,7 +37,7 @@ struct LinePlot {
         let (left, right, top, bottom) = (86.0, 880.0, 14.0, 300.0)
         var svg = SVG(width: 900, height: 356)
         let x = PlotAxis(showing: points.map(\.x), pixels: (left, right), logarithmic: true)
-        let ends: [Double] = points.map { $0.y - $0.error } + points.map { $0.y + $0.error }
+        let ends: [Double] = points.map { $0.y - $0.error } + points.map { $0.y + $0.error } + (reference.map { [$0] } ?? [])
         let y =
             fromZero
             ? PlotAxis(domain: 0...max((ends.max() ?? 1) * 1.06, 1e-12), pixels: (bottom, top))
@@ -44,6 +46,7 @@ struct LinePlot {
             svg.line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
             svg.text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
         }
+        if let reference { svg.line(left, y.position(reference), right, y.position(reference), style: "axis") }
         var free = -Double.infinity
         for value in Set(points.map(\.x)).sorted() {
             let position = x.position(value)

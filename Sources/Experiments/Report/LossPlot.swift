@@ -7,7 +7,7 @@ struct LossPlot {
         self.curves = curves.enumerated().compactMap { index, curve in
             var curve = curve
             curve.points = Self.thinned(curve.points.filter { $0.loss.isFinite }, to: 300)
-            return curve.points.isEmpty ? nil : (index, curve)
+            return curve.points.isEmpty ? nil : (curve.color ?? index, curve)
         }
     }
 
@@ -51,7 +51,7 @@ struct LossPlot {
         for (color, curve) in curves {
             svg.path(
                 curve.points.map { (x.position(Double($0.step)), y.position($0.loss)) },
-                style: "curve c\(color % HTMLReport.colors)")
+                style: "curve c\(color % HTMLReport.colors)\(curve.dash > 0 ? " dash\((curve.dash - 1) % 3 + 1)" : "")")
         }
         let names = curves.map {
             "<li><span class=\"swatch c\($0.color % HTMLReport.colors)\"></span>\($0.curve.name.escapedForHTML)</li>"

@@ -45,6 +45,10 @@ struct PlotAxis {
         let first = (domain.lowerBound / step).rounded(.up)
         let last = (domain.upperBound / step).rounded(.down)
         guard first <= last else { return [] }
-        return stride(from: first, through: last, by: 1).map { ($0 * step, String(format: "%.\(digits)f", $0 * step)) }
+        return stride(from: first, through: last, by: 1).map { multiple in
+            // Without a sign where it is 0.
+            let value = multiple == 0 ? 0 : multiple * step
+            return (value, String(format: "%.\(digits)f", value))
+        }
     }
 }

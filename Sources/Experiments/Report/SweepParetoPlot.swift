@@ -10,11 +10,18 @@ struct SweepParetoPlot {
     /// Token budgets, ascending.
     private let budgets: [Double]
 
-    /// Models that are trained from the parent or are it; those from scratch too.
+    /// Models left out because they lie far above all that were trained from the parent.
+    let leftOut: Int
+
+    /// Models that are trained from the parent or are it, and those from scratch that lie near them.
     init(_ summaries: [SweepSummary], families: [String]) {
-        self.summaries = summaries.filter { $0.bitsPerByte.mean.isFinite && $0.point.cacheBytesPerToken > 0 }
+        let finite = summaries.filter { $0.bitsPerByte.mean.isFinite && $0.point.cacheBytesPerToken > 0 }
+        let trained = finite.filter { $0.point.kind != .scratch }.map(\.bitsPerByte.mean)
+        let (low, high) = (trained.min() ?? 0, trained.max() ?? .infinity)
+        self.summaries = finite.filter { $0.point.kind != .scratch || $0.bitsPerByte.mean <= high + 0.5 * (high - low) }
+        leftOut = finite.count - self.summaries.count
         self.families = families
-        budgets = Set(summaries.map(\.point.alpha)).filter { $0 > 0 }.sorted()
+        budgets = Set(self.summaries.map(\.point.alpha)).filter { $0 > 0 }.sorted()
     }
 
     private func radius(_ alpha: Double) -> Double {
@@ -51,7 +58,8 @@ struct SweepParetoPlot {
         for budget in budgets { frontier(budget, x, y, into: &svg) }
         lanes(x, y, into: &svg)
         for summary in summaries { mark(summary, x, y, into: &svg) }
-        let colors = families.enumerated().map { ($1, $0, false) }
+        let shown = Set(summaries.map(\.family))
+        let colors = families.enumerated().map { ($1, $0, false) }.filter { shown.contains($0.0) }
         return "<figure>" + svg.markup(label: "Bits per byte over measured cache bytes per token, larger marks for more tokens")
             + "\n"
             + LinePlot.legend(colors) + "</figure>"

@@ -2,6 +2,7 @@ import Checkpoints
 import Conversion
 import Foundation
 import Models
+import Recipes
 import Training
 
 /// A sweep as one HTML file that needs nothing else and runs no script.
@@ -25,16 +26,28 @@ struct SweepReport {
             steps[$0].seed == steps.first?.seed && steps[$0].uptrainSeed == steps.first { $0.kind == .converted }?.uptrainSeed
                 || steps[$0].seed == steps.first?.seed && [.parent, .scratch].contains(steps[$0].kind)
         }
+        let architectures = steps.reduce(into: [ChildArchitecture]()) { found, step in
+            if let architecture = step.architecture, !found.contains(architecture) { found.append(architecture) }
+        }
+        let points = Dictionary(results.points.map { ($0.model, $0) }) { first, _ in first }
         func curve(_ index: Int) -> HTMLReport.Curve? {
-            guard let output = made[index], steps[index].kind != .converted else { return nil }
-            let points = MetricsFile.read(path: output.folder + "/metrics.jsonl").compactMap { line in
+            guard let output = made[index], let point = points[output.record.output] else { return nil }
+            let losses = MetricsFile.read(path: output.folder + "/metrics.jsonl").compactMap { line in
                 line.loss.map { (line.step, $0) }
             }
-            return HTMLReport.Curve(name: steps[index].name, points: LossPlot.thinned(points, to: 150))
+            var curve = HTMLReport.Curve(
+                name: point.architecture.map { "\($0) \(point.family)" } ?? point.family,
+                points: LossPlot.thinned(losses, to: 150))
+            curve.color = families.firstIndex(of: point.family)
+            curve.dash = steps[index].architecture.flatMap { architectures.firstIndex(of: $0) } ?? 0
+            return curve
         }
         var curves = [("", first.filter { steps[$0].kind == .parent }.compactMap(curve))]
         for alpha in Set(steps.map(\.alpha)).filter({ $0 > 0 }).sorted() {
-            curves.append(("α = \(alpha)", first.filter { steps[$0].alpha == alpha }.compactMap(curve)))
+            let own = first.filter { steps[$0].alpha == alpha }
+            // What starts from random weights would press the others together.
+            curves.append(("α = \(alpha)", own.filter { steps[$0].kind != .scratch }.compactMap(curve)))
+            curves.append(("α = \(alpha), from scratch", own.filter { steps[$0].kind == .scratch }.compactMap(curve)))
         }
         self.curves = curves
         if let parent = made[0].flatMap({ try? Checkpoint.load($0.model, trainingState: false) }) {
@@ -83,7 +96,7 @@ struct SweepReport {
             body: """
                 <p class="caption">\(results.caption.escapedForHTML) \(results.machine.escapedForHTML), \(results.date.escapedForHTML).</p>
                 <div class="scroll">\(HTMLReport.table(results.columns, colors: results.summaries.map { families.firstIndex(of: $0.family) ?? 0 }))</div>
-                \(section("Quality against cache size", "Lower left is better; larger marks had more tokens of uptraining; \(seeds). The dashed line joins the models that no other beats in both directions, the fainter ones those of fewer tokens. From scratch: the child's architecture trained from random weights on the uptraining's tokens.", SweepParetoPlot(results.summaries, families: families).figure))
+                \(section("Quality against cache size", "\(sizes) Lower left is better; \(seeds). The dashed line joins the models that no other beats in both directions, the fainter ones those of fewer tokens. \(leftOut)", pareto.figure))
                 \(section("Recovery against α", "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(seeds). \(sharing)", recovery))
                 \(section("After conversion, before any training", "Bits per byte; the upright line is the parent; \(seeds).", before))
                 \(section("Time per token", timingCaption, timing))
@@ -101,6 +114,26 @@ struct SweepReport {
                 """)
     }
 
+    private var pareto: SweepParetoPlot { SweepParetoPlot(results.summaries, families: families) }
+
+    /// What the marks' sizes mean.
+    private var sizes: String {
+        let budgets = Dictionary(
+            results.summaries.filter { $0.point.kind == .continued || $0.point.kind == .child }.map {
+                ($0.point.alpha, $0.point.tokens)
+            }
+        ) { max($0, $1) }
+        guard budgets.count > 1 else { return "" }
+        let names = budgets.keys.sorted().map { "α \($0) (\(groupedDigits(budgets[$0] ?? 0)))" }
+        return "The larger a mark, the more tokens of uptraining: \(names.joined(separator: ", "))."
+    }
+
+    private var leftOut: String {
+        let count = pareto.leftOut
+        let what = "From scratch: the child's architecture trained from random weights on the uptraining's tokens"
+        return count == 0 ? "\(what)." : "\(what); \(count) such models lie far above the drawing and are in the table only."
+    }
+
     private func section(_ title: String, _ caption: String, _ figure: String) -> String {
         figure.isEmpty ? "" : "<h2>\(title)</h2>\n<p class=\"caption\">\(caption.escapedForHTML)</p>\n\(figure)"
     }
@@ -109,7 +142,9 @@ struct SweepReport {
 
     private var recovery: String {
         let shown = results.summaries.filter { $0.point.kind == .child || $0.point.kind == .scratch }
-        let architectures = Set(shown.compactMap(\.point.architecture)).sorted()
+        let architectures = shown.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
+            if !found.contains(name) { found.append(name) }
+        }
         // One drawing for each architecture: lines of several would cross everywhere.
         return architectures.map { architecture in
             let chosen = shown.filter { $0.point.architecture == architecture && $0.point.kind == .child }
@@ -125,7 +160,8 @@ struct SweepReport {
                             }
                         })
                 }, xName: "α, share of the parent's steps (log scale)",
-                yName: "bits per byte to the parent\(hasControl ? " continued" : "")", yText: { String(format: "%+.4f", $0) })
+                yName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0,
+                yText: { String(format: "%+.4f", $0) })
             let figure = plot.figure
             return figure.isEmpty || architectures.count == 1 ? figure : "<h3>\(architecture.escapedForHTML)</h3>\n\(figure)"
         }.joined(separator: "\n")
@@ -150,14 +186,15 @@ struct SweepReport {
         guard let timing = results.timing else { return "" }
         let shares = timing.rows.map { "\($0.attention) \(Int((100 * $0.contextShare).rounded())) %" }.joined(separator: ", ")
         return
-            "Decoding of \(timing.batch) sequences at once on the paged cache (\(timing.kvDtype)), behind \(timing.context) tokens of context and behind one: microseconds for a token of one sequence, mean over \(timing.tokens) steps, \(timing.rows.first?.seconds.count ?? 0) alternating rounds, bars are standard deviations. Share of the time that goes with the context: \(shares). \(timing.machine), \(timing.date)."
+            "Decoding of \(timing.batch) sequences at once on the paged cache (\(timing.kvDtype)), behind \(timing.context) tokens of context and behind one: microseconds for a token of one sequence, mean over \(timing.tokens) steps, medians of \(timing.rows.first?.seconds.count ?? 0) alternating rounds with their quartiles' half distance. Share of the time that goes with the context: \(shares). \(timing.machine), \(timing.date)."
     }
 
     private var timing: String {
         guard let timing = results.timing else { return "" }
         func points(_ value: (DecodeTiming.Row) -> [Double]) -> [(x: Double, y: Double, error: Double)] {
-            timing.rows.sorted { $0.kvHeads < $1.kvHeads }.compactMap { row in
-                SweepSummary.Figure(value(row).map { $0 * 1e6 }).map { (Double(row.kvHeads), $0.mean, $0.deviation ?? 0) }
+            timing.rows.sorted { $0.kvHeads < $1.kvHeads }.map { row in
+                let figures = DecodeTiming.Row.quartiles(value(row))
+                return (Double(row.kvHeads), figures.median * 1e6, figures.halfRange * 1e6)
             }
         }
         return LinePlot(

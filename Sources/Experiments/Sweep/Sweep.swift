@@ -112,6 +112,19 @@ public struct Sweep {
             seconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
+    /// What there is to do, for people: each step with its tokens, and whether it is there.
+    public var planText: String {
+        let made = found()
+        let lines = steps.indices.map { index in
+            let tokens = ownTokens(index) > 0 ? "\(groupedDigits(ownTokens(index))) tokens" : "conversion"
+            return "\(made[index] == nil ? "to make" : "there  ")  \(steps[index].name)  \(tokens)"
+        }
+        let missing = steps.indices.filter { made[$0] == nil }
+        let tokens = missing.reduce(0) { $0 + ownTokens($1) }
+        return (lines + ["\(steps.count) steps, \(missing.count) to make: \(groupedDigits(tokens)) tokens to train on"])
+            .joined(separator: "\n")
+    }
+
     /// Tokens that a step is trained on itself, those of its beginning left out.
     private func ownTokens(_ index: Int) -> Int {
         steps[index].tokens - (steps[index].beginning.map { steps[$0].tokens } ?? 0)

@@ -72,7 +72,10 @@ public struct SweepResults: Sendable, Codable, Hashable {
 
     /// What the figures are, in words.
     public var caption: String {
-        let deviations = summaries.contains { $0.bitsPerByte.n > 1 } ? " ± is the standard deviation over seeds." : ""
+        let counts = Set(summaries.map(\.bitsPerByte.n)).sorted().map(String.init).joined(separator: " or ")
+        let deviations =
+            summaries.contains { $0.bitsPerByte.n > 1 }
+            ? " Means over \(counts) seeds, ± their standard deviation." : " One seed."
         return "\(text); cache in \(kvDtype).\(deviations)"
     }
 
@@ -89,12 +92,12 @@ public struct SweepResults: Sendable, Codable, Hashable {
             return ComparisonTable.Column(title: title, cells: cells.map { $0 ?? "–" }, leading: leading)
         }
         return [
-            column("model", leading: true) { $0.name }, column("attention", leading: true) { $0.point.attention },
-            column("α") { $0.point.alpha > 0 ? "\($0.point.alpha)" : nil }, column("seeds") { "\($0.bitsPerByte.n)" },
+            column("model", leading: true) { $0.name },
+            column("α") { $0.point.alpha > 0 ? "\($0.point.alpha)" : nil },
             column("KV bytes/token") { groupedDigits($0.point.kvBytesPerToken) },
             column("measured") { $0.point.cache.map { groupedDigits(Int($0.bytesPerToken.rounded())) } },
             column("tokens") { groupedDigits($0.point.tokens) },
-            column("tokens/parameter") { String(format: "%.2f", $0.point.tokensPerParameter) },
+            column("tokens per parameter") { String(format: "%.2f", $0.point.tokensPerParameter) },
             column("bits/byte before") { figure($0.before) }, column("bits/byte") { figure($0.bitsPerByte) },
             column("to parent") { figure($0.toParent, signed: true) },
             column("to parent continued") { figure($0.toContinued, signed: true) },

@@ -70,10 +70,12 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
     /// Allocated bytes a token.
     public var bytesPerToken: Double { Double(allocatedBytes) / Double(max(tokens, 1)) }
 
-    /// Serves `ids` as one sequence and looks at what the cache holds afterwards.
-    static func measure(_ model: ServingModel, ids: [Int32], elementType: ElementType, pageBytes: Int = 16 << 10) throws
-        -> MeasuredCache
-    {
+    /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token:
+    /// what the last page of each layer wastes is not the architecture's.
+    static func measure(_ model: ServingModel, ids: [Int32], elementType: ElementType) throws -> MeasuredCache {
+        let largest = model.config.kvGeometry(elementType).map(\.bytesPerToken).max() ?? 0
+        var pageBytes = 1 << 10
+        while pageBytes < largest { pageBytes *= 2 }
         let one = try PagedKVCache(
             config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
         let store = try PageStore(bytes: one.pages(tokens: ids.count) * pageBytes, pageBytes: pageBytes)

@@ -18,6 +18,9 @@ struct LabCommand: ParsableCommand {
 
     @OptionGroup var options: RecipeOptions
 
+    @Flag(name: .customLong("dry-run"), help: "Print a sweep's steps, and which of them are there; make none.")
+    var dryRun = false
+
     @Flag(help: "Print the table as JSON.")
     var json = false
 
@@ -26,15 +29,20 @@ struct LabCommand: ParsableCommand {
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
         let signal = StopSignal()
         if let sweep = lab.sweep {
-            let result = try options.located {
-                try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
-                    .execute { signal.number != nil }
+            let result = try options.located { () throws -> Sweep.Result? in
+                let whole = try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
+                if dryRun {
+                    print(whole.planText)
+                    throw ExitCode.success
+                }
+                return try whole.execute { signal.number != nil }
             }
             guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
             print(json ? result.results.json : result.results.plain)
             if !json { print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)") }
             return
         }
+        guard !dryRun else { throw ValidationError("--dry-run plans sweeps; this lab has a list of children") }
         let result = try options.located {
             try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
                 .execute(resume: options.resume) { signal.number != nil }
