@@ -49,17 +49,27 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
         case .yoco: (required, optional) = (["window"], ["sinks"])
         case .hybrid: (required, optional) = (["window", "fullEvery"], ["sinks"])
         }
-        for key in required where !reader.has(key) { throw .missing(reader.position, path: "model.attention.\(key)") }
+        for key in required where !reader.has(key) { throw .missing(reader.position, path: reader.keyPath(key)) }
         for key in ["rank", "ropeHeadDim", "valueHeadDim", "share", "window", "fullEvery", "sinks"]
         where reader.has(key) && !(required + optional).contains(key) {
             throw .impossible(
-                reader.position(of: key), path: "model.attention.\(key)", reason: "means nothing for kind \"\(kind.rawValue)\"")
+                reader.position(of: key), path: reader.keyPath(key), reason: "means nothing for kind \"\(kind.rawValue)\"")
         }
         try reader.finish()
     }
 
+    /// A short name for tables and folders: mla-r32, cla2, yoco-w64, hybrid-w64-f4.
+    public var name: String {
+        switch kind {
+        case .mla: "mla-r\(rank ?? 0)"
+        case .crossLayer: "cla\(share ?? 0)"
+        case .yoco: "yoco-w\(window ?? 0)"
+        case .hybrid: "hybrid-w\(window ?? 0)-f\(fullEvery ?? 0)"
+        }
+    }
+
     /// The design for heads of `headDim`.
-    func design(headDim: Int) -> any AttentionDesign {
+    public func design(headDim: Int) -> any AttentionDesign {
         switch kind {
         case .mla:
             LatentDesign(

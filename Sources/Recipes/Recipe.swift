@@ -169,9 +169,11 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
 public struct InitRecipe: Sendable, Hashable, Encodable {
     /// A conversion on the way.
     public struct Convert: Sendable, Hashable, Encodable {
-        /// KV heads afterwards.
-        public var kvHeads: Int
-        /// The method's name.
+        /// KV heads afterwards; nil where the attention changes otherwise.
+        public var kvHeads: Int?
+        /// The attention afterwards; nil for fewer KV heads.
+        public var attention: AttentionRecipe?
+        /// The method's name, for fewer KV heads.
         public var method: String
         /// Which heads form a group: contiguous, similarity or activation.
         public var grouping: String
@@ -180,12 +182,14 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
         /// Seed for methods that draw.
         public var seed: Int
 
-        /// A conversion to `kvHeads` by the method called `method`.
+        /// A conversion to `kvHeads` by the method called `method`, or to `attention`.
         public init(
-            kvHeads: Int, method: String = Self.defaultMethod, grouping: String = "contiguous",
+            kvHeads: Int? = nil, attention: AttentionRecipe? = nil, method: String = Self.defaultMethod,
+            grouping: String = "contiguous",
             calibrationTokens: Int = Self.defaultCalibrationTokens, seed: Int
         ) {
             self.kvHeads = kvHeads
+            self.attention = attention
             self.method = method
             self.grouping = grouping
             self.calibrationTokens = calibrationTokens

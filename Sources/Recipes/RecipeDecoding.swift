@@ -237,8 +237,16 @@ extension InitRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         checkpoint = try reader.require("checkpoint", try reader.string("checkpoint"))
         if var section = try reader.object("convert") {
+            var attention: AttentionRecipe?
+            if var part = try section.object("attention") { attention = try AttentionRecipe(&part) }
+            let kvHeads = try section.int("kvHeads", 1...(1 << 16))
+            for key in ["kvHeads", "method", "grouping"] where attention != nil && section.has(key) {
+                throw .impossible(
+                    section.position(of: key), path: section.keyPath(key),
+                    reason: "means nothing for another 'attention'; convert twice for both")
+            }
             convert = Convert(
-                kvHeads: try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16))),
+                kvHeads: attention == nil ? try section.require("kvHeads", kvHeads) : nil, attention: attention,
                 method: try section.string("method") ?? Convert.defaultMethod, grouping: try section.grouping(),
                 calibrationTokens: try section.calibrationTokens(), seed: try section.int("seed", 0...Int.max) ?? 0)
             try section.finish()

@@ -34,13 +34,15 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case kvHeads, methods, grouping, calibrationTokens, alphas, seeds, uptrainSeeds, scratch, timing, store
+        case kvHeads, architectures, methods, grouping, calibrationTokens, alphas, seeds, uptrainSeeds, scratch, timing, store
     }
 
     /// As the recipe has it.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(architectures.map(\.kvHeads), forKey: .kvHeads)
+        let (heads, designs) = (architectures.compactMap(\.kvHeads), architectures.compactMap(\.attention))
+        if !heads.isEmpty { try container.encode(heads, forKey: .kvHeads) }
+        if !designs.isEmpty { try container.encode(designs, forKey: .architectures) }
         try container.encode(methods, forKey: .methods)
         try container.encode(grouping, forKey: .grouping)
         try container.encode(calibrationTokens, forKey: .calibrationTokens)
@@ -55,33 +57,59 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
 
 /// What a child's attention is: what a conversion makes, and what its control from scratch is made with.
 public struct ChildArchitecture: Sendable, Hashable {
-    /// KV heads of every layer.
-    public var kvHeads: Int
+    /// KV heads of every layer; nil for another attention.
+    public let kvHeads: Int?
+    /// Another attention; nil for KV heads.
+    public let attention: AttentionRecipe?
 
     /// Grouped-query attention with `kvHeads` KV heads.
-    public init(kvHeads: Int) { self.kvHeads = kvHeads }
+    public init(kvHeads: Int) {
+        self.kvHeads = kvHeads
+        attention = nil
+    }
 
-    /// A short name: kv2.
-    public var name: String { "kv\(kvHeads)" }
+    /// Another attention, whose conversion has one method of its own.
+    public init(attention: AttentionRecipe) {
+        self.attention = attention
+        kvHeads = nil
+    }
+
+    /// A short name: kv2, mla-r32.
+    public var name: String { attention?.name ?? "kv\(kvHeads ?? 0)" }
+
+    /// The methods of a sweep that make it: all for KV heads, for another attention its own.
+    public func methods(_ sweep: SweepRecipe) -> [String] { attention == nil ? sweep.methods : ["converted"] }
 
     /// `model` with this attention, to train from scratch.
     public func applied(to model: ModelRecipe) -> ModelRecipe {
         var model = model
-        model.kvHeads = [kvHeads]
+        if let kvHeads { model.kvHeads = [kvHeads] }
+        model.attention = attention
         return model
     }
 
     /// The conversion of a parent to this attention.
     public func conversion(method: String, sweep: SweepRecipe, seed: Int) -> InitRecipe.Convert {
         InitRecipe.Convert(
-            kvHeads: kvHeads, method: method, grouping: sweep.grouping, calibrationTokens: sweep.calibrationTokens, seed: seed)
+            kvHeads: kvHeads, attention: attention, method: attention == nil ? method : InitRecipe.Convert.defaultMethod,
+            grouping: attention == nil ? sweep.grouping : "contiguous", calibrationTokens: sweep.calibrationTokens, seed: seed)
     }
 }
 
 extension SweepRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
-        architectures = try reader.axis("kvHeads", heads, nil).map(ChildArchitecture.init(kvHeads:))
+        var designs: [AttentionRecipe] = []
+        for var section in try reader.objects("architectures") ?? [] { designs.append(try AttentionRecipe(&section)) }
+        architectures = try reader.axis("kvHeads", heads, designs.isEmpty ? nil : []).map(ChildArchitecture.init(kvHeads:))
+        for (index, design) in designs.enumerated() {
+            guard !architectures.contains(where: { $0.name == design.name }) else {
+                throw .impossible(
+                    reader.position(of: "architectures"), path: "\(reader.keyPath("architectures"))[\(index)]",
+                    reason: "\(design.name) stands there twice")
+            }
+            architectures.append(ChildArchitecture(attention: design))
+        }
         let names = try reader.strings("methods")
         methods = try reader.axis("methods", names, [InitRecipe.Convert.defaultMethod])
         grouping = try reader.grouping()
@@ -113,10 +141,22 @@ extension SweepRecipe {
             node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
         }
         for (index, architecture) in architectures.enumerated() {
-            if let count = (model?.kvHeads ?? []).first(where: { $0 % architecture.kvHeads != 0 }) {
+            if let kvHeads = architecture.kvHeads, let count = (model?.kvHeads ?? []).first(where: { $0 % kvHeads != 0 }) {
                 throw .impossible(
                     place("kvHeads", index), path: "lab.sweep.kvHeads[\(index)]",
-                    reason: "\(count) KV heads cannot form \(architecture.kvHeads) equal groups")
+                    reason: "\(count) KV heads cannot form \(kvHeads) equal groups")
+            }
+            guard architecture.attention != nil, let model else { continue }
+            let own = index - architectures.count { $0.kvHeads != nil }
+            let (spot, path) = (place("architectures", own), "lab.sweep.architectures[\(own)]")
+            guard model.attention == nil else {
+                throw .impossible(spot, path: path, reason: "the parent has another attention already")
+            }
+            do {
+                _ = try architecture.applied(to: model).config(vocabularySize: 1)
+            } catch {
+                throw .impossible(
+                    spot, path: path, reason: "\(architecture.name) in a model of this shape: \(error)")
             }
         }
         let steps = train.steps ?? 1
@@ -145,7 +185,7 @@ extension ObjectReader {
         -> [Value]
     {
         let values = try require(key, values ?? fallback)
-        guard !values.isEmpty, Set(values).count == values.count else {
+        guard !values.isEmpty || fallback?.isEmpty == true, Set(values).count == values.count else {
             throw .impossible(
                 position(of: key), path: keyPath(key), reason: values.isEmpty ? "is empty" : "names a value twice")
         }

@@ -190,6 +190,30 @@ import Training
         }
     }
 
+    @Test func `other attentions are an axis beside KV heads, by their own conversion and from scratch`() throws {
+        let axes = """
+            {"kvHeads": [2], "methods": ["mean"], "alphas": [0.25], "timing": {"batch": 1, "context": 8, "tokens": 2, "rounds": 1},
+             "architectures": [{"kind": "cross-layer", "share": 2}, {"kind": "hybrid", "window": 8, "fullEvery": 2},
+               {"kind": "mla", "rank": 4, "ropeHeadDim": 2}]}
+            """
+        let results = try run(recipe(axes)).results
+        let names = ["kv2", "cla2", "hybrid-w8-f2", "mla-r4"]
+        #expect(
+            results.summaries.map(\.name) == ["parent", "parent continued", "kv2 from scratch", "kv2 mean"]
+                + names.dropFirst().flatMap { ["\($0) from scratch", "\($0) converted"] })
+        for point in results.points where point.architecture != nil {
+            let parent = results.points[0]
+            #expect(point.cacheBytesPerToken < parent.cacheBytesPerToken, "\(point.folder)")
+            #expect(point.kind == .scratch || point.bitsPerByteBefore != nil && point.bitsPerByte < 9)
+        }
+        #expect(results.timing?.rows.map(\.name) == ["parent"] + names)
+        #expect(try Recipe.parse(results.recipe).lab?.sweep?.architectures.map(\.name) == names)
+        let error = #expect(throws: RecipeError.self) {
+            try sweep(recipe(#"{"architectures": [{"kind": "mla", "rank": 4, "ropeHeadDim": 3}]}"#))
+        }
+        #expect(error?.description.contains("lab.sweep.architectures[0]") == true)
+    }
+
     @Test func `decoding is timed for each architecture once`() throws {
         let axes =
             #"{"kvHeads": [2, 1], "methods": ["mean"], "scratch": false, "timing": {"batch": 2, "context": 16, "tokens": 4, "rounds": 2}}"#

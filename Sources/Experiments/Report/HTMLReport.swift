@@ -25,7 +25,7 @@ public struct HTMLReport {
     }
 
     /// Colours of curves and points, used in turn.
-    static let colors = 8
+    static let colors = 10
 
     private let title: String
     private let table: ComparisonTable
@@ -129,9 +129,9 @@ public struct HTMLReport {
     // Colours: Okabe and Ito (2008), darkened or lightened where contrast needs it.
     private static let style = """
         :root { --paper: #fff; --ink: #1c1e21; --soft: #62676e; --rule: #dfe2e6; --stripe: #f6f7f9;
-          --c0: #30343a; --c1: #767b83; --c2: #0067a5; --c3: #c2500a; --c4: #00805c; --c5: #a8478b; --c6: #8a6d00; --c7: #2f93cf; }
+          --c0: #30343a; --c1: #767b83; --c2: #0067a5; --c3: #c2500a; --c4: #00805c; --c5: #a8478b; --c6: #8a6d00; --c7: #2f93cf; --c8: #b5303f; --c9: #5a55cc; }
         @media (prefers-color-scheme: dark) { :root { --paper: #16181b; --ink: #e6e8ea; --soft: #9ba1a8; --rule: #33373c; --stripe: #1e2125;
-          --c0: #f0f1f2; --c1: #a4aab2; --c2: #5ab4f0; --c3: #f08c4a; --c4: #3cc79d; --c5: #e08cc4; --c6: #e5c94b; --c7: #8fd0f7; } }
+          --c0: #f0f1f2; --c1: #a4aab2; --c2: #5ab4f0; --c3: #f08c4a; --c4: #3cc79d; --c5: #e08cc4; --c6: #e5c94b; --c7: #8fd0f7; --c8: #f58a94; --c9: #aaa6ff; } }
         * { box-sizing: border-box; }
         body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
         main { max-width: 1220px; margin: 0 auto; padding: 28px 24px 60px; }

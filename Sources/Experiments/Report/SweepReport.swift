@@ -96,13 +96,13 @@ struct SweepReport {
             body: """
                 <p class="caption">\(results.caption.escapedForHTML) \(results.machine.escapedForHTML), \(results.date.escapedForHTML).</p>
                 <div class="scroll">\(HTMLReport.table(results.columns, colors: results.summaries.map { families.firstIndex(of: $0.family) ?? 0 }))</div>
-                \(section("Quality against cache size", "\(sizes) Lower left is better; \(seeds). The dashed line joins the models that no other beats in both directions, the fainter ones those of fewer tokens. \(leftOut)", pareto.figure))
-                \(section("Recovery against α", "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(seeds). \(sharing)", recovery))
+                \(section("Quality against cache size", "\(sizes) Lower left is better; \(seeds). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)", pareto.figure))
+                \(section(budgets.count > 1 ? "Recovery against α" : "After uptraining", "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(seeds). \(budgets.count > 1 ? sharing : "")", recovery))
                 \(section("After conversion, before any training", "Bits per byte; the upright line is the parent; \(seeds).", before))
                 \(section("Time per token", timingCaption, timing))
                 \(prediction)
                 <h2>Training loss</h2>
-                <p class="caption">Runs of the first seed.</p>
+                <p class="caption">Runs of the first seed.\(dashes)</p>
                 \(curves.flatMap { group in LossPlot(group.curves).figures.map { (group.title.isEmpty ? "" : "<h3>\(group.title)</h3>\n") + "<figure>\($0)</figure>" } }.joined(separator: "\n"))
                 \(HTMLReport.heatMap(similarity))
                 <details><summary>Every run</summary><div class="scroll">\(HTMLReport.table(runColumns, colors: results.points.map { families.firstIndex(of: $0.family) ?? 0 }))</div></details>
@@ -140,7 +140,34 @@ struct SweepReport {
 
     private var hasControl: Bool { results.summaries.contains { $0.point.kind == .continued } }
 
+    private var budgets: Set<Double> { Set(results.summaries.map(\.point.alpha).filter { $0 > 0 }) }
+
+    /// Which architecture has which dashes.
+    private var dashes: String {
+        let names = results.summaries.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
+            if !found.contains(name) { found.append(name) }
+        }
+        guard names.count > 1 else { return "" }
+        let styles = ["solid", "dashed", "dotted", "dash-dotted"]
+        // Past the fourth the last three come again, as the drawing has them.
+        return " "
+            + names.enumerated().map { "\($1.escapedForHTML): \(styles[$0 == 0 ? 0 : ($0 - 1) % 3 + 1])" }.joined(separator: ", ")
+            + "."
+    }
+
     private var recovery: String {
+        if budgets.count == 1 {
+            let rows = results.summaries.filter { $0.point.kind == .child }.compactMap { summary in
+                (hasControl ? summary.toContinued : summary.toParent).map {
+                    ErrorBarPlot.Row(
+                        name: summary.name, color: families.firstIndex(of: summary.family) ?? 0, mean: $0.mean,
+                        error: $0.standardError ?? 0)
+                }
+            }
+            return ErrorBarPlot(
+                rows: rows, xName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0
+            ).figure
+        }
         let shown = results.summaries.filter { $0.point.kind == .child || $0.point.kind == .scratch }
         let architectures = shown.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
             if !found.contains(name) { found.append(name) }
@@ -192,7 +219,7 @@ struct SweepReport {
     private var timing: String {
         guard let timing = results.timing else { return "" }
         func points(_ value: (DecodeTiming.Row) -> [Double]) -> [(x: Double, y: Double, error: Double)] {
-            timing.rows.sorted { $0.kvHeads < $1.kvHeads }.map { row in
+            timing.rows.filter { $0.kvHeads > 0 }.sorted { $0.kvHeads < $1.kvHeads }.map { row in
                 let figures = DecodeTiming.Row.quartiles(value(row))
                 return (Double(row.kvHeads), figures.median * 1e6, figures.halfRange * 1e6)
             }

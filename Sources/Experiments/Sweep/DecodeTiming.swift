@@ -16,7 +16,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
         public var name: String
         /// MHA, GQA-2, MQA.
         public var attention: String
-        /// KV heads of its first layer.
+        /// KV heads of its first layer; 0 where the attention is another.
         public var kvHeads: Int
         /// Cache bytes a token takes.
         public var kvBytesPerToken: Int
@@ -67,7 +67,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
     ) throws -> DecodeTiming? {
         var rows = models.map { name, model in
             Row(
-                name: name, attention: model.config.attentionLabel, kvHeads: model.config.kvHeads[0],
+                name: name, attention: model.config.attentionLabel, kvHeads: isPlain(model.config) ? model.config.kvHeads[0] : 0,
                 kvBytesPerToken: model.config.kvBytesPerToken(elementType), seconds: [], secondsWithoutContext: [])
         }
         defer { reporter.clear() }
@@ -87,13 +87,17 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
             machine: MachineDescription.text, date: MachineDescription.date)
     }
 
+    private static func isPlain(_ config: ModelConfig) -> Bool {
+        config.latent == nil && config.keyValueSources == nil && (0..<config.layers).allSatisfy { config.window($0) == nil }
+    }
+
     /// Seconds a token of one sequence takes, on the mean over all decoding steps.
     private static func seconds(
         _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ elementType: ElementType, pageBytes: Int = 16 << 10
     ) throws -> Double {
         let one = try PagedKVCache(
             config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let pages = one.pages(tokens: context + timing.tokens) * timing.batch
+        let pages = one.pages(tokens: 0, adding: context + timing.tokens) * timing.batch
         var cache = try PagedKVCache(
             config: model.config, elementType: elementType, store: PageStore(bytes: pages * pageBytes, pageBytes: pageBytes))
         // Which tokens they are makes no difference to the time.

@@ -45,6 +45,16 @@ public struct Sweep {
             throw ExperimentError.recipe(
                 key: "lab.sweep.methods[\(index)]", reason: ConversionError.unknownMethod(method).description)
         }
+        let designs = sweep.architectures.compactMap(\.attention)
+        if !designs.isEmpty, let config = try recipe.model?.config(vocabularySize: recipe.tokenizer?.vocabSize ?? 256) {
+            for (index, attention) in designs.enumerated() {
+                do {
+                    _ = try ArchitectureConversion.childConfig(config, attention.design(headDim: config.headDim[0]))
+                } catch {
+                    throw ExperimentError.recipe(key: "lab.sweep.architectures[\(index)]", reason: "\(error)")
+                }
+            }
+        }
         if let path = lab.evaluation.text, !FileManager.default.isReadableFile(atPath: path) {
             throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(path): no such file, or it can't be read")
         }
@@ -54,7 +64,7 @@ public struct Sweep {
         self.reporter = reporter
         let training = try PreparedRun.trainingCorpus(recipe).byteCount
         if training < Calibration.leastTokens,
-            sweep.methods.contains(where: { ConversionMethods.named($0)?.usesActivations == true })
+            !designs.isEmpty || sweep.methods.contains(where: { ConversionMethods.named($0)?.usesActivations == true })
         {
             throw ExperimentError.recipe(
                 key: "data.files",
@@ -212,14 +222,17 @@ public struct Sweep {
         let begin = clock.now
         let parent = try LoadedModel(path: start.checkpoint)
         let training = try PreparedRun.trainingCorpus(resolved.recipe)
-        let converter = try section.converter(parent, training: training)
-        var (child, _) = try parent.checkpoint.converted(by: converter) { reporter.progress("\(step.name)  \($0)") }
+        let (converted, converter) = try section.converted(parent, training: training) {
+            reporter.progress("\(step.name)  \($0)")
+        }
         reporter.clear()
+        var child = converted
         child.lineage.name = step.name
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try TextFile.write(String(decoding: try encoder.encode(start), as: UTF8.self) + "\n", to: folder + "/conversion.json")
-        if let calibration = try converter.calibration ?? calibration(section, parent, training) {
+        // A diagnosis is of heads that merge.
+        if let converter, let calibration = try converter.calibration ?? calibration(section, parent, training) {
             reporter.progress("\(step.name)  diagnosing")
             let diagnosis = try Diagnosis(
                 parent: (parent.checkpoint.config, parent.checkpoint.parameters), child: (child.config, child.parameters),

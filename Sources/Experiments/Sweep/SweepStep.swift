@@ -70,7 +70,7 @@ struct SweepPlan: Sendable {
                 }
                 var converted: [String: Int] = [:]
                 for architecture in sweep.architectures {
-                    for method in sweep.methods {
+                    for method in architecture.methods(sweep) {
                         let name = "\(architecture.name)-\(method)"
                         converted[name] = steps.count
                         steps.append(
@@ -94,7 +94,7 @@ struct SweepPlan: Sendable {
                                 architecture: architecture)
                             add(step, "\(architecture.name) scratch", alpha)
                         }
-                        for method in sweep.methods {
+                        for method in architecture.methods(sweep) {
                             let name = "\(architecture.name)-\(method)"
                             let step = SweepStep(
                                 kind: .child, name: "\(name)-a\(alpha)\(suffix)", seed: seed, uptrainSeed: uptrainSeed,
