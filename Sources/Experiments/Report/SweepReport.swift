@@ -269,9 +269,9 @@ struct SweepReport {
         }
         func decimal(_ value: Double?, _ format: String = "%.4f") -> String { value.map { String(format: format, $0) } ?? "–" }
         return [
-            column("run", leading: true, \.folder), column("attention", leading: true, \.attention),
+            column("run", leading: true, \.folder),
             column("tokens") { groupedDigits($0.tokens) },
-            column("tokens/parameter") { String(format: "%.2f", $0.tokensPerParameter) },
+            column("tokens per parameter") { String(format: "%.2f", $0.tokensPerParameter) },
             column("bits/byte before") { decimal($0.bitsPerByteBefore) }, column("bits/byte") { decimal($0.bitsPerByte) },
             column("to parent") { decimal($0.difference, "%+.4f") }, column("± s.e.") { decimal($0.standardError) },
             column("to continued") { decimal($0.toContinued, "%+.4f") }, column("± s.e.") { decimal($0.toContinuedError) },
