@@ -37,6 +37,11 @@ import Testing
         #expect(abs((example.tokens(within: 5) ?? 0) - 1000) < 1e-6)
         #expect(abs((example.tokens(within: 10) ?? 0) - 750) < 1e-6)
         #expect(example.tokens(within: 25) == 0)
+        // Held-out text says more than the text that a method was fitted to.
+        var fitted = example
+        fitted.startPercent = 45
+        // From 1.45 at 0 evenly to 1.15 at 500, which is the first look.
+        #expect(abs((fitted.tokens(within: 25) ?? 0) - 500 * 20 / 30) < 1e-6)
         example.curves = [example.curves[0].dropLast(3) + []]
         #expect(example.tokens(within: 5) == nil)
         example.curves.append([.init(tokens: 300, bitsPerByte: 1.04)])

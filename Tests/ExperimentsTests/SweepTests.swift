@@ -186,7 +186,7 @@ import Training
             #expect(example.curves.map(\.count).sorted() == [2, 4])
             #expect(example.curves.allSatisfy { $0.map(\.tokens) == (1...$0.count).map { Double($0 * 96) } })
             #expect(example.features.count == RecoveryExample.featureNames.count && example.features.allSatisfy(\.isFinite))
-            #expect(example.parentBitsPerByte > 0)
+            #expect(example.parentBitsPerByte > 0 && example.startPercent != example.lossPercent)
         }
     }
 

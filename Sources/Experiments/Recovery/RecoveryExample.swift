@@ -27,17 +27,24 @@ public struct RecoveryExample: Sendable, Hashable {
     public var features: [Double]
     /// Cross-entropy lost by converting, in percent of the parent's, on the calibration text.
     public var lossPercent: Double
+    /// Held-out bits per byte lost by converting, in percent of the parent's; where they are not known, ``lossPercent``, which is too
+    /// small for a method that was fitted to the calibration text.
+    public var startPercent: Double
     /// The parent's held-out bits per byte.
     public var parentBitsPerByte: Double
     /// Each uptraining's looks at the held-out text, in order.
     public var curves: [[Look]]
 
     /// A conversion diagnosed as `diagnosis` whose uptrainings went as `curves`.
-    public init(name: String, parent: String, diagnosis: Diagnosis, parentBitsPerByte: Double, curves: [[Look]]) {
+    public init(
+        name: String, parent: String, diagnosis: Diagnosis, startPercent: Double? = nil, parentBitsPerByte: Double,
+        curves: [[Look]]
+    ) {
         self.name = name
         self.parent = parent
         features = Self.features(diagnosis)
         lossPercent = Self.lossPercent(diagnosis)
+        self.startPercent = startPercent ?? lossPercent
         self.parentBitsPerByte = parentBitsPerByte
         self.curves = curves
     }
@@ -68,7 +75,7 @@ public struct RecoveryExample: Sendable, Hashable {
     public func tokens(within percent: Double) -> Double? {
         let target = parentBitsPerByte * (1 + percent / 100)
         return curves.compactMap { curve -> Double? in
-            var last = Look(tokens: 0, bitsPerByte: parentBitsPerByte * (1 + max(lossPercent, 0) / 100))
+            var last = Look(tokens: 0, bitsPerByte: parentBitsPerByte * (1 + max(startPercent, 0) / 100))
             if last.bitsPerByte <= target { return 0 }
             for look in curve {
                 if look.bitsPerByte <= target {
@@ -108,7 +115,8 @@ public struct RecoveryExample: Sendable, Hashable {
             let folder = (registry.root + "/" + conversion.path as NSString).deletingLastPathComponent
             guard let diagnosis = diagnosis(folder) else { return nil }
             return RecoveryExample(
-                name: conversion.name ?? conversion.path, parent: parent, diagnosis: diagnosis, parentBitsPerByte: loss,
+                name: conversion.name ?? conversion.path, parent: parent, diagnosis: diagnosis,
+                startPercent: startPercent(folder), parentBitsPerByte: loss,
                 curves: curves)
         }
     }
@@ -117,6 +125,17 @@ public struct RecoveryExample: Sendable, Hashable {
     static func diagnosis(_ folder: String) -> Diagnosis? {
         guard let data = FileManager.default.contents(atPath: folder + "/diagnosis.json") else { return nil }
         return try? JSONDecoder().decode(Diagnosis.self, from: data)
+    }
+
+    /// Writes what a conversion lost on held-out text into its folder.
+    static func write(startPercent: Double, to folder: String) throws {
+        guard startPercent.isFinite else { return }
+        try TextFile.write("{\"lostPercent\": \(startPercent)}\n", to: folder + "/heldout.json")
+    }
+
+    private static func startPercent(_ folder: String) -> Double? {
+        FileManager.default.contents(atPath: folder + "/heldout.json")
+            .flatMap { try? JSONDecoder().decode([String: Double].self, from: $0) }?["lostPercent"]
     }
 
     /// The conversions of a sweep.
@@ -135,7 +154,8 @@ public struct RecoveryExample: Sendable, Hashable {
             let curves = steps.indices.filter { steps[$0].kind == .child && steps[$0].source == index }
                 .compactMap { made[$0].map(looks) }
             return RecoveryExample(
-                name: steps[index].name, parent: parent.record.output, diagnosis: diagnosis, parentBitsPerByte: loss,
+                name: steps[index].name, parent: parent.record.output, diagnosis: diagnosis,
+                startPercent: startPercent(output.folder), parentBitsPerByte: loss,
                 curves: curves)
         }
     }

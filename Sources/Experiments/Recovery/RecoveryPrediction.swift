@@ -33,7 +33,9 @@ public struct RecoveryPrediction: Sendable, Encodable {
     /// For people.
     public var text: String {
         let goal = "within \(String(format: "%g", judgement.withinPercent)) % of the parent's bits per byte"
-        if isThere { return "\(goal): by its cross-entropy it is there already" }
+        if isThere {
+            return "\(goal): by its cross-entropy on the calibration text, to which it may have been fitted, it is there already"
+        }
         let basis = "\(judgement.examples) conversions of \(judgement.parents) parents"
         guard let tokens, let low, let high, let mean else {
             return

@@ -110,7 +110,12 @@ public struct Sweep {
                 made[index] = SweepRecipes.Made(folder: folder, record: record)
             }
             guard let output = made[index], let parent = made[step.parent ?? index] else { continue }
-            scores[index] = try score(step, output, parent, &context)
+            let scored = try score(step, output, parent, &context)
+            scores[index] = scored
+            if step.kind == .converted, let reference = step.parent.flatMap({ scores[$0] }) {
+                let ratio = scored.result.bitsPerByte / reference.result.bitsPerByte
+                try RecoveryExample.write(startPercent: 100 * (ratio - 1), to: output.folder)
+            }
             progress.finish(tokens: missing.contains(index) ? ownTokens(index) : 0)
         }
         context = nil
