@@ -13,9 +13,7 @@ extension Perplexity {
         let longest = windows.map(\.inputs.count).max() ?? 1
         let empty = try PagedKVCache(
             config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let last = min(chunk, longest)
-        // A window's first page may be one more than at the longest.
-        let pages = empty.pages(tokens: longest - last, adding: last) + empty.layouts.count
+        let pages = empty.pages(tokens: longest, inChunksOf: chunk)
         var cache = try PagedKVCache(
             config: config, elementType: elementType, store: PageStore(bytes: pages * pageBytes, pageBytes: pageBytes))
         var result = PerplexityResult(windows: [], tokens: [])

@@ -112,6 +112,15 @@ public struct Lab {
         for child in lab.children where ConversionMethods.named(child.method) == nil {
             throw ConversionError.unknownMethod(child.method)
         }
+        for child in lab.children {
+            guard let attention = child.attention, let model = recipe.model else { continue }
+            let config = try model.config(vocabularySize: recipe.tokenizer?.vocabSize ?? 256)
+            do {
+                _ = try ArchitectureConversion.childConfig(config, attention.design(headDim: config.headDim[0]))
+            } catch {
+                throw ExperimentError.recipe(key: "lab.children '\(child.name)'", reason: "\(error)")
+            }
+        }
     }
 
     /// The parent's recipe turned into a short training of a child, or of the parent itself.
@@ -128,7 +137,8 @@ public struct Lab {
 
     private func conversion(_ child: LabRecipe.Child) -> InitRecipe.Convert {
         InitRecipe.Convert(
-            kvHeads: child.kvHeads, method: child.method, grouping: child.grouping, calibrationTokens: child.calibrationTokens,
+            kvHeads: child.kvHeads, attention: child.attention, method: child.method, grouping: child.grouping,
+            calibrationTokens: child.calibrationTokens,
             seed: recipe.seed)
     }
 

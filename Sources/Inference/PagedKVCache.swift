@@ -115,6 +115,13 @@ public struct PagedKVCache: KVCache {
         }
     }
 
+    /// Pages that a sequence taken in by `chunk` tokens at a time needs at most, until it has `tokens`.
+    public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
+        let last = min(chunk, tokens)
+        // Where a page ends, a window's first one may be one more than at the end.
+        return pages(tokens: tokens - last, adding: last) + (hasWindows ? layouts.count : 0)
+    }
+
     /// Whether page number `page` of layout `index` holds anything that a token after the first `tokens` sees.
     private func isKept(_ page: Int, _ index: Int, tokens: Int) -> Bool {
         guard let window = shapes[index].window else { return true }

@@ -22,6 +22,8 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
     public var ropeHeadDim: Int?
     /// mla: width of a value's head; headDim unless said.
     public var valueHeadDim: Int?
+    /// mla: whether the latent goes through a norm; true unless said.
+    public var norm: Bool?
     /// cross-layer: layers to one set of keys and values.
     public var share: Int?
     /// yoco, hybrid: tokens a windowed layer sees.
@@ -37,6 +39,7 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
         rank = try reader.int("rank", sizes)
         ropeHeadDim = try reader.int("ropeHeadDim", sizes)
         valueHeadDim = try reader.int("valueHeadDim", sizes)
+        norm = try reader.bool("norm")
         share = try reader.int("share", 1...4096)
         window = try reader.int("window", 1...(1 << 24))
         fullEvery = try reader.int("fullEvery", 0...4096)
@@ -44,18 +47,26 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
         let required: [String]
         let optional: [String]
         switch kind {
-        case .mla: (required, optional) = (["rank", "ropeHeadDim"], ["valueHeadDim"])
+        case .mla: (required, optional) = (["rank", "ropeHeadDim"], ["valueHeadDim", "norm"])
         case .crossLayer: (required, optional) = (["share"], [])
         case .yoco: (required, optional) = (["window"], ["sinks"])
         case .hybrid: (required, optional) = (["window", "fullEvery"], ["sinks"])
         }
         for key in required where !reader.has(key) { throw .missing(reader.position, path: reader.keyPath(key)) }
-        for key in ["rank", "ropeHeadDim", "valueHeadDim", "share", "window", "fullEvery", "sinks"]
+        for key in ["rank", "ropeHeadDim", "valueHeadDim", "norm", "share", "window", "fullEvery", "sinks"]
         where reader.has(key) && !(required + optional).contains(key) {
             throw .impossible(
                 reader.position(of: key), path: reader.keyPath(key), reason: "means nothing for kind \"\(kind.rawValue)\"")
         }
         try reader.finish()
+    }
+
+    /// Reads what a conversion leads to, which decides itself how wide values are and that the latent has no norm.
+    init(converting reader: inout ObjectReader) throws(RecipeError) {
+        for key in ["valueHeadDim", "norm"] where reader.has(key) {
+            throw .impossible(reader.position(of: key), path: reader.keyPath(key), reason: "is decided by the conversion")
+        }
+        try self.init(&reader)
     }
 
     /// A short name for tables and folders: mla-r32, cla2, yoco-w64, hybrid-w64-f4.
@@ -73,7 +84,9 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
         switch kind {
         case .mla:
             LatentDesign(
-                shape: LatentShape(rank: rank ?? 0, ropeHeadDim: ropeHeadDim ?? 0, valueHeadDim: valueHeadDim ?? headDim))
+                shape: LatentShape(
+                    rank: rank ?? 0, ropeHeadDim: ropeHeadDim ?? 0, valueHeadDim: valueHeadDim ?? headDim,
+                    hasNorm: norm ?? true))
         case .crossLayer: CrossLayerAttention(share: share ?? 0)
         case .yoco: YOCOAttention(window: window ?? 0, sinks: sinks ?? 0)
         case .hybrid: HybridAttention(window: window ?? 0, fullEvery: fullEvery ?? 0, sinks: sinks ?? 0)

@@ -309,9 +309,11 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public struct Child: Sendable, Hashable, Encodable {
         /// Its name in tables.
         public var name: String
-        /// KV heads.
-        public var kvHeads: Int
-        /// Conversion method.
+        /// KV heads; nil for another attention.
+        public var kvHeads: Int?
+        /// Another attention; nil for KV heads.
+        public var attention: AttentionRecipe?
+        /// Conversion method, for KV heads.
         public var method: String
         /// Which heads form a group.
         public var grouping: String

@@ -58,10 +58,19 @@ extension Recipe {
         for (index, child) in (lab?.children ?? []).enumerated() {
             let parents = model?.kvHeads ?? []
             let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
-            if let count = parents.first(where: { $0 % child.kvHeads != 0 }) {
+            if let attention = child.attention, let model {
+                do {
+                    _ = try ChildArchitecture(attention: attention).applied(to: model).config(vocabularySize: 1)
+                } catch {
+                    throw .impossible(
+                        node["lab"]?["children"]?[index]?["attention"]?.position ?? reader.position,
+                        path: "lab.children[\(index)].attention", reason: "\(attention.name) in a model of this shape: \(error)")
+                }
+            }
+            if let heads = child.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
                 throw .impossible(
                     place, path: "lab.children[\(index)].kvHeads",
-                    reason: "\(count) KV heads cannot form \(child.kvHeads) equal groups")
+                    reason: "\(count) KV heads cannot form \(heads) equal groups")
             }
         }
     }
@@ -237,16 +246,9 @@ extension InitRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         checkpoint = try reader.require("checkpoint", try reader.string("checkpoint"))
         if var section = try reader.object("convert") {
-            var attention: AttentionRecipe?
-            if var part = try section.object("attention") { attention = try AttentionRecipe(&part) }
-            let kvHeads = try section.int("kvHeads", 1...(1 << 16))
-            for key in ["kvHeads", "method", "grouping"] where attention != nil && section.has(key) {
-                throw .impossible(
-                    section.position(of: key), path: section.keyPath(key),
-                    reason: "means nothing for another 'attention'; convert twice for both")
-            }
+            let (kvHeads, attention) = try section.childAttention()
             convert = Convert(
-                kvHeads: attention == nil ? try section.require("kvHeads", kvHeads) : nil, attention: attention,
+                kvHeads: kvHeads, attention: attention,
                 method: try section.string("method") ?? Convert.defaultMethod, grouping: try section.grouping(),
                 calibrationTokens: try section.calibrationTokens(), seed: try section.int("seed", 0...Int.max) ?? 0)
             try section.finish()
@@ -313,6 +315,19 @@ extension ObjectReader {
     }
 }
 
+extension ObjectReader {
+    /// What a conversion leads to: `kvHeads`, or another `attention`.
+    fileprivate mutating func childAttention() throws(RecipeError) -> (kvHeads: Int?, attention: AttentionRecipe?) {
+        let kvHeads = try int("kvHeads", 1...(1 << 16))
+        guard var section = try object("attention") else { return (try require("kvHeads", kvHeads), nil) }
+        for key in ["kvHeads", "method", "grouping"] where has(key) {
+            throw .impossible(
+                position(of: key), path: keyPath(key), reason: "means nothing for another 'attention'; convert twice for both")
+        }
+        return (nil, try AttentionRecipe(converting: &section))
+    }
+}
+
 extension LabRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         if var section = try reader.object("sweep") { sweep = try SweepRecipe(&section) }
@@ -325,10 +340,10 @@ extension LabRecipe {
         let sections = sweep == nil ? try reader.require("children", found) : []
         var children: [Child] = []
         for var section in sections {
-            let kvHeads = try section.require("kvHeads", try section.int("kvHeads", 1...(1 << 16)))
+            let (kvHeads, attention) = try section.childAttention()
             let method = try section.string("method") ?? InitRecipe.Convert.defaultMethod
             let (grouping, tokens) = (try section.grouping(), try section.calibrationTokens())
-            let name = try section.string("name") ?? "kv\(kvHeads)-\(method)"
+            let name = try section.string("name") ?? attention?.name ?? "kv\(kvHeads ?? 0)-\(method)"
             guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control"].contains(name) else {
                 throw .impossible(
                     section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
@@ -339,7 +354,9 @@ extension LabRecipe {
             }
             try section.finish()
             children.append(
-                Child(name: name, kvHeads: kvHeads, method: method, grouping: grouping, calibrationTokens: tokens))
+                Child(
+                    name: name, kvHeads: kvHeads, attention: attention, method: method, grouping: grouping,
+                    calibrationTokens: tokens))
         }
         guard !children.isEmpty || sweep != nil else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")

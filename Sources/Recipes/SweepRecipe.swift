@@ -85,6 +85,12 @@ public struct ChildArchitecture: Sendable, Hashable {
         var model = model
         if let kvHeads { model.kvHeads = [kvHeads] }
         model.attention = attention
+        if let attention, attention.kind == .mla {
+            // As a conversion makes it: heads without position beside the rotated part, values as they were, no norm.
+            model.attention?.valueHeadDim = model.headDim[0]
+            model.attention?.norm = false
+            model.headDim = model.headDim.map { $0 + (attention.ropeHeadDim ?? 0) }
+        }
         return model
     }
 
@@ -100,7 +106,9 @@ extension SweepRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
         var designs: [AttentionRecipe] = []
-        for var section in try reader.objects("architectures") ?? [] { designs.append(try AttentionRecipe(&section)) }
+        for var section in try reader.objects("architectures") ?? [] {
+            designs.append(try AttentionRecipe(converting: &section))
+        }
         architectures = try reader.axis("kvHeads", heads, designs.isEmpty ? nil : []).map(ChildArchitecture.init(kvHeads:))
         for (index, design) in designs.enumerated() {
             guard !architectures.contains(where: { $0.name == design.name }) else {

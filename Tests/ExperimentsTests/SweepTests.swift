@@ -205,6 +205,9 @@ import Training
             let parent = results.points[0]
             #expect(point.cacheBytesPerToken < parent.cacheBytesPerToken, "\(point.folder)")
             #expect(point.kind == .scratch || point.bitsPerByteBefore != nil && point.bitsPerByte < 9)
+            // Converted and from scratch are one architecture.
+            let same = results.points.filter { $0.architecture == point.architecture }
+            #expect(Set(same.map(\.parameters)).count == 1 && Set(same.map(\.kvBytesPerToken)).count == 1)
         }
         #expect(results.timing?.rows.map(\.name) == ["parent"] + names)
         #expect(try Recipe.parse(results.recipe).lab?.sweep?.architectures.map(\.name) == names)

@@ -45,6 +45,10 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
         (#""kvHeads": [2, 0]"#, "", "r.json:7:17: 'lab.sweep.kvHeads[1]': 0 is outside 1 … 65536"),
         (#""kvHeads": [1.5]"#, "", "r.json:7:14: 'lab.sweep.kvHeads[0]' is 1.5, expected an integer"),
         (#""kvHeads": [2, 2]"#, "", "r.json:7:13: 'lab.sweep.kvHeads': names a value twice"),
+        (
+            #""architectures": [{"kind": "mla", "rank": 8, "ropeHeadDim": 8, "norm": true}]"#, "",
+            "r.json:7:73: 'lab.sweep.architectures[0].norm': is decided by the conversion"
+        ),
         (#""kvHeads": [2], "seeds": [1, 1]"#, "", "r.json:7:27: 'lab.sweep.seeds': names a value twice"),
         (#""kvHeads": [2], "seeds": [-1]"#, "", "r.json:7:28: 'lab.sweep.seeds[0]': -1 is outside 0 … 9000000000000000"),
         (#""kvHeads": [2], "alphas": [0]"#, "", "r.json:7:29: 'lab.sweep.alphas[0]': 0 is outside 1e-06 … 100.0"),

@@ -78,7 +78,8 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
         while pageBytes < largest { pageBytes *= 2 }
         let one = try PagedKVCache(
             config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let store = try PageStore(bytes: one.pages(tokens: 0, adding: ids.count) * pageBytes, pageBytes: pageBytes)
+        let store = try PageStore(
+            bytes: one.pages(tokens: ids.count, inChunksOf: 256) * pageBytes, pageBytes: pageBytes)
         var cache = try PagedKVCache(config: model.config, elementType: elementType, store: store)
         cache.add(0)
         for start in stride(from: 0, to: ids.count, by: 256) {
