@@ -64,9 +64,10 @@ public struct HuggingFaceConfig: Sendable {
 
     /// The model the configuration describes, for computing with it.
     ///
-    /// Llama, Mistral, Qwen2 and Qwen3. Every key that would change the mathematics is honoured or refused by name.
+    /// Llama, Mistral, Qwen2, Qwen3, GPT-2 and GPT-NeoX. Every key that would change the mathematics is honoured or refused by name.
     public func modelConfig() throws(ImportError) -> ModelConfig {
         let family = try refuseUnsupported()
+        if family == .gpt2 || family == .neox { return try gptConfig(family) }
         let hiddenSize = try positive("hidden_size")
         let heads = try positive("num_attention_heads")
         var config = ModelConfig(
@@ -102,7 +103,7 @@ public struct HuggingFaceConfig: Sendable {
     }
 
     /// From `rope_parameters` as transformers 5 writes it, or from `rope_theta`.
-    private func ropeTheta() throws(ImportError) -> Double {
+    func ropeTheta() throws(ImportError) -> Double {
         let new = json["rope_parameters"]?["rope_theta"]
         if let new {
             guard let theta = new.double else {
@@ -128,7 +129,8 @@ public struct HuggingFaceConfig: Sendable {
                 names.allSatisfy({ $0 == family.className })
             else { throw refuse("architectures", found, family.className) }
         }
-        if let value = json["hidden_act"], !["silu", "swish"].contains(value.string) {
+        let isGPT = family == .gpt2 || family == .neox
+        if !isGPT, let value = json["hidden_act"], !["silu", "swish"].contains(value.string) {
             throw refuse("hidden_act", value, "silu")
         }
         for key in Self.falseOnly {
@@ -137,7 +139,7 @@ public struct HuggingFaceConfig: Sendable {
         for key in Self.absentOnly {
             if let value = json[key] { throw refuse(key, value, "null") }
         }
-        for key in Self.oneOnly {
+        for key in Self.oneOnly where !isGPT || key != "partial_rotary_factor" {
             if let value = json[key], value.double != 1 { throw refuse(key, value, "1") }
         }
         return family

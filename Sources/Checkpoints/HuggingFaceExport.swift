@@ -19,11 +19,14 @@ extension HuggingFaceFolder {
         let config = try configuration(checkpoint, elementType: elementType)
         try checkpoint.parameters.validate(against: checkpoint.config)
         return try NewFolder.create(directory) { temporary in
-            let weights = checkpoint.parameters.names.compactMap { name in checkpoint.parameters[name].map { (name, $0) } }
+            let layout = HuggingFaceLayout(try HuggingFaceExportConfig(config: checkpoint.config).family()) { _ in true }
+            let weights = layout.tensors(checkpoint.config, checkpoint.parameters)
             try SafetensorsWriter.write(weights, to: temporary + "/model.safetensors", elementType: elementType)
             var names = ["config.json", "model.safetensors"]
             var texts = [("config.json", config)]
             texts += generation(checkpoint.tokenIDs) + tokenizerFiles(checkpoint)
+            if let template = checkpoint.tokenIDs.chatTemplate { texts.append(("chat_template.jinja", template)) }
+            texts.append(("README.md", ModelCard.text(checkpoint, library: "transformers")))
             for (name, text) in texts { try AtomicFile.write(Array(text.utf8), to: temporary + "/" + name) }
             names = Set(names + texts.map(\.0)).sorted()
             return names
@@ -45,10 +48,17 @@ extension HuggingFaceFolder {
         let types: [ElementType: String] = [.float32: "float32", .float16: "float16", .bfloat16: "bfloat16"]
         let eos = checkpoint.tokenIDs.eos
         let parts = HuggingFaceExportConfig(config: config)
-        let members: [(String, String)] = [
-            ("attention_dropout", "0.0"),
+        let family = try parts.family()
+        let stored: [(String, String)] = [
             ("bos_token_id", checkpoint.tokenIDs.bos.map { "\($0)" } ?? "null"),
             ("eos_token_id", eos.isEmpty ? "null" : eos.count == 1 ? "\(eos[0])" : "\(eos)"),
+            ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
+        ]
+        if family == .gpt2 || family == .neox {
+            return object((stored + parts.gptMembers(family)).sorted { $0.0 < $1.0 })
+        }
+        let members: [(String, String)] = [
+            ("attention_dropout", "0.0"),
             ("head_dim", "\(try uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
             ("hidden_size", "\(config.hiddenSize)"), ("initializer_range", "0.02"),
             ("intermediate_size", "\(config.feedForwardSize)"), ("max_position_embeddings", "\(config.maxSequence)"),
@@ -57,14 +67,14 @@ extension HuggingFaceFolder {
             ("num_key_value_heads", "\(try uniform("num_key_value_heads", config.kvHeads))"),
             ("pad_token_id", "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
             ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
-            ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
             ("use_cache", "true"), ("vocab_size", "\(config.vocabularySize)"),
         ]
-        return object((members + (try parts.members(try parts.family()))).sorted { $0.0 < $1.0 })
+        return object((stored + members + (try parts.members(family))).sorted { $0.0 < $1.0 })
     }
 
     private static func generation(_ ids: TokenIDs) -> [(String, String)] {
-        guard ids != TokenIDs() else { return [] }
+        if let text = ids.generationConfig { return [("generation_config.json", text)] }
+        guard ids.bos != nil || !ids.eos.isEmpty else { return [] }
         var members = [("_from_model_config", "true")]
         if let bos = ids.bos { members.append(("bos_token_id", "\(bos)")) }
         if !ids.eos.isEmpty { members.append(("eos_token_id", ids.eos.count == 1 ? "\(ids.eos[0])" : "\(ids.eos)")) }

@@ -14,6 +14,10 @@ struct HuggingFaceExportConfig {
         if (config.attentionSinks ?? 0) > 0 {
             throw .notExpressible(reason: "no family has windows with the first tokens beside them (attention sinks)")
         }
+        if config.hasLayerNorm == true || config.activation != nil { return try gptFamily() }
+        if config.hasLearnedPositions == true || config.rotaryWidth != nil || config.hasParallelResidual == true {
+            throw .notExpressible(reason: "no family of Llama's has learned or partial rotary positions, or parallel residuals")
+        }
         let (qkv, output) = (config.hasQueryKeyValueBias == true, config.hasOutputBias == true)
         let isNormed = config.hasQueryKeyNorm == true
         if config.hasFeedForwardBias == true, isNormed || window != nil || qkv != output {
@@ -45,6 +49,7 @@ struct HuggingFaceExportConfig {
             ("architectures", "[\"\(family.className)\"]"), ("model_type", "\"\(family.rawValue)\""), ("rope_scaling", rope),
         ]
         switch family {
+        case .gpt2, .neox: break
         case .llama:
             members += [
                 ("attention_bias", "\(config.hasQueryKeyValueBias == true)"),
@@ -73,7 +78,7 @@ struct HuggingFaceExportConfig {
         return members
     }
 
-    private var rope: String {
+    var rope: String {
         guard let scaling = config.ropeScaling else { return "null" }
         var members = [("rope_type", "\"\(scaling.kind.rawValue)\""), ("factor", "\(scaling.factor)")]
         if let original = scaling.originalMaxSequence { members.append(("original_max_position_embeddings", "\(original)")) }

@@ -3,7 +3,8 @@ import Models
 
 /// The families of `config.json` that kvlab computes: one decoder, with what each adds to it.
 enum HuggingFaceFamily: String, CaseIterable {
-    case llama, mistral, qwen2, qwen3
+    case llama, mistral, qwen2, qwen3, gpt2
+    case neox = "gpt_neox"
 
     /// The class that `architectures` names.
     var className: String {
@@ -12,6 +13,8 @@ enum HuggingFaceFamily: String, CaseIterable {
         case .mistral: "MistralForCausalLM"
         case .qwen2: "Qwen2ForCausalLM"
         case .qwen3: "Qwen3ForCausalLM"
+        case .gpt2: "GPT2LMHeadModel"
+        case .neox: "GPTNeoXForCausalLM"
         }
     }
 
@@ -20,7 +23,7 @@ enum HuggingFaceFamily: String, CaseIterable {
     /// KV heads where the key is absent; nil for as many as heads. Null means that everywhere.
     var defaultKVHeads: Int? {
         switch self {
-        case .llama: nil
+        case .llama, .gpt2, .neox: nil
         case .mistral: 8
         case .qwen2, .qwen3: 32
         }
@@ -31,7 +34,8 @@ enum HuggingFaceFamily: String, CaseIterable {
 
     var defaultMaxSequence: Int {
         switch self {
-        case .llama: 2048
+        case .llama, .neox: 2048
+        case .gpt2: 1024
         case .mistral: 131_072
         case .qwen2, .qwen3: 32_768
         }
@@ -43,6 +47,7 @@ extension HuggingFaceConfig {
     func addParts(_ family: HuggingFaceFamily, to config: inout ModelConfig) throws(ImportError) {
         let hasBias = try flag("attention_bias") ?? false
         switch family {
+        case .gpt2, .neox: break
         case .llama:
             if hasBias { (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true) }
             if try flag("mlp_bias") ?? false { config.hasFeedForwardBias = true }
@@ -66,7 +71,7 @@ extension HuggingFaceConfig {
     private func window(_ family: HuggingFaceFamily, layers: Int) throws(ImportError) -> PerLayer<Int>? {
         var width: Int?
         switch family {
-        case .llama: width = nil
+        case .llama, .gpt2, .neox: width = nil
         case .mistral: width = json.has("sliding_window") ? try optional("sliding_window", from: 1) : 4096
         case .qwen2, .qwen3:
             if try flag("use_sliding_window") ?? false {
@@ -112,7 +117,7 @@ extension HuggingFaceConfig {
     ]
 
     /// From `rope_parameters` as transformers 5 writes it, else from `rope_scaling`.
-    private func scaleRope(_ config: inout ModelConfig) throws(ImportError) {
+    func scaleRope(_ config: inout ModelConfig) throws(ImportError) {
         for key in ["rope_scaling", "rope_parameters"] {
             guard let value = json[key] else { continue }
             guard let members = value.members else {
@@ -124,7 +129,9 @@ extension HuggingFaceConfig {
             if let other = members.map(\.name).filter({ !Self.ropeKeys.contains($0) && value[$0] != nil }).min() {
                 throw refuse(other, "the settings of linear, llama3 and yarn")
             }
-            if let factor = value["partial_rotary_factor"], factor.double != 1 { throw refuse("partial_rotary_factor", "1") }
+            if config.rotaryWidth == nil, let factor = value["partial_rotary_factor"], factor.double != 1 {
+                throw refuse("partial_rotary_factor", "1")
+            }
             let name = value["rope_type"] == nil ? "type" : "rope_type"
             guard let type = value[name] else { continue }
             if type.string == "default" { continue }

@@ -20,7 +20,9 @@ public enum HuggingFaceFolder {
         let file = try HuggingFaceConfig(path: directory + "/config.json")
         let config = try file.modelConfig()
         let tensors = try HuggingFaceTensors(directory: directory)
-        let parameters = try parameters(config, tensors)
+        let family = HuggingFaceFamily(rawValue: file.modelType) ?? .llama
+        let layout = try HuggingFaceLayout(family) { try tensors.weight($0) != nil }
+        let parameters = try parameters(config, tensors, layout)
         let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? bundledTokenizer(directory)
         let name = URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent
         return Checkpoint(
@@ -29,32 +31,36 @@ public enum HuggingFaceFolder {
             lineage: Lineage(name: name, source: "Hugging Face folder '\(name)' (\(file.modelType))"))
     }
 
-    private static func parameters(_ config: ModelConfig, _ tensors: HuggingFaceTensors) throws -> Parameters {
+    private static func parameters(
+        _ config: ModelConfig, _ tensors: HuggingFaceTensors, _ layout: HuggingFaceLayout
+    ) throws -> Parameters {
         var parameters = Parameters()
+        var known: Set<String> = []
+        let storedHead = layout.place(head, shape: [], config).name
         for (name, shape) in config.weightShapes {
-            var stored = name
-            if config.tiedEmbeddings, name == embedding, try tensors.weight(embedding) == nil { stored = head }
-            guard let weight = try tensors.weight(stored) else {
-                throw ImportError.missingTensor(path: tensors.path(of: name), name: name)
+            var place = layout.place(name, shape: shape, config)
+            if config.tiedEmbeddings, name == embedding, try tensors.weight(place.name) == nil { place.name = storedHead }
+            guard let weight = try tensors.weight(place.name) else {
+                throw ImportError.missingTensor(path: tensors.path(of: place.name), name: place.name)
             }
-            guard weight.shape == shape else {
+            guard weight.shape == place.shape else {
                 throw ImportError.tensor(
-                    path: tensors.path(of: stored), name: stored,
-                    reason: "is \(weight.shape), but the configuration wants \(shape)")
+                    path: tensors.path(of: place.name), name: place.name,
+                    reason: "is \(weight.shape), but the configuration wants \(place.shape)")
             }
-            parameters[name] = weight
+            known.insert(place.name)
+            parameters[name] = place.taken(from: weight)
         }
-        if config.tiedEmbeddings, let embedding = parameters[embedding], let head = try tensors.weight(head) {
+        if config.tiedEmbeddings, let embedding = parameters[embedding], let head = try tensors.weight(storedHead) {
             let isSame = unsafe embedding.withUnsafeBytes { a in unsafe head.withUnsafeBytes { b in unsafe a.elementsEqual(b) } }
             guard isSame, embedding.elementType == head.elementType, embedding.shape == head.shape else {
                 throw ImportError.tensor(
-                    path: tensors.path(of: Self.head), name: Self.head,
+                    path: tensors.path(of: storedHead), name: storedHead,
                     reason: "differs from the embedding, but 'tie_word_embeddings' says that they are one")
             }
+            known.insert(storedHead)
         }
-        let known = Set(parameters.names + [head])
-        // Older files keep RoPE's frequencies, which follow from the configuration.
-        if let extra = tensors.names.filter({ !known.contains($0) && !$0.hasSuffix(".rotary_emb.inv_freq") }).min() {
+        if let extra = tensors.names.filter({ !known.contains($0) && !layout.isBuffer($0) }).min() {
             throw ImportError.tensor(
                 path: tensors.path(of: extra), name: extra, reason: "belongs to no layer of this configuration")
         }
@@ -84,7 +90,39 @@ public enum HuggingFaceFolder {
         }
         if let bos = ids.bos, bos >= vocabularySize { ids.bos = nil }
         ids.eos.removeAll { $0 >= vocabularySize }
+        try addTexts(&ids, directory: directory)
         return ids
+    }
+
+    /// Chat template, generation settings and licence, where the folder has them and they are no longer than such texts are.
+    private static func addTexts(_ ids: inout TokenIDs, directory: String) throws {
+        func text(_ name: String, limit: Int = TokenIDs.longestText) throws -> String? {
+            let path = directory + "/" + name
+            guard FileManager.default.fileExists(atPath: path) else { return nil }
+            let file = try MappedFile(path: path)
+            return file.count > limit ? nil : String(validating: try file.bytes(in: 0..<file.count), as: UTF8.self)
+        }
+        func json(_ text: String?) -> JSONValue? { text.flatMap { try? JSONValue(parsing: Array($0.utf8), nodes: 200_000) } }
+        ids.chatTemplate = try text("chat_template.jinja")
+        if ids.chatTemplate == nil, let value = json(try text("tokenizer_config.json", limit: 1 << 22))?["chat_template"] {
+            // Either one text or several by name.
+            let named = value.array?.first { $0["name"]?.string == "default" }?["template"]
+            ids.chatTemplate = (named ?? value).string.flatMap { $0.utf8.count > TokenIDs.longestText ? nil : $0 }
+        }
+        // What says no more than the special tokens is written anew.
+        let plain = ["_from_model_config", "bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "use_cache"]
+        if let generation = try text("generation_config.json"), let members = json(generation)?.members,
+            members.contains(where: { !plain.contains($0.name) })
+        {
+            ids.generationConfig = generation
+        }
+        // A model card begins with "---" and lines of YAML.
+        let lines = (try text("README.md", limit: 1 << 20) ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.first == "---" else { return }
+        for line in lines.dropFirst().prefix(while: { $0 != "---" }) where line.hasPrefix("license:") {
+            let name = line.dropFirst("license:".count).filter { $0 != " " && $0 != "\"" && $0 != "'" }
+            if !name.isEmpty, name.utf8.count <= 100 { ids.license = String(name) }
+        }
     }
 }
 

@@ -1,9 +1,18 @@
-/// The special tokens a model was trained with, where its files say so apart from the tokenizer.
+/// What a model's files say of its use beside weights and tokenizer: special tokens, how chats become prompts, how to sample.
 public struct TokenIDs: Codable, Sendable, Hashable {
     /// Beginning of sequence.
     public var bos: Int32?
     /// End of sequence: the first is the usual one, a model may stop at others too.
     public var eos: [Int32]
+    /// The Jinja template of its chats, carried from import to export.
+    public var chatTemplate: String?
+    /// Its `generation_config.json`, carried likewise.
+    public var generationConfig: String?
+    /// The licence its model card names, which children inherit.
+    public var license: String?
+
+    /// The longest text kept, in bytes: an HDF5 attribute holds 64 KiB, this with others.
+    static let longestText = 24 << 10
 
     public init(bos: Int32? = nil, eos: [Int32] = []) {
         self.bos = bos

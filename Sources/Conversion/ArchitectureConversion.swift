@@ -63,13 +63,19 @@ public struct ArchitectureConversion: Sendable {
         }
         var child = config
         guard let latent = design as? LatentDesign else {
-            if name != HybridAttention.name, config.hasQueryKeyValueBias == true || config.hasQueryKeyNorm == true {
+            if name != HybridAttention.name, config.hasQueryKeyNorm == true {
                 throw ConversionError.architecture(
-                    "'\(name)' merges keys and values of layers, which biases or norms of queries and keys do not allow")
+                    "'\(name)' merges keys and values of layers, which norms of queries and keys do not allow")
             }
             try design.configure(&child)
             try child.validate()
             return child
+        }
+        guard config.rotaryWidth == nil else {
+            throw ConversionError.architecture(
+                config.rotaryWidth == 0
+                    ? "'mla' splits keys by their rotary positions, of which it has none"
+                    : "'mla' takes the planes of whole heads, of which it turns \(config.rotaryWidth ?? 0) elements alone")
         }
         guard let headDim = config.headDim.uniform else {
             throw ConversionError.architecture("'mla' needs heads of one width in all layers")
@@ -132,13 +138,14 @@ public struct ArchitectureConversion: Sendable {
             let shared = try CrossLayerConversion().convert(
                 layers, moment: moments[source], crossMoments: members.map { moments[$0] }, seed: seed)
             for (layer, weights) in zip(members, shared) {
-                Self.set(&converted, "q_proj", layer, weights.query)
-                Self.set(&converted, "o_proj", layer, weights.output)
+                weights.set("q_proj", weights.query, in: &converted, layer: layer)
+                weights.set("o_proj", weights.output, in: &converted, layer: layer)
                 for (name, matrix) in [("k_proj", weights.key), ("v_proj", weights.value)] {
                     if layer == source {
-                        Self.set(&converted, name, layer, matrix)
+                        weights.set(name, matrix, in: &converted, layer: layer)
                     } else {
                         converted[AttentionWeights.name(name, layer: layer)] = nil
+                        converted[AttentionWeights.biasName(name, layer: layer)] = nil
                     }
                 }
             }

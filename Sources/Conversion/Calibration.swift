@@ -37,16 +37,19 @@ public struct Calibration: Sendable {
         }
     }
 
-    /// For each layer E[x xᵀ] of what its projections read, [hidden, hidden].
+    /// For each layer E[x xᵀ] of what its projections read, [hidden, hidden]; where these have biases x ends with a 1, [hidden + 1,
+    /// hidden + 1].
     func moments(_ model: DecoderLM) -> [DenseMatrix] {
         crossMoments(model, sources: Array(0..<model.config.layers))
     }
 
     /// For each layer E[x sᵀ] of what its projections read and of what those of the layer `sources` names read, no later one;
-    /// [hidden, hidden].
+    /// [hidden, hidden], or one more each.
     func crossMoments(_ model: DecoderLM, sources: [Int]) -> [DenseMatrix] {
         let width = model.config.hiddenSize
-        var sums = sources.map { _ in DenseMatrix(rows: width, columns: width) }
+        let hasBias = model.config.hasQueryKeyValueBias == true
+        let side = width + (hasBias ? 1 : 0)
+        var sums = sources.map { _ in DenseMatrix(rows: side, columns: side) }
         let product = Storage(count: width * width)
         for input in batches {
             var x = model.embedded(input)
@@ -58,7 +61,14 @@ public struct Calibration: Sendable {
                     Matrix(own.storage, rows: input.tokens.count, columns: width).transpose,
                     Matrix(other.storage, rows: input.tokens.count, columns: width),
                     into: Matrix(product, rows: width, columns: width))
-                for (index, value) in product.array().enumerated() { sums[layer].values[index] += Double(value) }
+                for (index, value) in product.array().enumerated() {
+                    sums[layer].values[index / width * side + index % width] += Double(value)
+                }
+                if hasBias {
+                    for (index, value) in own.values.enumerated() { sums[layer][index % width, width] += Double(value) }
+                    for (index, value) in other.values.enumerated() { sums[layer][width, index % width] += Double(value) }
+                    sums[layer][width, width] += Double(input.tokens.count)
+                }
                 x = model.blocks(layer..<layer + 1, x, input)[0]
             }
         }

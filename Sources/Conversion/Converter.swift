@@ -61,7 +61,6 @@ public struct Converter: Sendable {
                 result = try method.convert(grouped, to: kvHeads[layer], context)
                 (result.rewritten ?? grouped).write(to: &rewritten, layer: layer, unless: before)
                 result.child.write(to: &converted, layer: layer, unless: before)
-                if config.hasQueryKeyValueBias == true { try mergeBiases(before, layer: layer, of: parameters, into: &converted) }
             }
             var report = ConversionReport.Layer(layer: layer, from: before.kvHeads, to: kvHeads[layer])
             if before.kvHeads != kvHeads[layer] { report.fixedPlanes = before.turnable?.count { !$0 } ?? 0 }
@@ -88,33 +87,6 @@ public struct Converter: Sendable {
         )
     }
 
-    /// Biases of keys and values merged like the rows they belong to.
-    private func mergeBiases(
-        _ before: AttentionWeights, layer: Int, of parameters: Parameters, into converted: inout Parameters
-    ) throws {
-        guard let pooling = biasPooling else { throw ConversionError.biases(method: method.name) }
-        let size = before.kvHeads / kvHeads[layer] * before.headDim
-        for projection in KVProjection.allCases {
-            let name = "model.layers.\(layer).self_attn.\(projection.rawValue).bias"
-            guard let bias = parameters[name] else { throw ParametersError.missing(name: name, shape: []) }
-            let values = bias.float32().array()
-            let merged = (0..<kvHeads[layer]).flatMap { group in
-                var generator = SeededGenerator(seed: seed, name: "\(name)/\(group)")
-                let rows = HeadRows(
-                    heads: size / before.headDim, headDim: before.headDim, width: 1,
-                    values: Array(values[group * size..<(group + 1) * size]))
-                return pooling.merge(rows, generator: &generator)
-            }
-            converted[name] = Weight(shape: [merged.count], storage: Storage(copying: merged))
-        }
-    }
-
-    /// The method where it merges biases as it does their rows; a medoid chosen for a bias may be another head than the one chosen
-    /// for its rows.
-    private var biasPooling: (any PoolingMethod)? {
-        method is MedoidMethod || grouping != .contiguous ? nil : method as? any PoolingMethod
-    }
-
     private func check(_ config: ModelConfig) throws(ConversionError) {
         if config.latent != nil { throw .architecture("latent attention has no KV heads to merge") }
         if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
@@ -128,8 +100,6 @@ public struct Converter: Sendable {
                 throw .impossible(layer: layer, from: config.kvHeads[layer], to: kvHeads[layer])
             }
         }
-        let changes = (0..<config.layers).contains { config.kvHeads[$0] != kvHeads[$0] }
-        if changes, config.hasQueryKeyValueBias == true, biasPooling == nil { throw .biases(method: method.name) }
         guard calibration == nil else { return }
         if method.refines { throw .needsCalibration("method '\(method.name)'") }
         if grouping == .activation { throw .needsCalibration("grouping '\(grouping.rawValue)'") }
@@ -178,8 +148,6 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
     case budgetTooSmall(bytes: Int, least: Int)
     /// Rewriting the weights before merging changed the logits by this share of their spread.
     case rewriteChangesLogits(Double)
-    /// The model has biases, which the method or a grouping other than by neighbours cannot merge.
-    case biases(method: String)
     /// The model's attention is one that the conversion does not start from.
     case architecture(String)
     /// There is no such method.
@@ -204,9 +172,6 @@ public enum ConversionError: Error, CustomStringConvertible, Equatable {
         case .rewriteChangesLogits(let change):
             "rewriting the heads before merging changed the logits by \(change) of their spread, which it must not: "
                 + "are the weights finite and the model's dimensions right? Nothing was written"
-        case .biases(let method):
-            "the model's keys and values have biases, which '\(method)' with this grouping does not merge; "
-                + "use mean, first or random on neighbouring heads"
         case .architecture(let reason): "the model cannot be converted: \(reason)"
         case .unknownMethod(let name):
             "no conversion method '\(name)'; there are \(ConversionMethods.names.joined(separator: ", "))"

@@ -67,7 +67,7 @@ public struct Diagnosis: Sendable, Codable {
                 for layer in 0..<layerCount {
                     let heads = model.attentionEntropies(x, input, layer: layer)
                     entropies[index][layer] += heads.reduce(0, +) / Double(heads.count * batches.count)
-                    x = model.feedForwardHalf(model.attentionHalf(x, input, layer: layer), input, layer: layer)
+                    x = model.blocks(layer..<layer + 1, x, input)[0]
                 }
             }
         }

@@ -14,7 +14,6 @@ public enum HeadBudget {
     ) throws -> PerLayer<Int> {
         let unit = (0..<config.layers).map { 2 * config.headDim[$0] * elementType.byteCount }
         let least = unit.reduce(0, +)
-        if config.hasQueryKeyValueBias == true { throw ConversionError.biases(method: SVDMethod.name) }
         guard bytesPerToken >= least else { throw ConversionError.budgetTooSmall(bytes: bytesPerToken, least: least) }
         let options = (0..<config.layers).map { layer in
             (1...config.kvHeads[layer]).filter { config.kvHeads[layer] % $0 == 0 }

@@ -73,8 +73,8 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
         return (keys + values).scaled(by: 0.5)
     }
 
-    /// The cosine of each two key heads after the best turn of each RoPE plane, and of each two value heads after the best
-    /// orthogonal map; 1 on the diagonal.
+    /// The cosine of each two key heads after the best turn of each RoPE plane and the best orthogonal map of what has none, and of
+    /// each two value heads after the best orthogonal map; 1 on the diagonal.
     static func alignedCosines(
         _ layer: AttentionWeights, _ context: LayerContext
     ) throws -> (keys: DenseMatrix, values: DenseMatrix) {
@@ -87,12 +87,16 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
         for i in 0..<count {
             for j in 0..<i {
                 var turned = 0.0
-                for plane in 0..<d / 2 {
+                for plane in 0..<layer.rotaryDim / 2 {
                     let (ri, rj) = (i * d + plane, j * d + plane)
-                    let (ii, ij) = (ri + d / 2, rj + d / 2)
+                    let (ii, ij) = (ri + layer.rotaryDim / 2, rj + layer.rotaryDim / 2)
                     let re = keys[ri, rj] + keys[ii, ij]
                     let im = keys[ii, rj] - keys[ri, ij]
                     turned += (re * re + im * im).squareRoot()
+                }
+                if !layer.plainRows.isEmpty {
+                    func rows(_ head: Int) -> Range<Int> { head * d + layer.rotaryDim..<(head + 1) * d }
+                    turned += try keys.rows(rows(i)).columns(rows(j)).svd().values.reduce(0, +)
                 }
                 let block = values.rows(layer.range(of: i)).columns(layer.range(of: j))
                 let rotated = try block.svd().values.reduce(0, +)

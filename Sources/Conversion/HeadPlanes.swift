@@ -1,7 +1,8 @@
 import Kernels
 
-/// Heads seen as RoPE sees them: row i and row i + d/2 of a head are the real and the imaginary part of one complex row, and
-/// multiplying it by a complex number commutes with the rotation by position.
+/// Heads seen as RoPE sees them: row i and row i + r/2 of a head are the real and the imaginary part of one complex row, and
+/// multiplying it by a complex number commutes with the rotation by position. r is the head dim, or under partial rotary
+/// positions the number of rows that are turned; the rest of a head has no planes.
 enum HeadPlanes {
     /// A complex number.
     struct Factor: Equatable {
@@ -15,8 +16,8 @@ enum HeadPlanes {
     }
 
     /// Multiplies plane `plane` of the head whose first row is `start` by `factor`.
-    static func multiply(_ matrix: inout DenseMatrix, start: Int, headDim: Int, plane: Int, by factor: Factor) {
-        let (a, b) = (start + plane, start + plane + headDim / 2)
+    static func multiply(_ matrix: inout DenseMatrix, start: Int, rotaryDim: Int, plane: Int, by factor: Factor) {
+        let (a, b) = (start + plane, start + plane + rotaryDim / 2)
         for column in 0..<matrix.columns {
             let (x, y) = (matrix[a, column], matrix[b, column])
             matrix[a, column] = factor.re * x - factor.im * y
@@ -28,12 +29,14 @@ enum HeadPlanes {
     /// of twice the side, row j and column l times √(w_j w_l).
     ///
     /// `gram` is K S Kᵀ [heads·d, heads·d] over those heads.
-    static func products(_ gram: DenseMatrix, heads: Int, headDim: Int, plane: Int, weights: [Double]) -> DenseMatrix {
+    static func products(
+        _ gram: DenseMatrix, heads: Int, headDim: Int, rotaryDim: Int, plane: Int, weights: [Double]
+    ) -> DenseMatrix {
         var result = DenseMatrix(rows: 2 * heads, columns: 2 * heads)
         for j in 0..<heads {
             for l in 0..<heads {
                 let (rj, rl) = (j * headDim + plane, l * headDim + plane)
-                let (ij, il) = (rj + headDim / 2, rl + headDim / 2)
+                let (ij, il) = (rj + rotaryDim / 2, rl + rotaryDim / 2)
                 let weight = (weights[j] * weights[l]).squareRoot()
                 let re = weight * (gram[rj, rl] + gram[ij, il])
                 let im = weight * (gram[ij, rl] - gram[rj, il])

@@ -9,8 +9,6 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     /// The models' guaranteed pages are more than there are.
     case guarantees([Int], pages: Int)
 
-    /// A model has something that serving does not compute.
-    case unsupportedModel(String)
     /// There is no model of this number.
     case noModel(Int)
     /// A prompt has no tokens.
@@ -38,8 +36,6 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "layer \(layer) caches \(token) bytes a token, a page has \(page); use a larger --page"
         case .guarantees(let shares, let pages):
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
-        case .unsupportedModel(let part):
-            "serving does not do \(part) yet; kvlab generate and kvlab eval compute this model"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"
         case .token(let id, let vocabulary): "the prompt has token \(id), the model's go from 0 to \(vocabulary - 1)"

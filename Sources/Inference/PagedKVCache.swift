@@ -29,7 +29,6 @@ public struct PagedKVCache: KVCache {
     public init(
         config: ModelConfig, elementType: ElementType = .float32, store: PageStore, owner: Int = 0
     ) throws(InferenceError) {
-        if config.hasFeedForwardBias == true { throw .unsupportedModel("feed-forward biases") }
         self.store = store
         self.owner = owner
         geometry = config.kvGeometry(elementType)

@@ -16,9 +16,9 @@ protocol ServingAttention: Sendable {
 extension ServingModel {
     /// The attention that `config` gives `layer`, its weights by their names behind "self_attn.".
     static func attention(
-        _ config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Weight
+        _ config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Weight
     ) throws(ParametersError) -> any ServingAttention {
-        guard let latent = config.latent else {
+        guard let latent = config.latent, let rotary else {
             return try ServingGroupedAttention(config, layer: layer, rotary: rotary, take: take)
         }
         return try ServingLatentAttention(config, latent, layer: layer, rotary: rotary, take: take)
@@ -29,7 +29,7 @@ extension ServingModel {
 struct ServingGroupedAttention: ServingAttention {
     private let projections: PackedLinear
     private let output: PackedLinear
-    private let rotary: RotaryTable
+    private let rotary: RotaryTable?
     private let heads: Int
     private let headDim: Int
     private let geometry: KVGeometry
@@ -41,7 +41,7 @@ struct ServingGroupedAttention: ServingAttention {
     private let epsilon: Float
 
     init(
-        _ config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Weight
+        _ config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Weight
     ) throws(ParametersError) {
         geometry = config.kvGeometry(.float32)[layer]
         (heads, headDim, epsilon) = (config.heads[layer], config.headDim[layer], Float(config.normEpsilon))
@@ -78,7 +78,7 @@ struct ServingGroupedAttention: ServingAttention {
             RowWise.normHeads(
                 rows, gain: gain, rows: count, stride: width, offset: part.first * headDim, heads: part.heads, epsilon: epsilon)
         }
-        rotary.rotate(rows, positions: positions, rows: count, stride: width, heads: heads + kvHeads, headDim: headDim)
+        rotary?.rotate(rows, positions: positions, rows: count, stride: width, heads: heads + kvHeads, headDim: headDim)
         return cache.attend(layer: layer, CachedQueries(rows: rows, heads: heads, geometry: geometry), step).output
     }
 

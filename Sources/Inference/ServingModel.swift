@@ -9,16 +9,16 @@ public struct ServingModel: Sendable {
     public let config: ModelConfig
     private let embedding: EmbeddingRows
     private let layers: [Layer]
-    private let finalNorm: Storage
+    /// A vector for each position, where positions are learned.
+    private let positions: EmbeddingRows?
+    private let finalNorm: ServingNorm
     private let head: PackedLinear
-    private let epsilon: Float
 
     private struct Layer: Sendable {
-        var attentionNorm: Storage
+        var attentionNorm: ServingNorm
         var attention: any ServingAttention
-        var feedForwardNorm: Storage
-        var gateUp: PackedLinear
-        var down: PackedLinear
+        var feedForwardNorm: ServingNorm
+        var feedForward: ServingFeedForward
     }
 
     /// Packs `parameters`, which are not needed afterwards but for the embedding's rows.
@@ -29,28 +29,24 @@ public struct ServingModel: Sendable {
             return weight
         }
         self.config = config
-        epsilon = Float(config.normEpsilon)
         let embedding = try take("model.embed_tokens.weight")
         self.embedding = EmbeddingRows(embedding)
-        finalNorm = try take("model.norm.weight").float32()
+        positions = config.hasLearnedPositions == true ? EmbeddingRows(try take("model.embed_positions.weight")) : nil
+        finalNorm = try ServingNorm(config, "model.norm", take: take)
         head = PackedLinear([config.tiedEmbeddings ? embedding : try take("lm_head.weight")])
         var rotaries: [Int: RotaryTable] = [:]
         var layers: [Layer] = []
         for index in 0..<config.layers {
-            let rotaryDim = config.rotaryDim(index)
-            let rotary = rotaries[rotaryDim] ?? config.rotaryTable(headDim: rotaryDim)
-            rotaries[rotaryDim] = rotary
+            let rotary = config.rotary(index, among: &rotaries)
             let prefix = "model.layers.\(index)."
             let attention = try Self.attention(config, layer: index, rotary: rotary) {
                 (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
             }
             layers.append(
                 Layer(
-                    attentionNorm: try take(prefix + "input_layernorm.weight").float32(), attention: attention,
-                    feedForwardNorm: try take(prefix + "post_attention_layernorm.weight").float32(),
-                    gateUp: PackedLinear(
-                        gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight")),
-                    down: PackedLinear([try take(prefix + "mlp.down_proj.weight")])))
+                    attentionNorm: try ServingNorm(config, prefix + "input_layernorm", take: take), attention: attention,
+                    feedForwardNorm: try ServingNorm(config, prefix + "post_attention_layernorm", take: take),
+                    feedForward: try ServingFeedForward(config, prefix + "mlp.", take: take)))
         }
         self.layers = layers
     }
@@ -58,7 +54,7 @@ public struct ServingModel: Sendable {
     /// Bytes of the packed weights, all of which a step reads.
     public var weightBytes: Int {
         layers.reduce(head.byteCount) {
-            $0 + $1.attention.weightBytes + $1.gateUp.byteCount + $1.down.byteCount
+            $0 + $1.attention.weightBytes + $1.feedForward.weightBytes
         }
     }
 
@@ -70,36 +66,30 @@ public struct ServingModel: Sendable {
         precondition(
             positions.allSatisfy { Int($0) < config.maxSequence }, "ServingModel: a position is past \(config.maxSequence)")
         var x = embedding.rows(of: step.tokens)
+        if let vectors = self.positions { Elementwise.add(vectors.rows(of: positions), into: x) }
         for (index, layer) in layers.enumerated() {
             var attended = layer.attention.attend(
-                normalized(x, layer.attentionNorm, rows: count), step, positions, layer: index, cache: &cache)
+                layer.attentionNorm(x, rows: count), step, positions, layer: index, cache: &cache)
             // After the last attention only the rows asked for matter.
             var left = count
             if index == layers.count - 1, rows.count < count {
                 left = rows.count
                 (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, layer.attention.outputWidth))
             }
+            // In parallel the feed-forward layer reads what attention read, else what it gave.
+            let read = config.hasParallelResidual == true ? layer.feedForwardNorm(x, rows: left) : nil
             layer.attention.project(attended, rows: left, into: x)
-            let gated = Storage(count: left * config.feedForwardSize)
-            layer.gateUp.run(normalized(x, layer.feedForwardNorm, rows: left), rows: left, into: gated)
-            layer.down.run(gated, rows: left, into: x, .add)
+            layer.feedForward.add(read ?? layer.feedForwardNorm(x, rows: left), rows: left, into: x)
         }
         cache.commit(step)
         let logits = Storage(count: rows.count * config.vocabularySize)
-        head.run(normalized(x, finalNorm, rows: rows.count), rows: rows.count, into: logits)
+        head.run(finalNorm(x, rows: rows.count), rows: rows.count, into: logits)
         return logits
     }
 
     /// The logits of each sequence's last token, [sequences, vocab].
     public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Storage {
         logits(step, rows: step.lastRows, cache: &cache)
-    }
-
-    private func normalized(_ x: Storage, _ weight: Storage, rows: Int) -> Storage {
-        let y = Storage(count: rows * config.hiddenSize)
-        Normalization.rmsNorm(
-            x: x, weight: weight, into: y, rstd: Storage(count: rows), rows: rows, width: config.hiddenSize, epsilon: epsilon)
-        return y
     }
 
     private func gathered(_ x: Storage, _ rows: [Int32], _ width: Int) -> Storage {

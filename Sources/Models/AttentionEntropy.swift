@@ -13,7 +13,7 @@ extension DecoderLM {
         let width = (heads + 2 * attention.kvHeads) * d
         let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.cachedProjections)).storage
         let positions = (0..<input.batch).flatMap { _ in (0..<seq).map { Int32($0) } }
-        attention.rotary.rotate(
+        attention.rotary?.rotate(
             qkv, positions: positions, rows: positions.count, stride: width, heads: heads + attention.kvHeads, headDim: d)
         let scores = Storage(count: seq * seq)
         return (0..<heads).map { head in

@@ -4,23 +4,14 @@ import Autograd
 extension DecoderLM {
     /// What the first block reads, [batch·seq, hidden].
     public func embedded(_ input: ModelInput) -> Tensor {
-        input.dropped(embedding.embedding(input.tokens), site: 0)
+        var x = embedding.embedding(input.tokens)
+        if let positions { x = x + positions.embedding(input.tokens.indices.map { Int32($0 % input.seq) }) }
+        return input.dropped(x, site: 0)
     }
 
     /// What block `layer`'s projections to queries, keys and values read: the norm of the residual stream x [batch·seq, hidden].
     public func attentionInput(_ x: Tensor, layer: Int) -> Tensor {
-        x.rmsNorm(weight: blocks[layer].attentionNorm, epsilon: Float(config.normEpsilon))
-    }
-
-    /// x + attention(norm(x)) of block `layer`, which has keys and values of its own; none but it reads them here.
-    public func attentionHalf(_ x: Tensor, _ input: ModelInput, layer: Int) -> Tensor {
-        blocks[layer].attend(
-            x, keysAndValues: blocks[layer].sharedKeysAndValues(x, compute.precision), input, layer: layer, compute.precision)
-    }
-
-    /// middle + feedForward(norm(middle)) of block `layer`.
-    public func feedForwardHalf(_ middle: Tensor, _ input: ModelInput, layer: Int) -> Tensor {
-        blocks[layer].feedForward(middle, input, layer: layer, compute.precision)
+        blocks[layer].attentionNorm(x)
     }
 
     /// The residual stream behind each block of `range`, x [batch·seq, hidden] going into the first.

@@ -11,7 +11,6 @@ extension DecoderLM {
             x = run(layer, x, input, &shared)
             states.append(x)
         }
-        let logits = x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon)).linear(head, precision: compute.precision)
-        return (states, logits)
+        return (states, finalNorm(x).linear(head, precision: compute.precision))
     }
 }

@@ -3,8 +3,9 @@ import Kernels
 
 /// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped
 /// attention, SwiGLU, tied or untied output projection; with what its relatives add: biases (Qwen2), norms of queries and
-/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1); with latent attention (DeepSeek-V2) in place of heads
-/// with keys of their own, or with keys and values shared between layers.
+/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1); with LayerNorm, an activation in place of the gate and
+/// learned positions (GPT-2) or partial rotary ones and a parallel residual (GPT-NeoX); with latent attention (DeepSeek-V2) in
+/// place of heads with keys of their own, or with keys and values shared between layers.
 ///
 /// A value, cheap to rebuild from its configuration and parameters. Training runs without a cache over whole sequences;
 /// ``logits(_:cache:)`` decodes with one.
@@ -12,8 +13,10 @@ public struct DecoderLM: Sendable {
     /// The model's shape.
     public let config: ModelConfig
     let embedding: Tensor
+    /// A vector for each position, added to the token's, where positions are learned.
+    let positions: Tensor?
     let blocks: [Block]
-    let finalNorm: Tensor
+    let finalNorm: Norm
     let head: Tensor
     /// How passes without a cache are computed; decoding is in Float32.
     public var compute = ComputeOptions()
@@ -42,33 +45,25 @@ public struct DecoderLM: Sendable {
         }
         self.config = config
         embedding = try take("model.embed_tokens.weight")
+        positions = config.hasLearnedPositions == true ? try take("model.embed_positions.weight") : nil
         var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
         var blocks: [Block] = []
         for layer in 0..<config.layers {
-            let rotaryDim = config.rotaryDim(layer)
-            let rotary = rotaries[rotaryDim] ?? config.rotaryTable(headDim: rotaryDim)
-            rotaries[rotaryDim] = rotary
+            let rotary = config.rotary(layer, among: &rotaries)
             let prefix = "model.layers.\(layer)."
-            func bias(_ has: Bool?, _ name: String) throws(ParametersError) -> Tensor? {
-                has == true ? try take(prefix + name + ".bias") : nil
-            }
             let attention = try Self.attention(config: config, layer: layer, rotary: rotary) {
                 (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
             }
-            var block = Block(
-                attentionNorm: try take(prefix + "input_layernorm.weight"), attention: attention,
-                feedForwardNorm: try take(prefix + "post_attention_layernorm.weight"),
-                gate: try take(prefix + "mlp.gate_proj.weight"), up: try take(prefix + "mlp.up_proj.weight"),
-                down: try take(prefix + "mlp.down_proj.weight"), epsilon: Float(config.normEpsilon))
-            for name in ["gate_proj", "up_proj"] {
-                if let bias = try bias(config.hasFeedForwardBias, "mlp." + name) { block.gateUpBiases.append(bias) }
-            }
-            block.downBias = try bias(config.hasFeedForwardBias, "mlp.down_proj")
-            blocks.append(block)
+            blocks.append(
+                Block(
+                    attentionNorm: try Norm(config, prefix + "input_layernorm", take: take), attention: attention,
+                    feedForwardNorm: try Norm(config, prefix + "post_attention_layernorm", take: take),
+                    feedForward: try FeedForward(config, prefix + "mlp.", take: take),
+                    isParallel: config.hasParallelResidual == true))
         }
         self.blocks = blocks
         self.rotaries = rotaries
-        finalNorm = try take("model.norm.weight")
+        finalNorm = try Norm(config, "model.norm", take: take)
         head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
     }
 
@@ -88,7 +83,7 @@ public struct DecoderLM: Sendable {
         var x = embedded(input)
         var shared = SharedKeysAndValues()
         for layer in blocks.indices { x = run(layer, x, input, &shared) }
-        return x.rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon))
+        return finalNorm(x)
     }
 
     /// The mean negative log-likelihood in nats of `targets` [batch·seq] (negative ones are not scored), a scalar.
@@ -110,11 +105,11 @@ public struct DecoderLM: Sendable {
     /// from and added to `cache`.
     public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Tensor {
         var x = embedding.embedding(step.tokens)
+        if let positions { x = x + positions.embedding(step.positions(in: cache)) }
         for (layer, block) in blocks.enumerated() { x = block(x, step, layer: layer, cache: &cache) }
         cache.commit(step)
         let last = Storage(count: step.counts.count * config.hiddenSize)
         Gather.rows(of: x.storage, at: step.lastRows, width: config.hiddenSize, into: last)
-        return Tensor(shape: [step.counts.count, config.hiddenSize], storage: last)
-            .rmsNorm(weight: finalNorm, epsilon: Float(config.normEpsilon)).linear(head)
+        return finalNorm(Tensor(shape: [step.counts.count, config.hiddenSize], storage: last)).linear(head)
     }
 }

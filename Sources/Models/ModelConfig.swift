@@ -1,4 +1,4 @@
-/// The shape of a decoder language model of the Llama architecture.
+/// The shape of a decoder language model: Llama's, with what its relatives have beside or in place of its parts.
 ///
 /// Heads, KV heads and the head dimension are independent of each other and of the hidden size, and per layer.
 /// MHA, GQA and MQA are one attention: `kvHeads` equal to `heads`, between, or 1. Keys on disk are Hugging Face's.
@@ -7,7 +7,7 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var vocabularySize: Int
     /// Width of the residual stream.
     public var hiddenSize: Int
-    /// Width of the SwiGLU hidden layer.
+    /// Width of the feed-forward layer.
     public var feedForwardSize: Int
     /// Decoder blocks.
     public var layers: Int
@@ -19,7 +19,7 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var headDim: PerLayer<Int>
     /// The longest sequence the model is meant for.
     public var maxSequence: Int
-    /// RMSNorm's epsilon.
+    /// The norms' epsilon.
     public var normEpsilon: Double
     /// RoPE's base.
     public var ropeTheta: Double
@@ -33,6 +33,16 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var hasFeedForwardBias: Bool?
     /// Whether each head's queries and keys go through an RMSNorm before RoPE (Qwen3); nil is false.
     public var hasQueryKeyNorm: Bool?
+    /// Whether blocks have LayerNorm with biases in place of RMSNorm (GPT-2, GPT-NeoX); nil is false.
+    public var hasLayerNorm: Bool?
+    /// The function of a feed-forward layer without a gate (GPT-2, GPT-NeoX); nil for SwiGLU.
+    public var activation: Activation?
+    /// Whether each position has a vector of its own that is added to the embedding (GPT-2); nil is false.
+    public var hasLearnedPositions: Bool?
+    /// Elements of each head that RoPE turns, the first ones (GPT-NeoX), 0 for none; nil for all.
+    public var rotaryWidth: Int?
+    /// Whether a block's feed-forward layer reads what its attention reads (GPT-NeoX); nil is false.
+    public var hasParallelResidual: Bool?
     /// Keys each position attends to, its own included; 0 for all of them. nil is 0 in every layer.
     public var slidingWindow: PerLayer<Int>?
     /// First positions that windowed layers see beside their window (Xiao et al. 2023, attention sinks); nil for none.
@@ -80,6 +90,11 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         case hasOutputBias = "attention_output_bias"
         case hasFeedForwardBias = "mlp_bias"
         case hasQueryKeyNorm = "use_qk_norm"
+        case hasLayerNorm = "use_layer_norm"
+        case activation = "hidden_act"
+        case hasLearnedPositions = "learned_positions"
+        case rotaryWidth = "rotary_dim"
+        case hasParallelResidual = "use_parallel_residual"
         case slidingWindow = "sliding_window"
         case attentionSinks = "attention_sinks"
         case keyValueSources = "kv_source_layers"
@@ -104,6 +119,8 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
     case tooLarge(key: String, value: Int, limit: Int)
     /// A layer reads keys and values of a layer that has none for it.
     case source(layer: Int, source: Int, reason: String)
+    /// A layer's heads have not as many elements as RoPE is to turn, or not pairs of them.
+    case rotaryWidth(Int, layer: Int, headDim: Int)
     /// Two parts that no attention has together.
     case combination(String, String)
     /// The attention's parts do not add up.
@@ -121,6 +138,8 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
         case .notFinite(let key, let value): "'\(key)' is \(value), expected a positive finite number"
         case .tooLarge(let key, let value, let limit): "'\(key)' is \(value), above the limit of \(limit)"
         case .source(let layer, let source, let reason): "'kv_source_layers': layer \(layer) reads layer \(source), \(reason)"
+        case .rotaryWidth(let width, let layer, let headDim):
+            "'rotary_dim' is \(width), expected an even number up to layer \(layer)'s head dim of \(headDim)"
         case .combination(let one, let other): "\(one) and \(other) cannot be had together"
         case .latent(let reason): "'latent_attention': \(reason)"
         }
@@ -153,6 +172,9 @@ extension ModelConfig {
                 throw .notDivisible(layer: layer, heads: heads[layer], kvHeads: kvHeads[layer])
             }
             guard headDim[layer] % 2 == 0 else { throw .oddHeadDim(layer: layer, headDim: headDim[layer]) }
+            if let rotaryWidth, rotaryWidth < 0 || rotaryWidth > headDim[layer] || rotaryWidth % 2 != 0 {
+                throw .rotaryWidth(rotaryWidth, layer: layer, headDim: headDim[layer])
+            }
         }
         guard normEpsilon > 0, normEpsilon.isFinite else { throw .notFinite(key: "rms_norm_eps", value: normEpsilon) }
         guard ropeTheta > 0, ropeTheta.isFinite else { throw .notFinite(key: "rope_theta", value: ropeTheta) }
@@ -196,7 +218,7 @@ extension ModelConfig {
             }
         }
         for part in partsBeyondLlama
-        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && part != Self.feedForwardBiasPart {
+        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && !Self.partsBesideAttention.contains(part) {
             throw .combination(Self.latentPart, part)
         }
     }
@@ -210,12 +232,22 @@ extension ModelConfig {
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
         if (0..<layers).contains(where: { keyValueSource($0) != nil }) { parts.append("keys and values shared between layers") }
         if latent != nil { parts.append(Self.latentPart) }
+        if hasLayerNorm == true { parts.append(Self.layerNormPart) }
+        if let activation { parts.append("\(Self.activationPart)\(activation.rawValue)") }
+        if hasLearnedPositions == true { parts.append("learned positions") }
+        if let rotaryWidth { parts.append(rotaryWidth == 0 ? "no rotary positions" : "partial rotary positions") }
+        if hasParallelResidual == true { parts.append(Self.parallelPart) }
         if let ropeScaling { parts.append("\(ropeScaling.kind.rawValue) RoPE scaling") }
         return parts
     }
 
     private static let latentPart = "latent attention"
     private static let feedForwardBiasPart = "feed-forward biases"
+    private static let layerNormPart = "LayerNorm"
+    private static let activationPart = "a feed-forward layer without a gate, "
+    private static let parallelPart = "parallel residuals"
+    private static let partsBesideAttention =
+        [feedForwardBiasPart, layerNormPart, parallelPart] + Activation.allCases.map { activationPart + $0.rawValue }
 
     /// The earlier layer whose keys and values `layer` reads; nil where it has its own.
     public func keyValueSource(_ layer: Int) -> Int? {
@@ -252,24 +284,24 @@ extension ModelConfig {
     /// A tied model has no `lm_head.weight`.
     public var weightShapes: [(name: String, shape: [Int])] {
         var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [vocabularySize, hiddenSize])]
+        if hasLearnedPositions == true { shapes.append(("model.embed_positions.weight", [maxSequence, hiddenSize])) }
+        func norm(_ name: String) {
+            shapes.append((name + ".weight", [hiddenSize]))
+            if hasLayerNorm == true { shapes.append((name + ".bias", [hiddenSize])) }
+        }
         for layer in 0..<layers {
             let prefix = "model.layers.\(layer)."
-            shapes.append((prefix + "input_layernorm.weight", [hiddenSize]))
+            norm(prefix + "input_layernorm")
             shapes += attentionShapes(layer).map { (prefix + "self_attn." + $0.name, $0.shape) }
-            shapes += [
-                (prefix + "post_attention_layernorm.weight", [hiddenSize]),
-                (prefix + "mlp.gate_proj.weight", [feedForwardSize, hiddenSize]),
-                (prefix + "mlp.up_proj.weight", [feedForwardSize, hiddenSize]),
-                (prefix + "mlp.down_proj.weight", [hiddenSize, feedForwardSize]),
-            ]
-            if hasFeedForwardBias == true {
-                shapes += [
-                    (prefix + "mlp.gate_proj.bias", [feedForwardSize]), (prefix + "mlp.up_proj.bias", [feedForwardSize]),
-                    (prefix + "mlp.down_proj.bias", [hiddenSize]),
-                ]
-            }
+            norm(prefix + "post_attention_layernorm")
+            let inputs = activation == nil ? ["gate_proj", "up_proj"] : ["up_proj"]
+            for name in inputs { shapes.append((prefix + "mlp.\(name).weight", [feedForwardSize, hiddenSize])) }
+            shapes.append((prefix + "mlp.down_proj.weight", [hiddenSize, feedForwardSize]))
+            guard hasFeedForwardBias == true else { continue }
+            for name in inputs { shapes.append((prefix + "mlp.\(name).bias", [feedForwardSize])) }
+            shapes.append((prefix + "mlp.down_proj.bias", [hiddenSize]))
         }
-        shapes.append(("model.norm.weight", [hiddenSize]))
+        norm("model.norm")
         if !tiedEmbeddings { shapes.append(("lm_head.weight", [vocabularySize, hiddenSize])) }
         return shapes
     }

@@ -25,7 +25,10 @@ import Text
         checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
         let names = try HuggingFaceFolder.export(checkpoint, to: scratch["hf"])
         #expect(
-            names == ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+            names == [
+                "README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                "tokenizer_config.json",
+            ])
         let loaded = try ModelImport.load(scratch["hf"])
         #expect(loaded.config == checkpoint.config)
         #expect(loaded.tokenIDs == checkpoint.tokenIDs)
@@ -33,6 +36,42 @@ import Text
         #expect(loaded.parameters.names == checkpoint.parameters.names)
         for name in loaded.parameters.names { #expect(loaded.parameters[name]?.bytes == checkpoint.parameters[name]?.bytes) }
         #expect(scratch.names == ["hf"])
+    }
+
+    @Test func `chat template, generation settings and licence go in and come out, and the card says where the model is from`()
+        throws
+    {
+        var checkpoint = exportable
+        checkpoint.lineage.conversion = "mean, 2 to 1 KV heads"
+        checkpoint.lineage.recipe = "{\"name\": \"tiny\"}"
+        try HuggingFaceFolder.export(checkpoint, to: scratch["a"])
+        let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
+        let generation = #"{"bos_token_id": 1, "eos_token_id": [2], "temperature": 0.6, "top_p": 0.9}"#
+        try scratch.write(Array(generation.utf8), to: "a/generation_config.json")
+        let settings = #"{"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "DEFAULT"}]}"#
+        try scratch.write(Array(settings.utf8), to: "a/tokenizer_config.json")
+        try scratch.write(Array("---\nlicense: apache-2.0\n---\n# A parent\nlicense: other\n".utf8), to: "a/README.md")
+        #expect(try ModelImport.load(scratch["a"]).tokenIDs.chatTemplate == "DEFAULT")
+        try scratch.write(Array(template.utf8), to: "a/chat_template.jinja")
+        var loaded = try ModelImport.load(scratch["a"])
+        #expect(loaded.tokenIDs.chatTemplate == template)
+        #expect(loaded.tokenIDs.license == "apache-2.0")
+        #expect(loaded.tokenIDs.generationConfig == generation)
+        loaded.lineage = checkpoint.lineage
+        try loaded.save(to: scratch["a.h5"])
+        let stored = try ModelImport.load(scratch["a.h5"])
+        #expect(stored.tokenIDs == loaded.tokenIDs)
+        try HuggingFaceFolder.export(stored, to: scratch["b"])
+        #expect(try ModelImport.load(scratch["b"]).tokenIDs == loaded.tokenIDs)
+        let card = String(decoding: scratch.bytes("b/README.md"), as: UTF8.self)
+        for part in ["license: apache-2.0", "mean, 2 to 1 KV heads", "\"name\": \"tiny\"", "bytes per token in fp16", "MQA"] {
+            #expect(card.contains(part), "\(part)")
+        }
+        loaded.tokenizer = nil
+        try GGUFExport.write(loaded, to: scratch["m.gguf"])
+        let gguf = try ModelImport.load(scratch["m.gguf"]).tokenIDs
+        #expect(gguf.chatTemplate == template)
+        #expect(gguf.license == "apache-2.0")
     }
 
     @Test func `a folder that is there is not written over, an empty one is filled`() throws {
@@ -115,7 +154,7 @@ import Text
         try loaded.save(to: scratch["a.h5"])
         let checkpoint = try Checkpoint.load(scratch["a.h5"])
         let file = try SafetensorsFile(path: folder + "/model.safetensors")
-        #expect(checkpoint.tokenIDs == TokenIDs(bos: 1, eos: [2]))
+        #expect(checkpoint.tokenIDs.bos == 1 && checkpoint.tokenIDs.eos == [2])
         for name in checkpoint.parameters.names {
             let stored = try file.weight(name) ?? file.weight("lm_head.weight")
             #expect(checkpoint.parameters[name]?.bytes == stored?.bytes)

@@ -35,7 +35,7 @@ import Testing
                 var turned = weights.key.rows(0..<12)
                 for plane in 0..<6 {
                     HeadPlanes.multiply(
-                        &turned, start: 0, headDim: 12, plane: plane,
+                        &turned, start: 0, rotaryDim: 12, plane: plane,
                         by: .init(re: 1 - 0.3 * Double(plane), im: 0.4 * Double(plane) - 0.5))
                 }
                 weights.key.replace(12, 0, with: turned)
@@ -73,7 +73,7 @@ import Testing
         for head in 0..<2 {
             for plane in 0..<6 {
                 HeadPlanes.multiply(
-                    &second.key, start: head * 12, headDim: 12, plane: plane,
+                    &second.key, start: head * 12, rotaryDim: 12, plane: plane,
                     by: .init(re: generator.uniform() + 0.5, im: generator.uniform() - 0.5))
             }
             let mixing = DenseMatrix(rows: 12, columns: 12, values: generator.normals(144, deviation: 1).map(Double.init))
@@ -147,7 +147,10 @@ import Testing
         #expect(
             try refusal(latent(20, 6)) { $0.latent = LatentShape(rank: 4, ropeHeadDim: 4, valueHeadDim: 4) }.contains("already"))
         #expect(try refusal(latent(20, 6)) { $0.hasQueryKeyNorm = true }.contains("latent attention and norms"))
-        #expect(try refusal(CrossLayerAttention(share: 2)) { $0.hasQueryKeyValueBias = true }.contains("biases"))
+        #expect(try refusal(latent(20, 6)) { $0.hasQueryKeyValueBias = true }.contains("latent attention and attention biases"))
+        #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 0 }.contains("rotary positions, of which it has none"))
+        #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 6 }.contains("turns 6 elements alone"))
+        #expect(try refusal(CrossLayerAttention(share: 2)) { $0.hasQueryKeyNorm = true }.contains("norms of queries"))
         #expect(try refusal(CrossLayerAttention(share: 2)) { $0.keyValueSources = [0, 0, 2, 2] }.contains("already"))
         #expect(try refusal(YOCOAttention(window: 4)) { $0.slidingWindow = .all(8) }.contains("windows already"))
     }

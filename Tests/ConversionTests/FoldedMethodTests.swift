@@ -11,32 +11,81 @@ import Testing
 @Suite struct FoldedMethodTests {
     private let config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
 
-    /// A model whose layers' KV heads are one head each four, turned plane by plane and mixed.
-    private func disguised(orthogonal: Bool) throws -> (ModelConfig, Parameters) {
+    /// Attentions whose keys are aligned in different ways.
+    enum Positions: CaseIterable, Sendable {
+        case rotary, partlyRotary, learned
+
+        func config(hasBias: Bool) -> ModelConfig {
+            var config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
+            if hasBias { (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true) }
+            switch self {
+            case .rotary: break
+            case .partlyRotary: config.rotaryWidth = 4
+            case .learned: (config.rotaryWidth, config.hasLearnedPositions) = (0, true)
+            }
+            return config
+        }
+    }
+
+    /// A model whose layers' KV heads are one head each four, turned plane by plane, or mixed where there are no planes.
+    private func disguised(
+        orthogonal: Bool, _ positions: Positions = .rotary, hasBias: Bool = false
+    ) throws -> (ModelConfig, Parameters) {
+        let config = positions.config(hasBias: hasBias)
+        let rotary = config.rotaryDim(0)
         var parameters = TinyModel.parameters(config)
         var generator = SeededGenerator(seed: 4)
+        func mixed(_ rows: DenseMatrix) throws -> DenseMatrix {
+            let mix = DenseMatrix.random(rows.rows, rows.rows, using: &generator)
+            let svd = try mix.svd()
+            return (orthogonal ? svd.u * svd.vt : mix) * rows
+        }
         for index in 0..<config.layers {
             var layer = try AttentionWeights(config, parameters, layer: index)
+            if hasBias {
+                let last = layer.key.columns - 1
+                for row in 0..<layer.key.rows {
+                    layer.key[row, last] = Double.random(in: -1..<1, using: &generator)
+                    layer.value[row, last] = Double.random(in: -1..<1, using: &generator)
+                    layer.query[row, last] = Double.random(in: -1..<1, using: &generator)
+                }
+            }
             for group in 0..<2 {
                 let key = layer.key.rows(layer.range(of: group * 4))
                 let value = layer.value.rows(layer.range(of: group * 4))
                 for head in group * 4 + 1..<group * 4 + 4 {
                     layer.key.replace(head * 6, 0, with: key)
-                    for plane in 0..<3 {
+                    for plane in 0..<rotary / 2 {
                         let angle = Double.random(in: 0..<6.28, using: &generator)
                         let size = orthogonal ? 1 : Double.random(in: 0.5..<2, using: &generator)
                         let (c, s) = (cos(angle), sin(angle))
                         HeadPlanes.multiply(
-                            &layer.key, start: head * 6, headDim: 6, plane: plane, by: .init(re: size * c, im: size * s))
+                            &layer.key, start: head * 6, rotaryDim: rotary, plane: plane, by: .init(re: size * c, im: size * s))
                     }
-                    let mix = DenseMatrix.random(6, 6, using: &generator)
-                    let svd = try mix.svd()
-                    layer.value.replace(head * 6, 0, with: (orthogonal ? svd.u * svd.vt : mix) * value)
+                    if rotary < 6 { layer.key.replace(head * 6 + rotary, 0, with: try mixed(key.rows(rotary..<6))) }
+                    layer.value.replace(head * 6, 0, with: try mixed(value))
                 }
             }
             parameters = try parameters.replacing(layer, at: index, of: config)
         }
         return (config, parameters)
+    }
+
+    @Test(arguments: Positions.allCases, [false, true])
+    func `svd and aligned are exact with learned and with partly rotary positions, and with biases`(
+        positions: Positions, hasBias: Bool
+    ) throws {
+        for method: any ConversionMethod in [SVDMethod(), AlignedMethod()] {
+            let parent = try disguised(orthogonal: method is AlignedMethod, positions, hasBias: hasBias)
+            for calibration in [nil, try TestCalibration.random(config)] {
+                let converter = Converter(kvHeads: 2, method: method, calibration: calibration)
+                let (child, weights, report) = try converter.convert(parent.0, parent.1)
+                #expect(try logitDistance(parent, (child, weights)) < 5e-4, "\(method)")
+                #expect(report.logitChange < 1e-4)
+            }
+            let (mean, pooled, _) = try Converter(kvHeads: 2, method: MeanMethod()).convert(parent.0, parent.1)
+            #expect(try logitDistance(parent, (mean, pooled)) > 0.05)
+        }
     }
 
     @Test(arguments: [false, true]) func `svd is exact for keys that are multiples per plane and values of one row space`(

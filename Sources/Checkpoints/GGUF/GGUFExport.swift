@@ -37,6 +37,8 @@ public enum GGUFExport {
                 keys = GGUFTokenizer.metadata(vocabulary)
             } catch { omitted = error.description }
         }
+        if let template = checkpoint.tokenIDs.chatTemplate { keys.append(GGUFKey("tokenizer.chat_template", .string(template))) }
+        if let license = checkpoint.tokenIDs.license { keys.append(GGUFKey("general.license", .string(license))) }
         for key in keys { writer.add(key) }
         for name in checkpoint.parameters.names {
             guard var weight = checkpoint.parameters[name], let (stored, layer) = GGUFNames.gguf(name) else {

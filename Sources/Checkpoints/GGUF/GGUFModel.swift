@@ -19,10 +19,15 @@ enum GGUFModel {
         let name = URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
         let size = config.vocabularySize
         let eos = try metadata.tokenID("tokenizer.ggml.eos_token_id", limit: size)
+        var ids = TokenIDs(bos: try metadata.tokenID("tokenizer.ggml.bos_token_id", limit: size), eos: eos.map { [$0] } ?? [])
+        func text(_ key: String) -> String? {
+            guard metadata.values[key] != nil, let text = try? metadata.string(key) else { return nil }
+            return text.utf8.count > TokenIDs.longestText ? nil : text
+        }
+        ids.chatTemplate = text("tokenizer.chat_template")
+        ids.license = text("general.license")
         return Checkpoint(
-            config: config, parameters: parameters, tokenizer: tokenizer,
-            tokenIDs: TokenIDs(
-                bos: try metadata.tokenID("tokenizer.ggml.bos_token_id", limit: size), eos: eos.map { [$0] } ?? []),
+            config: config, parameters: parameters, tokenizer: tokenizer, tokenIDs: ids,
             lineage: Lineage(name: name, source: "GGUF file '\(name)' (\(try metadata.string("general.architecture")))"))
     }
 

@@ -2,8 +2,8 @@ import Kernels
 
 /// Heads of a group turned towards each other before they are averaged (after "align before merge", arXiv 2412.20677).
 ///
-/// Keys are turned plane by plane, which RoPE commutes with, and the queries with them; values by an orthogonal Procrustes
-/// rotation that the output projection undoes. Both leave the logits as they were. The mean that follows gets the norm of the
+/// Keys are turned plane by plane, which RoPE commutes with, and where there are no rotary positions by an orthogonal Procrustes
+/// rotation, and the queries with them; values by such a rotation that the output projection undoes. Both leave the logits as they were. The mean that follows gets the norm of the
 /// heads that went into it. Similarity is measured over calibration activations where there are any, else over weights.
 public struct AlignedMethod: ConversionMethod {
     /// What `--method` and recipes call it.
@@ -28,7 +28,7 @@ public struct AlignedMethod: ConversionMethod {
         child.kvHeads = kvHeads
         var (key, value): ([Double], [Double]) = ([], [])
         for group in HeadGroup.all(of: layer, into: kvHeads) {
-            key += pooledKeys(rewritten.key.rows(group.rows), heads: group.heads.count, layer.headDim, context).values
+            key += pooledKeys(rewritten.key.rows(group.rows), heads: group.heads.count, layer, context).values
             value += pooledValues(rewritten.value.rows(group.rows), heads: group.heads.count, layer.headDim, context).values
         }
         let width = layer.key.columns
@@ -40,34 +40,48 @@ public struct AlignedMethod: ConversionMethod {
     private func alignKeys(_ group: HeadGroup, _ layer: inout AttentionWeights, _ context: LayerContext) throws {
         let gram = context.gram(layer.key.rows(group.rows))
         let count = group.heads.count
-        for plane in 0..<layer.headDim / 2 where layer.turnable?[plane] ?? true {
+        for plane in 0..<layer.rotaryDim / 2 where layer.turnable?[plane] ?? true {
             let products = HeadPlanes.products(
-                gram, heads: count, headDim: layer.headDim, plane: plane, weights: [Double](repeating: 1, count: count))
+                gram, heads: count, headDim: layer.headDim, rotaryDim: layer.rotaryDim, plane: plane,
+                weights: [Double](repeating: 1, count: count))
             for (head, factor) in zip(group.heads, try HeadPlanes.leading(products)) where factor.magnitude > 0 {
                 let turn = factor.scaled(by: 1 / factor.magnitude).conjugate
                 HeadPlanes.multiply(
-                    &layer.key, start: head * layer.headDim, headDim: layer.headDim, plane: plane, by: turn)
+                    &layer.key, start: head * layer.headDim, rotaryDim: layer.rotaryDim, plane: plane, by: turn)
                 for query in layer.queryHeads(of: head) {
                     HeadPlanes.multiply(
-                        &layer.query, start: query * layer.headDim, headDim: layer.headDim, plane: plane, by: turn)
+                        &layer.query, start: query * layer.headDim, rotaryDim: layer.rotaryDim, plane: plane, by: turn)
                 }
             }
         }
+        // A norm of queries and keys lets no other rotation through.
+        let plain = layer.plainRows
+        guard !plain.isEmpty, layer.turnable == nil else { return }
+        for (head, turn) in zip(group.heads, try Self.turns(gram, heads: count, headDim: layer.headDim, rows: plain)) {
+            func rotate(_ matrix: inout DenseMatrix, _ head: Int) {
+                let start = head * layer.headDim
+                let rows = matrix.rows(start + plain.lowerBound..<start + plain.upperBound)
+                matrix.replace(start + plain.lowerBound, 0, with: turn * rows)
+            }
+            rotate(&layer.key, head)
+            for query in layer.queryHeads(of: head) { rotate(&layer.query, query) }
+        }
     }
 
-    private func alignValues(_ group: HeadGroup, _ layer: inout AttentionWeights, _ context: LayerContext) throws {
-        let d = layer.headDim
-        let heads = group.heads.map { layer.value.rows(layer.range(of: $0)) }
-        // Blocks of V S Vᵀ: every product the iteration needs.
-        let gram = context.gram(layer.value.rows(group.rows))
-        func product(_ i: Int, _ j: Int) -> DenseMatrix { gram.rows(i * d..<(i + 1) * d).columns(j * d..<(j + 1) * d) }
-        var turns = heads.map { _ in DenseMatrix(identity: d) }
+    /// Orthogonal maps of the heads' `rows` that bring them as near to each other as such maps can; `gram` is H S Hᵀ over the heads.
+    private static func turns(
+        _ gram: DenseMatrix, heads: Int, headDim: Int, rows: Range<Int>
+    ) throws -> [DenseMatrix] {
+        // Every product the iteration needs.
+        func range(_ head: Int) -> Range<Int> { head * headDim + rows.lowerBound..<head * headDim + rows.upperBound }
+        func product(_ i: Int, _ j: Int) -> DenseMatrix { gram.rows(range(i)).columns(range(j)) }
+        var turns = (0..<heads).map { _ in DenseMatrix(identity: rows.count) }
         for _ in 0..<20 {
             var moved = 0.0
-            for j in heads.indices {
-                // Σ over the other heads of R_i V_i S V_jᵀ.
-                var target = DenseMatrix(rows: d, columns: d)
-                for i in heads.indices where i != j { target = target + turns[i] * product(i, j) }
+            for j in 0..<heads {
+                // Σ over the other heads of R_i H_i S H_jᵀ.
+                var target = DenseMatrix(rows: rows.count, columns: rows.count)
+                for i in 0..<heads where i != j { target = target + turns[i] * product(i, j) }
                 let (u, _, vt) = try target.svd()
                 let turn = u * vt
                 moved = max(moved, (turn + turns[j].scaled(by: -1)).norm)
@@ -75,6 +89,14 @@ public struct AlignedMethod: ConversionMethod {
             }
             if moved < 1e-10 { break }
         }
+        return turns
+    }
+
+    private func alignValues(_ group: HeadGroup, _ layer: inout AttentionWeights, _ context: LayerContext) throws {
+        let d = layer.headDim
+        let heads = group.heads.map { layer.value.rows(layer.range(of: $0)) }
+        let turns = try Self.turns(
+            context.gram(layer.value.rows(group.rows)), heads: heads.count, headDim: d, rows: 0..<d)
         for (index, head) in group.heads.enumerated() {
             layer.value.replace(layer.range(of: head).lowerBound, 0, with: turns[index] * heads[index])
             for query in layer.queryHeads(of: head) {
@@ -84,21 +106,22 @@ public struct AlignedMethod: ConversionMethod {
         }
     }
 
-    /// The mean of aligned heads, each plane at the root mean square of its heads' norms.
-    private func pooledKeys(_ rows: DenseMatrix, heads: Int, _ d: Int, _ context: LayerContext) -> DenseMatrix {
+    /// The mean of aligned heads, each plane, and what has no planes, at the root mean square of its heads' norms.
+    private func pooledKeys(_ rows: DenseMatrix, heads: Int, _ layer: AttentionWeights, _ context: LayerContext) -> DenseMatrix {
+        let (d, half) = (layer.headDim, layer.rotaryDim / 2)
         var mean = HeadGroup.mean(rows, heads: heads)
         let (before, after) = (context.gram(rows), context.gram(mean))
-        for plane in 0..<d / 2 {
-            let pair = [plane, plane + d / 2]
+        func restore(_ part: [Int]) {
             let typical =
-                (0..<heads).reduce(0) { sum, head in
-                    sum + pair.reduce(0) { $0 + before[head * d + $1, head * d + $1] }
-                } / Double(heads)
-            let left = pair.reduce(0) { $0 + after[$1, $1] }
-            guard left > 0 else { continue }
-            HeadPlanes.multiply(
-                &mean, start: 0, headDim: d, plane: plane, by: .init(re: (typical / left).squareRoot(), im: 0))
+                (0..<heads).reduce(0) { sum, head in part.reduce(sum) { $0 + before[head * d + $1, head * d + $1] } }
+                / Double(heads)
+            let left = part.reduce(0) { $0 + after[$1, $1] }
+            guard left > 0 else { return }
+            let scale = (typical / left).squareRoot()
+            for row in part { mean.replace(row, 0, with: mean.rows(row..<row + 1).scaled(by: scale)) }
         }
+        for plane in 0..<half { restore([plane, plane + half]) }
+        restore(Array(layer.plainRows))
         return mean
     }
 

@@ -41,7 +41,7 @@ struct LatentConversion {
             let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
             weights = weights.map { max($0, floor) }
             let vector = try HeadPlanes.leading(
-                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, plane: plane, weights: weights))
+                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, rotaryDim: d, plane: plane, weights: weights))
             // Of rows weighted by √w: k ≈ v/√w · shared, with shared = Σ v̄·√w·k.
             for head in 0..<layer.kvHeads {
                 let factor = vector[head].conjugate.scaled(by: weights[head].squareRoot())
@@ -108,12 +108,12 @@ struct LatentConversion {
                 var rows = DenseMatrix(
                     rows: 2, columns: plain.columns,
                     values: plain.rows(plane..<plane + 1).values + plain.rows(plane + d / 2..<plane + d / 2 + 1).values)
-                HeadPlanes.multiply(&rows, start: 0, headDim: 2, plane: 0, by: share[head / layer.queriesPerHead].conjugate)
+                HeadPlanes.multiply(&rows, start: 0, rotaryDim: 2, plane: 0, by: share[head / layer.queriesPerHead].conjugate)
                 result.replace(start + d + index, 0, with: rows.rows(0..<1))
                 result.replace(start + d + index + rope / 2, 0, with: rows.rows(1..<2))
             }
             for plane in 0..<d / 2 {
-                HeadPlanes.multiply(&plain, start: 0, headDim: d, plane: plane, by: meanRotation(plane))
+                HeadPlanes.multiply(&plain, start: 0, rotaryDim: d, plane: plane, by: meanRotation(plane))
             }
             result.replace(start, 0, with: plain)
         }

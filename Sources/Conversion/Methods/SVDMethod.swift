@@ -3,7 +3,8 @@ import Kernels
 /// The best low-rank merge in the metric of the calibration activations (after "Effectively Compress KV Heads", arXiv 2406.07056).
 ///
 /// Keys: in each RoPE plane a group's heads are complex rows; their best rank-1 approximation, weighted by how strongly the
-/// queries read them, is the new row, and its coefficients go into the queries. Values: the best rank-headDim approximation of
+/// queries read them, is the new row, and its coefficients go into the queries; rows without rotary positions are merged as
+/// values are, as the queries read them. Values: the best rank-headDim approximation of
 /// the group's stacked heads as the output projection reads them; its coefficients go into that. Exact for groups of
 /// one, for keys that are complex multiples of each other in each plane, and for values that share one headDim-dimensional
 /// row space. Without calibration the activations count as white.
@@ -41,10 +42,11 @@ public struct SVDMethod: ConversionMethod {
         _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights,
         _ queryGram: [DenseMatrix], _ context: LayerContext
     ) throws {
-        let d = layer.headDim
+        let (d, rotaryDim) = (layer.headDim, layer.rotaryDim)
         let gram = context.gram(layer.key.rows(group.rows))
-        for plane in 0..<d / 2 {
-            let imaginary = plane + d / 2
+        try mergePlainKeys(group, at: start, layer, &child, queryGram, context)
+        for plane in 0..<rotaryDim / 2 {
+            let imaginary = plane + rotaryDim / 2
             // How strongly the queries of each head read this plane; never quite zero, so that its coefficient exists.
             var weights = group.heads.map { head in
                 layer.queryHeads(of: head).reduce(0) { $0 + queryGram[$1][plane, plane] + queryGram[$1][imaginary, imaginary] }
@@ -52,7 +54,8 @@ public struct SVDMethod: ConversionMethod {
             let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
             weights = weights.map { max($0, floor) }
             let vector = try HeadPlanes.leading(
-                HeadPlanes.products(gram, heads: group.heads.count, headDim: d, plane: plane, weights: weights))
+                HeadPlanes.products(
+                    gram, heads: group.heads.count, headDim: d, rotaryDim: rotaryDim, plane: plane, weights: weights))
             var (real, imaginaryRow) = (
                 [Double](repeating: 0, count: layer.key.columns), [Double](repeating: 0, count: layer.key.columns)
             )
@@ -78,8 +81,30 @@ public struct SVDMethod: ConversionMethod {
             for (j, head) in group.heads.enumerated() {
                 let factor = vector[j].scaled(by: scale / weights[j].squareRoot()).conjugate
                 for query in layer.queryHeads(of: head) {
-                    HeadPlanes.multiply(&child.query, start: query * d, headDim: d, plane: plane, by: factor)
+                    HeadPlanes.multiply(&child.query, start: query * d, rotaryDim: rotaryDim, plane: plane, by: factor)
                 }
+            }
+        }
+    }
+
+    /// The rows of keys that RoPE does not turn: their joint low-rank approximation in the metric of the queries.
+    private func mergePlainKeys(
+        _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights,
+        _ queryGram: [DenseMatrix], _ context: LayerContext
+    ) throws {
+        let plain = layer.plainRows
+        guard !plain.isEmpty else { return }
+        func rows(_ head: Int) -> Range<Int> { head * layer.headDim + plain.lowerBound..<head * layer.headDim + plain.upperBound }
+        let metrics = group.heads.map { head in
+            layer.queryHeads(of: head).map { queryGram[$0].rows(plain).columns(plain) }.reduce(
+                DenseMatrix(rows: plain.count, columns: plain.count), +)
+        }
+        let (merged, coefficients) = try merge(group.heads.map { layer.key.rows(rows($0)) }, metrics: metrics, context)
+        child.key.replace(start + plain.lowerBound, 0, with: merged)
+        for (head, coefficient) in zip(group.heads, coefficients) {
+            for query in layer.queryHeads(of: head) {
+                let range = rows(query)
+                child.query.replace(range.lowerBound, 0, with: coefficient.transposedTimes(layer.query.rows(range)))
             }
         }
     }
@@ -87,32 +112,47 @@ public struct SVDMethod: ConversionMethod {
     private func mergeValues(
         _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights, _ context: LayerContext
     ) throws {
-        let d = layer.headDim
-        let stacked = layer.value.rows(group.rows)
-        // Each head's rows in the metric of the output projection: P = Σ OᵀO, rows P^½ V.
-        var (roots, inverses): ([DenseMatrix], [DenseMatrix]) = ([], [])
-        for head in group.heads {
+        // Each head's rows in the metric of the output projection.
+        let metrics = group.heads.map { head in
             let reads = layer.queryHeads(of: head).map { layer.output.columns(layer.range(of: $0)) }
-            let metric = reads.dropFirst().reduce(reads[0].transposedTimes(reads[0])) { $0 + $1.transposedTimes($1) }
-            let (root, inverse) = try metric.roots()
-            roots.append(root)
-            inverses.append(inverse)
+            return reads.dropFirst().reduce(reads[0].transposedTimes(reads[0])) { $0 + $1.transposedTimes($1) }
         }
-        var weighted = DenseMatrix(rows: stacked.rows, columns: stacked.columns)
-        for (j, root) in roots.enumerated() { weighted.replace(j * d, 0, with: root * stacked.rows(j * d..<(j + 1) * d)) }
-        let leading = try context.gram(weighted).symmetricEigen().vectors.rows(0..<d)
-        var merged = leading * weighted
-        let norm = context.gram(merged).trace
-        let typical = context.gram(stacked).trace / Double(group.heads.count)
-        let scale = norm > 0 && typical > 0 ? (norm / typical).squareRoot() : 1
-        merged = merged.scaled(by: 1 / scale)
+        let (merged, coefficients) = try merge(
+            group.heads.map { layer.value.rows(layer.range(of: $0)) }, metrics: metrics, context)
         child.value.replace(start, 0, with: merged)
-        for (j, head) in group.heads.enumerated() {
-            let coefficients = inverses[j].timesTransposed(leading.columns(j * d..<(j + 1) * d)).scaled(by: scale)
+        for (head, coefficient) in zip(group.heads, coefficients) {
             for query in layer.queryHeads(of: head) {
                 let range = layer.range(of: query)
-                child.output.replace(0, range.lowerBound, with: layer.output.columns(range) * coefficients)
+                child.output.replace(0, range.lowerBound, with: layer.output.columns(range) * coefficient)
             }
         }
+    }
+
+    /// Rows M, as many as each of `heads` has, and C for each head such that C·M is near the head, in the sum over the heads of
+    /// the squared errors that its metric P gives: the leading eigenvectors of the stacked P^½·head. M is at the heads' size.
+    private func merge(
+        _ heads: [DenseMatrix], metrics: [DenseMatrix], _ context: LayerContext
+    ) throws -> (merged: DenseMatrix, coefficients: [DenseMatrix]) {
+        let d = heads[0].rows
+        var weighted = DenseMatrix(rows: heads.count * d, columns: heads[0].columns)
+        var stacked = weighted
+        var inverses: [DenseMatrix] = []
+        for (j, head) in heads.enumerated() {
+            let (root, inverse) = try metrics[j].roots()
+            inverses.append(inverse)
+            weighted.replace(j * d, 0, with: root * head)
+            stacked.replace(j * d, 0, with: head)
+        }
+        let leading = try context.gram(weighted).symmetricEigen().vectors.rows(0..<d)
+        let merged = leading * weighted
+        let norm = context.gram(merged).trace
+        let typical = context.gram(stacked).trace / Double(heads.count)
+        let scale = norm > 0 && typical > 0 ? (norm / typical).squareRoot() : 1
+        return (
+            merged.scaled(by: 1 / scale),
+            inverses.enumerated().map { j, inverse in
+                inverse.timesTransposed(leading.columns(j * d..<(j + 1) * d)).scaled(by: scale)
+            }
+        )
     }
 }

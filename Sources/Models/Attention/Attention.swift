@@ -30,9 +30,9 @@ protocol Attention: Sendable {
 extension DecoderLM {
     /// The attention that `config` gives `layer`, its weights by their names behind "self_attn.".
     static func attention(
-        config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Tensor
+        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
     ) throws(ParametersError) -> any Attention {
-        guard config.latent == nil else {
+        if config.latent != nil, let rotary {
             return try LatentAttention(config: config, layer: layer, rotary: rotary, take: take)
         }
         return try GroupedQueryAttention(config: config, layer: layer, rotary: rotary, take: take)
@@ -40,6 +40,15 @@ extension DecoderLM {
 }
 
 extension ModelConfig {
-    /// Elements of a head that RoPE turns.
-    public func rotaryDim(_ layer: Int) -> Int { latent?.ropeHeadDim ?? headDim[layer] }
+    /// Elements of a head that RoPE turns, the first ones; 0 where positions are learned or there are none.
+    public func rotaryDim(_ layer: Int) -> Int { latent?.ropeHeadDim ?? rotaryWidth ?? headDim[layer] }
+
+    /// The rotary table of `layer`, made once for each width; nil where nothing is turned.
+    public func rotary(_ layer: Int, among tables: inout [Int: RotaryTable]) -> RotaryTable? {
+        let width = rotaryDim(layer)
+        guard width > 0 else { return nil }
+        let table = tables[width] ?? rotaryTable(headDim: width)
+        tables[width] = table
+        return table
+    }
 }

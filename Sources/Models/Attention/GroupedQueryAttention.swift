@@ -11,7 +11,8 @@ struct GroupedQueryAttention: Attention {
     let heads: Int
     let kvHeads: Int
     let headDim: Int
-    let rotary: RotaryTable
+    /// Of queries and keys; nil for none.
+    let rotary: RotaryTable?
     let query: Tensor
     /// Of keys and values; nil in a layer that reads another's.
     let key: Tensor?
@@ -29,7 +30,7 @@ struct GroupedQueryAttention: Attention {
     var isRead = false
 
     init(
-        config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Tensor
+        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
     ) throws(ParametersError) {
         (heads, kvHeads, headDim) = (config.heads[layer], config.kvHeads[layer], config.headDim[layer])
         self.rotary = rotary
@@ -127,7 +128,7 @@ struct GroupedQueryAttention: Attention {
         let ownsKeys = geometry.source == nil
         let rows = prepared(projected, keysAndValues: ownsKeys).detached.storage
         let queries = CachedQueries(rows: rows, heads: heads, geometry: geometry)
-        rotary.rotate(
+        rotary?.rotate(
             rows, positions: step.positions(in: cache), rows: step.tokens.count, stride: queries.rowWidth,
             heads: ownsKeys ? heads + kvHeads : heads, headDim: headDim)
         return Tensor(shape: [step.tokens.count, heads * headDim], storage: cache.attend(layer: layer, queries, step).output)

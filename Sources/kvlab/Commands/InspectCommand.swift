@@ -84,7 +84,8 @@ struct InspectCommand: ParsableCommand {
         lines.append(
             "heads \(each(config.heads)), KV heads \(each(config.kvHeads)), head dim \(each(config.headDim)), longest sequence \(config.maxSequence)"
         )
-        lines.append("RoPE base \(config.ropeTheta), RMSNorm epsilon \(config.normEpsilon)\(parts)")
+        let rope = config.rotaryDim(0) == 0 ? "" : "RoPE base \(config.ropeTheta), "
+        lines.append("\(rope)\(config.hasLayerNorm == true ? "LayerNorm" : "RMSNorm") epsilon \(config.normEpsilon)\(parts)")
         lines.append(
             "\(report.parameters) parameters, \(report.weightBytes) bytes, \(cache) bytes of KV cache per token in fp16")
         lines.append("tokenizer \(tokenizer), BOS \(bos), EOS \(eos)")

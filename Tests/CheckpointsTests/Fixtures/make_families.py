@@ -10,7 +10,7 @@ import shutil
 import torch
 from safetensors.torch import save_file
 from transformers import (
-    LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
 )
 
 COMMON = dict(
@@ -42,6 +42,24 @@ CASES = {
             tie_word_embeddings=True), LlamaForCausalLM),
 }
 
+# GPT-2 has names of its own and no KV heads.
+SMALL = dict(vocab_size=20, hidden_size=16, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2,
+             max_position_embeddings=64, bos_token_id=1, eos_token_id=2)
+CASES |= {
+    "gpt2": (
+        GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=4, n_positions=32, bos_token_id=1, eos_token_id=2, resid_pdrop=0.0,
+                   embd_pdrop=0.0, attn_pdrop=0.0), GPT2LMHeadModel),
+    "gpt2-relu": (
+        GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=2, n_inner=12, n_positions=64, bos_token_id=1, eos_token_id=2,
+                   activation_function="relu", tie_word_embeddings=False, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0),
+        GPT2LMHeadModel),
+    "neox": (GPTNeoXConfig(**SMALL, rotary_pct=0.25), GPTNeoXForCausalLM),
+    "neox-sequential": (
+        GPTNeoXConfig(**SMALL, rotary_pct=1.0, use_parallel_residual=False, hidden_act="gelu_new", rotary_emb_base=100,
+                      tie_word_embeddings=True), GPTNeoXForCausalLM),
+    "neox-unbiased": (GPTNeoXConfig(**SMALL, rotary_pct=0.5, attention_bias=False), GPTNeoXForCausalLM),
+}
+
 root = pathlib.Path(__file__).parent / "families"
 for seed, (name, (config, model_class)) in enumerate(CASES.items()):
     torch.manual_seed(seed)
@@ -56,7 +74,9 @@ for seed, (name, (config, model_class)) in enumerate(CASES.items()):
     logits = model(tokens).logits
     loss = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, config.vocab_size), tokens[:, 1:].reshape(-1))
     loss.backward()
-    tensors = {"gradient." + key: value.grad for key, value in model.named_parameters()}
+    # GPT-NeoX's head has another name in files than in the module.
+    names = {"lm_head.weight": "embed_out.weight"} if isinstance(config, GPTNeoXConfig) else {}
+    tensors = {"gradient." + names.get(key, key): value.grad for key, value in model.named_parameters()}
     tensors |= {"logits": logits.detach(), "loss": loss.detach().reshape(1), "tokens": tokens.float()}
     save_file({key: value.contiguous() for key, value in tensors.items()}, folder / "reference.safetensors")
     for file in folder.iterdir():

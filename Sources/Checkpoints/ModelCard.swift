@@ -1,0 +1,36 @@
+import Foundation
+import Models
+
+/// The README.md that goes with an exported model: what it is, where it comes from, under which licence its parent stands.
+enum ModelCard {
+    /// The card's Markdown; `library` is what loads the export.
+    static func text(_ checkpoint: Checkpoint, library: String) -> String {
+        let (config, lineage) = (checkpoint.config, checkpoint.lineage)
+        var front = ["library_name: \(library)", "pipeline_tag: text-generation", "tags: [kvlab]"]
+        if let license = checkpoint.tokenIDs.license { front.insert("license: \(license)", at: 0) }
+        var lines = ["---"] + front + ["---", "", "# \(lineage.name ?? "A model by kvlab")", ""]
+        lines += [
+            "| | |", "| --- | --- |", "| attention | \(config.attentionLabel) |", "| parameters | \(config.parameterCount) |",
+            "| layers, hidden size | \(config.layers), \(config.hiddenSize) |",
+            "| longest sequence | \(config.maxSequence) tokens |",
+            "| KV cache | \(config.kvBytesPerToken(.float16)) bytes per token in fp16 |", "", "## Lineage", "",
+        ]
+        let facts: [(String, String?)] = [
+            ("content hash", lineage.contentHash), ("parent's content hash", lineage.parentHash),
+            ("imported from", lineage.source),
+            ("conversion", lineage.conversion), ("tokens trained on", lineage.tokensSeen > 0 ? "\(lineage.tokensSeen)" : nil),
+            ("optimizer steps", lineage.steps > 0 ? "\(lineage.steps)" : nil), ("written by", lineage.toolVersion),
+        ]
+        for (name, fact) in facts { if let fact { lines.append("- \(name): \(fact)") } }
+        lines.append(
+            checkpoint.tokenIDs.license.map { "- licence of the model it was made from: \($0)" }
+                ?? "- licence: the files it was made from name none; the parent's terms apply")
+        for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) where !value.contains("\n") {
+            lines.append("- \(name): \(value)")
+        }
+        if let recipe = lineage.recipe {
+            lines += ["", "## Recipe", "", "```json"] + [recipe.replacingOccurrences(of: "```", with: "` ` `"), "```"]
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}
