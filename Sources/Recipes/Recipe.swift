@@ -196,6 +196,21 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
             self.seed = seed
         }
 
+        /// Method and grouping are those of KV heads: beside another attention they are left out, as a recipe must.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encodeIfPresent(kvHeads, forKey: .kvHeads)
+            try container.encodeIfPresent(attention, forKey: .attention)
+            if attention == nil {
+                try container.encode(method, forKey: .method)
+                try container.encode(grouping, forKey: .grouping)
+            }
+            try container.encode(calibrationTokens, forKey: .calibrationTokens)
+            try container.encode(seed, forKey: .seed)
+        }
+
+        private enum CodingKeys: String, CodingKey { case kvHeads, attention, method, grouping, calibrationTokens, seed }
+
         /// The method that loses least.
         public static let defaultMethod = "learned"
         /// Enough for the second moments and the refinement of small models.
@@ -319,6 +334,21 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var grouping: String
         /// Tokens of the training text that methods look at the parent's activations over.
         public var calibrationTokens: Int
+
+        /// Method and grouping are those of KV heads: beside another attention they are left out, as a recipe must.
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(name, forKey: .name)
+            try container.encodeIfPresent(kvHeads, forKey: .kvHeads)
+            try container.encodeIfPresent(attention, forKey: .attention)
+            if attention == nil {
+                try container.encode(method, forKey: .method)
+                try container.encode(grouping, forKey: .grouping)
+            }
+            try container.encode(calibrationTokens, forKey: .calibrationTokens)
+        }
+
+        private enum CodingKeys: String, CodingKey { case name, kvHeads, attention, method, grouping, calibrationTokens }
     }
 
     /// How everything is scored.
