@@ -18,7 +18,7 @@ public struct LoadedModel: Sendable {
 
     /// Loads a checkpoint, under a `name` of its own if need be; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
     public init(name: String? = nil, path: String, tokenizerPath: String? = nil) throws {
-        let checkpoint = try Checkpoint.load(path, trainingState: false)
+        let checkpoint = try ModelImport.load(path)
         let file = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         try self.init(
             name: name ?? (["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file),

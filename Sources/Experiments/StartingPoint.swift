@@ -29,12 +29,12 @@ struct StartingPoint {
     /// The checkpoint that `section` names, converted if it says so; `training` is the recipe's text.
     init(_ section: InitRecipe, training: Corpus) throws {
         path = section.checkpoint
-        var checkpoint = try Checkpoint.load(path, trainingState: false)
+        var checkpoint = try ModelImport.load(path)
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
         parent = (checkpoint.config, checkpoint.parameters)
         if let path = section.parent {
-            let model = try Checkpoint.load(path, trainingState: false)
+            let model = try ModelImport.load(path)
             guard model.config.vocabularySize == checkpoint.config.vocabularySize else {
                 throw ExperimentError.recipe(
                     key: "init.parent",

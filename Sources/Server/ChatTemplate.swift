@@ -13,11 +13,16 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
     /// <start_of_turn>role … <end_of_turn> (Gemma).
     case gemma
 
-    /// The format whose markers `tokenizer` has as tokens of their own; else plain.
-    public init(for tokenizer: some Tokenizer) {
+    /// The format whose markers the model's own `template` writes, else the one whose markers `tokenizer` has as tokens of their
+    /// own; else plain.
+    public init(for tokenizer: some Tokenizer, template: String? = nil) {
         let markers: [(ChatTemplate, String)] = [
             (.chatml, "<|im_start|>"), (.llama3, "<|start_header_id|>"), (.gemma, "<start_of_turn>"), (.llama2, "[INST]"),
         ]
+        if let template, let known = markers.first(where: { template.contains($0.1) }) {
+            self = known.0
+            return
+        }
         self = markers.first { tokenizer.encode($0.1).count == 1 }?.0 ?? .plain
     }
 

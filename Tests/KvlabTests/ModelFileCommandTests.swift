@@ -74,4 +74,27 @@ struct ModelFileCommandTests {
         let total = try json(try kvlab("estimate", scratch["a.h5"], "--json").output)
         #expect(total["bytesPerToken"] as? Int == 2 * 5 * 4 * 8 * 2)
     }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `what works on checkpoints works on folders and GGUF files as they are`() throws {
+        let folder = SharedData.path("models/tinystories-656k")
+        let exported = try kvlab("export", folder, "--format", "gguf", "--out", scratch["m.gguf"])
+        #expect(exported.status == 0, "\(exported.errors)")
+        try scratch.write(Array(String(repeating: "Once upon a time there was a girl. ", count: 40).utf8), to: "t.txt")
+        var perplexities: [Double] = []
+        for path in [folder, scratch["m.gguf"]] {
+            let scored = try kvlab(
+                "eval", "ppl", path, "--text", scratch["t.txt"], "--tokenizer", folder + "/tokenizer.json", "--json")
+            #expect(scored.status == 0, "\(scored.errors)")
+            perplexities.append(try #require(try json(scored.output)["perplexity"] as? Double))
+            let converted = try kvlab(
+                "convert", path, "--kv-heads", "1", "--method", "mean", "--out", scratch["c\(perplexities.count).h5"])
+            #expect(converted.status == 0, "\(converted.errors)")
+            for arguments in [["verify"], ["capacity", "--context", "64", "--kv-memory", "1MiB"], ["estimate"]] {
+                let result = try Python.execute(BuiltTool.path, [arguments[0], path] + arguments.dropFirst())
+                #expect(result.status == 0, "\(arguments): \(result.errors)")
+            }
+        }
+        #expect(abs(perplexities[0] - perplexities[1]) < 1e-6 * perplexities[0])
+    }
 }

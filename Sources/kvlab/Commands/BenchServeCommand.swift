@@ -82,7 +82,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
         for path in checkpoints {
-            let checkpoint = try Checkpoint.load(path, trainingState: false)
+            let checkpoint = try ModelImport.load(path)
             var options = EngineOptions()
             options.cacheBytes = memory.bytes
             options.pageBytes = page.bytes

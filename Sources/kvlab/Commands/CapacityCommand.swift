@@ -45,7 +45,7 @@ struct CapacityCommand: ParsableCommand {
 
     func run() throws {
         let rows = try checkpoints.map { path in
-            let config = try Checkpoint.load(path, verify: .structure, trainingState: false).config
+            let config = try ModelImport.load(path, verify: .structure).config
             return Row(
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
                 capacity: try CacheCapacity.measure(

@@ -144,7 +144,7 @@ struct ConvertCommand: ParsableCommand {
 
     /// The conversion to another attention.
     private func convertDesign() throws {
-        let parent = try Checkpoint.load(checkpoint, trainingState: false)
+        let parent = try ModelImport.load(checkpoint)
         let design = try design.design(
             methodName, for: parent.config, bytesPerToken: budgetBytesPerToken, elementType: kvDtype)
         let childConfig = try ArchitectureConversion.childConfig(parent.config, design)
@@ -201,7 +201,7 @@ struct ConvertCommand: ParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         if AttentionDesigns.names.contains(methodName) { return try convertDesign() }
         guard let method = ConversionMethods.named(methodName) else { throw ConversionError.unknownMethod(methodName) }
-        let parent = try Checkpoint.load(checkpoint, trainingState: false)
+        let parent = try ModelImport.load(checkpoint)
         let reporter = ProgressReporter(quiet: json)
         var converter = Converter(kvHeads: kvHeads ?? 1, method: method, grouping: grouping, seed: seed)
         if let calibration {

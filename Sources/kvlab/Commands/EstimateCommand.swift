@@ -80,8 +80,8 @@ struct EstimateCommand: ParsableCommand {
             let config = try HuggingFaceConfig(path: path)
             return (try config.cacheEstimate(kvDtype), config.maxSequence, config.modelType)
         }
-        let config = try Checkpoint.load(path, verify: .structure, trainingState: false).config
-        return (CacheEstimate(config, elementType: kvDtype), config.maxSequence, "kvlab checkpoint")
+        let config = try ModelImport.load(path, verify: .structure).config
+        return (CacheEstimate(config, elementType: kvDtype), config.maxSequence, config.attentionLabel)
     }
 
     /// Exact bytes, and the largest unit below them.

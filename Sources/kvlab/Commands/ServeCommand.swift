@@ -115,7 +115,8 @@ struct ServeCommand: AsyncParsableCommand {
             served.append(
                 ServedModel(
                     id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
-                    chatTemplate: chatTemplate ?? ChatTemplate(for: loaded.tokenizer),
+                    chatTemplate: chatTemplate
+                        ?? ChatTemplate(for: loaded.tokenizer, template: loaded.checkpoint.tokenIDs.chatTemplate),
                     attention: loaded.checkpoint.config.attentionLabel))
         }
         var options = EngineOptions()

@@ -34,7 +34,7 @@ struct VerifyCommand: ParsableCommand {
     var seed: UInt64 = 1
 
     func run() throws {
-        let loaded = try Checkpoint.load(checkpoint, trainingState: false)
+        let loaded = try ModelImport.load(checkpoint)
         let count = tokens ?? min(400, loaded.config.maxSequence)
         guard count >= 4, count <= loaded.config.maxSequence else {
             throw ValidationError("--tokens is \(count), expected 4 to the model's \(loaded.config.maxSequence) positions")
