@@ -96,7 +96,7 @@ let package = Package(
         tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
         tests("ConversionTests", ["Conversion"]),
         tests("ExperimentsTests", ["Experiments"]),
-        tests("ServerTests", ["Server", "kvlab"]),
+        tests("ServerTests", ["Server", "kvlab", "Checkpoints", "Evaluation"]),
         tests("RegistryTests", ["Registry"]),
         tests("KvlabTests", ["kvlab"]),
     ],

@@ -14,7 +14,7 @@ for round in $(seq "$rounds"); do
         name=s2-kv$kv-$type
         echo "kvlab $("$kvlab" bench serve "$folder/$name.h5" --batch $batch --kv-dtype fp16 --rounds 1 --json)"
         if "$python" -c 'import llama_cpp' 2>/dev/null; then
-            echo "llama.cpp $("$python" Benchmarks/serving/llama_cpp.py "$folder/$name.gguf" $batch 2>/dev/null)"
+            echo "llama.cpp $("$python" Benchmarks/serving/llama_step.py "$folder/$name.gguf" $batch 2>"$folder/llama.log")"
         fi
     done; done; done
 done | tee "$folder/rounds.txt"

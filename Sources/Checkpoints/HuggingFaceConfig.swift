@@ -64,7 +64,7 @@ public struct HuggingFaceConfig: Sendable {
 
     /// The model the configuration describes, for computing with it.
     ///
-    /// Llama, Mistral, Qwen2, Qwen3, GPT-2 and GPT-NeoX. Every key that would change the mathematics is honoured or refused by name.
+    /// Llama, Mistral, Qwen2, Qwen3, GPT-2, GPT-NeoX and DeepSeek-V2 without experts. Every key that would change the mathematics is honoured or refused by name.
     public func modelConfig() throws(ImportError) -> ModelConfig {
         let family = try refuseUnsupported()
         if family == .gpt2 || family == .neox { return try gptConfig(family) }
@@ -91,6 +91,7 @@ public struct HuggingFaceConfig: Sendable {
     }
 
     private func headDim(hiddenSize: Int, heads: Int, _ family: HuggingFaceFamily) throws(ImportError) -> Int {
+        if family == .deepseek { return try latentHeadDim() }
         if json["head_dim"] != nil { return try positive("head_dim") }
         if !json.has("head_dim"), let dim = family.defaultHeadDim { return dim }
         guard hiddenSize % heads == 0 else {
@@ -136,7 +137,7 @@ public struct HuggingFaceConfig: Sendable {
         for key in Self.falseOnly {
             if let value = json[key], value != .bool(false) { throw refuse(key, value, "false") }
         }
-        for key in Self.absentOnly {
+        for key in Self.absentOnly where family != .deepseek || key != "kv_lora_rank" {
             if let value = json[key] { throw refuse(key, value, "null") }
         }
         for key in Self.oneOnly where !isGPT || key != "partial_rotary_factor" {

@@ -16,6 +16,7 @@ extension HuggingFaceFolder {
     public static func export(
         _ checkpoint: Checkpoint, to directory: String, elementType: ElementType? = nil
     ) throws -> [String] {
+        let checkpoint = try NormedLatent.model(checkpoint, elementType: elementType)
         let config = try configuration(checkpoint, elementType: elementType)
         try checkpoint.parameters.validate(against: checkpoint.config)
         return try NewFolder.create(directory) { temporary in
@@ -59,7 +60,7 @@ extension HuggingFaceFolder {
         }
         let members: [(String, String)] = [
             ("attention_dropout", "0.0"),
-            ("head_dim", "\(try uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
+            ("head_dim", "\(try config.latent?.ropeHeadDim ?? uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
             ("hidden_size", "\(config.hiddenSize)"), ("initializer_range", "0.02"),
             ("intermediate_size", "\(config.feedForwardSize)"), ("max_position_embeddings", "\(config.maxSequence)"),
             ("num_attention_heads", "\(try uniform("num_attention_heads", config.heads))"),

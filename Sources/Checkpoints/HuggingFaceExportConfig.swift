@@ -7,7 +7,10 @@ struct HuggingFaceExportConfig {
 
     /// The family that has all of the model's parts; throws ``ImportError`` where there is none.
     func family() throws(ImportError) -> HuggingFaceFamily {
-        if config.latent != nil { throw .notExpressible(reason: "latent attention is not written as a Hugging Face folder yet") }
+        if config.latent != nil {
+            try refuseLatent()
+            return .deepseek
+        }
         if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
             throw .notExpressible(reason: "no family's configuration says which layers share keys and values")
         }
@@ -50,6 +53,7 @@ struct HuggingFaceExportConfig {
         ]
         switch family {
         case .gpt2, .neox: break
+        case .deepseek: members += config.latent.map(latentMembers) ?? []
         case .llama:
             members += [
                 ("attention_bias", "\(config.hasQueryKeyValueBias == true)"),

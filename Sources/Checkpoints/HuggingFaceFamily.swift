@@ -5,6 +5,7 @@ import Models
 enum HuggingFaceFamily: String, CaseIterable {
     case llama, mistral, qwen2, qwen3, gpt2
     case neox = "gpt_neox"
+    case deepseek = "deepseek_v2"
 
     /// The class that `architectures` names.
     var className: String {
@@ -15,6 +16,7 @@ enum HuggingFaceFamily: String, CaseIterable {
         case .qwen3: "Qwen3ForCausalLM"
         case .gpt2: "GPT2LMHeadModel"
         case .neox: "GPTNeoXForCausalLM"
+        case .deepseek: "DeepseekV2ForCausalLM"
         }
     }
 
@@ -23,7 +25,7 @@ enum HuggingFaceFamily: String, CaseIterable {
     /// KV heads where the key is absent; nil for as many as heads. Null means that everywhere.
     var defaultKVHeads: Int? {
         switch self {
-        case .llama, .gpt2, .neox: nil
+        case .llama, .gpt2, .neox, .deepseek: nil
         case .mistral: 8
         case .qwen2, .qwen3: 32
         }
@@ -34,7 +36,7 @@ enum HuggingFaceFamily: String, CaseIterable {
 
     var defaultMaxSequence: Int {
         switch self {
-        case .llama, .neox: 2048
+        case .llama, .neox, .deepseek: 2048
         case .gpt2: 1024
         case .mistral: 131_072
         case .qwen2, .qwen3: 32_768
@@ -52,15 +54,18 @@ extension HuggingFaceConfig {
             if hasBias { (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true) }
             if try flag("mlp_bias") ?? false { config.hasFeedForwardBias = true }
         case .mistral: break
+        case .deepseek:
+            config.latent = try latentShape()
+            if try flag("mlp_bias") ?? false { config.hasFeedForwardBias = true }
         case .qwen2: config.hasQueryKeyValueBias = true
         case .qwen3:
             config.hasQueryKeyNorm = true
             if hasBias { (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true) }
         }
-        if family != .llama, let value = json["mlp_bias"], value != .bool(false) {
+        if family != .llama, family != .deepseek, let value = json["mlp_bias"], value != .bool(false) {
             throw .unsupported(path: path, key: "mlp_bias", found: value.text, supported: "false")
         }
-        if family == .mistral, hasBias {
+        if family == .mistral || family == .deepseek, hasBias {
             throw .unsupported(path: path, key: "attention_bias", found: "true", supported: "false")
         }
         config.slidingWindow = try window(family, layers: config.layers)
@@ -71,14 +76,14 @@ extension HuggingFaceConfig {
     private func window(_ family: HuggingFaceFamily, layers: Int) throws(ImportError) -> PerLayer<Int>? {
         var width: Int?
         switch family {
-        case .llama, .gpt2, .neox: width = nil
+        case .llama, .gpt2, .neox, .deepseek: width = nil
         case .mistral: width = json.has("sliding_window") ? try optional("sliding_window", from: 1) : 4096
         case .qwen2, .qwen3:
             if try flag("use_sliding_window") ?? false {
                 width = json.has("sliding_window") ? try optional("sliding_window", from: 1) : 4096
             }
         }
-        if family == .llama, let value = json["sliding_window"] {
+        if family == .llama || family == .deepseek, let value = json["sliding_window"] {
             throw .unsupported(path: path, key: "sliding_window", found: value.text, supported: "null")
         }
         if let value = json["layer_types"] {

@@ -5,6 +5,8 @@ import Models
 enum HuggingFaceLayout {
     /// Names are kvlab's own.
     case llama
+    /// Names are kvlab's own, rotated elements are neighbours.
+    case latent
     /// Names behind `prefix`; matrices are [in, out] and queries, keys and values one.
     case gpt2(prefix: String)
     /// Queries, keys and values are one, head by head.
@@ -14,6 +16,7 @@ enum HuggingFaceLayout {
         switch family {
         case .gpt2: self = .gpt2(prefix: try has("transformer.wte.weight") ? "transformer." : "")
         case .neox: self = .neox
+        case .deepseek: self = .latent
         case .llama, .mistral, .qwen2, .qwen3: self = .llama
         }
     }
@@ -22,6 +25,7 @@ enum HuggingFaceLayout {
     func place(_ name: String, shape: [Int], _ config: ModelConfig) -> StoredWeight {
         switch self {
         case .llama: return StoredWeight(name: name, shape: shape)
+        case .latent: return Self.latentPlace(name, shape: shape, config)
         case .gpt2(let prefix):
             if name == "lm_head.weight" { return StoredWeight(name: name, shape: shape) }
             let stored = Self.renamed(name, Self.gpt2Names, layers: "h")
@@ -52,7 +56,7 @@ enum HuggingFaceLayout {
     func isBuffer(_ name: String) -> Bool {
         if name.hasSuffix(".rotary_emb.inv_freq") { return true }
         switch self {
-        case .llama: return false
+        case .llama, .latent: return false
         case .gpt2: return name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias")
         case .neox: return name.hasSuffix(".attention.bias") || name.hasSuffix(".attention.masked_bias")
         }

@@ -11,7 +11,7 @@ public struct LoadedModel: Sendable {
     public let name: String
     /// The checkpoint as read.
     public let checkpoint: Checkpoint
-    /// The model over its weights.
+    /// The model over its weights, which are widened block by block: for evaluating, not for decoding.
     public var model: DecoderLM
     /// How text becomes tokens.
     public let tokenizer: any Tokenizer
@@ -41,7 +41,7 @@ public struct LoadedModel: Sendable {
         guard tokenizer.vocabularySize <= checkpoint.config.vocabularySize else {
             throw ExperimentError.vocabulary(path, tokenizer: tokenizer.vocabularySize, model: checkpoint.config.vocabularySize)
         }
-        model = try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters)
+        model = try DecoderLM(widening: checkpoint.parameters, config: checkpoint.config)
     }
 
     /// What starts a sequence: the tokenizer's BOS, else the one the checkpoint's files name.

@@ -15,7 +15,7 @@ public struct DecoderLM: Sendable {
     let embedding: Tensor
     /// A vector for each position, added to the token's, where positions are learned.
     let positions: Tensor?
-    let blocks: [Block]
+    let blocks: BlockList
     let finalNorm: Norm
     let head: Tensor
     /// How passes without a cache are computed; decoding is in Float32.
@@ -35,6 +35,26 @@ public struct DecoderLM: Sendable {
         try self.init(config: config, tensors: tensors)
     }
 
+    /// Builds the model from its weights, of which it holds as Float32 only what is outside the blocks: a block's are widened
+    /// anew in each pass. For evaluating in large batches, beside which that is little work; the results are the same.
+    public init(widening parameters: Parameters, config: ModelConfig) throws(ParametersError) {
+        try parameters.validate(against: config)
+        func take(_ name: String) throws(ParametersError) -> Tensor {
+            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
+            return Tensor(shape: Shape(weight.shape), storage: weight.float32())
+        }
+        self.config = config
+        embedding = try take("model.embed_tokens.weight")
+        positions = config.hasLearnedPositions == true ? try take("model.embed_positions.weight") : nil
+        var rotaries: [Int: RotaryTable] = [:]
+        var kept = parameters
+        for name in parameters.names { kept[name] = parameters[name]?.evaluated }
+        blocks = BlockList(config, &rotaries, widening: kept)
+        self.rotaries = rotaries
+        finalNorm = try Norm(config, "model.norm", take: take)
+        head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
+    }
+
     /// Builds the model over tensors under their Hugging Face names, such as a trainer's variables.
     ///
     /// `earlier`, a model of the same configuration, lends its rotary tables.
@@ -47,21 +67,7 @@ public struct DecoderLM: Sendable {
         embedding = try take("model.embed_tokens.weight")
         positions = config.hasLearnedPositions == true ? try take("model.embed_positions.weight") : nil
         var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
-        var blocks: [Block] = []
-        for layer in 0..<config.layers {
-            let rotary = config.rotary(layer, among: &rotaries)
-            let prefix = "model.layers.\(layer)."
-            let attention = try Self.attention(config: config, layer: layer, rotary: rotary) {
-                (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
-            }
-            blocks.append(
-                Block(
-                    attentionNorm: try Norm(config, prefix + "input_layernorm", take: take), attention: attention,
-                    feedForwardNorm: try Norm(config, prefix + "post_attention_layernorm", take: take),
-                    feedForward: try FeedForward(config, prefix + "mlp.", take: take),
-                    isParallel: config.hasParallelResidual == true))
-        }
-        self.blocks = blocks
+        blocks = try BlockList(config, &rotaries, take: take)
         self.rotaries = rotaries
         finalNorm = try Norm(config, "model.norm", take: take)
         head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
@@ -72,8 +78,9 @@ public struct DecoderLM: Sendable {
 
     /// Block `layer` over x [batch·seq, hidden].
     func run(_ layer: Int, _ x: Tensor, _ input: ModelInput, _ shared: inout SharedKeysAndValues) -> Tensor {
-        if let own = blocks[layer].sharedKeysAndValues(x, compute.precision) { shared[layer] = own }
-        return blocks[layer](
+        let block = blocks[layer]
+        if let own = block.sharedKeysAndValues(x, compute.precision) { shared[layer] = own }
+        return block(
             x, keysAndValues: shared[config.keyValueSource(layer) ?? layer], input, layer: layer, compute)
     }
 
@@ -106,7 +113,7 @@ public struct DecoderLM: Sendable {
     public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Tensor {
         var x = embedding.embedding(step.tokens)
         if let positions { x = x + positions.embedding(step.positions(in: cache)) }
-        for (layer, block) in blocks.enumerated() { x = block(x, step, layer: layer, cache: &cache) }
+        for layer in blocks.indices { x = blocks[layer](x, step, layer: layer, cache: &cache) }
         cache.commit(step)
         let last = Storage(count: step.counts.count * config.hiddenSize)
         Gather.rows(of: x.storage, at: step.lastRows, width: config.hiddenSize, into: last)

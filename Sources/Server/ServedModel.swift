@@ -33,6 +33,19 @@ public struct ServedModel: Sendable {
         (special ? bosID.map { [$0] } ?? [] : []) + tokenizer.encode(text)
     }
 
+    /// What clients are told a special token is called: its text where that is encoded to it, else what most call it.
+    func name(ofSpecial id: Int32) -> String {
+        let text = text(of: id)
+        if !text.isEmpty, tokenizer.encode(text) == [id] { return text }
+        return id == bosID ? "<s>" : "</s>"
+    }
+
+    /// The tokens of a text, or of a special token's name alone.
+    func tokenized(_ text: String, special: Bool) -> [Int32] {
+        let named = ((bosID.map { [$0] } ?? []) + eosIDs).first { name(ofSpecial: $0) == text }
+        return named.map { (special ? bosID.map { [$0] } ?? [] : []) + [$0] } ?? encode(text, special: special)
+    }
+
     /// A token's text on its own; bytes that are no text are spelled out.
     func text(of id: Int32) -> String {
         let bytes = tokenizer.decode([id])

@@ -57,7 +57,7 @@ struct StatusRoutes {
     func tokenize(_ fields: RequestFields) throws(APIError) -> Response {
         let model = try model(named: try fields.string("model"))
         guard let text = try fields.string("prompt") else { throw .parameter("prompt", "is missing") }
-        let ids = model.encode(text, special: try fields.bool("add_special_tokens") ?? true)
+        let ids = model.tokenized(text, special: try fields.bool("add_special_tokens") ?? true)
         let index = server.models.firstIndex { $0.id == model.id } ?? 0
         return .json(
             .object([
@@ -77,7 +77,7 @@ struct StatusRoutes {
 
     func tokenizerInfo(_ request: Request) throws(APIError) -> Response {
         let model = try model(named: request.uri.queryParameters["model"].map(String.init))
-        func text(_ id: Int32?) -> JSONValue { id.map { .text(model.text(of: $0)) } ?? .null }
+        func text(_ id: Int32?) -> JSONValue { id.map { .text(model.name(ofSpecial: $0)) } ?? .null }
         return .json(
             .object([
                 "tokenizer_class": .text(model.tokenizer.serialized.kind), "vocab_size": .int(model.tokenizer.vocabularySize),

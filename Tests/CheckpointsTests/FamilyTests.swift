@@ -14,6 +14,7 @@ import Testing
     static let names = [
         "qwen2", "qwen2-window", "qwen3", "qwen3-bias", "mistral", "llama-bias", "llama-linear", "llama-llama3", "llama-yarn",
         "gpt2", "gpt2-relu", "neox", "neox-sequential", "neox-unbiased",
+        "deepseek", "deepseek-linear",
     ]
     let scratch = ScratchDirectory()
 
@@ -129,6 +130,32 @@ import Testing
         #expect(throws: (any Error).self) { try HuggingFaceFolder.export(model, to: scratch["other"]) }
     }
 
+    private static let converted = ["deepseek-converted"]
+
+    /// A latent child as conversion makes it, whose latents have no norm.
+    private func converted() throws -> Checkpoint {
+        var model = try Reference("deepseek").model
+        model.config.latent?.hasNorm = false
+        for layer in 0..<model.config.layers { model.parameters["model.layers.\(layer).self_attn.kv_a_layernorm.weight"] = nil }
+        try model.parameters.validate(against: model.config)
+        return model
+    }
+
+    @Test func `latents without a norm are exported with one that changes nothing`() throws {
+        let model = try converted()
+        let input = try Reference("deepseek").input
+        try HuggingFaceFolder.export(model, to: scratch["hf"])
+        let again = try ModelImport.load(scratch["hf"])
+        #expect(again.config.latent?.isNormed == true)
+        let logits = try [model, again].map { try DecoderLM(config: $0.config, parameters: $0.parameters).logits(input).values }
+        #expect(differences(logits[1], logits[0], absolute: 1e-5) == [])
+        let error = #expect(throws: ImportError.self) {
+            try HuggingFaceFolder.export(model, to: scratch["half"], elementType: .float16)
+        }
+        #expect(error?.description.contains("float16 is too narrow") == true)
+        #expect(!scratch.names.contains("half"))
+    }
+
     @Test(.enabled(if: Python.has("transformers"), "python3 has no transformers module"))
     func `transformers loads every export strictly and computes the same logits`() throws {
         let script = """
@@ -143,8 +170,10 @@ import Testing
             print(json.dumps(results))
             """
         var expected: [String: [Float]] = [:]
-        for name in Self.names {
-            let reference = try Reference(name)
+        for name in Self.names + Self.converted {
+            let isConverted = Self.converted.contains(name)
+            var reference = try Reference(isConverted ? "deepseek" : name)
+            if isConverted { reference.model = try converted() }
             try HuggingFaceFolder.export(reference.model, to: scratch[name])
             let seq = reference.input.seq
             let rows = [Array(reference.input.tokens[..<seq]), Array(reference.input.tokens[seq...])]
@@ -152,10 +181,10 @@ import Testing
             let decoder = try DecoderLM(config: reference.model.config, parameters: reference.model.parameters)
             expected[name] = decoder.logits(reference.input).values
         }
-        let result = try Python.run(script, Self.names.map { scratch[$0] })
+        let result = try Python.run(script, expected.keys.sorted().map { scratch[$0] })
         #expect(result.status == 0, "\(result.errors.suffix(2000))")
         let found = try JSONDecoder().decode([String: [Float]].self, from: Data(result.output.utf8))
-        for name in Self.names {
+        for name in expected.keys.sorted() {
             #expect(differences(try #require(found[name]), try #require(expected[name]), absolute: 1e-4) == [], "\(name)")
         }
     }

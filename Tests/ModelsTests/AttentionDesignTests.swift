@@ -55,6 +55,27 @@ import Testing
     }
 
     @Test(arguments: TinyDesigns.allCases, ComputePrecision.allCases)
+    func `weights widened block by block give the same losses`(design: TinyDesigns, precision: ComputePrecision) throws {
+        let config = try design.config
+        var parameters = TinyModel.parameters(config)
+        for name in parameters.names {
+            guard let weight = parameters[name] else { continue }
+            let bytes = weight.float32().array().flatMap { value -> [UInt8] in
+                let bits = value.bitPattern >> 16
+                return [UInt8(bits & 255), UInt8(bits >> 8)]
+            }
+            parameters[name] = Weight(elementType: .bfloat16, shape: weight.shape) { bytes }
+        }
+        var (held, widened) = (
+            try DecoderLM(config: config, parameters: parameters), try DecoderLM(widening: parameters, config: config)
+        )
+        (held.compute.precision, widened.compute.precision) = (precision, precision)
+        let input = ModelInput(batch: 2, seq: 19, tokens: tokens)
+        let targets = tokens.map { ($0 + 5) % 61 }
+        #expect(widened.losses(input, targets: targets) == held.losses(input, targets: targets))
+    }
+
+    @Test(arguments: TinyDesigns.allCases, ComputePrecision.allCases)
     func `recomputed blocks change neither the loss nor a gradient`(design: TinyDesigns, precision: ComputePrecision) throws {
         let config = try design.config
         let weights = variables(config)

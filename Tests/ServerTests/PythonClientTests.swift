@@ -1,6 +1,11 @@
+import Checkpoints
+import Evaluation
 import Foundation
+import JSON
+import Models
 import TestSupport
 import Testing
+import Text
 
 /// Clients written by others, against the server; skipped where they are not installed.
 @Suite struct PythonClientTests {
@@ -38,8 +43,94 @@ import Testing
                 pass
             print("fine")
             """
-        let result = try await Task.detached { try Python.run(script, ["\(server.port)"]) }.value
+        let result = try await Python.runConcurrently(script, ["\(server.port)"])
         #expect(result.status == 0 && result.output.contains("fine"), "\(result.errors)")
+    }
+
+    @Test(
+        .enabled(if: Python.has("lm_eval, aiohttp, tenacity, transformers"), "python3 has no module lm_eval with its API parts"),
+        .enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `lm-evaluation-harness scores local files as kvlab and PyTorch do`() async throws {
+        let folder = SharedData.path("models/stories260K/")
+        let checkpoint = try ModelImport.load(folder + "stories260K.bin", tokenizer: folder + "tok512.bin")
+        let server = try await ServerFixture(shared: "stories260K", checkpoint)
+        let scratch = ScratchDirectory()
+        let pairs = SharedData.path("eval/blimp/anaphor_number_agreement.jsonl")
+        let stories = try String(contentsOfFile: SharedData.path("text/tinystories-sample.txt"), encoding: .utf8)
+        let passages = try stories.components(separatedBy: "\n").filter { $0.utf8.count > 60 }.map {
+            String(
+                decoding: try JSONEncoder().encode(["text": $0.prefix(300).trimmingCharacters(in: .whitespaces)]), as: UTF8.self)
+        }
+        try #require(passages.count > 10)
+        try scratch.write(Array(passages.joined(separator: "\n").utf8), to: "passages.jsonl")
+        func task(_ name: String, _ file: String, _ rest: String) throws {
+            let text = """
+                task: \(name)
+                dataset_path: json
+                dataset_kwargs: {data_files: {test: \(file)}}
+                test_split: test
+                \(rest)
+                """
+            try scratch.write(Array(text.utf8), to: name + ".yaml")
+        }
+        try task(
+            "local_blimp", pairs,
+            """
+            output_type: multiple_choice
+            doc_to_text: ""
+            doc_to_target: 0
+            doc_to_choice: "{{[sentence_good, sentence_bad]}}"
+            target_delimiter: ""
+            metric_list: [{metric: acc}]
+            """)
+        try task(
+            "local_lambada", scratch["passages.jsonl"],
+            """
+            output_type: loglikelihood
+            doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
+            doc_to_target: "{{' '+text.split(' ')[-1]}}"
+            target_delimiter: ""
+            metric_list: [{metric: acc}, {metric: perplexity}]
+            """)
+        let script = """
+            import json, lm_eval, os, sys
+            from lm_eval.tasks import TaskManager
+            port, folder = sys.argv[1:]
+            results = lm_eval.simple_evaluate(
+                model="local-completions", tasks=["local_blimp", "local_lambada"], batch_size=8, bootstrap_iters=0,
+                task_manager=TaskManager(include_path=folder, include_defaults=False), verbosity="ERROR",
+                model_args=dict(model="stories260K", base_url=f"http://127.0.0.1:{port}/v1/completions", num_concurrent=4, max_retries=1))
+            json.dump(results["results"], open(folder + "/results", "w"), default=str)
+            """
+        let result = try await Python.runConcurrently(
+            script, ["\(server.port)", scratch.path],
+            environment: ["HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=1", "HF_HOME=" + scratch["cache"]])
+        try #require(result.status == 0, "\(result.errors.suffix(3000))")
+        let scores = try JSONValue(parsing: scratch.bytes("results"))
+        #expect(scores["local_blimp"]?["acc,none"]?.double == 0.612)
+        let own = try ChoiceScore.evaluate(
+            try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters),
+            tokenizer: server.models[0].tokenizer, bosID: nil,
+            try ChoiceTask.lambada.items(passages.joined(separator: "\n")))
+        #expect(scores["local_lambada"]?["acc,none"]?.double == own.greedyAccuracy)
+        let perplexity = try #require(scores["local_lambada"]?["perplexity,none"]?.double)
+        #expect(abs(perplexity / own.perplexity - 1) < 1e-4)
+    }
+
+    static let hasCurl = FileManager.default.isExecutableFile(atPath: "/usr/bin/curl")
+
+    @Test(.enabled(if: hasCurl, "there is no curl"))
+    func `curl -N shows a stream as it comes`() async throws {
+        let server = try await ServerFixture()
+        let result = try await Python.concurrently(
+            "/usr/bin/curl",
+            [
+                "-sN", "http://127.0.0.1:\(server.port)/v1/completions", "-H", "Content-Type: application/json", "-d",
+                #"{"model":"mha","prompt":"Hello","max_tokens":8,"temperature":0,"ignore_eos":true,"stream":true}"#,
+            ])
+        let lines = result.output.components(separatedBy: "\n\n").filter { !$0.isEmpty }
+        #expect(result.status == 0 && lines.last == "data: [DONE]")
+        #expect(lines.count > 2 && lines.allSatisfy { $0.hasPrefix("data: ") })
     }
 
     static let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].first {
@@ -51,14 +142,12 @@ import Testing
         let server = try await ServerFixture()
         let browser = try #require(Self.chromium)
         // The page sends its form by itself once the models are there, as a person would.
-        let result = try await Task.detached {
-            try Python.execute(
-                browser,
-                [
-                    "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom",
-                    "http://127.0.0.1:\(server.port)/#send",
-                ])
-        }.value
+        let result = try await Python.concurrently(
+            browser,
+            [
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom",
+                "http://127.0.0.1:\(server.port)/#send",
+            ])
         #expect(result.output.components(separatedBy: "data-done=\"true\"").count == 3, "\(result.output.suffix(2000))")
         #expect(result.output.contains("pages of 1.0 KiB held"))
     }

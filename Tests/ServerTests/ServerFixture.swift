@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import FoundationNetworking
 import Inference
@@ -6,6 +7,7 @@ import Kernels
 import Logging
 import Models
 import TestSupport
+import Testing
 import Text
 
 @testable import Server
@@ -17,7 +19,7 @@ final class ServerFixture: Sendable {
     let port: Int
     private let task: Task<Void, any Error>
 
-    init(_ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }) async throws {
+    convenience init(_ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }) async throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
@@ -35,6 +37,26 @@ final class ServerFixture: Sendable {
                     id: name, tokenizer: tokenizer, bosID: nil, eosIDs: [256], chatTemplate: .plain,
                     attention: ["MHA", "MQA"][index]))
         }
+        try await self.init(engineModels, served, change)
+    }
+
+    /// Over one of the shared models, under its name.
+    convenience init(shared name: String, _ checkpoint: Checkpoint) async throws {
+        let tokenizer = try TokenizerFile.load(try #require(checkpoint.tokenizer))
+        let eos = tokenizer.eosID.map { [$0] } ?? []
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        try await self.init(
+            [EngineModel(name: name, model: model, tokenizer: tokenizer, stopIDs: Set(eos))],
+            [
+                ServedModel(
+                    id: name, tokenizer: tokenizer, bosID: tokenizer.bosID, eosIDs: eos, chatTemplate: .plain, attention: "GQA")
+            ])
+    }
+
+    private init(
+        _ engineModels: [EngineModel], _ served: [ServedModel],
+        _ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }
+    ) async throws {
         var engineOptions = EngineOptions()
         engineOptions.cacheBytes = 4 << 20
         engineOptions.pageBytes = 1024

@@ -3,6 +3,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Models
 import Random
 import Text
 
@@ -56,7 +57,8 @@ struct GenerateCommand: ParsableCommand {
             throw ValidationError("--prompt has \(ids.count) tokens, the model \(loaded.model.config.maxSequence) positions")
         }
         let generator = Generator(
-            model: loaded.model, sampler: Sampler(temperature: temperature, topK: topK, topP: topP), stops: loaded.stopIDs)
+            model: try DecoderLM(config: loaded.checkpoint.config, parameters: loaded.checkpoint.parameters),
+            sampler: Sampler(temperature: temperature, topK: topK, topP: topP), stops: loaded.stopIDs)
         var random = SeededGenerator(seed: seed, name: "generate")
         var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
         if !json { FileHandle.standardOutput.write(Data(prompt.utf8)) }

@@ -10,7 +10,7 @@ import shutil
 import torch
 from safetensors.torch import save_file
 from transformers import (
-    GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    DeepseekV2Config, DeepseekV2ForCausalLM, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
 )
 
 COMMON = dict(
@@ -58,6 +58,16 @@ CASES |= {
         GPTNeoXConfig(**SMALL, rotary_pct=1.0, use_parallel_residual=False, hidden_act="gelu_new", rotary_emb_base=100,
                       tie_word_embeddings=True), GPTNeoXForCausalLM),
     "neox-unbiased": (GPTNeoXConfig(**SMALL, rotary_pct=0.5, attention_bias=False), GPTNeoXForCausalLM),
+}
+
+# Experts in no layer; the latent's norm has an epsilon of its own.
+LATENT = dict(COMMON, num_key_value_heads=4, first_k_dense_replace=2, q_lora_rank=None, kv_lora_rank=8, qk_nope_head_dim=4,
+              qk_rope_head_dim=4, v_head_dim=6, rms_norm_eps=1e-5)
+CASES |= {
+    "deepseek": (DeepseekV2Config(**LATENT), DeepseekV2ForCausalLM),
+    "deepseek-linear": (
+        DeepseekV2Config(**LATENT, mlp_bias=True, tie_word_embeddings=True,
+                         rope_parameters=dict(rope_theta=100.0, rope_type="linear", factor=3.0)), DeepseekV2ForCausalLM),
 }
 
 root = pathlib.Path(__file__).parent / "families"

@@ -1,7 +1,6 @@
 """Decode and prefill speed of llama.cpp (llama-cpp-python 0.3.36) on a GGUF file of make_models.py, fp16 KV, a KV stream per
-sequence, as kvlab bench serve measures them. Usage: llama_cpp.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
+sequence, as kvlab bench serve measures them. Usage: llama_step.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
 """
-import ctypes
 import json
 import sys
 import time
@@ -12,7 +11,6 @@ import llama_cpp as l
 path, batch = sys.argv[1], int(sys.argv[2])
 prompt = int(sys.argv[3]) if len(sys.argv) > 3 else 512
 output = int(sys.argv[4]) if len(sys.argv) > 4 else 64
-l.llama_log_set(ctypes.cast(None, l.llama_log_callback), None) if False else None
 l.llama_backend_init()
 model = l.llama_model_load_from_file(path.encode(), l.llama_model_default_params())
 params = l.llama_context_default_params()
