@@ -91,7 +91,7 @@ let package = Package(
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         tests("FuzzTests", ["Checkpoints", "JSON", "Models", "Random", "Text"], exclude: ["Corpus"]),
-        tests("InferenceTests", ["Inference"]),
+        tests("InferenceTests", ["Inference", "Checkpoints"]),
         tests("TrainingTests", ["Training"]),
         tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
         tests("ConversionTests", ["Conversion"]),

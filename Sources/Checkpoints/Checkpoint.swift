@@ -49,11 +49,13 @@ public struct Checkpoint: Sendable {
     /// Throws ``CheckpointError``, `FileError` or `HDF5Error`: a truncated, changed, foreign or misshapen file is
     /// refused before libhdf5 sees it wherever possible, and nothing larger than the file is ever allocated.
     ///
-    /// - Parameter trainingState: whether to read the training state, twice the size of the weights, if there is one.
+    /// - Parameters:
+    ///   - trainingState: whether to read the training state, twice the size of the weights, if there is one.
+    ///   - isForeign: whether somebody else may have made the file: it is then read in a process of its own first.
     public static func load(
-        _ path: String, verify: Verification = .full, trainingState: Bool = true
+        _ path: String, verify: Verification = .full, trainingState: Bool = true, isForeign: Bool = false
     ) throws -> Checkpoint {
-        try CheckpointReader(path: path, verify: verify).read(trainingState: trainingState)
+        try CheckpointReader(path: path, verify: verify, isForeign: isForeign).read(trainingState: trainingState)
     }
 
     /// Writes the checkpoint so that at every moment `path` holds what was there before or all of this, and returns

@@ -5,29 +5,37 @@ import Kernels
 import Models
 import Text
 
-/// Reads one checkpoint file: the seal first, then the metadata through HDF5, the weights through a mapping.
-struct CheckpointReader: ~Copyable {
+/// Reads one checkpoint file: the seal first, then what HDF5 says of it, the weights through a mapping.
+struct CheckpointReader {
     let path: String
     let verify: Checkpoint.Verification
     private let mapped: MappedFile
     private let seal: CheckpointSeal
-    private let file: HDF5File
+    private let isForeign: Bool
 
-    init(path: String, verify: Checkpoint.Verification) throws {
-        let mapped = try MappedFile(path: path)
-        let seal = try CheckpointSeal.verified(mapped)
-        let file = try HDF5File.open(path: path)
+    init(path: String, verify: Checkpoint.Verification, isForeign: Bool = false) throws {
+        mapped = try MappedFile(path: path)
+        seal = try CheckpointSeal.verified(mapped)
         self.path = path
         self.verify = verify
-        self.mapped = mapped
-        self.seal = seal
-        self.file = file
+        self.isForeign = isForeign
     }
 
-    consuming func read(trainingState: Bool) throws -> Checkpoint {
+    func read(trainingState: Bool) throws -> Checkpoint {
+        var values: ForeignValues?
+        let listing: CheckpointListing
+        if isForeign {
+            (listing, values) = try ForeignCheckpoint.read(mapped, values: trainingState)
+        } else {
+            listing = try CheckpointListing(path: path, byteLimit: mapped.count)
+        }
+        func text(_ name: String) throws -> String {
+            guard let text = listing.texts[name] else { throw CheckpointError.missing(path: path, part: "'\(name)'") }
+            return text
+        }
         var manifest = ContentManifest()
-        guard try file.text("format") == CheckpointLayout.format else { throw CheckpointError.foreign(path: path) }
-        let version = try file.number("format_version") ?? 0
+        guard listing.format == CheckpointLayout.format else { throw CheckpointError.foreign(path: path) }
+        let version = listing.version ?? 0
         guard version == CheckpointLayout.formatVersion else {
             throw CheckpointError.version(path: path, found: version, supported: CheckpointLayout.formatVersion)
         }
@@ -41,18 +49,13 @@ struct CheckpointReader: ~Copyable {
         var checkpoint = Checkpoint(
             config: config, parameters: Parameters(), tokenIDs: try decode("the token ids", manifest.tokenIDs),
             lineage: try decode("the lineage", manifest.lineage))
-        checkpoint.parameters = try parameters(config, &manifest)
-        checkpoint.tokenizer = try tokenizer(&manifest)
-        checkpoint.trainingState = try readTrainingState(values: trainingState, &manifest)
+        checkpoint.parameters = try parameters(config, listing, &manifest)
+        checkpoint.tokenizer = try tokenizer(listing, &manifest)
+        checkpoint.trainingState = try readTrainingState(listing, wanted: trainingState, &values, &manifest)
         let hash = try text("content_hash")
         guard manifest.hash == hash else { throw CheckpointError.changed(path: path, part: "its content") }
         checkpoint.lineage.contentHash = hash
         return checkpoint
-    }
-
-    private func text(_ name: String) throws -> String {
-        guard let text = try file.text(name) else { throw CheckpointError.missing(path: path, part: "'\(name)'") }
-        return text
     }
 
     private func decode<Value: Decodable>(_ part: String, _ json: String) throws -> Value {
@@ -61,86 +64,104 @@ struct CheckpointReader: ~Copyable {
         }
     }
 
-    private func parameters(_ config: ModelConfig, _ manifest: inout ContentManifest) throws -> Parameters {
-        let present = Set(try file.children(of: CheckpointLayout.weights))
+    private func parameters(
+        _ config: ModelConfig, _ listing: CheckpointListing, _ manifest: inout ContentManifest
+    ) throws -> Parameters {
+        let present = Dictionary(listing.weights.map { ($0.name, $0) }) { first, _ in first }
         var parameters = Parameters()
         for (name, shape) in config.weightShapes {
-            guard present.contains(name) else {
+            guard let array = present[name] else {
                 throw CheckpointError.missing(path: path, part: "tensor '\(name)' \(shape)")
             }
-            parameters[name] = try weight(name, shape: shape, &manifest)
+            parameters[name] = try weight(array, shape: shape, &manifest)
         }
-        if let extra = present.subtracting(parameters.names).min() {
+        if let extra = Set(present.keys).subtracting(parameters.names).min() {
             throw CheckpointError.invalid(path: path, part: "tensor '\(extra)'", reason: "the configuration has no such weight")
         }
         return parameters
     }
 
-    private func weight(_ name: String, shape: [Int], _ manifest: inout ContentManifest) throws -> Weight {
-        let dataset = try file.openDataset(CheckpointLayout.weight(name), byteLimit: mapped.count)
-        let part = "tensor '\(name)'"
-        guard let type = ElementType(dataset.type) else {
-            throw CheckpointError.invalid(path: path, part: part, reason: "its elements are \(dataset.type.rawValue)")
+    private func weight(
+        _ array: CheckpointListing.Array, shape: [Int], _ manifest: inout ContentManifest
+    ) throws -> Weight {
+        let part = "tensor '\(array.name)'"
+        guard let type = HDF5Type(rawValue: array.type).flatMap({ ElementType($0) }) else {
+            throw CheckpointError.invalid(path: path, part: part, reason: "its elements are \(array.type)")
         }
-        guard dataset.shape == shape else {
-            throw CheckpointError.invalid(path: path, part: part, reason: "it is \(dataset.shape), expected \(shape)")
+        guard array.shape == shape else {
+            throw CheckpointError.invalid(path: path, part: part, reason: "it is \(array.shape), expected \(shape)")
         }
         // Only a range the seal leaves out of the metadata's digest has its own; any other place would go unchecked.
-        guard let offset = dataset.fileOffset, seal.weights.contains(offset..<offset + dataset.byteCount) else {
+        guard let range = range(of: array), seal.weights.contains(range) else {
             throw CheckpointError.invalid(path: path, part: part, reason: "it is not in one of the file's weight ranges")
         }
-        let weight = Weight(elementType: type, shape: shape, file: mapped, byteOffset: offset)
-        guard let digest = try file.text("sha256", on: CheckpointLayout.weight(name)) else {
+        let weight = Weight(elementType: type, shape: shape, file: mapped, byteOffset: range.lowerBound)
+        guard let digest = array.sha256 else {
             throw CheckpointError.missing(path: path, part: "the SHA-256 of \(part)")
         }
         if verify == .full {
             let found = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
             guard found == digest else { throw CheckpointError.changed(path: path, part: part) }
         }
-        manifest.weights.append((name, type.rawValue, shape, digest))
+        manifest.weights.append((array.name, type.rawValue, shape, digest))
         return weight
     }
 
-    private func tokenizer(_ manifest: inout ContentManifest) throws -> SerializedTokenizer? {
-        guard file.contains(CheckpointLayout.tokenizer) else { return nil }
-        let dataset = try file.openDataset(CheckpointLayout.tokenizer, byteLimit: mapped.count)
-        guard let kind = try file.text("kind", on: CheckpointLayout.tokenizer) else {
+    /// Where an array in one piece is, if that is inside the file.
+    private func range(of array: CheckpointListing.Array) -> Range<Int>? {
+        guard let offset = array.offset, let count = array.byteCount, offset >= 0, offset <= mapped.count,
+            count <= mapped.count - offset
+        else { return nil }
+        return offset..<offset + count
+    }
+
+    private func tokenizer(
+        _ listing: CheckpointListing, _ manifest: inout ContentManifest
+    ) throws -> SerializedTokenizer? {
+        guard let array = listing.tokenizer else { return nil }
+        guard let kind = listing.tokenizerKind else {
             throw CheckpointError.missing(path: path, part: "the tokenizer's kind")
         }
-        let bytes = try dataset.bytes()
+        var bytes: [UInt8] = []
+        if array.byteCount != 0 {
+            guard array.type == HDF5Type.uint8.rawValue, let range = range(of: array) else {
+                throw CheckpointError.invalid(path: path, part: "the tokenizer", reason: "its bytes are not in one piece")
+            }
+            bytes = try mapped.bytes(in: range)
+        }
         manifest.tokenizer = (kind, SHA256Digest(of: bytes))
         return SerializedTokenizer(kind: kind, bytes: bytes)
     }
 
-    private func readTrainingState(values: Bool, _ manifest: inout ContentManifest) throws -> TrainingState? {
-        guard file.contains(CheckpointLayout.training) else { return nil }
-        guard let json = try file.text("state", on: CheckpointLayout.training) else {
-            throw CheckpointError.missing(path: path, part: "the training state's JSON")
+    private func readTrainingState(
+        _ listing: CheckpointListing, wanted: Bool, _ foreign: inout ForeignValues?, _ manifest: inout ContentManifest
+    ) throws -> TrainingState? {
+        guard let json = listing.trainingState else {
+            guard listing.trainingArrays.isEmpty else {
+                throw CheckpointError.missing(path: path, part: "the training state's JSON")
+            }
+            return nil
         }
         manifest.trainingState = json
         var state = TrainingState(json: json)
-        for name in try trainingArrays() {
-            let object = CheckpointLayout.training + "/" + name
-            let dataset = try file.openDataset(object, byteLimit: mapped.count)
-            guard let digest = try file.text("sha256", on: object) else {
-                throw CheckpointError.missing(path: path, part: "the SHA-256 of training state '\(name)'")
+        for array in listing.trainingArrays {
+            let part = "training state '\(array.name)'"
+            guard let digest = array.sha256 else {
+                throw CheckpointError.missing(path: path, part: "the SHA-256 of \(part)")
             }
-            manifest.trainingArrays.append((name, dataset.count, digest))
-            guard values else { continue }
-            let array = try dataset.floats()
-            guard unsafe array.withUnsafeBytes({ unsafe SHA256Digest(of: $0).hex }) == digest else {
-                throw CheckpointError.changed(path: path, part: "training state '\(name)'")
+            guard array.type == HDF5Type.float32.rawValue, let bytes = array.byteCount else {
+                throw CheckpointError.invalid(path: path, part: part, reason: "it is \(array.shape) \(array.type)")
             }
-            state.arrays[name] = Storage(copying: array)
+            manifest.trainingArrays.append((array.name, bytes / 4, digest))
+            guard wanted else { continue }
+            let values =
+                try foreign?.next(bytes / 4)
+                ?? CheckpointListing.trainingValues(array.name, path: path, byteLimit: mapped.count)
+            guard unsafe values.withUnsafeBytes({ unsafe SHA256Digest(of: $0).hex }) == digest else {
+                throw CheckpointError.changed(path: path, part: part)
+            }
+            state.arrays[array.name] = Storage(copying: values)
         }
-        return values ? state : nil
-    }
-
-    /// Names as `group/name`, or a name alone.
-    private func trainingArrays() throws -> [String] {
-        try file.children(of: CheckpointLayout.training).flatMap { name -> [String] in
-            let object = CheckpointLayout.training + "/" + name
-            return try file.isGroup(object) ? file.children(of: object).map { name + "/" + $0 } : [name]
-        }
+        return wanted ? state : nil
     }
 }

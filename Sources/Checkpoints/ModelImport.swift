@@ -22,7 +22,7 @@ public enum ModelImport {
             if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
             return model
         }
-        var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState)
+        var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, isForeign: true)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
         return checkpoint
     }

@@ -18,6 +18,8 @@ public actor Engine {
     var scheduler: Scheduler
     var sequences: [Int: EngineSequence] = [:]
     var requests: [Int: Request] = [:]
+    /// Beam searches by their requests.
+    var beams: [Int: BeamSearch] = [:]
     var counters = EngineStatistics()
     var costs = PreemptionCosts()
     private let capacities: [Int]
@@ -83,7 +85,7 @@ public actor Engine {
         let sampling = request.sampling
         let sequence = EngineSequence(
             id: id, request: id, index: 0, model: request.model, tenant: request.tenant, tokens: request.prompt,
-            promptCount: request.prompt.count, forks: request.count - 1,
+            promptCount: request.prompt.count, forks: request.beams == nil ? request.count - 1 : 0,
             sampler: TokenSampler(
                 sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
             decoder: TokenStreamDecoder(model.tokenizer, after: request.prompt), matcher: StopMatcher(sampling.stopStrings),
@@ -94,8 +96,11 @@ public actor Engine {
         guard scheduler.add(id, model: request.model, tokens: request.prompt.count) else {
             throw .queueFull(scheduler.waitingCount)
         }
-        nextID += request.count
+        nextID += request.beams == nil ? request.count : 1
         sequences[id] = sequence
+        if let options = request.beams {
+            beams[id] = BeamSearch(options, sequence: id, stopIDs: sequence.stopIDs, maxTokens: sequence.maxTokens)
+        }
         let (events, continuation) = AsyncStream.makeStream(of: GenerationEvent.self)
         continuation.onTermination = { [weak self] reason in
             guard case .cancelled = reason, let self else { return }
@@ -106,9 +111,16 @@ public actor Engine {
         return Generation(id: id, events: events)
     }
 
+    /// A number for a sequence.
+    func takeID() -> Int {
+        nextID += 1
+        return nextID - 1
+    }
+
     /// Drops a request and frees its pages.
     public func cancel(_ request: Int) {
         guard let entry = requests.removeValue(forKey: request) else { return }
+        beams[request] = nil
         for id in sequences.values.filter({ $0.request == request }).map(\.id) { remove(id) }
         counters.cancelled += 1
         entry.continuation.finish()

@@ -52,5 +52,15 @@ struct EngineSequence {
     /// The prompt's event was sent.
     var isStarted = false
 
+    /// The same output up to here under another number, without a file of its own.
+    func copied(as id: Int) -> EngineSequence {
+        var copy = EngineSequence(
+            id: id, request: request, index: index, model: model, tenant: tenant, tokens: tokens, promptCount: promptCount,
+            forks: 0, sampler: sampler, decoder: decoder, matcher: matcher, stopIDs: stopIDs, maxTokens: maxTokens,
+            promptLogprobs: promptLogprobs)
+        (copy.computed, copy.isResident, copy.isStarted, copy.path) = (computed, isResident, isStarted, path)
+        return copy
+    }
+
     var generated: Int { tokens.count - promptCount }
 }

@@ -111,12 +111,18 @@ extension Engine {
             keepPrefix(run.id)
             if sequence.computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
+                guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {
+                    self.start(run.id)
+                    offer(run.id, logits, row: row, width: vocabulary)
+                    continue
+                }
                 fork(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
                 sample(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
             } else {
                 scheduler.advance(run.id, computed: sequence.computed, tokens: sequence.tokens.count)
             }
         }
+        advanceBeams()
     }
 
     /// Scores the prompt's tokens that this part predicts.
@@ -194,6 +200,7 @@ extension Engine {
     /// Ends an output, and its request with the last one.
     func finish(_ id: Int, _ reason: FinishReason, text: String) {
         guard let sequence = sequences[id] else { return }
+        guard beams[sequence.request] == nil else { return finishBeams(of: sequence.request) }
         counters.finished += 1
         remove(id)
         guard var request = requests[sequence.request] else { return }

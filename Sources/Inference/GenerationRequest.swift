@@ -8,6 +8,8 @@ public struct GenerationRequest: Sendable {
     public var sampling: SamplingOptions
     /// Outputs to draw from the one prompt, which is computed once.
     public var count = 1
+    /// Whether the likeliest outputs are searched for; the `count` best come at the end. Nil for drawing them token by token.
+    public var beams: BeamOptions?
     /// Whether the prompt's own tokens are to be scored, with so many likeliest ones beside each.
     public var promptLogprobs: Int?
     /// Whose request it is: prefixes are shared among equal ones alone.

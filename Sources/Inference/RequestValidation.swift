@@ -8,6 +8,27 @@ extension GenerationRequest {
         guard prompt.count <= capacity else { throw .promptTooLong(tokens: prompt.count, limit: capacity) }
         guard count >= 1, count <= 128 else { throw .sampling(option: "n", value: "\(count)", expected: "1 to 128") }
         try sampling.validate(vocabulary: vocabulary)
+        try beams?.validate(count: count, sampling)
+    }
+}
+
+extension BeamOptions {
+    /// Throws what a search for `count` outputs cannot be had with.
+    func validate(count: Int, _ sampling: SamplingOptions) throws(InferenceError) {
+        guard width >= count, width <= 128 else {
+            throw .sampling(option: "best_of", value: "\(width)", expected: "\(count) to 128 beams")
+        }
+        guard lengthPenalty.isFinite, abs(lengthPenalty) <= 100 else {
+            throw .sampling(option: "length_penalty", value: "\(lengthPenalty)", expected: "-100 to 100")
+        }
+        guard sampling.stopStrings.isEmpty else {
+            throw .sampling(option: "stop", value: "strings", expected: "stop_token_ids with beam search")
+        }
+        guard sampling.logitBias.isEmpty, sampling.presencePenalty == 0, sampling.frequencyPenalty == 0,
+            sampling.repetitionPenalty == 1
+        else {
+            throw .sampling(option: "use_beam_search", value: "true", expected: "no penalties and no logit_bias")
+        }
     }
 }
 

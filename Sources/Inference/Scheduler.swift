@@ -42,6 +42,8 @@ public struct Scheduler: Sendable {
         /// Tokens known, and those whose keys and values are in pages.
         var tokens: Int
         var computed: Int
+        /// Whether it waits for others of its request, and has nothing to run.
+        var isHeld = false
 
         var left: Int { tokens - computed }
     }
@@ -88,6 +90,22 @@ public struct Scheduler: Sendable {
         return true
     }
 
+    /// Queues a sequence of a request that is running, whether the queue is full or not.
+    public mutating func addWaiting(_ id: Int, model: Int, tokens: Int) {
+        entries[id] = Entry(model: model, order: nextOrder, tokens: tokens, computed: 0)
+        nextOrder += 1
+        waiting[model].append(id)
+    }
+
+    /// Gives a sequence nothing to run until ``release(_:)``; its pages may be taken meanwhile.
+    public mutating func hold(_ id: Int) { entries[id]?.isHeld = true }
+
+    /// Lets a held sequence run again.
+    public mutating func release(_ id: Int) { entries[id]?.isHeld = false }
+
+    /// The next of `model`'s queue that has something to run.
+    private func next(of model: Int) -> Int? { waiting[model].first { entries[$0]?.isHeld == false } }
+
     /// Adds a sequence that holds pages already: a fork of a running one.
     public mutating func addRunning(_ id: Int, model: Int, tokens: Int, computed: Int) {
         entries[id] = Entry(model: model, order: nextOrder, tokens: tokens, computed: computed)
@@ -128,7 +146,11 @@ public struct Scheduler: Sendable {
         if plan.preempted.isEmpty, plan.exhausted.isEmpty { admit(&plan, &ledger, &budget, needed) }
         if plan.runs.isEmpty, plan.preempted.isEmpty, plan.exhausted.isEmpty, let newest = running.last {
             // Only unfinished prompts, none of which finds a page: the newest makes room for the others.
-            if running.count > 1 { putBack(newest, &plan) } else { plan.exhausted.append(newest) }
+            if running.count > 1 || entries[newest]?.isHeld == true {
+                putBack(newest, &plan)
+            } else {
+                plan.exhausted.append(newest)
+            }
         }
         for run in plan.runs { served[entries[run.id]?.model ?? 0] += run.count }
         return plan
@@ -181,9 +203,9 @@ public struct Scheduler: Sendable {
     ) {
         var closed: Set<Int> = []
         while budget > 0, running.count < limits.running {
-            let open = waiting.indices.filter { !waiting[$0].isEmpty && !closed.contains($0) }
+            let open = waiting.indices.filter { !closed.contains($0) && next(of: $0) != nil }
             let taken = plan.runs.reduce(into: served) { $0[entries[$1.id]?.model ?? 0] += $1.count }
-            guard let model = open.min(by: { (taken[$0], $0) < (taken[$1], $1) }), let id = waiting[model].first,
+            guard let model = open.min(by: { (taken[$0], $0) < (taken[$1], $1) }), let id = next(of: model),
                 let entry = entries[id]
             else { return }
             // The whole prompt's pages and the first token's have to be there, so that it is not put back at once.
@@ -191,7 +213,7 @@ public struct Scheduler: Sendable {
                 closed.insert(model)
                 continue
             }
-            waiting[model].removeFirst()
+            waiting[model].removeAll { $0 == id }
             let place = running.firstIndex { (entries[$0]?.order ?? 0) > entry.order } ?? running.count
             running.insert(id, at: place)
             let count = min(entry.left, budget)

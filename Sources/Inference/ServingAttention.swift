@@ -95,8 +95,9 @@ struct ServingLatentAttention: ServingAttention {
     private let output: PackedLinear
     /// Gain of the latent's norm, where it has one.
     private let latentNorm: Storage?
-    /// [heads, key without position | value, rank], in Float32.
-    private let expand: Storage
+    /// From each head's query without position to the latent's space, and from what it attended there to its value.
+    private let absorbQuery: PackedHeads
+    private let expandValue: PackedHeads
     private let shape: LatentShape
     private let rotary: RotaryTable
     private let heads: Int
@@ -112,14 +113,16 @@ struct ServingLatentAttention: ServingAttention {
         (heads, headDim) = (config.heads[layer], config.headDim[layer])
         projections = PackedLinear([try take("q_proj.weight"), try take("kv_a_proj_with_mqa.weight")])
         latentNorm = shape.isNormed ? try take("kv_a_layernorm.weight").float32() : nil
-        expand = try take("kv_b_proj.weight").float32()
+        let expand = try take("kv_b_proj.weight")
+        let plain = headDim - shape.ropeHeadDim
+        absorbQuery = PackedHeads(expand, heads: heads, part: 0..<plain, isTransposed: true)
+        expandValue = PackedHeads(expand, heads: heads, part: plain..<plain + shape.valueHeadDim, isTransposed: false)
         output = PackedLinear([try take("o_proj.weight")])
     }
 
-    var weightBytes: Int { projections.byteCount + output.byteCount + 4 * expand.count }
+    var weightBytes: Int { projections.byteCount + output.byteCount + absorbQuery.byteCount + expandValue.byteCount }
     var outputWidth: Int { heads * shape.valueHeadDim }
     private var plainDim: Int { headDim - shape.ropeHeadDim }
-    private var expandedDim: Int { plainDim + shape.valueHeadDim }
 
     func attend(_ x: Storage, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage {
         let (count, rank, rope) = (step.tokens.count, shape.rank, shape.ropeHeadDim)
@@ -130,13 +133,9 @@ struct ServingLatentAttention: ServingAttention {
         // Rows of heads + 1 vectors [latent | rotated]: the queries', then the key's.
         let width = (heads + 1) * wide
         let rows = Storage(count: count * width)
-        MatMul.summed(heads, terms: 1) { head, _ in
-            (
-                Matrix(projected, offset: head * headDim, rows: count, columns: plainDim, stride: projectedWidth),
-                Matrix(expand, offset: head * expandedDim * rank, rows: plainDim, columns: rank),
-                Matrix(rows, offset: head * wide, rows: count, columns: rank, stride: width)
-            )
-        }
+        absorbQuery.run(
+            .init(projected, rowStride: projectedWidth, headStride: headDim), rows: count,
+            into: .init(rows, rowStride: width, headStride: wide))
         StridedCopy.copy(
             .init(projected, offset: plainDim, strides: [projectedWidth, headDim, 1]),
             to: .init(rows, offset: rank, strides: [width, wide, 1]), extents: [count, heads, rope])
@@ -162,15 +161,9 @@ struct ServingLatentAttention: ServingAttention {
             rows: rows, heads: heads, geometry: geometry, scale: 1 / Float(headDim).squareRoot())
         let attended = cache.attend(layer: layer, queries, step).output
         let values = Storage(count: count * outputWidth)
-        MatMul.summed(heads, terms: 1) { head, _ in
-            (
-                Matrix(attended, offset: head * rank, rows: count, columns: rank, stride: heads * rank),
-                Matrix(
-                    expand, offset: (head * expandedDim + plainDim) * rank, rows: shape.valueHeadDim, columns: rank
-                ).transpose,
-                Matrix(values, offset: head * shape.valueHeadDim, rows: count, columns: shape.valueHeadDim, stride: outputWidth)
-            )
-        }
+        expandValue.run(
+            .init(attended, rowStride: heads * rank, headStride: rank), rows: count,
+            into: .init(values, rowStride: outputWidth, headStride: shape.valueHeadDim))
         return values
     }
 

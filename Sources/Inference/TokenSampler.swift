@@ -111,7 +111,7 @@ struct TokenSampler: Sendable {
     }
 
     /// Indices of the `count` greatest values, the greatest first; ties fall to the lower index.
-    private static func likeliest(_ values: [Float], _ count: Int) -> [Int] {
+    static func likeliest(_ values: [Float], _ count: Int) -> [Int] {
         var best: [Int] = []
         for index in values.indices {
             if best.count == count, count == 0 || values[index] <= values[best[count - 1]] { continue }

@@ -23,7 +23,7 @@ public struct PackedLinear: Sendable {
     public let isSwiGLU: Bool
     private let panels: Storage
     private let panelBytes: Int
-    private let panelCount: Int
+    let panelCount: Int
 
     /// One of the weights a layer is packed from: [rows, inputs] in the layer's element type, as stored.
     @unsafe public struct Part {
@@ -121,18 +121,23 @@ public struct PackedLinear: Sendable {
             let first = unit % columnUnits * perUnit
             let scratch = Storage(count: count * columns)
             var job = unsafe kk_panel_product()
-            unsafe job.rows = Int64(count)
-            unsafe job.inner = Int64(inputs)
-            unsafe job.outer = Int64(outputs)
             unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
             unsafe job.inputStride = Int64(words)
-            unsafe job.panels = UnsafeRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
-            unsafe job.element = Self.element(elementType)
             unsafe job.epilogue = Int32((isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE).rawValue)
             unsafe job.output = output.pointer + start * outputs
             unsafe job.outputStride = Int64(outputs)
-            unsafe kernel.multiply(&job, Int64(first), Int64(min(perUnit, panelCount - first)), scratch.pointer)
+            unsafe multiply(&job, rows: count, panels: first..<min(first + perUnit, panelCount), scratch: scratch.pointer)
         }
+    }
+
+    /// Runs `job`, which knows input, output and epilogue, over `panels` for `rows` rows; scratch: rows · columns of a panel.
+    func multiply(_ job: inout kk_panel_product, rows: Int, panels range: Range<Int>, scratch: UnsafeMutablePointer<Float>) {
+        unsafe job.rows = Int64(rows)
+        unsafe job.inner = Int64(inputs)
+        unsafe job.outer = Int64(outputs)
+        unsafe job.panels = UnsafeRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
+        unsafe job.element = Self.element(elementType)
+        unsafe kernels.panels.multiply(&job, Int64(range.lowerBound), Int64(range.count), scratch)
     }
 
     private static func element(_ type: ElementType) -> Int32 {

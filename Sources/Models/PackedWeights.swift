@@ -19,6 +19,33 @@ extension PackedLinear {
     }
 }
 
+extension PackedHeads {
+    /// Rows `part` of each of `heads` equal groups of the rows of `weight` [.., inner], as [inner → part] layers, or, transposed,
+    /// as [part → inner] ones.
+    public init(_ weight: Weight, heads: Int, part: Range<Int>, isTransposed: Bool) {
+        let (group, inner, size) = (weight.shape[0] / heads, weight.shape[1], weight.elementType.byteCount)
+        let bytes = unsafe weight.withUnsafeBytes { unsafe [UInt8]($0) }
+        self.init(
+            (0..<heads).map { head in
+                let start = head * group + part.lowerBound
+                let own = Array(bytes[start * inner * size..<(start + part.count) * inner * size])
+                guard isTransposed else {
+                    return PackedLinear([Weight(elementType: weight.elementType, shape: [part.count, inner]) { own }])
+                }
+                var turned = [UInt8](repeating: 0, count: own.count)
+                for row in 0..<part.count {
+                    for column in 0..<inner {
+                        for byte in 0..<size {
+                            turned[(column * part.count + row) * size + byte] = own[(row * inner + column) * size + byte]
+                        }
+                    }
+                }
+                let columns = turned
+                return PackedLinear([Weight(elementType: weight.elementType, shape: [inner, part.count]) { columns }])
+            })
+    }
+}
+
 extension [Weight] {
     fileprivate var commonElementType: ElementType {
         allSatisfy { $0.elementType == self[0].elementType } ? self[0].elementType : .float32

@@ -13,6 +13,8 @@ struct CompletionRequest {
     /// Likeliest tokens beside each, where log-probabilities are wanted.
     var logprobs: Int?
     var tenant: String
+    /// The search for the likeliest outputs, where that is asked for.
+    var beams: BeamOptions?
 
     init(_ fields: RequestFields, models: [ServedModel], limits: ServerLimits, tenant: String) throws(APIError) {
         model = try Self.model(fields, models)
@@ -21,6 +23,14 @@ struct CompletionRequest {
         logprobs = try fields.int("logprobs", in: 0...limits.logprobs)
         bestOf = try fields.int("best_of", in: 1...limits.outputs) ?? sampling.n
         guard bestOf >= sampling.n else { throw .parameter("best_of", "is \(bestOf), below 'n', which is \(sampling.n)") }
+        if try fields.bool("use_beam_search") ?? false {
+            var options = BeamOptions(width: bestOf)
+            options.lengthPenalty = try fields.double("length_penalty", in: -100...100) ?? 1
+            options.stopsEarly = try fields.bool("early_stopping") ?? false
+            beams = options
+            bestOf = sampling.n
+            guard !sampling.stream else { throw .parameter("use_beam_search", "cannot be streamed") }
+        }
         guard !sampling.stream || bestOf == sampling.n else { throw .parameter("best_of", "cannot be streamed") }
         if try fields.string("suffix") != nil { throw .parameter("suffix", "is not supported") }
         self.tenant = try fields.string("cache_salt") ?? tenant
@@ -76,6 +86,7 @@ struct CompletionRequest {
             var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
             request.count = bestOf
             request.tenant = tenant
+            request.beams = beams
             if echo, let logprobs { request.promptLogprobs = logprobs }
             return request
         }

@@ -12,6 +12,6 @@ struct Kvlab: AsyncParsableCommand {
             CompareCommand.self, LabCommand.self, RunsCommand.self,
             GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
             InspectCommand.self,
-            EstimateCommand.self, BenchCommand.self,
+            EstimateCommand.self, BenchCommand.self, ReadHDF5Command.self,
         ])
 }

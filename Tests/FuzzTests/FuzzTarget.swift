@@ -17,6 +17,10 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
     var file: String
     /// Other files of the corpus that lie beside it, unchanged.
     var beside: [String] = []
+    /// Which share of as many inputs as others get.
+    var share = 1.0
+    /// What is done to the damaged bytes before they are written.
+    var mend: @Sendable (_ bytes: [UInt8]) -> [UInt8] = { $0 }
     /// Whether most damage does no harm, as the reader takes what it understands.
     var isLenient = false
     /// Reads the damaged file in the folder, and everything in it.
@@ -84,7 +88,12 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
         ) { use(try TokenizerFile.load($0)) },
         inFolder("config.json"), inFolder("generation_config.json"), inFolder("tokenizer_config.json"),
         inFolder("model.safetensors.index.json"),
-        family("gpt2"), family("neox"),
+        family("gpt2"), family("neox"), family("deepseek"),
+        // Whoever makes a file to do harm gives it the right seal.
+        FuzzTarget(
+            name: "a checkpoint with a forged seal", seeds: ["model.h5"], file: "x.h5", share: 0.02,
+            mend: { CheckpointSeal.forged($0) }, isLenient: true
+        ) { try readAll(try ModelImport.load($0, trainingState: true)) },
         FuzzTarget(name: "a checkpoint", seeds: ["model.h5"], file: "x.h5") {
             try readAll(try Checkpoint.load($0, trainingState: true))
         },

@@ -43,8 +43,9 @@ import Testing
             corpus: try target.seeds.map { try Self.bytes($0) }, generator: SeededGenerator(seed: Self.seed, name: target.name))
         var failures = 0
         var (refused, slowest, largest) = (0, 0.0, 0)
-        for index in 0..<Self.count {
-            let bytes = mutator.next()
+        let count = Int(Double(Self.count) * target.share) + 1
+        for index in 0..<count {
+            let bytes = target.mend(mutator.next())
             try scratch.write(bytes, to: target.file)
             let (start, memory) = (Self.seconds, Self.peakBytes)
             var complaint: String?
@@ -70,10 +71,10 @@ import Testing
         }
         if Self.requested != nil {
             let time = String(format: "%.3f", slowest)
-            print("\(target.name): \(Self.count) files, \(refused) refused, slowest \(time) s, \(largest >> 20) MiB at most")
+            print("\(target.name): \(count) files, \(refused) refused, slowest \(time) s, \(largest >> 20) MiB at most")
         }
         // A mutator that changed nothing would find nothing; what is read leniently is refused by nobody.
-        if !target.isLenient { #expect(refused > Self.count / 10) }
+        if !target.isLenient { #expect(refused > count / 10) }
     }
 
     /// What is wrong with an error, if it isn't one of ours with a sentence.

@@ -76,6 +76,29 @@ import Testing
         #expect(texts(all).count == 5 && texts(best) == Array(ranked.prefix(2)))
     }
 
+    @Test func `beam search gives the likeliest outputs in order`() async throws {
+        let server = try await ServerFixture()
+        func answer(_ rest: String) async throws -> ServerFixture.Answer {
+            try await server.post(
+                "/v1/completions",
+                #"{"model":"mha","prompt":"Hello","max_tokens":6,"ignore_eos":true,"logprobs":0,"temperature":0\#(rest)}"#)
+        }
+        let found = try await answer(#","use_beam_search":true,"best_of":6,"n":3"#)
+        let choices = try #require(found.json?["choices"]?.array, "\(found.text)")
+        let sums = choices.map { choice in
+            (choice["logprobs"]?["token_logprobs"]?.array ?? []).reduce(0) { $0 + ($1.double ?? -100) }
+        }
+        #expect(choices.count == 3 && sums == sums.sorted(by: >))
+        #expect(found.json?["usage"]?["completion_tokens"]?.int == 18)
+        let greedy = try await answer("").json?["choices"]?.array?[0]["logprobs"]?["token_logprobs"]?.array ?? []
+        #expect(sums[0] >= greedy.reduce(0) { $0 + ($1.double ?? 0) } - 1e-5)
+        for wrong in [
+            #","use_beam_search":true,"stream":true"#, #","use_beam_search":1"#, #","use_beam_search":true,"stop":["x"]"#,
+            #","use_beam_search":true,"best_of":100000"#, #","use_beam_search":true,"length_penalty":"x""#,
+        ] { #expect(try await answer(wrong).status == 400, "\(wrong)") }
+        #expect(try await server.becomesIdle())
+    }
+
     @Test func `chats are answered, whole and streamed`() async throws {
         let server = try await ServerFixture()
         let body =

@@ -1,0 +1,81 @@
+import FoundationEssentials
+import HDF5
+
+/// All that is read of a checkpoint through libhdf5: texts, and where the arrays are.
+struct CheckpointListing: Codable {
+    /// An array of the file.
+    struct Array: Codable {
+        var name: String
+        var type: String
+        var shape: [Int]
+        /// Where it begins, if it is in one piece.
+        var offset: Int?
+        var sha256: String?
+
+        /// Bytes of its elements, of a type there is; nil where they are too many to count.
+        var byteCount: Int? {
+            guard var bytes = HDF5Type(rawValue: type)?.byteCount else { return nil }
+            for extent in shape {
+                let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
+                guard extent >= 0, !overflow else { return nil }
+                bytes = product
+            }
+            return bytes
+        }
+    }
+
+    var format: String?
+    var version: Int?
+    /// The file's attributes of text.
+    var texts: [String: String] = [:]
+    var weights: [Array] = []
+    var tokenizer: Array?
+    var tokenizerKind: String?
+    var trainingState: String?
+    /// Under `group/name`, or a name alone.
+    var trainingArrays: [Array] = []
+
+    /// Reads the file at `path`, none of whose arrays may be larger than `byteLimit`.
+    init(path: String, byteLimit: Int) throws(HDF5Error) {
+        let file = try HDF5File.open(path: path)
+        format = try file.text("format")
+        version = try file.number("format_version")
+        for name in ["config", "token_ids", "lineage", "content_hash"] { texts[name] = try file.text(name) }
+        if file.contains(CheckpointLayout.weights) {
+            for name in try file.children(of: CheckpointLayout.weights) {
+                weights.append(try Self.array(name, at: CheckpointLayout.weight(name), file, byteLimit))
+            }
+        }
+        if file.contains(CheckpointLayout.tokenizer) {
+            tokenizer = try Self.array("tokenizer", at: CheckpointLayout.tokenizer, file, byteLimit)
+            tokenizerKind = try file.text("kind", on: CheckpointLayout.tokenizer)
+        }
+        guard file.contains(CheckpointLayout.training) else { return }
+        trainingState = try file.text("state", on: CheckpointLayout.training)
+        for name in try file.children(of: CheckpointLayout.training) {
+            let object = CheckpointLayout.training + "/" + name
+            let names = try file.isGroup(object) ? file.children(of: object).map { name + "/" + $0 } : [name]
+            for name in names {
+                trainingArrays.append(try Self.array(name, at: CheckpointLayout.training + "/" + name, file, byteLimit))
+            }
+        }
+    }
+
+    private static func array(
+        _ name: String, at object: String, _ file: borrowing HDF5File, _ byteLimit: Int
+    ) throws(HDF5Error) -> Array {
+        let dataset = try file.openDataset(object, byteLimit: byteLimit)
+        return Array(
+            name: name, type: dataset.type.rawValue, shape: dataset.shape, offset: dataset.fileOffset,
+            sha256: try file.text("sha256", on: object))
+    }
+
+    /// The values of training state `name`.
+    static func trainingValues(_ name: String, path: String, byteLimit: Int) throws(HDF5Error) -> [Float] {
+        let file = try HDF5File.open(path: path)
+        let values = try file.openDataset(CheckpointLayout.training + "/" + name, byteLimit: byteLimit).floats()
+        // A file that closes closes what is in it.
+        _ = file.path
+        return values
+    }
+}

@@ -1,0 +1,121 @@
+import Glibc
+
+/// How many likely outputs a request follows at once, and how they are ranked.
+public struct BeamOptions: Sendable, Hashable {
+    /// Outputs followed at once.
+    public var width: Int
+    /// Outputs are ranked by Σ ln p / length^lengthPenalty, their length in tokens without the prompt: above 0 longer ones gain.
+    public var lengthPenalty = 1.0
+    /// Whether the search ends with as many finished outputs as `width`, be there likelier ones in the making or not.
+    public var stopsEarly = false
+
+    /// A search of `width` beams, outputs ranked by their mean ln p.
+    public init(width: Int) { self.width = width }
+}
+
+/// One request's beams: a value that says which to go on with, and has the best outputs at the end.
+///
+/// In each step every beam offers its likeliest next tokens; of all, the `width` likeliest sums of log-probabilities go on. One that
+/// ends its text among these is finished. The search is over when nothing in the making can rank above what is finished, taken
+/// at its length now, as in transformers' `generate` with `num_beams`.
+struct BeamSearch: Sendable {
+    struct Beam: Sendable {
+        /// The sequence that computes it.
+        var sequence: Int
+        var sum = 0.0
+        var tokens: [SampledToken] = []
+        /// Its likeliest next tokens, once they are known.
+        var candidates: [SampledToken]?
+    }
+
+    /// A finished output.
+    struct Hypothesis: Sendable {
+        var tokens: [SampledToken]
+        var score: Double
+        var reason: FinishReason
+    }
+
+    /// A beam's next token, and the sequence it comes from.
+    struct Continuation: Sendable {
+        var parent: Int
+        var token: SampledToken
+    }
+
+    let options: BeamOptions
+    private let stopIDs: Set<Int32>
+    private let maxTokens: Int
+    private(set) var beams: [Beam]
+    private(set) var finished: [Hypothesis] = []
+
+    /// Tokens that each beam has to offer.
+    var candidateCount: Int { 2 * options.width }
+
+    init(_ options: BeamOptions, sequence: Int, stopIDs: Set<Int32>, maxTokens: Int) {
+        (self.options, self.stopIDs, self.maxTokens) = (options, stopIDs, maxTokens)
+        beams = [Beam(sequence: sequence)]
+    }
+
+    /// Whether all beams have made their offers.
+    var isReady: Bool { beams.allSatisfy { $0.candidates != nil } }
+
+    /// Takes the likeliest next tokens of `sequence`, with their log-probabilities, the likeliest first.
+    mutating func offer(_ sequence: Int, _ candidates: [SampledToken]) {
+        guard let index = beams.firstIndex(where: { $0.sequence == sequence }) else { return }
+        beams[index].candidates = candidates
+    }
+
+    /// The next step's beams, the likeliest first, each still under its parent's sequence; none where the search is over.
+    mutating func advance() -> [Continuation] {
+        let length = (beams.first?.tokens.count ?? 0) + 1
+        // Ties fall to the better beam, then to the likelier token of it.
+        let all = beams.enumerated().flatMap { index, beam in
+            (beam.candidates ?? []).enumerated().map { rank, token in
+                (sum: beam.sum + Double(token.logprob ?? 0), beam: index, rank: rank, token: token)
+            }
+        }.sorted { $0.sum != $1.sum ? $0.sum > $1.sum : ($0.beam, $0.rank) < ($1.beam, $1.rank) }
+        var next: [Beam] = []
+        var continuations: [Continuation] = []
+        for (rank, candidate) in all.prefix(candidateCount).enumerated() {
+            let parent = beams[candidate.beam]
+            let tokens = parent.tokens + [candidate.token]
+            if stopIDs.contains(candidate.token.id) {
+                if rank < options.width { keep(tokens, sum: candidate.sum, .stop) }
+            } else if next.count < options.width {
+                next.append(Beam(sequence: parent.sequence, sum: candidate.sum, tokens: tokens))
+                continuations.append(Continuation(parent: parent.sequence, token: candidate.token))
+            }
+        }
+        beams = next
+        if length >= maxTokens {
+            end()
+        } else if isOver(length) {
+            beams = []
+        }
+        return beams.isEmpty ? [] : continuations
+    }
+
+    /// Names the sequences that compute the beams from now on.
+    mutating func assign(_ sequences: [Int]) {
+        for (index, sequence) in sequences.enumerated() { beams[index].sequence = sequence }
+    }
+
+    /// Takes the beams as they are for outputs of their own, where nothing better is finished.
+    mutating func end() {
+        for beam in beams { keep(beam.tokens, sum: beam.sum, .length) }
+        beams = []
+    }
+
+    private func isOver(_ length: Int) -> Bool {
+        guard finished.count >= options.width, let worst = finished.last?.score else { return false }
+        return options.stopsEarly || (beams.first.map { score($0.sum, length) } ?? -.infinity) <= worst
+    }
+
+    private func score(_ sum: Double, _ length: Int) -> Double { sum / pow(Double(max(1, length)), options.lengthPenalty) }
+
+    private mutating func keep(_ tokens: [SampledToken], sum: Double, _ reason: FinishReason) {
+        let score = score(sum, tokens.count)
+        let place = finished.firstIndex { $0.score < score } ?? finished.count
+        finished.insert(Hypothesis(tokens: tokens, score: score, reason: reason), at: place)
+        if finished.count > options.width { finished.removeLast() }
+    }
+}

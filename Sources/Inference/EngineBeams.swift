@@ -1,0 +1,89 @@
+import Kernels
+import Text
+
+/// Beam search over pages: beams that part share what they have in common, and copy a page when they write to it.
+extension Engine {
+    /// Takes the likeliest next tokens of a beam from its logits' row, and lets the beam wait for the others.
+    func offer(_ id: Int, _ logits: Storage, row: Int, width: Int) {
+        guard let sequence = sequences[id], var search = beams[sequence.request] else { return }
+        let shown = sequence.sampler.options.logprobs
+        let logprobs = LogitRows.logSoftmax(logits, row: row, width: width)
+        let top = TokenSampler.likeliest(logprobs, max(search.candidateCount, shown ?? 0)).map {
+            TokenLogprob(id: Int32($0), logprob: logprobs[$0])
+        }
+        search.offer(
+            id,
+            top.prefix(search.candidateCount).map {
+                SampledToken(id: $0.id, logprob: $0.logprob, top: Array(top.prefix(shown ?? 0)))
+            })
+        beams[sequence.request] = search
+        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+        scheduler.hold(id)
+    }
+
+    /// Goes on with the beams of the requests all of whose beams have made their offers.
+    func advanceBeams() {
+        for request in beams.keys.sorted() where beams[request]?.isReady == true { advanceBeams(of: request) }
+    }
+
+    private func advanceBeams(of request: Int) {
+        guard var search = beams[request] else { return }
+        let parents = search.beams.map(\.sequence)
+        let continuations = search.advance()
+        beams[request] = search
+        guard !continuations.isEmpty else { return finishBeams(of: request) }
+        var kept: Set<Int> = []
+        // Copies before anything is added to what they are copies of.
+        let ids = continuations.map { kept.insert($0.parent).inserted ? $0.parent : forkBeam($0.parent) }
+        for id in parents where !kept.contains(id) { remove(id) }
+        for (id, continuation) in zip(ids, continuations) {
+            guard var sequence = sequences[id] else { continue }
+            sequence.tokens.append(continuation.token.id)
+            sequences[id] = sequence
+            scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+            scheduler.release(id)
+        }
+        beams[request]?.assign(ids)
+    }
+
+    /// A beam with all that `id` has: in the same pages where it has pages, else to be computed anew.
+    private func forkBeam(_ id: Int) -> Int {
+        guard let sequence = sequences[id] else { return id }
+        var copy = sequence.copied(as: takeID())
+        if sequence.isResident {
+            trees[copy.model].use(copy.path)
+            caches[copy.model].fork(id, as: copy.id)
+            scheduler.addRunning(copy.id, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+        } else {
+            (copy.computed, copy.path) = (0, [])
+            scheduler.addWaiting(copy.id, model: copy.model, tokens: copy.tokens.count)
+        }
+        sequences[copy.id] = copy
+        return copy.id
+    }
+
+    /// Ends a search, whatever it has by now, and sends its best outputs.
+    func finishBeams(of request: Int) {
+        guard var search = beams.removeValue(forKey: request) else { return }
+        let prompt = sequences.values.first { $0.request == request }
+        for id in sequences.values.filter({ $0.request == request }).map(\.id) { remove(id) }
+        search.end()
+        guard let entry = requests.removeValue(forKey: request), let prompt else { return }
+        for (index, hypothesis) in search.finished.prefix(entry.open).enumerated() {
+            var decoder = TokenStreamDecoder(
+                models[prompt.model].tokenizer, after: Array(prompt.tokens.prefix(prompt.promptCount)))
+            for token in hypothesis.tokens {
+                let isStop = prompt.stopIDs.contains(token.id)
+                entry.continuation.yield(.token(index: index, token, text: isStop ? "" : decoder.append(token.id)))
+            }
+            counters.generatedTokens += hypothesis.tokens.count
+            counters.finished += 1
+            entry.continuation.yield(.finished(index: index, hypothesis.reason, text: decoder.finish()))
+        }
+        // Fewer than asked for where the vocabulary has no more.
+        for index in min(search.finished.count, entry.open)..<entry.open {
+            entry.continuation.yield(.finished(index: index, .length, text: ""))
+        }
+        entry.continuation.finish()
+    }
+}
