@@ -1,5 +1,5 @@
 """Decode and prefill speed of llama.cpp (llama-cpp-python 0.3.36) on a GGUF file of make_models.py, fp16 KV, a KV stream per
-sequence, as kvlab bench serve measures them. Usage: llama_step.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
+sequence, as kvlab bench engine measures them. Usage: llama_step.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
 """
 import json
 import sys

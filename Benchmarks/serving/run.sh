@@ -12,7 +12,7 @@ done; done
 for round in $(seq "$rounds"); do
     for kv in 8 2 1; do for type in fp32 bf16; do for batch in 1 8 32; do
         name=s2-kv$kv-$type
-        echo "kvlab $("$kvlab" bench serve "$folder/$name.h5" --batch $batch --kv-dtype fp16 --rounds 1 --json)"
+        echo "kvlab $("$kvlab" bench engine "$folder/$name.h5" --batch $batch --kv-dtype fp16 --rounds 1 --json)"
         if "$python" -c 'import llama_cpp' 2>/dev/null; then
             echo "llama.cpp $("$python" Benchmarks/serving/llama_step.py "$folder/$name.gguf" $batch 2>"$folder/llama.log")"
         fi

@@ -109,7 +109,7 @@ public enum ForeignCheckpoint {
         unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, 1)
         unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         var pointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
-        defer { unsafe pointers.forEach { unsafe free($0) } }
+        defer { for index in unsafe pointers.indices { unsafe free(pointers[index]) } }
         let status = unsafe posix_spawn(&child, arguments[0], &actions, nil, &pointers, environ)
         guard status == 0 else { throw failed("could not begin (system error \(status))") }
         guard let ended = wait(for: child) else { throw failed("did not end within \(seconds) s") }

@@ -31,7 +31,13 @@ extension HuggingFaceConfig {
 
     /// Width of a query: its part without position and its rotated one.
     func latentHeadDim() throws(ImportError) -> Int {
-        try positive("qk_nope_head_dim", default: 128) + positive("qk_rope_head_dim", default: 64)
+        let (width, overflow) = try positive("qk_nope_head_dim", default: 128).addingReportingOverflow(
+            try positive("qk_rope_head_dim", default: 64))
+        guard !overflow else {
+            throw .wrongValue(
+                path: path, key: "qk_nope_head_dim", found: json["qk_nope_head_dim"]?.text ?? "", expected: "a head's width")
+        }
+        return width
     }
 }
 

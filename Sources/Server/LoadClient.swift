@@ -45,7 +45,10 @@ struct LoadClient: Sendable {
                         sample.status = Int(String(decoding: line.dropFirst(9).prefix(3), as: UTF8.self)) ?? -1
                     } else if line.starts(with: Self.done) {
                         break reading
-                    } else if line.starts(with: Self.event), Self.contains(line, "\"finish_reason\":null") {
+                    } else if let count = Self.count(line) {
+                        // A chunk may hold several tokens whose text was held back: the server's own count is right.
+                        sample.tokens = count
+                    } else if line.starts(with: Self.event), Self.place(of: "\"finish_reason\":null", in: line) != nil {
                         // A token's chunk has no reason to end yet.
                         let now = (ContinuousClock.now - began) / .seconds(1)
                         sample.firstToken = sample.firstToken ?? now
@@ -62,9 +65,17 @@ struct LoadClient: Sendable {
     private static let event = Array("data: {".utf8)
     private static let done = Array("data: [DONE]".utf8)
 
-    private static func contains(_ bytes: ArraySlice<UInt8>, _ text: String) -> Bool {
+    /// The tokens generated, where a chunk tells.
+    private static func count(_ line: ArraySlice<UInt8>) -> Int? {
+        guard let end = place(of: "\"completion_tokens\":", in: line) else { return nil }
+        return Int(String(decoding: line[end...].prefix { (48...57).contains($0) }, as: UTF8.self))
+    }
+
+    /// Where what follows `text` begins.
+    private static func place(of text: String, in bytes: ArraySlice<UInt8>) -> Int? {
         let wanted = Array(text.utf8)
-        guard bytes.count >= wanted.count else { return false }
-        return (bytes.startIndex...bytes.endIndex - wanted.count).contains { bytes[$0..<$0 + wanted.count].elementsEqual(wanted) }
+        guard bytes.count >= wanted.count else { return nil }
+        return (bytes.startIndex...bytes.endIndex - wanted.count)
+            .first { bytes[$0..<$0 + wanted.count].elementsEqual(wanted) }.map { $0 + wanted.count }
     }
 }

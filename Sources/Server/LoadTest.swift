@@ -58,6 +58,7 @@ public struct LoadTest: Sendable {
             .object([
                 "model": .text(model), "prompt": .array(prefix + draw(prompt - shared)), "max_tokens": .int(output),
                 "temperature": .int(0), "ignore_eos": .bool(true), "stream": .bool(true),
+                "stream_options": .object(["include_usage": .bool(true)]),
             ])
         }
         var arrival = 0.0

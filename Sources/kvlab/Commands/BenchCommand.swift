@@ -5,7 +5,7 @@ import Kernels
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure speed on this machine.",
-        subcommands: [BenchTrainCommand.self, BenchServeCommand.self, BenchLoadCommand.self],
+        subcommands: [BenchTrainCommand.self, BenchEngineCommand.self, BenchServeCommand.self, BenchLoadCommand.self],
         defaultSubcommand: BenchTrainCommand.self)
 }
 

@@ -4,38 +4,44 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Logging
+import Server
 import Text
 
-/// `kvlab bench serve`: how fast checkpoints are served.
+/// `kvlab bench serve`: what each architecture serves, through HTTP.
 struct BenchServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Time the serving engine on checkpoints, in process.",
+        commandName: "serve", abstract: "Serve checkpoints one after the other under load and compare what their caches cost.",
         discussion: """
-            Sends --batch random prompts at once and prints the medians of --rounds: prompt tokens/s until all have their first token, \
-            decoded tokens/s from then on, output tokens/s from beginning to end, and what the decoding steps read (weights once, keys \
-            and values of all sequences) in GB/s.
+            Each checkpoint gets a server of its own on a free port of 127.0.0.1 and all of --kv-memory. Streamed completions of random \
+            tokens come first --concurrency at a time (closed loop), then --rate a second at random times (open loop); by default \
+            at 0.7 of the closed loop's requests/s. Prints throughput, times to the first token and per token, and the sequences that \
+            the memory holds; --html writes the table and the plots against cache bytes per token.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
     var checkpoints: [String]
 
-    @Option(help: "Requests at once, such as 1,8,32.")
-    var batch = "1,8,32"
+    @Option(help: "Requests of each load.")
+    var requests = 64
+
+    @Option(help: "Requests at a time.")
+    var concurrency = 32
+
+    @Option(help: "Requests a second of the open loop; 0 for none.")
+    var rate: Double?
 
     @Option(help: "Tokens of a prompt.")
-    var prompt = 512
+    var prompt = 320
 
     @Option(help: "Tokens of the prompt that all requests share.")
-    var shared = 0
-
-    @Flag(help: "Have the shared tokens in the cache beforehand.")
-    var warm = false
+    var shared = 256
 
     @Option(help: "Tokens generated for each request.")
     var tokens = 64
 
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
-    var memory = ByteCount(1 << 30)
+    var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float16
@@ -43,89 +49,105 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Option(help: "Bytes of a page.")
     var page = ByteCount(EngineOptions().pageBytes)
 
-    @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
-    var stepTokens = Scheduler.Limits().tokensPerStep
-
-    @Option(help: "Rounds, of which the median counts; one more goes before.")
-    var rounds = 3
+    @Option(help: "Seed of prompts and arrivals.")
+    var seed: UInt64 = 1
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
-    @Flag(help: "Print JSON lines.")
-    var json = false
+    @Option(help: "Also write the table and the plots as an HTML file.", completion: .file(extensions: ["html"]))
+    var html: String?
 
-    private var batches: [Int] { batch.split(separator: ",").compactMap { Int($0) } }
+    @Flag(help: "Print JSON.")
+    var json = false
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
-        guard !batches.isEmpty, batches.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
-            throw ValidationError("--batch is '\(batch)', expected numbers from 1 to 256 with commas between")
+        guard requests >= 1, concurrency >= 1, prompt >= 1, shared >= 0, shared < prompt, tokens >= 1 else {
+            throw ValidationError("--requests, --concurrency, --prompt, --shared and --tokens don't fit each other")
         }
-        guard prompt >= 1, tokens >= 2, rounds >= 1, shared >= 0, shared < prompt, stepTokens >= 1 else {
-            throw ValidationError("--prompt, --tokens, --rounds, --step-tokens and --shared don't fit each other")
-        }
-    }
-
-    private struct Row: Encodable {
-        var model: String
-        var attention: String
-        var batch: Int
-        var kvBytesPerToken: Int
-        var result: ServingBenchmark.Result
+        guard rate.map({ $0 >= 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be 0 or more") }
     }
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
-        if !json {
-            print("| model | attention | KV bytes/token | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s |")
-            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-        }
+        var rows: [ServingReport.Row] = []
         for path in checkpoints {
-            let checkpoint = try ModelImport.load(path)
-            var options = EngineOptions()
-            options.cacheBytes = memory.bytes
-            options.pageBytes = page.bytes
-            options.elementType = kvDtype
-            options.limits.tokensPerStep = stepTokens
-            options.prefixSharing = shared > 0
-            let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
-            let engine = try Engine(
-                models: [
-                    EngineModel(
-                        name: name, model: try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters),
-                        tokenizer: ByteTokenizer(), stopIDs: [])
-                ], options: options)
-            for batch in batches {
-                var benchmark = ServingBenchmark()
-                (benchmark.batch, benchmark.prompt, benchmark.shared, benchmark.output) = (batch, prompt, shared, tokens)
-                benchmark.isWarm = warm
-                var results: [ServingBenchmark.Result] = []
-                for round in 0...rounds {
-                    let result = try await benchmark.run(engine, seed: UInt64(batch * 1000 + round))
-                    if round > 0 { results.append(result) }
-                    await engine.dropPrefixes()
-                }
-                let result = ServingBenchmark.median(of: results)
-                let row = Row(
-                    model: name, attention: checkpoint.config.attentionLabel, batch: batch,
-                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), result: result)
-                try show(row)
-            }
+            FileHandle.standardError.write(Data("\(path): \(requests) requests, \(concurrency) at a time\n".utf8))
+            rows.append(try await measure(path))
         }
+        let report = ServingReport(
+            rows: rows,
+            caption:
+                "\(requests) requests of \(prompt) tokens, \(shared) of them shared, and \(tokens) generated; closed loop with \(concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)); \(Parallel.threads) threads."
+        )
+        if let html { try TextFile.write(report.html, to: html) }
+        guard json else {
+            print(report.caption)
+            return print(report.markdown)
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        print(String(decoding: try encoder.encode(report.rows), as: UTF8.self))
     }
 
-    private func show(_ row: Row) throws {
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return print(String(decoding: try encoder.encode(row), as: UTF8.self))
+    /// One checkpoint behind a server, under both loads.
+    private func measure(_ path: String) async throws -> ServingReport.Row {
+        let checkpoint = try ModelImport.load(path)
+        let config = checkpoint.config
+        guard prompt + tokens <= config.maxSequence else {
+            throw ValidationError("\(path) has \(config.maxSequence) positions; choose a smaller --prompt or --tokens")
         }
-        let it = row.result
-        let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
-        let rest = String(format: "%.2f | %.1f", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9)
-        print(
-            "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
-        )
+        let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        let tokenizer: any Tokenizer = try checkpoint.tokenizer.map { try TokenizerFile.load($0, name: path) } ?? ByteTokenizer()
+        var options = EngineOptions()
+        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, page.bytes, kvDtype)
+        let model = EngineModel(
+            name: id, model: try ServingModel(config: config, parameters: checkpoint.parameters), tokenizer: tokenizer,
+            stopIDs: [])
+        let served = ServedModel(
+            id: id, tokenizer: tokenizer, bosID: nil, eosIDs: [], chatTemplate: .plain, attention: config.attentionLabel)
+        var listening = ServerOptions()
+        listening.port = 0
+        let server = ModelServer(
+            engine: try Engine(models: [model], options: options), models: [served], options: listening,
+            logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
+        let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+        let serving = Task {
+            defer { continuation.finish() }
+            try await server.run { continuation.yield($0) }
+        }
+        defer { serving.cancel() }
+        var iterator = ports.makeAsyncIterator()
+        guard let port = await iterator.next() else {
+            try await serving.value
+            throw ValidationError("the server did not start")
+        }
+        var test = LoadTest()
+        (test.port, test.requests, test.concurrency) = (port, requests, concurrency)
+        (test.prompt, test.shared, test.output, test.seed) = (prompt, shared, tokens, seed)
+        test.vocabulary = config.vocabularySize
+        let closed = Self.load(try await test.run(model: id), rate: nil)
+        var open: ServingReport.Load?
+        let rate = rate ?? 0.7 * closed.requestsPerSecond
+        if rate > 0 {
+            test.rate = rate
+            test.seed += 1
+            open = Self.load(try await test.run(model: id), rate: rate)
+        }
+        let capacity = try CacheCapacity.measure(
+            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: prompt + tokens)
+        return ServingReport.Row(
+            model: id, attention: config.attentionLabel, kvBytesPerToken: capacity.bytesPerToken,
+            sequencesHeld: capacity.sequences, closed: closed, open: open)
+    }
+
+    private static func load(_ it: LoadTest.Result, rate: Double?) -> ServingReport.Load {
+        func latency(_ it: LoadTest.Percentiles) -> ServingReport.Latency { .init(p50: it.p50, p90: it.p90, p99: it.p99) }
+        return ServingReport.Load(
+            rate: rate, answered: it.answered, failed: it.failed, tokensPerSecond: it.tokensPerSecond,
+            requestsPerSecond: it.requestsPerSecond, firstToken: latency(it.firstToken), perToken: latency(it.perToken))
     }
 }

@@ -9,8 +9,8 @@ struct ImportCommand: ParsableCommand {
         abstract: "Turn a Hugging Face model folder, a GGUF file or a llama2.c file into a checkpoint.",
         discussion: """
             What the path is shows in its content. A folder holds config.json and model.safetensors (or shards with their index); tokenizer.json, or \
-            else SentencePiece's tokenizer.model, is taken along where it is there. A GGUF file has its tokenizer in it; quantised weights become fp32. Models of the Llama architecture are accepted; one that needs other mathematics \
-            is refused, naming the setting. A llama2.c model has its tokenizer in a file of its own: name it with --tokenizer. Weights keep their element type unless --dtype says otherwise.
+            else SentencePiece's tokenizer.model, is taken along where it is there. A GGUF file has its tokenizer in it; quantised weights become fp32. Llama, Mistral, Qwen2, Qwen3, GPT-2, GPT-NeoX \
+            and DeepSeek-V2 without experts are accepted; a setting that needs other mathematics is refused by name. A llama2.c model has its tokenizer in a file of its own: name it with --tokenizer. Weights keep their element type unless --dtype says otherwise.
             """)
 
     @Argument(help: "The model folder or file.", completion: .file())

@@ -1,0 +1,131 @@
+import ArgumentParser
+import Checkpoints
+import Experiments
+import Foundation
+import Inference
+import Kernels
+import Text
+
+/// `kvlab bench engine`: how fast the serving engine is on checkpoints, without a server.
+struct BenchEngineCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "engine", abstract: "Time the serving engine on checkpoints, in process.",
+        discussion: """
+            Sends --batch random prompts at once and prints the medians of --rounds: prompt tokens/s until all have their first token, \
+            decoded tokens/s from then on, output tokens/s from beginning to end, and what the decoding steps read (weights once, keys \
+            and values of all sequences) in GB/s.
+            """)
+
+    @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
+    var checkpoints: [String]
+
+    @Option(help: "Requests at once, such as 1,8,32.")
+    var batch = "1,8,32"
+
+    @Option(help: "Tokens of a prompt.")
+    var prompt = 512
+
+    @Option(help: "Tokens of the prompt that all requests share.")
+    var shared = 0
+
+    @Flag(help: "Have the shared tokens in the cache beforehand.")
+    var warm = false
+
+    @Option(help: "Tokens generated for each request.")
+    var tokens = 64
+
+    @Option(name: .customLong("kv-memory"), help: "Cache memory.")
+    var memory = ByteCount(1 << 30)
+
+    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    var kvDtype = ElementType.float16
+
+    @Option(help: "Bytes of a page.")
+    var page = ByteCount(EngineOptions().pageBytes)
+
+    @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
+    var stepTokens = Scheduler.Limits().tokensPerStep
+
+    @Option(help: "Rounds, of which the median counts; one more goes before.")
+    var rounds = 3
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Flag(help: "Print JSON lines.")
+    var json = false
+
+    private var batches: [Int] { batch.split(separator: ",").compactMap { Int($0) } }
+
+    func validate() throws {
+        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
+        guard !batches.isEmpty, batches.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
+            throw ValidationError("--batch is '\(batch)', expected numbers from 1 to 256 with commas between")
+        }
+        guard prompt >= 1, tokens >= 2, rounds >= 1, shared >= 0, shared < prompt, stepTokens >= 1 else {
+            throw ValidationError("--prompt, --tokens, --rounds, --step-tokens and --shared don't fit each other")
+        }
+    }
+
+    private struct Row: Encodable {
+        var model: String
+        var attention: String
+        var batch: Int
+        var kvBytesPerToken: Int
+        var result: ServingBenchmark.Result
+    }
+
+    func run() async throws {
+        if let threads { Parallel.setThreads(threads) }
+        if !json {
+            print("| model | attention | KV bytes/token | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s |")
+            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        }
+        for path in checkpoints {
+            let checkpoint = try ModelImport.load(path)
+            var options = EngineOptions()
+            options.cacheBytes = memory.bytes
+            options.pageBytes = page.bytes
+            options.elementType = kvDtype
+            options.limits.tokensPerStep = stepTokens
+            options.prefixSharing = shared > 0
+            let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+            let engine = try Engine(
+                models: [
+                    EngineModel(
+                        name: name, model: try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters),
+                        tokenizer: ByteTokenizer(), stopIDs: [])
+                ], options: options)
+            for batch in batches {
+                var benchmark = ServingBenchmark()
+                (benchmark.batch, benchmark.prompt, benchmark.shared, benchmark.output) = (batch, prompt, shared, tokens)
+                benchmark.isWarm = warm
+                var results: [ServingBenchmark.Result] = []
+                for round in 0...rounds {
+                    let result = try await benchmark.run(engine, seed: UInt64(batch * 1000 + round))
+                    if round > 0 { results.append(result) }
+                    await engine.dropPrefixes()
+                }
+                let result = ServingBenchmark.median(of: results)
+                let row = Row(
+                    model: name, attention: checkpoint.config.attentionLabel, batch: batch,
+                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), result: result)
+                try show(row)
+            }
+        }
+    }
+
+    private func show(_ row: Row) throws {
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return print(String(decoding: try encoder.encode(row), as: UTF8.self))
+        }
+        let it = row.result
+        let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
+        let rest = String(format: "%.2f | %.1f", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9)
+        print(
+            "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
+        )
+    }
+}
