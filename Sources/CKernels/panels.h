@@ -23,9 +23,10 @@ typedef uint32_t KK(words) __attribute__((vector_size(4 * KK_VW), aligned(4)));
 typedef _Float16 KK(halves) __attribute__((vector_size(2 * KK_VW), aligned(2)));
 #endif
 
-// c [rows, KK_NR] += a b over `words` words, from 0 where `first`.
+// c [rows, KK_NR] += a b over `words` words, from 0 where `first`. Meanwhile what comes later is
+// fetched from `ahead` on, `aheadStep` bytes a word.
 KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
-                              const unsigned char *b, float *c, int first) {
+                              const unsigned char *b, float *c, int first, const unsigned char *ahead, int64_t aheadStep) {
     KK(vector) sum[KK_PANEL_ROWS][KK_NV];
     const int step = element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
 #pragma unroll
@@ -33,9 +34,11 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
 #pragma unroll
         for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
 #pragma unroll 4
-    for (int64_t w = 0; w < words; w++, b += step) {
+    for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
         for (int p = 0; p < step; p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
+        // Float32 gains nothing by it.
+        if (element == KK_ELEMENT_BF16) __builtin_prefetch(ahead, 0, 2);
         if (element == KK_ELEMENT_BF16) {
 #ifdef KK_BF16
             __m512bh column[KK_NV];
@@ -98,10 +101,10 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
 #define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4)
 #endif
 
-#define KK_PANEL_CASE(n) case n: KK(panel_tile)(KK_PANEL_ELEMENT, n, words, a, aStride, b, c, first); break;
+#define KK_PANEL_CASE(n) case n: KK(panel_tile)(KK_PANEL_ELEMENT, n, words, a, aStride, b, c, first, ahead, aheadStep); break;
 #define KK_PANEL_TILES(name) \
     static void KK(panel_tiles_##name)(int64_t rows, int64_t words, const uint32_t *a, int64_t aStride, const unsigned char *b, float *c, \
-                                       int first) { \
+                                       int first, const unsigned char *ahead, int64_t aheadStep) { \
         switch (rows) { KK_PANEL_EACH(KK_PANEL_CASE) } \
     }
 #define KK_PANEL_ELEMENT KK_ELEMENT_FP32
@@ -147,15 +150,19 @@ static void KK(panel_multiply)(const kk_panel_product *job, int64_t first, int64
             for (int64_t g = 0; g < groups; g++) {
                 int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
                 const uint32_t *a = input + row * job->inputStride + start;
+                const unsigned char *part = b + start * wordBytes;
                 float *c = scratch + row * KK_NR;
+                // Several groups of rows share out the fetching of the next panel into the second-level cache.
+                const unsigned char *ahead = part + (groups > 1 ? depth * wordBytes + depth * wordBytes / groups * g : 0);
+                int64_t aheadStep = groups > 1 ? (wordBytes + groups - 1) / groups : wordBytes;
                 switch (job->element) {
                 case KK_ELEMENT_FP32:
-                    KK(panel_tiles_fp32)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                    KK(panel_tiles_fp32)(rows, depth, a, job->inputStride, part, c, start == 0, ahead, aheadStep);
                     break;
                 case KK_ELEMENT_BF16:
-                    KK(panel_tiles_bf16)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                    KK(panel_tiles_bf16)(rows, depth, a, job->inputStride, part, c, start == 0, ahead, aheadStep);
                     break;
-                default: KK(panel_tiles_fp16)(rows, depth, a, job->inputStride, b + start * wordBytes, c, start == 0);
+                default: KK(panel_tiles_fp16)(rows, depth, a, job->inputStride, part, c, start == 0, ahead, aheadStep);
                 }
             }
         }
