@@ -13,7 +13,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
         discussion: """
             Sends --batch random prompts at once and prints the medians of --rounds: prompt tokens/s until all have their first token, \
             decoded tokens/s from then on, output tokens/s from beginning to end, and what the decoding steps read (weights once, keys \
-            and values of all sequences) in GB/s.
+            and values of all sequences) in GB/s, also as a share of what the machine reads, measured before and after.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -73,13 +73,17 @@ struct BenchEngineCommand: AsyncParsableCommand {
         var batch: Int
         var kvBytesPerToken: Int
         var result: ServingBenchmark.Result
+        /// What the machine reads, bytes a second.
+        var memoryBytesPerSecond: Double
     }
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
         if !json {
-            print("| model | attention | KV bytes/token | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s |")
-            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+            print(
+                "| model | attention | KV bytes/token | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
+            )
+            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
         for path in checkpoints {
             let checkpoint = try ModelImport.load(path)
@@ -101,6 +105,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
                 (benchmark.batch, benchmark.prompt, benchmark.shared, benchmark.output) = (batch, prompt, shared, tokens)
                 benchmark.isWarm = warm
                 var results: [ServingBenchmark.Result] = []
+                let before = MemoryBandwidth.measure()
                 for round in 0...rounds {
                     let result = try await benchmark.run(engine, seed: UInt64(batch * 1000 + round))
                     if round > 0 { results.append(result) }
@@ -109,7 +114,8 @@ struct BenchEngineCommand: AsyncParsableCommand {
                 let result = ServingBenchmark.median(of: results)
                 let row = Row(
                     model: name, attention: checkpoint.config.attentionLabel, batch: batch,
-                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), result: result)
+                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), result: result,
+                    memoryBytesPerSecond: (before + MemoryBandwidth.measure()) / 2)
                 try show(row)
             }
         }
@@ -123,7 +129,9 @@ struct BenchEngineCommand: AsyncParsableCommand {
         }
         let it = row.result
         let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
-        let rest = String(format: "%.2f | %.1f", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9)
+        let rest = String(
+            format: "%.2f | %.1f | %.0f %%", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9,
+            100 * it.readBytesPerSecond / row.memoryBytesPerSecond)
         print(
             "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
         )
