@@ -1,10 +1,9 @@
 import CKernels
 import COpenBLAS
-import Synchronization
 
 /// How kernels split their work over threads.
 public enum Parallel {
-    private static let current = Mutex<ThreadPool?>(nil)
+    private static let current = Lock<ThreadPool?>(nil)
 
     /// The pool in force: as many threads as set, else as the process may run on.
     static var pool: ThreadPool {

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Recycles tensor memory, so that a steady training step asks the system for nothing: large blocks are cut from an
 /// ``Arena``, small ones kept by size.
@@ -46,7 +45,7 @@ public final class StoragePool: Sendable {
     /// Smaller ones may be taken by several threads at once, in any order, which would leave its gaps to chance.
     static let arenaBlock = 1 << 20
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// Where empty storage points.
     static let empty = Block.allocate(byteCount: 64)
