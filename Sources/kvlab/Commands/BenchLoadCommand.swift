@@ -23,37 +23,19 @@ struct BenchLoadCommand: AsyncParsableCommand {
     @Option(help: "What the server wants as a bearer token.")
     var apiKey: String?
 
-    @Option(help: "Requests in all, for each model.")
-    var requests = 64
-
-    @Option(help: "Requests at a time.")
-    var concurrency = 32
+    @OptionGroup var load: LoadOptions
 
     @Option(help: "Requests a second on average, sent at random times, instead of --concurrency.")
     var rate: Double?
 
-    @Option(help: "Tokens of a prompt.")
-    var prompt = 320
-
-    @Option(help: "Tokens of the prompt that all requests share.")
-    var shared = 256
-
-    @Option(help: "Tokens generated for each request.")
-    var tokens = 64
-
     @Option(help: "Token ids are drawn below this.")
     var vocabulary = 256
-
-    @Option(help: "Seed of prompts and arrivals.")
-    var seed: UInt64 = 1
 
     @Flag(help: "Print JSON lines.")
     var json = false
 
     func validate() throws {
-        guard requests >= 1, concurrency >= 1, prompt >= 1, shared >= 0, shared < prompt, tokens >= 1, vocabulary >= 2 else {
-            throw ValidationError("--requests, --concurrency, --prompt, --shared, --tokens and --vocabulary don't fit each other")
-        }
+        guard vocabulary >= 2 else { throw ValidationError("--vocabulary is \(vocabulary), expected at least 2") }
         guard rate.map({ $0 > 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be above 0") }
     }
 
@@ -63,10 +45,8 @@ struct BenchLoadCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        var test = LoadTest()
-        (test.host, test.port, test.apiKey) = (host, port, apiKey)
-        (test.requests, test.concurrency, test.rate) = (requests, concurrency, rate)
-        (test.prompt, test.shared, test.output, test.vocabulary, test.seed) = (prompt, shared, tokens, vocabulary, seed)
+        var test = load.test(vocabulary: vocabulary)
+        (test.host, test.port, test.apiKey, test.rate) = (host, port, apiKey, rate)
         if !json {
             print(
                 "| model | answered | failed | tokens/s | requests/s | first token p50 / p90 / p99 ms | per token p50 / p90 / p99 ms |"

@@ -22,23 +22,10 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
     var checkpoints: [String]
 
-    @Option(help: "Requests of each load.")
-    var requests = 64
-
-    @Option(help: "Requests at a time.")
-    var concurrency = 32
+    @OptionGroup var load: LoadOptions
 
     @Option(help: "Requests a second of the open loop; 0 for none.")
     var rate: Double?
-
-    @Option(help: "Tokens of a prompt.")
-    var prompt = 320
-
-    @Option(help: "Tokens of the prompt that all requests share.")
-    var shared = 256
-
-    @Option(help: "Tokens generated for each request.")
-    var tokens = 64
 
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(EngineOptions().cacheBytes)
@@ -48,9 +35,6 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @Option(help: "Bytes of a page.")
     var page = ByteCount(EngineOptions().pageBytes)
-
-    @Option(help: "Seed of prompts and arrivals.")
-    var seed: UInt64 = 1
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
@@ -63,9 +47,6 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
-        guard requests >= 1, concurrency >= 1, prompt >= 1, shared >= 0, shared < prompt, tokens >= 1 else {
-            throw ValidationError("--requests, --concurrency, --prompt, --shared and --tokens don't fit each other")
-        }
         guard rate.map({ $0 >= 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be 0 or more") }
     }
 
@@ -73,13 +54,13 @@ struct BenchServeCommand: AsyncParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         var rows: [ServingReport.Row] = []
         for path in checkpoints {
-            FileHandle.standardError.write(Data("\(path): \(requests) requests, \(concurrency) at a time\n".utf8))
+            FileHandle.standardError.write(Data("\(path): \(load.requests) requests, \(load.concurrency) at a time\n".utf8))
             rows.append(try await measure(path))
         }
         let report = ServingReport(
             rows: rows,
             caption:
-                "\(requests) requests of \(prompt) tokens, \(shared) of them shared, and \(tokens) generated; closed loop with \(concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)); \(Parallel.threads) threads."
+                "\(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)); \(Parallel.threads) threads."
         )
         if let html { try TextFile.write(report.html, to: html) }
         guard json else {
@@ -97,7 +78,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     private func measure(_ path: String) async throws -> ServingReport.Row {
         let checkpoint = try ModelImport.load(path)
         let config = checkpoint.config
-        guard prompt + tokens <= config.maxSequence else {
+        guard load.prompt + load.tokens <= config.maxSequence else {
             throw ValidationError("\(path) has \(config.maxSequence) positions; choose a smaller --prompt or --tokens")
         }
         let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
@@ -125,10 +106,8 @@ struct BenchServeCommand: AsyncParsableCommand {
             try await serving.value
             throw ValidationError("the server did not start")
         }
-        var test = LoadTest()
-        (test.port, test.requests, test.concurrency) = (port, requests, concurrency)
-        (test.prompt, test.shared, test.output, test.seed) = (prompt, shared, tokens, seed)
-        test.vocabulary = config.vocabularySize
+        var test = load.test(vocabulary: config.vocabularySize)
+        test.port = port
         let closed = Self.load(try await test.run(model: id), rate: nil)
         var open: ServingReport.Load?
         let rate = rate ?? 0.7 * closed.requestsPerSecond
@@ -138,7 +117,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             open = Self.load(try await test.run(model: id), rate: rate)
         }
         let capacity = try CacheCapacity.measure(
-            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: prompt + tokens)
+            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: load.prompt + load.tokens)
         return ServingReport.Row(
             model: id, attention: config.attentionLabel, kvBytesPerToken: capacity.bytesPerToken,
             sequencesHeld: capacity.sequences, closed: closed, open: open)
