@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import Inference
+import Kernels
 import Models
 import Random
 import TestSupport
@@ -60,6 +61,30 @@ struct ExportPeerTests {
         #expect(texts.map { own.encode($0) } == answer.ids)
         let again = try TokenizerFile.load(try #require(try ModelImport.load(scratch["m.gguf"]).tokenizer))
         #expect(texts.map { again.encode($0) } == answer.ids)
+    }
+
+    @Test(.enabled(if: Python.has("llama_cpp"), "python3 has no llama_cpp module"))
+    func `llama.cpp runs a model whose KV heads differ from layer to layer`() throws {
+        var model = try ModelImport.load(SharedData.path("models/stories260K-mha8"))
+        // Its KV heads come in equal pairs: one of each is enough in the odd layers.
+        let (layers, d) = (model.config.layers, model.config.headDim[0])
+        model.config.kvHeads = .each((0..<layers).map { $0 % 2 == 0 ? 8 : 4 })
+        for layer in stride(from: 1, to: layers, by: 2) {
+            for part in ["k_proj", "v_proj"] {
+                let name = "model.layers.\(layer).self_attn.\(part).weight"
+                let weight = try #require(model.parameters[name])
+                let rows = d * weight.shape[1]
+                let values = weight.float32().array()
+                let kept = (0..<4).flatMap { values[2 * $0 * rows..<(2 * $0 + 1) * rows] }
+                model.parameters[name] = Weight(shape: [4 * d, weight.shape[1]], storage: Storage(copying: kept))
+            }
+        }
+        try GGUFExport.write(model, to: scratch["m.gguf"])
+        let prompt: [Int32] = [1, 403, 407, 261, 378]
+        let result = try Python.run(Self.greedy, [scratch["m.gguf"], "\(prompt)", "none"])
+        #expect(result.status == 0, "\(result.errors.suffix(800))")
+        let answer = try JSONDecoder().decode(Answer.self, from: Data(result.output.utf8))
+        #expect(try continued(model, prompt) == answer.tokens)
     }
 
     @Test func `a llama2.c export is the file it came from, but for RoPE's tables`() throws {
