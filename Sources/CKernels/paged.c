@@ -2,9 +2,8 @@
 
 static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
 
-int64_t kk_paged_row_scratch(int64_t group, int64_t keyDim, int64_t valueDim) {
-    // Sixteen past the last row of scores: they are written in whole vectors.
-    return group * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN) + 16;
+int64_t kk_paged_row_scratch(int64_t heads, int64_t keyDim, int64_t valueDim) {
+    return heads * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN);
 }
 
 int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim) {

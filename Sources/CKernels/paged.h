@@ -26,6 +26,16 @@ KK_INLINE uint16_t kk_to_half(float x) {
     return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13));
 }
 
+// Keys or values of `count` tokens: row t is at rows[t] + offset, `bytes` long.
+typedef struct {
+    const unsigned char *const *rows;
+    int64_t offset, count, bytes;
+} kk_rows;
+
+KK_INLINE void kk_fetch(const kk_rows *rows, int64_t t) {
+    for (int64_t b = 0; b < rows->bytes; b += 64) __builtin_prefetch(rows->rows[t] + rows->offset + b, 0, 2);
+}
+
 typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));
 typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
 #endif
@@ -118,20 +128,19 @@ KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
 #undef KK_FOLD
 }
 
-// Scores of `queries` heads (1, 2 or 4) against n tokens, 16 / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
-// Meanwhile the rows of `ahead`, of aheadBytes, are fetched into the second-level cache; NULL for none.
-KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsigned char *const *keys, int64_t n, int64_t d,
-                                const float *q, int64_t wide, float *scores, const unsigned char *const *ahead, int64_t aheadBytes) {
+// Scores of `queries` heads (1, 2 or 4) against tokens, 16 / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
+// Meanwhile the rows of `ahead` are fetched into the second-level cache; NULL for none.
+KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
+                                float *scores, const kk_rows *ahead) {
     const int tokens = 16 / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
-    for (int64_t t = 0; t < n; t += tokens) {
+    for (int64_t t = 0; t < keys->count; t += tokens) {
         kk_v16 sum[16] = {0};
         const unsigned char *row[16];
-        int64_t left = n - t < tokens ? n - t : tokens;
+        int64_t left = KK_MIN(keys->count - t, tokens);
 #pragma unroll
-        for (int s = 0; s < tokens; s++) row[s] = keys[t + (s < left ? s : left - 1)];
+        for (int s = 0; s < tokens; s++) row[s] = keys->rows[t + (s < left ? s : left - 1)] + keys->offset;
         if (ahead)
-            for (int64_t s = t; s < t + left; s++)
-                for (int64_t b = 0; b < aheadBytes; b += 64) __builtin_prefetch(ahead[s] + b, 0, 2);
+            for (int64_t s = t; s < KK_MIN(t + tokens, ahead->count); s++) kk_fetch(ahead, s);
         int64_t i = 0;
         for (; i + 16 <= d; i += 16) {
 #pragma unroll
@@ -152,27 +161,30 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const unsi
             }
         kk_v16 all;
         KK(sums)(sum, &all);
+        // No further than the tokens go: behind them may be the next head's.
+        if (left == tokens) {
 #pragma unroll
-        for (int g = 0; g < queries; g++)
+            for (int g = 0; g < queries; g++)
 #pragma unroll
-            for (int s = 0; s < tokens; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
+                for (int s = 0; s < tokens; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
+        } else
+            for (int g = 0; g < queries; g++)
+                for (int s = 0; s < left; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
     }
 }
 
 // out[g] += weights * values for `queries` heads (1, 2 or 4) and 16 * vectors columns from `column` on; out has rows of `wide`.
-KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const unsigned char *const *values, int64_t n,
-                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide,
-                                const unsigned char *const *ahead, int64_t aheadCount, int64_t aheadBytes) {
+KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const kk_rows *values, int64_t column,
+                                int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
     const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
     kk_v16 sum[4][4];
 #pragma unroll
     for (int g = 0; g < queries; g++)
 #pragma unroll
-        for (int j = 0; j < vectors; j++) sum[g][j] = (kk_v16){0};
-    for (int64_t t = 0; t < n; t++) {
-        const unsigned char *row = values[t] + column * size;
-        if (t < aheadCount)
-            for (int64_t b = 0; b < aheadBytes; b += 64) __builtin_prefetch(ahead[t] + b, 0, 2);
+        for (int j = 0; j < vectors; j++) sum[g][j] = *(const kk_v16 *)(out + g * wide + column + 16 * j);
+    for (int64_t t = 0; t < values->count; t++) {
+        const unsigned char *row = values->rows[t] + values->offset + column * size;
+        if (ahead && t < ahead->count) kk_fetch(ahead, t);
 #pragma unroll
         for (int j = 0; j < vectors; j++) {
             kk_v16 v;
@@ -189,51 +201,44 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
 }
 
 // Scores of one KV head's whole group, `queries` heads at a time.
-KK_INLINE void KK(paged_group_scores)(const int element, const unsigned char *const *keys, int64_t n, int64_t d, int64_t group,
-                                      const float *q, int64_t wide, float *scores, const unsigned char *const *ahead,
-                                      int64_t aheadBytes) {
+KK_INLINE void KK(paged_group_scores)(const int element, const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide,
+                                      float *scores, const kk_rows *ahead) {
     int64_t g = 0;
     for (; g + 4 <= group; g += 4, ahead = NULL)
-        KK(paged_scores)(element, 4, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
+        KK(paged_scores)(element, 4, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
     for (; g + 2 <= group; g += 2, ahead = NULL)
-        KK(paged_scores)(element, 2, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
+        KK(paged_scores)(element, 2, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
     for (; g < group; g++, ahead = NULL)
-        KK(paged_scores)(element, 1, keys, n, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead, aheadBytes);
+        KK(paged_scores)(element, 1, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
 }
 
-KK_INLINE void KK(paged_some_values)(const int element, const int queries, const unsigned char *const *values, int64_t n, int64_t d,
-                                     const float *weights, float *out, int64_t wide, const unsigned char *const *ahead,
-                                     int64_t aheadCount, int64_t aheadBytes) {
+KK_INLINE void KK(paged_some_values)(const int element, const int queries, const kk_rows *values, int64_t d, const float *weights,
+                                     float *out, int64_t wide, const kk_rows *ahead) {
     int64_t i = 0;
-    for (; i + 64 <= d; i += 64, aheadCount = 0)
-        KK(paged_values)(element, queries, 4, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
-    for (; i + 32 <= d; i += 32, aheadCount = 0)
-        KK(paged_values)(element, queries, 2, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
-    for (; i < d; i += 16, aheadCount = 0)
-        KK(paged_values)(element, queries, 1, values, n, i, d, weights, out, wide, ahead, aheadCount, aheadBytes);
+    for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, values, i, d, weights, out, wide, ahead);
+    for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, values, i, d, weights, out, wide, ahead);
+    for (; i < d; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, values, i, d, weights, out, wide, ahead);
 }
 
-KK_INLINE void KK(paged_group_values)(const int element, const unsigned char *const *values, int64_t n, int64_t d, int64_t group,
-                                      const float *weights, float *out, int64_t wide, const unsigned char *const *ahead,
-                                      int64_t aheadCount, int64_t aheadBytes) {
+KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, int64_t d, int64_t group, const float *weights,
+                                      float *out, int64_t wide, const kk_rows *ahead) {
     int64_t g = 0;
-    for (; g + 4 <= group; g += 4, aheadCount = 0)
-        KK(paged_some_values)(element, 4, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
-    for (; g + 2 <= group; g += 2, aheadCount = 0)
-        KK(paged_some_values)(element, 2, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
-    for (; g < group; g++, aheadCount = 0)
-        KK(paged_some_values)(element, 1, values, n, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead, aheadCount, aheadBytes);
+    for (; g + 4 <= group; g += 4, ahead = NULL)
+        KK(paged_some_values)(element, 4, values, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead);
+    for (; g + 2 <= group; g += 2, ahead = NULL)
+        KK(paged_some_values)(element, 2, values, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead);
+    for (; g < group; g++, ahead = NULL)
+        KK(paged_some_values)(element, 1, values, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead);
 }
 
 #define KK_PAGED_ELEMENT(name, element) \
-    static void KK(paged_scores_##name)(const unsigned char *const *keys, int64_t n, int64_t d, int64_t group, const float *q, \
-                                        int64_t wide, float *scores, const unsigned char *const *ahead, int64_t aheadBytes) { \
-        KK(paged_group_scores)(element, keys, n, d, group, q, wide, scores, ahead, aheadBytes); \
+    static void KK(paged_scores_##name)(const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide, float *scores, \
+                                        const kk_rows *ahead) { \
+        KK(paged_group_scores)(element, keys, d, group, q, wide, scores, ahead); \
     } \
-    static void KK(paged_values_##name)(const unsigned char *const *values, int64_t n, int64_t d, int64_t group, \
-                                        const float *weights, float *out, int64_t wide, const unsigned char *const *ahead, \
-                                        int64_t aheadCount, int64_t aheadBytes) { \
-        KK(paged_group_values)(element, values, n, d, group, weights, out, wide, ahead, aheadCount, aheadBytes); \
+    static void KK(paged_values_##name)(const kk_rows *values, int64_t d, int64_t group, const float *weights, float *out, \
+                                        int64_t wide, const kk_rows *ahead) { \
+        KK(paged_group_values)(element, values, d, group, weights, out, wide, ahead); \
     } \
     static void KK(paged_widen_##name)(const unsigned char *const *rows, int64_t n, int64_t d, float *out, int64_t wide) { \
         for (int64_t t = 0; t < n; t++) \
@@ -246,10 +251,8 @@ KK_INLINE void KK(paged_group_values)(const int element, const unsigned char *co
 KK_PAGED_ELEMENT(fp32, KK_ELEMENT_FP32)
 KK_PAGED_ELEMENT(bf16, KK_ELEMENT_BF16)
 KK_PAGED_ELEMENT(fp16, KK_ELEMENT_FP16)
-typedef void (*KK(paged_scores_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, int64_t, float *,
-                                          const unsigned char *const *, int64_t);
-typedef void (*KK(paged_values_function))(const unsigned char *const *, int64_t, int64_t, int64_t, const float *, float *, int64_t,
-                                          const unsigned char *const *, int64_t, int64_t);
+typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, const kk_rows *);
+typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_widen_function))(const unsigned char *const *, int64_t, int64_t, float *, int64_t);
 static const KK(paged_scores_function) KK(paged_scores_of)[3] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16)};
 static const KK(paged_values_function) KK(paged_values_of)[3] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16)};
@@ -263,39 +266,72 @@ KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64
     }
 }
 
-static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
+// `row` over `count` KV heads from `firstKvHead` on. Keys are read `stretch` tokens at a time, of all these heads, then values.
+KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstKvHead, int64_t count, int64_t stretch,
+                                   float *scratch) {
     const kk_pages *cache = &job->cache;
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim;
-    int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
-    float *q = scratch, *out = q + group * keyWide, *scores = out + group * valueWide;
-    // One head's rows, and the keys that come after them: the next head's, or the next span's.
-    const unsigned char *keys[2][KK_PAGED_SPAN], *values[2][KK_PAGED_SPAN];
-    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, last = job->firstKvHead + job->kvHeadCount - 1;
-    int64_t more = KK_MIN(job->limits[0], job->to + KK_PAGED_SPAN);
-    int which = 0;
-    if (n > 0) KK(paged_rows)(cache, job->firstKvHead, job->from, to, keys[0], values[0]);
-    for (int64_t kv = job->firstKvHead; kv <= last; kv++, which ^= 1) {
-        float *result = job->output + kv * group * valueDim, *logSumExp = job->logSumExp + kv * group;
-        if (n <= 0) {
-            for (int64_t i = 0; i < group * valueDim; i++) result[i] = 0;
-            for (int64_t g = 0; g < group; g++) logSumExp[g] = -__builtin_inff();
-            continue;
+    int64_t first = firstKvHead * group, heads = count * group, keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim);
+    int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from, more = KK_MIN(job->limits[0] - to, stretch);
+    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, keyBytes = keyDim * size, valueBytes = valueDim * size;
+    int64_t keyStep = cache->tokensPerPage * keyBytes, valueStep = cache->valuesAreKeys ? keyStep : cache->tokensPerPage * valueBytes;
+    float *q = scratch, *out = q + heads * keyWide, *scores = out + heads * valueWide;
+    float *result = job->output + first * valueDim, *logSumExp = job->logSumExp + first;
+    int64_t back = firstKvHead - job->firstKvHead; // heads done
+    int isLast = back + count == job->kvHeadCount;
+    // The first head's rows, and keys behind the span's: what comes next is fetched ahead.
+    const unsigned char *keys[2 * KK_PAGED_SPAN], *values[2 * KK_PAGED_SPAN];
+    KK(paged_rows)(cache, firstKvHead, job->from, to + more, keys, values);
+    KK(paged_queries)(job->q + job->rows[0] * job->qStride + first * keyDim, heads, keyDim, keyWide, job->scale, q);
+    for (int64_t start = 0, end; start < n; start = end) {
+        end = KK_MIN(start + stretch, n);
+        for (int64_t h = 0; h < count; h++) {
+            kk_rows here = {keys + start, h * keyStep, end - start, keyBytes};
+            kk_rows ahead = {keys + end, h * keyStep, KK_MIN(end - start, n - end), keyBytes};
+            if (end == n) ahead = (kk_rows){values, h * valueStep, end - start, valueBytes};
+            KK(paged_scores_of)[cache->element](&here, keyDim, group, q + h * group * keyWide, keyWide,
+                                                scores + h * group * KK_PAGED_SPAN + start, &ahead);
         }
-        KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
-        int64_t next = kv < last ? n : more > to ? more - to : 0;
-        if (kv < last) KK(paged_rows)(cache, kv + 1, job->from, to, keys[which ^ 1], values[which ^ 1]);
-        else if (next) KK(paged_rows)(cache, job->firstKvHead, to, more, keys[which ^ 1], values[which ^ 1]);
-        KK(paged_scores_of)[cache->element](keys[which], n, keyDim, group, q, keyWide, scores, values[which], valueDim * size);
-        for (int64_t g = 0; g < group; g++) {
-            float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
-            logSumExp[g] = top + kk_log(total);
-            KK(scale)(1.0f / total, row, row, n);
-        }
-        KK(paged_values_of)[cache->element](values[which], n, valueDim, group, scores, out, valueWide, keys[which ^ 1], next,
-                                           keyDim * size);
-        for (int64_t g = 0; g < group; g++)
-            for (int64_t i = 0; i < valueDim; i++) result[g * valueDim + i] = out[g * valueWide + i];
     }
+    for (int64_t g = 0; g < heads; g++) {
+        float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
+        logSumExp[g] = top + kk_log(total);
+        KK(scale)(1.0f / total, row, row, n);
+    }
+    memset(out, 0, sizeof(float) * (size_t)(heads * valueWide));
+    for (int64_t start = 0, end; start < n; start = end) {
+        end = KK_MIN(start + stretch, n);
+        for (int64_t h = 0; h < count; h++) {
+            kk_rows here = {values + start, h * valueStep, end - start, valueBytes};
+            kk_rows ahead = {values + end, h * valueStep, KK_MIN(end - start, n - end), valueBytes};
+            if (end == n && !isLast) ahead = (kk_rows){keys, (h + count) * keyStep, n - start, keyBytes};
+            else if (end == n) ahead = (kk_rows){keys + n, (h - back) * keyStep, KK_MIN(n - start, more), keyBytes};
+            KK(paged_values_of)[cache->element](&here, valueDim, group, scores + h * group * KK_PAGED_SPAN + start,
+                                                out + h * group * valueWide, valueWide, &ahead);
+        }
+    }
+    for (int64_t g = 0; g < heads; g++)
+        for (int64_t i = 0; i < valueDim; i++) result[g * valueDim + i] = out[g * valueWide + i];
+}
+
+static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
+    const kk_pages *cache = &job->cache;
+    int64_t heads = job->kvHeadCount * (job->heads / cache->kvHeads), first = job->firstKvHead, last = first + job->kvHeadCount;
+    if (KK_MIN(job->to, job->limits[0]) <= job->from) {
+        int64_t start = first * (job->heads / cache->kvHeads);
+        memset(job->output + start * cache->valueDim, 0, sizeof(float) * (size_t)(heads * cache->valueDim));
+        for (int64_t g = 0; g < heads; g++) job->logSumExp[start + g] = -__builtin_inff();
+        return;
+    }
+    // Memory is read in runs as long as pages allow: where one head's share of a page is a long run, head after head; where it
+    // is short, a stretch of all heads' keys at a time, so that a page is read from its beginning to its end.
+    int64_t tokenBytes = cache->keyDim * (cache->element == KK_ELEMENT_FP32 ? 4 : 2);
+    if (cache->tokensPerPage * tokenBytes >= KK_PAGED_STRETCH_BYTES) {
+        for (int64_t kv = first; kv < last; kv++) KK(paged_row_heads)(job, kv, 1, KK_PAGED_SPAN, scratch);
+        return;
+    }
+    int64_t stretch = KK_PAGED_STRETCH_BYTES / (tokenBytes * job->kvHeadCount) / 16 * 16;
+    KK(paged_row_heads)(job, first, job->kvHeadCount, stretch < 16 ? 16 : KK_MIN(stretch, KK_PAGED_SPAN), scratch);
 }
 
 static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp, float *mass, float *scratch) {
@@ -308,7 +344,8 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
         KK(paged_rows)(cache, kv, job->from, to, keys, values);
-        KK(paged_scores_of)[cache->element](keys, n, keyDim, group, q, keyWide, scores, NULL, 0);
+        kk_rows rows = {keys, 0, n, 0};
+        KK(paged_scores_of)[cache->element](&rows, keyDim, group, q, keyWide, scores, NULL);
         for (int64_t g = 0; g < group; g++)
             for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(scores[g * KK_PAGED_SPAN + t] - logSumExp[kv * group + g]);
     }

@@ -103,7 +103,7 @@ private struct PagedCase {
         kvHeads: Int, group: Int, keyDim: Int, valueDim: Int
     ) {
         for element in 0...2 as ClosedRange<Int32> {
-            for (tokens, slots) in [(1, 4), (5, 4), (16, 16), (37, 5), (256, 64), (301, 7)] {
+            for (tokens, slots) in [(1, 4), (5, 4), (16, 16), (37, 5), (256, 64), (301, 7), (301, 512)] {
                 let it = PagedCase(
                     kvHeads: kvHeads, group: group, keyDim: keyDim, valueDim: valueDim, slots: slots, element: element,
                     tokens: tokens)
@@ -192,7 +192,7 @@ private struct PagedCase {
         var lse = [Float](repeating: .nan, count: it.heads)
         var mass = [Float](repeating: 0, count: it.tokens)
         var scratch = [Float](
-            repeating: .nan, count: Int(kk_paged_row_scratch(Int64(it.group), Int64(it.keyDim), Int64(it.valueDim))))
+            repeating: .nan, count: Int(kk_paged_row_scratch(Int64(it.heads), Int64(it.keyDim), Int64(it.valueDim))))
         it.with(&memory) { cache in
             q.withUnsafeBufferPointer { q in
                 row.withUnsafeBufferPointer { rows in
@@ -299,6 +299,31 @@ private struct PagedCase {
         // Ten rows are worked off a row a unit, one span by span: bit for bit the same.
         let ten = [sequences[0]] + (0..<9).map { PagedSequence(pages: sequences[4].pages, held: 300 + $0, count: 1) }
         #expect(attend(ten, seed: 5)[0] == attend([ten[0]], seed: 5)[0])
+    }
+
+    @Test(arguments: [(1, 8), (8, 1), (3, 2)]) func `a decoded token's attention is the same in pages of any size, bit for bit`(
+        kvHeads: Int, group: Int
+    ) throws {
+        let tokens = 900
+        // From two tokens in a page to one page for all.
+        let outputs = try [1536, 4096, 16384, 1 << 21].map { pageBytes in
+            let layout = try #require(
+                PagedLayout(kvHeads: kvHeads, keyDim: 40, valueDim: 40, elementType: .float16, pageBytes: pageBytes))
+            let kernel = PagedAttentionKernel(layout: layout, heads: kvHeads * group)
+            let count = layout.pages(tokens: tokens + 1)
+            let memory = try #require(PageMemory(pages: count, pageBytes: pageBytes))
+            let pages = (0..<Int32(count)).reversed().map { $0 }
+            let output = Storage(count: tokens * kernel.heads * 40)
+            let logSumExp = Storage(count: tokens * kernel.heads)
+            for (held, new) in [(0, tokens), (tokens, 1)] {
+                let qkv = Storage(copying: random(new * kernel.rowWidth, seed: UInt64(new)))
+                kernel.run(
+                    qkv: qkv, memory: memory, sequences: [PagedSequence(pages: pages, held: held, count: new)], into: output,
+                    logSumExp: logSumExp)
+            }
+            return output.array(0..<kernel.heads * 40) + logSumExp.array(0..<kernel.heads)
+        }
+        for output in outputs.dropFirst() { #expect(output == outputs[0]) }
     }
 
     @Test(arguments: [(1, 8), (8, 1), (2, 3)]) func `rows that share pages attend to them together, with the same result`(

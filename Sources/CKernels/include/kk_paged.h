@@ -51,9 +51,11 @@ typedef struct {
 
 /// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
 #define KK_PAGED_SPAN 256
+/// Bytes of keys that `row` takes at a time, of as many tokens' heads.
+#define KK_PAGED_STRETCH_BYTES 16384
 /// Tokens that `block` takes at a time, from multiples of it on.
 #define KK_PAGED_BLOCK 128
 
-/// Floats of scratch a call of `row` or `mass` needs, and one of `block` with `count` rows.
-int64_t kk_paged_row_scratch(int64_t group, int64_t keyDim, int64_t valueDim);
+/// Floats of scratch a call of `row` or `mass` needs with all its `heads`, and one of `block` with `count` rows.
+int64_t kk_paged_row_scratch(int64_t heads, int64_t keyDim, int64_t valueDim);
 int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim);
