@@ -56,24 +56,25 @@ public struct PackedHeads: Sendable {
             let (head, start) = (unit / blocks, unit % blocks * block)
             let count = min(block, rows - start)
             let from = unsafe input.storage.pointer + input.offset + start * input.rowStride + head * input.headStride
-            let scratch = Storage(count: count * columns + (isRounded ? count * words : 0))
             var job = unsafe kk_panel_product()
             unsafe job.input = UnsafeRawPointer(from)
             unsafe job.inputStride = Int64(input.rowStride)
-            if isRounded {
-                let rounded = unsafe UnsafeMutableRawPointer(scratch.pointer + count * columns).assumingMemoryBound(
-                    to: UInt32.self)
-                for row in 0..<count {
-                    unsafe kernel.round(
-                        from + row * input.rowStride, 1, Int64(inputs), rounded + row * words, Int64(words))
-                }
-                unsafe job.input = UnsafeRawPointer(rounded)
-                unsafe job.inputStride = Int64(words)
-            }
             unsafe job.output = output.storage.pointer + output.offset + start * output.rowStride + head * output.headStride
             unsafe job.outputStride = Int64(output.rowStride)
             unsafe job.epilogue = Int32(KK_PANEL_STORE.rawValue)
-            unsafe heads[head].multiply(&job, rows: count, panels: 0..<heads[head].panelCount, scratch: scratch.pointer)
+            unsafe Scratch.with(count * columns + (isRounded ? count * words : 0)) { scratch in
+                if isRounded {
+                    let rounded = unsafe UnsafeMutableRawPointer(scratch + count * columns).assumingMemoryBound(
+                        to: UInt32.self)
+                    for row in 0..<count {
+                        unsafe kernel.round(
+                            from + row * input.rowStride, 1, Int64(inputs), rounded + row * words, Int64(words))
+                    }
+                    unsafe job.input = UnsafeRawPointer(rounded)
+                    unsafe job.inputStride = Int64(words)
+                }
+                unsafe heads[head].multiply(&job, rows: count, panels: 0..<heads[head].panelCount, scratch: scratch)
+            }
         }
     }
 }

@@ -119,14 +119,15 @@ public struct PackedLinear: Sendable {
             let start = unit / columnUnits * rowBlock
             let count = min(rowBlock, rows - start)
             let first = unit % columnUnits * perUnit
-            let scratch = Storage(count: count * columns)
             var job = unsafe kk_panel_product()
             unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
             unsafe job.inputStride = Int64(words)
             unsafe job.epilogue = Int32((isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE).rawValue)
             unsafe job.output = output.pointer + start * outputs
             unsafe job.outputStride = Int64(outputs)
-            unsafe multiply(&job, rows: count, panels: first..<min(first + perUnit, panelCount), scratch: scratch.pointer)
+            unsafe Scratch.with(count * columns) { scratch in
+                unsafe multiply(&job, rows: count, panels: first..<min(first + perUnit, panelCount), scratch: scratch)
+            }
         }
     }
 

@@ -182,15 +182,16 @@ public struct PagedAttentionKernel: Sendable {
                         }
                     }
                 case .own(let start, let part):
-                    let scratch = Storage(count: rowScratch)
-                    var part = part
-                    for start in stride(from: start, to: Int(batch.limits[unit.row]), by: Self.span) {
-                        unsafe job.from = Int64(start)
-                        unsafe job.to = Int64(start + Self.span)
-                        unsafe job.output = partial.output.pointer + part * width
-                        unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
-                        unsafe kernels.paged.row(&job, scratch.pointer)
-                        part += 1
+                    unsafe Scratch.with(rowScratch) { scratch in
+                        var part = part
+                        for start in stride(from: start, to: Int(batch.limits[unit.row]), by: Self.span) {
+                            unsafe job.from = Int64(start)
+                            unsafe job.to = Int64(start + Self.span)
+                            unsafe job.output = partial.output.pointer + part * width
+                            unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
+                            unsafe kernels.paged.row(&job, scratch)
+                            part += 1
+                        }
                     }
                 case .block(let rows, let kvHead):
                     let scratch = Storage(
@@ -206,27 +207,27 @@ public struct PagedAttentionKernel: Sendable {
                     unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
                     unsafe kernels.paged.block(&job, scratch.pointer)
                 case .span(let range, let part):
-                    let scratch = Storage(count: rowScratch)
                     unsafe job.from = Int64(range.lowerBound)
                     unsafe job.to = Int64(range.upperBound)
                     unsafe job.output = partial.output.pointer + part * width
                     unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
-                    unsafe kernels.paged.row(&job, scratch.pointer)
+                    unsafe Scratch.with(rowScratch) { scratch in unsafe kernels.paged.row(&job, scratch) }
                 case .row:
                     let ranges = ranges(below: Int(batch.limits[unit.row]))
-                    let scratch = Storage(count: rowScratch + ranges.count * (width + heads))
-                    let outputs = unsafe scratch.pointer + rowScratch
-                    let sums = unsafe outputs + ranges.count * width
-                    for (part, range) in ranges.enumerated() {
-                        unsafe job.from = Int64(range.lowerBound)
-                        unsafe job.to = Int64(range.upperBound)
-                        unsafe job.output = outputs + part * width
-                        unsafe job.logSumExp = sums + part * heads
-                        unsafe kernels.paged.row(&job, scratch.pointer)
+                    unsafe Scratch.with(rowScratch + ranges.count * (width + heads)) { scratch in
+                        let outputs = unsafe scratch + rowScratch
+                        let sums = unsafe outputs + ranges.count * width
+                        for (part, range) in ranges.enumerated() {
+                            unsafe job.from = Int64(range.lowerBound)
+                            unsafe job.to = Int64(range.upperBound)
+                            unsafe job.output = outputs + part * width
+                            unsafe job.logSumExp = sums + part * heads
+                            unsafe kernels.paged.row(&job, scratch)
+                        }
+                        unsafe kernels.paged.merge(
+                            Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
+                            output.pointer + unit.row * width, logSumExp.pointer + unit.row * heads)
                     }
-                    unsafe kernels.paged.merge(
-                        Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
-                        output.pointer + unit.row * width, logSumExp.pointer + unit.row * heads)
                 }
             }
         }
