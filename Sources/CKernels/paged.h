@@ -75,8 +75,13 @@ static void KK(paged_round)(int32_t element, const float *x, int64_t n, unsigned
             union { float f; uint32_t i; } bits = {kk_round_bf16(x[i])};
             ((uint16_t *)to)[i] = (uint16_t)(bits.i >> 16);
         }
-    else
-        for (int64_t i = 0; i < n; i++) ((uint16_t *)to)[i] = kk_to_half(x[i]);
+    else {
+        int64_t i = 0;
+#if KK_VW > 4
+        for (; i + 16 <= n; i += 16) *(KK(half16) *)(to + 2 * i) = __builtin_convertvector(*(const kk_v16 *)(x + i), KK(half16));
+#endif
+        for (; i < n; i++) ((uint16_t *)to)[i] = kk_to_half(x[i]);
+    }
 }
 
 static void KK(paged_store)(const kk_pages *cache, int64_t position, const float *keys, const float *values) {

@@ -18,6 +18,7 @@ public struct Checkpoint: Sendable {
     /// What training needs to go on, where it is kept.
     public var trainingState: TrainingState?
 
+    /// A checkpoint in memory; nothing is checked or written yet.
     public init(
         config: ModelConfig, parameters: Parameters, tokenizer: SerializedTokenizer? = nil, tokenIDs: TokenIDs = TokenIDs(),
         lineage: Lineage = Lineage(), trainingState: TrainingState? = nil

@@ -68,7 +68,8 @@ public enum ForeignCheckpoint {
         var written = 0
         while written < bytes.count {
             let count = unsafe Glibc.write(STDOUT_FILENO, bytes.baseAddress.map { unsafe $0 + written }, bytes.count - written)
-            if count <= 0 { exit(1) }
+            // Why, to whoever waits.
+            if count <= 0 { exit(errno > 0 && errno < 256 ? errno : 1) }
             written += count
         }
     }
@@ -115,7 +116,9 @@ public enum ForeignCheckpoint {
         guard let ended = wait(for: child) else { throw failed("did not end within \(seconds) s") }
         // The low seven bits are the signal that ended it, the next byte what it exited with.
         guard ended & 0x7f == 0 else { throw failed("was ended by signal \(ended & 0x7f)") }
-        guard ended >> 8 & 0xff == 0 else { throw failed("failed") }
+        let code = ended >> 8 & 0xff
+        if [ENOSPC, EDQUOT, EIO].contains(code) { throw FileError.system(path: output, action: "write", errno: code) }
+        guard code == 0 else { throw failed("failed") }
         return try MappedFile(path: output)
     }
 

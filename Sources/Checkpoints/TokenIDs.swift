@@ -14,6 +14,7 @@ public struct TokenIDs: Codable, Sendable, Hashable {
     /// The longest text kept, in bytes: an HDF5 attribute holds 64 KiB, this with others.
     static let longestText = 24 << 10
 
+    /// The ids alone, without texts that travel with them.
     public init(bos: Int32? = nil, eos: [Int32] = []) {
         self.bos = bos
         self.eos = eos

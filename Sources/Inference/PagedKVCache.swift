@@ -184,9 +184,13 @@ public struct PagedKVCache: KVCache {
         kernel.alignsWindows = isBatchInvariant
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
-        kernel.run(
-            qkv: queries.rows, memory: store.memory, sequences: parts(of: step, layer: layer), into: output, logSumExp: logSumExp)
-        return CachedAttention(output: output, logSumExp: logSumExp)
+        let parts = parts(of: step, layer: layer)
+        kernel.run(qkv: queries.rows, memory: store.memory, sequences: parts, into: output, logSumExp: logSumExp)
+        var mass: [Storage] = []
+        if queries.wantsMass {
+            mass = kernel.mass(qkv: queries.rows, memory: store.memory, sequences: parts, logSumExp: logSumExp)
+        }
+        return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
     /// The sequences of a step as the kernel takes them.

@@ -41,15 +41,19 @@ public struct CachedAttentionKernel: Sendable {
     /// [tokens, kvHeads, keyDim], the new tokens' among them, and `values` [tokens, kvHeads, valueDim]; writes the same rows
     /// of output [.., heads·valueDim] and log-sum-exp [.., heads].
     ///
-    /// Without `values` a token's values are the first valueDim elements of its key.
+    /// Without `values` a token's values are the first valueDim elements of its key. `mass` [tokens] gets the attention each
+    /// token has from all queries and heads.
     public func run(
-        rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage
+        rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage,
+        mass: Storage? = nil
     ) {
         let tokens = firstPosition + queries
+        let headMass = mass.map { _ in Storage(repeating: 0, count: heads * tokens) }
         precondition(
             width >= heads * keyDim && rows.count >= (firstRow + queries) * width && keys.count >= tokens * kvHeads * keyDim
                 && (values.map { $0.count >= tokens * kvHeads * valueDim } ?? (valueDim <= keyDim))
-                && output.count >= (firstRow + queries) * heads * valueDim && logSumExp.count >= (firstRow + queries) * heads,
+                && output.count >= (firstRow + queries) * heads * valueDim && logSumExp.count >= (firstRow + queries) * heads
+                && (mass.map { $0.count >= tokens } ?? true),
             "cached attention: storages don't fit \(self)")
         let seen = min(tokens, (window ?? tokens) + sinks)
         let scratchCount = Int(kk_cached_attention_scratch(Int64(seen)))
@@ -74,12 +78,17 @@ public struct CachedAttentionKernel: Sendable {
             unsafe job.values = UnsafePointer((values ?? keys).pointer)
             unsafe job.output = output.pointer + firstRow * heads * valueDim
             unsafe job.logSumExp = logSumExp.pointer + firstRow * heads
+            if let headMass { unsafe job.mass = headMass.pointer }
             unsafe kernels.cached_attention(&job, Int64(head), scratch.pointer)
         }
         if queries * seen * heads * keyDim < 1 << 15 {
             for head in 0..<heads { attend(head) }
         } else {
             Parallel.forEach(heads, scratch: [scratchCount], attend)
+        }
+        guard let mass, let headMass else { return }
+        for token in 0..<tokens {
+            unsafe mass.pointer[token] = (0..<heads).reduce(0) { unsafe $0 + headMass.pointer[$1 * tokens + token] }
         }
     }
 }

@@ -50,6 +50,8 @@ public struct CachedQueries: Sendable {
     public var geometry: KVGeometry
     /// Factor on the scores.
     public var scale: Float
+    /// Whether the attention that each cached token gets is asked for too: what evictions go by (Zhang et al. 2023, H2O).
+    public var wantsMass = false
 
     /// Rows of a layer's projections, laid end to end; a `scale` of nil is 1/√keyDim.
     public init(rows: Storage, heads: Int, geometry: KVGeometry, scale: Float? = nil) {
@@ -69,11 +71,15 @@ public struct CachedAttention: Sendable {
     public var output: Storage
     /// [tokens, heads].
     public var logSumExp: Storage
+    /// For each sequence of the step the attention its tokens got, held and new ones, summed over rows and heads; empty where
+    /// ``CachedQueries/wantsMass`` is false. What lies outside every row's window got none.
+    public var mass: [Storage]
 
     /// What a cache's attention gave.
-    public init(output: Storage, logSumExp: Storage) {
+    public init(output: Storage, logSumExp: Storage, mass: [Storage] = []) {
         self.output = output
         self.logSumExp = logSumExp
+        self.mass = mass
     }
 }
 

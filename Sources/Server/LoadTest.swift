@@ -25,6 +25,7 @@ public struct LoadTest: Sendable {
 
     /// Percentiles of some seconds.
     public struct Percentiles: Sendable, Encodable {
+        /// The median, and what nine and ninety-nine in a hundred stay below.
         public var p50: Double, p90: Double, p99: Double
 
         init(_ values: [Double]) {

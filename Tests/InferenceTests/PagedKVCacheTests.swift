@@ -153,4 +153,38 @@ import Testing
             InferenceError.pageTooSmall(layer: 0, tokenBytes: 192, pageBytes: 128).description
                 == "layer 0 caches 192 bytes a token, a page has 128; use a larger --page")
     }
+
+    @Test(arguments: [nil, 6]) func `both caches say how much attention each cached token got, when asked`(window: Int?) throws {
+        var config = TinyModel.config(kvHeads: 2, headDim: 12)
+        if let window {
+            try HybridAttention(window: window, fullEvery: 0, sinks: 1).configure(&config)
+        }
+        let store = try PageStore(bytes: 1 << 20, pageBytes: 1024)
+        var paged = try PagedKVCache(config: config, store: store)
+        var contiguous = ContiguousKVCache(config: config, sequences: 2, capacity: 40)
+        paged.add(0)
+        paged.add(1)
+        let heads = config.heads[0]
+        for (pass, counts) in [[9, 1], [1, 20], [3, 1]].enumerated() {
+            let step = RaggedBatch(sequences: [0, 1], counts: counts, tokens: ids(counts[0] + counts[1]))
+            for layer in 0..<config.layers {
+                var queries = CachedQueries(rows: Storage(count: 0), heads: heads, geometry: paged.geometry[layer])
+                var generator = SeededGenerator(seed: UInt64(pass * 10 + layer))
+                queries.rows = Storage(
+                    copying: (0..<step.tokens.count * queries.rowWidth).map { _ in Float(generator.uniform() * 4 - 2) })
+                #expect(contiguous.attend(layer: layer, queries, step).mass.isEmpty)
+                queries.wantsMass = true
+                let (found, expected) = (paged.attend(layer: layer, queries, step), contiguous.attend(layer: layer, queries, step))
+                #expect(found.mass.count == 2 && expected.mass.count == 2)
+                for sequence in 0..<2 {
+                    let (tokens, mass) = (paged.length(of: sequence) + counts[sequence], expected.mass[sequence].array())
+                    // Every row gives each head's attention away whole.
+                    #expect(mass.count == tokens && abs(mass.reduce(0, +) - Float(heads * counts[sequence])) < 1e-4)
+                    #expect(differences(found.mass[sequence].array(), mass, absolute: 1e-5).isEmpty)
+                }
+            }
+            paged.commit(step)
+            contiguous.commit(step)
+        }
+    }
 }

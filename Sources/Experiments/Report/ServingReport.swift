@@ -36,7 +36,7 @@ public struct ServingReport: Sendable {
 
     /// One model.
     public struct Row: Sendable, Encodable {
-        /// Its file's name, and its attention in a word.
+        /// The model's id, and its attention's short name.
         public var model: String, attention: String
         /// Cache bytes of a token over all layers.
         public var kvBytesPerToken: Int
