@@ -12,8 +12,8 @@ lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, co
 test: setup lint ## Run every test
 	swift test -c release --disable-xctest
 
-fuzz: setup ## Read a million damaged files of every format
-	KVLAB_FUZZ_INPUTS=1000000 swift test -c release --disable-xctest --filter FuzzTests
+fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer
+	Tests/Fuzzer/run 1000000
 
 # Each in a build folder of its own; Synchronization's mutex, which the thread sanitizer cannot see, is left out by name.
 sanitize: setup ## Serve under the thread and the address sanitizer

@@ -90,7 +90,10 @@ let package = Package(
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
-        tests("FuzzTests", ["Checkpoints", "JSON", "Models", "Random", "Text"], exclude: ["Corpus"]),
+        .target(
+            name: "FuzzTargets", dependencies: ["Checkpoints", "JSON", "Models", "Text", "TestSupport"], path: "Tests/FuzzTargets",
+            exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
+        tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),
         tests("TrainingTests", ["Training"]),
         tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
@@ -102,3 +105,11 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// libFuzzer is linked only where it is asked for: `make fuzz`.
+if Context.environment["KVLAB_LIBFUZZER"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzzer", dependencies: ["FuzzTargets"], path: "Tests/Fuzzer", exclude: ["run"],
+            swiftSettings: [.treatAllWarnings(as: .error)]))
+}

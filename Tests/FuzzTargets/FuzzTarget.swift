@@ -1,32 +1,35 @@
 import Foundation
 import JSON
 import Models
-import TestSupport
-import Testing
 import Text
 
 @testable import Checkpoints
 
 /// A reader, the sound files that are damaged for it, and how it reads one.
-struct FuzzTarget: Sendable, CustomTestStringConvertible {
+public struct FuzzTarget: Sendable {
     /// What is read.
-    var name: String
-    /// Files of the corpus, or paths from the tests' folder.
-    var seeds: [String]
+    public var name: String
+    /// Files of the corpus, or paths from there.
+    public var seeds: [String]
     /// What the damaged file is called.
-    var file: String
+    public var file: String
     /// Other files of the corpus that lie beside it, unchanged.
-    var beside: [String] = []
+    public var beside: [String] = []
     /// Which share of as many inputs as others get.
-    var share = 1.0
+    public var share = 1.0
     /// What is done to the damaged bytes before they are written.
     var mend: @Sendable (_ bytes: [UInt8]) -> [UInt8] = { $0 }
     /// Whether most damage does no harm, as the reader takes what it understands.
-    var isLenient = false
+    public var isLenient = false
     /// Reads the damaged file in the folder, and everything in it.
-    var read: @Sendable (_ path: String) throws -> Void
+    public var read: @Sendable (_ path: String) throws -> Void
 
-    var testDescription: String { name }
+    private static let corpus = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Corpus").path
+
+    /// A file of the corpus.
+    public static func bytes(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: URL(fileURLWithPath: corpus + "/" + name)))
+    }
 
     private static let folderFiles = [
         "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors.index.json",
@@ -51,7 +54,7 @@ struct FuzzTarget: Sendable, CustomTestStringConvertible {
     }
 
     /// All readers.
-    static let all: [FuzzTarget] = [
+    public static let all: [FuzzTarget] = [
         FuzzTarget(name: "JSON", seeds: ["folder/config.json", "folder/tokenizer.json"], file: "x.json") {
             let value = try JSONValue(parsing: [UInt8](FileManager.default.contents(atPath: $0) ?? Data()))
             // What was read can be written, and means the same.
