@@ -91,8 +91,8 @@ let package = Package(
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         .target(
-            name: "FuzzTargets", dependencies: ["Checkpoints", "JSON", "Models", "Text", "TestSupport"], path: "Tests/FuzzTargets",
-            exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
+            name: "FuzzTargets", dependencies: ["Checkpoints", "JSON", "Models", "Text", "TestSupport"],
+            path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),
         tests("TrainingTests", ["Training"]),

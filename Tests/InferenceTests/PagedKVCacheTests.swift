@@ -174,7 +174,8 @@ import Testing
                     copying: (0..<step.tokens.count * queries.rowWidth).map { _ in Float(generator.uniform() * 4 - 2) })
                 #expect(contiguous.attend(layer: layer, queries, step).mass.isEmpty)
                 queries.wantsMass = true
-                let (found, expected) = (paged.attend(layer: layer, queries, step), contiguous.attend(layer: layer, queries, step))
+                let found = paged.attend(layer: layer, queries, step)
+                let expected = contiguous.attend(layer: layer, queries, step)
                 #expect(found.mass.count == 2 && expected.mass.count == 2)
                 for sequence in 0..<2 {
                     let (tokens, mass) = (paged.length(of: sequence) + counts[sequence], expected.mass[sequence].array())
