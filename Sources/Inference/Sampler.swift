@@ -19,10 +19,12 @@ public struct Sampler: Sendable, Hashable {
         self.topP = topP
     }
 
-    /// The likeliest token; the lowest id of several equal ones.
+    /// The likeliest token; the lowest id of several equal ones, and never one whose logit is not a number, if another is.
     public static func greedy(_ logits: [Float]) -> Int32 {
         var best = 0
-        for (index, value) in logits.enumerated() where value > logits[best] { best = index }
+        for (index, value) in logits.enumerated() where value > logits[best] || (logits[best].isNaN && !value.isNaN) {
+            best = index
+        }
         return Int32(best)
     }
 

@@ -18,8 +18,13 @@ struct TokenSampler: Sendable {
         self.prompt = options.repetitionPenalty == 1 ? [] : Set(prompt)
     }
 
+    /// Below this a temperature leaves nothing to chance, and its reciprocal is no factor to compute with.
+    private static let leastTemperature = 1e-5
+
+    private var isGreedy: Bool { options.temperature < Self.leastTemperature }
+
     /// Whether the likeliest token is taken, unedited.
-    var isPlainGreedy: Bool { options.temperature <= 0 && !editsLogits }
+    var isPlainGreedy: Bool { isGreedy && !editsLogits }
 
     private var editsLogits: Bool {
         !options.logitBias.isEmpty || options.presencePenalty != 0 || options.frequencyPenalty != 0
@@ -32,7 +37,7 @@ struct TokenSampler: Sendable {
         if !isPlainGreedy {
             var values = logits.array(row * width..<(row + 1) * width)
             edit(&values)
-            token.id = options.temperature <= 0 ? Sampler.greedy(values) : draw(values)
+            token.id = isGreedy ? Sampler.greedy(values) : draw(values)
         }
         generated[token.id, default: 0] += 1
         if let count = options.logprobs { Self.score(&token, logits, row: row, width: width, top: count) }
@@ -64,6 +69,8 @@ struct TokenSampler: Sendable {
     private mutating func draw(_ logits: [Float]) -> Int32 {
         let probabilities = LogitRows.softmax(logits, temperature: Float(options.temperature))
         let uniform = generator.uniform()
+        // Logits that are no numbers have no distribution to draw from.
+        guard probabilities.allSatisfy(\.isFinite) else { return Sampler.greedy(logits) }
         guard options.topK != nil || options.topP < 1 || options.minP > 0 else {
             return Self.pick(probabilities.indices, probabilities, uniform)
         }
@@ -81,7 +88,8 @@ struct TokenSampler: Sendable {
             found = probabilities.indices.filter { probabilities[$0] >= threshold }
             let mass = found.reduce(0.0) { $0 + Double(probabilities[$1]) }
             if found.count >= min(wanted, probabilities.count) || threshold == 0 { break }
-            if options.topP < 1, mass >= options.topP { break }
+            // Top-p goes by the mass of what top-k leaves, all of it.
+            if options.topK == nil, options.topP < 1, mass >= options.topP { break }
             threshold = threshold < 1e-30 ? 0 : threshold / 4096
         }
         found.sort { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }

@@ -15,7 +15,9 @@ public enum LogitRows {
 
     /// The probabilities of a row whose logits are divided by `temperature`, which is above 0.
     public static func softmax(_ logits: [Float], temperature: Float) -> [Float] {
-        let (x, y) = (Storage(copying: logits), Storage(count: logits.count))
+        // The greatest first, so that no quotient overflows.
+        let top = logits.max() ?? 0
+        let (x, y) = (Storage(copying: logits.map { $0 - top }), Storage(count: logits.count))
         unsafe kernels.scale(1 / temperature, x.pointer, x.pointer, Int64(logits.count))
         unsafe kernels.softmax(x.pointer, y.pointer, 1, Int64(logits.count))
         return y.array()
