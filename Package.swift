@@ -96,7 +96,7 @@ let package = Package(
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),
         tests("TrainingTests", ["Training"]),
-        tests("EvaluationTests", ["Evaluation", "Checkpoints"]),
+        tests("EvaluationTests", ["Evaluation", "Checkpoints", "JSON"], exclude: ["Fixtures"]),
         tests("ConversionTests", ["Conversion"]),
         tests("ExperimentsTests", ["Experiments"]),
         tests("ServerTests", ["Server", "kvlab", "Checkpoints", "Evaluation"]),

@@ -1,5 +1,6 @@
 import Autograd
 import Glibc
+import Kernels
 import Models
 import Text
 
@@ -7,10 +8,12 @@ import Text
 public struct ChoiceScore: Sendable, Equatable {
     /// Items scored.
     public var items: Int
-    /// The share of items whose right choice has the highest sum of log-probabilities; ties count as wrong.
+    /// The share of items whose right choice has the highest sum of log-probabilities; of equal ones the first is chosen.
     public var accuracy: Double
-    /// The same with sums divided by each choice's bytes.
+    /// The same with sums divided by each choice's characters (code points), without the space before it.
     public var normalizedAccuracy: Double
+    /// The same with sums divided by each choice's bytes.
+    public var byteAccuracy: Double
     /// exp of the mean over items of the right choice's negative log-likelihood.
     public var perplexity: Double
     /// The share of items whose right choice is what greedy decoding gives.
@@ -18,82 +21,124 @@ public struct ChoiceScore: Sendable, Equatable {
     /// The standard error of `accuracy`; of `greedyAccuracy` where there is but one choice.
     public var standardError: Double
 
-    /// Scores `items`, each choice read after the context and, where there is one, `bosID`.
+    /// Scores `items`, each choice read after the context and, where there is one, `bosID`; choices without a context are read
+    /// after `prefixID`, where there is one.
     ///
-    /// Context and choice are encoded together, and the choice's tokens are those after as many as the context alone
-    /// has, as in lm-evaluation-harness. Contexts too long for the model lose their start.
+    /// The rules are lm-evaluation-harness's: the context's last spaces belong to the choice; the context is encoded alone, and
+    /// the choice's tokens are those behind as many of the two encoded together; contexts too long for the model lose their
+    /// start. Choices are scored in batches of similar length, some `batchTokens` at a time; `progress` is told how many of
+    /// how many are done.
     public static func evaluate(
-        _ model: DecoderLM, tokenizer: any Tokenizer, bosID: Int32?, _ items: [ChoiceItem],
-        progress: (Int) throws -> Void = { _ in }
+        _ model: DecoderLM, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, _ items: [ChoiceItem],
+        batchTokens: Int = 2048, progress: (_ done: Int, _ of: Int) throws -> Void = { _, _ in }
     ) throws -> ChoiceScore {
-        var right = 0
-        var rightNormalized = 0
-        var greedy = 0
-        var nll = 0.0
+        var rows: [Row] = []
         for (number, item) in items.enumerated() {
-            var sums: [Double] = []
-            for (index, choice) in item.choices.enumerated() {
-                let part = try score(model, tokenizer, bosID, item.context, choice, number)
-                sums.append(part.sum)
-                if index == item.answer {
-                    nll -= part.sum
-                    if part.isGreedy { greedy += 1 }
-                }
+            for choice in item.choices {
+                rows.append(
+                    try Row(
+                        item: number, context: item.context, choice: choice, tokenizer: tokenizer, bosID: bosID,
+                        prefixID: prefixID, positions: model.config.maxSequence))
             }
-            let lengths = item.choices.map { Double(max($0.utf8.count - ($0.hasPrefix(" ") ? 1 : 0), 1)) }
-            let normalized = zip(sums, lengths).map { $0 / $1 }
-            if isBest(sums, item.answer) { right += 1 }
-            if isBest(normalized, item.answer) { rightNormalized += 1 }
-            try progress(number + 1)
+        }
+        var parts = [(sum: Double, isGreedy: Bool)](repeating: (0, false), count: rows.count)
+        // The longest first: what doesn't fit in memory shows at once.
+        let order = rows.indices.sorted { (rows[$1].ids.count, $0) < (rows[$0].ids.count, $1) }
+        var start = 0
+        while start < order.count {
+            let seq = rows[order[start]].ids.count - 1
+            let batch = order[start..<min(order.count, start + max(1, batchTokens / seq))]
+            for (index, part) in zip(batch, score(model, batch.map { rows[$0] }, seq: seq)) { parts[index] = part }
+            start = batch.endIndex
+            try progress(start, order.count)
+        }
+        return ChoiceScore(items, parts)
+    }
+
+    /// From each choice's sum of log-probabilities, and whether greedy decoding gives it, item after item.
+    init(_ items: [ChoiceItem], _ parts: [(sum: Double, isGreedy: Bool)]) {
+        var (right, rightByCharacters, rightByBytes, greedy, nll) = (0, 0, 0, 0, 0.0)
+        var next = 0
+        for item in items {
+            let own = parts[next..<next + item.choices.count]
+            next += item.choices.count
+            let texts = item.choices.map { $0.hasPrefix(" ") ? String($0.dropFirst()) : $0 }
+            func isBest(_ lengths: [Int]) -> Bool {
+                let sums = zip(own, lengths).map { $0.sum / Double(max($1, 1)) }
+                return sums.firstIndex(of: sums.max() ?? 0) == item.answer
+            }
+            if isBest(texts.map { _ in 1 }) { right += 1 }
+            if isBest(texts.map(\.unicodeScalars.count)) { rightByCharacters += 1 }
+            if isBest(texts.map(\.utf8.count)) { rightByBytes += 1 }
+            nll -= own[own.startIndex + item.answer].sum
+            if own[own.startIndex + item.answer].isGreedy { greedy += 1 }
         }
         let count = Double(max(items.count, 1))
-        let accuracy = Double(right) / count
-        let greedyAccuracy = Double(greedy) / count
+        self.items = items.count
+        accuracy = Double(right) / count
+        normalizedAccuracy = Double(rightByCharacters) / count
+        byteAccuracy = Double(rightByBytes) / count
+        perplexity = exp(nll / count)
+        greedyAccuracy = Double(greedy) / count
         let share = items.allSatisfy { $0.choices.count == 1 } ? greedyAccuracy : accuracy
-        return ChoiceScore(
-            items: items.count, accuracy: accuracy, normalizedAccuracy: Double(rightNormalized) / count,
-            perplexity: exp(nll / count), greedyAccuracy: greedyAccuracy,
-            standardError: (share * (1 - share) / max(count - 1, 1)).squareRoot())
+        standardError = (share * (1 - share) / max(count - 1, 1)).squareRoot()
     }
 
-    private static func isBest(_ sums: [Double], _ answer: Int) -> Bool {
-        sums.indices.allSatisfy { $0 == answer || sums[$0] < sums[answer] }
-    }
+    /// A context and one choice, as the model reads them.
+    private struct Row {
+        var ids: [Int32]
+        /// The choice's first token.
+        var first: Int
 
-    private static func score(
-        _ model: DecoderLM, _ tokenizer: any Tokenizer, _ bosID: Int32?, _ context: String, _ choice: String, _ item: Int
-    ) throws -> (sum: Double, isGreedy: Bool) {
-        var ids = tokenizer.encode(context + choice)
-        var first = context.isEmpty ? 0 : tokenizer.encode(context).count
-        if let bosID {
-            ids.insert(bosID, at: 0)
-            first += 1
-        }
-        // Without a BOS nothing precedes the first token.
-        first = max(first, 1)
-        guard ids.count > first else { throw ChoiceTaskError.unscorable(item: item, reason: "a choice has no tokens to score") }
-        let limit = model.config.maxSequence + 1
-        if ids.count > limit {
-            let surplus = ids.count - limit
+        init(
+            item: Int, context: String, choice: String, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, positions: Int
+        ) throws(ChoiceTaskError) {
+            // Spaces before a word are part of its token.
+            let end = context.lastIndex { !$0.isWhitespace }.map { context.index(after: $0) } ?? context.startIndex
+            let (before, after) = (String(context[..<end]), context[end...] + choice)
+            if before.isEmpty {
+                ids = tokenizer.encode(String(after))
+                if let prefixID, ids.first != prefixID { ids.insert(prefixID, at: 0) }
+                first = 1
+            } else {
+                let (alone, whole) = (tokenizer.encode(before), tokenizer.encode(before + after))
+                let start = bosID.map { [$0] } ?? []
+                ids = start + alone + whole.dropFirst(alone.count)
+                first = start.count + alone.count
+            }
+            // Nothing precedes the first token.
+            first = max(first, 1)
+            guard ids.count > first else { throw .unscorable(item: item, reason: "a choice has no tokens to score") }
+            let surplus = ids.count - positions - 1
+            guard surplus > 0 else { return }
             guard first - surplus >= 1 else {
-                throw ChoiceTaskError.unscorable(item: item, reason: "a choice is longer than the model's \(limit - 1) positions")
+                throw .unscorable(item: item, reason: "a choice is longer than the model's \(positions) positions")
             }
             ids.removeFirst(surplus)
             first -= surplus
         }
-        let inputs = Array(ids.dropLast())
-        let logits = model.logits(ModelInput(batch: 1, seq: inputs.count, tokens: inputs)).values
-        let vocabulary = model.config.vocabularySize
-        var sum = 0.0
-        var isGreedy = true
-        for position in first - 1..<inputs.count {
-            let row = logits[position * vocabulary..<(position + 1) * vocabulary]
-            let target = row[row.startIndex + Int(ids[position + 1])]
-            let top = row.max() ?? 0
-            let total = row.reduce(0.0) { $0 + exp(Double($1 - top)) }
-            sum += Double(target - top) - log(total)
-            if target < top { isGreedy = false }
+    }
+
+    /// Each row's sum, in batches filled up at the end to `seq` tokens, which changes nothing for causal attention.
+    private static func score(_ model: DecoderLM, _ rows: [Row], seq: Int) -> [(sum: Double, isGreedy: Bool)] {
+        var tokens: [Int32] = []
+        var wanted: [Int32] = []
+        for (number, row) in rows.enumerated() {
+            tokens += row.ids.dropLast() + [Int32](repeating: 0, count: seq - row.ids.count + 1)
+            wanted += (row.first - 1..<row.ids.count - 1).map { Int32(number * seq + $0) }
         }
-        return (sum, isGreedy)
+        let vocabulary = model.config.vocabularySize
+        let logits = model.logits(ModelInput(batch: rows.count, seq: seq, tokens: tokens), rows: wanted).storage
+        let likeliest = LogitRows.argmax(logits, rows: wanted.count, width: vocabulary)
+        var next = 0
+        return rows.map { row in
+            var (sum, isGreedy) = (0.0, true)
+            for id in row.ids[row.first...] {
+                sum += Double(LogitRows.logSoftmax(logits, row: next, width: vocabulary)[Int(id)])
+                if likeliest[next] != id { isGreedy = false }
+                next += 1
+            }
+            return (sum, isGreedy)
+        }
     }
 }

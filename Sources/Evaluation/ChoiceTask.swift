@@ -85,8 +85,8 @@ public enum ChoiceTask: String, Sendable, CaseIterable {
                 context: Self.cleaned(context), choices: endings.map { " " + Self.cleaned($0) }, answer: label)
         case .lambada:
             let whole = try text("text")
-            guard let space = whole.lastIndex(of: " "), whole.index(after: space) < whole.endIndex else {
-                throw MissingKey(key: "text")
+            guard let space = whole.lastIndex(of: " ") else {
+                return ChoiceItem(context: "", choices: [" " + whole], answer: 0)
             }
             return ChoiceItem(context: String(whole[..<space]), choices: [String(whole[space...])], answer: 0)
         }

@@ -44,8 +44,14 @@ public struct LoadedModel: Sendable {
         model = try DecoderLM(widening: checkpoint.parameters, config: checkpoint.config)
     }
 
-    /// What starts a sequence: the tokenizer's BOS, else the one the checkpoint's files name.
-    public var bosID: Int32? { tokenizer.bosID ?? checkpoint.tokenIDs.bos }
+    /// What starts a sequence: the BOS that the tokenizer puts before a text. A configuration may name one all the same.
+    public var bosID: Int32? { tokenizer.bosID }
+
+    /// A BOS to put before a text whether the tokenizer does or not.
+    public var namedBOS: Int32? { tokenizer.bosID ?? checkpoint.tokenIDs.bos }
+
+    /// What stands for a context where there is none, as in lm-evaluation-harness: BOS, else end of text.
+    public var prefixID: Int32? { namedBOS ?? tokenizer.eosID ?? checkpoint.tokenIDs.eos.first }
 
     /// Tokens that end a text.
     public var stopIDs: Set<Int32> { Set(checkpoint.tokenIDs.eos + (tokenizer.eosID.map { [$0] } ?? [])) }
@@ -53,7 +59,7 @@ public struct LoadedModel: Sendable {
     /// The policy where `bos` is left to the model: always with a BOS, never without one.
     public func policy(window: Int, stride: Int?, bos: WindowPolicy.BOS?) throws -> WindowPolicy {
         let bos = bos ?? (bosID == nil ? .never : .always)
-        if bos != .never, bosID == nil { throw ExperimentError.noBOS(name) }
+        if bos != .never, namedBOS == nil { throw ExperimentError.noBOS(name) }
         let longest = window + (bos == .never ? -1 : 0)
         guard longest <= model.config.maxSequence else {
             throw ExperimentError.window(window, model: name, limit: model.config.maxSequence)
@@ -63,7 +69,7 @@ public struct LoadedModel: Sendable {
 
     /// The windows of `text` under `policy`.
     public func windows(_ text: EvaluationText, _ policy: WindowPolicy) throws -> [EvaluationWindow] {
-        let windows = policy.windows(text, tokenizer: tokenizer, bosID: bosID)
+        let windows = policy.windows(text, tokenizer: tokenizer, bosID: namedBOS)
         guard !windows.isEmpty else { throw ExperimentError.nothingToScore }
         return windows
     }

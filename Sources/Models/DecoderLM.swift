@@ -108,6 +108,13 @@ public struct DecoderLM: Sendable {
     /// The logits of every position, [batch·seq, vocab].
     public func logits(_ input: ModelInput) -> Tensor { hidden(input).linear(head, precision: compute.precision) }
 
+    /// The logits of some positions alone, `rows` of [batch·seq]: [rows, vocab].
+    public func logits(_ input: ModelInput, rows: [Int32]) -> Tensor {
+        let wanted = Storage(count: rows.count * config.hiddenSize)
+        Gather.rows(of: hidden(input).storage, at: rows, width: config.hiddenSize, into: wanted)
+        return Tensor(shape: [rows.count, config.hiddenSize], storage: wanted).linear(head, precision: compute.precision)
+    }
+
     /// The logits of the last token of each sequence of a ragged batch, [sequences, vocab], with keys and values read
     /// from and added to `cache`.
     public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Tensor {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import JSON
 import Models
 import TestSupport
 import Testing
@@ -37,8 +38,46 @@ import Text
         let model = try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters)
         let tokenizer = try TokenizerFile.load(folder + (name == "stories260K" ? "tok512.bin" : "tokenizer.json"))
         let text = try String(contentsOfFile: SharedData.path("eval/blimp/\(paradigm).jsonl"), encoding: .utf8)
-        let score = try ChoiceScore.evaluate(model, tokenizer: tokenizer, bosID: 1, try ChoiceTask.blimp.items(text))
+        let score = try ChoiceScore.evaluate(model, tokenizer: tokenizer, bosID: 1, prefixID: 1, try ChoiceTask.blimp.items(text))
         #expect(score.items == 1000)
         #expect(abs(score.accuracy - expected) < 1e-9)
+    }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"), arguments: [ChoiceTask.hellaswag, .lambada])
+    func `scores equal lm-evaluation-harness's, with characters of several bytes and tokens across the seam`(
+        task: ChoiceTask
+    ) throws {
+        let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures").path + "/"
+        let expected = try #require(
+            try JSONValue(parsing: [UInt8](Data(contentsOf: URL(fileURLWithPath: fixtures + "expected.json"))))[task.rawValue])
+        let items = try task.items(try String(contentsOfFile: fixtures + "\(task.rawValue).jsonl", encoding: .utf8))
+        let folder = SharedData.path("models/tinystories-656k/")
+        let checkpoint = try HuggingFaceFolder.load(folder)
+        let score = try ChoiceScore.evaluate(
+            try DecoderLM(widening: checkpoint.parameters, config: checkpoint.config),
+            tokenizer: try TokenizerFile.load(folder + "tokenizer.json"), bosID: 1, prefixID: 1, items, batchTokens: 700)
+        #expect(score.items == 60)
+        if task == .lambada {
+            #expect(score.greedyAccuracy == expected["acc"]?.double)
+            let perplexity = try #require(expected["perplexity"]?.double)
+            #expect(abs(score.perplexity / perplexity - 1) < 1e-5)
+        } else {
+            #expect(score.accuracy == expected["acc"]?.double)
+            #expect(score.normalizedAccuracy == expected["acc_norm"]?.double)
+            #expect(score.byteAccuracy == expected["acc_bytes"]?.double)
+        }
+    }
+
+    @Test func `of equal choices the first is chosen, and lengths are characters or bytes`() {
+        func score(_ choices: [String], _ sums: [Double], answer: Int) -> ChoiceScore {
+            ChoiceScore([ChoiceItem(context: "a", choices: choices, answer: answer)], sums.map { ($0, false) })
+        }
+        #expect(score(["a", "b"], [-1, -1], answer: 0).accuracy == 1)
+        #expect(score(["a", "b"], [-1, -1], answer: 1).accuracy == 0)
+        // -3 over 3 characters of 6 bytes; -2.5 over 2 of 2.
+        let umlauts = score([" \u{e9}\u{e9}\u{e9}", " ab"], [-3, -2.5], answer: 0)
+        #expect(umlauts.accuracy == 0 && umlauts.normalizedAccuracy == 1 && umlauts.byteAccuracy == 1)
+        let longer = score([" \u{e9}\u{e9}", " abc"], [-3, -3], answer: 1)
+        #expect(longer.normalizedAccuracy == 1 && longer.byteAccuracy == 0)
     }
 }

@@ -110,7 +110,7 @@ import Text
         #expect(scores["local_blimp"]?["acc,none"]?.double == 0.612)
         let own = try ChoiceScore.evaluate(
             try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters),
-            tokenizer: server.models[0].tokenizer, bosID: nil,
+            tokenizer: server.models[0].tokenizer, bosID: nil, prefixID: nil,
             try ChoiceTask.lambada.items(passages.joined(separator: "\n")))
         #expect(scores["local_lambada"]?["acc,none"]?.double == own.greedyAccuracy)
         let perplexity = try #require(scores["local_lambada"]?["perplexity,none"]?.double)

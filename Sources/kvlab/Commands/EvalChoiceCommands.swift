@@ -18,7 +18,13 @@ struct ChoiceOptions: ParsableArguments {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
     var tokenizer: String?
 
-    @Flag(help: "Print JSON.")
+    @Option(help: "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32).")
+    var dtype = ComputePrecision.fp32
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Flag(help: "Print JSON, with lm-evaluation-harness's names.")
     var json = false
 
     func validate() throws {
@@ -29,36 +35,45 @@ struct ChoiceOptions: ParsableArguments {
         var task: String
         var model: String
         var items: Int
-        var accuracy: Double?
-        var normalizedAccuracy: Double?
+        var acc: Double
+        var acc_norm: Double?
+        var acc_bytes: Double?
         var perplexity: Double?
-        var standardError: Double
+        var acc_stderr: Double
     }
 
+    private struct DataError: Error, CustomStringConvertible { var description: String }
+
     func run(_ task: ChoiceTask) throws {
-        let model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
-        var items: [ChoiceItem]
-        do { items = try task.items(try TextFile.read(data)) } catch let error as ChoiceTaskError {
-            throw ValidationError("\(data): \(error)")
-        }
-        if let limit { items = Array(items.prefix(limit)) }
-        let score = try ChoiceScore.evaluate(model.model, tokenizer: model.tokenizer, bosID: model.bosID, items)
+        if let threads { Parallel.setThreads(threads) }
+        var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        model.model.compute.precision = dtype
+        let reporter = ProgressReporter(quiet: json)
+        let score: ChoiceScore
+        do {
+            var items = try task.items(try TextFile.read(data))
+            if let limit { items = Array(items.prefix(limit)) }
+            score = try ChoiceScore.evaluate(
+                model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, items
+            ) { done, count in reporter.progress("scoring choices  \(done)/\(count)") }
+        } catch let error as ChoiceTaskError { throw DataError(description: "\(data): \(error)") }
+        reporter.clear()
         let isGuess = task == .lambada
         let report = Report(
-            task: task.rawValue, model: model.name, items: score.items,
-            accuracy: isGuess ? score.greedyAccuracy : score.accuracy,
-            normalizedAccuracy: task == .hellaswag ? score.normalizedAccuracy : nil,
-            perplexity: isGuess ? score.perplexity : nil, standardError: score.standardError)
+            task: task.rawValue, model: model.name, items: score.items, acc: isGuess ? score.greedyAccuracy : score.accuracy,
+            acc_norm: isGuess ? nil : score.normalizedAccuracy, acc_bytes: isGuess ? nil : score.byteAccuracy,
+            perplexity: isGuess ? score.perplexity : nil, acc_stderr: score.standardError)
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
             return
         }
-        print(String(format: "accuracy       %.4f ± %.4f", report.accuracy ?? 0, report.standardError))
-        if let value = report.normalizedAccuracy { print(String(format: "normalised     %.4f", value)) }
-        if let value = report.perplexity { print(String(format: "perplexity     %.4f", value)) }
-        print("items          \(report.items)")
+        print(String(format: "acc         %.4f ± %.4f", report.acc, report.acc_stderr))
+        if let value = report.acc_norm { print(String(format: "acc_norm    %.4f   by characters", value)) }
+        if let value = report.acc_bytes { print(String(format: "acc_bytes   %.4f", value)) }
+        if let value = report.perplexity { print(String(format: "perplexity  %.4f", value)) }
+        print("items       \(report.items)")
     }
 }
 
@@ -73,7 +88,8 @@ struct EvalBlimpCommand: ParsableCommand {
 /// `kvlab eval hellaswag`
 struct EvalHellaswagCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hellaswag", abstract: "How often HellaSwag's right ending is the likeliest, by sum and by byte.")
+        commandName: "hellaswag",
+        abstract: "How often HellaSwag's right ending is the likeliest, by sum, by character and by byte.")
     @OptionGroup var options: ChoiceOptions
     func run() throws { try options.run(.hellaswag) }
 }
