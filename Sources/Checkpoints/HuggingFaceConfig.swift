@@ -103,19 +103,37 @@ public struct HuggingFaceConfig: Sendable {
         return hiddenSize / heads
     }
 
-    /// From `rope_parameters` as transformers 5 writes it, or from `rope_theta`.
-    func ropeTheta() throws(ImportError) -> Double {
-        let new = json["rope_parameters"]?["rope_theta"]
-        if let new {
-            guard let theta = new.double else {
-                throw .wrongValue(path: path, key: "rope_parameters.rope_theta", found: new.text, expected: "a number")
+    /// How positions are turned, and the key that says it: `rope_scaling`, or `rope_parameters` as transformers 5 writes it.
+    ///
+    /// transformers takes the former where both are there, so they have to agree.
+    func ropeSettings() throws(ImportError) -> (key: String, value: JSONValue)? {
+        var found: (key: String, value: JSONValue)?
+        for key in ["rope_scaling", "rope_parameters"] {
+            guard let value = json[key] else { continue }
+            guard let members = value.members else {
+                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
             }
-            if let old = json["rope_theta"]?.double, old != theta {
-                throw .invalid(path: path, reason: "'rope_theta' is \(old), but 'rope_parameters.rope_theta' is \(theta)")
+            if members.isEmpty { continue }
+            if let found, found.value != value {
+                throw .invalid(
+                    path: path, reason: "'rope_scaling' and 'rope_parameters' say different things; leave one of them out")
             }
-            return theta
+            found = found ?? (key, value)
         }
-        return try number("rope_theta", default: 10_000)
+        return found
+    }
+
+    /// RoPE's base: from ``ropeSettings()``, else from the family's own key.
+    func ropeTheta(_ ownKey: String = "rope_theta") throws(ImportError) -> Double {
+        let own = json[ownKey] == nil ? nil : try number(ownKey, default: 0)
+        guard let settings = try ropeSettings(), let value = settings.value["rope_theta"] else { return own ?? 10_000 }
+        guard let theta = value.double else {
+            throw .wrongValue(path: path, key: settings.key + ".rope_theta", found: value.text, expected: "a number")
+        }
+        if let own, own != theta {
+            throw .invalid(path: path, reason: "'\(ownKey)' is \(own), but '\(settings.key).rope_theta' is \(theta)")
+        }
+        return theta
     }
 
     private func refuseUnsupported() throws(ImportError) -> HuggingFaceFamily {
@@ -137,6 +155,9 @@ public struct HuggingFaceConfig: Sendable {
         for key in Self.falseOnly {
             if let value = json[key], value != .bool(false) { throw refuse(key, value, "false") }
         }
+        for key in Self.trueOnly {
+            if let value = json[key], value != .bool(true) { throw refuse(key, value, "true") }
+        }
         for key in Self.absentOnly where family != .deepseek || key != "kv_lora_rank" {
             if let value = json[key] { throw refuse(key, value, "null") }
         }
@@ -149,6 +170,7 @@ public struct HuggingFaceConfig: Sendable {
     private static let falseOnly = [
         "use_qk_norm", "qk_norm", "is_encoder_decoder", "add_cross_attention",
     ]
+    private static let trueOnly = ["is_causal"]
     private static let absentOnly = [
         "quantization_config", "attn_logit_softcapping", "final_logit_softcapping", "num_local_experts",
         "num_experts", "clip_qkv", "kv_lora_rank",

@@ -100,7 +100,7 @@ extension HuggingFaceConfig {
                     throw .unsupported(
                         path: path, key: "layer_types", found: value.text, supported: "one type for all of Mistral's layers")
                 }
-                return width.map { .all($0) }
+                return types.contains("full_attention") ? nil : width.map { .all($0) }
             }
             guard let width, types.contains("sliding_attention") else { return nil }
             return PerLayer(types.map { $0 == "sliding_attention" ? width : 0 })
@@ -121,36 +121,31 @@ extension HuggingFaceConfig {
         "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate",
     ]
 
-    /// From `rope_parameters` as transformers 5 writes it, else from `rope_scaling`.
+    /// Sets the scaling that ``ropeSettings()`` ask for.
     func scaleRope(_ config: inout ModelConfig) throws(ImportError) {
-        for key in ["rope_scaling", "rope_parameters"] {
-            guard let value = json[key] else { continue }
-            guard let members = value.members else {
-                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
-            }
-            func refuse(_ name: String, _ supported: String) -> ImportError {
-                .unsupported(path: path, key: key + "." + name, found: value[name]?.text ?? "absent", supported: supported)
-            }
-            if let other = members.map(\.name).filter({ !Self.ropeKeys.contains($0) && value[$0] != nil }).min() {
-                throw refuse(other, "the settings of linear, llama3 and yarn")
-            }
-            if config.rotaryWidth == nil, let factor = value["partial_rotary_factor"], factor.double != 1 {
-                throw refuse("partial_rotary_factor", "1")
-            }
-            let name = value["rope_type"] == nil ? "type" : "rope_type"
-            guard let type = value[name] else { continue }
-            if type.string == "default" { continue }
-            if type.string == "dynamic" {
-                // Up to the original length it is plain; beyond, cached keys would be turned otherwise than new ones.
-                let original = value["original_max_position_embeddings"]?.int ?? config.maxSequence
-                config.maxSequence = min(config.maxSequence, max(original, 1))
-                continue
-            }
-            guard let kind = type.string.flatMap({ RopeScaling.Kind(rawValue: $0) }) else {
-                throw refuse(name, "default, linear, llama3, yarn, and dynamic up to the original length")
-            }
-            config.ropeScaling = try scaling(kind, value, key, maxSequence: config.maxSequence)
+        guard let (key, value) = try ropeSettings() else { return }
+        func refuse(_ name: String, _ supported: String) -> ImportError {
+            .unsupported(path: path, key: key + "." + name, found: value[name]?.text ?? "absent", supported: supported)
         }
+        let names = (value.members ?? []).map(\.name)
+        if let other = names.filter({ !Self.ropeKeys.contains($0) && value[$0] != nil }).min() {
+            throw refuse(other, "the settings of linear, llama3 and yarn")
+        }
+        if config.rotaryWidth == nil, let factor = value["partial_rotary_factor"], factor.double != 1 {
+            throw refuse("partial_rotary_factor", "1")
+        }
+        let name = value["rope_type"] == nil ? "type" : "rope_type"
+        guard let type = value[name], type.string != "default" else { return }
+        if type.string == "dynamic" {
+            // Up to the original length it is plain; beyond, cached keys would be turned otherwise than new ones.
+            let original = value["original_max_position_embeddings"]?.int ?? config.maxSequence
+            config.maxSequence = min(config.maxSequence, max(original, 1))
+            return
+        }
+        guard let kind = type.string.flatMap({ RopeScaling.Kind(rawValue: $0) }) else {
+            throw refuse(name, "default, linear, llama3, yarn, and dynamic up to the original length")
+        }
+        config.ropeScaling = try scaling(kind, value, key, maxSequence: config.maxSequence)
     }
 
     private func scaling(

@@ -43,19 +43,24 @@ extension HuggingFaceConfig {
 
     private func addNeoXParts(_ config: inout ModelConfig) throws(ImportError) {
         if try flag("use_parallel_residual") ?? true { config.hasParallelResidual = true }
-        let new = json["rope_parameters"]
-        var factor = try number("partial_rotary_factor", default: try number("rotary_pct", default: 0.25))
-        if let value = new?["partial_rotary_factor"] {
+        var factor = try number("rotary_pct", default: 0.25)
+        if let (key, settings) = try ropeSettings(), let value = settings["partial_rotary_factor"] {
             guard let number = value.double else {
-                throw .wrongValue(
-                    path: path, key: "rope_parameters.partial_rotary_factor", found: value.text, expected: "a number")
+                throw .wrongValue(path: path, key: key + ".partial_rotary_factor", found: value.text, expected: "a number")
             }
             factor = number
         }
         guard factor >= 0, factor <= 1 else {
             throw .wrongValue(path: path, key: "rotary_pct", found: "\(factor)", expected: "a share from 0 to 1")
         }
-        config.ropeTheta = try new?["rope_theta"] != nil ? ropeTheta() : number("rotary_emb_base", default: try ropeTheta())
+        config.ropeTheta = try ropeTheta("rotary_emb_base")
+        // Other families' keys, which transformers passes over here.
+        for (key, value, own) in [
+            ("rope_theta", config.ropeTheta, "rotary_emb_base"), ("partial_rotary_factor", factor, "rotary_pct"),
+        ] {
+            guard let found = json[key], found.double != value else { continue }
+            throw .unsupported(path: path, key: key, found: found.text, supported: "GPT-NeoX's own key, \(own)")
+        }
         // transformers rounds down, and pairs what is left.
         let width = Int(Double(config.headDim[0]) * factor)
         guard width % 2 == 0 else {

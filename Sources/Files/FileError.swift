@@ -8,6 +8,8 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
     case empty(path: String)
     /// A range lies outside the file.
     case outOfRange(path: String, offset: Int, count: Int, size: Int)
+    /// A pipe, a socket or a device, of which no part can be read again.
+    case notRegular(path: String)
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)
 
@@ -20,6 +22,8 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
             "\(path): the file is empty"
         case .outOfRange(let path, let offset, let count, let size):
             "\(path): \(count) bytes at offset \(offset) were expected, but the file ends at \(size)"
+        case .notRegular(let path):
+            "\(path): a pipe or a device, expected an ordinary file; write what it gives to a file first"
         case .locked(let path, let holder):
             "\(path): in use by \(holder); wait for it to finish, or choose another directory with --out"
         }

@@ -16,7 +16,8 @@ import Glibc
     /// Maps the whole of the file at `path`; an empty file gives an empty mapping.
     public init(path: String) throws {
         self.path = path
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK opening a pipe waits for its writer, for ever.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw FileError.system(path: path, action: "open", errno: errno) }
         defer { close(descriptor) }
         var status = stat()
@@ -24,7 +25,10 @@ import Glibc
             throw FileError.system(path: path, action: "stat", errno: errno)
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw FileError.system(path: path, action: "map", errno: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
+            guard status.st_mode & S_IFMT != S_IFDIR else {
+                throw FileError.system(path: path, action: "map", errno: EISDIR)
+            }
+            throw FileError.notRegular(path: path)
         }
         count = Int(status.st_size)
         guard count > 0 else {

@@ -78,7 +78,7 @@ public struct RopeScaling: Codable, Sendable, Hashable {
     }
 
     /// Radians a position for each plane of a head.
-    func frequencies(headDim: Int, theta: Float) -> [Float] {
+    public func frequencies(headDim: Int, theta: Float) -> [Float] {
         let powers = (0..<headDim / 2).map { powf(theta, Float(2 * $0) / Float(headDim)) }
         let plain = powers.map { 1 / $0 }
         let factor = Float(factor)

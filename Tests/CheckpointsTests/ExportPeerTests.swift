@@ -87,6 +87,46 @@ struct ExportPeerTests {
         #expect(try continued(model, prompt) == answer.tokens)
     }
 
+    @Test(.enabled(if: Python.has("llama_cpp"), "python3 has no llama_cpp module"), arguments: 0..<4)
+    func `llama.cpp computes scaled RoPE and biases as kvlab does`(number: Int) throws {
+        var model = try ModelImport.load(SharedData.path("models/stories260K-mha8"))
+        model.tokenizer = nil
+        var llama = RopeScaling(kind: .llama3, factor: 8, originalMaxSequence: 64)
+        (llama.lowFrequencyFactor, llama.highFrequencyFactor) = (1, 4)
+        let kinds = [
+            RopeScaling(kind: .linear, factor: 2), llama, RopeScaling(kind: .yarn, factor: 4, originalMaxSequence: 64), nil,
+        ]
+        model.config.ropeScaling = kinds[number]
+        if number == 3 {
+            (model.config.hasQueryKeyValueBias, model.config.hasOutputBias) = (true, true)
+            model.config.hasFeedForwardBias = true
+            var random = SeededGenerator(seed: 3)
+            for (name, shape) in model.config.weightShapes where name.hasSuffix(".bias") {
+                let values = (0..<shape[0]).map { _ in Float(random.uniform() - 0.5) }
+                model.parameters[name] = Weight(shape: shape, storage: Storage(copying: values))
+            }
+        }
+        try GGUFExport.write(model, to: scratch["m.gguf"])
+        let tokens: [Int32] = [1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267]
+        let script = """
+            import json, sys, llama_cpp
+            model = llama_cpp.Llama(sys.argv[1], n_ctx=128, verbose=False, n_threads=1, logits_all=True)
+            tokens = json.loads(sys.argv[2])
+            model.eval(tokens)
+            print(json.dumps([[float(x) for x in row] for row in model.scores[:len(tokens)]]))
+            """
+        let result = try Python.run(script, [scratch["m.gguf"], "\(tokens)"])
+        #expect(result.status == 0, "\(result.errors.suffix(800))")
+        let expected = try JSONDecoder().decode([[Float]].self, from: Data(result.output.utf8)).flatMap { $0 }
+        let input = ModelInput(batch: 1, seq: tokens.count, tokens: tokens)
+        for model in [model, try ModelImport.load(scratch["m.gguf"])] {
+            let found = try DecoderLM(config: model.config, parameters: model.parameters).logits(input).values
+            let largest = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
+            // llama.cpp keeps keys and values in half precision here: 0.01 on logits of up to 20; another rotation gives 1 and more.
+            #expect(found.count == expected.count && largest < 0.05, "\(largest)")
+        }
+    }
+
     @Test func `a llama2.c export is the file it came from, but for RoPE's tables`() throws {
         let path = SharedData.path("models/stories260K/")
         let model = try ModelImport.load(path + "stories260K.bin", tokenizer: path + "tok512.bin")

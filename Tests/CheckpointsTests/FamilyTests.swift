@@ -121,8 +121,18 @@ import Testing
                 #expect(again.parameters[name]?.float32().array() == model.parameters[name]?.float32().array(), "\(name)")
             }
         }
-        if !model.config.partsBeyondLlama.isEmpty {
+        if ["qwen2", "llama-bias", "llama-linear", "llama-llama3", "llama-yarn"].contains(name) {
+            // llama.cpp's llama has biases and scaled RoPE too.
+            try GGUFExport.write(model, to: scratch["m.gguf"])
+            let again = try ModelImport.load(scratch["m.gguf"])
+            for name in model.parameters.names { #expect(again.parameters[name]?.bytes == model.parameters[name]?.bytes) }
+            let frequencies = [again, model].map { $0.config.ropeFrequencies(headDim: model.config.headDim[0]) }
+            for (one, other) in zip(frequencies[0], frequencies[1]) { #expect(abs(one / other - 1) < 3e-6) }
+            #expect(again.config.ropeScaling?.kind == model.config.ropeScaling?.kind)
+        } else if !model.config.partsBeyondLlama.isEmpty {
             #expect(throws: GGUFError.self) { try GGUFExport.write(model, to: scratch["m.gguf"]) }
+        }
+        if !model.config.partsBeyondLlama.isEmpty {
             #expect(throws: ImportError.self) { try Llama2cFile.export(model, to: scratch["l2c"]) }
         }
         model.config.hasOutputBias = true

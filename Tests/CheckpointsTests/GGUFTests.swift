@@ -54,6 +54,63 @@ import Text
         for name in stored.parameters.names { #expect(stored.parameters[name]?.bytes == checkpoint.parameters[name]?.bytes) }
     }
 
+    /// Scaled RoPE in every form, the settings of Llama 3.1 among them.
+    static let scalings: [RopeScaling] = {
+        var llama = RopeScaling(kind: .llama3, factor: 8, originalMaxSequence: 8192)
+        (llama.lowFrequencyFactor, llama.highFrequencyFactor) = (1, 4)
+        var small = RopeScaling(kind: .llama3, factor: 32, originalMaxSequence: 16)
+        (small.lowFrequencyFactor, small.highFrequencyFactor) = (1, 4)
+        var yarn = RopeScaling(kind: .yarn, factor: 4, originalMaxSequence: 16)
+        var slow = yarn
+        (slow.betaFast, slow.betaSlow, slow.attentionFactor) = (16, 2, 1.5)
+        yarn.truncates = nil
+        return [RopeScaling(kind: .linear, factor: 2.5), llama, small, yarn, slow]
+    }()
+
+    @Test(arguments: scalings) func `scaled RoPE and biases are imported as they were exported`(scaling: RopeScaling) throws {
+        var checkpoint = TinyCheckpoint.make(trained: false)
+        checkpoint.config.ropeScaling = scaling
+        checkpoint.config.ropeTheta = scaling.originalMaxSequence == 8192 ? 500_000 : 10_000
+        checkpoint.config.headDim = .all(scaling.originalMaxSequence == 8192 ? 128 : 16)
+        (checkpoint.config.hasQueryKeyValueBias, checkpoint.config.hasOutputBias) = (true, true)
+        checkpoint.config.hasFeedForwardBias = true
+        checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
+        checkpoint.tokenizer = nil
+        try GGUFExport.write(checkpoint, to: scratch["m.gguf"])
+        let loaded = try ModelImport.load(scratch["m.gguf"])
+        var expected = checkpoint.config
+        if let found = loaded.config.ropeScaling, let factor = found.attentionFactor {
+            #expect(abs(factor - (scaling.attentionFactor ?? 0)) < 1e-6)
+            expected.ropeScaling?.attentionFactor = factor
+        }
+        // A ratio of three settings is all that can be seen of them where few planes lie between.
+        let dim = expected.headDim[0]
+        let (found, wanted) = (loaded.config.ropeFrequencies(headDim: dim), expected.ropeFrequencies(headDim: dim))
+        for (one, other) in zip(found, wanted) { #expect(abs(one / other - 1) < 3e-6) }
+        if scaling.kind != .llama3 || scaling.originalMaxSequence == 8192 { #expect(loaded.config == expected) }
+        for name in checkpoint.config.weightShapes.map(\.name) {
+            #expect(loaded.parameters[name]?.bytes == checkpoint.parameters[name]?.bytes, "\(name)")
+        }
+    }
+
+    @Test func `keys that change what llama.cpp computes are refused by name`() throws {
+        var checkpoint = TinyCheckpoint.make(trained: false)
+        checkpoint.tokenizer = nil
+        checkpoint.config.kvHeads = .all(1)
+        checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
+        for (key, value) in [
+            ("attention.causal", GGUFKey.Value.bool(false)), ("rope.scaling.type", .string("longrope")),
+            ("rope.scale_linear", .float(2)), ("attention.sliding_window", .uint32(8)),
+        ] {
+            try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [GGUFKey("llama." + key, value)])
+            let error = #expect(throws: GGUFError.self) { try ModelImport.load(scratch["m.gguf"]) }
+            #expect(error?.description.contains(key) == true)
+        }
+        // A factor without a type is linear scaling there.
+        try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [GGUFKey("llama.rope.scaling.factor", .float(4))])
+        #expect(try ModelImport.load(scratch["m.gguf"]).config.ropeScaling == RopeScaling(kind: .linear, factor: 4))
+    }
+
     @Test(arguments: ElementType.allCases)
     func `matrices are rounded to the element type asked for, norms are not`(type: ElementType) throws {
         var checkpoint = TinyCheckpoint.make(trained: false)

@@ -41,7 +41,7 @@ import Testing
         (#""quantization_config": {"bits": 4}"#, "quantization_config"), (#""pretraining_tp": 2"#, "pretraining_tp"),
         (#""layer_types": ["full_attention", "sliding_attention"]"#, "layer_types"),
         (#""architectures": ["LlamaForSequenceClassification"]"#, "architectures"),
-        (#""num_local_experts": 8"#, "num_local_experts"),
+        (#""num_local_experts": 8"#, "num_local_experts"), (#""is_causal": false"#, "is_causal"),
     ])
     func `a key that changes the mathematics is refused by name`(extra: String, key: String) throws {
         let error = #expect(throws: ImportError.self) { try config(extra).modelConfig() }
@@ -54,6 +54,46 @@ import Testing
              "num_attention_heads": 4, "num_key_value_heads": 2\(extra)}
             """
         return try HuggingFaceConfig(Array(json.utf8)).modelConfig()
+    }
+
+    @Test func `RoPE is what transformers takes: rope_scaling before rope_parameters, a base inside either before one outside`()
+        throws
+    {
+        let linear = #"{"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}"#
+        let scaled = try config(#""rope_scaling": \#(linear)"#).modelConfig()
+        #expect(scaled.ropeTheta == 500 && scaled.ropeScaling == RopeScaling(kind: .linear, factor: 2))
+        #expect(try config(#""rope_scaling": \#(linear), "rope_parameters": \#(linear)"#).modelConfig() == scaled)
+        #expect(try config(#""rope_scaling": {}, "rope_parameters": \#(linear)"#).modelConfig() == scaled)
+        for contrary in [
+            #""rope_scaling": \#(linear), "rope_parameters": {"rope_type": "linear", "factor": 4.0}"#,
+            #""rope_scaling": \#(linear), "rope_theta": 10000"#,
+        ] { #expect(throws: ImportError.self) { try config(contrary).modelConfig() } }
+    }
+
+    private func neox(_ extra: String) throws -> ModelConfig {
+        let json = """
+            {"model_type": "gpt_neox", "vocab_size": 32, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
+             "num_attention_heads": 4\(extra)}
+            """
+        return try HuggingFaceConfig(Array(json.utf8)).modelConfig()
+    }
+
+    @Test func `GPT-NeoX's positions go by its own keys, and others' are refused where they say otherwise`() throws {
+        let own = try neox(#", "rotary_pct": 0.5, "rotary_emb_base": 500"#)
+        #expect(own.rotaryWidth == 4 && own.ropeTheta == 500)
+        #expect(try neox(#", "rope_parameters": {"rope_theta": 500, "partial_rotary_factor": 0.5}"#) == own)
+        #expect(try neox(#", "rotary_pct": 0.5, "rotary_emb_base": 500, "rope_theta": 500"#) == own)
+        #expect(throws: ImportError.self) { try neox(#", "rope_theta": 500"#) }
+        #expect(throws: ImportError.self) { try neox(#", "partial_rotary_factor": 0.5"#) }
+    }
+
+    @Test func `Mistral's layers see all where they say so`() throws {
+        let windowed = try family("mistral", #", "sliding_window": 8"#)
+        #expect(windowed.slidingWindow == .all(8))
+        let full = #", "sliding_window": 8, "layer_types": ["full_attention", "full_attention"]"#
+        #expect(try family("mistral", full).slidingWindow == nil)
+        let sliding = #", "sliding_window": 8, "layer_types": ["sliding_attention", "sliding_attention"]"#
+        #expect(try family("mistral", sliding) == windowed)
     }
 
     @Test func `other families are refused by name`() throws {

@@ -22,11 +22,19 @@ public enum GGUFExport {
     /// - Returns: why the tokenizer could not be written with it, where it couldn't.
     @discardableResult
     public static func write(_ checkpoint: Checkpoint, to path: String, precision: Precision = .stored) throws -> String? {
+        try write(checkpoint, to: path, precision: precision, keys: [])
+    }
+
+    /// As above, with `keys` in the metadata besides.
+    @discardableResult
+    static func write(
+        _ checkpoint: Checkpoint, to path: String, precision: Precision = .stored, keys extra: [GGUFKey]
+    ) throws -> String? {
         let config = checkpoint.config
         try config.validate()
         try checkpoint.parameters.validate(against: config)
         var writer = GGUFWriter()
-        for key in try metadata(checkpoint, precision) { writer.add(key) }
+        for key in try metadata(checkpoint, precision) + extra { writer.add(key) }
         var omitted: String?
         var keys = [GGUFKey("tokenizer.ggml.model", .string("none"))]
         if let tokenizer = checkpoint.tokenizer {
@@ -49,6 +57,10 @@ public enum GGUFExport {
             }
             writer.add(stored, weight, as: type(weight, precision))
         }
+        if let divisors = GGUFRotary.divisors(config, headDim: config.headDim[0]) {
+            writer.add(
+                GGUFRotary.divisorsName, Weight(shape: [divisors.count], storage: Storage(copying: divisors)), as: .f32)
+        }
         try writer.write(to: path)
         return omitted
     }
@@ -67,7 +79,10 @@ public enum GGUFExport {
         guard let headDim = config.headDim.uniform else {
             throw GGUFError.notExpressible(reason: "'head_dim' differs between layers, GGUF has one for all")
         }
-        if let part = config.partsBeyondLlama.first {
+        let scaling = try config.ropeScaling.map { try GGUFRotary.keys($0) } ?? []
+        // What llama.cpp's llama has beside the first Llama's parts.
+        let parts = config.partsBeyondLlama.filter { !$0.hasSuffix("biases") && !$0.hasSuffix("RoPE scaling") }
+        if let part = parts.first {
             throw GGUFError.notExpressible(reason: "it has \(part), which is not of the llama architecture")
         }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
@@ -91,13 +106,13 @@ public enum GGUFExport {
         if let fileType { keys.append(GGUFKey("general.file_type", .uint32(fileType))) }
         if precision == .q8_0 { keys.append(GGUFKey("general.quantization_version", .uint32(2))) }
         return keys
-            + [
+            + (scaling + [
                 ("vocab_size", .uint32(config.vocabularySize)), ("context_length", .uint32(config.maxSequence)),
                 ("embedding_length", .uint32(config.hiddenSize)), ("block_count", .uint32(config.layers)),
                 ("feed_forward_length", width), ("attention.head_count", counts(config.heads)),
                 ("attention.head_count_kv", counts(config.kvHeads)), ("attention.key_length", .uint32(headDim)),
                 ("attention.value_length", .uint32(headDim)), ("rope.dimension_count", .uint32(headDim)),
                 ("rope.freq_base", .float(config.ropeTheta)), ("attention.layer_norm_rms_epsilon", .float(config.normEpsilon)),
-            ].map { GGUFKey(architecture + "." + $0.0, $0.1) }
+            ]).map { GGUFKey(architecture + "." + $0.0, $0.1) }
     }
 }

@@ -48,8 +48,8 @@ enum GGUFModel {
             throw .unsupported(path: path, key: key(name), found: value.text, supported: supported)
         }
         try refuse("expert_count", unless: { $0.int == 0 }, "0")
-        try refuse("rope.scaling.type", unless: { $0.string == "none" }, "none")
-        try refuse("rope.scale_linear", unless: { $0.double == 1 }, "1")
+        try refuse("rope.scale_linear", unless: { $0.double == 1 || $0.double == 0 }, "1")
+        try refuse("attention.causal", unless: { $0.bool == true }, "true")
         for name in [
             "attention.sliding_window", "attention.clamp_kqv", "logit_scale", "residual_scale", "embedding_scale",
             "attention.scale",
@@ -75,13 +75,26 @@ enum GGUFModel {
             throw GGUFError.unsupported(
                 path: path, key: key("feed_forward_length"), found: "\(feedForward.sorted())", supported: "one for all layers")
         }
-        let config = ModelConfig(
+        var config = ModelConfig(
             vocabularySize: embedding.shape[0], hiddenSize: hidden, feedForwardSize: width, layers: layers,
             heads: PerLayer(heads),
             kvHeads: PerLayer(kvHeads), headDim: .all(headDim), maxSequence: try metadata.positive(key("context_length")),
             normEpsilon: try metadata.number(key("attention.layer_norm_rms_epsilon")),
             ropeTheta: try metadata.number(key("rope.freq_base"), default: 10_000),
             tiedEmbeddings: file.tensor("output.weight") == nil)
+        if file.tensor("blk.0.attn_q.bias") != nil { config.hasQueryKeyValueBias = true }
+        if file.tensor("blk.0.attn_output.bias") != nil { config.hasOutputBias = true }
+        if file.tensor("blk.0.ffn_down.bias") != nil { config.hasFeedForwardBias = true }
+        let divisors = try file.weight(GGUFRotary.divisorsName).map { weight in
+            guard weight.shape == [headDim / 2] else {
+                throw GGUFError.tensor(
+                    path: path, name: GGUFRotary.divisorsName, reason: "is \(weight.shape), expected [\(headDim / 2)]")
+            }
+            return weight.float32().array()
+        }
+        config.ropeScaling = try GGUFRotary.scaling(
+            metadata, architecture: architecture, divisors: divisors, theta: config.ropeTheta, headDim: headDim,
+            maxSequence: config.maxSequence)
         do throws(ModelConfigError) { try config.validate() } catch {
             throw GGUFError.malformed(path: path, reason: error.description)
         }
@@ -90,7 +103,7 @@ enum GGUFModel {
 
     private static func parameters(_ file: GGUFFile, _ config: ModelConfig) throws(GGUFError) -> Parameters {
         var parameters = Parameters()
-        var known: Set<String> = []
+        var known: Set<String> = [GGUFRotary.divisorsName]
         for (name, shape) in config.weightShapes {
             guard let (stored, layer) = GGUFNames.gguf(name) else { continue }
             func wrong(_ reason: String) -> GGUFError { .tensor(path: file.path, name: stored, reason: reason) }
@@ -104,10 +117,7 @@ enum GGUFModel {
             }
         }
         if let extra = file.tensors.map(\.name).filter({ !known.contains($0) }).min() {
-            let reason =
-                extra == "rope_freqs.weight"
-                ? "scales RoPE's frequencies, which kvlab cannot read from here yet" : "belongs to no layer of a Llama"
-            throw .tensor(path: file.path, name: extra, reason: reason)
+            throw .tensor(path: file.path, name: extra, reason: "belongs to no layer of a Llama")
         }
         return parameters
     }
