@@ -86,7 +86,8 @@ enum GGUFRotary {
     /// is a straight line in the frequency: original / (2π · (high − low)) · frequency − low / (high − low). Only ratios of the
     /// three can be seen, so `low_freq_factor` is 1, as in all such models known.
     private static func llama3(_ divisors: [Double], _ plain: [Double], _ theta: Double, _ headDim: Int) -> RopeScaling? {
-        guard divisors.count == plain.count, divisors.allSatisfy({ $0.isFinite && $0 > 1 - 1e-6 }), let factor = divisors.max() else {
+        guard divisors.count == plain.count, divisors.allSatisfy({ $0.isFinite && $0 > 1 - 1e-6 }), let factor = divisors.max()
+        else {
             return nil
         }
         let turns = plain.map { $0 / (2 * .pi) }
