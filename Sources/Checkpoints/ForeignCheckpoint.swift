@@ -93,10 +93,9 @@ public enum ForeignCheckpoint {
         let descriptor = unsafe mkstemp(&name)
         let output = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         guard descriptor >= 0 else { throw FileError.system(path: output, action: "create", errno: errno) }
-        defer {
-            _ = close(descriptor)
-            _ = unsafe unlink(output)
-        }
+        defer { _ = close(descriptor) }
+        // Nothing stays behind, however this ends.
+        _ = unsafe unlink(output)
         func failed(_ how: String) -> CheckpointError {
             .invalid(
                 path: path, part: "its structure",
@@ -119,7 +118,7 @@ public enum ForeignCheckpoint {
         let code = ended >> 8 & 0xff
         if [ENOSPC, EDQUOT, EIO].contains(code) { throw FileError.system(path: output, action: "write", errno: code) }
         guard code == 0 else { throw failed("failed") }
-        return try MappedFile(path: output)
+        return try MappedFile(descriptor: descriptor, path: output)
     }
 
     /// How a child ended; nil where it had to be killed.

@@ -18,8 +18,24 @@ public struct Lineage: Codable, Sendable, Hashable {
     public var conversion: String?
     /// Where it was imported from, in words.
     public var source: String?
+    /// What it scored at the end of its training; a conversion has no figures until it is trained.
+    public var figures: Figures?
     /// Anything a later tool wants to keep.
     public var notes: [String: String]?
+
+    /// A model's figures on its run's validation text.
+    public struct Figures: Codable, Sendable, Hashable {
+        /// Nats a token.
+        public var validationLoss: Double
+        /// Bits a UTF-8 byte, which models of other tokenizers can be compared by.
+        public var validationBitsPerByte: Double
+
+        /// The figures of one validation.
+        public init(validationLoss: Double, validationBitsPerByte: Double) {
+            self.validationLoss = validationLoss
+            self.validationBitsPerByte = validationBitsPerByte
+        }
+    }
 
     public init(
         parentHash: String? = nil, name: String? = nil, recipe: String? = nil, tokensSeen: Int = 0, steps: Int = 0,

@@ -5,7 +5,7 @@ import Models
 import Text
 
 extension Llama2cFile {
-    /// Writes `checkpoint` as a folder of llama2.c's `model.bin`, in Float32, and `tokenizer.bin`; it appears complete or
+    /// Writes `checkpoint` as a folder of llama2.c's `model.bin`, in Float32, and `tokenizer.bin`, with a model card; it appears complete or
     /// not at all.
     ///
     /// Throws ``ImportError`` where llama2.c's `run.c` could not compute the model.
@@ -27,6 +27,7 @@ extension Llama2cFile {
         try NewFolder.create(directory) { temporary in
             try writeModel(checkpoint, to: temporary + "/model.bin")
             if let tokenizer { try AtomicFile.write(tokenizer, to: temporary + "/tokenizer.bin") }
+            try AtomicFile.write(Array(ModelCard.text(checkpoint, library: "llama2.c").utf8), to: temporary + "/README.md")
         }
         return omitted
     }

@@ -25,8 +25,13 @@ enum ModelCard {
         lines.append(
             checkpoint.tokenIDs.license.map { "- licence of the model it was made from: \($0)" }
                 ?? "- licence: the files it was made from name none; the parent's terms apply")
-        for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) where !value.contains("\n") {
-            lines.append("- \(name): \(value)")
+        if let figures = lineage.figures {
+            lines += [
+                "", "## Figures", "", "On the validation text of the run that made it:", "", "| | |", "| --- | ---: |",
+                String(format: "| loss, nats per token | %.5f |", figures.validationLoss),
+                String(format: "| perplexity | %.4f |", exp(figures.validationLoss)),
+                String(format: "| bits per byte | %.5f |", figures.validationBitsPerByte),
+            ]
         }
         if let recipe = lineage.recipe {
             lines += ["", "## Recipe", "", "```json"] + [recipe.replacingOccurrences(of: "```", with: "` ` `"), "```"]

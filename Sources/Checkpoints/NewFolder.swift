@@ -17,10 +17,15 @@ enum NewFolder {
                 throw ImportError.occupied(path: directory)
             }
         }
-        let temporary = path + ".kvlab-tmp-\(getpid())"
+        removeAbandoned(path)
+        let temporary = "\(path)\(mark)\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
         guard unsafe mkdir(temporary, 0o777) == 0 else {
             throw FileError.system(path: directory, action: "create", errno: errno)
         }
+        // Says that its writer lives: the lock goes with the process, however that ends.
+        let lock = unsafe open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        _ = flock(lock, LOCK_EX | LOCK_NB)
+        defer { if lock >= 0 { close(lock) } }
         do {
             let result = try fill(temporary)
             guard unsafe rename(temporary, path) == 0 else {
@@ -32,6 +37,22 @@ enum NewFolder {
             // What failed matters more than whether its remains could be removed.
             try? files.removeItem(atPath: temporary)
             throw error
+        }
+    }
+
+    private static let mark = ".kvlab-tmp-"
+
+    /// Removes what writers of the same folder left behind when they were killed.
+    private static func removeAbandoned(_ path: String) {
+        let url = URL(fileURLWithPath: path)
+        let parent = url.deletingLastPathComponent().path
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
+        where name.hasPrefix(url.lastPathComponent + mark) {
+            let folder = parent + "/" + name
+            let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+            guard descriptor >= 0 else { continue }
+            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { try? FileManager.default.removeItem(atPath: folder) }
+            close(descriptor)
         }
     }
 }

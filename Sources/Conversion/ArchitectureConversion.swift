@@ -170,6 +170,7 @@ extension Checkpoint {
         child.trainingState = nil
         child.lineage.parentHash = lineage.contentHash
         child.lineage.contentHash = nil
+        child.lineage.figures = nil
         child.lineage.conversion =
             "\(conversion.name) on \(conversion.calibration.tokens) tokens, \(config.attentionLabel) to \(childConfig.attentionLabel)"
         child.lineage.toolVersion = Lineage.currentTool

@@ -13,6 +13,7 @@ extension Checkpoint {
         child.trainingState = nil
         child.lineage.parentHash = lineage.contentHash
         child.lineage.contentHash = nil
+        child.lineage.figures = nil
         func text(_ heads: PerLayer<Int>) -> String {
             heads.uniform.map(String.init) ?? "[" + (0..<config.layers).map { String(heads[$0]) }.joined(separator: " ") + "]"
         }

@@ -96,17 +96,22 @@ public struct Run {
             throw TrainingError.diverged(step: step, loss: loss, gradientNorm: norm, learningRate: rate, checkpoint: lastGood)
         }
         reporter.clear()
+        // A run that went on after its last validation has it in its file.
+        validationLoss =
+            validationLoss ?? MetricsFile.read(path: metricsPath).last { $0.validationLoss != nil }?.validationLoss
         var path = checkpointPath
         if finished {
             path = Self.modelPath(directory)
             var model = try checkpoint(trainer)
             model.trainingState = nil
+            model.lineage.figures = validationLoss.map {
+                Lineage.Figures(validationLoss: $0, validationBitsPerByte: prepared.bitsPerByte($0))
+            }
             try model.save(to: path)
         }
         return Outcome(
             finished: finished, step: trainer.step, path: path, tokensSeen: trainer.tokensSeen,
-            validationLoss: validationLoss
-                ?? MetricsFile.read(path: metricsPath).last { $0.validationLoss != nil }?.validationLoss)
+            validationLoss: validationLoss)
     }
 
     private func makeTrainer(resume: Bool) throws -> Trainer {

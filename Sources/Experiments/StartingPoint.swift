@@ -60,6 +60,7 @@ struct StartingPoint {
         lineage = checkpoint.lineage
         lineage.parentHash = parentHash
         lineage.contentHash = nil
+        lineage.figures = nil
     }
 
     /// What decides steps, batch, sequence and schedule: the parent's share for an uptraining, else the recipe itself.

@@ -14,12 +14,17 @@ import Glibc
     private let base: UnsafeRawPointer?
 
     /// Maps the whole of the file at `path`; an empty file gives an empty mapping.
-    public init(path: String) throws {
-        self.path = path
+    public convenience init(path: String) throws {
         // Without O_NONBLOCK opening a pipe waits for its writer, for ever.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw FileError.system(path: path, action: "open", errno: errno) }
         defer { close(descriptor) }
+        try self.init(descriptor: descriptor, path: path)
+    }
+
+    /// Maps the whole of an open file, which may have no name any more; `path` is what errors call it.
+    public init(descriptor: Int32, path: String) throws {
+        self.path = path
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else {
             throw FileError.system(path: path, action: "stat", errno: errno)

@@ -59,7 +59,7 @@ struct TokenizerJSON {
     /// Any JSON file, with errors that say where.
     static func parse(_ bytes: [UInt8], file: String) throws(TextError) -> JSONValue {
         if let offset = UTF8Check.firstInvalid(in: bytes.span) { throw .invalidUTF8(path: file, offset: offset) }
-        do throws(JSONError) { return try JSONValue(parsing: bytes, nodes: 20_000_000) } catch {
+        do throws(JSONError) { return try JSONValue(parsing: bytes, nodes: min(4_000_000, bytes.count / 3 + 1000)) } catch {
             let (line, column) = error.position(in: bytes)
             throw .malformedJSON(file: file, line: line, column: column, reason: error.reason)
         }

@@ -111,6 +111,22 @@ import Text
         #expect(try ModelImport.load(scratch["m.gguf"]).config.ropeScaling == RopeScaling(kind: .linear, factor: 4))
     }
 
+    @Test func `long lists of numbers that nothing asks for are passed over`() throws {
+        func word(_ value: Int, _ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+        func text(_ value: String) -> [UInt8] { word(value.utf8.count, 8) + Array(value.utf8) }
+        // Two arrays, of a byte and of four bytes an element, then a key behind them.
+        var bytes = GGUFFile.magic + word(3, 4) + word(0, 8) + word(3, 8)
+        bytes += text("a.bytes") + word(9, 4) + word(0, 4) + word(1 << 20, 8) + [UInt8](repeating: 7, count: 1 << 20)
+        bytes += text("a.words") + word(9, 4) + word(4, 4) + word(1 << 17, 8) + [UInt8](repeating: 7, count: 1 << 19)
+        bytes += text("a.last") + word(4, 4) + word(42, 4)
+        try scratch.write(bytes, to: "m.gguf")
+        let file = try GGUFFile(path: scratch["m.gguf"])
+        #expect(file.metadata["a.bytes"] == .unread(1 << 20) && file.metadata["a.words"] == .unread(1 << 17))
+        #expect(file.metadata["a.last"] == .integer(42))
+        try scratch.write(bytes.dropLast(1 << 19), to: "m.gguf")
+        #expect(throws: GGUFError.self) { try GGUFFile(path: scratch["m.gguf"]) }
+    }
+
     @Test(arguments: ElementType.allCases)
     func `matrices are rounded to the element type asked for, norms are not`(type: ElementType) throws {
         var checkpoint = TinyCheckpoint.make(trained: false)

@@ -1,4 +1,3 @@
-import Checkpoints
 import Files
 import Foundation
 import Kernels
@@ -6,6 +5,8 @@ import Models
 import TestSupport
 import Testing
 import Text
+
+@testable import Checkpoints
 
 @Suite struct HuggingFaceFolderTests {
     let scratch = ScratchDirectory()
@@ -183,5 +184,44 @@ import Text
             """
         let result = try Python.run(script, [scratch["hf"], folder])
         #expect(result.output == "True\n<|start_story|> True\n", "\(result.errors)")
+    }
+
+    @Test func `what a killed export left behind goes with the next one, what a living one writes stays`() throws {
+        let checkpoint = TinyCheckpoint.make(trained: false)
+        let (dead, living) = (scratch["a.kvlab-tmp-1-0"], scratch["a.kvlab-tmp-2-0"])
+        for folder in [dead, living] {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        }
+        try scratch.write([1], to: "a.kvlab-tmp-1-0/model.safetensors")
+        let lock = open(living, O_RDONLY | O_DIRECTORY)
+        #expect(flock(lock, LOCK_EX) == 0)
+        defer { close(lock) }
+        try Llama2cFile.export(uniform(checkpoint), to: scratch["a"])
+        #expect(scratch.names == ["a", "a.kvlab-tmp-2-0"])
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch["a"]).contains("README.md"))
+    }
+
+    /// A model that llama2.c computes.
+    private func uniform(_ checkpoint: Checkpoint) -> Checkpoint {
+        var model = checkpoint
+        model.config.kvHeads = .all(1)
+        model.parameters = TinyCheckpoint.parameters(model.config)
+        model.tokenizer = nil
+        // What llama2.c's program has built in.
+        (model.config.normEpsilon, model.config.ropeTheta) = (1e-5, 10_000)
+        return model
+    }
+
+    @Test func `a model card has the figures of the run, and no notes that tools leave for themselves`() throws {
+        var model = uniform(TinyCheckpoint.make(trained: false))
+        model.lineage.notes = ["nextSample": "12", "basis": "{}"]
+        model.lineage.figures = Lineage.Figures(validationLoss: 1.5, validationBitsPerByte: 0.8)
+        try HuggingFaceFolder.export(model, to: scratch["hf"])
+        let card = String(decoding: scratch.bytes("hf/README.md"), as: UTF8.self)
+        #expect(card.contains("| bits per byte | 0.80000 |") && card.contains("| perplexity | 4.4817 |"))
+        #expect(!card.contains("nextSample") && !card.contains("basis"))
+        try GGUFExport.write(model, to: scratch["m.gguf"])
+        let description = try GGUFFile(path: scratch["m.gguf"]).metadata["general.description"]?.string
+        #expect(description?.contains("| bits per byte | 0.80000 |") == true)
     }
 }

@@ -103,6 +103,8 @@ public enum GGUFExport {
             GGUFKey("general.architecture", .string(architecture)), GGUFKey("general.type", .string("model")),
             GGUFKey("general.name", .string(checkpoint.lineage.name ?? "kvlab model")),
         ]
+        // The file goes about alone: its card is in it.
+        keys.append(GGUFKey("general.description", .string(ModelCard.text(checkpoint, library: "gguf"))))
         if let fileType { keys.append(GGUFKey("general.file_type", .uint32(fileType))) }
         if precision == .q8_0 { keys.append(GGUFKey("general.quantization_version", .uint32(2))) }
         return keys

@@ -68,6 +68,12 @@
         let element = try self.kind(key)
         guard element != .array else { throw malformed("'\(key)' is an array of arrays") }
         let count = try count(limit: 1 << 26, bytesEach: element.byteCount, of: "values for '\(key)'")
+        // Read values take many times the bytes of the file's: long lists that nothing asks for stay where they are.
+        if element.byteCount < 4 || count > 1 << 16 && element.fixedByteCount != nil && !key.hasPrefix("tokenizer.") {
+            guard let bytes = element.fixedByteCount else { throw malformed("'\(key)' is an array of arrays") }
+            _ = try take(count * bytes)
+            return .unread(count)
+        }
         var values: [GGUFValue] = []
         values.reserveCapacity(count)
         for _ in 0..<count { values.append(try scalar(element, key)) }

@@ -111,7 +111,8 @@ enum GGUFRotary {
         guard zero > 0, one > zero else { return nil }
         // What is written as whole numbers is meant as such.
         func rounded(_ value: Double) -> Double { abs(value - value.rounded()) < 1e-3 * value ? value.rounded() : value }
-        for original in Set([(1 / zero).rounded(), (1 / zero).rounded() + 1, (1 / zero).rounded() - 1]) where original >= 1 {
+        let nearest = (1 / zero).rounded()
+        for original in [nearest, nearest + 1, nearest - 1] where original >= 1 {
             for low in [1.0, original * zero] {
                 for high in [rounded(original * one), original * one] {
                     var scaling = RopeScaling(kind: .llama3, factor: rounded(factor), originalMaxSequence: Int(original))

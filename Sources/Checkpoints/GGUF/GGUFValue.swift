@@ -14,6 +14,9 @@ enum GGUFValue: Equatable, Sendable {
             case .array: 12
             }
         }
+
+        /// The bytes of every value; nil where they differ.
+        var fixedByteCount: Int? { self == .string || self == .array ? nil : byteCount }
     }
 
     case integer(Int)
@@ -23,6 +26,8 @@ enum GGUFValue: Equatable, Sendable {
     case bool(Bool)
     case string([UInt8])
     case array([GGUFValue])
+    /// An array of so many numbers that were passed over.
+    case unread(Int)
 
     var int: Int? { if case .integer(let value) = self { value } else { nil } }
     var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
@@ -46,6 +51,7 @@ enum GGUFValue: Equatable, Sendable {
         case .number(let value): "\(value)"
         case .bool(let value): "\(value)"
         case .string(let bytes): "'\(String(decoding: bytes.prefix(80), as: UTF8.self))'"
+        case .unread(let count): "an array of \(count) numbers"
         case .array(let values): "[\(values.prefix(8).map(\.text).joined(separator: ", "))\(values.count > 8 ? ", …" : "")]"
         }
     }
