@@ -22,8 +22,24 @@ public enum ModelImport {
             if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
             return model
         }
+        if let hint = try hint(file) { throw ImportError.unknownFormat(path: path, reason: hint) }
         var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, isForeign: true)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
         return checkpoint
+    }
+
+    /// What to give in place of a file that is only part of a model, or of no known form; nil where it may be a checkpoint.
+    private static func hint(_ file: MappedFile) throws -> String? {
+        let head = try file.bytes(in: 0..<min(16, file.count))
+        if (try? SafetensorsFile(path: file.path)) != nil {
+            return "weights without their config.json; name the folder that holds both"
+        }
+        if head.first(where: { ![0x20, 0x0a, 0x0d, 0x09].contains($0) }) == UInt8(ascii: "{") {
+            return "a JSON file is no model; name the folder that holds config.json and model.safetensors"
+        }
+        if head.starts(with: [0x50, 0x4b, 3, 4]) || head.first == 0x80 {
+            return "a PyTorch pickle, which can run anything and is not opened; save the model with safetensors"
+        }
+        return nil
     }
 }

@@ -107,7 +107,7 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .noParentRecipe(let path):
             "\(path): the checkpoint doesn't say how it was trained, so 'uptrain' has no steps to take a share of; use a 'train' section without 'uptrain'"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
-        case .textNotUTF8(let path, let offset): "\(path): invalid UTF-8 at byte \(offset)"
+        case .textNotUTF8(let path, let offset): "\(path): invalid UTF-8 at byte \(offset); convert the file to UTF-8"
         }
     }
 }

@@ -2,12 +2,15 @@ import Files
 
 /// Reads and writes whole UTF-8 files.
 public enum TextFile {
-    /// The text at `path`; throws naming the first bad byte where it is not UTF-8, or that it is empty.
-    public static func read(_ path: String) throws -> String {
+    /// The text at `path`; throws that it is empty, or naming the first bad byte where it is not UTF-8.
+    ///
+    /// With `replacingInvalid` bytes that are not UTF-8 become U+FFFD, as many as Python's `errors="replace"` gives.
+    public static func read(_ path: String, replacingInvalid: Bool = false) throws -> String {
         let file = try MappedFile(path: path)
         guard file.count > 0 else { throw FileError.empty(path: path) }
         let bytes = try file.bytes(in: 0..<file.count)
         if let text = String(validating: bytes, as: UTF8.self) { return text }
+        if replacingInvalid { return String(decoding: bytes, as: UTF8.self) }
         throw ExperimentError.textNotUTF8(path, offset: firstInvalidByte(bytes))
     }
 

@@ -224,4 +224,18 @@ import Text
         let description = try GGUFFile(path: scratch["m.gguf"]).metadata["general.description"]?.string
         #expect(description?.contains("| bits per byte | 0.80000 |") == true)
     }
+
+    @Test func `a file that is but a part of a model, or runs code, is refused with what to give instead`() throws {
+        let model = uniform(TinyCheckpoint.make(trained: false))
+        try HuggingFaceFolder.export(model, to: scratch["hf"])
+        try scratch.write([0x50, 0x4b, 3, 4] + [UInt8](repeating: 0, count: 100), to: "pytorch_model.bin")
+        try scratch.write(Array("just some text, and more of it".utf8), to: "notes.txt")
+        for (name, words) in [
+            ("hf/model.safetensors", "name the folder that holds both"), ("hf/config.json", "a JSON file is no model"),
+            ("pytorch_model.bin", "save the model with safetensors"), ("notes.txt", "not a kvlab checkpoint"),
+        ] {
+            let error = #expect(throws: (any Error).self) { try ModelImport.load(scratch[name]) }
+            #expect(error.map { "\($0)".contains(words) } == true, "\(name): \(String(describing: error))")
+        }
+    }
 }

@@ -75,9 +75,7 @@ struct BenchTrainCommand: ParsableCommand {
             profile: profile
                 ? ops.map { .init(op: $0.name, share: $0.seconds / seconds.reduce(0, +), calls: $0.calls / steps) } : nil)
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
             show(shape, report, forward: forward)
         }

@@ -64,9 +64,7 @@ struct ChoiceOptions: ParsableArguments {
             acc_norm: isGuess ? nil : score.normalizedAccuracy, acc_bytes: isGuess ? nil : score.byteAccuracy,
             perplexity: isGuess ? score.perplexity : nil, acc_stderr: score.standardError)
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
             return
         }
         print(String(format: "acc         %.4f ± %.4f", report.acc, report.acc_stderr))

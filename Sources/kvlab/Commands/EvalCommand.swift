@@ -36,6 +36,9 @@ struct TextOptions: ParsableArguments {
     )
     var bos: WindowPolicy.BOS?
 
+    @Flag(help: "Score text that is not all UTF-8: invalid bytes count as U+FFFD, as Python's errors=\"replace\" reads them.")
+    var replaceInvalid = false
+
     func validate() throws {
         guard window >= 1 else { throw ValidationError("--window is \(window), expected at least 1") }
         guard stride.map({ $0 >= 1 && $0 <= window }) ?? true else {
@@ -45,7 +48,7 @@ struct TextOptions: ParsableArguments {
     }
 
     func read() throws -> EvaluationText {
-        EvaluationText(try TextFile.read(text), splitOn: splitOn)
+        EvaluationText(try TextFile.read(text, replacingInvalid: replaceInvalid), splitOn: splitOn)
     }
 }
 

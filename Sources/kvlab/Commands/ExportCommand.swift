@@ -13,11 +13,19 @@ struct ExportCommand: ParsableCommand {
             already and not empty is left alone.
             """)
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case hf, gguf, llama2c }
+    enum Format: String, ExpressibleByArgument, CaseIterable {
+        case hf, gguf, llama2c
+
+        init?(argument: String) { self.init(rawValue: argument.lowercased()) }
+    }
 
     /// What weights are rounded to.
     enum Rounding: String, ExpressibleByArgument, CaseIterable {
         case fp32, fp16, bf16, q8_0
+
+        init?(argument: String) {
+            self.init(rawValue: ElementType(argument: argument)?.flag ?? argument.lowercased())
+        }
 
         var elementType: ElementType? { ElementType(flag: rawValue) }
     }
@@ -41,25 +49,35 @@ struct ExportCommand: ParsableCommand {
         }
     }
 
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    private struct Report: Encodable {
+        var path: String
+        var format: String
+        var files: [String]?
+        /// Why the tokenizer is not in it.
+        var tokenizerOmitted: String?
+    }
+
     func run() throws {
         let model = try ModelImport.load(checkpoint)
+        var report = Report(path: out, format: format.rawValue)
         switch format {
         case .hf:
-            let names = try HuggingFaceFolder.export(model, to: out, elementType: dtype?.elementType)
-            print("\(out): \(names.joined(separator: ", "))")
+            report.files = try HuggingFaceFolder.export(model, to: out, elementType: dtype?.elementType)
             if let kind = model.tokenizer?.kind, kind != "tokenizer.json" {
-                print("The \(kind) tokenizer has no Hugging Face form and is not in the folder; the checkpoint keeps it.")
+                report.tokenizerOmitted = "The \(kind) tokenizer has no Hugging Face form."
             }
         case .gguf:
             let precision: GGUFExport.Precision =
                 dtype == .q8_0 ? .q8_0 : dtype?.elementType.map { .plain($0) } ?? .stored
-            report(omitted: try GGUFExport.write(model, to: out, precision: precision))
-        case .llama2c: report(omitted: try Llama2cFile.export(model, to: out))
+            report.tokenizerOmitted = try GGUFExport.write(model, to: out, precision: precision)
+        case .llama2c: report.tokenizerOmitted = try Llama2cFile.export(model, to: out)
         }
-    }
-
-    private func report(omitted: String?) {
-        print("\(out): written")
-        if let omitted { print("The tokenizer is not in it; the checkpoint keeps it. \(omitted)") }
+        if json { return try printJSON(report) }
+        print("\(out): \(report.files?.joined(separator: ", ") ?? "written")")
+        guard let reason = report.tokenizerOmitted else { return }
+        print("The tokenizer is not in it, so what loads it has to be given token ids; the checkpoint keeps it. \(reason)")
     }
 }

@@ -27,18 +27,38 @@ struct ImportCommand: ParsableCommand {
     @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")
     var dtype: ElementType?
 
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    private struct Report: Encodable {
+        var path: String
+        var parameters: Int
+        var dtype: String
+        var tokenizer: String?
+        var contentHash: String
+    }
+
     func run() throws {
         let checkpoint = try ModelImport.load(directory, tokenizer: tokenizer, trainingState: true)
         let hash = try checkpoint.save(to: out, elementType: dtype)
         let type = (dtype ?? checkpoint.elementType)?.flag ?? "mixed element types"
+        if json {
+            return try printJSON(
+                Report(
+                    path: out, parameters: checkpoint.parameters.count, dtype: type, tokenizer: checkpoint.tokenizer?.kind,
+                    contentHash: hash))
+        }
         print("\(out): \(checkpoint.parameters.count) parameters in \(type), \(checkpoint.tokenizer?.kind ?? "no") tokenizer")
         print("content hash \(hash)")
     }
 }
 
 extension ElementType: ExpressibleByArgument {
-    /// Reads fp32, fp16 or bf16 from the command line; nil, which ends in a usage error, for anything else.
-    public init?(argument: String) { self.init(flag: argument) }
+    /// Reads fp32, fp16 or bf16 from the command line, or PyTorch's float32, float16, bfloat16; nil, which ends in a usage error, for anything else.
+    public init?(argument: String) {
+        let names = ["float32": "fp32", "float16": "fp16", "bfloat16": "bf16"]
+        self.init(flag: names[argument] ?? argument)
+    }
     /// How help shows a default.
     public var defaultValueDescription: String { flag }
     /// The values that help and shell completion offer.

@@ -81,12 +81,10 @@ struct TrainCommand: ParsableCommand {
         }
         if !outcome.finished { throw options.interrupted("train", signal.number ?? 15, directory) }
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let report = Report(
                 model: outcome.path, step: outcome.step, tokensSeen: outcome.tokensSeen, validationLoss: outcome.validationLoss,
                 validationBitsPerByte: outcome.validationLoss.map(prepared.bitsPerByte))
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
             print("wrote \(outcome.path) after \(outcome.step) steps, \(outcome.tokensSeen) tokens")
         }

@@ -28,7 +28,7 @@ def part():
     if kind < 0.86: return random.choice(MARKS)
     if kind < 0.92: return random.choice(SPACE)
     if kind < 0.94: return random.choice(["<|endoftext|>", "<mask>", "  <mask>  ", "<|endoftext", "mask", "xmaskx", "MASK"])
-    if kind < 0.96: return bytes(random.randrange(256) for _ in range(6)).decode("utf-8", "replace")
+    if kind < 0.96: return bytes(random.randrange(256) for _ in range(6))
     return random.choice(ASSIGNED)
 
 
@@ -36,10 +36,12 @@ text = ""
 parts, size = [], 0
 while size < 1_100_000:
     p = part()
-    parts.append(p)
-    size += len(p.encode())
-text = "".join(parts)
-open(folder + "/text", "w", newline="").write(text)
+    parts.append(p if isinstance(p, bytes) else p.encode())
+    size += len(parts[-1])
+# Invalid UTF-8 stays in the file; either side puts U+FFFD in its place.
+raw = b"".join(parts)
+open(folder + "/text", "wb").write(raw)
+text = raw.decode("utf-8", "replace")
 
 GPT2 = None
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
