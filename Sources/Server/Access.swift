@@ -5,11 +5,11 @@ import Hummingbird
 struct AccessMiddleware: RouterMiddleware {
     typealias Context = BasicRequestContext
     let server: ServerState
-    private let digest: SHA256Digest?
+    private let digests: [SHA256Digest]
 
     init(server: ServerState) {
         self.server = server
-        digest = server.options.apiKey.map { SHA256.hash(data: Array($0.utf8)) }
+        digests = server.options.apiKeys.map { SHA256.hash(data: Array($0.utf8)) }
     }
 
     func handle(
@@ -53,17 +53,21 @@ struct AccessMiddleware: RouterMiddleware {
                 throw APIError(.forbidden, "the Host '\(host.prefix(100))' is not this server's")
             }
         }
-        guard let digest else { return }
+        guard !digests.isEmpty else { return }
         // Health is for supervisors, the page asks for the key itself; everything else needs it.
         guard request.uri.path != "/health", request.uri.path != "/" else { return }
-        let given = request.headers[.authorization] ?? ""
-        let token = given.hasPrefix("Bearer ") ? given.dropFirst(7) : ""
-        // Digests of equal length, compared to the last byte.
-        let difference = zip(SHA256.hash(data: Array(token.utf8)), digest).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) }
-        guard difference == 0 else {
-            throw APIError(
-                .unauthorized, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", code: "invalid_api_key")
+        let refusal = APIError(
+            .unauthorized, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", code: "invalid_api_key")
+        // No header is no key, not an empty one.
+        guard let given = request.headers[.authorization], given.prefix(7).lowercased() == "bearer ", given.utf8.count > 7 else {
+            throw refusal
         }
+        // Digests of equal length, compared to the last byte of the last one.
+        let token = SHA256.hash(data: Array(given.dropFirst(7).utf8))
+        let matches = digests.reduce(0) { count, digest in
+            count + (zip(token, digest).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0 ? 1 : 0)
+        }
+        guard matches > 0 else { throw refusal }
     }
 
     private static func words(_ status: HTTPResponse.Status, _ request: Request) -> String {

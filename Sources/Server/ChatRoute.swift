@@ -11,7 +11,10 @@ struct ChatRequest {
     var logprobs: Int?
     var tenant: String
 
-    init(_ fields: RequestFields, models: [ServedModel], limits: ServerLimits, tenant: String) throws(APIError) {
+    /// Reads a request whose model's sequences hold `capacity` tokens at most.
+    init(
+        _ fields: RequestFields, models: [ServedModel], limits: ServerLimits, capacity: (Int) -> Int, tenant: String
+    ) throws(APIError) {
         model = try CompletionRequest.model(fields, models)
         sampling = try fields.sampling(limits, maxTokens: 1024)
         let wanted = try fields.bool("logprobs") ?? false
@@ -22,10 +25,14 @@ struct ChatRequest {
         for unsupported in ["tools", "functions"] where fields.json[unsupported]?.array?.isEmpty == false {
             throw .parameter(unsupported, "is not supported")
         }
-        self.tenant = try fields.string("cache_salt") ?? tenant
+        self.tenant = tenant
         let template = models[model].chatTemplate
         sampling.options.stopStrings += template.stops
-        prompt = models[model].encode(template.prompt(try Self.messages(fields)))
+        let capacity = capacity(model)
+        try limits.check(outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
+        let text = template.prompt(try Self.messages(fields))
+        try models[model].check(text, capacity: capacity, parameter: "messages")
+        prompt = models[model].encode(text)
     }
 
     private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {

@@ -16,8 +16,12 @@ struct CompletionRequest {
     /// The search for the likeliest outputs, where that is asked for.
     var beams: BeamOptions?
 
-    init(_ fields: RequestFields, models: [ServedModel], limits: ServerLimits, tenant: String) throws(APIError) {
+    /// Reads a request whose model's sequences hold `capacity` tokens at most.
+    init(
+        _ fields: RequestFields, models: [ServedModel], limits: ServerLimits, capacity: (Int) -> Int, tenant: String
+    ) throws(APIError) {
         model = try Self.model(fields, models)
+        let capacity = capacity(model)
         sampling = try fields.sampling(limits, maxTokens: 16)
         echo = try fields.bool("echo") ?? false
         logprobs = try fields.int("logprobs", in: 0...limits.logprobs)
@@ -33,9 +37,14 @@ struct CompletionRequest {
         }
         guard !sampling.stream || bestOf == sampling.n else { throw .parameter("best_of", "cannot be streamed") }
         if try fields.string("suffix") != nil { throw .parameter("suffix", "is not supported") }
-        self.tenant = try fields.string("cache_salt") ?? tenant
-        prompts = try Self.prompts(fields, models[model], limits)
+        self.tenant = tenant
         sampling.options.logprobs = logprobs ?? (bestOf > sampling.n ? 0 : nil)
+        let values = try Self.promptValues(fields, limits)
+        let outputs = values.count * (beams?.width ?? bestOf)
+        try limits.check(outputs: outputs, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
+        prompts = try Self.prompts(values, models[model], special: try fields.bool("add_special_tokens") ?? true, capacity)
+        // A prompt that is scored comes back with as much for each of its tokens.
+        if echo, logprobs != nil { try limits.check(outputs: 1, tokens: prompts.reduce(0) { $0 + $1.count }, logprobs: logprobs) }
     }
 
     /// The model's number; throws 404 where there is none of that name.
@@ -50,33 +59,38 @@ struct CompletionRequest {
         return index
     }
 
-    private static func prompts(
-        _ fields: RequestFields, _ model: ServedModel, _ limits: ServerLimits
-    ) throws(APIError) -> [[Int32]] {
+    /// The prompts as they were sent, each a text or a list of ids.
+    private static func promptValues(_ fields: RequestFields, _ limits: ServerLimits) throws(APIError) -> [JSONValue] {
         guard let field = fields.json["prompt"] else { throw .parameter("prompt", "is missing") }
-        let special = try fields.bool("add_special_tokens") ?? true
-        func encode(_ text: String) throws(APIError) -> [Int32] {
-            var ids = model.encode(text, special: special)
-            // An empty prompt on a model without BOS: its end-of-text token starts a new text.
-            if ids.isEmpty, let eos = model.eosIDs.first { ids = [eos] }
-            guard !ids.isEmpty else { throw .parameter("prompt", "is empty, and the model has no token to start from") }
-            return ids
-        }
-        func one(_ value: JSONValue) throws(APIError) -> [Int32] {
-            if let text = value.string { return try encode(text) }
-            guard let ids = RequestFields.ids(value) else {
-                throw .parameter("prompt", "is neither text nor token ids, nor a list of either")
-            }
-            guard !ids.isEmpty else { throw .parameter("prompt", "has no tokens") }
-            return ids
-        }
-        guard let list = field.array, list.first?.int == nil else { return [try one(field)] }
+        guard let list = field.array, list.first?.int == nil else { return [field] }
         guard !list.isEmpty else { throw .parameter("prompt", "is an empty list") }
         guard list.count <= limits.prompts else {
             throw .parameter("prompt", "has \(list.count) prompts, at most \(limits.prompts) are allowed")
         }
+        return list
+    }
+
+    private static func prompts(
+        _ values: [JSONValue], _ model: ServedModel, special: Bool, _ capacity: Int
+    ) throws(APIError) -> [[Int32]] {
+        // All are looked at before the first is tokenized.
+        for value in values { if let text = value.string { try model.check(text, capacity: capacity, parameter: "prompt") } }
         var result: [[Int32]] = []
-        for element in list { result.append(try one(element)) }
+        for value in values {
+            guard let text = value.string else {
+                guard let ids = RequestFields.ids(value) else {
+                    throw .parameter("prompt", "is neither text nor token ids, nor a list of either")
+                }
+                guard !ids.isEmpty else { throw .parameter("prompt", "has no tokens") }
+                result.append(ids)
+                continue
+            }
+            var ids = model.encode(text, special: special)
+            // An empty prompt on a model without BOS: its end-of-text token starts a new text.
+            if ids.isEmpty, let eos = model.eosIDs.first { ids = [eos] }
+            guard !ids.isEmpty else { throw .parameter("prompt", "is empty, and the model has no token to start from") }
+            result.append(ids)
+        }
         return result
     }
 

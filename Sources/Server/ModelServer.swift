@@ -1,9 +1,11 @@
+import Crypto
 import Foundation
 import Hummingbird
 import HummingbirdCore
 import Inference
 import JSON
 import Logging
+import NIOCore
 import ServiceLifecycle
 
 /// What all routes share.
@@ -15,8 +17,17 @@ struct ServerState: Sendable {
     let runner: GenerationRunner
     let started: Int
 
-    /// The prefix cache a caller may see: that of the key it sent.
-    func tenant(_ request: Request) -> String { request.headers[.authorization] ?? "" }
+    /// The prefix cache a caller may see: that of the key it sent, and within it that of its `cache_salt`.
+    ///
+    /// The key comes first and at a fixed length, so that no salt can spell another key's cache; as a digest, so that keys stay
+    /// out of what is kept.
+    static func tenant(authorization: String?, salt: String?) -> String {
+        let key = SHA256.hash(data: Array((authorization ?? "").utf8)).map { byte in
+            let digits = String(byte, radix: 16)
+            return (digits.count < 2 ? "0" : "") + digits
+        }
+        return key.joined() + "\u{0}" + (salt ?? "")
+    }
 }
 
 /// An OpenAI-compatible server over an engine.
@@ -36,7 +47,7 @@ public struct ModelServer: Sendable {
 
     /// Serves until SIGTERM or SIGINT, then takes no more requests and lets those there are come to their end.
     ///
-    /// `onReady` is told the port.
+    /// `onReady` is told the port. Throws ``ServerError`` where the address cannot be had.
     public func run(onReady: @escaping @Sendable (Int) -> Void = { _ in }) async throws {
         var configuration = ApplicationConfiguration(address: .hostname(state.options.host, port: state.options.port))
         configuration.serverName = "kvlab"
@@ -47,7 +58,11 @@ public struct ModelServer: Sendable {
             server: .http1(configuration: .init(idleTimeout: .seconds(75), httpDecoderConfiguration: decoder)),
             configuration: configuration, services: [EngineService(engine: state.engine)],
             onServerRunning: { channel in onReady(channel.localAddress?.port ?? state.options.port) }, logger: logger)
-        try await application.runService()
+        do {
+            try await application.runService()
+        } catch {
+            throw ServerError(error, host: state.options.host, port: state.options.port) ?? error
+        }
     }
 
     private func router() -> Router<BasicRequestContext> {
@@ -63,14 +78,16 @@ public struct ModelServer: Sendable {
         router.get("v1/kvlab/pool") { _, _ in await status.pool() }
         router.get("/") { _, _ in Page.response }
         router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }
-        router.post("tokenize") { request, _ in try status.tokenize(try await fields(request)) }
-        router.post("detokenize") { request, _ in try status.detokenize(try await fields(request)) }
+        router.post("tokenize") { request, _ in try await status.tokenize(try await fields(request)) }
+        router.post("detokenize") { request, _ in try await status.detokenize(try await fields(request)) }
         for path in ["v1/completions", "v1/chat/completions"] as [RouterPath] {
             let isChat = path == "v1/chat/completions"
             router.post(path) { request, _ in
                 var request = request
                 let fields = try await Self.fields(&request, state.options.limits)
-                let (limits, tenant) = (state.options.limits, state.tenant(request))
+                let limits = state.options.limits
+                let tenant = ServerState.tenant(
+                    authorization: request.headers[.authorization], salt: try fields.string("cache_salt"))
                 let id = (isChat ? "chatcmpl-" : "cmpl-") + UUID().uuidString.lowercased()
                 func head(_ model: Int) -> AnswerHead {
                     AnswerHead(
@@ -79,10 +96,16 @@ public struct ModelServer: Sendable {
                         model: state.models[model].id)
                 }
                 if isChat {
-                    let chat = try ChatRequest(fields, models: state.models, limits: limits, tenant: tenant)
+                    let chat = try await LongWork.run(bytes: fields.size) {
+                        try ChatRequest(
+                            fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
+                    }
                     return try await ChatRoute(server: state).respond(chat, head: head(chat.model), to: request)
                 }
-                let completion = try CompletionRequest(fields, models: state.models, limits: limits, tenant: tenant)
+                let completion = try await LongWork.run(bytes: fields.size) {
+                    try CompletionRequest(
+                        fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
+                }
                 return try await CompletionRoute(server: state).respond(completion, head: head(completion.model), to: request)
             }
         }
@@ -99,7 +122,7 @@ public struct ModelServer: Sendable {
             throw APIError(.contentTooLarge, "the body is larger than \(limits.bodyBytes) bytes")
         }
         let buffer = try await request.collectBody(upTo: limits.bodyBytes)
-        return try RequestFields(Array(buffer.readableBytesView))
+        return try await LongWork.run(bytes: buffer.readableBytes) { try RequestFields(Array(buffer.readableBytesView)) }
     }
 }
 
@@ -108,9 +131,14 @@ private struct EngineService: Service {
     let engine: Engine
 
     func run() async throws {
-        await withGracefulShutdownHandler {
-            await engine.run()
-        } onGracefulShutdown: {
+        // The engine sleeps until it is told to stop: a server that could not start, or that is cancelled, has to tell it too.
+        await withTaskCancellationHandler {
+            await withGracefulShutdownHandler {
+                await engine.run()
+            } onGracefulShutdown: {
+                Task { await engine.stop() }
+            }
+        } onCancel: {
             Task { await engine.stop() }
         }
     }

@@ -4,9 +4,12 @@ import JSON
 /// A request's JSON body, read strictly: a value of another type than expected is the client's error.
 struct RequestFields {
     let json: JSONValue
+    /// Bytes of the body.
+    let size: Int
 
     /// Parses a body; throws ``APIError`` where it is no JSON object.
     init(_ body: [UInt8]) throws(APIError) {
+        size = body.count
         do {
             json = try JSONValue(parsing: body)
         } catch {
@@ -150,9 +153,32 @@ public struct ServerLimits: Sendable {
     public var biases = 1024
     /// Likeliest tokens beside each.
     public var logprobs = 100
+    /// Outputs of one request: its prompts times `n`, `best_of` or beams.
+    public var outputsInAll = 1024
+    /// Tokens and likeliest tokens of one request's answer: 2 M take some hundred megabytes while they are held.
+    public var answerTokens = 2 << 20
+    /// Bytes of a text that is only tokenized, where no context bounds it.
+    public var textBytes = 1 << 20
     /// Seconds a request may take.
     public var seconds = 600
 
     /// The defaults.
     public init() {}
+
+    /// Throws where so many `outputs` of so many `tokens`, each with so many likeliest ones beside it, are too much for a request.
+    func check(outputs: Int, tokens: Int, logprobs: Int?) throws(APIError) {
+        guard outputs <= outputsInAll else {
+            throw APIError(
+                .badRequest,
+                "the request has \(outputs) outputs, its prompts times 'n' or 'best_of'; at most \(outputsInAll) are allowed",
+                parameter: "n")
+        }
+        let answer = outputs * tokens * (1 + (logprobs ?? 0))
+        guard answer <= answerTokens else {
+            throw APIError(
+                .badRequest,
+                "the answer may have \(answer) tokens and log-probabilities, at most \(answerTokens) are allowed; ask for fewer "
+                    + "prompts, outputs, tokens or 'logprobs'", parameter: "max_tokens")
+        }
+    }
 }

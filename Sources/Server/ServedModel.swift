@@ -15,6 +15,8 @@ public struct ServedModel: Sendable {
     public var chatTemplate: ChatTemplate
     /// Its attention, in a word, for people.
     public var attention: String
+    /// Bytes of the longest token, which bounds the text that so many tokens can stand for.
+    private let longestToken: Int
 
     /// A model for the server; the engine has the same models in the same order.
     public init(
@@ -26,11 +28,24 @@ public struct ServedModel: Sendable {
         self.eosIDs = eosIDs
         self.chatTemplate = chatTemplate
         self.attention = attention
+        longestToken = (0..<Int32(tokenizer.vocabularySize)).reduce(1) { max($0, tokenizer.decode([$1]).count) }
     }
+
+    /// The bytes that no text of `tokens` tokens exceeds: what is longer need not be tokenized to be refused.
+    func longestText(tokens: Int) -> Int { tokens * longestToken }
 
     /// The tokens of a text prompt.
     func encode(_ text: String, special: Bool = true) -> [Int32] {
         (special ? bosID.map { [$0] } ?? [] : []) + tokenizer.encode(text)
+    }
+
+    /// Throws where `text` has more bytes than any text of `capacity` tokens.
+    func check(_ text: String, capacity: Int, parameter: String) throws(APIError) {
+        guard text.utf8.count > longestText(tokens: capacity) else { return }
+        throw APIError(
+            .badRequest,
+            "'\(parameter)' has \(text.utf8.count) bytes, more than any text of the \(capacity) tokens that leave room for an answer",
+            parameter: parameter, code: "context_length_exceeded")
     }
 
     /// What clients are told a special token is called: its text where that is encoded to it, else what most call it.

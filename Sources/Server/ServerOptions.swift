@@ -4,8 +4,8 @@ public struct ServerOptions: Sendable {
     public var host = "127.0.0.1"
     /// The port; 0 lets the system choose.
     public var port = 8000
-    /// What clients have to send as a bearer token; nil for no check.
-    public var apiKey: String?
+    /// What clients have to send one of as a bearer token; empty for no check. Who has the same key shares prompts' beginnings.
+    public var apiKeys: [String] = []
     /// What a request may ask for at most.
     public var limits = ServerLimits()
     /// What the names of the metrics start with.

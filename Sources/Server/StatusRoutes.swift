@@ -54,11 +54,17 @@ struct StatusRoutes {
         return model
     }
 
-    func tokenize(_ fields: RequestFields) throws(APIError) -> Response {
+    func tokenize(_ fields: RequestFields) async throws -> Response {
         let model = try model(named: try fields.string("model"))
-        guard let text = try fields.string("prompt") else { throw .parameter("prompt", "is missing") }
-        let ids = model.tokenized(text, special: try fields.bool("add_special_tokens") ?? true)
+        guard let text = try fields.string("prompt") else { throw APIError.parameter("prompt", "is missing") }
         let index = server.models.firstIndex { $0.id == model.id } ?? 0
+        // Longer than a prompt: whoever scores a document in pieces asks for its tokens first.
+        let limit = max(server.options.limits.textBytes, model.longestText(tokens: server.engine.capacity(of: index)))
+        guard text.utf8.count <= limit else {
+            throw APIError.parameter("prompt", "has \(text.utf8.count) bytes, at most \(limit) are tokenized at once")
+        }
+        let special = try fields.bool("add_special_tokens") ?? true
+        let ids = try await LongWork.run(bytes: text.utf8.count) { model.tokenized(text, special: special) }
         return .json(
             .object([
                 "count": .int(ids.count), "max_model_len": .int(server.engine.capacity(of: index)),
@@ -66,13 +72,14 @@ struct StatusRoutes {
             ]))
     }
 
-    func detokenize(_ fields: RequestFields) throws(APIError) -> Response {
+    func detokenize(_ fields: RequestFields) async throws -> Response {
         let model = try model(named: try fields.string("model"))
-        guard let ids = try fields.ids("tokens", limit: 1 << 20) else { throw .parameter("tokens", "is missing") }
+        guard let ids = try fields.ids("tokens", limit: 1 << 20) else { throw APIError.parameter("tokens", "is missing") }
         guard ids.allSatisfy({ $0 >= 0 && Int($0) < model.tokenizer.vocabularySize }) else {
-            throw .parameter("tokens", "has ids outside 0 to \(model.tokenizer.vocabularySize - 1)")
+            throw APIError.parameter("tokens", "has ids outside 0 to \(model.tokenizer.vocabularySize - 1)")
         }
-        return .json(.object(["prompt": .text(String(decoding: model.tokenizer.decode(ids), as: UTF8.self))]))
+        let text = try await LongWork.run(bytes: ids.count * 4) { String(decoding: model.tokenizer.decode(ids), as: UTF8.self) }
+        return .json(.object(["prompt": .text(text)]))
     }
 
     func tokenizerInfo(_ request: Request) throws(APIError) -> Response {

@@ -13,7 +13,7 @@ import Text
 
     @Test(.enabled(if: hasOpenAI, "python3 has no module openai"))
     func `OpenAI's own client completes, chats and streams`() async throws {
-        let server = try await ServerFixture { options, _ in options.apiKey = "k" }
+        let server = try await ServerFixture { options, _ in options.apiKeys = ["k"] }
         let script = """
             import sys, openai
             client = openai.OpenAI(base_url=f"http://127.0.0.1:{sys.argv[1]}/v1", api_key="k", max_retries=0)

@@ -29,6 +29,28 @@ import Testing
             ("/v1/completions", completion(#","n":0"#), 400, "'n'"),
             ("/v1/completions", completion(#","best_of":99999"#), 400, "best_of"),
             ("/v1/completions", completion(#","logprobs":100000"#), 400, "logprobs"),
+            ("/v1/completions", completion(#","n":100,"max_tokens":200,"logprobs":100"#), 400, "max_tokens"),
+            (
+                "/v1/completions",
+                #"{"model":"mha","n":100,"prompt":[\#(Array(repeating: "\"x\"", count: 11).joined(separator: ","))]}"#,
+                400, "1100 outputs"
+            ),
+            (
+                "/v1/completions",
+                #"{"model":"mha","use_beam_search":true,"best_of":128,"prompt":[\#(Array(repeating: "\"x\"", count: 9).joined(separator: ","))]}"#,
+                400, "1152 outputs"
+            ),
+            (
+                "/v1/completions",
+                #"{"model":"mha","echo":true,"logprobs":100,"max_tokens":0,"prompt":[\#(Array(repeating: "[\(long)]", count: 80).joined(separator: ","))]}"#,
+                400, "log-probabilities"
+            ),
+            ("/v1/chat/completions", #"{"model":"mha","messages":[{"role":"user","content":"x"}],"n":129}"#, 400, "'n'"),
+            (
+                "/v1/chat/completions",
+                #"{"model":"mha","messages":[{"role":"user","content":"x"}],"n":128,"logprobs":true,"top_logprobs":100}"#, 400,
+                "at most 2097152"
+            ),
             ("/v1/completions", completion(#","temperature":NaN"#), 400, "JSON"),
             ("/v1/completions", completion(#","temperature":1e999"#), 400, "temperature"),
             ("/v1/completions", completion(#","temperature":-1"#), 400, "temperature"),
@@ -92,10 +114,11 @@ import Testing
             do throws(APIError) {
                 let fields = try RequestFields(body)
                 if fields.json.has("messages") {
-                    let chat = try ChatRequest(fields, models: models, limits: ServerLimits(), tenant: "")
+                    let chat = try ChatRequest(fields, models: models, limits: ServerLimits(), capacity: { _ in 256 }, tenant: "")
                     _ = try? chat.engineRequest.validate(vocabulary: 257, capacity: 256)
                 } else {
-                    let completion = try CompletionRequest(fields, models: models, limits: ServerLimits(), tenant: "")
+                    let completion = try CompletionRequest(
+                        fields, models: models, limits: ServerLimits(), capacity: { _ in 256 }, tenant: "")
                     for request in completion.requests { _ = try? request.validate(vocabulary: 257, capacity: 256) }
                 }
                 read += 1
@@ -108,16 +131,64 @@ import Testing
     }
 
     @Test func `without the key only health and the page are given`() async throws {
-        let server = try await ServerFixture { options, _ in options.apiKey = "secret" }
+        let server = try await ServerFixture { options, _ in options.apiKeys = ["secret", "other"] }
         #expect(try await server.send("GET", "/health").status == 200)
-        for headers in [[:], ["Authorization": "Bearer wrong"], ["Authorization": "secret"], ["Authorization": "Bearer secret2"]]
-        {
+        for headers in [
+            [:], ["Authorization": "Bearer wrong"], ["Authorization": "secret"], ["Authorization": "Bearer secret2"],
+            ["Authorization": "Bearer "], ["Authorization": "Bearer"],
+        ] {
             for path in ["/v1/models", "/metrics", "/v1/kvlab/pool", "/tokenizer_info"] {
                 let answer = try await server.send("GET", path, headers: headers)
                 #expect(answer.status == 401 && answer.error != nil, "\(path)")
             }
         }
         #expect(try await server.send("GET", "/v1/models", headers: ["Authorization": "Bearer secret"]).status == 200)
+        #expect(try await server.send("GET", "/v1/models", headers: ["Authorization": "bearer other"]).status == 200)
+    }
+
+    @Test func `no tenant can name another's prefixes, by key or by salt`() async throws {
+        let server = try await ServerFixture { options, _ in options.apiKeys = ["a", "b"] }
+        let prompt = String(repeating: "once upon a time ", count: 8)
+        func cached(_ key: String, _ salt: String? = nil) async throws -> Int? {
+            let rest = salt.map { #","cache_salt":\#(JSONValue.quoted($0))"# } ?? ""
+            let answer = try await server.post(
+                "/v1/completions", #"{"model":"mha","prompt":"\#(prompt)","max_tokens":1\#(rest)}"#,
+                headers: ["Authorization": "Bearer " + key])
+            return answer.json?["usage"]?["prompt_tokens_details"]?["cached_tokens"]?.int
+        }
+        #expect(try await cached("a") == 0)
+        #expect(try #require(await cached("a")) > 0)
+        #expect(try await cached("b") == 0)
+        #expect(try await cached("a", "salt") == 0)
+        #expect(try #require(await cached("a", "salt")) > 0)
+        // What b may write into its salt names no prefix of a.
+        let key = ServerState.tenant(authorization: "Bearer a", salt: nil)
+        for salt in ["Bearer a", "salt", key, "Bearer a\u{0}salt"] { #expect(try await cached("b", salt) == 0, "\(salt)") }
+    }
+
+    @Test func `texts that cannot fit are refused before they are tokenized`() async throws {
+        let model = ServedModel(
+            id: "m", tokenizer: StubbornTokenizer(), bosID: nil, eosIDs: [], chatTemplate: .plain, attention: "MHA")
+        let long = String(repeating: "x", count: 257)
+        for body in [
+            #"{"model":"m","prompt":"\#(long)"}"#, #"{"model":"m","prompt":["x","\#(long)"]}"#,
+            #"{"model":"m","messages":[{"role":"user","content":"\#(long)"}]}"#,
+        ] {
+            let error = #expect(throws: APIError.self) {
+                let fields = try RequestFields(Array(body.utf8))
+                if fields.json.has("messages") {
+                    _ = try ChatRequest(fields, models: [model], limits: ServerLimits(), capacity: { _ in 64 }, tenant: "")
+                } else {
+                    _ = try CompletionRequest(fields, models: [model], limits: ServerLimits(), capacity: { _ in 64 }, tenant: "")
+                }
+            }
+            #expect(error?.code == "context_length_exceeded" && error?.message.contains("bytes") == true)
+        }
+        let server = try await ServerFixture()
+        let tokens = try await server.post("/tokenize", #"{"prompt":"\#(String(repeating: "y", count: 1 << 20))"}"#)
+        #expect(tokens.text.hasPrefix(#"{"count":1048576,"#))
+        #expect(
+            try await server.post("/tokenize", #"{"prompt":"\#(String(repeating: "y", count: (1 << 20) + 1))"}"#).status == 400)
     }
 
     @Test func `a full queue says when to come again`() async throws {
@@ -164,3 +235,16 @@ import Inference
 import Text
 
 private typealias TextTokenizer = ByteTokenizer
+
+/// Tokens of up to four bytes, and a trap in its encoder.
+private struct StubbornTokenizer: Tokenizer {
+    var vocabularySize: Int { 5 }
+    var bosID: Int32? { nil }
+    var eosID: Int32? { nil }
+    func encode(_ text: String) -> [Int32] {
+        Issue.record("tokenized \(text.utf8.count) bytes")
+        return []
+    }
+    func decode(_ ids: [Int32]) -> [UInt8] { ids.flatMap { [UInt8](repeating: 120, count: Int($0)) } }
+    var serialized: SerializedTokenizer { SerializedTokenizer(kind: "byte", bytes: []) }
+}

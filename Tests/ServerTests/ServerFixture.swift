@@ -73,7 +73,11 @@ final class ServerFixture: Sendable {
             try await server.run { continuation.yield($0) }
         }
         var iterator = ports.makeAsyncIterator()
-        port = await iterator.next() ?? 0
+        guard let port = await iterator.next() else {
+            try await task.value
+            throw CancellationError()
+        }
+        self.port = port
         (self.engine, models) = (engine, served)
     }
 

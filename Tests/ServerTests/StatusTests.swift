@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test(arguments: [nil, 200.0]) func `a load test sees every token of every request`(rate: Double?) async throws {
-        let server = try await ServerFixture { options, _ in options.apiKey = "k" }
+        let server = try await ServerFixture { options, _ in options.apiKeys = ["k"] }
         var test = LoadTest()
         (test.port, test.apiKey, test.rate) = (server.port, "k", rate)
         (test.requests, test.concurrency, test.prompt, test.shared, test.output) = (12, 5, 40, 16, 9)

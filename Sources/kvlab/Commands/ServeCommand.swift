@@ -38,8 +38,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Bytes of a page.")
     var page = ByteCount(EngineOptions().pageBytes)
 
-    @Option(help: "What clients must send as a bearer token; by default the environment's KVLAB_API_KEY.")
-    var apiKey: String?
+    @Option(
+        name: .customLong("api-key"),
+        help: """
+            What clients must send as a bearer token; several may be given, whose prompts are kept apart. By default the \
+            environment's KVLAB_API_KEY.
+            """)
+    var apiKeys: [String] = []
 
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
@@ -89,7 +94,10 @@ struct ServeCommand: AsyncParsableCommand {
         where value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
         var options = ServerOptions()
         options.host = host
-        if !options.isLocal, key == nil {
+        guard apiKeys.allSatisfy({ !$0.isEmpty }) else {
+            throw ValidationError("--api-key is empty; give a key, or leave the option out to serve without one")
+        }
+        if !options.isLocal, keys.isEmpty {
             throw ValidationError("--host \(host) can be reached by others; set --api-key or KVLAB_API_KEY, or use 127.0.0.1")
         }
         let names = checkpoints.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent }
@@ -98,7 +106,9 @@ struct ServeCommand: AsyncParsableCommand {
         }
     }
 
-    private var key: String? { apiKey ?? ProcessInfo.processInfo.environment["KVLAB_API_KEY"].flatMap { $0.isEmpty ? nil : $0 } }
+    private var keys: [String] {
+        apiKeys.isEmpty ? [ProcessInfo.processInfo.environment["KVLAB_API_KEY"] ?? ""].filter { !$0.isEmpty } : apiKeys
+    }
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
@@ -131,7 +141,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.seed = UInt64.random(in: 0 ... .max)
         let engine = try Engine(models: engineModels, options: options)
         var server = ServerOptions()
-        (server.host, server.port, server.apiKey, server.metricsPrefix) = (host, port, key, metricsPrefix)
+        (server.host, server.port, server.apiKeys, server.metricsPrefix) = (host, port, keys, metricsPrefix)
         server.limits.seconds = timeout
         var logger = Logger(label: "kvlab") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .warning
