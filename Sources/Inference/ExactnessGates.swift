@@ -50,20 +50,24 @@ public struct ExactnessGates {
     private let pageBytes: Int
     private let swapDirectory: String
     private let tolerance: Double
+    /// What a path that sums in another order may differ by, and what stored keys and values may.
+    private let reorderedTolerance: Double, storedTolerance: Double
     /// Prompt and the tokens after it, of which the prompt's last and the others are compared.
-    private let tokens: [Int32]
+    private var tokens: [Int32]
     private let prompt: Int
 
     /// Gates for a model on `tokens`, the last `decoded` of which go through the caches one by one.
     ///
-    /// The tolerance is 1e-3 for Float32 weights and keys and values: logits of some ten, off by rounding in other orders.
-    /// Sixteen-bit weights are multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys
-    /// and values are stored in 16 bits the paged pass may differ from the full one by their rounding, 0.1 for Float16 and 0.5 for
-    /// BFloat16, and the other paths are held to the paged one.
+    /// The tolerance is 1e-3 for Float32 weights: logits of some ten, off by rounding in other orders. Sixteen-bit weights are
+    /// multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys and values are stored in
+    /// 16 bits the paged pass may differ from the full one by their rounding, 0.1 for Float16 and 0.5 for BFloat16, and the other
+    /// paths are held to the paged one: as closely as in Float32 where they sum in its order, and to 0.1 where not, as last
+    /// bits of what they store turn (up to 0.03 was seen).
     public init(
         config: ModelConfig, parameters: Parameters, elementType: ElementType, pageBytes: Int, tokens: [Int32], decoded: Int,
         swapDirectory: String
     ) throws {
+        try PageStore.check(pageBytes: pageBytes)
         precondition(decoded > 0 && decoded < tokens.count, "ExactnessGates: \(decoded) of \(tokens.count) tokens")
         self.config = config
         var reference = try DecoderLM(config: config, parameters: parameters)
@@ -76,7 +80,10 @@ public struct ExactnessGates {
         self.tokens = tokens
         self.swapDirectory = swapDirectory
         prompt = tokens.count - decoded
-        tolerance = is16Bit || elementType != .float32 ? 0.15 : 1e-3
+        tolerance = is16Bit ? 0.15 : 1e-3
+        let rounding = elementType == .float32 ? 0 : elementType == .float16 ? 0.1 : 0.5
+        reorderedTolerance = max(tolerance, min(rounding, 0.1))
+        storedTolerance = max(tolerance, rounding)
     }
 
     /// Every gate's outcome; throws where the cache memory cannot be had or the swap file fails.
@@ -87,13 +94,13 @@ public struct ExactnessGates {
         // Sixteen-bit keys and values are rounded once, the same way on every path: these are compared with each other.
         let paged = try paged()
         let same = elementType == .float32 ? full : paged
-        let rounding = elementType == .float32 ? tolerance : elementType == .float16 ? 0.1 : 0.5
         return [
-            gate("contiguous", try contiguous(), full), gate("paged, token by token", paged, full, tolerance: rounding),
+            gate("contiguous", try contiguous(), full), gate("paged, token by token", paged, full, tolerance: storedTolerance),
             gate("paged, prompt in chunks", try self.paged(chunk: 37), same), gate("in a batch of four", try batched(), same),
-            gate("prefix shared, written after copying", try shared(), same),
-            gate("preempted, recomputed", try resumed(.recompute), same), gate("preempted, swapped", try resumed(.swap), same),
-            gate("one by one from the start, spans merged", try self.paged(chunk: 1), same),
+            gate("forked, written after copying", try forked(), same), try prefixShared(),
+            gate("preempted, recomputed", try resumed(.recompute), same, tolerance: reorderedTolerance),
+            gate("preempted, swapped", try resumed(.swap), same),
+            try split(same),
         ]
     }
 
@@ -103,13 +110,14 @@ public struct ExactnessGates {
         ExactnessGate(name: name, found, reference, width: config.vocabularySize, tolerance: tolerance ?? self.tolerance)
     }
 
-    private func makeCache() throws -> PagedKVCache {
-        // Room for four sequences and copies.
+    /// A cache with room for so many sequences; four, and their copies of shared pages, by default.
+    private func makeCache(sequences: Int = 5) throws -> PagedKVCache {
         let pages = config.kvGeometry(elementType).filter { $0.source == nil }
             .compactMap { PagedLayout($0, pageBytes: pageBytes) }
             .reduce(0) { $0 + $1.pages(tokens: tokens.count + 1) + 1 }
         return try PagedKVCache(
-            config: config, elementType: elementType, store: PageStore(bytes: 5 * max(1, pages) * pageBytes, pageBytes: pageBytes)
+            config: config, elementType: elementType,
+            store: PageStore(bytes: sequences * max(1, pages) * pageBytes, pageBytes: pageBytes)
         )
     }
 
@@ -160,7 +168,7 @@ public struct ExactnessGates {
     }
 
     /// Another sequence computed the prompt and went on differently.
-    private func shared() throws -> [Float] {
+    private func forked() throws -> [Float] {
         var cache = try makeCache()
         cache.add(1)
         let last = prefill(&cache, 0..<prompt, chunk: prompt, sequence: 1)
@@ -168,6 +176,78 @@ public struct ExactnessGates {
         _ = model.logits(
             RaggedBatch(sequences: [1], counts: [3], tokens: [tokens[0], tokens[0], tokens[0]]), cache: &cache)
         return last + decode(&cache, prompt..<tokens.count)
+    }
+
+    /// Sequences that take the prompt's beginning out of a prefix tree and decode together, against each alone.
+    ///
+    /// So many that attention goes in two phases whatever the heads' grouping: first the shared tokens with all queries at once.
+    private func prefixShared() throws -> ExactnessGate {
+        let name = "prefix shared by \(Self.sharers), decoded together"
+        var cache = try makeCache(sequences: Self.sharers + 2)
+        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage))
+        let shared = (prompt - 1) / tree.blockTokens * tree.blockTokens
+        guard !cache.hasWindows else {
+            return ExactnessGate(name: name, tolerance: reorderedTolerance, notExercised: "prefixes behind a window are not kept")
+        }
+        guard shared >= PagedAttentionKernel.sharedTokens else {
+            return ExactnessGate(
+                name: name, tolerance: reorderedTolerance,
+                notExercised: "\(PagedAttentionKernel.sharedTokens) tokens are shared from on, blocks of \(tree.blockTokens) "
+                    + "leave \(shared) of a prompt of \(prompt)")
+        }
+        // Someone computed the prefix before, and has left.
+        cache.add(Self.sharers)
+        _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
+        let (path, held) = tree.insert(
+            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: [])
+        for page in held { cache.store.pool.retain(page) }
+        cache.remove(Self.sharers)
+        tree.leave(path)
+        let texts = (0..<Self.sharers).map { variant($0, from: shared) }
+        var together = [[Float]](repeating: [], count: Self.sharers)
+        for (sequence, text) in texts.enumerated() {
+            let found = tree.match(Array(text[..<prompt]), salt: "")
+            tree.use(found)
+            cache.add(sequence, sharing: tree.table(of: found))
+            let rest = cache.length(of: sequence)..<prompt
+            precondition(rest.lowerBound == shared, "ExactnessGates: \(rest.lowerBound) of \(shared) tokens are in the tree")
+            let step = RaggedBatch(sequences: [sequence], counts: [rest.count], tokens: Array(text[rest]))
+            together[sequence] = model.logits(step, cache: &cache).array()
+        }
+        let ones = texts.map { _ in 1 }
+        for token in prompt..<tokens.count {
+            let step = RaggedBatch(sequences: Array(texts.indices), counts: ones, tokens: texts.map { $0[token] })
+            let logits = model.logits(step, cache: &cache)
+            for sequence in texts.indices {
+                together[sequence] += logits.array(
+                    sequence * config.vocabularySize..<(sequence + 1) * config.vocabularySize)
+            }
+        }
+        let alone = try texts.map { text in
+            var gates = self
+            gates.tokens = text
+            return try gates.paged()
+        }
+        return gate(name, together.flatMap { $0 }, alone.flatMap { $0 }, tolerance: reorderedTolerance)
+    }
+
+    /// Eight queries of one head are what the kernel shares keys and values among at least.
+    private static let sharers = 8
+
+    /// The tokens, from `start` on each moved up by `number`.
+    private func variant(_ number: Int, from start: Int) -> [Int32] {
+        tokens[..<start] + tokens[start...].map { ($0 + Int32(number)) % Int32(config.vocabularySize) }
+    }
+
+    /// Token by token from the start: all rows go over spans, which are merged.
+    private func split(_ same: [Float]) throws -> ExactnessGate {
+        let name = "one by one from the start, spans merged"
+        guard tokens.count > PagedAttentionKernel.span else {
+            return ExactnessGate(
+                name: name, tolerance: reorderedTolerance,
+                notExercised: "a span has \(PagedAttentionKernel.span) tokens, the sequence \(tokens.count)")
+        }
+        return gate(name, try paged(chunk: 1), same, tolerance: reorderedTolerance)
     }
 
     /// The sequence loses its pages half-way through decoding.

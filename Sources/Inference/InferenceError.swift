@@ -1,6 +1,6 @@
 /// What stops a model from being served as asked.
 public enum InferenceError: Error, CustomStringConvertible, Equatable {
-    /// Pages of this many bytes cannot be: a page is a positive multiple of 64.
+    /// Pages of this many bytes cannot be: a page is a positive multiple of 64, and at most a gigabyte.
     case pageSize(Int)
     /// The cache memory holds no page, too many, or more than the system gives.
     case memory(bytes: Int, pageBytes: Int)
@@ -17,6 +17,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case token(Int32, vocabulary: Int)
     /// A prompt leaves no room for an answer: in the model's positions or in the cache memory.
     case promptTooLong(tokens: Int, limit: Int)
+    /// Sequences of this many tokens are more than the model's positions or the cache memory have room for.
+    case tooManyTokens(Int, limit: Int)
     /// A sampling option is out of its range.
     case sampling(option: String, value: String, expected: String)
     /// As many requests wait as may.
@@ -29,7 +31,7 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     /// The sentence for the user.
     public var description: String {
         switch self {
-        case .pageSize(let bytes): "a page of \(bytes) bytes cannot be; use a positive multiple of 64, such as 16KiB"
+        case .pageSize(let bytes): "a page of \(bytes) bytes cannot be; use a multiple of 64 from 64 to 1GiB, such as 16KiB"
         case .memory(let bytes, let pageBytes):
             "\(bytes) bytes of cache memory cannot be had in pages of \(pageBytes) bytes; change --kv-memory or --page"
         case .pageTooSmall(let layer, let token, let page):
@@ -41,6 +43,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .token(let id, let vocabulary): "the prompt has token \(id), the model's go from 0 to \(vocabulary - 1)"
         case .promptTooLong(let tokens, let limit):
             "the prompt has \(tokens) tokens, at most \(limit) leave room for an answer; shorten it"
+        case .tooManyTokens(let tokens, let limit):
+            "a sequence of \(tokens) tokens was asked for, the model and the cache memory have room for \(limit); use fewer"
         case .sampling(let option, let value, let expected): "'\(option)' is \(value), expected \(expected)"
         case .queueFull(let count): "\(count) requests are waiting already; try again later"
         case .stopping: "the server is shutting down"

@@ -49,6 +49,9 @@ public struct PagedAttentionKernel: Sendable {
     /// Tokens attended to at a time by single queries.
     public static let span = Int(KK_PAGED_SPAN)
 
+    /// Tokens that sequences have in common at least where they attend to them together.
+    public static let sharedTokens = 64
+
     /// Tokens in a block.
     public static let blockTokens = Int(KK_PAGED_BLOCK)
 

@@ -30,7 +30,7 @@ struct ServingCommandTests {
         let path = try checkpoint("stories260K")
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
-            result.status == 0 && result.output.components(separatedBy: "passes").count == 9, "\(result.output)\(result.errors)")
+            result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.errors)")
         for type in ["fp16", "bf16"] {
             let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
             #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
