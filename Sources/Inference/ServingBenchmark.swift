@@ -18,7 +18,9 @@ public struct ServingBenchmark: Sendable {
         public var prefillTokensPerSecond: Double
         /// Tokens a second from then on until the first request ended.
         public var decodeTokensPerSecond: Double
-        /// Output tokens a second from beginning to end.
+        /// Tokens generated in all.
+        public var generatedTokens: Int
+        /// These a second, from beginning to end.
         public var outputTokensPerSecond: Double
         /// Mean seconds of a decoding step.
         public var stepSeconds: Double
@@ -31,6 +33,7 @@ public struct ServingBenchmark: Sendable {
         func median(_ value: (Result) -> Double) -> Double { results.map(value).sorted()[results.count / 2] }
         return Result(
             prefillTokensPerSecond: median(\.prefillTokensPerSecond), decodeTokensPerSecond: median(\.decodeTokensPerSecond),
+            generatedTokens: results.map(\.generatedTokens).sorted()[results.count / 2],
             outputTokensPerSecond: median(\.outputTokensPerSecond), stepSeconds: median(\.stepSeconds),
             readBytesPerSecond: median(\.readBytesPerSecond))
     }
@@ -39,7 +42,12 @@ public struct ServingBenchmark: Sendable {
     public init() {}
 
     /// One round on model `model` of an engine that has nothing else to do.
+    ///
+    /// Throws ``InferenceError/tooManyTokens(_:limit:)`` where the model's positions or the cache would cut outputs short.
     public func run(_ engine: Engine, model: Int = 0, seed: UInt64) async throws -> Result {
+        guard prompt + output <= engine.capacity(of: model) else {
+            throw InferenceError.tooManyTokens(prompt + output, limit: engine.capacity(of: model))
+        }
         let vocabulary = Double(engine.models[model].model.config.vocabularySize)
         var random = SeededGenerator(seed: seed)
         func draw(_ count: Int) -> [Int32] { (0..<count).map { _ in Int32(random.uniform() * vocabulary) } }
@@ -73,6 +81,7 @@ public struct ServingBenchmark: Sendable {
         let decodedTokens = await engine.statistics
         while await engine.step() {}
         let end = clock.now
+        let generated = await engine.statistics.generatedTokens - warm.generatedTokens
         _ = open
         let steps = decodedTokens.steps - filledTokens.steps
         let seconds = (decoded - filled) / .seconds(1)
@@ -82,7 +91,7 @@ public struct ServingBenchmark: Sendable {
         return Result(
             prefillTokensPerSecond: Double(batch * prompt) / ((filled - start) / .seconds(1)),
             decodeTokensPerSecond: Double(decodedTokens.generatedTokens - filledTokens.generatedTokens) / seconds,
-            outputTokensPerSecond: Double(batch * output) / ((end - start) / .seconds(1)),
+            generatedTokens: generated, outputTokensPerSecond: Double(generated) / ((end - start) / .seconds(1)),
             stepSeconds: seconds / Double(max(steps, 1)),
             readBytesPerSecond: (Double(config.weightBytes) + cacheBytes) * Double(steps) / seconds)
     }

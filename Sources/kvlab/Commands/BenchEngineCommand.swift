@@ -87,6 +87,10 @@ struct BenchEngineCommand: AsyncParsableCommand {
         }
         for path in checkpoints {
             let checkpoint = try ModelImport.load(path)
+            guard prompt + tokens <= checkpoint.config.maxSequence else {
+                throw ValidationError(
+                    "\(path) has \(checkpoint.config.maxSequence) positions; choose a smaller --prompt or --tokens")
+            }
             var options = EngineOptions()
             options.cacheBytes = memory.bytes
             options.pageBytes = page.bytes
