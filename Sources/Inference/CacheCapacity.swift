@@ -1,7 +1,7 @@
 import Kernels
 import Models
 
-/// How many sequences of a length one model's cache holds, found by filling it.
+/// How many sequences of a length one model's cache holds, found by taking them in.
 public struct CacheCapacity: Sendable, Encodable {
     /// Sequences that fit.
     public var sequences: Int
@@ -12,18 +12,23 @@ public struct CacheCapacity: Sendable, Encodable {
     /// Cache bytes of a token over all layers.
     public var bytesPerToken: Int
 
-    /// Fills a pool of `bytes` with sequences of `context` tokens of a model until the next one finds no pages.
+    /// Takes sequences of `context` tokens of a model into a pool of `bytes`, `chunk` tokens at a time, until the next one finds
+    /// no pages on its way.
     ///
-    /// Pages are reserved as in serving, their memory isn't touched. Throws ``InferenceError`` where there is no such pool.
+    /// Pages are reserved, and freed behind windows, as in serving: while a chunk is taken in, all of its tokens are held. Their
+    /// memory isn't touched. Throws ``InferenceError`` where there is no such pool or the model has fewer positions.
     public static func measure(
-        _ config: ModelConfig, elementType: ElementType, bytes: Int, pageBytes: Int, context: Int
+        _ config: ModelConfig, elementType: ElementType, bytes: Int, pageBytes: Int, context: Int,
+        chunk: Int = Scheduler.Limits().tokensPerStep
     ) throws(InferenceError) -> CacheCapacity {
+        precondition(context > 0 && chunk > 0, "CacheCapacity: \(context) tokens in chunks of \(chunk)")
+        guard context <= config.maxSequence else { throw .tooManyTokens(context, limit: config.maxSequence) }
         let store = try PageStore(bytes: bytes, pageBytes: pageBytes)
         var cache = try PagedKVCache(config: config, elementType: elementType, store: store)
         var count = 0
         while true {
             cache.add(count)
-            guard cache.extend(count, to: context) else { break }
+            guard admit(count, &cache, context: context, chunk: chunk) else { break }
             count += 1
         }
         cache.remove(count)
@@ -31,5 +36,15 @@ public struct CacheCapacity: Sendable, Encodable {
         return CacheCapacity(
             sequences: count, context: context, logicalBytes: held.logical, allocatedBytes: held.allocated,
             bytesPerToken: config.kvBytesPerToken(elementType))
+    }
+
+    private static func admit(_ sequence: Int, _ cache: inout PagedKVCache, context: Int, chunk: Int) -> Bool {
+        for start in stride(from: 0, to: context, by: chunk) {
+            let count = min(chunk, context - start)
+            let step = RaggedBatch(sequences: [sequence], counts: [count], tokens: [Int32](repeating: 0, count: count))
+            guard cache.reserve(step) else { return false }
+            cache.commit(step)
+        }
+        return true
     }
 }

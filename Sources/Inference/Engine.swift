@@ -12,6 +12,8 @@ public actor Engine {
     public nonisolated let models: [EngineModel]
     /// The options.
     public nonisolated let options: EngineOptions
+    /// Bytes of a page.
+    public nonisolated let pageBytes: Int
     let store: PageStore
     var caches: [PagedKVCache] = []
     var trees: [PrefixTree] = []
@@ -37,10 +39,11 @@ public actor Engine {
     public init(models: [EngineModel], options: EngineOptions = EngineOptions()) throws {
         self.models = models
         self.options = options
-        let pages = options.cacheBytes / max(1, options.pageBytes)
+        pageBytes = options.pageBytes ?? PageSize.bytes(for: models.map(\.model.config), options.elementType)
+        let pages = options.cacheBytes / max(1, pageBytes)
         let share = Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / max(1, models.count)
         store = try PageStore(
-            bytes: options.cacheBytes, pageBytes: options.pageBytes,
+            bytes: options.cacheBytes, pageBytes: pageBytes,
             guarantees: [Int](repeating: models.count > 1 ? share : 0, count: models.count))
         scheduler = Scheduler(models: models.count, limits: options.limits)
         let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)

@@ -4,8 +4,8 @@ import Kernels
 public struct EngineOptions: Sendable {
     /// Bytes of cache memory for all models together.
     public var cacheBytes = 512 << 20
-    /// Bytes of a page.
-    public var pageBytes = 16 << 10
+    /// Bytes of a page; nil for what suits the models (``PageSize``).
+    public var pageBytes: Int?
     /// How keys and values are stored.
     public var elementType = ElementType.float32
     /// The share of the pages that is divided into guarantees, one for each model.

@@ -74,9 +74,21 @@ import Testing
         }
         #expect(cache.bytesHeld.logical == 20 * 2 * 128)
         #expect(cache.store.pool.inconsistency() == nil)
-        let capacity = try CacheCapacity.measure(config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 400)
-        // The page of the sinks and two for the window in each of two layers, of 64 pages.
-        #expect(capacity.sequences == 64 / 6)
+        func held(chunk: Int) throws -> Int {
+            try CacheCapacity.measure(
+                config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 400, chunk: chunk
+            ).sequences
+        }
+        // The page of the sinks and two for the window in each of two layers, of 64 pages. The last chunk of 40 tokens takes five
+        // pages a layer beside the three: 16 pages, which come free when 9 are in, but not when 10 are.
+        #expect(try held(chunk: 40) == 9)
+        // Eight tokens at a time come in with one page more than are kept.
+        #expect(try held(chunk: 8) == 64 / 6)
+        // All at once they take 50 pages in each layer, which there are not.
+        #expect(try held(chunk: 400) == 0)
+        #expect(throws: InferenceError.tooManyTokens(600, limit: 512)) {
+            try CacheCapacity.measure(config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 600)
+        }
     }
 
     @Test func `a batch-invariant engine gives windowed models' tokens the same in any company`() async throws {

@@ -224,4 +224,25 @@ import Testing
         let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
         #expect(json["bytesPerToken"] as? Int == 524_288)
     }
+
+    @Test func `options of the cache that would have no effect, and pages that cannot be, are refused`() throws {
+        let ppl = ["eval", "ppl", "a.h5", "--text", "t.txt"]
+        for (options, message) in [
+            (["--kv-dtype", "bf16"], "--kv-dtype has no effect without --through-cache"),
+            (["--page", "4KiB"], "--page has no effect without --through-cache"),
+            (["--through-cache", "--dtype", "bf16"], "--dtype has no effect with --through-cache"),
+        ] {
+            let refused = try run(ppl + options)
+            #expect(refused.status != 0 && refused.error.contains(message), "\(options): \(refused.error)")
+        }
+        for command in [
+            ["verify", "a.h5"], ["serve", "a.h5"], ["capacity", "a.h5", "--context", "9"], ["bench", "engine", "a.h5"],
+            ["bench", "serve", "a.h5"], ppl + ["--through-cache"],
+        ] {
+            for page in ["9000000000000000000", "100", "2GiB"] {
+                let refused = try run(command + ["--page", page])
+                #expect(refused.status != 0 && refused.error.contains("--page: a page of"), "\(command): \(refused.error)")
+            }
+        }
+    }
 }

@@ -43,9 +43,11 @@ struct ServingCommandTests {
         let result = try kvlab("capacity", paths[0], paths[1], "--kv-memory", "8MiB", "--context", "256", "--json")
         let rows = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
         let held = rows.compactMap { ($0["capacity"] as? [String: Any])?["sequences"] as? Int }
-        // 4 and 8 KV heads of 8 in fp16, 5 layers: 128 and 256 bytes a token and layer, 128 and 64 tokens a page.
+        // 4 and 8 KV heads of 8 in fp16, 5 layers: 128 and 256 bytes a token and layer, 32 and 16 tokens a page of 4 KiB.
         #expect(held == [51, 25])
+        #expect(rows.allSatisfy { $0["pageBytes"] as? Int == 4096 })
         let text = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "100")
+        #expect(text.output.contains("in pages of 4KiB"))
         #expect(text.output.contains("| stories260K | GQA-4 | 640 | 102 |"), "\(text.output)")
     }
 
@@ -60,5 +62,6 @@ struct ServingCommandTests {
         let whole = try perplexity()
         #expect(abs(try perplexity("--through-cache") / whole - 1) < 1e-5)
         #expect(abs(try perplexity("--through-cache", "--kv-dtype", "bf16") / whole - 1) < 0.01)
+        #expect(abs(try perplexity("--through-cache", "--page", "1KiB") / whole - 1) < 1e-5)
     }
 }

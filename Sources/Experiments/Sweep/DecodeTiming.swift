@@ -93,8 +93,9 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
     /// Seconds a token of one sequence takes, on the mean over all decoding steps.
     private static func seconds(
-        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ elementType: ElementType, pageBytes: Int = 16 << 10
+        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ elementType: ElementType
     ) throws -> Double {
+        let pageBytes = PageSize.bytes(for: [model.config], elementType)
         let one = try PagedKVCache(
             config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
         let pages = one.pages(tokens: 0, adding: context + timing.tokens) * timing.batch

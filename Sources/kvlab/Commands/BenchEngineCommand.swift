@@ -40,8 +40,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float16
 
-    @Option(help: "Bytes of a page.")
-    var page = ByteCount(EngineOptions().pageBytes)
+    @OptionGroup var paging: PageOptions
 
     @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
     var stepTokens = Scheduler.Limits().tokensPerStep
@@ -72,6 +71,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
         var attention: String
         var batch: Int
         var kvBytesPerToken: Int
+        var pageBytes: Int
         var result: ServingBenchmark.Result
         /// What the machine reads, bytes a second.
         var memoryBytesPerSecond: Double
@@ -81,9 +81,9 @@ struct BenchEngineCommand: AsyncParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         if !json {
             print(
-                "| model | attention | KV bytes/token | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
+                "| model | attention | KV bytes/token | page | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
             )
-            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
         for path in checkpoints {
             let checkpoint = try ModelImport.load(path)
@@ -93,7 +93,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             }
             var options = EngineOptions()
             options.cacheBytes = memory.bytes
-            options.pageBytes = page.bytes
+            options.pageBytes = paging.page?.bytes
             options.elementType = kvDtype
             options.limits.tokensPerStep = stepTokens
             options.prefixSharing = shared > 0
@@ -118,7 +118,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
                 let result = ServingBenchmark.median(of: results)
                 let row = Row(
                     model: name, attention: checkpoint.config.attentionLabel, batch: batch,
-                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), result: result,
+                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), pageBytes: engine.pageBytes, result: result,
                     memoryBytesPerSecond: (before + MemoryBandwidth.measure()) / 2)
                 try show(row)
             }
@@ -137,7 +137,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             format: "%.2f | %.1f | %.0f %%", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9,
             100 * it.readBytesPerSecond / row.memoryBytesPerSecond)
         print(
-            "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
+            "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(ByteCount.text(row.pageBytes)) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
         )
     }
 }

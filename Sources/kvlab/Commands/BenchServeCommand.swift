@@ -33,8 +33,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float16
 
-    @Option(help: "Bytes of a page.")
-    var page = ByteCount(EngineOptions().pageBytes)
+    @OptionGroup var paging: PageOptions
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
@@ -53,14 +52,17 @@ struct BenchServeCommand: AsyncParsableCommand {
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
         var rows: [ServingReport.Row] = []
+        var pages: Set<Int> = []
         for path in checkpoints {
             FileHandle.standardError.write(Data("\(path): \(load.requests) requests, \(load.concurrency) at a time\n".utf8))
-            rows.append(try await measure(path))
+            let (row, pageBytes) = try await measure(path)
+            rows.append(row)
+            pages.insert(pageBytes)
         }
         let report = ServingReport(
             rows: rows,
             caption:
-                "\(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)); \(Parallel.threads) threads."
+                "\(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(pages.sorted().map(ByteCount.text).joined(separator: " or ")); \(Parallel.threads) threads."
         )
         if let html { try TextFile.write(report.html, to: html) }
         guard json else {
@@ -75,7 +77,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     }
 
     /// One checkpoint behind a server, under both loads.
-    private func measure(_ path: String) async throws -> ServingReport.Row {
+    private func measure(_ path: String) async throws -> (row: ServingReport.Row, pageBytes: Int) {
         let checkpoint = try ModelImport.load(path)
         let config = checkpoint.config
         guard load.prompt + load.tokens <= config.maxSequence else {
@@ -83,8 +85,9 @@ struct BenchServeCommand: AsyncParsableCommand {
         }
         let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         let tokenizer: any Tokenizer = try checkpoint.tokenizer.map { try TokenizerFile.load($0, name: path) } ?? ByteTokenizer()
+        let pageBytes = paging.bytes(for: [config], kvDtype)
         var options = EngineOptions()
-        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, page.bytes, kvDtype)
+        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, pageBytes, kvDtype)
         let model = EngineModel(
             name: id, model: try ServingModel(config: config, parameters: checkpoint.parameters), tokenizer: tokenizer,
             stopIDs: [])
@@ -117,10 +120,12 @@ struct BenchServeCommand: AsyncParsableCommand {
             open = Self.load(try await test.run(model: id), rate: rate)
         }
         let capacity = try CacheCapacity.measure(
-            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: load.prompt + load.tokens)
-        return ServingReport.Row(
+            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes,
+            context: load.prompt + load.tokens)
+        let row = ServingReport.Row(
             model: id, attention: config.attentionLabel, kvBytesPerToken: capacity.bytesPerToken,
             sequencesHeld: capacity.sequences, closed: closed, open: open)
+        return (row, pageBytes)
     }
 
     private static func load(_ it: LoadTest.Result, rate: Double?) -> ServingReport.Load {

@@ -10,8 +10,9 @@ struct CapacityCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capacity", abstract: "Fill a cache with sequences and say how many it holds, for each checkpoint.",
         discussion: """
-            Each checkpoint gets the whole of --kv-memory, in pages of --page bytes, and sequences of --context tokens are added \
-            until the next one finds no pages. Logical bytes are those of keys and values, allocated ones those of their pages.
+            Each checkpoint gets the whole of --kv-memory, in pages of --page bytes, and sequences of --context tokens are taken in \
+            as a server takes them, by --step-tokens at a time, until the next one finds no pages. By default the page is one that \
+            suits all the checkpoints together. Logical bytes are those of keys and values, allocated ones those of their pages.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -26,30 +27,42 @@ struct CapacityCommand: ParsableCommand {
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float16
 
-    @Option(help: "Bytes of a page.")
-    var page = ByteCount(EngineOptions().pageBytes)
+    @OptionGroup var paging: PageOptions
+
+    @Option(name: .customLong("step-tokens"), help: "Tokens of a sequence that are taken in at a time.")
+    var stepTokens = Scheduler.Limits().tokensPerStep
 
     @Flag(help: "Print JSON.")
     var json = false
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
-        guard context >= 1, context <= 1 << 30 else { throw ValidationError("--context is \(context), expected at least 1") }
+        guard context >= 1 else { throw ValidationError("--context is \(context), expected at least 1") }
+        guard stepTokens >= 1 else { throw ValidationError("--step-tokens is \(stepTokens), expected at least 1") }
     }
 
     private struct Row: Encodable {
         var model: String
         var attention: String
+        var pageBytes: Int
         var capacity: CacheCapacity
     }
 
     func run() throws {
-        let rows = try checkpoints.map { path in
+        let configs = try checkpoints.map { path in
             let config = try ModelImport.load(path, verify: .structure).config
-            return Row(
+            guard context <= config.maxSequence else {
+                throw ValidationError("--context is \(context), \(path) has \(config.maxSequence) positions")
+            }
+            return config
+        }
+        let pageBytes = paging.bytes(for: configs, kvDtype)
+        let rows = try zip(checkpoints, configs).map { path, config in
+            Row(
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
+                pageBytes: pageBytes,
                 capacity: try CacheCapacity.measure(
-                    config, elementType: kvDtype, bytes: memory.bytes, pageBytes: page.bytes, context: context))
+                    config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: context, chunk: stepTokens))
         }
         if json {
             let encoder = JSONEncoder()
@@ -57,7 +70,7 @@ struct CapacityCommand: ParsableCommand {
             return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
         }
         print(
-            "\(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes)), \(context) tokens a sequence"
+            "\(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence"
         )
         print("| model | attention | KV bytes/token | sequences | logical | allocated |")
         print("| --- | --- | ---: | ---: | ---: | ---: |")

@@ -2,6 +2,7 @@ import ArgumentParser
 import Evaluation
 import Experiments
 import Foundation
+import Inference
 import Kernels
 
 /// `kvlab eval`: what a model knows.
@@ -69,8 +70,11 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
     var tokenizer: String?
 
-    @Option(help: "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32).")
-    var dtype = ComputePrecision.fp32
+    @Option(
+        help:
+            "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32). Default: fp32; with --through-cache the weights' own type."
+    )
+    var dtype: ComputePrecision?
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
@@ -78,22 +82,39 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Flag(help: "Score as it would be served: weights in their own type, keys and values in pages, stored as --kv-dtype.")
     var throughCache = false
 
-    @Option(help: "Element type of cached keys and values, with --through-cache: fp32, bf16 or fp16.")
-    var kvDtype = ElementType.float32
+    @Option(help: "Element type of cached keys and values, with --through-cache: fp32, bf16 or fp16. Default: fp32.")
+    var kvDtype: ElementType?
+
+    @OptionGroup(title: "With --through-cache") var paging: PageOptions
 
     @Flag(help: "Print JSON.")
     var json = false
 
+    func validate() throws {
+        if throughCache {
+            guard dtype == nil else {
+                throw ValidationError("--dtype has no effect with --through-cache, which multiplies in the weights' own type")
+            }
+        } else {
+            guard kvDtype == nil, paging.page == nil else {
+                throw ValidationError("\(kvDtype == nil ? "--page" : "--kv-dtype") has no effect without --through-cache")
+            }
+        }
+    }
+
     func run() throws {
         if let threads { Parallel.setThreads(threads) }
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
-        model.model.compute.precision = dtype
+        model.model.compute.precision = dtype ?? .fp32
         let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
+        let elementType = kvDtype ?? .float32
+        let pageBytes = paging.bytes(for: [model.model.config], elementType)
         let start = ContinuousClock.now
         let text = try options.read()
         let result =
             throughCache
-            ? try comparison.scoreThroughCache(model, text, elementType: kvDtype, reporter: ProgressReporter())
+            ? try comparison.scoreThroughCache(
+                model, text, elementType: elementType, pageBytes: pageBytes, reporter: ProgressReporter())
             : try comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
@@ -105,7 +126,8 @@ struct EvalPerplexityCommand: ParsableCommand {
                 tokensScored: result.tokensScored,
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
-                dtype: dtype, kvDtype: throughCache ? kvDtype.flag : nil, windows: result.windows.count, seconds: seconds,
+                dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? elementType.flag : nil,
+                pageBytes: throughCache ? pageBytes : nil, windows: result.windows.count, seconds: seconds,
                 tokensPerSecond: Double(result.tokensScored) / seconds)
             print(String(decoding: try encoder.encode(report), as: UTF8.self))
         } else {
@@ -113,8 +135,11 @@ struct EvalPerplexityCommand: ParsableCommand {
             print(String(format: "bits per byte  %.5f", result.bitsPerByte))
             print(String(format: "nll            %.3f nats", result.nll))
             print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
+            let way =
+                throughCache
+                ? "\(elementType.flag) cache in pages of \(ByteCount.text(pageBytes))" : "\((dtype ?? .fp32).rawValue) products"
             print(
-                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(throughCache ? "\(kvDtype.flag) cache in pages" : "\(dtype.rawValue) products"), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
+                "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(way), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )
         }
     }
@@ -129,8 +154,10 @@ struct EvalPerplexityCommand: ParsableCommand {
         var window: Int
         var stride: Int
         var bos: String
-        var dtype: ComputePrecision
+        /// What products are multiplied in; nil through the cache.
+        var dtype: ComputePrecision?
         var kvDtype: String?
+        var pageBytes: Int?
         var windows: Int
         var seconds: Double
         var tokensPerSecond: Double

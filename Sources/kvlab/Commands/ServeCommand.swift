@@ -35,8 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float32
 
-    @Option(help: "Bytes of a page.")
-    var page = ByteCount(EngineOptions().pageBytes)
+    @OptionGroup var paging: PageOptions
 
     @Option(
         name: .customLong("api-key"),
@@ -131,7 +130,7 @@ struct ServeCommand: AsyncParsableCommand {
         }
         var options = EngineOptions()
         options.cacheBytes = memory.bytes
-        options.pageBytes = page.bytes
+        options.pageBytes = paging.page?.bytes
         options.elementType = kvDtype
         (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
         options.prefixSharing = prefixSharing
@@ -148,6 +147,7 @@ struct ServeCommand: AsyncParsableCommand {
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
             print("serving \(names) at http://\(address):\(port)")
+            print("cache pages of \(ByteCount.text(engine.pageBytes))")
             fflush(nil)
         }
     }

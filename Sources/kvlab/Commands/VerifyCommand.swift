@@ -28,8 +28,7 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
     var kvDtype = ElementType.float32
 
-    @Option(help: "Bytes of a page.")
-    var page = ByteCount(EngineOptions().pageBytes)
+    @OptionGroup var paging: PageOptions
 
     @Option(help: "Seed of the tokens.")
     var seed: UInt64 = 1
@@ -44,12 +43,13 @@ struct VerifyCommand: ParsableCommand {
         guard decoded >= 2 else { throw ValidationError("--decoded is \(decoded), expected at least 2") }
         var random = SeededGenerator(seed: seed, name: "verify")
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
+        let pageBytes = paging.bytes(for: [loaded.config], kvDtype)
         let gates = try ExactnessGates(
-            config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: page.bytes, tokens: ids,
+            config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: pageBytes, tokens: ids,
             decoded: decoded, swapDirectory: FileManager.default.temporaryDirectory.path
         ).run()
         print(
-            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(page.bytes))"
+            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes))"
         )
         print(
             "| \(kvDtype == .float32 ? "full forward pass" : "full pass, then the paged one") against | largest difference | allowed | greedy differences | |"
