@@ -75,7 +75,13 @@ public struct ModelServer: Sendable {
         router.get("metrics") { _, _ in
             Response.text(state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
         }
-        router.get("v1/kvlab/pool") { _, _ in await status.pool() }
+        router.get("v1/kvlab/pool") { request, _ in try await status.pool(request) }
+        router.post("v1/kvlab/play") { request, _ in
+            var request = request
+            let fields = try await Self.fields(&request, state.options.limits)
+            let play = try PlayRequest(fields, server: state, tenant: state.tenant(request))
+            return try await PlayRoute(server: state).respond(play, to: request)
+        }
         router.get("/") { _, _ in Page.response }
         router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }
         router.post("tokenize") { request, _ in try await status.tokenize(try await fields(request)) }

@@ -17,32 +17,52 @@ struct StatusRoutes {
         return .json(.object(["object": .text("list"), "data": .array(list)]))
     }
 
-    /// Who holds which pages; the map has a letter a page: a … for the models, upper case where it is shared, . where it is free.
-    func pool() async -> Response {
-        let (pool, statistics) = (await server.engine.pool(), await server.engine.statistics)
-        let map = zip(pool.owners, pool.holders).map { owner, holders -> UInt8 in
-            owner < 0 ? UInt8(ascii: ".") : (holders > 1 ? UInt8(ascii: "A") : UInt8(ascii: "a")) + UInt8(owner % 26)
+    /// Who holds which pages, as ``pool(_:)`` of the map at the resolution that the query's `cells` asks for, 2048 by default.
+    func pool(_ request: Request) async throws(APIError) -> Response {
+        guard let text = request.uri.queryParameters["cells"] else { return .json(pool(await server.engine.poolMap())) }
+        let most = 4096
+        guard let cells = Int(text), (1...most).contains(cells) else {
+            throw .parameter("cells", "is '\(text.prefix(40))', expected 1 to \(most)")
         }
-        let models = server.models.enumerated().map { index, model -> JSONValue in
+        return .json(pool(await server.engine.poolMap(cells: cells)))
+    }
+
+    /// The pool as clients see it.
+    ///
+    /// A page is free, used by one sequence, shared by several, or idle: held by no sequence, but kept for a prefix until pages
+    /// are wanted. `models` and `sequences` count them for each holder. `map` tells where they lie: it cuts the pool into cells
+    /// of `pages_per_cell` pages, and each of its `runs` is a number of cells that read alike, followed by one list for each
+    /// model with pages in such a cell: its place in `models`, and the pages used, shared and idle. The rest of a cell is free.
+    ///
+    ///     {"pages_per_cell": 8, "runs": [[3, [0, 8, 0, 0]], [1, [0, 2, 0, 0], [1, 0, 4, 1]], [2044]]}
+    func pool(_ map: PoolMap) -> JSONValue {
+        let models = zip(server.models, map.models).enumerated().map { index, entry -> JSONValue in
             .object([
-                "id": .text(model.id), "attention": .text(model.attention), "bytes_per_token": .int(pool.bytesPerToken[index]),
-                "pages": .int(pool.used[index]), "guaranteed_pages": .int(pool.guaranteed[index]),
-                "idle_prefix_pages": .int(pool.idle[index]),
+                "id": .text(entry.0.id), "attention": .text(entry.0.attention), "bytes_per_token": .int(map.bytesPerToken[index]),
+                "pages": .int(entry.1.held), "guaranteed_pages": .int(map.guaranteed[index]), "used_pages": .int(entry.1.used),
+                "shared_pages": .int(entry.1.shared), "idle_prefix_pages": .int(entry.1.idle),
             ])
         }
-        let sequences = pool.sequences.map { holder -> JSONValue in
+        let sequences = map.sequences.map { holder -> JSONValue in
             .object([
                 "request": .int(holder.request), "output": .int(holder.index), "model": .text(server.models[holder.model].id),
                 "tokens": .int(holder.tokens), "pages": .int(holder.pages), "shared_pages": .int(holder.shared),
-                "logical_bytes": .int(holder.logicalBytes), "allocated_bytes": .int(holder.pages * pool.pageBytes),
+                "logical_bytes": .int(holder.logicalBytes), "allocated_bytes": .int(holder.pages * map.pageBytes),
             ])
         }
-        return .json(
-            .object([
-                "page_bytes": .int(pool.pageBytes), "pages": .int(pool.owners.count), "free_pages": .int(statistics.freePages),
-                "running": .int(statistics.running), "waiting": .int(statistics.waiting), "models": .array(models),
-                "sequences": .array(sequences), "map": .string(map),
-            ]))
+        let runs = map.runs.map { run -> JSONValue in
+            .array(
+                [.int(run.cells)]
+                    + run.held.sorted { $0.key < $1.key }.map { model, pages in
+                        .array([.int(model), .int(pages.used), .int(pages.shared), .int(pages.idle)])
+                    })
+        }
+        return .object([
+            "page_bytes": .int(map.pageBytes), "pages": .int(map.pages), "free_pages": .int(map.free),
+            "running": .int(map.sequences.count), "waiting": .int(map.waiting), "models": .array(models),
+            "sequences": .array(sequences),
+            "map": .object(["pages_per_cell": .int(map.pagesPerCell), "runs": .array(runs)]),
+        ])
     }
 
     private func model(named name: String?) throws(APIError) -> ServedModel {

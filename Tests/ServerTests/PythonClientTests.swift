@@ -132,23 +132,4 @@ import Text
         #expect(result.status == 0 && lines.last == "data: [DONE]")
         #expect(lines.count > 2 && lines.allSatisfy { $0.hasPrefix("data: ") })
     }
-
-    static let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].first {
-        FileManager.default.isExecutableFile(atPath: $0)
-    }
-
-    @Test(.enabled(if: chromium != nil, "there is no Chromium"))
-    func `the page asks both architectures and draws the pool`() async throws {
-        let server = try await ServerFixture()
-        let browser = try #require(Self.chromium)
-        // The page sends its form by itself once the models are there, as a person would.
-        let result = try await Python.concurrently(
-            browser,
-            [
-                "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom",
-                "http://127.0.0.1:\(server.port)/#send",
-            ])
-        #expect(result.output.components(separatedBy: "data-done=\"true\"").count == 3, "\(result.output.suffix(2000))")
-        #expect(result.output.contains("pages of 1.0 KiB held"))
-    }
 }

@@ -25,7 +25,8 @@ import Testing
             #expect(metrics.contains(line + "\n"), "\(line)")
         }
         let pool = try await server.send("GET", "/v1/kvlab/pool").json
-        #expect(pool?["pages"]?.int == 4096 && pool?["map"]?.string?.count == 4096)
+        #expect(pool?["pages"]?.int == 4096 && pool?["map"]?["pages_per_cell"]?.int == 2)
+        #expect(pool?["map"]?["runs"]?.array?.compactMap { $0.array?[0].int }.reduce(0, +) == 2048)
         #expect(pool?["models"]?.array?.compactMap { $0["bytes_per_token"]?.int } == [1024, 256])
         let page = try await server.send("GET", "/")
         #expect(

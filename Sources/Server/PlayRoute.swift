@@ -1,0 +1,128 @@
+import Hummingbird
+import Inference
+import JSON
+
+/// POST /v1/kvlab/play: one prompt to several models at once, and the pool meanwhile, over one connection.
+///
+/// A browser opens six connections to a host at most: with a stream for each output, the seventh would wait, and the pool's
+/// picture with it. Events are frames, twenty-five a second however fast the tokens come:
+///
+///     {"models": [{"model": "mha", "request": 7, "prompt_tokens": 12}, {"model": "mqa", "error": {…}}]}     the first
+///     {"outputs": [{"model": 0, "output": 1, "tokens": 5, "seconds": 0.04, "cache_bytes": 8192, "text": " time",
+///                   "finish_reason": null}], "pool": {…}}                       what has changed, `model` as a place in `models`
+///     {"error": {…}}                                                            where it breaks off
+///
+/// `request` is the number that the pool's `sequences` have; `seconds` are those from an output's first token to its last;
+/// `pool` is what /v1/kvlab/pool gives, in some of the frames and in the last one. A model that refuses the prompt says so while
+/// the others run; where all refuse it, the answer is the first one's error.
+struct PlayRoute {
+    let server: ServerState
+
+    /// How often a frame comes, and how often one has the pool in it.
+    private static let frame = Duration.milliseconds(40)
+    private static let pool = Duration.milliseconds(250)
+
+    func respond(_ play: PlayRequest, to request: Request) async throws -> Response {
+        var running: [Generation] = []
+        // Each running generation's place among the models.
+        var places: [Int] = []
+        var models: [JSONValue] = []
+        var refusal: APIError?
+        for (place, completion) in play.completions.enumerated() {
+            let name = JSONValue.text(server.models[completion.model].id)
+            do throws(APIError) {
+                let generations = try await server.runner.submit(completion.requests)
+                for generation in generations {
+                    models.append(
+                        .object([
+                            "model": name, "request": .int(generation.id), "prompt_tokens": .int(completion.prompts[0].count),
+                        ]))
+                    running.append(generation)
+                    places.append(place)
+                }
+            } catch {
+                refusal = refusal ?? error
+                models.append(.object(["model": name, "error": error.json["error"] ?? .null]))
+            }
+        }
+        if running.isEmpty, let refusal { throw refusal }
+        return stream(play, running, places, .object(["models": .array(models)]), request)
+    }
+
+    private func stream(
+        _ play: PlayRequest, _ running: [Generation], _ places: [Int], _ head: JSONValue, _ request: Request
+    ) -> Response {
+        let server = server
+        let board = board(for: play)
+        return Response(
+            status: .ok,
+            headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
+            body: ResponseBody { writer in
+                let work = Task { await Self.fill(board, running, places, server) }
+                defer { work.cancel() }
+                try await request.body.consumeWithInboundCloseHandler { _ in
+                    func send(_ text: String) async throws {
+                        try await writer.write(ByteBuffer(string: "data: \(text)\n\n"))
+                    }
+                    func send(_ value: JSONValue) async throws {
+                        try await send(String(decoding: value.compact, as: UTF8.self))
+                    }
+                    try await send(head)
+                    var due = ContinuousClock.now
+                    while true {
+                        let frame = board.takeFrame()
+                        var members: [JSONValue.Member] = []
+                        if !frame.outputs.isEmpty {
+                            members.append(JSONValue.Member(key: Array("outputs".utf8), value: .array(frame.outputs)))
+                        }
+                        if frame.isLast || due <= .now {
+                            due = .now + Self.pool
+                            let pool = StatusRoutes(server: server).pool(await server.engine.poolMap())
+                            members.append(JSONValue.Member(key: Array("pool".utf8), value: pool))
+                        }
+                        if !members.isEmpty { try await send(.object(members)) }
+                        if let error = frame.error { try await send(error.json) }
+                        if frame.isLast { break }
+                        try await Task.sleep(for: Self.frame)
+                    }
+                    try await send("[DONE]")
+                } onInboundClosed: {
+                    // A client that leaves ends the work, and with it the frames.
+                    work.cancel()
+                    board.end()
+                }
+                try await writer.finish(nil)
+            })
+    }
+
+    private func board(for play: PlayRequest) -> PlayBoard {
+        let engine = server.engine
+        let geometry = play.completions.map { engine.models[$0.model].model.config.kvGeometry(engine.options.elementType) }
+        let prompts = play.completions.map { $0.prompts[0].count }
+        return PlayBoard(counts: play.completions.map(\.sampling.n)) { place, tokens in
+            // The last token's keys and values are computed with the next one.
+            geometry[place].reduce(0) { $0 + $1.bytes(tokens: prompts[place] + max(0, tokens - 1)) }
+        }
+    }
+
+    /// Brings the outputs to the board until the last has finished.
+    private static func fill(_ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState) async {
+        do {
+            try await server.runner.run(running) { events in
+                var clocks = running.map { _ in TokenClock(server.metrics) }
+                var reasons = running.map { _ in [FinishReason]() }
+                for await (index, event) in events {
+                    if case .token(let output, _, _) = event { clocks[index].token(prompt: 0, output: output) }
+                    if case .finished(_, let reason, _) = event { reasons[index].append(reason) }
+                    board.take(places[index], event)
+                }
+                for (clock, reasons) in zip(clocks, reasons) { clock.finished(reasons) }
+            }
+            board.end()
+        } catch let error as APIError {
+            board.end(error)
+        } catch {
+            board.end()
+        }
+    }
+}
