@@ -50,6 +50,17 @@ public struct LoadTest: Sendable {
     /// 64 requests, 32 at a time, of 320 + 64 tokens with 256 shared.
     public init() {}
 
+    /// Sends one request that nothing is measured of, its prompt unlike the load's: the first pass over weights, the first
+    /// connection and the first pages cost more than those that follow.
+    ///
+    /// Throws ``LoadTestError`` where it is not answered, as the load then wouldn't be.
+    public func warmUp(model: String) async throws {
+        var one = self
+        (one.requests, one.concurrency, one.rate, one.seed) = (1, 1, nil, ~seed)
+        let result = try await one.run(model: model)
+        guard result.answered == 1 else { throw LoadTestError.notAnswered(model: model) }
+    }
+
     /// Runs the load on one of the server's models.
     public func run(model: String) async throws -> Result {
         var random = SeededGenerator(seed: seed)
@@ -94,5 +105,19 @@ public struct LoadTest: Sendable {
                     guard let first = sample.firstToken, let last = sample.lastToken, sample.tokens > 1 else { return nil }
                     return (last - first) / Double(sample.tokens - 1)
                 }))
+    }
+}
+
+/// What stops a load before it is one.
+public enum LoadTestError: Error, CustomStringConvertible, Equatable {
+    /// The server didn't answer the first request in full.
+    case notAnswered(model: String)
+
+    /// The sentence for the user.
+    public var description: String {
+        switch self {
+        case .notAnswered(let model):
+            "\(model): the first request was not answered in full; is the model served, and does the prompt with its answer fit it?"
+        }
     }
 }

@@ -1,39 +1,7 @@
 import Foundation
 
 /// What serving each architecture gives, against the bytes of cache that a token costs.
-public struct ServingReport: Sendable {
-    /// Percentiles of some seconds.
-    public struct Latency: Sendable, Encodable {
-        var p50: Double, p90: Double, p99: Double
-
-        /// Three percentiles in seconds.
-        public init(p50: Double, p90: Double, p99: Double) { (self.p50, self.p90, self.p99) = (p50, p90, p99) }
-
-        var text: String { String(format: "%.1f / %.1f / %.1f", p50 * 1e3, p90 * 1e3, p99 * 1e3) }
-    }
-
-    /// One load on one model.
-    public struct Load: Sendable, Encodable {
-        /// Requests a second sent at random times (open loop); nil where each follows another's end (closed loop).
-        public var rate: Double?
-        /// Requests answered in full, and others.
-        public var answered: Int, failed: Int
-        /// Output tokens and requests a second.
-        public var tokensPerSecond: Double, requestsPerSecond: Double
-        /// To the first token, and for each further one on average over a request.
-        public var firstToken: Latency, perToken: Latency
-
-        /// A load's figures as measured.
-        public init(
-            rate: Double?, answered: Int, failed: Int, tokensPerSecond: Double, requestsPerSecond: Double, firstToken: Latency,
-            perToken: Latency
-        ) {
-            (self.rate, self.answered, self.failed) = (rate, answered, failed)
-            (self.tokensPerSecond, self.requestsPerSecond) = (tokensPerSecond, requestsPerSecond)
-            (self.firstToken, self.perToken) = (firstToken, perToken)
-        }
-    }
-
+public struct ServingReport: Sendable, Encodable {
     /// One model.
     public struct Row: Sendable, Encodable {
         /// The model's id, and its attention's short name.
@@ -43,79 +11,120 @@ public struct ServingReport: Sendable {
         /// Sequences of the load's length that the cache memory holds.
         public var sequencesHeld: Int
         /// The closed loop, and the open one where there was one.
-        public var closed: Load
-        public var open: Load?
+        public var closed: ServingLoad
+        public var open: ServingLoad?
 
         /// A model's figures.
         public init(
-            model: String, attention: String, kvBytesPerToken: Int, sequencesHeld: Int, closed: Load, open: Load?
+            model: String, attention: String, kvBytesPerToken: Int, sequencesHeld: Int, closed: ServingLoad, open: ServingLoad?
         ) {
             (self.model, self.attention, self.kvBytesPerToken) = (model, attention, kvBytesPerToken)
             (self.sequencesHeld, self.closed, self.open) = (sequencesHeld, closed, open)
         }
     }
 
+    /// What was asked of them, in a few sentences.
+    public var caption: String
     /// The models, in the order measured.
     public var rows: [Row]
-    /// What was asked of them, in a sentence.
-    public var caption: String
 
     /// The figures of `rows` under a `caption`.
     public init(rows: [Row], caption: String) { (self.rows, self.caption) = (rows, caption) }
 
-    private static let titles = [
-        "model", "attention", "KV bytes/token", "sequences held", "load", "answered", "failed", "tokens/s", "requests/s",
-        "first token p50 / p90 / p99 ms", "per token p50 / p90 / p99 ms",
-    ]
+    /// The columns; those with a group stand under it in HTML, and have its name in Markdown.
+    private static let titles: [(group: String?, name: String)] =
+        ["model", "attention", "KV bytes/token", "sequences held", "load", "answered", "tokens/s", "requests/s"].map { (nil, $0) }
+        + ["first token, ms", "per token, ms"].flatMap { group in ["p50", "p90", "p99"].map { (group, $0) } }
 
-    private var cells: [[String]] {
+    private static func isText(_ column: Int) -> Bool { [0, 1, 4].contains(column) }
+
+    /// Each line's cells: what is measured as its median, and its range where there were several rounds.
+    private var cells: [[(text: String, range: String?)]] {
         rows.flatMap { row in
             ([row.closed] + (row.open.map { [$0] } ?? [])).map { load in
-                [
-                    row.model, row.attention, "\(row.kvBytesPerToken)", "\(row.sequencesHeld)",
-                    load.rate.map { String(format: "open, %.2f/s", $0) } ?? "closed", "\(load.answered)", "\(load.failed)",
-                    String(format: "%.0f", load.tokensPerSecond), String(format: "%.2f", load.requestsPerSecond),
-                    load.firstToken.text, load.perToken.text,
-                ]
+                func plain(_ text: String) -> (String, String?) { (text, nil) }
+                func figure(_ it: ServingLoad.Spread, _ digits: Int, _ scale: Double = 1) -> (String, String?) {
+                    (it.text(digits, scale: scale), it.range(digits, scale: scale))
+                }
+                func latency(_ it: ServingLoad.Latency, _ digits: Int) -> [(String, String?)] {
+                    [it.p50, it.p90, it.p99].map { figure($0, digits, 1e3) }
+                }
+                return [
+                    plain(row.model), plain(row.attention), plain("\(row.kvBytesPerToken)"), plain("\(row.sequencesHeld)"),
+                    plain(load.rate.map { String(format: "open, %.3g/s", $0) } ?? "closed"),
+                    plain("\(load.answered) of \(load.answered + load.failed)"), figure(load.tokensPerSecond, 0),
+                    figure(load.requestsPerSecond, 1),
+                ] + latency(load.firstToken, 1) + latency(load.perToken, 2)
             }
         }
     }
 
-    /// The table in Markdown.
+    /// The table in Markdown, ranges in brackets.
     public var markdown: String {
-        let dashes = Self.titles.indices.map { [0, 1, 4].contains($0) ? "---" : "---:" }
-        return ([Self.titles, dashes] + cells).map { "| " + $0.joined(separator: " | ") + " |" }.joined(separator: "\n")
+        let dashes = Self.titles.indices.map { Self.isText($0) ? "---" : "---:" }
+        let body = cells.map { line in
+            // A model's name may have what Markdown would take for the end of its cell.
+            line.map { $0.text.replacingOccurrences(of: "|", with: "\\|") + ($0.range.map { " (\($0))" } ?? "") }
+        }
+        let titles = Self.titles.map { ($0.group.map { $0 + " " } ?? "") + $0.name }
+        return ([titles, dashes] + body).map { "| " + $0.joined(separator: " | ") + " |" }.joined(separator: "\n")
     }
 
-    /// The table and both plots as one file that needs nothing else.
+    /// The table and the plots as one file that needs nothing else.
     public var html: String {
-        let head = Self.titles.enumerated().map { "<th\([0, 1, 4].contains($0) ? " class=\"text\"" : "")>\($1)</th>" }.joined()
         let body = cells.map { line in
-            "<tr>"
-                + line.enumerated().map { "<td\([0, 1, 4].contains($0) ? " class=\"text\"" : "")>\($1.escapedForHTML)</td>" }
-                .joined()
-                + "</tr>"
+            let cells = line.enumerated().map { index, cell in
+                let range = cell.range.map { "<br><small>\($0)</small>" } ?? ""
+                return "<td\(Self.isText(index) ? " class=\"text\"" : "")>\(cell.text.escapedForHTML)\(range)</td>"
+            }
+            return "<tr>\(cells.joined())</tr>"
         }
-        func plot(_ name: String, _ lines: [(String, (Row) -> Double?)]) -> String {
-            LinePlot(
-                series: lines.enumerated().map { index, line in
-                    LinePlot.Series(
-                        name: line.0, color: index,
-                        points: rows.compactMap { row in
-                            line.1(row).map { (x: Double(row.kvBytesPerToken), y: $0, error: 0) }
-                        }.sorted { $0.x < $1.x })
-                }, xName: "KV cache bytes per token (log scale)", yName: name, xText: { byteCountText(Int($0)) }, fromZero: true,
-                yText: { String(format: "%.0f", $0) }
-            ).figure
-        }
+        let loads = rows.flatMap { [$0.closed] + ($0.open.map { [$0] } ?? []) }
+        let ranges =
+            loads.contains { $0.tokensPerSecond.hasRange }
+            ? " Small figures and bars go from the lowest round to the highest." : ""
         return HTMLReport.page(
             title: "kvlab bench serve",
             body: """
-                <p class="caption">\(caption.escapedForHTML)</p>
-                <div class="scroll"><table><thead><tr>\(head)</tr></thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>
+                <p class="caption">\(caption.escapedForHTML)\(ranges)</p>
+                <div class="scroll"><table><thead>\(head)</thead><tbody>\(body.joined(separator: "\n"))</tbody></table></div>
                 <h2>What a byte of cache costs</h2>
-                \(plot("output tokens/s", [("closed loop", { $0.closed.tokensPerSecond })]))
-                \(plot("sequences held", [("sequences held", { Double($0.sequencesHeld) })]))
+                <p class="caption">Up is better. Models of equal bytes per token stand side by side.</p>
+                <h3>Throughput</h3>
+                \(throughput.figure)
+                <h3>Sequences held</h3>
+                \(sequences.figure)
                 """)
+    }
+
+    private var head: String {
+        let (plain, grouped) = (Self.titles.filter { $0.group == nil }, Self.titles.filter { $0.group != nil })
+        let upper = plain.enumerated().map { index, title in
+            "<th rowspan=\"2\"\(Self.isText(index) ? " class=\"text\"" : "")>\(title.name)</th>"
+        }
+        let groups = stride(from: 0, to: grouped.count, by: 3).map { "<th colspan=\"3\">\(grouped[$0].group ?? "")</th>" }
+        return "<tr>\((upper + groups).joined())</tr><tr>\(grouped.map { "<th>\($0.name)</th>" }.joined())</tr>"
+    }
+
+    /// Each model's throughput, of both loops.
+    var throughput: ServingPlot {
+        ServingPlot(
+            points: rows.flatMap { row in
+                ([row.closed] + (row.open.map { [$0] } ?? [])).map { load in
+                    ServingPlot.Point(
+                        model: row.model, attention: row.attention, bytes: row.kvBytesPerToken, y: load.tokensPerSecond,
+                        isOpen: load.rate != nil)
+                }
+            }, yName: "output tokens/s", kinds: ("closed loop", "open loop"))
+    }
+
+    /// The sequences each model's cache memory holds.
+    var sequences: ServingPlot {
+        ServingPlot(
+            points: rows.map { row in
+                ServingPlot.Point(
+                    model: row.model, attention: row.attention, bytes: row.kvBytesPerToken,
+                    y: ServingLoad.Spread([Double(row.sequencesHeld)]), isOpen: false)
+            }, yName: "sequences held")
     }
 }

@@ -36,7 +36,7 @@ struct BenchLoadCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard vocabulary >= 2 else { throw ValidationError("--vocabulary is \(vocabulary), expected at least 2") }
-        guard rate.map({ $0 > 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be above 0") }
+        try LoadOptions.check(rate: rate, allowsZero: false)
     }
 
     private struct Row: Encodable {

@@ -11,12 +11,14 @@ import Text
 /// `kvlab bench serve`: what each architecture serves, through HTTP.
 struct BenchServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "serve", abstract: "Serve checkpoints one after the other under load and compare what their caches cost.",
+        commandName: "serve", abstract: "Serve checkpoints in turn under load and compare what their caches cost.",
         discussion: """
-            Each checkpoint gets a server of its own on a free port of 127.0.0.1 and all of --kv-memory. Streamed completions of random \
-            tokens come first --concurrency at a time (closed loop), then --rate a second at random times (open loop); by default \
-            at 0.7 of the closed loop's requests/s. Prints throughput, times to the first token and per token, and the sequences that \
-            the memory holds; --html writes the table and the plots against cache bytes per token.
+            In each of --rounds, each checkpoint in its turn gets a server of its own on a free port of 127.0.0.1, all of \
+            --kv-memory, and one request that isn't measured. Streamed completions of random tokens come first --concurrency at a \
+            time (closed loop), then --rate a second at random times (open loop); by default at 0.7 of the first round's closed \
+            loop's requests/s. Prints medians and ranges of throughput and of times to the first token and per token, and the \
+            sequences that the memory holds; --html writes the table and the plots against cache bytes per token. The clients run \
+            in the server's process, on its cores: `kvlab serve` and `kvlab bench load` keep them apart.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -26,6 +28,9 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @Option(help: "Requests a second of the open loop; 0 for none.")
     var rate: Double?
+
+    @Option(help: "Rounds, in each of which every checkpoint has its turn.")
+    var rounds = 3
 
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(EngineOptions().cacheBytes)
@@ -46,92 +51,169 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
-        guard rate.map({ $0 >= 0 && $0.isFinite }) ?? true else { throw ValidationError("--rate must be 0 or more") }
+        try LoadOptions.check(rate: rate, allowsZero: true)
+        guard (1...1000).contains(rounds) else { throw ValidationError("--rounds is \(rounds), expected 1 to 1000") }
+        if let threads, threads < 1 { throw ValidationError("--threads is \(threads), expected at least 1") }
+    }
+
+    /// One checkpoint, and what its rounds gave.
+    private struct Contender {
+        let id: String, path: String, attention: String
+        let pageBytes: Int
+        let capacity: CacheCapacity
+        let model: EngineModel
+        /// Requests a second of the open loop; nil until the first closed loop, 0 for none.
+        var rate: Double?
+        var closed: [ServingLoad.Round] = [], open: [ServingLoad.Round] = []
     }
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
-        var rows: [ServingReport.Row] = []
-        var pages: Set<Int> = []
-        for path in checkpoints {
-            FileHandle.standardError.write(Data("\(path): \(load.requests) requests, \(load.concurrency) at a time\n".utf8))
-            let (row, pageBytes) = try await measure(path)
-            rows.append(row)
-            pages.insert(pageBytes)
+        // Before anything is measured: what is wrong with the last checkpoint comes up at once.
+        var contenders = try checkpoints.map(contender)
+        for round in 1...rounds {
+            for index in contenders.indices {
+                note(
+                    "round \(round) of \(rounds), \(contenders[index].path): \(load.requests) requests, \(load.concurrency) at a time"
+                )
+                try await measure(&contenders[index], round: round)
+            }
         }
         let report = ServingReport(
-            rows: rows,
-            caption:
-                "\(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(pages.sorted().map(ByteCount.text).joined(separator: " or ")); \(Parallel.threads) threads."
-        )
-        if let html { try TextFile.write(report.html, to: html) }
-        guard json else {
+            rows: contenders.map { it in
+                ServingReport.Row(
+                    model: it.id, attention: it.attention, kvBytesPerToken: it.capacity.bytesPerToken,
+                    sequencesHeld: it.capacity.sequences, closed: ServingLoad(rate: nil, rounds: it.closed),
+                    open: it.open.isEmpty ? nil : ServingLoad(rate: it.rate, rounds: it.open))
+            }, caption: caption(Set(contenders.map(\.pageBytes))))
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            encoder.nonConformingFloatEncodingStrategy = .convertToString(
+                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        } else {
             print(report.caption)
-            return print(report.markdown)
+            print(report.markdown)
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        print(String(decoding: try encoder.encode(report.rows), as: UTF8.self))
+        // Last: where the file cannot be written, the figures are on the screen.
+        if let html { try TextFile.write(report.html, to: html) }
     }
 
-    /// One checkpoint behind a server, under both loads.
-    private func measure(_ path: String) async throws -> (row: ServingReport.Row, pageBytes: Int) {
+    private func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+    private func caption(_ pages: Set<Int>) -> String {
+        let medians = rounds > 1 ? "Medians of \(rounds) rounds, in each of which every model has its turn" : "One round"
+        return """
+            \(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed \
+            loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \
+            \(pages.sorted().map(ByteCount.text).joined(separator: " or ")); \(Parallel.threads) threads. \(medians). Clients and server share one process and its \
+            cores, so the clients' work is in the figures.
+            """
+    }
+
+    private func contender(_ path: String) throws -> Contender {
         let checkpoint = try ModelImport.load(path)
         let config = checkpoint.config
-        guard load.prompt + load.tokens <= config.maxSequence else {
-            throw ValidationError("\(path) has \(config.maxSequence) positions; choose a smaller --prompt or --tokens")
+        let length = load.prompt + load.tokens
+        guard length <= config.maxSequence else {
+            throw BenchServeError.tooLong(path, prompt: load.prompt, tokens: load.tokens, limit: config.maxSequence)
+        }
+        let pageBytes = paging.bytes(for: [config], kvDtype)
+        let capacity = try CacheCapacity.measure(
+            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: length)
+        guard capacity.sequences > 0 else {
+            throw BenchServeError.memory(path, memory: ByteCount.text(memory.bytes), tokens: length)
         }
         let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         let tokenizer: any Tokenizer = try checkpoint.tokenizer.map { try TokenizerFile.load($0, name: path) } ?? ByteTokenizer()
-        let pageBytes = paging.bytes(for: [config], kvDtype)
+        return Contender(
+            id: id, path: path, attention: config.attentionLabel, pageBytes: pageBytes, capacity: capacity,
+            model: EngineModel(
+                name: id, model: try ServingModel(config: config, parameters: checkpoint.parameters), tokenizer: tokenizer,
+                stopIDs: []), rate: rate)
+    }
+
+    /// One round of one checkpoint: a server of its own, so that no round finds another's prefixes, under both loads.
+    private func measure(_ it: inout Contender, round: Int) async throws {
         var options = EngineOptions()
-        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, pageBytes, kvDtype)
-        let model = EngineModel(
-            name: id, model: try ServingModel(config: config, parameters: checkpoint.parameters), tokenizer: tokenizer,
-            stopIDs: [])
-        let served = ServedModel(
-            id: id, tokenizer: tokenizer, bosID: nil, eosIDs: [], chatTemplate: .plain, attention: config.attentionLabel)
+        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, it.pageBytes, kvDtype)
+        // The open loop may be far behind: nothing is refused for that.
+        options.limits.waiting = max(options.limits.waiting, load.requests)
+        let engine = try Engine(models: [it.model], options: options)
         var listening = ServerOptions()
         listening.port = 0
         let server = ModelServer(
-            engine: try Engine(models: [model], options: options), models: [served], options: listening,
-            logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
+            engine: engine,
+            models: [
+                ServedModel(
+                    id: it.id, tokenizer: it.model.tokenizer, bosID: nil, eosIDs: [], chatTemplate: .plain,
+                    attention: it.attention)
+            ], options: listening, logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
         let serving = Task {
             defer { continuation.finish() }
             try await server.run { continuation.yield($0) }
         }
-        defer { serving.cancel() }
-        var iterator = ports.makeAsyncIterator()
-        guard let port = await iterator.next() else {
-            try await serving.value
-            throw ValidationError("the server did not start")
+        do {
+            var iterator = ports.makeAsyncIterator()
+            guard let port = await iterator.next() else {
+                try await serving.value
+                throw BenchServeError.notStarted(it.path)
+            }
+            try await measure(&it, port: port, round: round)
+        } catch {
+            await engine.stop()
+            serving.cancel()
+            throw error
         }
-        var test = load.test(vocabulary: config.vocabularySize)
-        test.port = port
-        let closed = Self.load(try await test.run(model: id), rate: nil)
-        var open: ServingReport.Load?
-        let rate = rate ?? 0.7 * closed.requestsPerSecond
-        if rate > 0 {
-            test.rate = rate
-            test.seed += 1
-            open = Self.load(try await test.run(model: id), rate: rate)
-        }
-        let capacity = try CacheCapacity.measure(
-            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes,
-            context: load.prompt + load.tokens)
-        let row = ServingReport.Row(
-            model: id, attention: config.attentionLabel, kvBytesPerToken: capacity.bytesPerToken,
-            sequencesHeld: capacity.sequences, closed: closed, open: open)
-        return (row, pageBytes)
+        // The next one's turn begins once this one's memory is given back.
+        await engine.stop()
+        serving.cancel()
+        _ = try? await serving.value
     }
 
-    private static func load(_ it: LoadTest.Result, rate: Double?) -> ServingReport.Load {
-        func latency(_ it: LoadTest.Percentiles) -> ServingReport.Latency { .init(p50: it.p50, p90: it.p90, p99: it.p99) }
-        return ServingReport.Load(
-            rate: rate, answered: it.answered, failed: it.failed, tokensPerSecond: it.tokensPerSecond,
-            requestsPerSecond: it.requestsPerSecond, firstToken: latency(it.firstToken), perToken: latency(it.perToken))
+    private func measure(_ it: inout Contender, port: Int, round: Int) async throws {
+        var test = load.test(vocabulary: it.model.model.config.vocabularySize)
+        test.port = port
+        // The two loads of all rounds have prompts of their own.
+        test.seed &+= UInt64(2 * (round - 1))
+        try await test.warmUp(model: it.id)
+        let closed = try await test.run(model: it.id)
+        it.closed.append(Self.round(closed))
+        let rate = it.rate ?? 0.7 * closed.requestsPerSecond
+        it.rate = rate
+        guard rate > 0 else { return }
+        test.rate = rate
+        test.seed &+= 1
+        it.open.append(Self.round(try await test.run(model: it.id)))
+    }
+
+    private static func round(_ it: LoadTest.Result) -> ServingLoad.Round {
+        func percentiles(_ it: LoadTest.Percentiles) -> [Double] { [it.p50, it.p90, it.p99] }
+        return ServingLoad.Round(
+            answered: it.answered, failed: it.failed, tokensPerSecond: it.tokensPerSecond,
+            requestsPerSecond: it.requestsPerSecond, firstToken: percentiles(it.firstToken), perToken: percentiles(it.perToken))
+    }
+}
+
+/// What stops checkpoints from being measured as asked.
+enum BenchServeError: Error, CustomStringConvertible {
+    /// A prompt with its answer is longer than the model's positions.
+    case tooLong(String, prompt: Int, tokens: Int, limit: Int)
+    /// The cache memory holds not one sequence of this many tokens.
+    case memory(String, memory: String, tokens: Int)
+    /// The server ended before it listened.
+    case notStarted(String)
+
+    /// The sentence for the user.
+    var description: String {
+        switch self {
+        case .tooLong(let path, let prompt, let tokens, let limit):
+            "\(path): a prompt of \(prompt) tokens and \(tokens) generated are \(prompt + tokens), the model has \(limit) positions; choose a smaller --prompt or --tokens"
+        case .memory(let path, let memory, let tokens):
+            "\(path): \(memory) of cache hold no sequence of \(tokens) tokens; choose a larger --kv-memory, or a smaller --prompt or --tokens"
+        case .notStarted(let path): "\(path): the server did not start"
+        }
     }
 }

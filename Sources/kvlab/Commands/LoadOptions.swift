@@ -22,8 +22,24 @@ struct LoadOptions: ParsableArguments {
     var seed: UInt64 = 1
 
     func validate() throws {
-        guard requests >= 1, concurrency >= 1, prompt >= 1, shared >= 0, shared < prompt, tokens >= 1 else {
-            throw ValidationError("--requests, --concurrency, --prompt, --shared and --tokens don't fit each other")
+        // Far beyond what is of use, and far below what sums of them cannot hold.
+        let most = 1_000_000
+        for (option, value) in [
+            ("--requests", requests), ("--concurrency", concurrency), ("--prompt", prompt), ("--tokens", tokens),
+        ]
+        where !(1...most).contains(value) { throw ValidationError("\(option) is \(value), expected 1 to \(most)") }
+        guard (0..<prompt).contains(shared) else {
+            throw ValidationError(
+                "--shared is \(shared), expected 0 to \(prompt - 1), less than the \(prompt) tokens of --prompt")
+        }
+    }
+
+    /// Throws a sentence naming `--rate` where it is no rate at which requests can be sent; 0 stands for none where
+    /// `allowsZero`.
+    static func check(rate: Double?, allowsZero: Bool) throws {
+        guard let rate else { return }
+        guard rate.isFinite, rate <= 1e6, allowsZero ? rate >= 0 : rate > 0 else {
+            throw ValidationError("--rate is \(rate), expected \(allowsZero ? "0" : "more than 0") to 1000000 requests a second")
         }
     }
 

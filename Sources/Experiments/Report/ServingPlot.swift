@@ -1,0 +1,134 @@
+import Foundation
+
+/// Figures of models over the cache bytes of a token: named points, a colour for each architecture, bars from the lowest round
+/// to the highest.
+struct ServingPlot {
+    /// One model under one load.
+    struct Point {
+        var model: String
+        var attention: String
+        var bytes: Int
+        var y: ServingLoad.Spread
+        /// Whether it is drawn hollow: the open loop.
+        var isOpen: Bool
+    }
+
+    var points: [Point]
+    var yName: String
+    /// What solid and hollow points are called; nil where there is only one kind.
+    var kinds: (solid: String, hollow: String)?
+
+    private static let (left, right, top, bottom) = (86.0, 880.0, 22.0, 400.0)
+
+    /// The drawing with its legend; empty where no point is finite.
+    var figure: String {
+        let points = points.filter { $0.y.median.isFinite && $0.bytes > 0 }
+        guard !points.isEmpty else { return "<p class=\"caption\">No model has a finite figure.</p>" }
+        var svg = SVG(width: 900, height: 458)
+        let x = PlotAxis(
+            showing: points.map { Double($0.bytes) }, pixels: (Self.left, Self.right), logarithmic: true, margin: 0.12)
+        let y = PlotAxis(fromZeroPast: points.map(\.y.highest).max() ?? 0, pixels: (Self.bottom, Self.top), ticks: 6)
+        axes(x, y, bytes: Set(points.map(\.bytes)).sorted(), into: &svg)
+        // The architecture's colour, by its first place among the models; the first two colours are greys.
+        var attentions: [String] = []
+        for point in points where !attentions.contains(point.attention) { attentions.append(point.attention) }
+        func color(_ attention: String) -> Int { 2 + (attentions.firstIndex(of: attention) ?? 0) % (HTMLReport.colors - 2) }
+        let places = Self.columns(points).map { ($0, x.position(Double($1)), $2) }
+            .map { point, middle, shift in (point: point, x: middle + shift, y: y.position(point.y.median)) }
+        for place in places {
+            let style = "c\(color(place.point.attention))"
+            if place.point.y.hasRange {
+                svg.line(
+                    place.x, y.position(place.point.y.highest), place.x, y.position(place.point.y.lowest), style: "bar \(style)")
+            }
+            svg.add(
+                "<circle cx=\"\(SVG.text(place.x))\" cy=\"\(SVG.text(place.y))\" r=\"5\" "
+                    + "class=\"\(place.point.isOpen ? "open" : "point") \(style)\"><title>\(title(place.point).escapedForHTML)</title></circle>"
+            )
+        }
+        labels(places, y, into: &svg)
+        var legend: [(String, Int, Bool)] = attentions.map { ($0, color($0), false) }
+        if let kinds, points.contains(where: \.isOpen) { legend += [(kinds.solid, 1, false), (kinds.hollow, 1, true)] }
+        return "<figure>" + svg.markup(label: "\(yName) over KV cache bytes per token, one point a model") + "\n"
+            + LinePlot.legend(legend) + "</figure>"
+    }
+
+    private func title(_ point: Point) -> String {
+        let kind = kinds.map { ", " + (point.isOpen ? $0.hollow : $0.solid) } ?? ""
+        let range = point.y.range(0).map { " (\($0))" } ?? ""
+        return "\(point.model), \(point.attention)\(kind): \(point.y.text(0))\(range) \(yName) at \(byteCountText(point.bytes))"
+    }
+
+    /// Each point with its bytes and how far beside them it stands: models of equal bytes side by side, and so a model's two
+    /// loads, whose bars would hide each other.
+    ///
+    ///     256 B: kv2, mla, closed and open loop of each   →   kv2 at −18 and −8, mla at 8 and 18
+    private static func columns(_ points: [Point]) -> [(Point, Int, Double)] {
+        let hasBoth = points.contains(where: \.isOpen)
+        return points.map { point in
+            var models: [String] = []
+            for other in points where other.bytes == point.bytes && !models.contains(other.model) { models.append(other.model) }
+            let place = Double(models.firstIndex(of: point.model) ?? 0) - Double(models.count - 1) / 2
+            let loop = hasBoth ? (point.isOpen ? 5.0 : -5) : 0
+            return (point, point.bytes, place * min(26, 130 / Double(models.count)) + loop)
+        }
+    }
+
+    private func axes(_ x: PlotAxis, _ y: PlotAxis, bytes: [Int], into svg: inout SVG) {
+        let (left, right, bottom) = (Self.left, Self.right, Self.bottom)
+        for tick in y.ticks(about: 6) {
+            svg.line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
+            svg.text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
+        }
+        var free = -Double.infinity
+        for bytes in bytes {
+            let position = x.position(Double(bytes))
+            svg.line(position, bottom, position, bottom + 5, style: "axis")
+            let text = byteCountText(bytes)
+            let half = Double(text.count) * 3.6 + 3
+            guard position - half > free else { continue }
+            svg.text(text, position, bottom + 20, style: "tick", anchor: "middle")
+            free = position + half
+        }
+        svg.line(left, bottom, right, bottom, style: "axis")
+        svg.text("KV cache bytes per token (log scale)", (left + right) / 2, bottom + 46, style: "name", anchor: "middle")
+        svg.text(yName, 18, (Self.top + bottom) / 2, style: "name", anchor: "middle", rotated: true)
+    }
+
+    private func labels(_ places: [(point: Point, x: Double, y: Double)], _ y: PlotAxis, into svg: inout SVG) {
+        let bounds = LabelPlacement.Box(
+            x: Self.left + 2, y: 2, width: svg.width - Self.left - 4, height: Self.bottom - 4)
+        // Bars are kept free as the points are: as points close enough to leave no gap.
+        let bars = places.filter { $0.point.y.hasRange }.flatMap { place in
+            stride(from: y.position(place.point.y.highest), through: y.position(place.point.y.lowest), by: 10).map {
+                (place.x, $0)
+            }
+        }
+        var placement = LabelPlacement(bounds: bounds, points: places.map { ($0.x, $0.y) } + bars)
+        for place in places.sorted(by: { $0.y < $1.y }) {
+            let name = place.point.model.count > 24 ? place.point.model.prefix(23) + "…" : place.point.model[...]
+            let box = placement.place(width: Double(name.count) * 7.4 + 4, besideX: place.x, y: place.y)
+            let (middle, isLeft) = (box.y + box.height / 2, box.x < place.x)
+            if abs(middle - place.y) > 9 {
+                svg.line(place.x, place.y, isLeft ? box.x + box.width + 1 : box.x - 1, middle, style: "leader")
+            }
+            svg.text(
+                String(name), isLeft ? box.x + box.width : box.x, middle + 4.5, style: "label", anchor: isLeft ? "end" : "start")
+        }
+    }
+}
+
+extension PlotAxis {
+    /// An axis from 0 to the first of about `count` ticks that `highest` doesn't reach past.
+    init(fromZeroPast highest: Double, pixels: (first: Double, last: Double), ticks count: Int) {
+        var top = highest > 0 ? highest : 1
+        // A higher end may take a longer step, which the end must be a multiple of in turn.
+        for _ in 0..<4 {
+            let ticks = PlotAxis(domain: 0...top, pixels: pixels).ticks(about: count)
+            guard ticks.count > 1, let last = ticks.last, last.value < top * (1 - 1e-9) else { break }
+            let step = ticks[1].value
+            top = (top / step).rounded(.up) * step
+        }
+        self.init(domain: 0...top, pixels: pixels)
+    }
+}
