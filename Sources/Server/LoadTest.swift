@@ -117,7 +117,7 @@ public enum LoadTestError: Error, CustomStringConvertible, Equatable {
     public var description: String {
         switch self {
         case .notAnswered(let model):
-            "\(model): the first request was not answered in full; is the model served, and does the prompt with its answer fit it?"
+            "\(model): the first request was not answered in full; is it served, and does the prompt with its answer fit it?"
         }
     }
 }

@@ -56,8 +56,8 @@ enum Page {
         <section id="tablePart" hidden>
           <h2>What each model holds</h2>
           <table>
-            <thead><tr><th>model</th><th>attention</th><th>KV bytes/token</th><th>used pages</th><th>shared pages</th><th>idle pages</th>
-              <th>sequences</th><th>tokens in cache</th></tr></thead>
+            <thead><tr><th>model</th><th>attention</th><th>KV bytes/token</th><th>used pages</th><th>shared pages</th>
+              <th>idle pages</th><th>sequences</th><th>tokens in cache</th></tr></thead>
             <tbody id="poolRows"></tbody>
           </table>
         </section>

@@ -5,7 +5,8 @@ extension Page {
         const $ = id => document.getElementById(id);
         const make = (tag, className, text = "") => Object.assign(document.createElement(tag), { className, textContent: text });
         const color = index => "--m" + index % 8;
-        const bytes = n => n >= 1 << 20 ? (n / (1 << 20)).toFixed(1) + " MiB" : n >= 1024 ? (n / 1024).toFixed(1) + " KiB" : n + " B";
+        const bytes = n =>
+          n >= 1 << 20 ? (n / (1 << 20)).toFixed(1) + " MiB" : n >= 1024 ? (n / 1024).toFixed(1) + " KiB" : n + " B";
         const many = (n, noun) => n.toLocaleString("en") + " " + noun + (n === 1 ? "" : "s");
         const say = (text, failed = false) => { $("status").textContent = text; $("status").classList.toggle("failed", failed); };
         let models = [], running = null, pool = null, answeredAt = null;
@@ -52,8 +53,8 @@ extension Page {
         }
 
         function card(model, copies, copy) {
-          const box = make("section", "answer"), head = make("header"), figures = make("span", "figures", "queued"), text = make("pre");
-          const name = make("b"), swatch = make("span", "swatch used");
+          const box = make("section", "answer"), head = make("header"), name = make("b");
+          const figures = make("span", "figures", "queued"), text = make("pre"), swatch = make("span", "swatch used");
           swatch.style.setProperty("--c", "var(" + color(models.indexOf(model)) + ")");
           name.append(swatch, model.id + (copies > 1 ? " #" + (copy + 1) : ""));
           head.append(name, figures); box.append(head, text);
@@ -84,7 +85,10 @@ extension Page {
           try {
             const answer = await call("/v1/kvlab/play", {
               method: "POST", signal: mine.signal,
-              body: JSON.stringify({ models: chosen.map(model => model.id), prompt: $("prompt").value, max_tokens: tokens, temperature, n: copies, seed: 0 })
+              body: JSON.stringify({
+                models: chosen.map(model => model.id), prompt: $("prompt").value, max_tokens: tokens, temperature, n: copies,
+                seed: 0
+              })
             });
             for await (const event of events(answer)) {
               if (event.error) throw Object.assign(new Error(event.error.message), { status: 500 });
@@ -102,8 +106,13 @@ extension Page {
           running = null;
           $("stop").disabled = true;
           const total = all.reduce((sum, view) => sum + view.tokens, 0), seconds = (performance.now() - started) / 1000;
-          if (done.length === all.length) say(many(all.length, "answer") + ", " + many(total, "token") + " in " + seconds.toFixed(1) + " s.");
-          else say(done.length + " of " + many(all.length, "answer") + " done; " + (all.find(view => !view.box.dataset.done).error ?? ended) + (ended.endsWith(".") ? "" : "."), ended !== "stopped");
+          if (done.length === all.length) {
+            say(many(all.length, "answer") + ", " + many(total, "token") + " in " + seconds.toFixed(1) + " s.");
+          } else {
+            const reason = all.find(view => !view.box.dataset.done).error ?? ended;
+            say(done.length + " of " + many(all.length, "answer") + " done; " + reason + (reason.endsWith(".") ? "" : "."),
+                ended !== "stopped");
+          }
         }
 
         // The values of a stream of server-sent events, to its [DONE].
@@ -131,12 +140,14 @@ extension Page {
             fail(view, model.error.message);
           }));
           for (const output of event.outputs ?? []) {
-            const view = views[output.model][output.output], follows = view.text.scrollTop + view.text.clientHeight >= view.text.scrollHeight - 4;
+            const view = views[output.model][output.output];
+            const follows = view.text.scrollTop + view.text.clientHeight >= view.text.scrollHeight - 4;
             view.text.append(output.text);
             if (follows) view.text.scrollTop = view.text.scrollHeight;
             view.tokens = output.tokens;
-            const speed = output.tokens > 1 && output.seconds > 0 ? ", " + ((output.tokens - 1) / output.seconds).toFixed(0) + " tokens/s" : "";
-            view.figures.textContent = many(output.tokens, "token") + speed + ", " + bytes(output.cache_bytes) + " of cache";
+            const speed = output.tokens > 1 && output.seconds > 0 ? (output.tokens - 1) / output.seconds : null;
+            view.figures.textContent = many(output.tokens, "token")
+              + (speed === null ? "" : ", " + speed.toFixed(0) + " tokens/s") + ", " + bytes(output.cache_bytes) + " of cache";
             if (output.finish_reason) { view.done = true; view.box.dataset.done = "true"; }
           }
           if (!event.pool) return;
@@ -157,7 +168,8 @@ extension Page {
           $("poolPart").hidden = $("tablePart").hidden = false;
           const counts = [0, 0, 0];
           const segments = [];
-          pool.models.forEach((model, index) => [model.used_pages, model.shared_pages, model.idle_prefix_pages].forEach((pages, kind) => {
+          const pagesOf = model => [model.used_pages, model.shared_pages, model.idle_prefix_pages];
+          pool.models.forEach((model, index) => pagesOf(model).forEach((pages, kind) => {
             counts[kind] += pages;
             const segment = make("span", kinds[kind]);
             segment.style.setProperty("--c", "var(" + color(index) + ")");
@@ -165,23 +177,27 @@ extension Page {
             if (pages) segments.push(segment);
           }));
           $("bar").replaceChildren(...segments);
-          const each = pool.map.pages_per_cell;
-          $("poolText").textContent = many(pool.pages, "page") + " of " + bytes(pool.page_bytes) + "; " + many(pool.running, "sequence") + " running, "
-            + pool.waiting + " waiting." + (each * merged() > 1 ? " A square is " + each * merged()
-                + " pages, in the colour of the model with most of them: hollow where it holds only idle ones, with a hole where any is shared, paler the more are free." : "");
-          const words = [["used", "used by one sequence"], ["shared", "shared by several"], ["idle", "idle, kept for prefixes"], ["free", "free"]];
+          const each = pool.map.pages_per_cell * merged();
+          $("poolText").textContent = many(pool.pages, "page") + " of " + bytes(pool.page_bytes) + "; "
+            + many(pool.running, "sequence") + " running, " + pool.waiting + " waiting."
+            + (each === 1 ? "" : " A square is " + each + " pages, in the colour of the model with most of them: hollow where it "
+              + "holds only idle ones, with a hole where any is shared, paler the more are free.");
+          const words = [
+            ["used", "used by one sequence"], ["shared", "shared by several"], ["idle", "idle, kept for prefixes"], ["free", "free"]
+          ];
           const values = [...counts, pool.free_pages];
           $("legend").replaceChildren(...words.map(([kind, text], place) => {
             const item = make("li");
             item.append(make("span", "swatch " + kind), text + ": " + values[place].toLocaleString("en"));
             return item;
           }));
-          $("pool").setAttribute("aria-label", "Pages of the pool: " + words.map(([, text], place) => values[place] + " " + text).join(", "));
+          const spoken = words.map(([, text], place) => values[place] + " " + text).join(", ");
+          $("pool").setAttribute("aria-label", "Pages of the pool: " + spoken);
           drawMap();
           $("poolRows").replaceChildren(...pool.models.map((model, index) => {
             const mine = pool.sequences.filter(sequence => sequence.model === model.id), row = make("tr");
             const names = [...document.querySelectorAll("thead th")].map(head => head.textContent);
-            [model.id, model.attention, model.bytes_per_token, model.used_pages, model.shared_pages, model.idle_prefix_pages, mine.length,
+            [model.id, model.attention, model.bytes_per_token, ...pagesOf(model), mine.length,
              mine.reduce((sum, sequence) => sum + sequence.tokens, 0)].forEach((value, place) => {
               const cell = make("td", "", typeof value === "number" ? value.toLocaleString("en") : value);
               cell.dataset.name = names[place];
@@ -251,6 +267,9 @@ extension Page {
               } catch (error) {
                 if (error.status === 401) { models = []; say(error.message, true); } else { away = true; stale(); }
               }
+            } else if (running && new Date() - answeredAt > 10000) {
+              // A stream whose connection is dead does not say so.
+              stale();
             } else if (!models.length && $("keyLabel").hidden) {
               // The server was away from the start.
               if (!await load() && $("keyLabel").hidden) { away = true; stale(); }
@@ -259,9 +278,12 @@ extension Page {
           }
         }
         function stale() {
+          // Said once: it is an alert.
+          if (!$("stale").hidden) return;
           document.body.classList.add("stale");
+          $("stale").textContent = "The server does not answer. "
+            + (answeredAt ? "The pool is shown as it was at " + answeredAt.toLocaleTimeString() + ". " : "") + "Trying again…";
           $("stale").hidden = false;
-          $("stale").textContent = "The server does not answer. " + (answeredAt ? "The pool is shown as it was at " + answeredAt.toLocaleTimeString() + ". " : "") + "Trying again…";
         }
 
         $("form").addEventListener("submit", event => { event.preventDefault(); send(); });

@@ -9,7 +9,7 @@ import JSON
 ///
 ///     {"models": [{"model": "mha", "request": 7, "prompt_tokens": 12}, {"model": "mqa", "error": {…}}]}     the first
 ///     {"outputs": [{"model": 0, "output": 1, "tokens": 5, "seconds": 0.04, "cache_bytes": 8192, "text": " time",
-///                   "finish_reason": null}], "pool": {…}}                       what has changed, `model` as a place in `models`
+///                   "finish_reason": null}], "pool": {…}}                     what has changed, `model` as a place in `models`
 ///     {"error": {…}}                                                            where it breaks off
 ///
 /// `request` is the number that the pool's `sequences` have; `seconds` are those from an output's first token to its last;

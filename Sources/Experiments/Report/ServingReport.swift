@@ -74,8 +74,10 @@ public struct ServingReport: Sendable, Encodable {
     public var html: String {
         let body = cells.map { line in
             let cells = line.enumerated().map { index, cell in
-                let range = cell.range.map { "<br><small>\($0)</small>" } ?? ""
-                return "<td\(Self.isText(index) ? " class=\"text\"" : "")>\(cell.text.escapedForHTML)\(range)</td>"
+                // The architecture stands under the model, where the others have their ranges: fourteen columns are too wide.
+                guard index != 1 else { return "" }
+                let small = (index == 0 ? line[1].text : cell.range).map { "<br><small>\($0.escapedForHTML)</small>" } ?? ""
+                return "<td\(Self.isText(index) ? " class=\"text\"" : "")>\(cell.text.escapedForHTML)\(small)</td>"
             }
             return "<tr>\(cells.joined())</tr>"
         }
@@ -99,7 +101,7 @@ public struct ServingReport: Sendable, Encodable {
 
     private var head: String {
         let (plain, grouped) = (Self.titles.filter { $0.group == nil }, Self.titles.filter { $0.group != nil })
-        let upper = plain.enumerated().map { index, title in
+        let upper = plain.enumerated().filter { $0.offset != 1 }.map { index, title in
             "<th rowspan=\"2\"\(Self.isText(index) ? " class=\"text\"" : "")>\(title.name)</th>"
         }
         let groups = stride(from: 0, to: grouped.count, by: 3).map { "<th colspan=\"3\">\(grouped[$0].group ?? "")</th>" }

@@ -14,9 +14,9 @@ struct BenchServeCommand: AsyncParsableCommand {
         commandName: "serve", abstract: "Serve checkpoints in turn under load and compare what their caches cost.",
         discussion: """
             In each of --rounds, each checkpoint in its turn gets a server of its own on a free port of 127.0.0.1, all of \
-            --kv-memory, and one request that isn't measured. Streamed completions of random tokens come first --concurrency at a \
-            time (closed loop), then --rate a second at random times (open loop); by default at 0.7 of the first round's closed \
-            loop's requests/s. Prints medians and ranges of throughput and of times to the first token and per token, and the \
+            --kv-memory, and one request that isn't measured. Streamed completions of random tokens come first --concurrency at \
+            a time (closed loop), then --rate a second at random times (open loop); by default at 0.7 of the first round's \
+            closed loop's requests/s. Prints medians and ranges of throughput and of times to the first token and per token, and the \
             sequences that the memory holds; --html writes the table and the plots against cache bytes per token. The clients run \
             in the server's process, on its cores: `kvlab serve` and `kvlab bench load` keep them apart.
             """)
@@ -210,9 +210,11 @@ enum BenchServeError: Error, CustomStringConvertible {
     var description: String {
         switch self {
         case .tooLong(let path, let prompt, let tokens, let limit):
-            "\(path): a prompt of \(prompt) tokens and \(tokens) generated are \(prompt + tokens), the model has \(limit) positions; choose a smaller --prompt or --tokens"
+            "\(path): a prompt of \(prompt) tokens and \(tokens) generated are \(prompt + tokens), "
+                + "the model has \(limit) positions; choose a smaller --prompt or --tokens"
         case .memory(let path, let memory, let tokens):
-            "\(path): \(memory) of cache hold no sequence of \(tokens) tokens; choose a larger --kv-memory, or a smaller --prompt or --tokens"
+            "\(path): \(memory) of cache hold no sequence of \(tokens) tokens; "
+                + "choose a larger --kv-memory, or a smaller --prompt or --tokens"
         case .notStarted(let path): "\(path): the server did not start"
         }
     }
