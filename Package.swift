@@ -91,7 +91,8 @@ let package = Package(
         tests("RecipesTests", ["Recipes"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         .target(
-            name: "FuzzTargets", dependencies: ["Checkpoints", "JSON", "Models", "Text", "TestSupport"],
+            name: "FuzzTargets",
+            dependencies: ["Checkpoints", "Evaluation", "Experiments", "JSON", "Models", "Text", "TestSupport"],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),

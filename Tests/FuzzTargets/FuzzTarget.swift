@@ -1,3 +1,5 @@
+import Evaluation
+import Experiments
 import Foundation
 import JSON
 import Models
@@ -33,14 +35,14 @@ public struct FuzzTarget: Sendable {
 
     private static let folderFiles = [
         "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors.index.json",
-        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "README.md", "chat_template.jinja",
     ].map { "folder/" + $0 }
 
     private static func inFolder(_ file: String, _ seeds: [String]? = nil) -> FuzzTarget {
         FuzzTarget(
             name: "a Hugging Face folder's \(file)", seeds: seeds ?? ["folder/" + file], file: file,
             beside: folderFiles.filter { $0 != "folder/" + file },
-            isLenient: ["generation_config.json", "tokenizer_config.json"].contains(file)
+            isLenient: ["generation_config.json", "tokenizer_config.json", "README.md", "chat_template.jinja"].contains(file)
         ) { try readAll(try ModelImport.load(URL(fileURLWithPath: $0).deletingLastPathComponent().path)) }
     }
 
@@ -91,7 +93,18 @@ public struct FuzzTarget: Sendable {
         ) { use(try TokenizerFile.load($0)) },
         inFolder("config.json"), inFolder("generation_config.json"), inFolder("tokenizer_config.json"),
         inFolder("model.safetensors.index.json"),
-        family("gpt2"), family("neox"), family("deepseek"),
+        inFolder("README.md"), inFolder("chat_template.jinja"),
+        family("gpt2"), family("neox"), family("deepseek"), family("llama-yarn"), family("llama-llama3"), family("qwen2-window"),
+        FuzzTarget(
+            name: "any config.json, for its cache's size",
+            seeds: ["folder/config.json"]
+                + ["gpt2", "neox", "deepseek", "qwen2-window"].map {
+                    "../../CheckpointsTests/Fixtures/families/\($0)/config.json"
+                }, file: "config.json", isLenient: true
+        ) { _ = try HuggingFaceConfig(path: $0).cacheEstimate(.float16) },
+        FuzzTarget(
+            name: "items of a task", seeds: ["../../EvaluationTests/Fixtures/hellaswag.jsonl"], file: "items.jsonl"
+        ) { _ = try ChoiceTask.hellaswag.items(try TextFile.read($0)) },
         // Whoever makes a file to do harm gives it the right seal.
         FuzzTarget(
             name: "a checkpoint with a forged seal", seeds: ["model.h5"], file: "x.h5", share: 0.02,

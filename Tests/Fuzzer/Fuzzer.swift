@@ -14,7 +14,7 @@ import Glibc
             return
         }
         guard let target = FuzzTarget.all.first(where: { $0.name == arguments[1] }) else {
-            fputs("fuzzer: no reader is called '\(arguments[1])'\n", stderr)
+            complain("no reader is called '\(arguments[1])'")
             exit(2)
         }
         probe = try FuzzProbe(target)
@@ -43,10 +43,12 @@ import Glibc
     private static func read(_ bytes: [UInt8]) {
         do {
             guard let complaint = try probe?.read(bytes, limitsMemory: true).complaint else { return }
-            fputs("fuzzer: \(complaint)\n", stderr)
-        } catch { fputs("fuzzer: \(error)\n", stderr) }
+            complain(complaint)
+        } catch { complain("\(error)") }
         abort()
     }
+
+    private static func complain(_ text: String) { FileHandle.standardError.write(Data("fuzzer: \(text)\n".utf8)) }
 }
 
 @_silgen_name("LLVMFuzzerRunDriver")

@@ -49,6 +49,9 @@ folder.mkdir()
 (folder / "config.json").write_text(json.dumps(config, indent=2))
 (folder / "generation_config.json").write_text(json.dumps({"bos_token_id": 1, "eos_token_id": [2, 3], "temperature": 0.7}))
 (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}))
+(folder / "README.md").write_text("---\nlicense: mit\nlanguage:\n- en\n---\n# A model\n")
+(folder / "chat_template.jinja").write_text(
+    '{% for message in messages %}{{ "<|im_start|>" + message.role + "\\n" + message.content + "<|im_end|>\\n" }}{% endfor %}')
 shutil.copy(fixtures / "byte-level.json", folder / "tokenizer.json")
 first = {name: tensors[name] for name in list(tensors)[:9]}
 second = {name: tensors[name] for name in list(tensors)[9:]}
