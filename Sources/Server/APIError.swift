@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import Inference
 import JSON
@@ -16,6 +17,10 @@ public struct APIError: Error, Sendable {
     public var code: String?
     /// Seconds after which another try makes sense.
     public var retryAfter: Int?
+    /// Whether the connection ends with the answer: what is left of the request cannot be read, or is not worth it.
+    var closes = false
+    /// What the answer's header says beside; clients of OpenAI heed `x-should-retry`.
+    var headers: HTTPFields = [:]
 
     /// An error of a status; the type follows from it unless given.
     public init(
@@ -32,6 +37,13 @@ public struct APIError: Error, Sendable {
         self.parameter = parameter
         self.code = code
         self.retryAfter = retryAfter
+    }
+
+    /// The same, with the connection closed after it.
+    var closing: APIError {
+        var copy = self
+        copy.closes = true
+        return copy
     }
 
     /// A parameter that cannot be used as it is.
@@ -65,7 +77,9 @@ public struct APIError: Error, Sendable {
     /// The whole answer.
     var response: Response {
         var response = Response.json(json, status: status)
+        response.headers.append(contentsOf: headers)
         if let retryAfter { response.headers[.retryAfter] = "\(retryAfter)" }
+        if closes { response.headers[.connection] = "close" }
         return response
     }
 }
@@ -101,6 +115,8 @@ extension Response {
 
     /// A text answer.
     static func text(_ text: String, type: String = "text/plain; charset=utf-8") -> Response {
-        Response(status: .ok, headers: [.contentType: type], body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        Response(
+            status: .ok, headers: [.contentType: type, .contentLength: "\(text.utf8.count)"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }

@@ -1,9 +1,13 @@
 import Crypto
+import HTTPTypes
 import Hummingbird
+import NIOCore
+import NIOHTTP1
 
-/// Lets through who has the key, and whose Host is this server; turns every error into OpenAI's error object.
+/// Lets through who has the key, and whose Host is this server; turns every error into OpenAI's error object; tells the log and the
+/// metrics how each request ended.
 struct AccessMiddleware: RouterMiddleware {
-    typealias Context = BasicRequestContext
+    typealias Context = ServerContext
     let server: ServerState
     private let digests: [SHA256Digest]
 
@@ -13,43 +17,75 @@ struct AccessMiddleware: RouterMiddleware {
     }
 
     func handle(
-        _ request: Request, context: BasicRequestContext, next: (Request, BasicRequestContext) async throws -> Response
+        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
-        let start = ContinuousClock.now
+        context.record.update { ($0.method, $0.path) = ("\(request.method)", String(request.uri.path.prefix(200))) }
         var response: Response
         do {
             try check(request)
             response = try await next(request, context)
-        } catch let error as APIError {
-            response = error.response
-        } catch let error as HTTPError {
-            response = APIError(error.status, Self.words(error.status, request)).response
-        } catch is CancellationError {
-            throw CancellationError()
         } catch {
-            // Nothing of the inside gets out.
-            let isTooLarge = "\(type(of: error))".contains("TooManyBytes")
-            if !isTooLarge { context.logger.error("request failed", metadata: ["error": "\(error)"]) }
-            response =
-                isTooLarge
-                ? APIError(.contentTooLarge, "the body is larger than \(server.options.limits.bodyBytes) bytes").response
-                : APIError(.internalServerError, "something went wrong here; the log says what").response
+            guard let answer = answer(to: error, request, context) else { throw leave(context) }
+            response = answer.response
         }
-        server.metrics.answered(response.status.code)
-        context.logger.info(
-            "answered",
-            metadata: [
-                "method": "\(request.method)", "path": "\(request.uri.path)", "status": "\(response.status.code)",
-                "ms": "\(Int((ContinuousClock.now - start) / .milliseconds(1)))",
-            ])
+        // Who left while the answer was made has not got it.
+        guard context.channel.isActive else { throw leave(context) }
+        guard context.record.summary.isStream else {
+            server.ended(context.record, status: response.status.code)
+            return response
+        }
+        let (body, status) = (response.body, response.status.code)
+        response.body = ResponseBody { writer in
+            do {
+                try await body.write(writer)
+            } catch {
+                throw leave(context)
+            }
+            server.ended(context.record, status: status)
+        }
         return response
+    }
+
+    /// Notes that nobody takes the answer, and closes the connection, so that none is written.
+    private func leave(_ context: ServerContext) -> CancellationError {
+        server.ended(context.record, status: nil)
+        context.channel.close(promise: nil)
+        return CancellationError()
+    }
+
+    /// What to say about an error; nil where the client has left or the server is told to stop.
+    private func answer(to error: any Error, _ request: Request, _ context: ServerContext) -> APIError? {
+        switch error {
+        case let error as APIError: return error
+        case let error as HTTPError:
+            let allowed = ModelServer.methods(of: request.uri.path)
+            guard error.status == .notFound, !allowed.isEmpty else {
+                return APIError(error.status, Self.words(error.status, request))
+            }
+            var refusal = APIError(
+                .methodNotAllowed,
+                "\(request.uri.path) takes \(allowed.joined(separator: " and ")), not \(request.method.rawValue.prefix(20))")
+            refusal.headers[.allow] = allowed.joined(separator: ", ")
+            return refusal
+        case let error as HTTPParserError:
+            return APIError(.badRequest, "the request's body cannot be read: \(error)").closing
+        case is CancellationError, is ChannelError, is IOError: return nil
+        default:
+            if "\(type(of: error))".contains("TooManyBytes") {
+                return APIError(.contentTooLarge, "the body is larger than \(server.options.limits.bodyBytes) bytes").closing
+            }
+            // Nothing of the inside gets out.
+            context.record.update { $0.error = "\(error)" }
+            return APIError(.internalServerError, "something went wrong here; the log says what")
+        }
     }
 
     private func check(_ request: Request) throws(APIError) {
         // A page of another site cannot make a browser ask a local server in its name: the name it asks for is not this one's.
         if server.options.isLocal, let host = request.head.authority {
+            let host = host.lowercased()
             let name = host.hasPrefix("[") ? host.prefix { $0 != "]" } + "]" : host.prefix { $0 != ":" }
-            guard ["127.0.0.1", "localhost", "[::1]", server.options.host].contains(String(name)) else {
+            guard ["127.0.0.1", "localhost", "[::1]", server.options.host.lowercased()].contains(String(name)) else {
                 throw APIError(.forbidden, "the Host '\(host.prefix(100))' is not this server's")
             }
         }

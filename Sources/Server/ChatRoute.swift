@@ -70,22 +70,25 @@ struct ChatRequest {
 struct ChatRoute {
     let server: ServerState
 
-    func respond(_ chat: ChatRequest, head: AnswerHead, to request: Request) async throws -> Response {
+    func respond(_ chat: ChatRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
         let running = try await server.runner.submit([chat.engineRequest])
-        if chat.sampling.stream { return stream(chat, running, head, request) }
-        return try await .whole(request, tokens: chat.sampling.options.maxTokens * chat.sampling.n) {
-            try await whole(chat, running, head)
-        }
+        if chat.sampling.stream { return stream(chat, running, head, context) }
+        let record = context.record
+        return .json(
+            try await server.connections.whileOpen(context.channel) { try await whole(chat, running, head, record) })
     }
 
-    private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead) async throws -> JSONValue {
+    private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord) async throws
+        -> JSONValue
+    {
         let metrics = server.metrics
         let result = try await server.runner.run(running) { events in
             var result = PromptOutputs(count: chat.sampling.n)
-            var clock = TokenClock(metrics)
+            var clock = TokenClock(metrics, record)
             for await (_, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: 0, output: output) }
                 result.take(event)
+                if case .prompt(_, let cached) = event { clock.prompt(cached: cached) }
             }
             try Task.checkCancellation()
             guard result.isFinished else { throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1) }
@@ -121,12 +124,13 @@ struct ChatRoute {
         return .object(["content": .array(content)])
     }
 
-    private func stream(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ request: Request) -> Response {
+    private func stream(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext) -> Response {
         let state = server
-        return .events(request) { send in
+        let record = context.record
+        return .events(state.connections, context) { send in
             try await state.runner.run(running) { events in
                 var usage = Usage(prompt: chat.prompt.count)
-                var clock = TokenClock(state.metrics)
+                var clock = TokenClock(state.metrics, record)
                 var reasons: [FinishReason] = []
                 func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
                     let choice: JSONValue = .object([
@@ -139,6 +143,7 @@ struct ChatRoute {
                     switch event {
                     case .prompt(_, let cached):
                         usage.cached = cached
+                        clock.prompt(cached: cached)
                         for index in 0..<chat.sampling.n {
                             try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
                         }

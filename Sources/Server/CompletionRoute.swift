@@ -6,22 +6,25 @@ import JSON
 struct CompletionRoute {
     let server: ServerState
 
-    func respond(_ completion: CompletionRequest, head: AnswerHead, to request: Request) async throws -> Response {
+    func respond(_ completion: CompletionRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
         let running = try await server.runner.submit(completion.requests)
-        if completion.sampling.stream { return stream(completion, running, head, request) }
-        return try await .whole(
-            request, tokens: completion.sampling.options.maxTokens * completion.bestOf * completion.prompts.count
-        ) { try await whole(completion, running, head) }
+        if completion.sampling.stream { return stream(completion, running, head, context) }
+        let record = context.record
+        return .json(
+            try await server.connections.whileOpen(context.channel) { try await whole(completion, running, head, record) })
     }
 
-    private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead) async throws -> JSONValue {
+    private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord)
+        async throws -> JSONValue
+    {
         let metrics = server.metrics
         let results = try await server.runner.run(running) { events in
             var results = completion.prompts.map { _ in PromptOutputs(count: completion.bestOf) }
-            var clock = TokenClock(metrics)
+            var clock = TokenClock(metrics, record)
             for await (index, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
                 results[index].take(event)
+                if case .prompt(_, let cached) = event { clock.prompt(cached: cached) }
             }
             try Task.checkCancellation()
             guard results.allSatisfy(\.isFinished) else {
@@ -68,13 +71,14 @@ struct CompletionRoute {
     }
 
     private func stream(
-        _ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ request: Request
+        _ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext
     ) -> Response {
         let (state, model) = (server, server.models[completion.model])
-        return .events(request) { send in
+        let record = context.record
+        return .events(state.connections, context) { send in
             try await state.runner.run(running) { events in
                 var usage = Usage()
-                var clock = TokenClock(state.metrics)
+                var clock = TokenClock(state.metrics, record)
                 var reasons: [FinishReason] = []
                 var offsets: [Int: Int] = [:]
                 func chunk(_ index: Int, _ text: String, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
@@ -97,6 +101,7 @@ struct CompletionRoute {
                     case .prompt(let tokens, let cached):
                         usage.prompt += completion.prompts[prompt].count
                         usage.cached += cached
+                        clock.prompt(cached: cached)
                         guard completion.echo else { continue }
                         let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
                         for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil) }
@@ -134,52 +139,39 @@ struct AnswerHead: Sendable {
 }
 
 extension Response {
-    /// One JSON answer of some `tokens`; where they take a while, a client that leaves ends `body`.
-    static func whole(
-        _ request: Request, tokens: Int, _ body: @escaping @Sendable () async throws -> JSONValue
-    ) async throws -> Response {
-        guard tokens > 64 else { return .json(try await body()) }
-        // To see the client leave, the connection is read on, which leaves it to no further request.
-        var response: Response
-        do {
-            response = try await request.body.consumeWithCancellationOnInboundClose { _ in Response.json(try await body()) }
-        } catch let error as APIError {
-            response = error.response
-        }
-        response.headers[.connection] = "close"
-        return response
-    }
-
     /// Server-sent events: `body` sends JSON values, each a chunk, and an error becomes the last of them. A client that leaves
     /// ends `body`.
     static func events(
-        _ request: Request,
+        _ connections: Connections, _ context: ServerContext,
         _ body: @escaping @Sendable (_ send: @escaping @Sendable (JSONValue) async throws -> Void) async throws -> Void
     ) -> Response {
-        Response(
-            status: .ok,
-            headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
+        let (record, channel) = (context.record, context.channel)
+        record.update { $0.isStream = true }
+        return Response(
+            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { writer in
                 let (chunks, continuation) = AsyncStream.makeStream(of: JSONValue?.self)
                 let work = Task {
-                    do {
-                        try await body { continuation.yield($0) }
-                        continuation.yield(nil)
-                    } catch let error as APIError {
-                        continuation.yield(error.json)
-                    } catch {}
-                    continuation.finish()
+                    defer { continuation.finish() }
+                    try await connections.whileOpen(channel) {
+                        do {
+                            try await body { continuation.yield($0) }
+                            continuation.yield(nil)
+                        } catch let error as APIError {
+                            record.update { $0.error = error.message }
+                            continuation.yield(error.json)
+                        }
+                    }
                 }
-                defer { work.cancel() }
-                // A client that leaves closes its half of the connection, which ends the work.
-                try await request.body.consumeWithInboundCloseHandler { _ in
+                try await withTaskCancellationHandler {
+                    defer { work.cancel() }
                     for await chunk in chunks {
                         let text = chunk.map { "data: " + String(decoding: $0.compact, as: UTF8.self) } ?? "data: [DONE]"
                         try await writer.write(ByteBuffer(string: text + "\n\n"))
                     }
-                } onInboundClosed: {
+                    try await work.value
+                } onCancel: {
                     work.cancel()
-                    continuation.finish()
                 }
                 try await writer.finish(nil)
             })

@@ -1,3 +1,4 @@
+import HTTPTypes
 import Inference
 
 /// Runs a request's prompts on the engine and merges what comes back.
@@ -37,7 +38,10 @@ struct GenerationRunner {
             group.addTask {
                 // An output may not hold its pages for ever.
                 try await Task.sleep(for: .seconds(seconds))
-                throw APIError(.requestTimeout, "the request took longer than \(seconds) s", type: "timeout_error")
+                var error = APIError(.gatewayTimeout, "the request took longer than \(seconds) s", type: "timeout_error")
+                // It would take as long again.
+                if let name = HTTPField.Name("x-should-retry") { error.headers[name] = "false" }
+                throw error
             }
             group.addTask { try await body(merged) }
             do {

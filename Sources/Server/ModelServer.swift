@@ -7,6 +7,7 @@ import JSON
 import Logging
 import NIOCore
 import ServiceLifecycle
+import UnixSignals
 
 /// What all routes share.
 struct ServerState: Sendable {
@@ -14,8 +15,20 @@ struct ServerState: Sendable {
     let models: [ServedModel]
     let options: ServerOptions
     let metrics: ServerMetrics
+    let connections = Connections()
     let runner: GenerationRunner
     let started: Int
+
+    /// Notes a request's end: an answer of `status`, or nil for none that anybody took.
+    func ended(_ record: RequestRecord, status: Int?) {
+        record.update { summary in
+            summary.status = status
+            summary.seconds = record.seconds
+            if status == nil { summary.finishReason = "abort" }
+        }
+        metrics.ended(record.summary)
+        options.onRequest?(record.summary)
+    }
 
     /// The prefix cache a caller may see: that of the key it sent, and within it that of its `cache_salt`.
     ///
@@ -53,25 +66,84 @@ public struct ModelServer: Sendable {
         configuration.serverName = "kvlab"
         let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
             maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)
+        let (state, limits) = (state, state.options.limits)
+        configuration.availableConnectionsDelegate = MaximumAvailableConnections(limits.connections, logger: logger)
+        let server = HTTPServerBuilder { responder in
+            GuardedHTTP1(
+                http1: HTTP1Channel(
+                    responder: responder, configuration: .init(idleTimeout: .seconds(75), httpDecoderConfiguration: decoder)),
+                connections: state.connections, writeSeconds: limits.writeSeconds,
+                onRefusal: { refusal in
+                    // Not one header could be read: all that is known is how it was answered.
+                    let record = RequestRecord()
+                    record.update { $0.error = refusal.message }
+                    state.ended(record, status: refusal.status.code)
+                })
+        }
         let application = Application(
-            router: router(),
-            server: .http1(configuration: .init(idleTimeout: .seconds(75), httpDecoderConfiguration: decoder)),
-            configuration: configuration, services: [EngineService(engine: state.engine)],
+            router: router(), server: server, configuration: configuration, services: [EngineService(engine: state.engine)],
             onServerRunning: { channel in onReady(channel.localAddress?.port ?? state.options.port) }, logger: logger)
         do {
-            try await application.runService()
+            try await run(ServiceGroup(configuration: .init(services: [application], logger: logger)))
         } catch {
             throw ServerError(error, host: state.options.host, port: state.options.port) ?? error
         }
     }
 
-    private func router() -> Router<BasicRequestContext> {
-        let router = Router(context: BasicRequestContext.self)
+    /// Runs the server, which stops at the first signal in its own time, at the second in no time.
+    private func run(_ group: ServiceGroup) async throws {
+        let (connections, seconds) = (state.connections, state.options.drainSeconds)
+        try await withTaskCancellationHandler {
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                tasks.addTask {
+                    await withDiscardingTaskGroup { deadline in
+                        var isFirst = true
+                        for await _ in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+                            guard isFirst else {
+                                connections.closeAll()
+                                continue
+                            }
+                            isFirst = false
+                            await group.triggerGracefulShutdown()
+                            deadline.addTask {
+                                // Who is still sending a request or not reading its answer by then is let go of.
+                                if (try? await Task.sleep(for: .seconds(seconds))) != nil { connections.closeAll() }
+                            }
+                        }
+                        deadline.cancelAll()
+                    }
+                }
+                defer { tasks.cancelAll() }
+                try await tasks.next()
+            }
+        } onCancel: {
+            connections.closeAll()
+        }
+    }
+
+    /// The methods a route takes; none where there is no such route.
+    static func methods(of path: String) -> [String] {
+        switch path {
+        case "/", "/health": ["GET", "HEAD"]
+        case "/v1/models", "/metrics", "/v1/kvlab/pool", "/tokenizer_info": ["GET"]
+        case "/tokenize", "/detokenize", "/v1/completions", "/v1/chat/completions": ["POST"]
+        default: path.hasPrefix("/v1/models/") ? ["GET"] : []
+        }
+    }
+
+    private func router() -> Router<ServerContext> {
+        let router = Router(context: ServerContext.self)
         let state = state
         router.middlewares.add(AccessMiddleware(server: state))
         let status = StatusRoutes(server: state)
-        router.get("health") { _, _ in Response.json(.object(["status": .text("ok")])) }
+        let health = Response.json(.object(["status": .text("ok")]))
+        router.get("health") { _, _ in health }
+        router.head("health") { _, _ in Response(status: .ok, headers: health.headers) }
+        router.head("/") { _, _ in Response(status: .ok, headers: Page.response.headers) }
         router.get("v1/models") { _, _ in status.models() }
+        // An id may have slashes.
+        router.get("v1/models/**") { _, context in try status.model(context.parameters.getCatchAll().joined(separator: "/")) }
         router.get("metrics") { _, _ in
             Response.text(state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
         }
@@ -88,47 +160,62 @@ public struct ModelServer: Sendable {
         router.post("detokenize") { request, _ in try await status.detokenize(try await fields(request)) }
         for path in ["v1/completions", "v1/chat/completions"] as [RouterPath] {
             let isChat = path == "v1/chat/completions"
-            router.post(path) { request, _ in
-                var request = request
-                let fields = try await Self.fields(&request, state.options.limits)
+            router.post(path) { request, context in
+                let fields = try await fields(request)
                 let limits = state.options.limits
                 let tenant = ServerState.tenant(
                     authorization: request.headers[.authorization], salt: try fields.string("cache_salt"))
                 let id = (isChat ? "chatcmpl-" : "cmpl-") + UUID().uuidString.lowercased()
-                func head(_ model: Int) -> AnswerHead {
-                    AnswerHead(
+                func head(_ model: Int, prompts: [[Int32]]) -> AnswerHead {
+                    let name = state.models[model].id
+                    context.record.update { summary in
+                        (summary.id, summary.model) = (id, name)
+                        summary.promptTokens = prompts.reduce(0) { $0 + $1.count }
+                    }
+                    return AnswerHead(
                         id: id, object: isChat ? "chat.completion" : "text_completion",
-                        created: Int(Date().timeIntervalSince1970),
-                        model: state.models[model].id)
+                        created: Int(Date().timeIntervalSince1970), model: name)
                 }
                 if isChat {
                     let chat = try await LongWork.run(bytes: fields.size) {
                         try ChatRequest(
                             fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
                     }
-                    return try await ChatRoute(server: state).respond(chat, head: head(chat.model), to: request)
+                    return try await ChatRoute(server: state).respond(
+                        chat, head: head(chat.model, prompts: [chat.prompt]), context)
                 }
                 let completion = try await LongWork.run(bytes: fields.size) {
                     try CompletionRequest(
                         fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
                 }
-                return try await CompletionRoute(server: state).respond(completion, head: head(completion.model), to: request)
+                return try await CompletionRoute(server: state).respond(
+                    completion, head: head(completion.model, prompts: completion.prompts), context)
             }
         }
         return router
     }
 
+    /// A request's body, which has to come within ``ServerLimits/bodySeconds``.
     @Sendable private func fields(_ request: Request) async throws -> RequestFields {
-        var request = request
-        return try await Self.fields(&request, state.options.limits)
-    }
-
-    private static func fields(_ request: inout Request, _ limits: ServerLimits) async throws -> RequestFields {
+        let limits = state.options.limits
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.bodyBytes {
-            throw APIError(.contentTooLarge, "the body is larger than \(limits.bodyBytes) bytes")
+            throw APIError(.contentTooLarge, "the body is larger than \(limits.bodyBytes) bytes").closing
         }
-        let buffer = try await request.collectBody(upTo: limits.bodyBytes)
-        return try await LongWork.run(bytes: buffer.readableBytes) { try RequestFields(Array(buffer.readableBytesView)) }
+        let body = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+            group.addTask {
+                var request = request
+                return try await request.collectBody(upTo: limits.bodyBytes)
+            }
+            group.addTask {
+                try await Task.sleep(for: .seconds(limits.bodySeconds))
+                throw APIError(.requestTimeout, "the body did not come within \(limits.bodySeconds) s", type: "timeout_error")
+                    .closing
+            }
+            defer { group.cancelAll() }
+            guard let body = try await group.next() else { throw CancellationError() }
+            return body
+        }
+        return try await LongWork.run(bytes: body.readableBytes) { try RequestFields(Array(body.readableBytesView)) }
     }
 }
 

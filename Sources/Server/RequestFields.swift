@@ -161,6 +161,10 @@ public struct ServerLimits: Sendable {
     public var textBytes = 1 << 20
     /// Seconds a request may take.
     public var seconds = 600
+    /// Seconds in which a body has to come, and in which a client has to read something of what waits for it.
+    public var bodySeconds = 30, writeSeconds = 30
+    /// Connections at once; more wait to be accepted.
+    public var connections = 1024
 
     /// The defaults.
     public init() {}
@@ -170,7 +174,8 @@ public struct ServerLimits: Sendable {
         guard outputs <= outputsInAll else {
             throw APIError(
                 .badRequest,
-                "the request has \(outputs) outputs, its prompts times 'n' or 'best_of'; at most \(outputsInAll) are allowed",
+                "the request has \(outputs) outputs, its prompts times 'n' or 'best_of'; at most \(outputsInAll) "
+                    + "are allowed",
                 parameter: "n")
         }
         let answer = outputs * tokens * (1 + (logprobs ?? 0))

@@ -44,7 +44,8 @@ public struct ServedModel: Sendable {
         guard text.utf8.count > longestText(tokens: capacity) else { return }
         throw APIError(
             .badRequest,
-            "'\(parameter)' has \(text.utf8.count) bytes, more than any text of the \(capacity) tokens that leave room for an answer",
+            "'\(parameter)' has \(text.utf8.count) bytes, more than any text of the \(capacity) tokens that leave room for an "
+                + "answer",
             parameter: parameter, code: "context_length_exceeded")
     }
 

@@ -27,6 +27,7 @@ final class ServerMetrics: Sendable {
         var whole: Histogram
         var success: [String: Int] = [:]
         var statuses: [Int: Int] = [:]
+        var aborted = 0
     }
 
     private let state: Mutex<State>
@@ -50,8 +51,12 @@ final class ServerMetrics: Sendable {
         }
     }
 
-    /// An answer's status.
-    func answered(_ status: Int) { state.withLock { $0.statuses[status, default: 0] += 1 } }
+    /// A request's end, with an answer's status or without one.
+    func ended(_ summary: RequestSummary) {
+        state.withLock { state in
+            if let status = summary.status { state.statuses[status, default: 0] += 1 } else { state.aborted += 1 }
+        }
+    }
 
     /// Everything as text.
     func text(_ statistics: EngineStatistics) -> String {
@@ -84,6 +89,7 @@ final class ServerMetrics: Sendable {
         add(
             "http_responses_total", "counter", "Answers by status.",
             now.statuses.sorted { $0.key < $1.key }.map { ("{status=\"\($0.key)\"}", "\($0.value)") })
+        counter("request_aborts_total", "Requests whose clients left before they had their answers.", now.aborted)
         for (name, help, histogram) in [
             ("time_to_first_token_seconds", "Time to the first token.", now.firstToken),
             ("inter_token_latency_seconds", "Time between tokens.", now.betweenTokens),
@@ -105,20 +111,31 @@ final class ServerMetrics: Sendable {
 /// Measures one request's tokens as they come.
 struct TokenClock: Sendable {
     private let metrics: ServerMetrics
-    private let start = ContinuousClock.now
+    private let record: RequestRecord
     private var last: [Int: ContinuousClock.Instant] = [:]
     private var isFirst = true
 
-    init(_ metrics: ServerMetrics) { self.metrics = metrics }
+    init(_ metrics: ServerMetrics, _ record: RequestRecord) { (self.metrics, self.record) = (metrics, record) }
+
+    /// A prompt was read, with so many of its tokens found in the prefix cache.
+    func prompt(cached: Int) { record.update { $0.cachedTokens += cached } }
 
     mutating func token(prompt: Int, output: Int) {
         let now = ContinuousClock.now
         let key = prompt << 16 | output
-        if isFirst { metrics.firstToken((now - start) / .seconds(1)) }
-        isFirst = false
+        let (isFirst, seconds) = (isFirst, record.seconds)
+        if isFirst { metrics.firstToken(seconds) }
+        self.isFirst = false
+        record.update { summary in
+            summary.outputTokens += 1
+            if isFirst { summary.firstToken = seconds }
+        }
         if let before = last[key] { metrics.nextToken((now - before) / .seconds(1)) }
         last[key] = now
     }
 
-    func finished(_ reasons: [FinishReason]) { metrics.finished((ContinuousClock.now - start) / .seconds(1), reasons: reasons) }
+    func finished(_ reasons: [FinishReason]) {
+        record.update { $0.finishReason = (reasons.contains(.length) ? FinishReason.length : .stop).rawValue }
+        metrics.finished(record.seconds, reasons: reasons)
+    }
 }

@@ -10,6 +10,10 @@ public struct ServerOptions: Sendable {
     public var limits = ServerLimits()
     /// What the names of the metrics start with.
     public var metricsPrefix = "vllm:"
+    /// Seconds that requests have to end after a signal to stop.
+    public var drainSeconds = 30
+    /// Told of every request at its end; nil for nobody.
+    public var onRequest: (@Sendable (RequestSummary) -> Void)?
 
     /// The defaults: port 8000 of this machine alone.
     public init() {}

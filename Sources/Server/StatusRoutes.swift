@@ -8,13 +8,21 @@ struct StatusRoutes {
     let server: ServerState
 
     func models() -> Response {
-        let list = server.models.enumerated().map { index, model -> JSONValue in
-            .object([
-                "id": .text(model.id), "object": .text("model"), "created": .int(server.started), "owned_by": .text("kvlab"),
-                "max_model_len": .int(server.engine.capacity(of: index)), "attention": .text(model.attention),
-            ])
-        }
-        return .json(.object(["object": .text("list"), "data": .array(list)]))
+        .json(.object(["object": .text("list"), "data": .array(server.models.indices.map { entry($0) })]))
+    }
+
+    /// One model, by its id.
+    func model(_ id: String) throws(APIError) -> Response {
+        let model = try model(named: id.removingPercentEncoding ?? id)
+        return .json(entry(server.models.firstIndex { $0.id == model.id } ?? 0))
+    }
+
+    private func entry(_ index: Int) -> JSONValue {
+        let model = server.models[index]
+        return .object([
+            "id": .text(model.id), "object": .text("model"), "created": .int(server.started), "owned_by": .text("kvlab"),
+            "max_model_len": .int(server.engine.capacity(of: index)), "attention": .text(model.attention),
+        ])
     }
 
     /// Who holds which pages, as ``pool(_:)`` of the map at the resolution that the query's `cells` asks for, 2048 by default.
@@ -81,7 +89,8 @@ struct StatusRoutes {
         // Longer than a prompt: whoever scores a document in pieces asks for its tokens first.
         let limit = max(server.options.limits.textBytes, model.longestText(tokens: server.engine.capacity(of: index)))
         guard text.utf8.count <= limit else {
-            throw APIError.parameter("prompt", "has \(text.utf8.count) bytes, at most \(limit) are tokenized at once")
+            throw APIError.parameter(
+                "prompt", "has \(text.utf8.count) bytes, at most \(limit) are tokenized at once")
         }
         let special = try fields.bool("add_special_tokens") ?? true
         let ids = try await LongWork.run(bytes: text.utf8.count) { model.tokenized(text, special: special) }

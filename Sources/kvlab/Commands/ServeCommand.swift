@@ -17,7 +17,7 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             Model ids are the files' names without extension. Routes: /v1/models, /v1/completions, /v1/chat/completions, /tokenize, \
             /detokenize, /tokenizer_info, /health, /metrics, /v1/kvlab/pool, and a playground at /. SIGTERM takes no more requests \
-            and lets those there are come to their end.
+            and lets those there are come to their end within --drain-timeout.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -63,6 +63,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Seconds a request may take.")
     var timeout = ServerLimits().seconds
 
+    @Option(
+        name: .customLong("drain-timeout"), help: "Seconds that requests have to end after SIGTERM; a second signal ends them.")
+    var drain = ServerOptions().drainSeconds
+
+    @Option(help: "Connections at once; more wait to be accepted.")
+    var connections = ServerLimits().connections
+
     @Option(help: "Where preempted sequences may be swapped to; by default they are computed again.", completion: .directory)
     var swap: String?
 
@@ -81,16 +88,23 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
-    @Flag(help: "Log every answer.")
+    @Option(help: "How requests are logged to stderr, one a line at its end: json, text or none.")
+    var log = LogFormat.json
+
+    @Flag(help: "Log what goes on beside requests.")
     var verbose = false
+
+    enum LogFormat: String, ExpressibleByArgument, CaseIterable { case json, text, none }
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port), expected 0 to 65535") }
         for (option, value) in [
             ("--step-tokens", stepTokens), ("--running", running), ("--queue", queue), ("--timeout", timeout),
+            ("--connections", connections),
         ]
         where value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
+        guard drain >= 0 else { throw ValidationError("--drain-timeout is \(drain), expected at least 0") }
         var options = ServerOptions()
         options.host = host
         guard apiKeys.allSatisfy({ !$0.isEmpty }) else {
@@ -141,7 +155,13 @@ struct ServeCommand: AsyncParsableCommand {
         let engine = try Engine(models: engineModels, options: options)
         var server = ServerOptions()
         (server.host, server.port, server.apiKeys, server.metricsPrefix) = (host, port, keys, metricsPrefix)
-        server.limits.seconds = timeout
+        (server.limits.seconds, server.limits.connections, server.drainSeconds) = (timeout, connections, drain)
+        let format = log
+        if format != .none {
+            server.onRequest = { summary in
+                FileHandle.standardError.write(Data(((format == .json ? summary.json : summary.text) + "\n").utf8))
+            }
+        }
         var logger = Logger(label: "kvlab") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = verbose ? .info : .warning
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
