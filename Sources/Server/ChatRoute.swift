@@ -22,17 +22,20 @@ struct ChatRequest {
         if top != nil, !wanted { throw .parameter("top_logprobs", "needs 'logprobs' to be true") }
         logprobs = wanted ? top ?? 0 : nil
         sampling.options.logprobs = logprobs
-        for unsupported in ["tools", "functions"] where fields.json[unsupported]?.array?.isEmpty == false {
-            throw .parameter(unsupported, "is not supported")
-        }
         self.tenant = tenant
         let template = models[model].chatTemplate
         sampling.options.stopStrings += template.stops
         let capacity = capacity(model)
         try limits.check(outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
-        let text = template.prompt(try Self.messages(fields))
-        try models[model].check(text, capacity: capacity, parameter: "messages")
-        prompt = models[model].encode(text)
+        prompt = try Self.prompt(template.turns(try Self.messages(fields)), models[model], capacity)
+    }
+
+    /// The tokens of a chat, in which the end of one turn and the beginning of the next are tokens, whatever their text.
+    private static func prompt(_ turns: [String], _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
+        try model.check(turns.joined(), capacity: capacity, parameter: "messages")
+        var ids = turns.first.map { model.encode($0) } ?? []
+        for turn in turns.dropFirst() { ids += model.eosIDs.prefix(1) + model.encode(turn) }
+        return ids
     }
 
     private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {
@@ -95,10 +98,12 @@ struct ChatRoute {
             clock.finished(result.outputs.compactMap(\.reason))
             return result
         }
+        let start = TextPosition(server.models[chat.model], after: chat.prompt)
         let choices = result.outputs.enumerated().map { index, output -> JSONValue in
-            .object([
+            var position = start
+            return .object([
                 "index": .int(index), "message": .object(["role": .text("assistant"), "content": .text(output.text)]),
-                "logprobs": logprobs(chat, output.tokens), "finish_reason": .text(output.reason?.rawValue ?? "length"),
+                "logprobs": logprobs(chat, output.tokens, &position), "finish_reason": .text(output.reason?.rawValue ?? "length"),
             ])
         }
         let usage = Usage(
@@ -106,18 +111,19 @@ struct ChatRoute {
         return head.object([("choices", .array(choices)), ("usage", usage.json)])
     }
 
-    private func logprobs(_ chat: ChatRequest, _ tokens: [SampledToken]) -> JSONValue {
+    /// Log-probabilities of tokens that stand at `position`, which goes past them.
+    private func logprobs(_ chat: ChatRequest, _ tokens: [SampledToken], _ position: inout TextPosition) -> JSONValue {
         guard let count = chat.logprobs, !tokens.isEmpty else { return .null }
-        let model = server.models[chat.model]
         func entry(_ id: Int32, _ logprob: Float, _ rest: [(String, JSONValue)] = []) -> JSONValue {
             let members: [(String, JSONValue)] = [
-                ("token", .text(model.text(of: id))), ("logprob", .float(logprob)),
-                ("bytes", .array(model.tokenizer.decode([id]).map { .int(Int($0)) })),
+                ("token", .text(position.text(of: id))), ("logprob", .float(logprob)),
+                ("bytes", .array(position.bytes(of: id).map { .int(Int($0)) })),
             ]
             return .object((members + rest).map { JSONValue.Member(key: Array($0.0.utf8), value: $0.1) })
         }
         let content = tokens.map { token in
-            entry(
+            defer { _ = position.append(token.id) }
+            return entry(
                 token.id, token.logprob ?? 0,
                 [("top_logprobs", .array(token.top.prefix(count).map { entry($0.id, $0.logprob) }))])
         }
@@ -132,9 +138,11 @@ struct ChatRoute {
                 var usage = Usage(prompt: chat.prompt.count)
                 var clock = TokenClock(state.metrics, record)
                 var reasons: [FinishReason] = []
+                let start = TextPosition(state.models[chat.model], after: chat.prompt)
+                var positions = [TextPosition](repeating: start, count: chat.sampling.n)
                 func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
                     let choice: JSONValue = .object([
-                        "index": .int(index), "delta": delta, "logprobs": logprobs(chat, tokens),
+                        "index": .int(index), "delta": delta, "logprobs": logprobs(chat, tokens, &positions[index]),
                         "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
                     ])
                     try await send(head.object([("choices", .array([choice]))], as: "chat.completion.chunk"))

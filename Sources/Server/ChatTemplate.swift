@@ -1,3 +1,4 @@
+import Foundation
 import Text
 
 /// How a chat's messages become one prompt. Formats are written out here: running a model's own template would run foreign code.
@@ -32,36 +33,52 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
         public var role: String
         /// Its text.
         public var content: String
+
+        /// The text as most templates write it, without white space around it.
+        var trimmed: String { content.trimmingCharacters(in: .whitespacesAndNewlines) }
     }
 
-    /// The prompt that an assistant's answer follows.
-    func prompt(_ messages: [Message]) -> String {
+    /// The prompt that an assistant's answer follows, in the turns between which the text ends and begins anew: Llama 2's
+    /// answers are each the end of a text, whose tokens stand between the turns; other formats are one text.
+    func turns(_ messages: [Message]) -> [String] {
         switch self {
         case .plain:
             let names = ["system": "System", "user": "User", "assistant": "Assistant"]
-            return messages.map { "\(names[$0.role] ?? $0.role): \($0.content)\n" }.joined() + "Assistant:"
+            return [messages.map { "\(names[$0.role] ?? $0.role): \($0.content)\n" }.joined() + "Assistant:"]
         case .chatml:
-            return messages.map { "<|im_start|>\($0.role)\n\($0.content)<|im_end|>\n" }.joined() + "<|im_start|>assistant\n"
+            return [messages.map { "<|im_start|>\($0.role)\n\($0.content)<|im_end|>\n" }.joined() + "<|im_start|>assistant\n"]
         case .llama3:
-            return messages.map { "<|start_header_id|>\($0.role)<|end_header_id|>\n\n\($0.content)<|eot_id|>" }.joined()
-                + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+            return [
+                messages.map { "<|start_header_id|>\($0.role)<|end_header_id|>\n\n\($0.trimmed)<|eot_id|>" }.joined()
+                    + "<|start_header_id|>assistant<|end_header_id|>\n\n"
+            ]
         case .gemma:
-            return messages.map { message in
-                let role = message.role == "assistant" ? "model" : "user"
-                return "<start_of_turn>\(role)\n\(message.content)<end_of_turn>\n"
-            }.joined() + "<start_of_turn>model\n"
-        case .llama2:
+            // There is no role for the system: its text begins the first turn of the user.
             var (text, system) = ("", "")
             for message in messages {
                 switch message.role {
-                case "system": system = "<<SYS>>\n\(message.content)\n<</SYS>>\n\n"
-                case "assistant": text += " \(message.content) "
+                case "system": system += message.content + "\n\n"
+                case "assistant": text += "<start_of_turn>model\n\(message.trimmed)<end_of_turn>\n"
                 default:
-                    text += "[INST] \(system)\(message.content) [/INST]"
+                    text += "<start_of_turn>user\n\(system)\(message.trimmed)<end_of_turn>\n"
                     system = ""
                 }
             }
-            return text
+            return [text + "<start_of_turn>model\n"]
+        case .llama2:
+            var (turns, text, system) = ([String](), "", "")
+            for message in messages {
+                switch message.role {
+                case "system": system += "<<SYS>>\n\(message.content)\n<</SYS>>\n\n"
+                case "assistant":
+                    turns.append(text + " \(message.trimmed) ")
+                    text = ""
+                default:
+                    text += "[INST] \(system)\(message.trimmed) [/INST]"
+                    system = ""
+                }
+            }
+            return text.isEmpty ? turns : turns + [text]
         }
     }
 

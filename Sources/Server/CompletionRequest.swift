@@ -36,7 +36,6 @@ struct CompletionRequest {
             guard !sampling.stream else { throw .parameter("use_beam_search", "cannot be streamed") }
         }
         guard !sampling.stream || bestOf == sampling.n else { throw .parameter("best_of", "cannot be streamed") }
-        if try fields.string("suffix") != nil { throw .parameter("suffix", "is not supported") }
         self.tenant = tenant
         sampling.options.logprobs = logprobs ?? (bestOf > sampling.n ? 0 : nil)
         let values = try Self.promptValues(fields, limits)

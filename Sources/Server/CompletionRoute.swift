@@ -7,6 +7,11 @@ struct CompletionRoute {
     let server: ServerState
 
     func respond(_ completion: CompletionRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
+        let queue = server.engine.options.limits.waiting
+        guard completion.prompts.count <= queue else {
+            // No wait would help: not a matter of coming again.
+            throw APIError.parameter("prompt", "has \(completion.prompts.count) prompts, the queue has room for \(queue)")
+        }
         let running = try await server.runner.submit(completion.requests)
         if completion.sampling.stream { return stream(completion, running, head, context) }
         let record = context.record
@@ -60,8 +65,9 @@ struct CompletionRoute {
         let echoed = completion.echo ? String(decoding: model.tokenizer.decode(prompt), as: UTF8.self) : ""
         var logprobs: JSONValue = .null
         if let count = completion.logprobs {
-            var list = LogprobList(model, count: count)
-            for token in (completion.echo ? result.prompt : []) + output.tokens { list.append(token) }
+            var list = LogprobList(TextPosition(model, after: completion.echo ? [] : prompt), count: count)
+            if completion.echo { list.append(prompt: result.prompt) }
+            for token in output.tokens { list.append(token) }
             logprobs = list.json
         }
         return .object([
@@ -80,13 +86,17 @@ struct CompletionRoute {
                 var usage = Usage()
                 var clock = TokenClock(state.metrics, record)
                 var reasons: [FinishReason] = []
-                var offsets: [Int: Int] = [:]
-                func chunk(_ index: Int, _ text: String, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
+                var positions: [Int: TextPosition] = [:]
+                func chunk(
+                    _ index: Int, _ text: String, _ tokens: [SampledToken], _ reason: FinishReason?, isPrompt: Bool = false
+                ) async throws {
                     var logprobs: JSONValue = .null
                     if let count = completion.logprobs, !tokens.isEmpty {
-                        var list = LogprobList(model, count: count, offset: offsets[index] ?? 0)
-                        for token in tokens { list.append(token) }
-                        offsets[index] = list.length
+                        let prompt = completion.prompts[index / completion.bestOf]
+                        let start = positions[index] ?? TextPosition(model, after: isPrompt ? [] : prompt)
+                        var list = LogprobList(start, count: count)
+                        if isPrompt { list.append(prompt: tokens) } else { for token in tokens { list.append(token) } }
+                        positions[index] = list.position
                         logprobs = list.json
                     }
                     let choice: JSONValue = .object([
@@ -104,7 +114,7 @@ struct CompletionRoute {
                         clock.prompt(cached: cached)
                         guard completion.echo else { continue }
                         let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
-                        for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil) }
+                        for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil, isPrompt: true) }
                     case .token(let output, let token, let text):
                         usage.completion += 1
                         clock.token(prompt: prompt, output: output)

@@ -42,21 +42,27 @@ struct LogprobList {
     private var logprobs: [JSONValue] = []
     private var tops: [JSONValue] = []
     private var offsets: [JSONValue] = []
-    private var offset: Int
-    private let model: ServedModel
+    /// Where the next token stands.
+    private(set) var position: TextPosition
     private let count: Int
 
-    init(_ model: ServedModel, count: Int, offset: Int = 0) {
-        self.model = model
+    /// An empty list of tokens from `position` on, with `count` likeliest ones beside each.
+    init(_ position: TextPosition, count: Int) {
+        self.position = position
         self.count = count
-        self.offset = offset
+    }
+
+    /// Appends the tokens of a prompt, which is part of the text.
+    mutating func append(prompt: [SampledToken]) {
+        for token in prompt { append(token) }
+        position.endPrompt(prompt.map(\.id))
     }
 
     mutating func append(_ token: SampledToken) {
-        let text = model.text(of: token.id)
-        tokens.append(.text(text))
-        offsets.append(.int(offset))
-        offset += text.unicodeScalars.count
+        // As they read here, not on their own: the text at a token's offset begins with it.
+        let here = position
+        tokens.append(.text(here.text(of: token.id)))
+        offsets.append(.int(position.append(token.id)))
         guard let logprob = token.logprob else {
             logprobs.append(.null)
             tops.append(.null)
@@ -68,7 +74,7 @@ struct LogprobList {
         var members: [JSONValue.Member] = []
         let own = token.top.contains { $0.id == token.id } ? [] : [TokenLogprob(id: token.id, logprob: logprob)]
         for entry in token.top.prefix(count) + own {
-            var key = model.text(of: entry.id)
+            var key = here.text(of: entry.id)
             if !seen.insert(key).inserted {
                 key = "token_id:\(entry.id)"
                 seen.insert(key)
@@ -84,8 +90,6 @@ struct LogprobList {
             "text_offset": .array(offsets),
         ])
     }
-
-    var length: Int { offset }
 }
 
 /// Tokens counted as OpenAI does.

@@ -29,6 +29,10 @@ struct RequestFields {
     func bool(_ key: String) throws(APIError) -> Bool? { try read(key, "true or false") { $0.bool } }
 
     func int(_ key: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
+        if case .number(let text)? = json[key], json[key]?.int == nil, let value = Double(text), value == value.rounded() {
+            // A whole number all the same, beyond all that are counted with here.
+            throw .parameter(key, "is \(text.prefix(40)), expected \(range.lowerBound) to \(range.upperBound)")
+        }
         guard let value = try read(key, "a whole number", { $0.int }) else { return nil }
         guard range.contains(value) else {
             throw .parameter(key, "is \(value), expected \(range.lowerBound) to \(range.upperBound)")
@@ -46,10 +50,12 @@ struct RequestFields {
 
     /// What every generating endpoint takes beside its prompt.
     func sampling(_ limits: ServerLimits, maxTokens: Int) throws(APIError) -> SamplingFields {
+        try UnsupportedFields.check(json)
         var fields = SamplingFields()
         var options = fields.options
         options.maxTokens = maxTokens
-        for key in ["max_completion_tokens", "max_tokens"] {
+        // The newer name wins.
+        for key in ["max_tokens", "max_completion_tokens"] {
             if let count = try int(key, in: 0...Int(Int32.max)) { options.maxTokens = count }
         }
         options.temperature = try double("temperature", in: 0...100) ?? 1
@@ -64,13 +70,17 @@ struct RequestFields {
         options.ignoreEOS = try bool("ignore_eos") ?? false
         options.stopStrings = try stops(limits)
         options.stopIDs = Set(try ids("stop_token_ids", limit: limits.stops) ?? [])
+        if let negative = options.stopIDs.first(where: { $0 < 0 }) { throw .parameter("stop_token_ids", "has \(negative)") }
         options.logitBias = try bias(limits)
         fields.options = options
         fields.n = try int("n", in: 1...limits.outputs) ?? 1
         fields.stream = try bool("stream") ?? false
         if let streamOptions = json["stream_options"] {
             guard streamOptions.members != nil else { throw .parameter("stream_options", "is not an object") }
-            fields.includeUsage = streamOptions["include_usage"]?.bool ?? false
+            if let value = streamOptions["include_usage"] {
+                guard let flag = value.bool else { throw .parameter("stream_options.include_usage", "is not true or false") }
+                fields.includeUsage = flag
+            }
         }
         return fields
     }

@@ -62,9 +62,11 @@ public struct ServedModel: Sendable {
         return named.map { (special ? bosID.map { [$0] } ?? [] : []) + [$0] } ?? encode(text, special: special)
     }
 
-    /// A token's text on its own; bytes that are no text are spelled out.
-    func text(of id: Int32) -> String {
-        let bytes = tokenizer.decode([id])
+    /// A token's text on its own.
+    func text(of id: Int32) -> String { Self.text(tokenizer.decode([id])) }
+
+    /// Bytes as text; spelled out where they are none.
+    static func text(_ bytes: [UInt8]) -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         return "bytes:"
             + bytes.map { byte in

@@ -1,4 +1,6 @@
+import Checkpoints
 import JSON
+import TestSupport
 import Testing
 
 @testable import Server
@@ -114,6 +116,35 @@ import Testing
         #expect(stream.events.allSatisfy { $0["object"]?.string == "chat.completion.chunk" })
     }
 
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"), arguments: ["stories260K", "tinystories-656k"])
+    func `the text at a token's offset begins with the token, whole and streamed`(name: String) async throws {
+        let server = try await ServerFixture(shared: name, SharedModel.load(name))
+        for (prompt, echo) in [("Once upon a time", true), ("Once upon a time", false), ("", true), ("Lily 👍 ünd", true)] {
+            let body =
+                #"{"model":"\#(name)","prompt":"\#(prompt)","echo":\#(echo),"logprobs":3,"max_tokens":12,"temperature":0"#
+                + #","ignore_eos":true,"logit_bias":{"243":8}"#
+            let whole = try #require(try await server.post("/v1/completions", body + "}").json?["choices"]?.array?.first)
+            let stream = try await server.post("/v1/completions", body + #","stream":true}"#).events
+            let chunks = stream.compactMap { $0["choices"]?.array?.first }
+            for parts in [[whole], chunks] {
+                let text = Array(parts.compactMap { $0["text"]?.string }.joined().unicodeScalars)
+                let tokens = parts.flatMap { $0["logprobs"]?["tokens"]?.array ?? [] }.compactMap(\.string)
+                let offsets = parts.flatMap { $0["logprobs"]?["text_offset"]?.array ?? [] }.compactMap(\.int)
+                #expect(tokens.count == offsets.count && tokens.count >= 12 && offsets == offsets.sorted())
+                for (token, offset) in zip(tokens, offsets) {
+                    // Part of a character stands where the character does.
+                    let begins = token.hasPrefix("bytes:") || text.dropFirst(offset).starts(with: token.unicodeScalars)
+                    #expect(begins && offset <= text.count, "\(token) at \(offset) of \(String(String.UnicodeScalarView(text)))")
+                }
+                #expect(!echo || prompt.isEmpty || tokens.contains { $0.hasPrefix(" ") })
+            }
+            let texts = [
+                whole["logprobs"]?["text_offset"]?.array ?? [], chunks.flatMap { $0["logprobs"]?["text_offset"]?.array ?? [] },
+            ]
+            #expect(texts[0] == texts[1])
+        }
+    }
+
     @Test func `a stop string ends the text before it`() async throws {
         let server = try await ServerFixture()
         let body = #"{"model":"mha","prompt":"stop","max_tokens":30,"temperature":0,"ignore_eos":true"#
@@ -123,5 +154,14 @@ import Testing
         let answer = try await server.post("/v1/completions", body + #","stop":[\#(JSONValue.quoted(stop))]}"#)
         #expect(text.hasPrefix((texts(answer).first ?? "?") + stop), "\(answer.text)")
         #expect(answer.json?["choices"]?.array?.first?["finish_reason"]?.string == "stop")
+    }
+}
+
+/// The models of the shared data, with their tokenizers.
+enum SharedModel {
+    static func load(_ name: String) throws -> Checkpoint {
+        let folder = SharedData.path("models/\(name)/")
+        return try name == "stories260K"
+            ? ModelImport.load(folder + "stories260K.bin", tokenizer: folder + "tok512.bin") : ModelImport.load(folder)
     }
 }

@@ -27,6 +27,10 @@ import Testing
             ("/v1/completions", #"{"model":"mha","prompt":[\#(long)]}"#, 400, "300 tokens"),
             ("/v1/completions", completion(#","n":1000000000000"#), 400, "'n'"),
             ("/v1/completions", completion(#","n":0"#), 400, "'n'"),
+            ("/v1/completions", completion(#","n":1\#(String(repeating: "0", count: 30))"#), 400, "expected 1 to 128"),
+            ("/v1/completions", completion(#","seed":9223372036854775808"#), 400, "expected -9223372036854775808 to"),
+            ("/v1/completions", completion(#","stop_token_ids":[-1]"#), 400, "stop_token_ids"),
+            ("/v1/completions", completion(#","stream":true,"stream_options":{"include_usage":1}"#), 400, "include_usage"),
             ("/v1/completions", completion(#","best_of":99999"#), 400, "best_of"),
             ("/v1/completions", completion(#","logprobs":100000"#), 400, "logprobs"),
             ("/v1/completions", completion(#","n":100,"max_tokens":200,"logprobs":100"#), 400, "max_tokens"),
@@ -82,6 +86,38 @@ import Testing
                 try await server.post("/v1/completions", #"{"model":"mha","prompt":\#(prompt),"max_tokens":2}"#).status == 200)
         }
         #expect(try await server.becomesIdle())
+    }
+
+    @Test func `what is asked for and cannot be done is refused, what asks for nothing is not`() throws {
+        let refused = [
+            #""response_format":{"type":"json_object"}"#, #""guided_json":{}"#, #""guided_regex":"a""#, #""guided_choice":["a"]"#,
+            #""guided_grammar":"x""#, #""structured_outputs":{"json":{}}"#, #""chat_template":"x""#, #""prompt_logprobs":1"#,
+            #""truncate_prompt_tokens":5"#, #""continue_final_message":true"#, #""tools":[{}]"#, #""tool_choice":"required""#,
+            #""min_tokens":3"#, #""suffix":"x""#,
+        ]
+        let taken = [
+            #""response_format":{"type":"text"}"#, #""guided_json":null"#, #""continue_final_message":false"#, #""tools":[]"#,
+            #""tool_choice":"none""#, #""min_tokens":0"#,
+        ]
+        func error(_ field: String) -> APIError? {
+            do throws(APIError) {
+                _ = try RequestFields(Array("{\(field)}".utf8)).sampling(ServerLimits(), maxTokens: 16)
+                return nil
+            } catch { return error }
+        }
+        for field in refused {
+            let name = field.split(separator: "\"")[0]
+            #expect(error(field)?.message == "'\(name)' is not supported" && error(field)?.status == .badRequest, "\(field)")
+        }
+        for field in taken { #expect(error(field) == nil, "\(field)") }
+        let both = try RequestFields(Array(#"{"max_completion_tokens":3,"max_tokens":7}"#.utf8))
+        #expect(try both.sampling(ServerLimits(), maxTokens: 16).options.maxTokens == 3)
+    }
+
+    @Test func `more prompts than the queue holds are refused for good`() async throws {
+        let server = try await ServerFixture { _, engine in engine.limits.waiting = 2 }
+        let answer = try await server.post("/v1/completions", #"{"model":"mha","prompt":["a","b","c"],"max_tokens":1}"#)
+        #expect(answer.status == 400 && answer.error?.contains("room for 2") == true)
     }
 
     @Test func `fifty thousand mangled bodies are refused or read, without a fault`() throws {
