@@ -34,7 +34,8 @@ public struct PagedAttentionKernel: Sendable {
     /// New tokens of a sequence from which on they are attended to in blocks.
     public var blockThreshold = 4
     /// Whether sequences that begin with the same pages, one new token each, attend to those together: first the shared tokens
-    /// with all their queries at once, then each its own (Ye et al. 2024, ChunkAttention). Sums then depend on who shares.
+    /// with all their queries at once, then what fewer share, then each its own (Ye et al. 2024, ChunkAttention). Sums then depend
+    /// on who shares.
     public var sharesPrefixes = true
     /// Tokens a row sees at most, its own included (Beltagy et al. 2020, sliding window); nil for all.
     public var window: Int?
@@ -43,6 +44,8 @@ public struct PagedAttentionKernel: Sendable {
     /// Whether blocks begin at multiples of their size even where a window does not, so that sums don't depend on how a
     /// sequence was cut. Tokens in front of the window are then read, unseen: their pages must be there.
     public var alignsWindows = false
+    /// Threads that the work is cut for; nil for those there are. Results don't depend on it.
+    var threads: Int?
     /// Whether rows bring keys and values to store; where not, they were stored by another layer.
     public var storesKeys = true
 
@@ -159,10 +162,10 @@ public struct PagedAttentionKernel: Sendable {
                 unsafe job.rows += unit.row
                 unsafe job.limits += unit.row
                 switch unit.work {
-                case .shared(let group, let members, let start, let end, let kvHead, let part):
+                case .shared(let group, let members, let tokens, let kvHead, let part):
                     let shared = plan.groups[group]
                     let rows = Array(shared.rows[members])
-                    let seen = [Int64](repeating: Int64(end), count: rows.count)
+                    let seen = [Int64](repeating: Int64(tokens.upperBound), count: rows.count)
                     let scratch = Storage(
                         count: Int(
                             kk_paged_block_scratch(
@@ -173,8 +176,8 @@ public struct PagedAttentionKernel: Sendable {
                             guard let rowNumbers = rows.baseAddress, let limits = seen.baseAddress else { return }
                             unsafe job.rows = rowNumbers
                             unsafe job.limits = limits
-                            unsafe job.from = Int64(start)
-                            unsafe job.to = Int64(end)
+                            unsafe job.from = Int64(tokens.lowerBound)
+                            unsafe job.to = Int64(tokens.upperBound)
                             unsafe job.count = Int64(rows.count)
                             unsafe job.step = Int64(shared.partsPerRow)
                             unsafe job.firstKvHead = Int64(kvHead)
@@ -184,12 +187,12 @@ public struct PagedAttentionKernel: Sendable {
                             unsafe kernels.paged.block(&job, scratch.pointer)
                         }
                     }
-                case .own(let start, let part):
+                case .spans(let tokens, let part):
                     unsafe Scratch.with(rowScratch) { scratch in
                         var part = part
-                        for start in stride(from: start, to: Int(batch.limits[unit.row]), by: Self.span) {
+                        for start in stride(from: tokens.lowerBound, to: tokens.upperBound, by: Self.span) {
                             unsafe job.from = Int64(start)
-                            unsafe job.to = Int64(start + Self.span)
+                            unsafe job.to = Int64(min(start + Self.span, tokens.upperBound))
                             unsafe job.output = partial.output.pointer + part * width
                             unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
                             unsafe kernels.paged.row(&job, scratch)
@@ -209,12 +212,6 @@ public struct PagedAttentionKernel: Sendable {
                     unsafe job.output = output.pointer + unit.row * width
                     unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
                     unsafe kernels.paged.block(&job, scratch.pointer)
-                case .span(let range, let part):
-                    unsafe job.from = Int64(range.lowerBound)
-                    unsafe job.to = Int64(range.upperBound)
-                    unsafe job.output = partial.output.pointer + part * width
-                    unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
-                    unsafe Scratch.with(rowScratch) { scratch in unsafe kernels.paged.row(&job, scratch) }
                 case .row:
                     let ranges = ranges(below: Int(batch.limits[unit.row]))
                     unsafe Scratch.with(rowScratch + ranges.count * (width + heads)) { scratch in
@@ -309,129 +306,5 @@ struct PagedBatch: Sendable {
                 }
             }
         }
-    }
-}
-
-/// How a paged attention is cut into units: by the sequences alone where it touches results.
-struct PagedPlan: Sendable {
-    enum Work: Sendable {
-        /// Rows from the unit's on, one KV head.
-        case block(rows: Int, kvHead: Int)
-        /// One row, the whole sequence.
-        case row
-        /// One row, one span of tokens, into a part of its own.
-        case span(Range<Int>, part: Int)
-        /// Members of a group of rows, tokens they share, one KV head.
-        case shared(group: Int, members: Range<Int>, start: Int, end: Int, kvHead: Int, part: Int)
-        /// One row, the tokens from `start` on that it shares with nobody, into parts of its own.
-        case own(start: Int, part: Int)
-    }
-
-    /// Rows whose sequences begin with the same pages; each has its parts side by side: of the shared tokens, then its own.
-    struct Group: Sendable {
-        var rows: [Int64]
-        var firstPart: Int
-        var partsPerRow: Int
-    }
-
-    struct Unit: Sendable {
-        var sequence: Int
-        var row: Int
-        var work: Work
-    }
-
-    var units: [Unit] = []
-    var groups: [Group] = []
-    /// Rows whose spans are merged afterwards.
-    var merges: [(row: Int, parts: Range<Int>)] = []
-    var parts = 0
-
-    init(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
-        // The longest work first: blocks of late rows, then single rows.
-        let blockRows = max(16, 128 / kernel.group)
-        var singles: [(sequence: Int, row: Int)] = []
-        for (sequence, count) in batch.counts.enumerated() {
-            let first = batch.firstRow[sequence]
-            let blocked = batch.blockCounts[sequence] ?? (count >= kernel.blockThreshold ? count : 0)
-            singles += (first + blocked..<first + count).map { (sequence, $0) }
-            guard blocked > 0 else { continue }
-            for start in stride(from: (blocked - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
-                for kvHead in 0..<kernel.layout.kvHeads {
-                    let rows = min(blockRows, blocked - start)
-                    units.append(Unit(sequence: sequence, row: first + start, work: .block(rows: rows, kvHead: kvHead)))
-                }
-            }
-        }
-        if kernel.sharesPrefixes, kernel.window == nil { share(&singles, kernel, batch) }
-        // With few rows the threads share each one's spans; the sums are the same.
-        let divided = singles.count < 4 * Parallel.threads && Parallel.threads > 1
-        for (sequence, row) in singles {
-            guard divided else {
-                units.append(Unit(sequence: sequence, row: row, work: .row))
-                continue
-            }
-            let first = parts
-            for range in kernel.ranges(below: Int(batch.limits[row])) {
-                units.append(Unit(sequence: sequence, row: row, work: .span(range, part: parts)))
-                parts += 1
-            }
-            merges.append((row, first..<parts))
-        }
-    }
-
-    /// Shared tokens of a unit.
-    private static let sharedSpan = 256
-
-    /// Takes out of `singles` the rows that begin with the same pages as enough others, and plans them in two phases.
-    private mutating func share(
-        _ singles: inout [(sequence: Int, row: Int)], _ kernel: PagedAttentionKernel, _ batch: PagedBatch
-    ) {
-        let slots = kernel.layout.tokensPerPage
-        var byPage: [Int32: [(sequence: Int, row: Int)]] = [:]
-        for single in singles where batch.limits[single.row] > 64 {
-            byPage[batch.tables[batch.firstPage[single.sequence]], default: []].append(single)
-        }
-        var taken: Set<Int> = []
-        for (_, members) in byPage.sorted(by: { $0.key < $1.key }) where members.count * kernel.group >= 8 && members.count > 1 {
-            // Whole pages that all have in common, and in which all have tokens.
-            let shortest = members.map { Int(batch.limits[$0.row]) - 1 }.min() ?? 0
-            let first = batch.firstPage[members[0].sequence]
-            var pages = 0
-            while (pages + 1) * slots <= shortest,
-                members.allSatisfy({ batch.tables[batch.firstPage[$0.sequence] + pages] == batch.tables[first + pages] })
-            { pages += 1 }
-            let tokens = pages * slots
-            guard tokens >= 64 else { continue }
-            let spans = (tokens + Self.sharedSpan - 1) / Self.sharedSpan
-            let longest = members.map { Int(batch.limits[$0.row]) }.max() ?? 0
-            let own = (longest - tokens + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
-            let group = Group(rows: members.map { Int64($0.row) }, firstPart: parts, partsPerRow: spans + own)
-            let rowsPerUnit = max(1, 256 / kernel.group)
-            for start in stride(from: 0, to: members.count, by: rowsPerUnit) {
-                for span in 0..<spans {
-                    for kvHead in 0..<kernel.layout.kvHeads {
-                        units.append(
-                            Unit(
-                                sequence: members[0].sequence, row: members[0].row,
-                                work: .shared(
-                                    group: groups.count, members: start..<min(start + rowsPerUnit, members.count),
-                                    start: span * Self.sharedSpan, end: min((span + 1) * Self.sharedSpan, tokens), kvHead: kvHead,
-                                    part: span)))
-                    }
-                }
-            }
-            for (index, member) in members.enumerated() {
-                let first = parts + index * group.partsPerRow
-                let ownSpans =
-                    (Int(batch.limits[member.row]) - tokens + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
-                units.append(
-                    Unit(sequence: member.sequence, row: member.row, work: .own(start: tokens, part: first + spans)))
-                merges.append((member.row, first..<first + spans + ownSpans))
-                taken.insert(member.row)
-            }
-            parts += members.count * group.partsPerRow
-            groups.append(group)
-        }
-        singles.removeAll { taken.contains($0.row) }
     }
 }

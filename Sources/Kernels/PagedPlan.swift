@@ -1,0 +1,211 @@
+/// How a paged attention is cut into units: by the sequences alone where it touches results.
+struct PagedPlan: Sendable {
+    enum Work: Sendable {
+        /// Rows from the unit's on, one KV head.
+        case block(rows: Int, kvHead: Int)
+        /// One row, the whole sequence.
+        case row
+        /// One row, these tokens, cut after every span's length: a part for each piece, from `part` on.
+        case spans(Range<Int>, part: Int)
+        /// Members of a group of rows, tokens they share, one KV head.
+        case shared(group: Int, members: Range<Int>, tokens: Range<Int>, kvHead: Int, part: Int)
+    }
+
+    /// Rows whose sequences begin with the same page, in the order of the tree that their pages make; each has its parts side by
+    /// side: of the tokens it shares with most others, of those it shares with fewer, …, then its own.
+    struct Group: Sendable {
+        var rows: [Int64]
+        var firstPart: Int
+        var partsPerRow: Int
+    }
+
+    struct Unit: Sendable {
+        var sequence: Int
+        var row: Int
+        var work: Work
+    }
+
+    /// A row that goes by itself, from token `start` on; with the parts of its own tokens where it shares those before.
+    struct Single: Sendable {
+        var sequence: Int
+        var row: Int
+        var start = 0
+        var part: Int?
+    }
+
+    var units: [Unit] = []
+    var groups: [Group] = []
+    /// Rows whose parts are merged afterwards.
+    var merges: [(row: Int, parts: Range<Int>)] = []
+    var parts = 0
+
+    init(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
+        // The longest work first: blocks of late rows, tokens shared by many, then single rows.
+        let blockRows = max(16, 128 / kernel.group)
+        var singles: [Single] = []
+        for (sequence, count) in batch.counts.enumerated() {
+            let first = batch.firstRow[sequence]
+            let blocked = batch.blockCounts[sequence] ?? (count >= kernel.blockThreshold ? count : 0)
+            singles += (first + blocked..<first + count).map { Single(sequence: sequence, row: $0) }
+            guard blocked > 0 else { continue }
+            for start in stride(from: (blocked - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
+                for kvHead in 0..<kernel.layout.kvHeads {
+                    let rows = min(blockRows, blocked - start)
+                    units.append(Unit(sequence: sequence, row: first + start, work: .block(rows: rows, kvHead: kvHead)))
+                }
+            }
+        }
+        if kernel.sharesPrefixes, kernel.window == nil { share(&singles, kernel, batch) }
+        add(singles, kernel, batch)
+    }
+
+    /// Adds rows that go by themselves, the longest first.
+    ///
+    /// One that has more than its share of the tokens would keep a thread busy alone: its spans become units of their own. They
+    /// are the same spans, merged in the same order, so that the sums are the same.
+    private mutating func add(_ singles: [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
+        let threads = kernel.threads ?? Parallel.threads
+        var rows = singles.map { single -> (single: Single, ranges: [Range<Int>], tokens: Int) in
+            let limit = Int(batch.limits[single.row])
+            let ranges =
+                single.part == nil
+                ? kernel.ranges(below: limit)
+                : stride(from: single.start, to: limit, by: PagedAttentionKernel.span).map {
+                    $0..<min($0 + PagedAttentionKernel.span, limit)
+                }
+            return (single, ranges, ranges.reduce(0) { $0 + $1.count })
+        }
+        rows.sort { ($1.tokens, $0.single.row) < ($0.tokens, $1.single.row) }
+        let total = rows.reduce(0) { $0 + $1.tokens }
+        for (single, ranges, tokens) in rows {
+            let isDivided = threads > 1 && ranges.count > 1 && tokens * 4 * threads > total
+            guard isDivided || single.part != nil else {
+                units.append(Unit(sequence: single.sequence, row: single.row, work: .row))
+                continue
+            }
+            let first = single.part ?? parts
+            if isDivided {
+                for (index, range) in ranges.enumerated() {
+                    units.append(
+                        Unit(sequence: single.sequence, row: single.row, work: .spans(range, part: first + index)))
+                }
+            } else {
+                let limit = Int(batch.limits[single.row])
+                units.append(
+                    Unit(sequence: single.sequence, row: single.row, work: .spans(single.start..<limit, part: first)))
+            }
+            guard single.part == nil else { continue }
+            parts += ranges.count
+            merges.append((single.row, first..<parts))
+        }
+    }
+}
+
+/// Tokens shared: two phases (Ye et al. 2024, ChunkAttention), over the tree that the rows' pages make.
+///
+///     rows' pages   1 2 3 4 …      1 2 3 are shared by all three rows, 4 by two of them once more:
+///                   1 2 3 4 …      parts [1 2 3] [4] [own], [1 2 3] [4] [own], [1 2 3] [own]
+///                   1 2 3 7 …
+extension PagedPlan {
+    /// Tokens of a shared unit.
+    private static let sharedSpan = 256
+
+    /// A group in the making.
+    private struct Tree {
+        let kernel: PagedAttentionKernel
+        let batch: PagedBatch
+        /// Rows that share something, in the order of the tree, with the first token and the part that are theirs alone.
+        var rows: [(single: Single, start: Int, part: Int)] = []
+        /// Tokens shared, by which of `rows`, and the first of their parts.
+        var runs: [(members: Range<Int>, tokens: Range<Int>, part: Int)] = []
+
+        /// Whole pages of tokens that a row sees beside its own.
+        private func pages(_ single: Single) -> Int { (Int(batch.limits[single.row]) - 1) / kernel.layout.tokensPerPage }
+
+        private func page(_ single: Single, _ index: Int) -> Int32 { batch.tables[batch.firstPage[single.sequence] + index] }
+
+        /// Whether so many rows are worth two phases: matrices of 8 queries and more.
+        static func isEnough(_ members: Int, _ kernel: PagedAttentionKernel) -> Bool {
+            members > 1 && members * kernel.group >= 8
+        }
+
+        /// Adds rows that have the same pages up to page `index`, of whose tokens those before `start` are in parts before `part`.
+        mutating func add(_ members: [Single], page index: Int = 0, start: Int = 0, part: Int = 0) {
+            let slots = kernel.layout.tokensPerPage
+            let shortest = members.map { pages($0) }.min() ?? 0
+            var (end, start, part) = (index, start, part)
+            while end < shortest, members.allSatisfy({ page($0, end) == page(members[0], end) }) { end += 1 }
+            // Too few tokens are left to those who share them with fewer. Behind others half as many will do, so that a row that
+            // ends within a run does not leave much of it to each.
+            if end * slots - start >= PagedAttentionKernel.sharedTokens / (start > 0 ? 2 : 1) {
+                runs.append((rows.count..<rows.count + members.count, start..<end * slots, part))
+                part += (end * slots - start + PagedPlan.sharedSpan - 1) / PagedPlan.sharedSpan
+                start = end * slots
+            }
+            var branches: [Int32: [Single]] = [:]
+            var rest: [Single] = []
+            for member in members {
+                if end < pages(member) { branches[page(member, end), default: []].append(member) } else { rest.append(member) }
+            }
+            for (_, branch) in branches.sorted(by: { $0.key < $1.key }) {
+                if Self.isEnough(branch.count, kernel) {
+                    add(branch, page: end, start: start, part: part)
+                } else {
+                    rest += branch
+                }
+            }
+            if start > 0 { rows += rest.map { ($0, start, part) } }
+        }
+    }
+
+    /// Plans the tokens that enough of `singles` share, of whom each then goes by itself from its own on.
+    private mutating func share(_ singles: inout [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
+        var byPage: [Int32: [Single]] = [:]
+        for single in singles where batch.limits[single.row] > PagedAttentionKernel.sharedTokens {
+            byPage[batch.tables[batch.firstPage[single.sequence]], default: []].append(single)
+        }
+        var shared: [Int: Single] = [:]
+        for (_, members) in byPage.sorted(by: { $0.key < $1.key }) where Tree.isEnough(members.count, kernel) {
+            var tree = Tree(kernel: kernel, batch: batch)
+            tree.add(members)
+            guard !tree.rows.isEmpty else { continue }
+            let counts = tree.rows.map { row in
+                let own = Int(batch.limits[row.single.row]) - row.start
+                return row.part + (own + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
+            }
+            let group = Group(
+                rows: tree.rows.map { Int64($0.single.row) }, firstPart: parts, partsPerRow: counts.max() ?? 0)
+            for run in tree.runs { add(run, of: tree.rows[run.members.lowerBound].single, kernel) }
+            for (index, row) in tree.rows.enumerated() {
+                let first = parts + index * group.partsPerRow
+                shared[row.single.row] = Single(
+                    sequence: row.single.sequence, row: row.single.row, start: row.start, part: first + row.part)
+                merges.append((row.single.row, first..<first + counts[index]))
+            }
+            parts += tree.rows.count * group.partsPerRow
+            groups.append(group)
+        }
+        singles = singles.map { shared[$0.row] ?? $0 }
+    }
+
+    /// Adds the units of one run of the group to come, whose pages are `first`'s.
+    private mutating func add(
+        _ run: (members: Range<Int>, tokens: Range<Int>, part: Int), of first: Single, _ kernel: PagedAttentionKernel
+    ) {
+        let rowsPerUnit = max(1, 256 / kernel.group)
+        for start in stride(from: run.members.lowerBound, to: run.members.upperBound, by: rowsPerUnit) {
+            let members = start..<min(start + rowsPerUnit, run.members.upperBound)
+            let spans = stride(from: run.tokens.lowerBound, to: run.tokens.upperBound, by: Self.sharedSpan)
+            for (index, token) in spans.enumerated() {
+                let tokens = token..<min(token + Self.sharedSpan, run.tokens.upperBound)
+                for kvHead in 0..<kernel.layout.kvHeads {
+                    units.append(
+                        Unit(
+                            sequence: first.sequence, row: first.row,
+                            work: .shared(
+                                group: groups.count, members: members, tokens: tokens, kvHead: kvHead, part: run.part + index)))
+                }
+            }
+        }
+    }
+}
