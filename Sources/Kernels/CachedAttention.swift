@@ -41,8 +41,8 @@ public struct CachedAttentionKernel: Sendable {
     /// [tokens, kvHeads, keyDim], the new tokens' among them, and `values` [tokens, kvHeads, valueDim]; writes the same rows
     /// of output [.., heads·valueDim] and log-sum-exp [.., heads].
     ///
-    /// Without `values` a token's values are the first valueDim elements of its key. `mass` [tokens] gets the attention each
-    /// token has from all queries and heads.
+    /// Without `values` a token's values are the first valueDim elements of its key. `mass` [kvHeads, tokens] gets the
+    /// attention each token has in each KV head, summed over the queries and the query heads that share it.
     public func run(
         rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage,
         mass: Storage? = nil
@@ -53,7 +53,7 @@ public struct CachedAttentionKernel: Sendable {
             width >= heads * keyDim && rows.count >= (firstRow + queries) * width && keys.count >= tokens * kvHeads * keyDim
                 && (values.map { $0.count >= tokens * kvHeads * valueDim } ?? (valueDim <= keyDim))
                 && output.count >= (firstRow + queries) * heads * valueDim && logSumExp.count >= (firstRow + queries) * heads
-                && (mass.map { $0.count >= tokens } ?? true),
+                && (mass.map { $0.count >= kvHeads * tokens } ?? true),
             "cached attention: storages don't fit \(self)")
         let seen = min(tokens, (window ?? tokens) + sinks)
         let scratchCount = Int(kk_cached_attention_scratch(Int64(seen)))
@@ -87,8 +87,13 @@ public struct CachedAttentionKernel: Sendable {
             Parallel.forEach(heads, scratch: [scratchCount], attend)
         }
         guard let mass, let headMass else { return }
-        for token in 0..<tokens {
-            unsafe mass.pointer[token] = (0..<heads).reduce(0) { unsafe $0 + headMass.pointer[$1 * tokens + token] }
+        let group = heads / kvHeads
+        for kvHead in 0..<kvHeads {
+            for token in 0..<tokens {
+                unsafe mass.pointer[kvHead * tokens + token] = (kvHead * group..<(kvHead + 1) * group).reduce(0) {
+                    unsafe $0 + headMass.pointer[$1 * tokens + token]
+                }
+            }
         }
     }
 }

@@ -98,16 +98,17 @@ public struct PagedAttentionKernel: Sendable {
         attend(qkv, batch, memory, into: output, logSumExp: logSumExp)
     }
 
-    /// The attention each token of each sequence gets, summed over the heads and the sequence's rows: as many values a
-    /// sequence as it has tokens, the new ones included. Keys are as ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
+    /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
+    /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
     public func mass(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], logSumExp: Storage) -> [Storage] {
         let batch = PagedBatch(sequences, layout: layout, memory: memory)
         check(batch, qkv: qkv)
         precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")
-        let results = sequences.map { Storage(repeating: 0, count: $0.held + $0.count) }
+        let results = sequences.map { Storage(repeating: 0, count: layout.kvHeads * ($0.held + $0.count)) }
         Parallel.forEach(sequences.count) { index in
             let sequence = sequences[index]
             let scratch = Storage(count: rowScratch)
+            let tokens = sequence.held + sequence.count
             for row in batch.firstRow[index]..<batch.firstRow[index] + sequence.count {
                 for range in ranges(below: Int(batch.limits[row])) {
                     let start = range.lowerBound
@@ -116,8 +117,13 @@ public struct PagedAttentionKernel: Sendable {
                         unsafe job.to = Int64(range.upperBound)
                         unsafe job.rows += row
                         unsafe job.limits += row
-                        unsafe kernels.paged.mass(
-                            &job, logSumExp.pointer + row * heads, results[index].pointer + start, scratch.pointer)
+                        unsafe job.kvHeadCount = 1
+                        for kvHead in 0..<layout.kvHeads {
+                            unsafe job.firstKvHead = Int64(kvHead)
+                            unsafe kernels.paged.mass(
+                                &job, logSumExp.pointer + row * heads, results[index].pointer + kvHead * tokens + start,
+                                scratch.pointer)
+                        }
                     }
                 }
             }

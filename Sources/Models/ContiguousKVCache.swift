@@ -68,7 +68,7 @@ public struct ContiguousKVCache: KVCache, Sendable {
                 queries: count, heads: queries.heads, kvHeads: shape.kvHeads, keyDim: shape.keyDim, valueDim: shape.valueDim,
                 scale: queries.scale, firstPosition: held)
             (kernel.window, kernel.sinks) = (shape.window, shape.sinks)
-            let sequenceMass = queries.wantsMass ? Storage(count: held + count) : nil
+            let sequenceMass = queries.wantsMass ? Storage(count: shape.kvHeads * (held + count)) : nil
             kernel.run(
                 rows: queries.rows, width: queries.rowWidth, firstRow: row, keys: keys, values: values, into: output,
                 logSumExp: logSumExp, mass: sequenceMass)

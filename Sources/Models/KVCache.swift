@@ -71,7 +71,8 @@ public struct CachedAttention: Sendable {
     public var output: Storage
     /// [tokens, heads].
     public var logSumExp: Storage
-    /// For each sequence of the step the attention its tokens got, held and new ones, summed over rows and heads; empty where
+    /// For each sequence of the step the attention its tokens got in each KV head, [kvHeads, tokens], held and new ones: summed
+    /// over rows and over the query heads that share it, as evictions are decided a KV head. Empty where
     /// ``CachedQueries/wantsMass`` is false. What lies outside every row's window got none.
     public var mass: [Storage]
 
@@ -80,6 +81,17 @@ public struct CachedAttention: Sendable {
         self.output = output
         self.logSumExp = logSumExp
         self.mass = mass
+    }
+
+    /// The attention of the same queries over both parts' keys, which have none in common: exactly that, up to rounding.
+    ///
+    /// With w the softmax of the parts' log-sum-exps, output = Σ w_i·output_i and logSumExp = ln Σ e^logSumExp_i. A part without
+    /// keys has −∞ and no weight. The parts' masses are sums over rows of unequal weights and cannot be merged: there are none.
+    ///
+    /// Precondition: as many rows of as many heads and values on both sides.
+    public func merged(with other: CachedAttention) -> CachedAttention {
+        let merged = AttentionMerge.merge([(output, logSumExp), (other.output, other.logSumExp)])
+        return CachedAttention(output: merged.output, logSumExp: merged.logSumExp)
     }
 }
 

@@ -179,13 +179,25 @@ import Testing
                 #expect(found.mass.count == 2 && expected.mass.count == 2)
                 for sequence in 0..<2 {
                     let (tokens, mass) = (paged.length(of: sequence) + counts[sequence], expected.mass[sequence].array())
-                    // Every row gives each head's attention away whole.
-                    #expect(mass.count == tokens && abs(mass.reduce(0, +) - Float(heads * counts[sequence])) < 1e-4)
+                    #expect(mass.count == 2 * tokens)
+                    // Every row gives each query head's attention away whole, within the KV head it reads.
+                    for kvHead in 0..<2 {
+                        let sum = mass[kvHead * tokens..<(kvHead + 1) * tokens].reduce(0, +)
+                        #expect(abs(sum - Float(heads / 2 * counts[sequence])) < 1e-4)
+                    }
                     #expect(differences(found.mass[sequence].array(), mass, absolute: 1e-5).isEmpty)
                 }
             }
             paged.commit(step)
             contiguous.commit(step)
         }
+    }
+
+    @Test func `attention merged with itself keeps its output, over twice the keys, and no mass`() {
+        let part = CachedAttention(
+            output: Storage(copying: [1, 2, 3, 4]), logSumExp: Storage(copying: [0.5, -1]), mass: [Storage(copying: [1])])
+        let merged = part.merged(with: part)
+        #expect(merged.output.array() == [1, 2, 3, 4] && merged.mass.isEmpty)
+        #expect(differences(merged.logSumExp.array(), [0.5 + Float(0.693147), -1 + Float(0.693147)], absolute: 1e-6).isEmpty)
     }
 }
