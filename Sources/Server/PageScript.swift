@@ -220,7 +220,7 @@ extension Page {
           const cells = [];
           for (const [count, ...held] of pool.map.runs) for (let i = 0; i < count; i++) cells.push(held);
           const joined = merged(), each = pool.map.pages_per_cell * joined, squares = Math.ceil(cells.length / joined);
-          const canvas = $("pool"), width = canvas.clientWidth, scale = window.devicePixelRatio || 1, size = 9;
+          const canvas = $("pool"), width = canvas.clientWidth, scale = window.devicePixelRatio || 1, size = 10;
           const columns = Math.max(1, Math.floor(width / size)), height = Math.ceil(squares / columns) * size;
           canvas.style.height = height + "px";
           canvas.width = width * scale; canvas.height = height * scale;
@@ -233,7 +233,7 @@ extension Page {
               const sum = sums.get(model) ?? [0, 0, 0];
               sums.set(model, sum.map((count, kind) => count + pages[kind]));
             }
-            const x = square % columns * size, y = Math.floor(square / columns) * size, side = size - 1.5;
+            const x = square % columns * size, y = Math.floor(square / columns) * size, side = size - 1;
             const all = pages => pages[0] + pages[1] + pages[2], there = Math.min(each, pool.pages - square * each);
             context.globalAlpha = 1;
             context.fillStyle = paint("--free");
@@ -242,14 +242,14 @@ extension Page {
             context.globalAlpha = .4 + .6 * [...sums.values()].reduce((sum, pages) => sum + all(pages), 0) / there;
             context.fillStyle = context.strokeStyle = paint(color(model));
             if (pages[0] + pages[1] === 0) {
-              context.lineWidth = 1.5;
-              context.strokeRect(x + .75, y + .75, side - 1.5, side - 1.5);
+              // Thin, and on half pixels to be sharp: unlike a shared one's hole at a glance.
+              context.strokeRect(x + .5, y + .5, side - 1, side - 1);
               continue;
             }
             context.fillRect(x, y, side, side);
             context.globalAlpha = 1;
             context.fillStyle = paint("--paper");
-            if (pages[1]) context.fillRect(x + side / 2 - 1.5, y + side / 2 - 1.5, 3, 3);
+            if (pages[1]) context.fillRect(x + 3, y + 3, 3, 3);
           }
         }
 

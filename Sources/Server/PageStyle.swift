@@ -31,8 +31,8 @@ extension Page {
         #pool { display: block; width: 100%; }
         #legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; margin: .4rem 0; padding: 0; }
         .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: .4em; --c: var(--soft); }
-        .used { background: var(--c); } .free { background: var(--free); } .idle { box-shadow: inset 0 0 0 2px var(--c); }
-        .shared { background: radial-gradient(circle, var(--paper) 2px, transparent 2.6px) center / 10px 10px var(--c); }
+        .used { background: var(--c); } .free { background: var(--free); } .idle { box-shadow: inset 0 0 0 1px var(--c); }
+        .shared { background: radial-gradient(circle, var(--paper) 1.6px, transparent 2.2px) center / 10px 10px var(--c); }
         .stale #poolPart, .stale #tablePart { opacity: .55; }
         table { border-collapse: collapse; width: 100%; }
         th, td { text-align: right; padding: .15rem .6rem; border-bottom: 1px solid var(--line); }
