@@ -127,7 +127,7 @@ public struct ModelServer: Sendable {
         switch path {
         case "/", "/health": ["GET", "HEAD"]
         case "/v1/models", "/metrics", "/v1/kvlab/pool", "/tokenizer_info": ["GET"]
-        case "/tokenize", "/detokenize", "/v1/completions", "/v1/chat/completions": ["POST"]
+        case "/tokenize", "/detokenize", "/v1/completions", "/v1/chat/completions", "/v1/kvlab/play": ["POST"]
         default: path.hasPrefix("/v1/models/") ? ["GET"] : []
         }
     }
@@ -148,11 +148,12 @@ public struct ModelServer: Sendable {
             Response.text(state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
         }
         router.get("v1/kvlab/pool") { request, _ in try await status.pool(request) }
-        router.post("v1/kvlab/play") { request, _ in
-            var request = request
-            let fields = try await Self.fields(&request, state.options.limits)
-            let play = try PlayRequest(fields, server: state, tenant: state.tenant(request))
-            return try await PlayRoute(server: state).respond(play, to: request)
+        router.post("v1/kvlab/play") { request, context in
+            let fields = try await fields(request)
+            let tenant = ServerState.tenant(
+                authorization: request.headers[.authorization], salt: try fields.string("cache_salt"))
+            let play = try await LongWork.run(bytes: fields.size) { try PlayRequest(fields, server: state, tenant: tenant) }
+            return try await PlayRoute(server: state).respond(play, context)
         }
         router.get("/") { _, _ in Page.response }
         router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }

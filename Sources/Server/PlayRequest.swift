@@ -17,7 +17,7 @@ struct PlayRequest {
         for name in names {
             let completion = try CompletionRequest(
                 RequestFields(fields, adding: "model", name), models: server.models, limits: server.options.limits,
-                tenant: tenant)
+                capacity: server.engine.capacity, tenant: tenant)
             guard completion.prompts.count == 1 else { throw .parameter("prompt", "is a list, expected one prompt") }
             guard completion.beams == nil, completion.bestOf == completion.sampling.n else {
                 throw .parameter("best_of", "cannot be streamed")

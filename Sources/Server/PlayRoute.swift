@@ -22,7 +22,7 @@ struct PlayRoute {
     private static let frame = Duration.milliseconds(40)
     private static let pool = Duration.milliseconds(250)
 
-    func respond(_ play: PlayRequest, to request: Request) async throws -> Response {
+    func respond(_ play: PlayRequest, _ context: ServerContext) async throws -> Response {
         var running: [Generation] = []
         // Each running generation's place among the models.
         var places: [Int] = []
@@ -46,21 +46,32 @@ struct PlayRoute {
             }
         }
         if running.isEmpty, let refusal { throw refusal }
-        return stream(play, running, places, .object(["models": .array(models)]), request)
+        let names = play.completions.map { server.models[$0.model].id }.joined(separator: ",")
+        let tokens = play.completions.reduce(0) { $0 + $1.prompts[0].count }
+        context.record.update { ($0.model, $0.promptTokens, $0.isStream) = (names, tokens, true) }
+        return stream(play, running, places, .object(["models": .array(models)]), context)
     }
 
     private func stream(
-        _ play: PlayRequest, _ running: [Generation], _ places: [Int], _ head: JSONValue, _ request: Request
+        _ play: PlayRequest, _ running: [Generation], _ places: [Int], _ head: JSONValue,
+        _ context: ServerContext
     ) -> Response {
         let server = server
         let board = board(for: play)
+        let (record, channel) = (context.record, context.channel)
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
             body: ResponseBody { writer in
-                let work = Task { await Self.fill(board, running, places, server) }
+                // A client that leaves ends the work, and with it the frames.
+                let work = Task {
+                    try? await server.connections.whileOpen(channel) {
+                        await Self.fill(board, running, places, server, record)
+                    }
+                    board.end()
+                }
                 defer { work.cancel() }
-                try await request.body.consumeWithInboundCloseHandler { _ in
+                do {
                     func send(_ text: String) async throws {
                         try await writer.write(ByteBuffer(string: "data: \(text)\n\n"))
                     }
@@ -86,10 +97,6 @@ struct PlayRoute {
                         try await Task.sleep(for: Self.frame)
                     }
                     try await send("[DONE]")
-                } onInboundClosed: {
-                    // A client that leaves ends the work, and with it the frames.
-                    work.cancel()
-                    board.end()
                 }
                 try await writer.finish(nil)
             })
@@ -106,10 +113,12 @@ struct PlayRoute {
     }
 
     /// Brings the outputs to the board until the last has finished.
-    private static func fill(_ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState) async {
+    private static func fill(
+        _ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState, _ record: RequestRecord
+    ) async {
         do {
             try await server.runner.run(running) { events in
-                var clocks = running.map { _ in TokenClock(server.metrics) }
+                var clocks = running.map { _ in TokenClock(server.metrics, record) }
                 var reasons = running.map { _ in [FinishReason]() }
                 for await (index, event) in events {
                     if case .token(let output, _, _) = event { clocks[index].token(prompt: 0, output: output) }

@@ -12,7 +12,7 @@ import Testing
         .enabled(if: chromium != nil, "there is no Chromium"), .enabled(if: Python.has("fcntl"), "there is no python3"))
     func `the page streams ten answers on one connection, draws the pool meanwhile, and says what is wrong`() async throws {
         let open = try await ServerFixture()
-        let locked = try await ServerFixture { options, _ in options.apiKey = "k" }
+        let locked = try await ServerFixture { options, _ in options.apiKeys = ["k"] }
         let result = try await Python.runConcurrently(
             Self.browser + "\n" + Self.checks, [try #require(Self.chromium), "\(open.port)", "\(locked.port)"])
         #expect(result.status == 0 && result.output.contains("fine"), "\(result.errors)")
