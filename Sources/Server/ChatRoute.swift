@@ -91,7 +91,7 @@ struct ChatRoute {
             for await (_, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: 0, output: output) }
                 result.take(event)
-                if case .prompt(_, let cached) = event { clock.prompt(cached: cached) }
+                if case .prompt(_, let cached) = event { clock.prompt(tokens: chat.prompt.count, cached: cached) }
             }
             try Task.checkCancellation()
             guard result.isFinished else { throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1) }
@@ -151,7 +151,7 @@ struct ChatRoute {
                     switch event {
                     case .prompt(_, let cached):
                         usage.cached = cached
-                        clock.prompt(cached: cached)
+                        clock.prompt(tokens: chat.prompt.count, cached: cached)
                         for index in 0..<chat.sampling.n {
                             try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
                         }

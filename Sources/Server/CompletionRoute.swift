@@ -29,7 +29,7 @@ struct CompletionRoute {
             for await (index, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
                 results[index].take(event)
-                if case .prompt(_, let cached) = event { clock.prompt(cached: cached) }
+                if case .prompt(_, let cached) = event { clock.prompt(tokens: completion.prompts[index].count, cached: cached) }
             }
             try Task.checkCancellation()
             guard results.allSatisfy(\.isFinished) else {
@@ -111,7 +111,7 @@ struct CompletionRoute {
                     case .prompt(let tokens, let cached):
                         usage.prompt += completion.prompts[prompt].count
                         usage.cached += cached
-                        clock.prompt(cached: cached)
+                        clock.prompt(tokens: completion.prompts[prompt].count, cached: cached)
                         guard completion.echo else { continue }
                         let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
                         for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil, isPrompt: true) }

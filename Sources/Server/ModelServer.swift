@@ -50,7 +50,7 @@ public struct ModelServer: Sendable {
 
     /// A server for `models`, which are the engine's, in the same order.
     public init(engine: Engine, models: [ServedModel], options: ServerOptions = ServerOptions(), logger: Logger) {
-        let metrics = ServerMetrics(prefix: options.metricsPrefix)
+        let metrics = ServerMetrics(prefix: options.metricsPrefix, models: models.map(\.id))
         state = ServerState(
             engine: engine, models: models, options: options, metrics: metrics,
             runner: GenerationRunner(engine: engine, seconds: options.limits.seconds),

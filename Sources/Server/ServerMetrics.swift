@@ -1,110 +1,161 @@
 import Inference
 import Synchronization
 
-/// Counters and histograms in Prometheus' text format, under vLLM's names where the meaning is the same.
+/// Counters and histograms in Prometheus' text format, under vLLM's names where the meaning is the same, else under kvlab's.
+///
+/// What is measured here is told apart by `model_name`; the engine's own counters are of all models together, and carry the name
+/// where there is only one.
 final class ServerMetrics: Sendable {
     private struct Histogram {
-        let bounds: [Double]
-        var counts: [Int]
+        static let bounds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60]
+        var counts = [Int](repeating: 0, count: bounds.count)
         var sum = 0.0
         var count = 0
-
-        init(_ bounds: [Double]) {
-            self.bounds = bounds
-            counts = [Int](repeating: 0, count: bounds.count)
-        }
 
         mutating func observe(_ value: Double) {
             sum += value
             count += 1
-            for index in bounds.indices where value <= bounds[index] { counts[index] += 1 }
+            for index in counts.indices where value <= Self.bounds[index] { counts[index] += 1 }
         }
     }
 
+    private struct Model {
+        var firstToken = Histogram(), betweenTokens = Histogram(), whole = Histogram()
+        var promptTokens = 0, generatedTokens = 0, aborted = 0
+        var success: [FinishReason: Int] = [.stop: 0, .length: 0]
+    }
+
     private struct State {
-        var firstToken: Histogram
-        var betweenTokens: Histogram
-        var whole: Histogram
-        var success: [String: Int] = [:]
+        var models: [String: Model]
         var statuses: [Int: Int] = [:]
-        var aborted = 0
+        /// Requests that ended before it was known for which model they were.
+        var abortedEarly = 0
     }
 
     private let state: Mutex<State>
     private let prefix: String
+    private let names: [String]
 
-    init(prefix: String) {
-        self.prefix = prefix
-        let seconds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60]
-        state = Mutex(State(firstToken: Histogram(seconds), betweenTokens: Histogram(seconds), whole: Histogram(seconds)))
+    init(prefix: String, models: [String]) {
+        (self.prefix, names) = (prefix, models)
+        state = Mutex(State(models: Dictionary(uniqueKeysWithValues: models.map { ($0, Model()) })))
     }
 
-    /// Seconds from a request's arrival to its first token, and between two tokens of an output.
-    func firstToken(_ seconds: Double) { state.withLock { $0.firstToken.observe(seconds) } }
-    func nextToken(_ seconds: Double) { state.withLock { $0.betweenTokens.observe(seconds) } }
+    /// A prompt that was read.
+    func prompt(_ model: String, tokens: Int) { state.withLock { $0.models[model]?.promptTokens += tokens } }
 
-    /// A request that came to its end.
-    func finished(_ seconds: Double, reasons: [FinishReason]) {
+    /// A token, with the seconds from its request's arrival where it is the first, else those since the output's last one.
+    func token(_ model: String, sinceArrival: Double?, sinceLast: Double?) {
         state.withLock { state in
-            state.whole.observe(seconds)
-            for reason in reasons { state.success[reason.rawValue, default: 0] += 1 }
+            state.models[model]?.generatedTokens += 1
+            if let sinceArrival { state.models[model]?.firstToken.observe(sinceArrival) }
+            if let sinceLast { state.models[model]?.betweenTokens.observe(sinceLast) }
+        }
+    }
+
+    /// A request that came to its end, counted once however many outputs it has.
+    func finished(_ model: String, seconds: Double, reason: FinishReason) {
+        state.withLock { state in
+            state.models[model]?.whole.observe(seconds)
+            state.models[model]?.success[reason, default: 0] += 1
         }
     }
 
     /// A request's end, with an answer's status or without one.
     func ended(_ summary: RequestSummary) {
         state.withLock { state in
-            if let status = summary.status { state.statuses[status, default: 0] += 1 } else { state.aborted += 1 }
+            if let status = summary.status {
+                state.statuses[status, default: 0] += 1
+            } else if let model = summary.model {
+                state.models[model]?.aborted += 1
+            } else {
+                state.abortedEarly += 1
+            }
         }
     }
 
     /// Everything as text.
     func text(_ statistics: EngineStatistics) -> String {
+        let now = state.withLock { $0 }
         var lines: [String] = []
-        func add(_ name: String, _ kind: String, _ help: String, _ samples: [(String, String)]) {
-            lines.append("# HELP \(prefix)\(name) \(help)")
-            lines.append("# TYPE \(prefix)\(name) \(kind)")
-            lines += samples.map { "\(prefix)\(name)\($0.0) \($0.1)" }
+        func head(_ name: String, _ kind: String, _ help: String) {
+            lines += ["# HELP \(name) \(help)", "# TYPE \(name) \(kind)"]
         }
-        func gauge(_ name: String, _ help: String, _ value: Double) { add(name, "gauge", help, [("", "\(value)")]) }
-        func counter(_ name: String, _ help: String, _ value: Int) { add(name, "counter", help, [("", "\(value)")]) }
-        let held = statistics.pages - statistics.freePages
-        gauge("num_requests_running", "Sequences that hold pages.", Double(statistics.running))
-        gauge("num_requests_waiting", "Sequences that wait for pages.", Double(statistics.waiting))
+        func add(_ name: String, _ labels: [(String, String)], _ value: String) {
+            let list = labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",")
+            lines.append(name + (list.isEmpty ? " " : "{\(list)} ") + value)
+        }
+        let shared = names.count == 1 ? [("model_name", names[0])] : []
+        func gauge(_ name: String, _ help: String, _ value: Double) {
+            head(name, "gauge", help)
+            add(name, shared, "\(value)")
+        }
+        func counter(_ name: String, _ help: String, _ value: Int) {
+            head(prefix + name, "counter", help)
+            add(prefix + name, shared, "\(value)")
+        }
+        func each(_ name: String, _ help: String, _ value: (Model) -> Int) {
+            head(name, "counter", help)
+            for model in names { add(name, [("model_name", model)], "\(now.models[model].map(value) ?? 0)") }
+        }
+        let pages = Double(max(1, statistics.pages))
+        gauge(prefix + "num_requests_running", "Sequences that hold pages.", Double(statistics.running))
+        gauge(prefix + "num_requests_waiting", "Sequences that wait for pages.", Double(statistics.waiting))
         gauge(
-            "kv_cache_usage_perc", "Share of the pages held, 1 for all.",
-            Double(held - statistics.idlePages) / Double(max(1, statistics.pages)))
-        gauge(
-            "kv_cache_idle_perc", "Share of the pages kept for prefixes that nobody uses now.",
-            Double(statistics.idlePages) / Double(max(1, statistics.pages)))
+            prefix + "kv_cache_usage_perc", "Share of the pages held, 1 for all.",
+            Double(statistics.pages - statistics.freePages - statistics.idlePages) / pages)
+        gauge("kvlab:kv_cache_idle_perc", "Share of the pages kept for unused prefixes.", Double(statistics.idlePages) / pages)
         counter("prefix_cache_queries_total", "Tokens looked up in the prefix cache.", statistics.prefixQueries)
         counter("prefix_cache_hits_total", "Tokens found in the prefix cache.", statistics.prefixHits)
         counter("num_preemptions_total", "Sequences put back into the queue.", statistics.recomputed + statistics.swapped)
-        counter("prompt_tokens_total", "Prompt tokens.", statistics.promptTokens)
-        counter("generation_tokens_total", "Generated tokens.", statistics.generatedTokens)
-        let now = state.withLock { $0 }
-        add(
-            "request_success_total", "counter", "Outputs that came to their end.",
-            now.success.sorted { $0.key < $1.key }.map { ("{finished_reason=\"\($0.key)\"}", "\($0.value)") })
-        add(
-            "http_responses_total", "counter", "Answers by status.",
-            now.statuses.sorted { $0.key < $1.key }.map { ("{status=\"\($0.key)\"}", "\($0.value)") })
-        counter("request_aborts_total", "Requests whose clients left before they had their answers.", now.aborted)
-        for (name, help, histogram) in [
-            ("time_to_first_token_seconds", "Time to the first token.", now.firstToken),
-            ("inter_token_latency_seconds", "Time between tokens.", now.betweenTokens),
-            ("e2e_request_latency_seconds", "Time of whole requests.", now.whole),
-        ] {
-            lines.append("# HELP \(prefix)\(name) \(help)")
-            lines.append("# TYPE \(prefix)\(name) histogram")
-            for (bound, count) in zip(histogram.bounds, histogram.counts) {
-                lines.append("\(prefix)\(name)_bucket{le=\"\(bound)\"} \(count)")
+        each(prefix + "prompt_tokens_total", "Prompt tokens.") { $0.promptTokens }
+        each(prefix + "generation_tokens_total", "Generated tokens.") { $0.generatedTokens }
+        head(prefix + "request_success_total", "counter", "Requests that came to their end.")
+        for model in names {
+            for reason in [FinishReason.stop, .length] {
+                add(
+                    prefix + "request_success_total", [("model_name", model), ("finished_reason", reason.rawValue)],
+                    "\(now.models[model]?.success[reason] ?? 0)")
             }
-            lines.append("\(prefix)\(name)_bucket{le=\"+Inf\"} \(histogram.count)")
-            lines.append("\(prefix)\(name)_sum \(histogram.sum)")
-            lines.append("\(prefix)\(name)_count \(histogram.count)")
+        }
+        each("kvlab:request_aborts_total", "Requests whose clients left before they had their answers.") { $0.aborted }
+        head("kvlab:early_aborts_total", "counter", "Requests that ended before it was known for which model they were.")
+        add("kvlab:early_aborts_total", [], "\(now.abortedEarly)")
+        head("kvlab:http_responses_total", "counter", "Answers by status.")
+        for (status, count) in now.statuses.sorted(by: { $0.key < $1.key }) {
+            add("kvlab:http_responses_total", [("status", "\(status)")], "\(count)")
+        }
+        let histograms: [(String, String, (Model) -> Histogram)] = [
+            ("time_to_first_token_seconds", "Time to the first token.", { $0.firstToken }),
+            ("inter_token_latency_seconds", "Time between tokens.", { $0.betweenTokens }),
+            ("e2e_request_latency_seconds", "Time of whole requests.", { $0.whole }),
+        ]
+        for (name, help, histogram) in histograms {
+            head(prefix + name, "histogram", help)
+            for model in names {
+                guard let values = now.models[model].map(histogram) else { continue }
+                let label = ("model_name", model)
+                for (bound, count) in zip(Histogram.bounds, values.counts) {
+                    add("\(prefix)\(name)_bucket", [label, ("le", "\(bound)")], "\(count)")
+                }
+                add("\(prefix)\(name)_bucket", [label, ("le", "+Inf")], "\(values.count)")
+                add("\(prefix)\(name)_sum", [label], "\(values.sum)")
+                add("\(prefix)\(name)_count", [label], "\(values.count)")
+            }
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A label's value as the format writes it.
+    private static func escaped(_ value: String) -> String {
+        value.map { character in
+            switch character {
+            case "\\": "\\\\"
+            case "\"": "\\\""
+            case "\n": "\\n"
+            default: String(character)
+            }
+        }.joined()
     }
 }
 
@@ -112,30 +163,37 @@ final class ServerMetrics: Sendable {
 struct TokenClock: Sendable {
     private let metrics: ServerMetrics
     private let record: RequestRecord
+    private let model: String
     private var last: [Int: ContinuousClock.Instant] = [:]
     private var isFirst = true
 
-    init(_ metrics: ServerMetrics, _ record: RequestRecord) { (self.metrics, self.record) = (metrics, record) }
-
-    /// A prompt was read, with so many of its tokens found in the prefix cache.
-    func prompt(cached: Int) { record.update { $0.cachedTokens += cached } }
-
-    mutating func token(prompt: Int, output: Int) {
-        let now = ContinuousClock.now
-        let key = prompt << 16 | output
-        let (isFirst, seconds) = (isFirst, record.seconds)
-        if isFirst { metrics.firstToken(seconds) }
-        self.isFirst = false
-        record.update { summary in
-            summary.outputTokens += 1
-            if isFirst { summary.firstToken = seconds }
-        }
-        if let before = last[key] { metrics.nextToken((now - before) / .seconds(1)) }
-        last[key] = now
+    init(_ metrics: ServerMetrics, _ record: RequestRecord) {
+        (self.metrics, self.record) = (metrics, record)
+        model = record.summary.model ?? ""
     }
 
+    /// A prompt of so many tokens was read, with so many of them found in the prefix cache.
+    func prompt(tokens: Int, cached: Int) {
+        metrics.prompt(model, tokens: tokens)
+        record.update { $0.cachedTokens += cached }
+    }
+
+    mutating func token(prompt: Int, output: Int) {
+        let (now, key) = (ContinuousClock.now, prompt << 16 | output)
+        let sinceArrival = isFirst ? record.seconds : nil
+        isFirst = false
+        metrics.token(model, sinceArrival: sinceArrival, sinceLast: last[key].map { (now - $0) / .seconds(1) })
+        last[key] = now
+        record.update { summary in
+            summary.outputTokens += 1
+            summary.firstToken = summary.firstToken ?? sinceArrival
+        }
+    }
+
+    /// All outputs ended; the request did by length where one of them did.
     func finished(_ reasons: [FinishReason]) {
-        record.update { $0.finishReason = (reasons.contains(.length) ? FinishReason.length : .stop).rawValue }
-        metrics.finished(record.seconds, reasons: reasons)
+        let reason = reasons.contains(.length) ? FinishReason.length : .stop
+        record.update { $0.finishReason = reason.rawValue }
+        metrics.finished(model, seconds: record.seconds, reason: reason)
     }
 }
