@@ -4,8 +4,8 @@ import Hummingbird
 import NIOCore
 import NIOHTTP1
 
-/// Lets through who has the key, and whose Host is this server; turns every error into OpenAI's error object; tells the log and the
-/// metrics how each request ended.
+/// Lets through who has the key, and whose Host is this server; turns every error into OpenAI's error object; tells the log and
+/// the metrics how each request ended.
 struct AccessMiddleware: RouterMiddleware {
     typealias Context = ServerContext
     let server: ServerState

@@ -161,11 +161,15 @@ extension Response {
             status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { writer in
                 let (chunks, continuation) = AsyncStream.makeStream(of: JSONValue?.self)
+                let gate = ChunkGate(limit: 64)
                 let work = Task {
                     defer { continuation.finish() }
                     try await connections.whileOpen(channel) {
                         do {
-                            try await body { continuation.yield($0) }
+                            try await body { chunk in
+                                await gate.enter()
+                                continuation.yield(chunk)
+                            }
                             continuation.yield(nil)
                         } catch let error as APIError {
                             record.update { $0.error = error.message }
@@ -174,10 +178,14 @@ extension Response {
                     }
                 }
                 try await withTaskCancellationHandler {
-                    defer { work.cancel() }
+                    defer {
+                        work.cancel()
+                        gate.open()
+                    }
                     for await chunk in chunks {
                         let text = chunk.map { "data: " + String(decoding: $0.compact, as: UTF8.self) } ?? "data: [DONE]"
                         try await writer.write(ByteBuffer(string: text + "\n\n"))
+                        gate.leave()
                     }
                     try await work.value
                 } onCancel: {

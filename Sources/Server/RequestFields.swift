@@ -179,7 +179,8 @@ public struct ServerLimits: Sendable {
     /// The defaults.
     public init() {}
 
-    /// Throws where so many `outputs` of so many `tokens`, each with so many likeliest ones beside it, are too much for a request.
+    /// Throws where so many `outputs` of so many `tokens`, each with so many likeliest ones beside it, are too much for one
+    /// answer.
     func check(outputs: Int, tokens: Int, logprobs: Int?) throws(APIError) {
         guard outputs <= outputsInAll else {
             throw APIError(

@@ -1,0 +1,51 @@
+import Synchronization
+
+/// Keeps the one who makes a stream's chunks from running far ahead of the one who writes them: a client that reads slowly would
+/// have the whole answer held for it as JSON, which takes many times the memory of its tokens.
+final class ChunkGate: Sendable {
+    private struct State {
+        var pending = 0
+        var isOpen = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+    private let limit: Int
+
+    /// A gate that lets `limit` chunks wait to be written.
+    init(limit: Int) { self.limit = limit }
+
+    /// Counts one more chunk, and waits where too many do already; for one caller at a time.
+    func enter() async {
+        await withCheckedContinuation { continuation in
+            let passes = state.withLock { state in
+                state.pending += 1
+                guard state.pending > limit, !state.isOpen else { return true }
+                state.waiter = continuation
+                return false
+            }
+            if passes { continuation.resume() }
+        }
+    }
+
+    /// A chunk was written.
+    func leave() {
+        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.pending -= 1
+            guard state.pending <= limit else { return nil }
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+
+    /// Nothing is written any more, and nobody need wait.
+    func open() {
+        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.isOpen = true
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume()
+    }
+}
