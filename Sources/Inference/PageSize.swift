@@ -9,9 +9,9 @@ public enum PageSize {
     /// Bytes of a page for caches of `geometries`, all layers of all models: the largest power of two from 1 KiB to 16 KiB at
     /// which the leanest layer's page holds at most 32 tokens, and more only where one token of some layer needs it.
     ///
-    /// A sequence wastes half a page of each layer on average, and prefixes are shared by the leanest layer's pages: both ask
-    /// for small ones. Decoding is the faster the longer the runs of memory it reads, which asks for large ones, but 16 KiB
-    /// already come near the fastest (Benchmarks/README.md).
+    /// A sequence wastes half a page of each layer on average, and prefixes are shared by as many tokens as the leanest layer's
+    /// page holds: both ask for small pages. Decoding hardly depends on their size (Benchmarks/README.md), but tables of
+    /// few pages are shorter.
     public static func bytes(for geometries: [KVGeometry]) -> Int {
         let tokens = geometries.filter { $0.source == nil }.map(\.bytesPerToken).filter { $0 > 0 }
         var bytes = 16 << 10
