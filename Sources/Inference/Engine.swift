@@ -69,8 +69,7 @@ public actor Engine {
         while low < high {
             let middle = (low + high + 1) / 2
             // A window's pages are freed after the step that left them behind.
-            let count = min(step, middle)
-            if cache.pages(tokens: middle - count, adding: count) <= pages { low = middle } else { high = middle - 1 }
+            if cache.pages(tokens: middle, inChunksOf: step) <= pages { low = middle } else { high = middle - 1 }
         }
         return low
     }

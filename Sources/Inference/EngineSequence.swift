@@ -62,5 +62,8 @@ struct EngineSequence {
         return copy
     }
 
+    /// Tokens it has in pages at most: the last one drawn is never computed.
+    var longest: Int { promptCount + max(1, maxTokens) - 1 }
+
     var generated: Int { tokens.count - promptCount }
 }

@@ -6,14 +6,17 @@ extension Engine {
     /// The scheduler's plan for the pages there are.
     func schedule() -> Scheduler.Plan {
         let ledger = PageLedger(store.pool, evictable: trees.map(\.idlePages))
+        let waiting = scheduler.heldIDs
         return scheduler.plan(
             ledger,
             needed: { id, count in
                 guard let sequence = sequences[id] else { return 0 }
                 let cache = caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
-                if awaitsPrefix(sequence) { return .max / 4 }
-                return cache.pages(tokens: sequence.computed, adding: count)
+                if awaitsPrefix(sequence, held: waiting) { return nil }
+                // A swapped one's pages are among these: its file holds none that lie behind a window.
+                let tokens = min(sequence.computed + count, max(sequence.longest, sequence.tokens.count))
+                return cache.pages(tokens: tokens, inChunksOf: options.limits.tokensPerStep)
             },
             held: { id in
                 guard let sequence = sequences[id], sequence.isResident else { return 0 }
@@ -23,14 +26,16 @@ extension Engine {
     }
 
     /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
-    private func awaitsPrefix(_ sequence: EngineSequence) -> Bool {
+    private func awaitsPrefix(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
         guard sharesPrefixes(sequence.model), sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.tenant).count + 1) * tree.blockTokens
         guard wanted < sequence.tokens.count else { return false }
         return sequences.values.contains { other in
-            // Older ones that are not in yet come in before this one.
-            other.id != sequence.id && (other.isResident || other.id < sequence.id) && other.model == sequence.model
+            // Older ones that are not in yet come in before this one. The same request's beams, and held ones, which go on
+            // after others alone, may be waiting for this one.
+            other.request != sequence.request && !held.contains(other.id)
+                && (other.isResident || other.id < sequence.id) && other.model == sequence.model
                 && other.tenant == sequence.tenant
                 && other.computed < wanted && other.promptCount >= wanted
                 && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))

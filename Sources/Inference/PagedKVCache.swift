@@ -114,11 +114,21 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Pages that a sequence taken in by `chunk` tokens at a time needs at most, until it has `tokens`.
+    /// Pages that a sequence taken in by at most `chunk` tokens at a time needs at most, until it has `tokens`.
+    ///
+    /// Never less for more tokens, so that what has room for a long sequence has room for each beginning of it.
     public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
-        let last = min(chunk, tokens)
-        // Where a page ends, a window's first one may be one more than at the end.
-        return pages(tokens: tokens - last, adding: last) + (hasWindows ? layouts.count : 0)
+        layouts.indices.reduce(0) { total, index in
+            let all = layouts[index].pages(tokens: tokens)
+            guard let window = shapes[index].window else { return total + all }
+            let size = layouts[index].tokensPerPage
+            // What a chunk sees: the window's tokens before it, and itself. It may begin with any token of a page:
+            //     pages of 4, 6 tokens seen:   . . . x | x x x x | x . . .
+            var seen = window - 1 + min(chunk, tokens)
+            if isBatchInvariant { seen += PagedAttentionKernel.blockTokens - 1 }
+            let touched = seen > 0 ? (seen - 1 + size - 1) / size + 1 : 0
+            return total + min(all, touched + layouts[index].pages(tokens: shapes[index].sinks))
+        }
     }
 
     /// Whether page number `page` of layout `index` holds anything that a token after the first `tokens` sees.

@@ -103,8 +103,8 @@ public struct Scheduler: Sendable {
     /// Lets a held sequence run again.
     public mutating func release(_ id: Int) { entries[id]?.isHeld = false }
 
-    /// The next of `model`'s queue that has something to run.
-    private func next(of model: Int) -> Int? { waiting[model].first { entries[$0]?.isHeld == false } }
+    /// The sequences that wait for ``release(_:)``.
+    public var heldIDs: Set<Int> { Set(entries.lazy.filter(\.value.isHeld).map(\.key)) }
 
     /// Adds a sequence that holds pages already: a fork of a running one.
     public mutating func addRunning(_ id: Int, model: Int, tokens: Int, computed: Int) {
@@ -133,10 +133,11 @@ public struct Scheduler: Sendable {
     ///
     /// - Parameters:
     ///   - ledger: the pool's pages.
-    ///   - needed: the pages a sequence has to get for so many more tokens.
+    ///   - needed: the pages a sequence has to get for so many more tokens, or for as many as it will ever have; nil where one
+    ///     that waits has reason to wait on, whatever pages there are.
     ///   - held: the pages that come free when a sequence is put back.
     public mutating func plan(
-        _ ledger: PageLedger, needed: (_ id: Int, _ count: Int) -> Int, held: (_ id: Int) -> Int
+        _ ledger: PageLedger, needed: (_ id: Int, _ count: Int) -> Int?, held: (_ id: Int) -> Int
     ) -> Plan {
         var ledger = ledger
         var plan = Plan()
@@ -152,17 +153,23 @@ public struct Scheduler: Sendable {
                 plan.exhausted.append(newest)
             }
         }
+        // Nothing runs and nothing comes in, so it never will: the oldest that waits has no room at all.
+        if plan.runs.isEmpty, plan.preempted.isEmpty, plan.exhausted.isEmpty, running.isEmpty,
+            let head = entries.min(by: { ($0.value.isHeld ? 1 : 0, $0.value.order) < ($1.value.isHeld ? 1 : 0, $1.value.order) })
+        {
+            plan.exhausted.append(head.key)
+        }
         for run in plan.runs { served[entries[run.id]?.model ?? 0] += run.count }
         return plan
     }
 
     private mutating func decode(
-        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int,
+        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int?,
         _ held: (Int) -> Int
     ) {
         for id in running where entries[id]?.left == 1 {
             guard budget > 0, running.contains(id), let entry = entries[id] else { continue }
-            let pages = needed(id, 1)
+            let pages = needed(id, 1) ?? 0
             var runs = ledger.take(pages, for: entry.model)
             while !runs {
                 // A model within its guarantee has no page that would help another.
@@ -187,29 +194,38 @@ public struct Scheduler: Sendable {
     }
 
     private func continuePrompts(
-        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int
+        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int?
     ) {
         for id in running {
             guard let entry = entries[id], entry.left > 1, budget > 0 else { continue }
             let count = min(entry.left, budget)
-            guard ledger.take(needed(id, count), for: entry.model) else { continue }
+            guard ledger.take(needed(id, count) ?? 0, for: entry.model) else { continue }
             plan.runs.append(Plan.Run(id: id, count: count))
             budget -= count
         }
     }
 
     private mutating func admit(
-        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int
+        _ plan: inout Plan, _ ledger: inout PageLedger, _ budget: inout Int, _ needed: (Int, Int) -> Int?
     ) {
         var closed: Set<Int> = []
+        var passed: Set<Int> = []
         while budget > 0, running.count < limits.running {
-            let open = waiting.indices.filter { !closed.contains($0) && next(of: $0) != nil }
+            let heads = waiting.indices.map { model in
+                closed.contains(model) ? nil : waiting[model].first { entries[$0]?.isHeld == false && !passed.contains($0) }
+            }
+            let open = heads.indices.filter { heads[$0] != nil }
             let taken = plan.runs.reduce(into: served) { $0[entries[$1.id]?.model ?? 0] += $1.count }
-            guard let model = open.min(by: { (taken[$0], $0) < (taken[$1], $1) }), let id = next(of: model),
+            guard let model = open.min(by: { (taken[$0], $0) < (taken[$1], $1) }), let id = heads[model],
                 let entry = entries[id]
             else { return }
+            // One that waits for something else than pages keeps none behind it from coming in.
+            guard let pages = needed(id, entry.left + 1) else {
+                passed.insert(id)
+                continue
+            }
             // The whole prompt's pages and the first token's have to be there, so that it is not put back at once.
-            guard ledger.take(needed(id, entry.left + 1), for: model) else {
+            guard ledger.take(pages, for: model) else {
                 closed.insert(model)
                 continue
             }

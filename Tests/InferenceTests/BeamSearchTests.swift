@@ -60,13 +60,12 @@ import Text
         #expect(await fixture.engine.inconsistency() == nil)
     }
 
-    @Test(arguments: EngineOptions.Preemption.allCases) func `beams that were put back go on as they would have`(
-        way: EngineOptions.Preemption
-    ) async throws {
+    @Test(arguments: EngineOptions.Preemption.allCases, [false, true])
+    func `beams that were put back go on as they would have`(way: EngineOptions.Preemption, sharing: Bool) async throws {
         let scratch = ScratchDirectory()
         // Each of two layers has a page for every eight tokens: one sequence wants eight pages, six beams as many as they part.
         let fixture = try EngineFixture(kvHeads: [2], pages: 26, deviation: 0.3) {
-            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (way, scratch.path, false)
+            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (way, scratch.path, sharing)
         }
         var running: [([Int32], Generation)] = []
         for index in 0..<3 {
@@ -78,9 +77,26 @@ import Text
         for (prompt, generation) in running {
             check(await Answer(generation), expected(fixture.models[0], prompt, width: 4, count: 20), shown: 1)
         }
+        await fixture.engine.dropPrefixes()
         let statistics = await fixture.engine.statistics
         #expect(way == .swap ? statistics.swapped > 0 : statistics.recomputed > 0)
         #expect(statistics.freePages == statistics.pages)
+        #expect(await fixture.engine.inconsistency() == nil)
+    }
+
+    @Test func `searches over beginnings of one prompt don't wait for each other in a circle`() async throws {
+        let fixture = try EngineFixture(kvHeads: [4], pages: 300, deviation: 0.3) { $0.preemption = .recompute }
+        var running: [([Int32], Generation)] = []
+        for index in 0..<5 {
+            let prompt = EngineFixture.prompt(20 + index)
+            running.append(
+                (prompt, try await fixture.engine.submit(fixture.request(prompt, 40) { $0.beams = BeamOptions(width: 6) })))
+        }
+        await fixture.finish(within: 5000)
+        #expect(await fixture.engine.statistics.recomputed > 0)
+        for (prompt, generation) in running {
+            check(await Answer(generation), expected(fixture.models[0], prompt, width: 6, count: 40), shown: 1)
+        }
         #expect(await fixture.engine.inconsistency() == nil)
     }
 

@@ -12,15 +12,17 @@ struct EngineFixture {
     let engine: Engine
     let models: [DecoderLM]
 
-    init(kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2, _ change: (inout EngineOptions) -> Void = { _ in })
-        throws
-    {
+    init(
+        kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2,
+        _ change: (inout EngineOptions) -> Void = { _ in }, configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
+    ) throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []
         var models: [DecoderLM] = []
         for (index, heads) in kvHeads.enumerated() {
-            let config = TinyModel.config(
+            var config = TinyModel.config(
                 vocabulary: tokenizer.vocabularySize, kvHeads: heads, headDim: 16, maxSequence: 128)
+            try configure(&config, index)
             let parameters = TinyModel.parameters(config, seed: UInt64(index + 1), deviation: deviation)
             models.append(try DecoderLM(config: config, parameters: parameters))
             engineModels.append(
@@ -55,7 +57,11 @@ struct EngineFixture {
         return request
     }
 
-    func finish() async { while await engine.step() {} }
+    /// Steps to the end; an engine that turns round and round fails instead of hanging.
+    func finish(within steps: Int = 20_000) async {
+        for _ in 0..<steps { guard await engine.step() else { return } }
+        Issue.record("not done after \(steps) steps")
+    }
 }
 
 /// What a request gave.
@@ -125,6 +131,62 @@ struct Answer {
         #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0)
         #expect((way == .swap ? statistics.recomputed : statistics.swapped) == 0)
         #expect(statistics.freePages == 60 && scratch.names.isEmpty)
+    }
+
+    @Test func `a prompt as long as a sequence can be is served, and comes back when it was put back`() async throws {
+        // Two tokens a page and layer, two layers: twenty tokens fill the pool.
+        let fixture = try EngineFixture(kvHeads: [4], pages: 20) { $0.limits.tokensPerStep = 16 }
+        #expect(fixture.engine.capacity(of: 0) == 20)
+        let whole = EngineFixture.prompt(20)
+        let generation = try await fixture.engine.submit(fixture.request(whole, 5))
+        await fixture.finish(within: 20)
+        #expect(await Answer(generation).ids == fixture.expected(whole, 1))
+        // Both outputs write the twentieth token into the page they share; there is none for a copy.
+        let shared = EngineFixture.prompt(19, 1)
+        let outputs = try await fixture.engine.submit(fixture.request(shared, 9) { $0.count = 2 })
+        await fixture.finish(within: 40)
+        let answer = await Answer(outputs)
+        for index in 0..<2 { #expect(answer.tokens[index]?.map(\.id) == fixture.expected(shared, 2)) }
+        #expect(await fixture.engine.statistics.recomputed == 1)
+    }
+
+    @Test func `a windowed model takes prompts longer than the pool`() async throws {
+        // Four tokens a page and layer: 15 tokens behind and 8 to come touch at most 7 pages of each of two layers.
+        let fixture = try EngineFixture(pages: 14) {
+            $0.limits.tokensPerStep = 8
+        } configure: { config, _ in
+            config.maxSequence = 512
+            try HybridAttention(window: 16, fullEvery: 0).configure(&config)
+        }
+        #expect(fixture.engine.capacity(of: 0) == 512)
+        var running: [([Int32], Generation)] = []
+        for index in 0..<3 {
+            let prompt = EngineFixture.prompt(300 + index, index)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 9))))
+        }
+        await fixture.finish(within: 1000)
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 9)) }
+    }
+
+    @Test(arguments: EngineOptions.Preemption.allCases) func `preempted windowed sequences come back into a tight pool`(
+        way: EngineOptions.Preemption
+    ) async throws {
+        let scratch = ScratchDirectory()
+        // One layer's pages stay, the other's are freed behind the window: 110 tokens hold 28 and at most 5.
+        let fixture = try EngineFixture(pages: 40) {
+            ($0.preemption, $0.swapDirectory, $0.limits.tokensPerStep) = (way, scratch.path, 8)
+        } configure: { config, _ in
+            try HybridAttention(window: 12, fullEvery: 2).configure(&config)
+        }
+        var running: [([Int32], Generation)] = []
+        for index in 0..<3 {
+            let prompt = EngineFixture.prompt(20 + index, index)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 90))))
+        }
+        await fixture.finish(within: 2000)
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 90)) }
+        let statistics = await fixture.engine.statistics
+        #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0 && statistics.freePages == 40)
     }
 
     @Test func `outputs of one prompt share its pages, and differ by their draws alone`() async throws {

@@ -14,6 +14,8 @@ import Testing
         var wanted: [Int: Int] = [:]
         var model: [Int: Int] = [:]
         var finished: [Int] = []
+        /// Those that wait for something else than pages.
+        var waits: Set<Int> = []
         let guarantees: [Int]
 
         init(models: Int = 1, pages: Int, guarantees: [Int]? = nil, limits: Scheduler.Limits = Scheduler.Limits()) {
@@ -33,9 +35,15 @@ import Testing
 
         mutating func step() -> Scheduler.Plan {
             let ledger = PageLedger(free: pages - used.reduce(0, +), guarantees: guarantees, used: used)
-            let (computed, held) = (computed, held)
+            let (computed, held, wanted, waits) = (computed, held, wanted, waits)
             let plan = scheduler.plan(
-                ledger, needed: { id, count in max(0, computed[id]! + count - held[id]!) }, held: { held[$0]! })
+                ledger,
+                needed: { id, count in
+                    // The last token is never computed.
+                    waits.contains(id) ? nil : max(0, min(computed[id]! + count, wanted[id]! - 1) - held[id]!)
+                }, held: { held[$0]! })
+            for id in plan.exhausted { scheduler.remove(id) }
+            for id in plan.exhausted { self.held[id] = 0 }
             for id in plan.preempted {
                 (self.computed[id], self.held[id]) = (0, 0)
                 scheduler.advance(id, computed: 0, tokens: tokens[id]!)
@@ -92,6 +100,26 @@ import Testing
         world.add(100, model: 1, prompt: 10, output: 1)
         for _ in 0..<3 { _ = world.step() }
         #expect(world.finished.contains(100))
+    }
+
+    @Test func `one that waits for a prefix keeps none behind it waiting`() {
+        var world = World(pages: 12)
+        world.add(0, prompt: 2, output: 3)
+        world.add(1, prompt: 4, output: 3)
+        world.add(2, prompt: 2, output: 3)
+        world.waits = [1]
+        #expect(world.step().runs.map(\.id) == [0, 2])
+        world.waits = []
+        #expect(world.step().runs.map(\.id) == [0, 2, 1])
+    }
+
+    @Test func `one that can never come in ends instead of waiting for ever`() {
+        var world = World(pages: 5)
+        world.add(0, prompt: 6, output: 2)
+        world.add(1, prompt: 5, output: 1)
+        #expect(world.step().exhausted == [0])
+        #expect(world.step().runs == [.init(id: 1, count: 5)])
+        #expect(world.scheduler.isIdle)
     }
 
     @Test func `a sequence that is alone without a page ends`() {
