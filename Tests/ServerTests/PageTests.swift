@@ -106,7 +106,7 @@ import Testing
 
         # A prompt that is too long: the server's own sentence.
         browser.js("document.getElementById('prompt').value = 'dog '.repeat(100); document.getElementById('form').requestSubmit()")
-        browser.until(text % "status" + ".includes('400 tokens')")
+        browser.until(text % "status" + ".includes('400 bytes')")
         assert browser.js("document.querySelectorAll('.figures.failed').length") == 5
 
         # A window of 390 pixels.

@@ -117,7 +117,7 @@ import Testing
             (#"{"models":["mha"],"prompt":["a","b"]}"#, 400, "one prompt"),
             (#"{"models":["mha"],"prompt":"a","best_of":3}"#, 400, "best_of"),
             (#"{"models":["mha"],"prompt":"a","n":1000}"#, 400, "'n'"),
-            (#"{"models":["mha","mqa"],"prompt":"\#(long)"}"#, 400, "300 tokens"),
+            (#"{"models":["mha","mqa"],"prompt":"\#(long)"}"#, 400, "300 bytes"),
         ]
         for (body, status, part) in cases {
             let answer = try await server.post("/v1/kvlab/play", body)

@@ -166,8 +166,8 @@ struct ServeCommand: AsyncParsableCommand {
         logger.logLevel = verbose ? .info : .warning
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
-            print("serving \(names) at http://\(address):\(port)")
             print("cache pages of \(ByteCount.text(engine.pageBytes))")
+            print("serving \(names) at http://\(address):\(port)")
             fflush(nil)
         }
     }
