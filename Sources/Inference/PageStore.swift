@@ -23,7 +23,8 @@ public final class PageStore {
         pool = PagePool(pages: pages, guarantees: guarantees)
     }
 
-    /// Throws ``InferenceError/pageSize(_:)`` where pages of so many bytes cannot be: 64 and its multiples up to ``largestPage`` can.
+    /// Throws ``InferenceError/pageSize(_:)`` where pages of so many bytes cannot be: 64 and its
+    /// multiples up to ``largestPage`` can.
     public static func check(pageBytes: Int) throws(InferenceError) {
         guard pageBytes > 0, pageBytes % 64 == 0, pageBytes <= largestPage else { throw .pageSize(pageBytes) }
     }

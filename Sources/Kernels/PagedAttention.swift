@@ -34,8 +34,8 @@ public struct PagedAttentionKernel: Sendable {
     /// New tokens of a sequence from which on they are attended to in blocks.
     public var blockThreshold = 4
     /// Whether sequences that begin with the same pages, one new token each, attend to those together: first the shared tokens
-    /// with all their queries at once, then what fewer share, then each its own (Ye et al. 2024, ChunkAttention). Sums then depend
-    /// on who shares.
+    /// with all their queries at once, then what fewer share, then each its own (Ye et al. 2024, ChunkAttention). Sums then
+    /// depend on who shares.
     public var sharesPrefixes = true
     /// Tokens a row sees at most, its own included (Beltagy et al. 2020, sliding window); nil for all.
     public var window: Int?
@@ -99,7 +99,8 @@ public struct PagedAttentionKernel: Sendable {
     }
 
     /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
-    /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
+    /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as
+    /// ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
     public func mass(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], logSumExp: Storage) -> [Storage] {
         let batch = PagedBatch(sequences, layout: layout, memory: memory)
         check(batch, qkv: qkv)

@@ -129,7 +129,8 @@ extension PagedPlan {
             members > 1 && members * kernel.group >= 8
         }
 
-        /// Adds rows that have the same pages up to page `index`, of whose tokens those before `start` are in parts before `part`.
+        /// Adds rows that have the same pages up to page `index`, of whose tokens those before `start` are in parts
+        /// before `part`.
         mutating func add(_ members: [Single], page index: Int = 0, start: Int = 0, part: Int = 0) {
             let slots = kernel.layout.tokensPerPage
             let shortest = members.map { pages($0) }.min() ?? 0
