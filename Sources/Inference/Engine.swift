@@ -23,10 +23,14 @@ public actor Engine {
     /// Beam searches by their requests.
     var beams: [Int: BeamSearch] = [:]
     var counters = EngineStatistics()
-    var costs = PreemptionCosts()
+    var costs: [PreemptionCosts]
     private let capacities: [Int]
     private var nextID = 0
+    /// Counts the prefix trees' uses, for all of them.
+    var clock = 0
     private var isStopping = false
+    /// Steps since one ran or ended something.
+    private(set) var stalled = 0
     private var sleeper: CheckedContinuation<Void, Never>?
 
     struct Request {
@@ -46,6 +50,11 @@ public actor Engine {
             bytes: options.cacheBytes, pageBytes: pageBytes,
             guarantees: [Int](repeating: models.count > 1 ? share : 0, count: models.count))
         scheduler = Scheduler(models: models.count, limits: options.limits)
+        costs = [PreemptionCosts](repeating: PreemptionCosts(), count: models.count)
+        // Whether files can be had there is known before anything needs one.
+        if let directory = options.swapDirectory {
+            _ = try SwapFile([[UInt8]](), pageBytes: options.pageBytes, directory: directory)
+        }
         let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
@@ -57,6 +66,10 @@ public actor Engine {
             capacities.append(
                 Self.capacity(
                     of: cache, longest: model.model.config.maxSequence, pages: available, step: options.limits.tokensPerStep))
+            guard capacities[owner] > 0 else {
+                throw InferenceError.modelTooLarge(
+                    model: model.name, pages: cache.pages(tokens: 1, inChunksOf: 1), available: available)
+            }
         }
         self.capacities = capacities
     }
@@ -95,7 +108,10 @@ public actor Engine {
             maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1),
             promptLogprobs: request.promptLogprobs)
         // A request for no tokens is computed for its prompt's scores alone.
-        guard scheduler.add(id, model: request.model, tokens: request.prompt.count) else {
+        guard
+            scheduler.add(
+                id, model: request.model, tokens: request.prompt.count, width: request.beams?.width ?? request.count)
+        else {
             throw .queueFull(scheduler.waitingCount)
         }
         nextID += request.beams == nil ? request.count : 1
@@ -190,7 +206,8 @@ public actor Engine {
         guard !scheduler.isIdle else { return false }
         let plan = schedule()
         for id in plan.preempted { preempt(id) }
-        for id in plan.exhausted { finish(id, .length, text: "") }
+        // A prefix is given up for its user's sake, which then has another try.
+        for id in plan.exhausted where !letGoOfPrefix(id) { finish(id, .length, text: "") }
         var ran = false
         for model in models.indices {
             let runs = prepare(plan.runs.filter { sequences[$0.id]?.model == model }, model: model)
@@ -198,11 +215,24 @@ public actor Engine {
             forward(runs, model: model)
             ran = true
         }
-        // The plan counted on pages that were not to be had: the newest sequence makes room.
-        if !ran, !plan.runs.isEmpty, let newest = scheduler.putBackNewest() { preempt(newest) }
+        if !ran, !plan.runs.isEmpty { makeRoom() }
         counters.steps += 1
+        // Nothing ran: so some made room for others, which they can do only once each before one of these runs.
+        stalled = ran || !plan.exhausted.isEmpty ? 0 : stalled + 1
+        assert(stalled <= 2 * sequences.count + 2, "Engine: \(stalled) steps without progress")
         assert(inconsistency() == nil, inconsistency() ?? "")
         return true
+    }
+}
+
+extension Engine {
+    /// The plan counted on pages that were not to be had: the newest sequence makes room, or ends where there is no other one.
+    private func makeRoom() {
+        if scheduler.runningCount > 1, stalled <= sequences.count, let newest = scheduler.putBackNewest() {
+            preempt(newest)
+        } else if let last = scheduler.newest {
+            finish(last, .length, text: "")
+        }
     }
 }
 

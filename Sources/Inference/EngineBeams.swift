@@ -51,12 +51,13 @@ extension Engine {
         guard let sequence = sequences[id] else { return id }
         var copy = sequence.copied(as: takeID())
         if sequence.isResident {
-            trees[copy.model].use(copy.path)
+            trees[copy.model].use(copy.path, at: tick())
             caches[copy.model].fork(id, as: copy.id)
-            scheduler.addRunning(copy.id, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+            scheduler.addRunning(
+                copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
         } else {
             (copy.computed, copy.path) = (0, [])
-            scheduler.addWaiting(copy.id, model: copy.model, tokens: copy.tokens.count)
+            scheduler.addWaiting(copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count)
         }
         sequences[copy.id] = copy
         return copy.id

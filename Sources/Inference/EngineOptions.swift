@@ -73,7 +73,7 @@ public struct PoolSnapshot: Sendable {
     /// Bytes of a page.
     public var pageBytes: Int
     /// For each page the model it belongs to, −1 where it is free.
-    public var owners: [Int8]
+    public var owners: [Int32]
     /// For each page how many hold it, up to 255.
     public var holders: [UInt8]
     /// Pages each model holds, is sure of, and keeps for prefixes that nobody uses now.

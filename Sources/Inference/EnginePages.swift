@@ -1,11 +1,11 @@
 import Kernels
 import Models
 
-/// What preempting a sequence costs, learnt from what ran.
+/// What preempting one model's sequences costs, learnt from what ran.
 struct PreemptionCosts {
     /// Seconds to compute a prompt's token, and to write or read a page.
     private(set) var tokenSeconds = 1e-3
-    private(set) var pageSeconds = 2e-5
+    private(set) var writeSeconds = 2e-5, readSeconds = 2e-5
 
     mutating func ran(tokens: Int, seconds: Double) {
         // Small steps say more about decoding than about prompts.
@@ -13,14 +13,19 @@ struct PreemptionCosts {
         tokenSeconds += 0.2 * (seconds / Double(tokens) - tokenSeconds)
     }
 
-    mutating func swapped(pages: Int, seconds: Double) {
+    mutating func wrote(pages: Int, seconds: Double) {
         guard pages > 0 else { return }
-        pageSeconds += 0.2 * (seconds / Double(pages) - pageSeconds)
+        writeSeconds += 0.2 * (seconds / Double(pages) - writeSeconds)
     }
 
-    /// The cheaper way for a sequence of `tokens` in `pages`, which are written and read once each.
+    mutating func read(pages: Int, seconds: Double) {
+        guard pages > 0 else { return }
+        readSeconds += 0.2 * (seconds / Double(pages) - readSeconds)
+    }
+
+    /// The cheaper way for a sequence of `tokens` to compute and `pages` to write and read once each.
     func choice(tokens: Int, pages: Int) -> EngineOptions.Preemption {
-        2 * Double(pages) * pageSeconds < Double(tokens) * tokenSeconds ? .swap : .recompute
+        Double(pages) * (writeSeconds + readSeconds) < Double(tokens) * tokenSeconds ? .swap : .recompute
     }
 }
 
@@ -28,12 +33,14 @@ struct PreemptionCosts {
 extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
-        guard var sequence = sequences[id], sequence.isResident, sharesPrefixes(sequence.model) else { return }
+        guard var sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, sharesPrefixes(sequence.model) else {
+            return
+        }
         let tokens = sequence.tokens.prefix(
             options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
         let (path, held) = trees[sequence.model].insert(
-            Array(tokens), salt: sequence.tenant, table: caches[sequence.model].table(of: id), behind: sequence.path)
+            Array(tokens), salt: sequence.tenant, table: caches[sequence.model].table(of: id), behind: sequence.path, at: tick())
         for page in held { store.pool.retain(page) }
         sequence.path = path
         sequences[id] = sequence
@@ -46,31 +53,56 @@ extension Engine {
         return true
     }
 
-    /// Evicts a block that may give `model` a page: its own first, then of a model above its guarantee.
+    /// Evicts the block unused longest of those that may give `model` a page: its own, and of models above their guarantee.
     func evictForPages(_ model: Int) -> Bool {
-        if evict(model) { return true }
-        for other in trees.indices where other != model && store.pool.used(by: other) > store.pool.guarantee(of: other) {
-            if evict(other) { return true }
+        let open = trees.indices.filter { $0 == model || store.pool.used(by: $0) > store.pool.guarantee(of: $0) }
+        let oldest = open.compactMap { other in trees[other].oldestUse.map { (use: $0, model: other) } }.min {
+            ($0.use, $0.model) < ($1.use, $1.model)
         }
-        return false
+        return oldest.map { evict($0.model) } ?? false
+    }
+
+    /// Takes the blocks that a sequence uses out of the tree where nobody else uses them, as it finds no page for itself; false
+    /// where it uses none.
+    ///
+    /// Where layers hold unequal numbers of tokens a page, a block ends within a page of some: the tree's copy of it and the
+    /// sequence's are two pages then, which is more than a sequence alone would need.
+    func letGoOfPrefix(_ id: Int) -> Bool {
+        guard let path = sequences[id]?.path, !path.isEmpty, let model = sequences[id]?.model else { return false }
+        sequences[id]?.path = []
+        sequences[id]?.keepsPrefix = false
+        trees[model].leave(path, at: tick())
+        for page in trees[model].remove(unused: path) { store.pool.release(page) }
+        return true
+    }
+
+    /// A moment after all that were: trees compare theirs.
+    func tick() -> Int {
+        clock += 1
+        return clock
     }
 
     /// Puts a running sequence back: by file or by forgetting its pages.
     func preempt(_ id: Int) {
         guard var sequence = sequences[id], sequence.isResident else { return }
         let pages = caches[sequence.model].table(of: id).allPages
-        let wanted = options.preemption ?? costs.choice(tokens: sequence.computed, pages: pages.count)
+        // Blocks that others use too stay in the tree and are found again.
+        let kept = trees[sequence.model].tokensShared(of: sequence.path)
+        let wanted =
+            options.preemption ?? costs[sequence.model].choice(tokens: sequence.computed - kept, pages: pages.count)
         if wanted == .swap, let directory = options.swapDirectory {
             let clock = ContinuousClock()
             let start = clock.now
             // Where the disk refuses, the sequence is computed again.
             sequence.swapped = try? SwapFile(
                 pages.lazy.map { self.store.memory.bytes(of: $0) }, pageBytes: store.pageBytes, directory: directory)
-            costs.swapped(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
+            if sequence.swapped != nil {
+                costs[sequence.model].wrote(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
+            }
         }
         if sequence.swapped == nil { counters.recomputed += 1 } else { counters.swapped += 1 }
         if sequence.swapped == nil { sequence.computed = 0 }
-        trees[sequence.model].leave(sequence.path)
+        trees[sequence.model].leave(sequence.path, at: tick())
         sequence.path = []
         caches[sequence.model].remove(id)
         sequence.isResident = false
@@ -92,10 +124,12 @@ extension Engine {
         }
         sequence.swapped = nil
         sequence.isResident = true
+        let clock = ContinuousClock()
+        let start = clock.now
         do throws(InferenceError) {
-            for (index, page) in caches[model].table(of: id).allPages.enumerated() {
-                store.memory.write(try file.page(index)[...], to: page)
-            }
+            let pages = caches[model].table(of: id).allPages
+            for (index, page) in pages.enumerated() { store.memory.write(try file.page(index)[...], to: page) }
+            costs[model].read(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
         } catch {
             caches[model].truncate(id, to: 0)
             sequence.computed = 0
@@ -117,7 +151,7 @@ extension Engine {
                 logicalBytes: caches[sequence.model].geometry.reduce(0) { $0 + $1.bytes(tokens: table.tokens) })
         }
         return PoolSnapshot(
-            pageBytes: store.pageBytes, owners: (0..<Int32(pool.pages)).map { Int8(pool.owner(of: $0) ?? -1) },
+            pageBytes: store.pageBytes, owners: (0..<Int32(pool.pages)).map { Int32(pool.owner(of: $0) ?? -1) },
             holders: (0..<Int32(pool.pages)).map { UInt8(min(255, pool.count(of: $0))) },
             used: models.indices.map { pool.used(by: $0) }, guaranteed: models.indices.map { pool.guarantee(of: $0) },
             idle: trees.map(\.idlePages), bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } },

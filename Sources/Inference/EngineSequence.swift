@@ -44,6 +44,8 @@ struct EngineSequence {
     var isResident = false
     /// Blocks of the prefix tree it uses.
     var path: [Int] = []
+    /// Whether the tree may hold its blocks: no more once it has wanted their pages for itself.
+    var keepsPrefix = true
     var swapped: SwapFile?
     /// The prompt's scores so far, where asked for.
     var promptScores: [SampledToken] = []

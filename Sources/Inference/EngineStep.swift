@@ -20,8 +20,9 @@ extension Engine {
             },
             held: { id in
                 guard let sequence = sequences[id], sequence.isResident else { return 0 }
-                // Shared pages stay with their other holders, unless that is the prefix tree alone.
-                return caches[sequence.model].table(of: id).allPages.count { store.pool.count(of: $0) <= 2 }
+                // Shared pages stay with their other holders, unless that is the prefix tree and nobody else uses them there.
+                let own = caches[sequence.model].table(of: id).allPages.count { store.pool.count(of: $0) == 1 }
+                return own + trees[sequence.model].pagesLeft(by: sequence.path)
             })
     }
 
@@ -50,7 +51,9 @@ extension Engine {
             let step = RaggedBatch(
                 sequences: [run.id], counts: [count],
                 tokens: Array(sequence.tokens[sequence.computed..<sequence.computed + count]))
-            while !caches[model].reserve(step) { guard evictForPages(model) else { return nil } }
+            while !caches[model].reserve(step) {
+                guard evictForPages(model) || letGoOfPrefix(run.id) else { return nil }
+            }
             return Scheduler.Plan.Run(id: run.id, count: count)
         }
     }
@@ -66,7 +69,7 @@ extension Engine {
         if sharesPrefixes(model), sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
             sequence.path = trees[model].match(looked, salt: sequence.tenant)
-            trees[model].use(sequence.path)
+            trees[model].use(sequence.path, at: tick())
             table = trees[model].table(of: sequence.path)
             counters.prefixQueries += sequence.tokens.count
             counters.prefixHits += table?.tokens ?? 0
@@ -102,10 +105,11 @@ extension Engine {
             if !options.batchInvariant { continue }
             caches[model].setPromptLength(run.id, sequence.promptCount)
         }
+        assert(caches[model].sharedWrite(step) == nil, "Engine: a page is written that others hold")
         let clock = ContinuousClock()
         let start = clock.now
         let logits = models[model].model.logits(step, rows: rows, cache: &caches[model])
-        costs.ran(tokens: step.tokens.count, seconds: (clock.now - start) / .seconds(1))
+        costs[model].ran(tokens: step.tokens.count, seconds: (clock.now - start) / .seconds(1))
         let greedy = LogitRows.argmax(logits, rows: rows.count, width: vocabulary)
         for (run, range) in zip(runs, logitRows) {
             guard var sequence = sequences[run.id] else { continue }
@@ -149,6 +153,7 @@ extension Engine {
     private func fork(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
         guard let sequence = sequences[id], sequence.forks > 0 else { return }
         sequences[id]?.forks = 0
+        defer { scheduler.close(sequence.request) }
         start(id)
         for index in 1...sequence.forks {
             var copy = EngineSequence(
@@ -163,10 +168,11 @@ extension Engine {
             copy.isResident = true
             copy.isStarted = true
             copy.path = sequence.path
-            trees[sequence.model].use(copy.path)
+            trees[sequence.model].use(copy.path, at: tick())
             caches[sequence.model].fork(id, as: copy.id)
             sequences[copy.id] = copy
-            scheduler.addRunning(copy.id, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+            scheduler.addRunning(
+                copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
             sample(copy.id, logits, row: row, width: width, greedy: greedy)
         }
     }
@@ -194,11 +200,14 @@ extension Engine {
         sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: shown.text))
-        if shown.stopped {
-            finish(id, .stop, text: isStop ? sequence.matcher.finish() : "")
-        } else if sequence.generated >= sequence.maxTokens {
+        if shown.stopped, !isStop {
+            finish(id, .stop, text: "")
+        } else if isStop || sequence.generated >= sequence.maxTokens {
+            // What is held back comes out, be it half a character or the start of a stop string.
             let rest = sequence.matcher.append(sequence.decoder.finish())
-            finish(id, rest.stopped ? .stop : .length, text: rest.text + (rest.stopped ? "" : sequence.matcher.finish()))
+            finish(
+                id, isStop || rest.stopped ? .stop : .length,
+                text: rest.text + (rest.stopped ? "" : sequence.matcher.finish()))
         }
     }
 
@@ -223,7 +232,7 @@ extension Engine {
     func remove(_ id: Int) {
         guard let sequence = sequences.removeValue(forKey: id) else { return }
         scheduler.remove(id)
-        trees[sequence.model].leave(sequence.path)
+        trees[sequence.model].leave(sequence.path, at: tick())
         caches[sequence.model].remove(id)
     }
 }

@@ -8,6 +8,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case pageTooSmall(layer: Int, tokenBytes: Int, pageBytes: Int)
     /// The models' guaranteed pages are more than there are.
     case guarantees([Int], pages: Int)
+    /// One token of a model takes more pages than it can ever have.
+    case modelTooLarge(model: String, pages: Int, available: Int)
 
     /// There is no model of this number.
     case noModel(Int)
@@ -38,6 +40,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "layer \(layer) caches \(token) bytes a token, a page has \(page); use a larger --page"
         case .guarantees(let shares, let pages):
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
+        case .modelTooLarge(let model, let pages, let available):
+            "one token of \(model) takes \(pages) pages, it can have \(available); use more --kv-memory or a smaller --page"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"
         case .token(let id, let vocabulary): "the prompt has token \(id), the model's go from 0 to \(vocabulary - 1)"

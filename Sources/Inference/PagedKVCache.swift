@@ -160,6 +160,19 @@ public struct PagedKVCache: KVCache {
         return true
     }
 
+    /// A page that the step would write into though it isn't its sequence's alone; nil where ``reserve(_:)`` has seen to it.
+    func sharedWrite(_ step: RaggedBatch) -> Int32? {
+        for (sequence, count) in zip(step.sequences, step.counts) {
+            let table = table(of: sequence)
+            for (layer, pages) in table.pages.enumerated() {
+                let size = layouts[layer].tokensPerPage
+                let written = table.tokens / size..<(table.tokens + count + size - 1) / size
+                if let page = pages[written].first(where: { store.pool.count(of: $0) != 1 }) { return page }
+            }
+        }
+        return nil
+    }
+
     /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant``.
     mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
 

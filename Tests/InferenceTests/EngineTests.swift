@@ -292,6 +292,78 @@ struct Answer {
         #expect(cut.reasons == [0: .stop] && text.hasPrefix((cut.texts[0] ?? "?") + middle))
     }
 
+    @Test func `a stop token lets the bytes before it out`() async throws {
+        let fixture = try EngineFixture()
+        // The first byte of a character of three, then the stop.
+        let generation = try await fixture.engine.submit(
+            fixture.request([1, 2, 3], 5) {
+                $0.sampling.logitBias = [0xE2: 80, 65: 60]
+                $0.sampling.presencePenalty = 50
+                $0.sampling.stopIDs = [65]
+            })
+        await fixture.finish()
+        let answer = await Answer(generation)
+        #expect(answer.ids == [0xE2, 65] && answer.reasons == [0: .stop] && answer.texts == [0: "\u{FFFD}"])
+    }
+
+    @Test func `pages of a hundred and thirty models have their owners`() async throws {
+        let fixture = try EngineFixture(kvHeads: [Int](repeating: 1, count: 130))
+        let generation = try await fixture.engine.submit(fixture.request([1, 2, 3], 5, model: 129))
+        await fixture.engine.step()
+        #expect(await fixture.engine.pool().owners.filter { $0 >= 0 } == [129, 129])
+        await fixture.finish()
+        #expect(await Answer(generation).ids == fixture.expected([1, 2, 3], 5, model: 129))
+    }
+
+    @Test(arguments: 0..<24 as Range<UInt64>) func `each step gets on, however tight the pool and whatever is asked`(
+        seed: UInt64
+    ) async throws {
+        var random = SeededGenerator(seed: seed)
+        func draw(_ limit: Int) -> Int { Int(random.uniform() * Double(limit)) }
+        let scratch = ScratchDirectory()
+        let (pages, step, running) = (24 + draw(40), 1 + draw(24), 1 + draw(6))
+        // Layers of 4 and 3 tokens a page, or of 2 and 1, so that blocks end within pages; or a window.
+        let fixture = try EngineFixture(kvHeads: [2, 4], pages: pages) {
+            ($0.limits.tokensPerStep, $0.limits.running, $0.swapDirectory) = (step, running, scratch.path)
+            $0.preemption = [nil, .swap, .recompute][Int(seed % 3)]
+        } configure: { config, index in
+            config.heads = .all(12)
+            config.kvHeads = index == 0 ? .each([2, 3]) : .each([4, 6])
+            if index == 1, seed % 2 == 1 { try HybridAttention(window: 6, fullEvery: 2).configure(&config) }
+        }
+        var open: [(Int, [Int32], Int, Bool, Generation)] = []
+        for _ in 0..<14 {
+            let model = draw(2)
+            let capacity = fixture.engine.capacity(of: model)
+            let count = draw(4) == 0 ? capacity : 1 + draw(capacity)
+            let (prompt, output, kind) = (EngineFixture.prompt(count, draw(2)), 1 + draw(12), draw(4))
+            let request = fixture.request(prompt, output, model: model) {
+                if kind == 0 { $0.beams = BeamOptions(width: 3) }
+                if kind == 1 { $0.count = 3 }
+            }
+            let generation = try await fixture.engine.submit(request)
+            open.append((model, prompt, min(output, capacity - count + 1), kind == 0, generation))
+            for _ in 0..<draw(3) { await fixture.engine.step() }
+        }
+        var stalled = 0
+        for _ in 0..<5000 {
+            guard await fixture.engine.step() else { break }
+            stalled = max(stalled, await fixture.engine.stalled)
+        }
+        #expect(await fixture.engine.isIdle && stalled < 40)
+        for (model, prompt, count, isSearch, generation) in open {
+            let answer = await Answer(generation)
+            // Whatever happened on the way, each is as long as was promised, and what it would have been alone.
+            #expect(answer.ids.count == count, "\(prompt.count) tokens for model \(model)")
+            if !isSearch {
+                #expect(answer.tokens.values.allSatisfy { $0.map(\.id) == fixture.expected(prompt, count, model: model) })
+            }
+        }
+        await fixture.engine.dropPrefixes()
+        let statistics = await fixture.engine.statistics
+        #expect(statistics.freePages == pages && scratch.names.isEmpty)
+    }
+
     @Test func `with batch invariance the figures are the same bit for bit`() async throws {
         func figures(_ others: Int, pages: Int, tokensPerStep: Int) async throws -> [Float] {
             let fixture = try EngineFixture(pages: pages) {

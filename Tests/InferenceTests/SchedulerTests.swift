@@ -10,7 +10,9 @@ import Testing
         let pages: Int
         var tokens: [Int: Int] = [:]
         var computed: [Int: Int] = [:]
-        var held: [Int: Int] = [:]
+        /// Pages of each, a token in each; forks share what they have in common.
+        var tables: [Int: [Int]] = [:]
+        private var nextPage = 0
         var wanted: [Int: Int] = [:]
         var model: [Int: Int] = [:]
         var finished: [Int] = []
@@ -24,39 +26,56 @@ import Testing
             self.guarantees = guarantees ?? [Int](repeating: 0, count: models)
         }
 
-        mutating func add(_ id: Int, model: Int = 0, prompt: Int, output: Int) {
-            precondition(scheduler.add(id, model: model, tokens: prompt))
-            (tokens[id], computed[id], held[id], wanted[id], self.model[id]) = (prompt, 0, 0, prompt + output, model)
+        mutating func add(_ id: Int, model: Int = 0, prompt: Int, output: Int, width: Int = 1) {
+            precondition(scheduler.add(id, model: model, tokens: prompt, width: width))
+            (tokens[id], computed[id], tables[id], wanted[id], self.model[id]) = (prompt, 0, [], prompt + output, model)
+        }
+
+        mutating func fork(_ id: Int, as copy: Int) {
+            (tokens[copy], computed[copy], tables[copy]) = (tokens[id], computed[id], tables[id])
+            (wanted[copy], model[copy]) = (wanted[id], model[id])
+            scheduler.addRunning(copy, group: id, model: model[id]!, tokens: tokens[id]!, computed: computed[id]!)
+        }
+
+        mutating func remove(_ id: Int) {
+            scheduler.remove(id)
+            tables[id] = []
         }
 
         var used: [Int] {
-            guarantees.indices.map { model in held.reduce(0) { $0 + (self.model[$1.key] == model ? $1.value : 0) } }
+            var pages = guarantees.map { _ in Set<Int>() }
+            for (id, table) in tables { pages[model[id]!].formUnion(table) }
+            return pages.map(\.count)
         }
 
         mutating func step() -> Scheduler.Plan {
             let ledger = PageLedger(free: pages - used.reduce(0, +), guarantees: guarantees, used: used)
-            let (computed, held, wanted, waits) = (computed, held, wanted, waits)
+            let (computed, tables, wanted, waits) = (computed, tables, wanted, waits)
             let plan = scheduler.plan(
                 ledger,
                 needed: { id, count in
                     // The last token is never computed.
-                    waits.contains(id) ? nil : max(0, min(computed[id]! + count, wanted[id]! - 1) - held[id]!)
-                }, held: { held[$0]! })
-            for id in plan.exhausted { scheduler.remove(id) }
-            for id in plan.exhausted { self.held[id] = 0 }
+                    waits.contains(id) ? nil : max(0, min(computed[id]! + count, wanted[id]! - 1) - tables[id]!.count)
+                },
+                held: { id in
+                    tables[id]!.count { page in !tables.contains { $0.key != id && $0.value.contains(page) } }
+                })
+            for id in plan.exhausted { remove(id) }
             for id in plan.preempted {
-                (self.computed[id], self.held[id]) = (0, 0)
+                (self.computed[id], self.tables[id]) = (0, [])
                 scheduler.advance(id, computed: 0, tokens: tokens[id]!)
             }
             for run in plan.runs {
                 self.computed[run.id]! += run.count
-                self.held[run.id] = self.computed[run.id]
+                while self.tables[run.id]!.count < self.computed[run.id]! {
+                    self.tables[run.id]!.append(nextPage)
+                    nextPage += 1
+                }
                 precondition(self.computed[run.id]! <= tokens[run.id]!)
                 if self.computed[run.id] == tokens[run.id] { tokens[run.id]! += 1 }
                 scheduler.advance(run.id, computed: self.computed[run.id]!, tokens: tokens[run.id]!)
                 if tokens[run.id]! >= wanted[run.id]! {
-                    scheduler.remove(run.id)
-                    self.held[run.id] = 0
+                    remove(run.id)
                     finished.append(run.id)
                 }
             }
@@ -128,6 +147,138 @@ import Testing
         _ = world.step()
         _ = world.step()
         #expect(world.step().exhausted == [0])
+    }
+
+    @Test func `a long prompt leaves other models their shares of each step`() {
+        var limits = Scheduler.Limits()
+        limits.tokensPerStep = 8
+        var world = World(models: 3, pages: 10_000, limits: limits)
+        world.add(0, prompt: 4000, output: 1)
+        #expect(world.step().runs == [.init(id: 0, count: 8)])
+        world.add(1, model: 1, prompt: 1, output: 1)
+        // What the short one leaves of its share goes to the long one.
+        let runs = world.step().runs
+        #expect(Set(runs) == [.init(id: 0, count: 7), .init(id: 1, count: 1)])
+        world.add(2, model: 1, prompt: 300, output: 1)
+        world.add(3, model: 2, prompt: 300, output: 1)
+        var shares = [0, 0, 0]
+        for _ in 0..<60 { for run in world.step().runs { shares[world.model[run.id]!] += run.count } }
+        #expect(shares == [160, 160, 160])
+    }
+
+    @Test func `a flood on one model leaves others their places in the queue and among the running`() {
+        var limits = Scheduler.Limits()
+        (limits.running, limits.waiting) = (4, 8)
+        var world = World(models: 2, pages: 10_000, limits: limits)
+        for id in 0..<6 { world.add(id, prompt: 2, output: 100) }
+        // Two places of the queue are the other model's.
+        let ninth = world.scheduler.add(9, model: 0, tokens: 1)
+        #expect(!ninth)
+        world.add(10, model: 1, prompt: 2, output: 3)
+        world.add(11, model: 1, prompt: 2, output: 3)
+        let third = world.scheduler.add(12, model: 1, tokens: 1)
+        #expect(!third)
+        #expect(world.step().runs.map(\.id) == [0, 1, 2, 10])
+        for _ in 0..<3 { _ = world.step() }
+        #expect(world.finished == [10])
+        #expect(world.step().runs.map(\.id).contains(11))
+    }
+
+    @Test func `who decodes takes turns where a step is too short for all`() {
+        var limits = Scheduler.Limits()
+        limits.tokensPerStep = 2
+        var world = World(pages: 100, limits: limits)
+        for id in 0..<2 { world.add(id, prompt: 1, output: 50) }
+        _ = world.step()
+        world.fork(1, as: 2)
+        var turns = [0, 0, 0]
+        for _ in 0..<9 { for run in world.step().runs { turns[run.id] += run.count } }
+        #expect(turns == [6, 6, 6])
+    }
+
+    @Test func `a request for several outputs takes as many places`() {
+        var limits = Scheduler.Limits()
+        limits.running = 4
+        var world = World(pages: 100, limits: limits)
+        for id in 0..<2 { world.add(id, prompt: 1, output: 3, width: 3) }
+        #expect(world.step().runs.map(\.id) == [0])
+        // Once it has all it will have, those that end make room.
+        world.fork(0, as: 5)
+        world.scheduler.close(0)
+        world.remove(5)
+        #expect(world.step().runs.map(\.id) == [0, 1])
+        // One that is wider than there are places runs alone.
+        world = World(pages: 100, limits: limits)
+        world.add(0, prompt: 1, output: 3, width: 9)
+        #expect(world.step().runs.map(\.id) == [0])
+    }
+
+    /// What happens to a sequence of a small world, and before which step.
+    private enum Event { case none, cancel, hold, fork }
+
+    /// Runs a small world to its end.
+    private func run(
+        _ sequences: [(model: Int, prompt: Int, output: Int)], pages: Int, budget: Int, _ event: Event, _ id: Int, at: Int
+    ) {
+        var limits = Scheduler.Limits()
+        limits.tokensPerStep = budget
+        var world = World(models: 2, pages: pages, limits: limits)
+        for (id, it) in sequences.enumerated() { world.add(id, model: it.model, prompt: it.prompt, output: it.output) }
+        let name = "\(sequences), \(pages) pages, \(budget) a step, \(event) \(id) at \(at)"
+        for step in 0..<100 {
+            if world.scheduler.isIdle { return }
+            if step == at, world.tokens[id].map({ $0 < world.wanted[id]! }) == true {
+                switch event {
+                case .none: break
+                case .cancel: world.remove(id)
+                case .hold: world.scheduler.hold(id)
+                case .fork: if world.scheduler.isRunning(id) { world.fork(id, as: 8) }
+                }
+            }
+            if event == .hold, step == at + 2 { world.scheduler.release(id) }
+            let before = world.scheduler
+            let plan = world.step()
+            // A held one can have nothing to run while it is alone; nothing else may stand still.
+            precondition(!plan.isEmpty || world.scheduler.isIdle, name)
+            precondition(plan.exhausted.isEmpty || event == .hold, name)
+            precondition(world.used.reduce(0, +) <= pages, name)
+            precondition(plan.runs.reduce(0) { $0 + $1.count } <= budget, name)
+            // Numbers are given in the order of arrival: of a model, who stays is older than who is put back.
+            for gone in plan.preempted {
+                for other in world.model.keys where before.isRunning(other) && world.model[other] == world.model[gone] {
+                    precondition(other <= gone || plan.preempted.contains(other), name)
+                }
+            }
+        }
+        preconditionFailure("no end: \(name)")
+    }
+
+    @Test func `every small world runs to its end`() {
+        func choices(_ pages: Int) -> [(model: Int, prompt: Int, output: Int)] {
+            var all: [(model: Int, prompt: Int, output: Int)] = []
+            for model in 0..<2 {
+                for prompt in Set([1, 2, pages]).sorted() {
+                    for output in [1, 3] where prompt + output - 1 <= pages { all.append((model, prompt, output)) }
+                }
+            }
+            return all
+        }
+        for pages in 1...6 {
+            let choices = choices(pages)
+            for budget in 1...4 {
+                for first in choices {
+                    run([first], pages: pages, budget: budget, .none, 0, at: 0)
+                    for second in choices {
+                        let two = [first, second]
+                        run(two, pages: pages, budget: budget, .none, 0, at: 0)
+                        for event in [Event.cancel, .hold, .fork] {
+                            for id in 0..<2 { for step in 0..<6 { run(two, pages: pages, budget: budget, event, id, at: step) } }
+                        }
+                        for third in choices { run(two + [third], pages: pages, budget: budget, .none, 0, at: 0) }
+                    }
+                }
+            }
+        }
     }
 
     @Test(arguments: 0..<300 as Range<UInt64>) func `whatever comes, every sequence ends and no page is promised twice`(
