@@ -53,7 +53,7 @@ public actor Engine {
         costs = [PreemptionCosts](repeating: PreemptionCosts(), count: models.count)
         // Whether files can be had there is known before anything needs one.
         if let directory = options.swapDirectory {
-            _ = try SwapFile([[UInt8]](), pageBytes: options.pageBytes, directory: directory)
+            _ = try SwapFile([[UInt8]](), pageBytes: pageBytes, directory: directory)
         }
         let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)
         var capacities: [Int] = []

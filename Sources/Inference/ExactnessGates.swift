@@ -199,15 +199,15 @@ public struct ExactnessGates {
         cache.add(Self.sharers)
         _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
         let (path, held) = tree.insert(
-            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: [])
+            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: [], at: 1)
         for page in held { cache.store.pool.retain(page) }
         cache.remove(Self.sharers)
-        tree.leave(path)
+        tree.leave(path, at: 1)
         let texts = (0..<Self.sharers).map { variant($0, from: shared) }
         var together = [[Float]](repeating: [], count: Self.sharers)
         for (sequence, text) in texts.enumerated() {
             let found = tree.match(Array(text[..<prompt]), salt: "")
-            tree.use(found)
+            tree.use(found, at: 2)
             cache.add(sequence, sharing: tree.table(of: found))
             let rest = cache.length(of: sequence)..<prompt
             precondition(rest.lowerBound == shared, "ExactnessGates: \(rest.lowerBound) of \(shared) tokens are in the tree")
