@@ -48,6 +48,8 @@ public struct EngineStatistics: Sendable, Hashable {
     public var prefixQueries = 0, prefixHits = 0
     /// Sequences put back, by recomputing and by swapping.
     public var recomputed = 0, swapped = 0
+    /// Blocks of prefixes that left for others' sake.
+    public var evicted = 0
     /// Outputs that ended of themselves, and requests that were cancelled.
     public var finished = 0, cancelled = 0
     /// Pages in all, free, and held for prefixes nobody uses now.

@@ -59,7 +59,9 @@ extension Engine {
         let oldest = open.compactMap { other in trees[other].oldestUse.map { (use: $0, model: other) } }.min {
             ($0.use, $0.model) < ($1.use, $1.model)
         }
-        return oldest.map { evict($0.model) } ?? false
+        guard let oldest, evict(oldest.model) else { return false }
+        counters.evicted += 1
+        return true
     }
 
     /// Takes the blocks that a sequence uses out of the tree where nobody else uses them, as it finds no page for itself; false
