@@ -83,7 +83,7 @@ import Testing
                 ["--prompt", "60"],
                 "a prompt of 60 tokens and 6 generated are 66, the model has 64 positions; choose a smaller --prompt"
             ),
-            (["--kv-memory", "1KiB"], "1KiB of cache hold no sequence of 26 tokens; choose a larger --kv-memory"),
+            (["--kv-memory", "2KiB"], "2KiB of cache hold no sequence of 26 tokens; choose a larger --kv-memory"),
         ]
         for (options, sentence) in runs {
             let result = try kvlab(["bench", "serve", model] + Self.load + options)
