@@ -63,7 +63,7 @@ let package = Package(
         library(
             "Server",
             [
-                "Inference", "JSON", "Random", "Text", .product(name: "Crypto", package: "swift-crypto"),
+                "Inference", "JSON", "Kernels", "Random", "Text", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

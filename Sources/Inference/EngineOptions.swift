@@ -55,33 +55,3 @@ public struct EngineStatistics: Sendable, Hashable {
     /// Pages in all, free, and held for prefixes nobody uses now.
     public var pages = 0, freePages = 0, idlePages = 0
 }
-
-/// Who holds which pages at one moment.
-public struct PoolSnapshot: Sendable {
-    /// One sequence's holdings.
-    public struct Holder: Sendable {
-        /// The request and the output.
-        public var request: Int, index: Int
-        /// The model's number.
-        public var model: Int
-        /// Tokens in pages.
-        public var tokens: Int
-        /// Pages, shared ones included, and those that others hold too.
-        public var pages: Int, shared: Int
-        /// Bytes of its tokens' keys and values.
-        public var logicalBytes: Int
-    }
-
-    /// Bytes of a page.
-    public var pageBytes: Int
-    /// For each page the model it belongs to, −1 where it is free.
-    public var owners: [Int32]
-    /// For each page how many hold it, up to 255.
-    public var holders: [UInt8]
-    /// Pages each model holds, is sure of, and keeps for prefixes that nobody uses now.
-    public var used: [Int], guaranteed: [Int], idle: [Int]
-    /// Cache bytes of a token, for each model.
-    public var bytesPerToken: [Int]
-    /// The sequences, the oldest first.
-    public var sequences: [Holder]
-}

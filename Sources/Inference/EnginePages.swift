@@ -140,23 +140,4 @@ extension Engine {
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         return true
     }
-
-    /// Who holds which pages now.
-    public func pool() -> PoolSnapshot {
-        let pool = store.pool
-        let holders = sequences.values.filter(\.isResident).sorted { $0.id < $1.id }.map { sequence in
-            let table = caches[sequence.model].table(of: sequence.id)
-            let pages = Set(table.allPages)
-            return PoolSnapshot.Holder(
-                request: sequence.request, index: sequence.index, model: sequence.model, tokens: table.tokens,
-                pages: pages.count, shared: pages.count { pool.count(of: $0) > 1 },
-                logicalBytes: caches[sequence.model].geometry.reduce(0) { $0 + $1.bytes(tokens: table.tokens) })
-        }
-        return PoolSnapshot(
-            pageBytes: store.pageBytes, owners: (0..<Int32(pool.pages)).map { Int32(pool.owner(of: $0) ?? -1) },
-            holders: (0..<Int32(pool.pages)).map { UInt8(min(255, pool.count(of: $0))) },
-            used: models.indices.map { pool.used(by: $0) }, guaranteed: models.indices.map { pool.guarantee(of: $0) },
-            idle: trees.map(\.idlePages), bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } },
-            sequences: holders)
-    }
 }

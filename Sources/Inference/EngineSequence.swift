@@ -51,6 +51,9 @@ struct EngineSequence {
     var promptScores: [SampledToken] = []
     let promptLogprobs: Int?
     var cached = 0
+    private let arrival = ContinuousClock.now
+    /// How long it waited for its first step.
+    private(set) var queuedSeconds: Double?
     /// The prompt's event was sent.
     var isStarted = false
 
@@ -63,6 +66,9 @@ struct EngineSequence {
         (copy.computed, copy.isResident, copy.isStarted, copy.path) = (computed, isResident, isStarted, path)
         return copy
     }
+
+    /// Says that it is in a step.
+    mutating func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
 
     /// Tokens it has in pages at most: the last one drawn is never computed.
     var longest: Int { promptCount + max(1, maxTokens) - 1 }

@@ -77,6 +77,7 @@ extension Engine {
         caches[model].add(id, sharing: table)
         sequence.computed = table?.tokens ?? 0
         if !sequence.isStarted { sequence.cached = sequence.computed }
+        sequence.enter()
         sequence.isResident = true
         sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
@@ -182,7 +183,8 @@ extension Engine {
         guard var sequence = sequences[id], !sequence.isStarted else { return }
         sequence.isStarted = true
         counters.promptTokens += sequence.promptCount
-        requests[sequence.request]?.continuation.yield(.prompt(sequence.promptScores, cached: sequence.cached))
+        requests[sequence.request]?.continuation.yield(
+            .prompt(sequence.promptScores, cached: sequence.cached, queuedSeconds: sequence.queuedSeconds ?? 0))
         sequence.promptScores = []
         sequences[id] = sequence
     }

@@ -33,8 +33,9 @@ public enum FinishReason: String, Sendable, Hashable {
 
 /// What comes back, in order.
 public enum GenerationEvent: Sendable {
-    /// The prompt's tokens scored, where asked for; the first one has no log-probability.
-    case prompt([SampledToken], cached: Int)
+    /// The prompt's tokens scored, where asked for, of which the first has no log-probability; how many of them were found in the
+    /// prefix cache, and how long the request waited for its first step.
+    case prompt([SampledToken], cached: Int, queuedSeconds: Double)
     /// One more token of output `index`, and the text that is certain by now; empty where a character or a stop string may
     /// still be incomplete.
     case token(index: Int, SampledToken, text: String)

@@ -4,12 +4,13 @@ import Glibc
 ///
 /// Over pthread's mutex, not Synchronization's: the thread sanitizer knows only that, and without it takes memory that the storage pool
 /// hands from one thread to another for a race.
-@safe final class Lock<Value: ~Copyable>: @unchecked Sendable {
+@safe public final class Lock<Value: ~Copyable>: @unchecked Sendable {
     // Sendable: the value is touched between lock and unlock alone.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private var value: Value
 
-    init(_ value: consuming sending Value) {
+    /// Guards `value`.
+    public init(_ value: consuming sending Value) {
         self.value = value
         unsafe pthread_mutex_init(mutex, nil)
     }
@@ -21,7 +22,7 @@ import Glibc
 
     /// Calls `body` with the value, and nobody else meanwhile.
     @inline(__always)
-    func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
+    public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
         return body(&value)

@@ -91,7 +91,9 @@ struct ChatRoute {
             for await (_, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: 0, output: output) }
                 result.take(event)
-                if case .prompt(_, let cached) = event { clock.prompt(tokens: chat.prompt.count, cached: cached) }
+                if case .prompt(_, let cached, let queued) = event {
+                    clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
+                }
             }
             try Task.checkCancellation()
             guard result.isFinished else { throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1) }
@@ -149,9 +151,9 @@ struct ChatRoute {
                 }
                 for await (_, event) in events {
                     switch event {
-                    case .prompt(_, let cached):
+                    case .prompt(_, let cached, let queued):
                         usage.cached = cached
-                        clock.prompt(tokens: chat.prompt.count, cached: cached)
+                        clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
                         for index in 0..<chat.sampling.n {
                             try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
                         }

@@ -1,4 +1,4 @@
-import Synchronization
+import Kernels
 
 /// Keeps the one who makes a stream's chunks from running far ahead of the one who writes them: a client that reads slowly would
 /// have the whole answer held for it as JSON, which takes many times the memory of its tokens.
@@ -9,7 +9,7 @@ final class ChunkGate: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let limit: Int
 
     /// A gate that lets `limit` chunks wait to be written.

@@ -29,7 +29,9 @@ struct CompletionRoute {
             for await (index, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
                 results[index].take(event)
-                if case .prompt(_, let cached) = event { clock.prompt(tokens: completion.prompts[index].count, cached: cached) }
+                if case .prompt(_, let cached, let queued) = event {
+                    clock.prompt(tokens: completion.prompts[index].count, cached: cached, queued: queued)
+                }
             }
             try Task.checkCancellation()
             guard results.allSatisfy(\.isFinished) else {
@@ -108,10 +110,10 @@ struct CompletionRoute {
                 for await (prompt, event) in events {
                     let first = prompt * completion.bestOf
                     switch event {
-                    case .prompt(let tokens, let cached):
+                    case .prompt(let tokens, let cached, let queued):
                         usage.prompt += completion.prompts[prompt].count
                         usage.cached += cached
-                        clock.prompt(tokens: completion.prompts[prompt].count, cached: cached)
+                        clock.prompt(tokens: completion.prompts[prompt].count, cached: cached, queued: queued)
                         guard completion.echo else { continue }
                         let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
                         for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil, isPrompt: true) }

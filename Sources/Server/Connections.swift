@@ -1,5 +1,5 @@
+import Kernels
 import NIOCore
-import Synchronization
 
 /// The connections that are open: who works for one is told when it closes, and all can be closed at once.
 final class Connections: Sendable {
@@ -11,7 +11,7 @@ final class Connections: Sendable {
         var isShut = false
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     /// Takes a connection on until it closes; one that comes after ``closeAll()`` is closed at once.
     func add(_ channel: any Channel) {

@@ -23,7 +23,7 @@ struct PromptOutputs {
 
     mutating func take(_ event: GenerationEvent) {
         switch event {
-        case .prompt(let tokens, let cached): (prompt, self.cached) = (tokens, cached)
+        case .prompt(let tokens, let cached, _): (prompt, self.cached) = (tokens, cached)
         case .token(let index, let token, let text):
             outputs[index].tokens.append(token)
             outputs[index].text += text

@@ -1,6 +1,6 @@
 import Inference
 import JSON
-import Synchronization
+import Kernels
 
 /// Where the outputs of a playground's request gather between two frames.
 ///
@@ -23,13 +23,13 @@ final class PlayBoard: Sendable {
         var isOver = false
     }
 
-    private let state: Mutex<State>
+    private let state: Lock<State>
     /// Bytes of cache that a model's output has taken after so many of its tokens, by its place in the request.
     private let cacheBytes: @Sendable (Int, Int) -> Int
 
     /// A board for as many outputs of each model as `counts` says.
     init(counts: [Int], cacheBytes: @escaping @Sendable (_ model: Int, _ tokens: Int) -> Int) {
-        state = Mutex(State(outputs: counts.map { [Output](repeating: Output(), count: $0) }))
+        state = Lock(State(outputs: counts.map { [Output](repeating: Output(), count: $0) }))
         self.cacheBytes = cacheBytes
     }
 

@@ -1,8 +1,8 @@
 import Hummingbird
 import Inference
 import JSON
+import Kernels
 import NIOCore
-import Synchronization
 
 /// What became of one request, as the log tells it.
 public struct RequestSummary: Sendable {
@@ -53,7 +53,7 @@ public struct RequestSummary: Sendable {
 /// Gathers a request's summary while it is worked on.
 final class RequestRecord: Sendable {
     let start = ContinuousClock.now
-    private let state = Mutex(RequestSummary())
+    private let state = Lock(RequestSummary())
 
     func update(_ change: (inout RequestSummary) -> Void) { state.withLock { change(&$0) } }
 

@@ -1,5 +1,5 @@
 import Inference
-import Synchronization
+import Kernels
 
 /// Counters and histograms in Prometheus' text format, under vLLM's names where the meaning is the same, else under kvlab's.
 ///
@@ -20,7 +20,7 @@ final class ServerMetrics: Sendable {
     }
 
     private struct Model {
-        var firstToken = Histogram(), betweenTokens = Histogram(), whole = Histogram()
+        var firstToken = Histogram(), betweenTokens = Histogram(), whole = Histogram(), queued = Histogram()
         var promptTokens = 0, generatedTokens = 0, aborted = 0
         var success: [FinishReason: Int] = [.stop: 0, .length: 0]
     }
@@ -32,17 +32,22 @@ final class ServerMetrics: Sendable {
         var abortedEarly = 0
     }
 
-    private let state: Mutex<State>
+    private let state: Lock<State>
     private let prefix: String
     private let names: [String]
 
     init(prefix: String, models: [String]) {
         (self.prefix, names) = (prefix, models)
-        state = Mutex(State(models: Dictionary(uniqueKeysWithValues: models.map { ($0, Model()) })))
+        state = Lock(State(models: Dictionary(uniqueKeysWithValues: models.map { ($0, Model()) })))
     }
 
-    /// A prompt that was read.
-    func prompt(_ model: String, tokens: Int) { state.withLock { $0.models[model]?.promptTokens += tokens } }
+    /// A prompt that was read, having waited so long for its first step.
+    func prompt(_ model: String, tokens: Int, queuedSeconds: Double) {
+        state.withLock { state in
+            state.models[model]?.promptTokens += tokens
+            state.models[model]?.queued.observe(queuedSeconds)
+        }
+    }
 
     /// A token, with the seconds from its request's arrival where it is the first, else those since the output's last one.
     func token(_ model: String, sinceArrival: Double?, sinceLast: Double?) {
@@ -129,6 +134,7 @@ final class ServerMetrics: Sendable {
             ("time_to_first_token_seconds", "Time to the first token.", { $0.firstToken }),
             ("inter_token_latency_seconds", "Time between tokens.", { $0.betweenTokens }),
             ("e2e_request_latency_seconds", "Time of whole requests.", { $0.whole }),
+            ("request_queue_time_seconds", "Time that prompts waited for their first step.", { $0.queued }),
         ]
         for (name, help, histogram) in histograms {
             head(prefix + name, "histogram", help)
@@ -173,8 +179,8 @@ struct TokenClock: Sendable {
     }
 
     /// A prompt of so many tokens was read, with so many of them found in the prefix cache.
-    func prompt(tokens: Int, cached: Int) {
-        metrics.prompt(model, tokens: tokens)
+    func prompt(tokens: Int, cached: Int, queued: Double) {
+        metrics.prompt(model, tokens: tokens, queuedSeconds: queued)
         record.update { $0.cachedTokens += cached }
     }
 

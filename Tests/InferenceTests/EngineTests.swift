@@ -77,7 +77,7 @@ struct Answer {
     init(_ generation: Generation) async {
         for await event in generation.events {
             switch event {
-            case .prompt(let tokens, let cached): (prompt, self.cached) = (tokens, cached)
+            case .prompt(let tokens, let cached, _): (prompt, self.cached) = (tokens, cached)
             case .token(let index, let token, let text):
                 tokens[index, default: []].append(token)
                 texts[index, default: ""] += text
@@ -310,7 +310,8 @@ struct Answer {
         let fixture = try EngineFixture(kvHeads: [Int](repeating: 1, count: 130))
         let generation = try await fixture.engine.submit(fixture.request([1, 2, 3], 5, model: 129))
         await fixture.engine.step()
-        #expect(await fixture.engine.pool().owners.filter { $0 >= 0 } == [129, 129])
+        let map = await fixture.engine.poolMap()
+        #expect(map.models.indices.filter { map.models[$0].held > 0 } == [129] && map.models[129].used == 2)
         await fixture.finish()
         #expect(await Answer(generation).ids == fixture.expected([1, 2, 3], 5, model: 129))
     }

@@ -41,7 +41,7 @@ import Testing
                 $0.elementType = .float16
             }.engine
             #expect(engine.pageBytes == page)
-            #expect(await engine.pool().pageBytes == page)
+            #expect(await engine.poolMap().pageBytes == page)
         }
     }
 }

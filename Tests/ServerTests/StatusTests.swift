@@ -62,7 +62,8 @@ import Testing
             (#"vllm:request_success_total{\#(mine),finished_reason="length"}"#, 1),
             (#"vllm:request_success_total{\#(mine),finished_reason="stop"}"#, 0),
             (#"vllm:time_to_first_token_seconds_count{\#(mine)}"#, 1), (#"vllm:inter_token_latency_seconds_count{\#(mine)}"#, 9),
-            (#"vllm:e2e_request_latency_seconds_bucket{\#(mine),le="+Inf"}"#, 1), (#"kvlab:request_aborts_total{\#(mine)}"#, 0),
+            (#"vllm:e2e_request_latency_seconds_bucket{\#(mine),le="+Inf"}"#, 1),
+            (#"vllm:request_queue_time_seconds_bucket{\#(mine),le="+Inf"}"#, 1), (#"kvlab:request_aborts_total{\#(mine)}"#, 0),
             (#"kvlab:http_responses_total{status="200"}"#, 1),
         ] { #expect(values[name] == value, "\(name)") }
         for (name, kind) in kinds where kind == "histogram" {
