@@ -29,12 +29,16 @@ import Testing
         var gradients = (x * y).sum().gradients()
         let storage = try #require(gradients[x]).storage
         let identity = ObjectIdentifier(storage)
-        func accumulate() { gradients = x.matmul(y).sum().gradients(adding: consume gradients) }
-        accumulate()
+        func accumulate(_ gradients: inout Gradients) {
+            let before = gradients
+            gradients = Gradients()
+            gradients = x.matmul(y).sum().gradients(adding: consume before)
+        }
+        accumulate(&gradients)
         // Referred to from here, it was copied.
         #expect(try #require(gradients[x]).storage !== storage)
         let own = try ObjectIdentifier(#require(gradients[x]).storage)
-        accumulate()
+        accumulate(&gradients)
         #expect(try ObjectIdentifier(#require(gradients[x]).storage) == own)
         #expect(identity != own)
     }
