@@ -26,6 +26,8 @@ struct AccessMiddleware: RouterMiddleware {
             response = try await next(request, context)
         } catch {
             guard let answer = answer(to: error, request, context) else { throw leave(context) }
+            // What went wrong inside stays as it was noted.
+            context.record.update { $0.error = $0.error ?? answer.message }
             response = answer.response
         }
         // Who left while the answer was made has not got it.
