@@ -2,7 +2,8 @@ import Foundation
 import FuzzTargets
 import Glibc
 
-/// libFuzzer over one reader: `fuzzer NAME [-runs=N …]`, with libFuzzer's own options; `fuzzer` alone lists the readers.
+/// libFuzzer over one reader: `fuzzer NAME [-runs=N …]`, with libFuzzer's own options; `fuzzer NAME FILE` reads one file that it
+/// kept; `fuzzer` alone lists the readers.
 ///
 /// Files grow out of the committed seeds towards code not reached before. One that crashes, hangs or is refused by an error that is
 /// not ours is kept, as `-artifact_prefix` says, and ends the run with a status other than 0.
@@ -24,8 +25,10 @@ import Glibc
         for (index, seed) in target.seeds.enumerated() {
             try Data(try FuzzTarget.bytes(seed)).write(to: corpus.appendingPathComponent("seed-\(index)"))
         }
-        var count = CInt(arguments.count)
-        var words = ([arguments[0]] + arguments.dropFirst(2) + [corpus.path]).map { strdup($0) } + [nil]
+        let rest = Array(arguments.dropFirst(2))
+        let all = [arguments[0]] + rest + (rest.allSatisfy { $0.hasPrefix("-") } ? [corpus.path] : [])
+        var count = CInt(all.count)
+        var words = all.map { strdup($0) } + [nil]
         let status = words.withUnsafeMutableBufferPointer { words in
             var first = words.baseAddress
             return LLVMFuzzerRunDriver(&count, &first) { bytes, count in
