@@ -40,6 +40,12 @@ typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));
 typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
 #endif
 
+#if KK_VW == 16
+#define KK_PAGED_SUMS 16 // vectors of 16 sums that registers hold
+#else
+#define KK_PAGED_SUMS 4
+#endif
+
 #if KK_VW > 4
 typedef _Float16 KK(half16) __attribute__((vector_size(32), aligned(2)));
 #endif
@@ -137,33 +143,42 @@ KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
 // Meanwhile the rows of `ahead` are fetched into the second-level cache; NULL for none.
 KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
                                 float *scores, const kk_rows *ahead) {
-    const int tokens = 16 / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int tokens = 16 / queries, some = KK_PAGED_SUMS / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
     for (int64_t t = 0; t < keys->count; t += tokens) {
-        kk_v16 sum[16] = {0};
+        kk_v16 sum[16];
         const unsigned char *row[16];
         int64_t left = KK_MIN(keys->count - t, tokens);
 #pragma unroll
         for (int s = 0; s < tokens; s++) row[s] = keys->rows[t + (s < left ? s : left - 1)] + keys->offset;
         if (ahead)
             for (int64_t s = t; s < KK_MIN(t + tokens, ahead->count); s++) kk_fetch(ahead, s);
-        int64_t i = 0;
-        for (; i + 16 <= d; i += 16) {
+        // As many sums at a time as there are registers for.
 #pragma unroll
-            for (int s = 0; s < tokens; s++) {
-                kk_v16 k;
-                KK(widen)(element, row[s] + i * size, &k);
+        for (int part = 0; part < tokens; part += some) {
+            kk_v16 partial[KK_PAGED_SUMS] = {0};
+            int64_t i = 0;
+            for (; i + 16 <= d; i += 16) {
 #pragma unroll
-                for (int g = 0; g < queries; g++) sum[g * tokens + s] += k * *(const kk_v16 *)(q + g * wide + i);
+                for (int s = 0; s < some; s++) {
+                    kk_v16 k;
+                    KK(widen)(element, row[part + s] + i * size, &k);
+#pragma unroll
+                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const kk_v16 *)(q + g * wide + i);
+                }
             }
+            if (i < d)
+#pragma unroll
+                for (int s = 0; s < some; s++) {
+                    kk_v16 k;
+                    KK(widen_at)(element, row[part + s], i, d, &k);
+#pragma unroll
+                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const kk_v16 *)(q + g * wide + i);
+                }
+#pragma unroll
+            for (int g = 0; g < queries; g++)
+#pragma unroll
+                for (int s = 0; s < some; s++) sum[g * tokens + part + s] = partial[g * some + s];
         }
-        if (i < d)
-#pragma unroll
-            for (int s = 0; s < tokens; s++) {
-                kk_v16 k;
-                KK(widen_at)(element, row[s], i, d, &k);
-#pragma unroll
-                for (int g = 0; g < queries; g++) sum[g * tokens + s] += k * *(const kk_v16 *)(q + g * wide + i);
-            }
         kk_v16 all;
         KK(sums)(sum, &all);
         // No further than the tokens go: behind them may be the next head's.
@@ -220,8 +235,10 @@ KK_INLINE void KK(paged_group_scores)(const int element, const kk_rows *keys, in
 KK_INLINE void KK(paged_some_values)(const int element, const int queries, const kk_rows *values, int64_t d, const float *weights,
                                      float *out, int64_t wide, const kk_rows *ahead) {
     int64_t i = 0;
-    for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, values, i, d, weights, out, wide, ahead);
-    for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, values, i, d, weights, out, wide, ahead);
+    if (4 * queries <= KK_PAGED_SUMS)
+        for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, values, i, d, weights, out, wide, ahead);
+    if (2 * queries <= KK_PAGED_SUMS)
+        for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, values, i, d, weights, out, wide, ahead);
     for (; i < d; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, values, i, d, weights, out, wide, ahead);
 }
 

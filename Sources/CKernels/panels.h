@@ -18,6 +18,13 @@ typedef struct __attribute__((packed, aligned(2))) { uint16_t value; } kk_u16;
 #endif
 #define KK_PANEL_AHEAD 1024 // bytes a panel is prefetched ahead
 
+// BFloat16 inputs are multiplied as pairs where the processor does, else kept as the Float32 they are.
+#ifdef KK_BF16
+#define KK_PANEL_PAIRED 1
+#else
+#define KK_PANEL_PAIRED 0
+#endif
+
 typedef uint32_t KK(words) __attribute__((vector_size(4 * KK_VW), aligned(4)));
 #if KK_VW > 4
 typedef _Float16 KK(halves) __attribute__((vector_size(2 * KK_VW), aligned(2)));
@@ -51,18 +58,23 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
                 for (int j = 0; j < KK_NV; j++) sum[i][j] = (KK(vector))_mm512_dpbf16_ps((__m512)sum[i][j], pair, column[j]);
             }
 #else
-            KK(vector) even[KK_NV], odd[KK_NV];
+            KK(vector) column[KK_NV];
+            const float *pair = (const float *)a + 2 * w;
 #pragma unroll
-            for (int j = 0; j < KK_NV; j++) {
-                KK(words) both = *(const KK(words) *)(b + j * KK_VW * 4);
-                even[j] = (KK(vector))(both << 16);
-                odd[j] = (KK(vector))(both & 0xFFFF0000u);
-            }
+            for (int j = 0; j < KK_NV; j++) column[j] = (KK(vector))(*(const KK(words) *)(b + j * KK_VW * 4) << 16);
 #pragma unroll
             for (int i = 0; i < rows; i++) {
-                union { uint32_t i; float f; } low = {a[i * aStride + w] << 16}, high = {a[i * aStride + w] & 0xFFFF0000u};
+                float s = pair[i * aStride];
 #pragma unroll
-                for (int j = 0; j < KK_NV; j++) sum[i][j] = (sum[i][j] + low.f * even[j]) + high.f * odd[j];
+                for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
+            }
+#pragma unroll
+            for (int j = 0; j < KK_NV; j++) column[j] = (KK(vector))(*(const KK(words) *)(b + j * KK_VW * 4) & 0xFFFF0000u);
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                float s = pair[i * aStride + 1];
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
             }
 #endif
         } else {
@@ -137,19 +149,58 @@ static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, const f
     }
 }
 
+#if !KK_PANEL_PAIRED
+#define KK_PANEL_WIDE 256 // elements of the reduction widened at a time, so that they stay in the first-level cache
+#define KK_PANEL_FEW 4    // rows for which widening doesn't pay
+
+// BFloat16 panels for so many rows that widening each part once takes less time than in every tile: same sums, bit for bit.
+static void KK(panel_multiply_widened)(const kk_panel_product *job, int64_t first, int64_t count, float *scratch) {
+    int64_t words = (job->inner + 1) / 2, groups = (job->rows + KK_PANEL_ROWS - 1) / KK_PANEL_ROWS;
+    _Alignas(64) float wide[KK_PANEL_WIDE * KK_NR];
+    for (int64_t panel = first; panel < first + count; panel++) {
+        const unsigned char *b = job->panels + panel * words * 4 * KK_NR;
+        for (int64_t start = 0; start < words || start == 0; start += KK_PANEL_WIDE / 2) {
+            int64_t depth = words - start < KK_PANEL_WIDE / 2 ? words - start : KK_PANEL_WIDE / 2;
+            float *to = wide;
+            for (int64_t w = start; w < start + depth; w++, to += 2 * KK_NR)
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) {
+                    KK(words) both = *(const KK(words) *)(b + w * 4 * KK_NR + j * KK_VW * 4);
+                    *(KK(vector) *)(to + j * KK_VW) = (KK(vector))(both << 16);
+                    *(KK(vector) *)(to + KK_NR + j * KK_VW) = (KK(vector))(both & 0xFFFF0000u);
+                }
+            for (int64_t g = 0; g < groups; g++) {
+                int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
+                const uint32_t *a = (const uint32_t *)job->input + row * job->inputStride + 2 * start;
+                KK(panel_tiles_fp32)(rows, 2 * depth, a, job->inputStride, (const unsigned char *)wide, scratch + row * KK_NR,
+                                     start == 0, (const unsigned char *)wide, 0);
+            }
+        }
+        KK(panel_finish)(job, panel, scratch);
+    }
+}
+#endif
+
 static void KK(panel_multiply)(const kk_panel_product *job, int64_t first, int64_t count, float *scratch) {
     int64_t words = job->element == KK_ELEMENT_BF16 ? (job->inner + 1) / 2 : job->inner;
     int64_t wordBytes = job->element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
     // Groups of rows as equal as can be: of twelve and eight, ten and ten.
     int64_t groups = (job->rows + KK_PANEL_ROWS - 1) / KK_PANEL_ROWS;
     const uint32_t *input = job->input;
+    int isSplit = job->element == KK_ELEMENT_BF16 && !KK_PANEL_PAIRED;
+#if !KK_PANEL_PAIRED
+    if (isSplit && job->rows > KK_PANEL_FEW) {
+        KK(panel_multiply_widened)(job, first, count, scratch);
+        return;
+    }
+#endif
     for (int64_t panel = first; panel < first + count; panel++) {
         const unsigned char *b = job->panels + panel * words * wordBytes;
         for (int64_t start = 0; start < words || start == 0; start += KK_PANEL_DEPTH) {
             int64_t depth = words - start < KK_PANEL_DEPTH ? words - start : KK_PANEL_DEPTH;
             for (int64_t g = 0; g < groups; g++) {
                 int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
-                const uint32_t *a = input + row * job->inputStride + start;
+                const uint32_t *a = input + row * job->inputStride + (isSplit ? 2 * start : start);
                 const unsigned char *part = b + start * wordBytes;
                 float *c = scratch + row * KK_NR;
                 // Several groups of rows share out the fetching of the next panel into the second-level cache.
@@ -193,17 +244,20 @@ static void KK(panel_pack)(int32_t element, const void *weights, int64_t count, 
 static void KK(panel_round)(const float *x, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride) {
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * inner;
+#ifdef KK_BF16
         uint16_t *to = (uint16_t *)(out + r * outStride);
         int64_t i = 0;
-#ifdef KK_BF16
         for (; i + 16 <= inner; i += 16) _mm256_storeu_si256((__m256i *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
-#endif
         for (; i < inner; i++) {
             union { float f; uint32_t i; } bits = {kk_round_bf16(from[i])};
             to[i] = (uint16_t)(bits.i >> 16);
         }
+#else
+        float *to = (float *)(out + r * outStride);
+        for (int64_t i = 0; i < inner; i++) to[i] = kk_round_bf16(from[i]);
+#endif
         if (inner % 2) to[inner] = 0;
     }
 }
 
-#define KK_PANELS_TABLE {KK_NR, KK(panel_pack), KK(panel_round), KK(panel_multiply)}
+#define KK_PANELS_TABLE {KK_NR, KK_PANEL_PAIRED ? 2 : 1, KK(panel_pack), KK(panel_round), KK(panel_multiply)}

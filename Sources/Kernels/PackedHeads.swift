@@ -48,7 +48,7 @@ public struct PackedHeads: Sendable {
             "packed heads: parts outside their storages")
         let kernel = unsafe kernels.panels
         let isRounded = heads[0].elementType == .bfloat16
-        let words = isRounded ? (inputs + 1) / 2 : inputs
+        let words = heads[0].wordsPerRow
         let block = min(rows, 96)
         let blocks = (rows + block - 1) / block
         let columns = Int(kernel.columns)

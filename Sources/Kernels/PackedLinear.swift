@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 
 /// x·Wᵀ with weights packed once, in the element type they are stored in: for serving, where weights never change.
 ///
@@ -89,6 +90,18 @@ public struct PackedLinear: Sendable {
         }
     }
 
+    /// Words of a block of rows: half the second-level cache of a core.
+    private static let blockWords: Int = {
+        let bytes = sysconf(Int32(_SC_LEVEL2_CACHE_SIZE))
+        return (bytes > 0 ? bytes : 1 << 20) / 8
+    }()
+
+    /// Words of 32 bits that an input row takes, rounded where the weights are BFloat16.
+    var wordsPerRow: Int {
+        guard elementType == .bfloat16 else { return inputs }
+        return unsafe (inputs + 1) / 2 * 2 / Int(kernels.panels.roundedPerWord)
+    }
+
     /// Bytes of the packed weights.
     public var byteCount: Int { panelCount * panelBytes }
 
@@ -99,7 +112,7 @@ public struct PackedLinear: Sendable {
             "packed linear: [\(rows), \(inputs)] → [\(rows), \(outputs)] doesn't fit its storages")
         guard rows > 0 else { return }
         let kernel = unsafe kernels.panels
-        let words = elementType == .bfloat16 ? (inputs + 1) / 2 : inputs
+        let words = wordsPerRow
         let rounded = elementType == .bfloat16 ? Storage(count: rows * words) : input
         if elementType == .bfloat16 {
             Parallel.forRanges(rows, grain: max(1, 1 << 13 / max(1, inputs))) { range in
@@ -110,7 +123,7 @@ public struct PackedLinear: Sendable {
             }
         }
         // Blocks of rows that stay in the second-level cache beside a panel; a few units of panels for every thread.
-        let rowBlock = max(24, min(240, 1 << 17 / max(1, words) / 12 * 12))
+        let rowBlock = max(24, min(240, Self.blockWords / max(1, words) / 12 * 12))
         let rowBlocks = (rows + rowBlock - 1) / rowBlock
         let perUnit = max(1, (panelCount * rowBlocks + 8 * Parallel.threads - 1) / (8 * Parallel.threads))
         let columnUnits = (panelCount + perUnit - 1) / perUnit

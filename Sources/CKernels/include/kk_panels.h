@@ -14,7 +14,7 @@ enum kk_epilogue {
 /// Each output element is one chain of additions along the reduction, whatever the number of rows.
 typedef struct {
     int64_t rows, inner, outer;  // outer: columns of the output, half the weights' under KK_PANEL_SWIGLU
-    const void *input;           // Float32, or BFloat16 where the weights are, padded with zeros to whole words
+    const void *input;           // Float32, or what `round` makes of it where the weights are BFloat16
     int64_t inputStride;         // in words of 32 bits
     const unsigned char *panels;
     int32_t element, epilogue;
@@ -23,10 +23,11 @@ typedef struct {
 } kk_panel_product;
 
 typedef struct {
-    int64_t columns; // of a panel
+    int64_t columns;         // of a panel
+    int64_t roundedPerWord;  // elements of a rounded row in 32 bits: 2 BFloat16, or 1 Float32 of that precision
     // `count` rows of weights [count, inner], 2 or 4 bytes an element, into columns [column, column + count) of a panel.
     void (*pack)(int32_t element, const void *weights, int64_t count, int64_t inner, unsigned char *panel, int64_t column);
-    // rows [rows, inner] to BFloat16, padded to whole words.
+    // rows [rows, inner] to BFloat16's precision, padded to an even number of elements.
     void (*round)(const float *x, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride);
     // Panels [first, first + count) for all rows. Scratch: rows * columns floats.
     void (*multiply)(const kk_panel_product *, int64_t first, int64_t count, float *scratch);
