@@ -45,6 +45,7 @@ let package = Package(
         library("Files", [.product(name: "Crypto", package: "swift-crypto")]),
         library("Random"),
         library("JSON"),
+        library("Jinja", ["JSON"]),
         library("Text", ["Files", "JSON", "Random"]),
         library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
         library("Autograd", ["Kernels"]),
@@ -63,7 +64,7 @@ let package = Package(
         library(
             "Server",
             [
-                "Inference", "JSON", "Kernels", "Random", "Text", .product(name: "Crypto", package: "swift-crypto"),
+                "Inference", "JSON", "Jinja", "Kernels", "Random", "Text", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -89,10 +90,11 @@ let package = Package(
         tests("ModelsTests", ["Models", "Autograd", "Kernels"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["HDF5"]),
         tests("RecipesTests", ["Recipes"]),
+        tests("JinjaTests", ["Jinja", "JSON"], exclude: ["Fixtures"]),
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         .target(
             name: "FuzzTargets",
-            dependencies: ["Checkpoints", "Evaluation", "Experiments", "JSON", "Models", "Text", "TestSupport"],
+            dependencies: ["Checkpoints", "Evaluation", "Experiments", "Jinja", "JSON", "Models", "Text", "TestSupport"],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),

@@ -66,7 +66,7 @@ extension HuggingFaceFolder {
             ("num_attention_heads", "\(try uniform("num_attention_heads", config.heads))"),
             ("num_hidden_layers", "\(config.layers)"),
             ("num_key_value_heads", "\(try uniform("num_key_value_heads", config.kvHeads))"),
-            ("pad_token_id", "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
+            ("pad_token_id", padID(checkpoint).map { "\($0)" } ?? "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
             ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
             ("use_cache", "true"), ("vocab_size", "\(config.vocabularySize)"),
         ]
@@ -82,17 +82,32 @@ extension HuggingFaceFolder {
         return [("generation_config.json", object(members))]
     }
 
+    /// The tokens that a `tokenizer.json` has beside its vocabulary's merges.
+    private static func addedTokens(_ checkpoint: Checkpoint) -> [(id: Int, text: String)] {
+        guard let tokenizer = checkpoint.tokenizer, tokenizer.kind == "tokenizer.json" else { return [] }
+        let added = (try? JSONValue(parsing: tokenizer.bytes, nodes: 10_000_000))?["added_tokens"]?.array ?? []
+        return added.compactMap { token in
+            guard let id = token["id"]?.int, let text = token["content"]?.string else { return nil }
+            return (id, text)
+        }
+    }
+
+    private static func padID(_ checkpoint: Checkpoint) -> Int? {
+        guard let pad = checkpoint.tokenIDs.specialTokens?["pad_token"] else { return nil }
+        return addedTokens(checkpoint).first { $0.text == pad && $0.id < checkpoint.config.vocabularySize }?.id
+    }
+
     /// `tokenizer.json` as it was, and the few lines `AutoTokenizer` wants beside it.
     private static func tokenizerFiles(_ checkpoint: Checkpoint) -> [(String, String)] {
         guard let tokenizer = checkpoint.tokenizer, tokenizer.kind == "tokenizer.json" else { return [] }
         var members = [("clean_up_tokenization_spaces", "false")]
-        let added = (try? JSONValue(parsing: tokenizer.bytes, nodes: 10_000_000))?["added_tokens"]?.array ?? []
-        func content(_ id: Int32?) -> String? {
-            guard let id else { return nil }
-            return added.first { $0["id"]?.int == Int(id) }?["content"]?.string
+        let tokens = addedTokens(checkpoint)
+        var special = checkpoint.tokenIDs.specialTokens ?? [:]
+        for (name, id) in [("bos_token", checkpoint.tokenIDs.bos), ("eos_token", checkpoint.tokenIDs.eos.first)]
+        where special[name] == nil { special[name] = id.flatMap { id in tokens.first { $0.id == Int(id) }?.text } }
+        for name in TokenIDs.specialNames {
+            if let text = special[name] { members.append((name, JSONValue.quoted(text))) }
         }
-        if let bos = content(checkpoint.tokenIDs.bos) { members.append(("bos_token", JSONValue.quoted(bos))) }
-        if let eos = content(checkpoint.tokenIDs.eos.first) { members.append(("eos_token", JSONValue.quoted(eos))) }
         members.append(("model_max_length", "\(checkpoint.config.maxSequence)"))
         members.append(("tokenizer_class", "\"PreTrainedTokenizerFast\""))
         return [

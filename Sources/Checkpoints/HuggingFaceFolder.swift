@@ -94,7 +94,17 @@ public enum HuggingFaceFolder {
         return ids
     }
 
-    /// Chat template, generation settings and licence, where the folder has them and they are no longer than such texts are.
+    /// What `tokenizer_config.json` calls its special tokens: their texts, or objects that say more of them.
+    private static func specialTokens(_ config: JSONValue?) -> [String: String]? {
+        var tokens: [String: String] = [:]
+        for name in TokenIDs.specialNames {
+            guard let value = config?[name], let text = value.string ?? value["content"]?.string else { continue }
+            if !text.isEmpty, text.utf8.count <= 256 { tokens[name] = text }
+        }
+        return tokens.isEmpty ? nil : tokens
+    }
+
+    /// Chat template, special tokens, generation settings and licence, where the folder has them and they are no longer than such texts are.
     private static func addTexts(_ ids: inout TokenIDs, directory: String) throws {
         func text(_ name: String, limit: Int = TokenIDs.longestText) throws -> String? {
             let path = directory + "/" + name
@@ -103,8 +113,10 @@ public enum HuggingFaceFolder {
             return file.count > limit ? nil : String(validating: try file.bytes(in: 0..<file.count), as: UTF8.self)
         }
         func json(_ text: String?) -> JSONValue? { text.flatMap { try? JSONValue(parsing: Array($0.utf8), nodes: 200_000) } }
+        let tokenizer = json(try text("tokenizer_config.json", limit: 1 << 22))
+        ids.specialTokens = specialTokens(tokenizer)
         ids.chatTemplate = try text("chat_template.jinja")
-        if ids.chatTemplate == nil, let value = json(try text("tokenizer_config.json", limit: 1 << 22))?["chat_template"] {
+        if ids.chatTemplate == nil, let value = tokenizer?["chat_template"] {
             // Either one text or several by name.
             let named = value.array?.first { $0["name"]?.string == "default" }?["template"]
             ids.chatTemplate = (named ?? value).string.flatMap { $0.utf8.count > TokenIDs.longestText ? nil : $0 }

@@ -8,11 +8,16 @@ public struct TokenIDs: Codable, Sendable, Hashable {
     public var chatTemplate: String?
     /// Its `generation_config.json`, carried likewise.
     public var generationConfig: String?
+    /// The special tokens' texts by the names that `tokenizer_config.json` gives them, such as "pad_token".
+    public var specialTokens: [String: String]?
     /// The licence its model card names, which children inherit.
     public var license: String?
 
     /// The longest text kept, in bytes: an HDF5 attribute holds 64 KiB, this with others.
     static let longestText = 24 << 10
+
+    /// Names under which a tokenizer has special tokens, beside those for several.
+    static let specialNames = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"]
 
     /// The ids alone, without texts that travel with them.
     public init(bos: Int32? = nil, eos: [Int32] = []) {

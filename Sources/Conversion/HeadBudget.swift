@@ -62,7 +62,9 @@ public enum HeadBudget {
                 try SVDMethod().convert(weights, to: heads, context).child.write(to: &converted, layer: layer, unless: weights)
                 done += 1
                 try progress(done, count)
-                return Diagnosis.crossEntropy(try DecoderLM(config: child, parameters: converted), batches) - before
+                let loss = Diagnosis.crossEntropy(try DecoderLM(config: child, parameters: converted), batches) - before
+                // What Float32's rounding makes is no loss: else chance would choose between two exact options.
+                return loss > 1e-6 * before ? loss : 0
             }
             losses.append(0)
             for index in losses.indices.dropLast().reversed() { losses[index] = max(losses[index], losses[index + 1]) }

@@ -53,6 +53,16 @@ public struct LoadedModel: Sendable {
     /// What stands for a context where there is none, as in lm-evaluation-harness: BOS, else end of text.
     public var prefixID: Int32? { namedBOS ?? tokenizer.eosID ?? checkpoint.tokenIDs.eos.first }
 
+    /// The special tokens' texts by the names that chat templates use, such as "bos_token".
+    public var specialTokens: [String: String] {
+        var tokens = checkpoint.tokenIDs.specialTokens ?? [:]
+        for (name, id) in [("bos_token", namedBOS), ("eos_token", tokenizer.eosID ?? checkpoint.tokenIDs.eos.first)] {
+            guard tokens[name] == nil, let id else { continue }
+            tokens[name] = String(decoding: tokenizer.decode([id]), as: UTF8.self)
+        }
+        return tokens
+    }
+
     /// Tokens that end a text.
     public var stopIDs: Set<Int32> { Set(checkpoint.tokenIDs.eos + (tokenizer.eosID.map { [$0] } ?? [])) }
 

@@ -1,4 +1,4 @@
-import Glibc
+import Kernels
 import Random
 
 /// How the next token is chosen from its logits.
@@ -7,17 +7,22 @@ public struct Sampler: Sendable, Hashable {
     public var temperature: Double
     /// Only the `topK` likeliest tokens may be drawn; nil for all.
     public var topK: Int?
-    /// Only the fewest likeliest tokens whose probabilities reach `topP` may be drawn; nil for all (Holtzman et al. 2020).
-    public var topP: Double?
+    /// Only the fewest likeliest tokens whose probabilities reach `topP` may be drawn (Holtzman et al. 2020); 1 for all.
+    public var topP: Double
+    /// Only tokens of at least `minP` times the likeliest one's probability may be drawn (Nguyen et al. 2024).
+    public var minP: Double
 
-    /// A sampler; by default greedy, in which case `topK` and `topP` change nothing.
+    /// A sampler; by default greedy, in which case the other options change nothing.
     ///
     /// A `temperature` of 0 or below is greedy, a `topK` below 1 counts as 1.
-    public init(temperature: Double = 0, topK: Int? = nil, topP: Double? = nil) {
-        self.temperature = temperature
-        self.topK = topK
-        self.topP = topP
+    public init(temperature: Double = 0, topK: Int? = nil, topP: Double = 1, minP: Double = 0) {
+        (self.temperature, self.topK, self.topP, self.minP) = (temperature, topK, topP, minP)
     }
+
+    /// Below this a temperature leaves nothing to chance, and its reciprocal is no factor to compute with.
+    private static let leastTemperature = 1e-5
+
+    var isGreedy: Bool { temperature < Self.leastTemperature }
 
     /// The likeliest token; the lowest id of several equal ones, and never one whose logit is not a number, if another is.
     public static func greedy(_ logits: [Float]) -> Int32 {
@@ -28,31 +33,55 @@ public struct Sampler: Sendable, Hashable {
         return Int32(best)
     }
 
-    /// Draws a token id from `logits` [vocab]; greedy at temperature 0. Top-k is applied before top-p.
+    /// Draws a token id from `logits` [vocab]; greedy at temperature 0.
     public func sample(_ logits: [Float], using generator: inout SeededGenerator) -> Int32 {
-        guard temperature > 0 else { return Self.greedy(logits) }
-        var candidates = Array(logits.indices)
-        // Ties fall to the lower id, so that a draw does not depend on the sort.
-        let likelier: (Int, Int) -> Bool = { logits[$0] != logits[$1] ? logits[$0] > logits[$1] : $0 < $1 }
-        if topK != nil || topP != nil { candidates.sort(by: likelier) }
-        if let topK { candidates = Array(candidates.prefix(max(1, topK))) }
-        let top = candidates.reduce(-Float.infinity) { max($0, logits[$1]) }
-        var weights = candidates.map { exp(Double(logits[$0] - top) / temperature) }
-        if let topP {
-            let limit = topP * weights.reduce(0, +)
+        guard !isGreedy else { return Self.greedy(logits) }
+        let probabilities = LogitRows.softmax(logits, temperature: Float(temperature))
+        let uniform = generator.uniform()
+        // Logits that are no numbers have no distribution to draw from.
+        guard probabilities.allSatisfy(\.isFinite) else { return Self.greedy(logits) }
+        guard topK != nil || topP < 1 || minP > 0 else { return Self.pick(probabilities.indices, probabilities, uniform) }
+        return Self.pick(candidates(probabilities), probabilities, uniform)
+    }
+
+    /// The tokens that may be drawn, the likeliest first: top-k, then top-p, then min-p.
+    private func candidates(_ probabilities: [Float]) -> [Int] {
+        let top = probabilities.max() ?? 0
+        let wanted = max(1, topK ?? probabilities.count)
+        // All that can be kept lie above a threshold, which is lowered until they do: sorting the whole row is seldom needed.
+        var threshold = top / 256
+        var found: [Int] = []
+        while true {
+            found = probabilities.indices.filter { probabilities[$0] >= threshold }
+            let mass = found.reduce(0.0) { $0 + Double(probabilities[$1]) }
+            if found.count >= min(wanted, probabilities.count) || threshold == 0 { break }
+            // Top-p goes by the mass of what top-k leaves, all of it.
+            if topK == nil, topP < 1, mass >= topP { break }
+            threshold = threshold < 1e-30 ? 0 : threshold / 4096
+        }
+        found.sort { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
+        found = Array(found.prefix(wanted))
+        if topP < 1 {
+            // Of what top-k left, as a whole.
+            let limit = topP * (topK == nil ? 1 : found.reduce(0.0) { $0 + Double(probabilities[$1]) })
             var sum = 0.0
-            let kept =
-                (weights.firstIndex { weight in
-                    sum += weight
-                    return sum >= limit
-                }).map { $0 + 1 } ?? weights.count
-            weights = Array(weights.prefix(kept))
+            let last = found.firstIndex { index in
+                sum += Double(probabilities[index])
+                return sum >= limit
+            }
+            if let last { found = Array(found[...last]) }
         }
-        var draw = generator.uniform() * weights.reduce(0, +)
-        for (index, weight) in weights.enumerated() {
-            draw -= weight
-            if draw < 0 { return Int32(candidates[index]) }
+        return minP > 0 ? found.filter { Double(probabilities[$0]) >= minP * Double(top) } : found
+    }
+
+    private static func pick(_ candidates: some Collection<Int>, _ probabilities: [Float], _ uniform: Double) -> Int32 {
+        var left = uniform * candidates.reduce(0.0) { $0 + Double(probabilities[$1]) }
+        var last = 0
+        for index in candidates where probabilities[index] > 0 {
+            left -= Double(probabilities[index])
+            last = index
+            if left < 0 { break }
         }
-        return Int32(candidates[weights.count - 1])
+        return Int32(last)
     }
 }

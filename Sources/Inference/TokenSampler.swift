@@ -18,13 +18,12 @@ struct TokenSampler: Sendable {
         self.prompt = options.repetitionPenalty == 1 ? [] : Set(prompt)
     }
 
-    /// Below this a temperature leaves nothing to chance, and its reciprocal is no factor to compute with.
-    private static let leastTemperature = 1e-5
-
-    private var isGreedy: Bool { options.temperature < Self.leastTemperature }
+    private var sampler: Sampler {
+        Sampler(temperature: options.temperature, topK: options.topK, topP: options.topP, minP: options.minP)
+    }
 
     /// Whether the likeliest token is taken, unedited.
-    var isPlainGreedy: Bool { isGreedy && !editsLogits }
+    var isPlainGreedy: Bool { sampler.isGreedy && !editsLogits }
 
     private var editsLogits: Bool {
         !options.logitBias.isEmpty || options.presencePenalty != 0 || options.frequencyPenalty != 0
@@ -37,7 +36,7 @@ struct TokenSampler: Sendable {
         if !isPlainGreedy {
             var values = logits.array(row * width..<(row + 1) * width)
             edit(&values)
-            token.id = isGreedy ? Sampler.greedy(values) : draw(values)
+            token.id = sampler.sample(values, using: &generator)
         }
         generated[token.id, default: 0] += 1
         if let count = options.logprobs { Self.score(&token, logits, row: row, width: width, top: count) }
@@ -64,58 +63,6 @@ struct TokenSampler: Sendable {
             }
         }
         for (id, bias) in options.logitBias where values.indices.contains(Int(id)) { values[Int(id)] += bias }
-    }
-
-    private mutating func draw(_ logits: [Float]) -> Int32 {
-        let probabilities = LogitRows.softmax(logits, temperature: Float(options.temperature))
-        let uniform = generator.uniform()
-        // Logits that are no numbers have no distribution to draw from.
-        guard probabilities.allSatisfy(\.isFinite) else { return Sampler.greedy(logits) }
-        guard options.topK != nil || options.topP < 1 || options.minP > 0 else {
-            return Self.pick(probabilities.indices, probabilities, uniform)
-        }
-        return Self.pick(candidates(probabilities), probabilities, uniform)
-    }
-
-    /// The tokens that may be drawn, the likeliest first: top-k, then top-p, then min-p.
-    private func candidates(_ probabilities: [Float]) -> [Int] {
-        let top = probabilities.max() ?? 0
-        let wanted = max(1, options.topK ?? probabilities.count)
-        // All that can be kept lie above a threshold, which is lowered until they do: sorting the whole row is seldom needed.
-        var threshold = top / 256
-        var found: [Int] = []
-        while true {
-            found = probabilities.indices.filter { probabilities[$0] >= threshold }
-            let mass = found.reduce(0.0) { $0 + Double(probabilities[$1]) }
-            if found.count >= min(wanted, probabilities.count) || threshold == 0 { break }
-            // Top-p goes by the mass of what top-k leaves, all of it.
-            if options.topK == nil, options.topP < 1, mass >= options.topP { break }
-            threshold = threshold < 1e-30 ? 0 : threshold / 4096
-        }
-        found.sort { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
-        found = Array(found.prefix(wanted))
-        if options.topP < 1 {
-            // Of what top-k left, as a whole.
-            let limit = options.topP * (options.topK == nil ? 1 : found.reduce(0.0) { $0 + Double(probabilities[$1]) })
-            var sum = 0.0
-            let last = found.firstIndex { index in
-                sum += Double(probabilities[index])
-                return sum >= limit
-            }
-            if let last { found = Array(found[...last]) }
-        }
-        return options.minP > 0 ? found.filter { Double(probabilities[$0]) >= options.minP * Double(top) } : found
-    }
-
-    private static func pick(_ candidates: some Collection<Int>, _ probabilities: [Float], _ uniform: Double) -> Int32 {
-        var left = uniform * candidates.reduce(0.0) { $0 + Double(probabilities[$1]) }
-        var last = 0
-        for index in candidates where probabilities[index] > 0 {
-            left -= Double(probabilities[index])
-            last = index
-            if left < 0 { break }
-        }
-        return Int32(last)
     }
 
     /// Indices of the `count` greatest values, the greatest first; ties fall to the lower index.

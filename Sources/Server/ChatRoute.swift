@@ -23,11 +23,35 @@ struct ChatRequest {
         logprobs = wanted ? top ?? 0 : nil
         sampling.options.logprobs = logprobs
         self.tenant = tenant
-        let template = models[model].chatTemplate
-        sampling.options.stopStrings += template.stops
+        switch models[model].chatFormat {
+        case .named(let format): sampling.options.stopStrings += format.stops
+        case .own(let template): sampling.options.stopStrings += template.stops
+        }
         let capacity = capacity(model)
         try limits.check(outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
-        prompt = try Self.prompt(template.turns(try Self.messages(fields)), models[model], capacity)
+        prompt = try Self.prompt(fields, models[model], capacity)
+    }
+
+    /// The tokens of a chat as the model's format has it.
+    private static func prompt(_ fields: RequestFields, _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
+        let messages = try messages(fields)
+        let settings = fields.json["chat_template_kwargs"]
+        guard settings == nil || settings?.members != nil else { throw .parameter("chat_template_kwargs", "is not an object") }
+        let addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
+        switch model.chatFormat {
+        case .named(let format):
+            guard addsGenerationPrompt, settings?.members?.isEmpty ?? true else {
+                let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
+                throw .parameter(name, "is not supported: the model has no chat template of its own")
+            }
+            return try prompt(format.turns(messages), model, capacity)
+        case .own(let template):
+            let text = try template.prompt(
+                messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
+            try model.check(text, capacity: capacity, parameter: "messages")
+            // The template itself writes what a text begins with.
+            return model.encode(text, special: false)
+        }
     }
 
     /// The tokens of a chat, in which the end of one turn and the beginning of the next are tokens, whatever their text.
@@ -53,7 +77,7 @@ struct ChatRequest {
                 guard parts.allSatisfy({ $0["type"]?.string == "text" && $0["text"]?.string != nil }) else {
                     throw .parameter("messages", "has content that is not text")
                 }
-                content = parts.compactMap { $0["text"]?.string }.joined()
+                content = parts.compactMap { $0["text"]?.string }.joined(separator: "\n")
             }
             guard let content else { throw .parameter("messages", "has a message without content") }
             messages.append(ChatTemplate.Message(role: role == "developer" ? "system" : role, content: content))

@@ -1,7 +1,7 @@
 import Foundation
 import Text
 
-/// How a chat's messages become one prompt. Formats are written out here: running a model's own template would run foreign code.
+/// Formats of chats that are known here, for models without a template of their own.
 public enum ChatTemplate: String, Sendable, CaseIterable {
     /// "User: …\nAssistant: …", for models without markers of their own.
     case plain
@@ -14,17 +14,19 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
     /// <start_of_turn>role … <end_of_turn> (Gemma).
     case gemma
 
-    /// The format whose markers the model's own `template` writes, else the one whose markers `tokenizer` has as tokens of their
-    /// own; else plain.
-    public init(for tokenizer: some Tokenizer, template: String? = nil) {
-        let markers: [(ChatTemplate, String)] = [
-            (.chatml, "<|im_start|>"), (.llama3, "<|start_header_id|>"), (.gemma, "<start_of_turn>"), (.llama2, "[INST]"),
-        ]
-        if let template, let known = markers.first(where: { template.contains($0.1) }) {
-            self = known.0
-            return
-        }
-        self = markers.first { tokenizer.encode($0.1).count == 1 }?.0 ?? .plain
+    private static let markers: [(format: ChatTemplate, marker: String)] = [
+        (.chatml, "<|im_start|>"), (.llama3, "<|start_header_id|>"), (.gemma, "<start_of_turn>"), (.llama2, "[INST]"),
+    ]
+
+    /// The format whose markers `tokenizer` has as tokens of their own, else plain.
+    public init(for tokenizer: some Tokenizer) {
+        self = Self.markers.first { tokenizer.encode($0.marker).count == 1 }?.format ?? .plain
+    }
+
+    /// The format whose markers a Jinja `template` writes.
+    init?(marking template: String) {
+        guard let known = Self.markers.first(where: { template.contains($0.marker) }) else { return nil }
+        self = known.format
     }
 
     /// One message.

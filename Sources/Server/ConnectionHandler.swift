@@ -72,6 +72,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
             let isOld = head.version != .http1_1
             open.append(Open(closes: isOld || !head.isKeepAlive, isOld: isOld))
             isReading = true
+            // A client that asks first sends the body only then. With answers outstanding it would take this for part of one.
+            if !isOld, open.count == 1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
+                goOn(context: context)
+            }
         case .body: break
         case .end: isReading = false
         }
@@ -138,12 +142,14 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         guard !isClosing else { return context.close(promise: nil) }
         guard !open.isEmpty, !isReading, !isBroken else { return context.fireUserInboundEventTriggered(event) }
         switch answer {
-        case .none where open.first?.isOld == false:
-            let head = HTTPResponseHead(version: .http1_1, status: .continue)
-            context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+        case .none where open.first?.isOld == false: goOn(context: context)
         case .events: context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: ": \n\n")))), promise: nil)
         case .none, .begun: break
         }
+    }
+
+    private func goOn(context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {

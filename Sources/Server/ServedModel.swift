@@ -12,7 +12,7 @@ public struct ServedModel: Sendable {
     /// Tokens that end a text, the first of which is named to clients.
     public var eosIDs: [Int32]
     /// How chats become prompts.
-    public var chatTemplate: ChatTemplate
+    public var chatFormat: ChatFormat
     /// Its attention, in a word, for people.
     public var attention: String
     /// Bytes of the longest token, which bounds the text that so many tokens can stand for.
@@ -20,13 +20,13 @@ public struct ServedModel: Sendable {
 
     /// A model for the server; the engine has the same models in the same order.
     public init(
-        id: String, tokenizer: any Tokenizer, bosID: Int32?, eosIDs: [Int32], chatTemplate: ChatTemplate, attention: String
+        id: String, tokenizer: any Tokenizer, bosID: Int32?, eosIDs: [Int32], chatFormat: ChatFormat, attention: String
     ) {
         self.id = id
         self.tokenizer = tokenizer
         self.bosID = bosID
         self.eosIDs = eosIDs
-        self.chatTemplate = chatTemplate
+        self.chatFormat = chatFormat
         self.attention = attention
         longestToken = (0..<Int32(tokenizer.vocabularySize)).reduce(1) { max($0, tokenizer.decode([$1]).count) }
     }

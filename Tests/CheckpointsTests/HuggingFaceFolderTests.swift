@@ -31,6 +31,7 @@ import Text
                 "tokenizer_config.json",
             ])
         let loaded = try ModelImport.load(scratch["hf"])
+        checkpoint.tokenIDs.specialTokens = ["bos_token": "<s>"]
         #expect(loaded.config == checkpoint.config)
         #expect(loaded.tokenIDs == checkpoint.tokenIDs)
         #expect(loaded.tokenizer == checkpoint.tokenizer)
@@ -39,7 +40,7 @@ import Text
         #expect(scratch.names == ["hf"])
     }
 
-    @Test func `chat template, generation settings and licence go in and come out, and the card says where the model is from`()
+    @Test func `chat template, special tokens, generation settings and licence go in and come out, and the card says where from`()
         throws
     {
         var checkpoint = exportable
@@ -49,13 +50,17 @@ import Text
         let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
         let generation = #"{"bos_token_id": 1, "eos_token_id": [2], "temperature": 0.6, "top_p": 0.9}"#
         try scratch.write(Array(generation.utf8), to: "a/generation_config.json")
-        let settings = #"{"chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "DEFAULT"}]}"#
+        let settings = #"""
+            {"bos_token": "<s>", "pad_token": {"content": "<s>", "special": true}, "unk_token": null,
+             "chat_template": [{"name": "tools", "template": "x"}, {"name": "default", "template": "DEFAULT"}]}
+            """#
         try scratch.write(Array(settings.utf8), to: "a/tokenizer_config.json")
         try scratch.write(Array("---\nlicense: apache-2.0\n---\n# A parent\nlicense: other\n".utf8), to: "a/README.md")
         #expect(try ModelImport.load(scratch["a"]).tokenIDs.chatTemplate == "DEFAULT")
         try scratch.write(Array(template.utf8), to: "a/chat_template.jinja")
         var loaded = try ModelImport.load(scratch["a"])
         #expect(loaded.tokenIDs.chatTemplate == template)
+        #expect(loaded.tokenIDs.specialTokens == ["bos_token": "<s>", "pad_token": "<s>"])
         #expect(loaded.tokenIDs.license == "apache-2.0")
         #expect(loaded.tokenIDs.generationConfig == generation)
         loaded.lineage = checkpoint.lineage
@@ -64,6 +69,7 @@ import Text
         #expect(stored.tokenIDs == loaded.tokenIDs)
         try HuggingFaceFolder.export(stored, to: scratch["b"])
         #expect(try ModelImport.load(scratch["b"]).tokenIDs == loaded.tokenIDs)
+        #expect(String(decoding: scratch.bytes("b/config.json"), as: UTF8.self).contains("\"pad_token_id\": 1"))
         let card = String(decoding: scratch.bytes("b/README.md"), as: UTF8.self)
         for part in ["license: apache-2.0", "mean, 2 to 1 KV heads", "\"name\": \"tiny\"", "bytes per token in fp16", "MQA"] {
             #expect(card.contains(part), "\(part)")

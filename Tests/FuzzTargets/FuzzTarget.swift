@@ -2,6 +2,7 @@ import Evaluation
 import Experiments
 import Foundation
 import JSON
+import Jinja
 import Models
 import Text
 
@@ -105,6 +106,21 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(
             name: "items of a task", seeds: ["../../EvaluationTests/Fixtures/hellaswag.jsonl"], file: "items.jsonl"
         ) { _ = try ChoiceTask.hellaswag.items(try TextFile.read($0)) },
+        FuzzTarget(
+            name: "a chat template", seeds: ["folder/chat_template.jinja", "../../JinjaTests/Fixtures/templates/qwen3.jinja"],
+            file: "chat_template.jinja", isLenient: true
+        ) { path in
+            let bytes = FileManager.default.contents(atPath: path) ?? Data()
+            let template = try JinjaTemplate(String(decoding: bytes, as: UTF8.self))
+            let answer: JinjaValue = ["role": "assistant", "content": "<think>a</think>b"]
+            let variables: [String: JinjaValue] = [
+                "messages": [["role": "user", "content": "Hi"], answer], "tools": [["name": "f"]],
+                "add_generation_prompt": true,
+            ]
+            _ = try template.render(
+                variables,
+                limits: JinjaLimits(steps: 100_000, textBytes: 16 << 20, stringBytes: 1 << 20))
+        },
         // Whoever makes a file to do harm gives it the right seal.
         FuzzTarget(
             name: "a checkpoint with a forged seal", seeds: ["model.h5"], file: "x.h5", share: 0.02,

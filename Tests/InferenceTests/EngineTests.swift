@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Models
 import Random
@@ -108,6 +109,25 @@ struct Answer {
         let statistics = await fixture.engine.statistics
         #expect(statistics.freePages == statistics.pages && statistics.finished == 18)
         #expect(await fixture.engine.inconsistency() == nil)
+    }
+
+    @Test func `a sequence that cannot be swapped out is computed again`() async throws {
+        let scratch = ScratchDirectory()
+        let directory = scratch["swap"]
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+        let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
+            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (.swap, directory, false)
+        }
+        try FileManager.default.removeItem(atPath: directory)
+        var running: [([Int32], Generation)] = []
+        for index in 0..<5 {
+            let prompt = EngineFixture.prompt(3 + index, index)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 30))))
+        }
+        await fixture.finish()
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 30)) }
+        let statistics = await fixture.engine.statistics
+        #expect(statistics.recomputed > 0 && statistics.swapped == 0 && statistics.freePages == 60)
     }
 
     @Test(arguments: EngineOptions.Preemption.allCases) func `preempted sequences go on with the same tokens`(

@@ -39,7 +39,7 @@ import Text
 
     @Test func `between two turns the text's end is a token, not its name`() throws {
         let model = ServedModel(
-            id: "m", tokenizer: ByteTokenizer(), bosID: nil, eosIDs: [256], chatTemplate: .llama2, attention: "MHA")
+            id: "m", tokenizer: ByteTokenizer(), bosID: nil, eosIDs: [256], chatFormat: .named(.llama2), attention: "MHA")
         let body =
             #"{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}]}"#
         let fields = try RequestFields(Array(body.utf8))

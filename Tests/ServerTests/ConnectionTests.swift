@@ -125,6 +125,20 @@ import Testing
         }
     }
 
+    @Test func `a client that asks whether to send its body is told to`() async throws {
+        let server = try await ServerFixture()
+        let client = try RawClient(server.port)
+        let body = #"{"model":"mha","prompt":"abc","max_tokens":2}"#
+        client.send(
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+        )
+        let first = try await client.read { $0.hasSuffix("\r\n\r\n") }
+        #expect(first.text.hasPrefix("HTTP/1.1 100 Continue\r\n") && !first.ended)
+        client.send(body)
+        let answer = try await client.read { $0.contains("usage") }
+        #expect(answer.text.hasPrefix("HTTP/1.1 200 OK\r\n"), "\(answer)")
+    }
+
     @Test func `a stream that nobody reads is ended`() async throws {
         let log = Log()
         let server = try await ServerFixture { options, _ in

@@ -122,7 +122,8 @@ import Testing
 
     @Test func `fifty thousand mangled bodies are refused or read, without a fault`() throws {
         let models = [
-            ServedModel(id: "mha", tokenizer: TextTokenizer(), bosID: nil, eosIDs: [256], chatTemplate: .plain, attention: "MHA")
+            ServedModel(
+                id: "mha", tokenizer: TextTokenizer(), bosID: nil, eosIDs: [256], chatFormat: .named(.plain), attention: "MHA")
         ]
         let seeds = [
             #"{"model":"mha","prompt":"Hello","max_tokens":8,"temperature":0.5,"n":2,"best_of":3,"stop":["a","b"],"logprobs":3,"echo":true,"seed":7}"#,
@@ -204,7 +205,7 @@ import Testing
 
     @Test func `texts that cannot fit are refused before they are tokenized`() async throws {
         let model = ServedModel(
-            id: "m", tokenizer: StubbornTokenizer(), bosID: nil, eosIDs: [], chatTemplate: .plain, attention: "MHA")
+            id: "m", tokenizer: StubbornTokenizer(), bosID: nil, eosIDs: [], chatFormat: .named(.plain), attention: "MHA")
         let long = String(repeating: "x", count: 257)
         for body in [
             #"{"model":"m","prompt":"\#(long)"}"#, #"{"model":"m","prompt":["x","\#(long)"]}"#,

@@ -34,7 +34,7 @@ final class ServerFixture: Sendable {
                     stopIDs: [256]))
             served.append(
                 ServedModel(
-                    id: name, tokenizer: tokenizer, bosID: nil, eosIDs: [256], chatTemplate: .plain,
+                    id: name, tokenizer: tokenizer, bosID: nil, eosIDs: [256], chatFormat: .named(.plain),
                     attention: ["MHA", "MQA"][index]))
         }
         try await self.init(engineModels, served, change)
@@ -49,7 +49,8 @@ final class ServerFixture: Sendable {
             [EngineModel(name: name, model: model, tokenizer: tokenizer, stopIDs: Set(eos))],
             [
                 ServedModel(
-                    id: name, tokenizer: tokenizer, bosID: tokenizer.bosID, eosIDs: eos, chatTemplate: .plain, attention: "GQA")
+                    id: name, tokenizer: tokenizer, bosID: tokenizer.bosID, eosIDs: eos, chatFormat: .named(.plain),
+                    attention: "GQA")
             ])
     }
 

@@ -147,7 +147,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             engine: engine,
             models: [
                 ServedModel(
-                    id: it.id, tokenizer: it.model.tokenizer, bosID: nil, eosIDs: [], chatTemplate: .plain,
+                    id: it.id, tokenizer: it.model.tokenizer, bosID: nil, eosIDs: [], chatFormat: .named(.plain),
                     attention: it.attention)
             ], options: listening, logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
         let (ports, continuation) = AsyncStream.makeStream(of: Int.self)

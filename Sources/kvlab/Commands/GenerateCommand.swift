@@ -58,7 +58,7 @@ struct GenerateCommand: ParsableCommand {
         }
         let generator = Generator(
             model: try DecoderLM(config: loaded.checkpoint.config, parameters: loaded.checkpoint.parameters),
-            sampler: Sampler(temperature: temperature, topK: topK, topP: topP), stops: loaded.stopIDs)
+            sampler: Sampler(temperature: temperature, topK: topK, topP: topP ?? 1), stops: loaded.stopIDs)
         var random = SeededGenerator(seed: seed, name: "generate")
         var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
         if !json { FileHandle.standardOutput.write(Data(prompt.utf8)) }

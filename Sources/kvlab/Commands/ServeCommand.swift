@@ -1,5 +1,6 @@
 import ArgumentParser
 import Experiments
+import Files
 import Foundation
 import Inference
 import Kernels
@@ -7,7 +8,6 @@ import Logging
 import Models
 import Server
 
-extension ChatTemplate: ExpressibleByArgument {}
 extension EngineOptions.Preemption: ExpressibleByArgument {}
 
 /// `kvlab serve`: checkpoints behind an OpenAI-compatible server.
@@ -16,7 +16,7 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve", abstract: "Serve checkpoints from one pool of cache memory, as OpenAI's API does.",
         discussion: """
             Model ids are the files' names without extension. Routes: /v1/models, /v1/completions, /v1/chat/completions, /tokenize, \
-            /detokenize, /tokenizer_info, /health, /metrics, /v1/kvlab/pool, and a playground at /. SIGTERM takes no more requests \
+            /detokenize, /tokenizer_info, /health, /metrics, /v1/kvlab/pool, /v1/kvlab/play, and a playground at /. SIGTERM takes no more requests \
             and lets those there are come to their end within --drain-timeout.
             """)
 
@@ -48,8 +48,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
-    @Option(help: "How chats become prompts: plain, chatml, llama3, llama2 or gemma; by default as the tokenizer's markers say.")
-    var chatTemplate: ChatTemplate?
+    @Option(
+        help: """
+            How chats become prompts: plain, chatml, llama3, llama2, gemma or a file with a Jinja template; by default the \
+            checkpoint's own template, else as the tokenizer's markers say.
+            """,
+        completion: .file(extensions: ["jinja"]))
+    var chatTemplate: String?
 
     @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
     var stepTokens = Scheduler.Limits().tokensPerStep
@@ -123,6 +128,34 @@ struct ServeCommand: AsyncParsableCommand {
         apiKeys.isEmpty ? [ProcessInfo.processInfo.environment["KVLAB_API_KEY"] ?? ""].filter { !$0.isEmpty } : apiKeys
     }
 
+    /// The format asked for, else the checkpoint's own; where that can't be read a warning says why.
+    private func chatFormat(_ loaded: LoadedModel, id: String) throws -> ChatFormat {
+        if let name = chatTemplate, let format = ChatTemplate(rawValue: name) { return .named(format) }
+        let special = loaded.specialTokens
+        if let path = chatTemplate {
+            let names = ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")
+            guard FileManager.default.fileExists(atPath: path) else {
+                throw ValidationError("--chat-template '\(path)' is no file and none of \(names)")
+            }
+            let file = try MappedFile(path: path)
+            guard file.count <= 1 << 20, let text = String(validating: try file.bytes(in: 0..<file.count), as: UTF8.self) else {
+                throw ValidationError("--chat-template \(path) is not a text of at most 1 MiB")
+            }
+            do { return try ChatFormat(for: loaded.tokenizer, template: text, specialTokens: special) } catch {
+                throw ValidationError("--chat-template \(path), \(error)")
+            }
+        }
+        do {
+            return try ChatFormat(
+                for: loaded.tokenizer, template: loaded.checkpoint.tokenIDs.chatTemplate, specialTokens: special)
+        } catch {
+            let format = ChatTemplate(for: loaded.tokenizer)
+            let warning = "warning: \(id)'s chat template can't be read, \(error); its chats are written as '\(format)'\n"
+            FileHandle.standardError.write(Data(warning.utf8))
+            return .named(format)
+        }
+    }
+
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
         var engineModels: [EngineModel] = []
@@ -138,8 +171,7 @@ struct ServeCommand: AsyncParsableCommand {
             served.append(
                 ServedModel(
                     id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
-                    chatTemplate: chatTemplate
-                        ?? ChatTemplate(for: loaded.tokenizer, template: loaded.checkpoint.tokenIDs.chatTemplate),
+                    chatFormat: try chatFormat(loaded, id: id),
                     attention: loaded.checkpoint.config.attentionLabel))
         }
         var options = EngineOptions()

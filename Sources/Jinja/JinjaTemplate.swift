@@ -1,0 +1,36 @@
+import Foundation
+
+/// A Jinja template as Hugging Face's chat templates are written: parsed once, rendered any number of times, by any number of
+/// tasks at once.
+///
+/// Renders what `apply_chat_template` of transformers does: jinja2's immutable sandbox with `trim_blocks`, `lstrip_blocks`,
+/// `break` and `continue`, the `generation` block, `raise_exception`, `strftime_now` and a `tojson` that escapes no HTML.
+/// Integers have 64 bits: an overflow is an error where Python goes on. There are no other templates to include, import or
+/// extend, `safe` and `escape` give plain strings, and iterators are filled at once where Python's are lazy.
+///
+/// ```swift
+/// let template = try JinjaTemplate("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
+/// let prompt = try template.render(["messages": [["role": "user", "content": "Hello"]]])
+/// ```
+public struct JinjaTemplate: Sendable {
+    private let body: [Statement]
+
+    /// Parses `source`; throws where it is no template, or one that nests too deep.
+    public init(_ source: String) throws(JinjaError) {
+        var parser = Parser(try Lexer.tokens(of: source))
+        body = try parser.template()
+    }
+
+    /// The template's text for `variables`.
+    ///
+    /// - Parameters:
+    ///   - now: what `strftime_now` takes for the time.
+    ///   - timeZone: where it is that time.
+    ///   - limits: how much the template may take.
+    public func render(
+        _ variables: [String: JinjaValue], now: Date = Date(), timeZone: TimeZone = .current, limits: JinjaLimits = JinjaLimits()
+    ) throws(JinjaError) -> String {
+        let renderer = Renderer(limits: limits, clock: Clock(date: now, timeZone: timeZone))
+        return try renderer.render(body, variables)
+    }
+}
