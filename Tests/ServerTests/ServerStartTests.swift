@@ -46,7 +46,7 @@ import Testing
         try process.run()
         defer { if process.isRunning { process.terminate() } }
         var port: Int?
-        for _ in 0..<1000 where port == nil {
+        for _ in 0..<6000 where port == nil {
             try await Task.sleep(for: .milliseconds(10))
             let line = String(decoding: scratch.bytes("output"), as: UTF8.self)
             if line.hasSuffix("\n") {
@@ -59,12 +59,14 @@ import Testing
             "/v1/completions",
             #"{"model":"m","prompt":"Once","max_tokens":400,"ignore_eos":true,"n":32,"logprobs":9,"stream":true}"#)
         try await Task.sleep(for: .milliseconds(500))
+        let told = ContinuousClock.now
         kill(process.processIdentifier, SIGTERM)
         try await Task.sleep(for: .milliseconds(300))
-        #expect(process.isRunning)
+        // On a busy machine the wait may outlast the server.
+        #expect(process.isRunning || .now - told >= .seconds(drain))
         // The second signal doesn't wait.
         if drain > 1 { kill(process.processIdentifier, SIGTERM) }
-        for _ in 0..<1000 where process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<6000 where process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
         #expect(!process.isRunning)
         withExtendedLifetime(clients) {}
         if !process.isRunning { #expect(process.terminationStatus == 0 && process.terminationReason == .exit) }
