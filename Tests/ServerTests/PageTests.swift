@@ -61,7 +61,7 @@ import Testing
                 if "exceptionDetails" in result: raise SystemExit(expression + ": " + str(result)[:1000])
                 return result["result"].get("value")
 
-            def until(self, expression, seconds=20):
+            def until(self, expression, seconds=120):
                 end = time.time() + seconds
                 while time.time() < end:
                     if self.js(expression): return
