@@ -44,8 +44,8 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
     for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
         for (int p = 0; p < step; p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
-        // Float32 gains nothing by it.
-        if (element == KK_ELEMENT_BF16) __builtin_prefetch(ahead, 0, 2);
+        // Under AVX-512 the wider elements gain nothing by it.
+        if (element == KK_ELEMENT_BF16 || KK_VW == 8) __builtin_prefetch(ahead, 0, 2);
         if (element == KK_ELEMENT_BF16) {
 #ifdef KK_BF16
             __m512bh column[KK_NV];
@@ -172,8 +172,10 @@ static void KK(panel_multiply_widened)(const kk_panel_product *job, int64_t firs
             for (int64_t g = 0; g < groups; g++) {
                 int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
                 const uint32_t *a = (const uint32_t *)job->input + row * job->inputStride + 2 * start;
+                // The groups share out the fetching of what is widened next.
+                const unsigned char *ahead = b + (start + depth) * 4 * KK_NR + depth * 4 * KK_NR / groups * g;
                 KK(panel_tiles_fp32)(rows, 2 * depth, a, job->inputStride, (const unsigned char *)wide, scratch + row * KK_NR,
-                                     start == 0, (const unsigned char *)wide, 0);
+                                     start == 0, ahead, (2 * KK_NR + groups - 1) / groups);
             }
         }
         KK(panel_finish)(job, panel, scratch);
