@@ -41,7 +41,8 @@ public enum ForeignCheckpoint {
         let bytes = try MappedFile(path: path).count
         for (resource, value) in [
             // What loops in libhdf5 has a second, large files as much as reading their state takes.
-            (RLIMIT_AS, 4 << 30 + 8 * bytes), (RLIMIT_CPU, 1 + bytes >> 26), (RLIMIT_FSIZE, 64 << 20 + 4 * bytes), (RLIMIT_CORE, 0),
+            (RLIMIT_AS, 4 << 30 + 8 * bytes), (RLIMIT_CPU, 1 + bytes >> 26), (RLIMIT_FSIZE, 64 << 20 + 4 * bytes),
+            (RLIMIT_CORE, 0),
         ] {
             var limit = rlimit(rlim_cur: rlim_t(value), rlim_max: rlim_t(value))
             _ = unsafe setrlimit(__rlimit_resource_t(resource.rawValue), &limit)
