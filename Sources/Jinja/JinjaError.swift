@@ -19,6 +19,7 @@ public struct JinjaError: Error, Equatable, CustomStringConvertible {
     /// What is wrong there; of ``Kind/raised`` the template's message, word for word.
     public var reason: String
 
+    /// An error of a kind at a line of the template.
     public init(_ kind: Kind, line: Int, reason: String) {
         self.kind = kind
         self.line = line
@@ -28,5 +29,6 @@ public struct JinjaError: Error, Equatable, CustomStringConvertible {
     /// The message that the template itself raised; nil where the template is at fault.
     public var raisedMessage: String? { kind == .raised ? reason : nil }
 
+    /// The line and what is wrong there.
     public var description: String { "line \(line): \(reason)" }
 }

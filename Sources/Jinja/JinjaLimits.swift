@@ -7,6 +7,7 @@ public struct JinjaLimits: Sendable, Equatable {
     /// Bytes of one string, the output included.
     public var stringBytes: Int
 
+    /// Limits that no sensible template meets.
     public init(steps: Int = 2_000_000, textBytes: Int = 256 << 20, stringBytes: Int = 32 << 20) {
         self.steps = steps
         self.textBytes = textBytes

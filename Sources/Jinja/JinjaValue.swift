@@ -22,6 +22,7 @@ public indirect enum JinjaValue: Sendable, Equatable {
         /// What it stands for.
         public var value: JinjaValue
 
+        /// A member of a dictionary.
         public init(key: String, value: JinjaValue) {
             self.key = key
             self.value = value
@@ -32,11 +33,17 @@ public indirect enum JinjaValue: Sendable, Equatable {
 extension JinjaValue: ExpressibleByStringLiteral, ExpressibleByBooleanLiteral, ExpressibleByIntegerLiteral,
     ExpressibleByFloatLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
+    /// A string.
     public init(stringLiteral value: String) { self = .string(value) }
+    /// `True` or `False`.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// An integer.
     public init(integerLiteral value: Int) { self = .int(value) }
+    /// A float.
     public init(floatLiteral value: Double) { self = .double(value) }
+    /// A list.
     public init(arrayLiteral elements: JinjaValue...) { self = .list(elements) }
+    /// A dictionary, its members in this order.
     public init(dictionaryLiteral elements: (String, JinjaValue)...) {
         self = .dictionary(elements.map { Member(key: $0.0, value: $0.1) })
     }
