@@ -55,7 +55,6 @@ public struct ArchitectureConversion: Sendable {
 
     /// What `config` becomes; throws the reason where it cannot.
     public static func childConfig(_ config: ModelConfig, _ design: any AttentionDesign) throws -> ModelConfig {
-        let name = type(of: design).name
         if config.latent != nil { throw ConversionError.architecture("it has latent attention already") }
         if config.keyValueSources != nil { throw ConversionError.architecture("its layers share keys and values already") }
         if (0..<config.layers).contains(where: { config.window($0) != nil }) {
@@ -63,10 +62,6 @@ public struct ArchitectureConversion: Sendable {
         }
         var child = config
         guard let latent = design as? LatentDesign else {
-            if name != HybridAttention.name, config.hasQueryKeyNorm == true {
-                throw ConversionError.architecture(
-                    "'\(name)' merges keys and values of layers, which norms of queries and keys do not allow")
-            }
             try design.configure(&child)
             try child.validate()
             return child
@@ -96,6 +91,7 @@ public struct ArchitectureConversion: Sendable {
         }
         child.headDim = .all(headDim + rope)
         child.kvHeads = config.heads
+        child.hasQueryKeyNorm = nil
         child.latent = LatentShape(rank: latent.shape.rank, ropeHeadDim: rope, valueHeadDim: headDim, hasNorm: false)
         try child.validate()
         return child
@@ -115,11 +111,13 @@ public struct ArchitectureConversion: Sendable {
         let window = calibration.batches.map(\.seq).max() ?? 1
         for layer in 0..<config.layers {
             try progress("layer \(layer + 1) of \(config.layers)")
-            let before = try AttentionWeights(config, converted, layer: layer)
+            let context = LayerContext(layer: layer, moment: moments[layer], seed: seed)
+            let before = try AttentionWeights(config, converted, layer: layer).normsFolded(epsilon: config.normEpsilon, context)
             let conversion = LatentConversion(shape: shape, frequencies: frequencies, distances: window)
-            let weights = try conversion.convert(before, LayerContext(layer: layer, moment: moments[layer], seed: seed))
-            for name in ["k_proj", "v_proj"] { converted[AttentionWeights.name(name, layer: layer)] = nil }
-            for (name, matrix) in weights { Self.set(&converted, name, layer, matrix) }
+            let weights = try conversion.convert(before, context)
+            for name in ["k_proj", "v_proj"] { AttentionWeights.remove(name, from: &converted, layer: layer) }
+            for name in ["q_norm", "k_norm"] { converted[AttentionWeights.name(name, layer: layer)] = nil }
+            for (name, matrix) in weights { before.set(name, matrix, in: &converted, layer: layer) }
         }
     }
 
@@ -140,21 +138,20 @@ public struct ArchitectureConversion: Sendable {
             for (layer, weights) in zip(members, shared) {
                 weights.set("q_proj", weights.query, in: &converted, layer: layer)
                 weights.set("o_proj", weights.output, in: &converted, layer: layer)
-                for (name, matrix) in [("k_proj", weights.key), ("v_proj", weights.value)] {
-                    if layer == source {
-                        weights.set(name, matrix, in: &converted, layer: layer)
-                    } else {
-                        converted[AttentionWeights.name(name, layer: layer)] = nil
-                        converted[AttentionWeights.biasName(name, layer: layer)] = nil
+                if let gains = weights.gains.first {
+                    converted[AttentionWeights.name("q_norm", layer: layer)] = Weight(
+                        shape: [gains.count], storage: Storage(copying: gains.map { Float($0) }))
+                }
+                if layer == source {
+                    weights.set("k_proj", weights.key, in: &converted, layer: layer)
+                    weights.set("v_proj", weights.value, in: &converted, layer: layer)
+                } else {
+                    for name in ["k_proj", "v_proj", "k_norm"] {
+                        AttentionWeights.remove(name, from: &converted, layer: layer)
                     }
                 }
             }
         }
-    }
-
-    private static func set(_ parameters: inout Parameters, _ name: String, _ layer: Int, _ matrix: DenseMatrix) {
-        parameters[AttentionWeights.name(name, layer: layer)] = Weight(
-            shape: [matrix.rows, matrix.columns], storage: Storage(copying: matrix.values.map { Float($0) }))
     }
 }
 

@@ -26,6 +26,8 @@ public struct AttentionWeights: Sendable, Equatable {
     /// Under QK-norm, whether a turn of each RoPE plane of keys and queries passes through their norms: both of its gains are equal, in
     /// either norm. nil without QK-norm, where every plane may be turned and scaled.
     public var turnable: [Bool]?
+    /// Under QK-norm the gains [headDim] of queries and of keys; else empty.
+    public var gains: [[Double]] = []
 
     /// Query heads that read one KV head.
     public var queriesPerHead: Int { heads / kvHeads }
@@ -66,14 +68,31 @@ public struct AttentionWeights: Sendable, Equatable {
         value = try matrix("v_proj", hasBias: hasBias)
         output = try matrix("o_proj", hasBias: false)
         guard config.hasQueryKeyNorm == true else { return }
-        var planes = [Bool](repeating: true, count: rotaryDim / 2)
         for norm in ["q_norm", "k_norm"] {
-            let name = Self.name(norm, layer: layer)
-            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
-            let gains = weight.float32().array()
-            for plane in planes.indices where gains[plane] != gains[plane + rotaryDim / 2] { planes[plane] = false }
+            gains.append(try stored(Self.name(norm, layer: layer)).float32().array().map(Double.init))
         }
-        turnable = planes
+        turnable = (0..<rotaryDim / 2).map { plane in gains.allSatisfy { $0[plane] == $0[plane + rotaryDim / 2] } }
+    }
+
+    /// The layer without QK-norm: each head's queries and keys divided by their root mean square over the calibration activations
+    /// in place of each token's own, and times the gains. `epsilon` is the norms'.
+    func normsFolded(epsilon: Double, _ context: LayerContext) -> AttentionWeights {
+        var folded = self
+        (folded.turnable, folded.gains) = (nil, [])
+        guard gains.count == 2 else { return folded }
+        func fold(_ matrix: inout DenseMatrix, heads: Int, gains: [Double]) {
+            for head in 0..<heads {
+                let rows = range(of: head)
+                let meanSquare = context.gram(matrix.rows(rows)).trace / Double(headDim)
+                let scale = 1 / (meanSquare + epsilon).squareRoot()
+                for row in rows {
+                    for column in 0..<matrix.columns { matrix[row, column] *= scale * gains[row - rows.lowerBound] }
+                }
+            }
+        }
+        fold(&folded.query, heads: heads, gains: gains[0])
+        fold(&folded.key, heads: kvHeads, gains: gains[1])
+        return folded
     }
 
     /// Sets those of the four weights that differ from `parent`'s; the others keep their element type and their bits.
@@ -87,7 +106,7 @@ public struct AttentionWeights: Sendable, Equatable {
 
     /// Sets the weight `projection` of a layer, and its bias where the matrix has one as its last column.
     func set(_ projection: String, _ matrix: DenseMatrix, in parameters: inout Parameters, layer: Int) {
-        let hasBias = hasBias && projection != "o_proj"
+        let hasBias = hasBias && Self.readsInput.contains(projection)
         let width = matrix.columns - (hasBias ? 1 : 0)
         func put(_ name: String, _ shape: [Int], _ part: DenseMatrix) {
             parameters[name] = Weight(shape: shape, storage: Storage(copying: part.values.map { Float($0) }))
@@ -95,6 +114,15 @@ public struct AttentionWeights: Sendable, Equatable {
         put(Self.name(projection, layer: layer), [matrix.rows, width], hasBias ? matrix.columns(0..<width) : matrix)
         if hasBias { put(Self.biasName(projection, layer: layer), [matrix.rows], matrix.columns(width..<width + 1)) }
     }
+
+    /// Takes the weight `projection` of a layer away, and its bias.
+    static func remove(_ projection: String, from parameters: inout Parameters, layer: Int) {
+        parameters[name(projection, layer: layer)] = nil
+        parameters[biasName(projection, layer: layer)] = nil
+    }
+
+    /// The projections of a layer's input, whose matrices have a column for the bias.
+    private static let readsInput: Set = ["q_proj", "k_proj", "v_proj", "kv_a_proj_with_mqa"]
 
     static func biasName(_ projection: String, layer: Int) -> String { "model.layers.\(layer).self_attn.\(projection).bias" }
 

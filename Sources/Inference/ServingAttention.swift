@@ -93,6 +93,9 @@ struct ServingGroupedAttention: ServingAttention {
 struct ServingLatentAttention: ServingAttention {
     private let projections: PackedLinear
     private let output: PackedLinear
+    /// Of queries and what is cached side by side, where the model has biases.
+    private var bias: Storage?
+    private var outputBias: Storage?
     /// Gain of the latent's norm, where it has one.
     private let latentNorm: Storage?
     /// From each head's query without position to the latent's space, and from what it attended there to its value.
@@ -118,6 +121,12 @@ struct ServingLatentAttention: ServingAttention {
         absorbQuery = PackedHeads(expand, heads: heads, part: 0..<plain, isTransposed: true)
         expandValue = PackedHeads(expand, heads: heads, part: plain..<plain + shape.valueHeadDim, isTransposed: false)
         output = PackedLinear([try take("o_proj.weight")])
+        if config.hasQueryKeyValueBias == true {
+            var values: [Float] = []
+            for name in ["q_proj", "kv_a_proj_with_mqa"] { values += try take(name + ".bias").float32().array() }
+            bias = Storage(copying: values)
+        }
+        if config.hasOutputBias == true { outputBias = try take("o_proj.bias").float32() }
     }
 
     var weightBytes: Int { projections.byteCount + output.byteCount + absorbQuery.byteCount + expandValue.byteCount }
@@ -130,6 +139,7 @@ struct ServingLatentAttention: ServingAttention {
         let projectedWidth = queryWidth + wide
         let projected = Storage(count: count * projectedWidth)
         projections.run(x, rows: count, into: projected)
+        if let bias { RowWise.add(bias, to: projected, rows: count) }
         // Rows of heads + 1 vectors [latent | rotated]: the queries', then the key's.
         let width = (heads + 1) * wide
         let rows = Storage(count: count * width)
@@ -167,5 +177,8 @@ struct ServingLatentAttention: ServingAttention {
         return values
     }
 
-    func project(_ attended: Storage, rows: Int, into x: Storage) { output.run(attended, rows: rows, into: x, .add) }
+    func project(_ attended: Storage, rows: Int, into x: Storage) {
+        output.run(attended, rows: rows, into: x, .add)
+        if let outputBias { RowWise.add(outputBias, to: x, rows: rows) }
+    }
 }

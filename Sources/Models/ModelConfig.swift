@@ -218,7 +218,7 @@ extension ModelConfig {
             }
         }
         for part in partsBeyondLlama
-        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && !Self.partsBesideAttention.contains(part) {
+        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && !Self.partsBesideLatents.contains(part) {
             throw .combination(Self.latentPart, part)
         }
     }
@@ -226,7 +226,7 @@ extension ModelConfig {
     /// What the model has that the first Llama has not, in words.
     public var partsBeyondLlama: [String] {
         var parts: [String] = []
-        if hasQueryKeyValueBias == true || hasOutputBias == true { parts.append("attention biases") }
+        if hasQueryKeyValueBias == true || hasOutputBias == true { parts.append(Self.attentionBiasPart) }
         if hasFeedForwardBias == true { parts.append(Self.feedForwardBiasPart) }
         if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
@@ -242,12 +242,14 @@ extension ModelConfig {
     }
 
     private static let latentPart = "latent attention"
+    private static let attentionBiasPart = "attention biases"
     private static let feedForwardBiasPart = "feed-forward biases"
     private static let layerNormPart = "LayerNorm"
     private static let activationPart = "a feed-forward layer without a gate, "
     private static let parallelPart = "parallel residuals"
-    private static let partsBesideAttention =
-        [feedForwardBiasPart, layerNormPart, parallelPart] + Activation.allCases.map { activationPart + $0.rawValue }
+    /// What latent attention goes together with.
+    private static let partsBesideLatents =
+        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart] + Activation.allCases.map { activationPart + $0.rawValue }
 
     /// The earlier layer whose keys and values `layer` reads; nil where it has its own.
     public func keyValueSource(_ layer: Int) -> Int? {
@@ -308,7 +310,11 @@ extension ModelConfig {
 
     /// The weights of one layer's attention, named as behind "self_attn.".
     private func attentionShapes(_ layer: Int) -> [(name: String, shape: [Int])] {
-        if let latent { return latent.weightShapes(heads: heads[layer], headDim: headDim[layer], hidden: hiddenSize) }
+        if let latent {
+            return latent.weightShapes(
+                heads: heads[layer], headDim: headDim[layer], hidden: hiddenSize, hasBias: hasQueryKeyValueBias == true,
+                hasOutputBias: hasOutputBias == true)
+        }
         let queryWidth = heads[layer] * headDim[layer]
         let kvWidth = kvHeads[layer] * headDim[layer]
         let hasKeys = keyValueSource(layer) == nil

@@ -22,15 +22,14 @@ import Testing
         ).convert(config, parameters)
     }
 
-    @Test(arguments: [1, 2]) func `latent attention of full rank is the model whose keys differ by complex factors`(
-        kvHeads: Int
-    ) throws {
-        let config = TinyModel.config(kvHeads: kvHeads)
+    @Test(arguments: [1, 2], [false, true])
+    func `latent attention of full rank is the model whose keys differ by complex factors`(kvHeads: Int, hasBias: Bool) throws {
+        var config = TinyModel.config(kvHeads: kvHeads)
+        (config.hasQueryKeyValueBias, config.hasOutputBias) = (hasBias, hasBias)
         var parameters = TinyModel.parameters(config)
         if kvHeads == 2 {
             for layer in 0..<config.layers {
                 // The second head's keys are the first one's, each plane turned and stretched in its own way.
-                let name = AttentionWeights.name("k_proj", layer: layer)
                 var weights = try AttentionWeights(config, parameters, layer: layer)
                 var turned = weights.key.rows(0..<12)
                 for plane in 0..<6 {
@@ -39,8 +38,7 @@ import Testing
                         by: .init(re: 1 - 0.3 * Double(plane), im: 0.4 * Double(plane) - 0.5))
                 }
                 weights.key.replace(12, 0, with: turned)
-                parameters[name] = Weight(
-                    shape: [24, 32], storage: Storage(copying: weights.key.values.map { Float($0) }))
+                weights.set("k_proj", weights.key, in: &parameters, layer: layer)
             }
         }
         let shape = LatentShape(rank: 12 * kvHeads, ropeHeadDim: 12, valueHeadDim: 12)
@@ -105,13 +103,68 @@ import Testing
         }
     }
 
-    @Test(arguments: TinyDesigns.allCases.filter { ![.gqa, .crossLayerNormed].contains($0) })
-    func `refinement brings every design nearer to its parent`(design: TinyDesigns) throws {
-        let config = TinyModel.config(layers: 4, heads: 4, kvHeads: 4)
+    @Test func `under QK-norm layers with the same keys share exactly, whatever their gains are`() throws {
+        var config = TinyModel.config(heads: 4, kvHeads: 2)
+        config.hasQueryKeyNorm = true
+        var generator = SeededGenerator(seed: 6)
+        var layers: [AttentionWeights] = []
+        for index in 0..<2 {
+            var layer = try AttentionWeights(config, TinyModel.parameters(config), layer: index)
+            // One number for both elements of a plane.
+            let gains = (0..<2).map { _ in (0..<6).map { _ in 0.5 + generator.uniform() } }
+            layer.gains = gains.map { $0 + $0 }
+            if let first = layers.first { (layer.key, layer.value) = (first.key, first.value) }
+            layers.append(layer)
+        }
+        let moment = DenseMatrix(identity: 32)
+        let shared = try CrossLayerConversion().convert(layers, moment: moment, crossMoments: [moment, moment], seed: 0)
+        for (before, after) in zip(layers, shared) {
+            #expect(after.gains[1] == layers[0].gains[1])
+            for plane in 0..<12 {
+                let (was, now) = (before.gains[0][plane] * before.gains[1][plane], after.gains[0][plane] * after.gains[1][plane])
+                #expect(abs(was - now) < 1e-12)
+            }
+            for head in 0..<4 {
+                // What the norms read, queries and keys turned alike if at all.
+                let (rows, kv) = (before.range(of: head), before.range(of: head / 2))
+                let scores = before.query.rows(rows).transposedTimes(before.key.rows(kv))
+                let found = after.query.rows(rows).transposedTimes(after.key.rows(kv))
+                #expect((scores + found.scaled(by: -1)).norm < 1e-4 * scores.norm)
+            }
+        }
+    }
+
+    @Test func `a norm of keys that are all of one size is folded into a latent exactly`() throws {
+        // Inputs of the norm that no token changes: projections of nothing, and biases.
+        var config = TinyModel.config(kvHeads: 1)
+        (config.hasQueryKeyValueBias, config.hasQueryKeyNorm) = (true, true)
+        var parameters = TinyModel.parameters(config)
+        for layer in 0..<config.layers {
+            for name in ["q_proj", "k_proj"] {
+                let shape = try #require(parameters[AttentionWeights.name(name, layer: layer)]).shape
+                parameters[AttentionWeights.name(name, layer: layer)] = Weight(
+                    shape: shape, storage: Storage(repeating: 0, count: shape[0] * shape[1]))
+            }
+            for norm in ["q_norm", "k_norm"] {
+                let gains = (0..<12).map { 0.5 + Float(($0 * 5 + layer) % 7) / 4 }
+                parameters[AttentionWeights.name(norm, layer: layer)] = Weight(shape: [12], storage: Storage(copying: gains))
+            }
+        }
+        let (child, converted) = try convert(
+            LatentDesign(shape: LatentShape(rank: 12, ropeHeadDim: 12, valueHeadDim: 12)), config, parameters)
+        #expect(child.hasQueryKeyNorm == nil && child.hasQueryKeyValueBias == true)
+        #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
+    }
+
+    @Test(arguments: TinyDesigns.allCases.filter { $0 != .gqa }, [false, true])
+    func `refinement brings every design nearer to its parent`(design: TinyDesigns, isNormed: Bool) throws {
+        var config = TinyModel.config(layers: 4, heads: 4, kvHeads: 4)
+        config.hasQueryKeyValueBias = [.latentBiased, .crossLayerNormed].contains(design)
+        config.hasQueryKeyNorm = isNormed
         let parameters = TinyModel.parameters(config)
         let chosen: any AttentionDesign =
             switch design {
-            case .latent: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 6, valueHeadDim: 12))
+            case .latent, .latentBiased: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 6, valueHeadDim: 12))
             case .yoco: YOCOAttention(window: 6)
             case .hybrid: HybridAttention(window: 5, fullEvery: 2, sinks: 2)
             case .windowed: HybridAttention(window: 7, fullEvery: 0)
@@ -146,11 +199,8 @@ import Testing
         #expect(try refusal(latent(20, 8)).contains("choose one of 2, 4, 6, 12"))
         #expect(
             try refusal(latent(20, 6)) { $0.latent = LatentShape(rank: 4, ropeHeadDim: 4, valueHeadDim: 4) }.contains("already"))
-        #expect(try refusal(latent(20, 6)) { $0.hasQueryKeyNorm = true }.contains("latent attention and norms"))
-        #expect(try refusal(latent(20, 6)) { $0.hasQueryKeyValueBias = true }.contains("latent attention and attention biases"))
         #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 0 }.contains("rotary positions, of which it has none"))
         #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 6 }.contains("turns 6 elements alone"))
-        #expect(try refusal(CrossLayerAttention(share: 2)) { $0.hasQueryKeyNorm = true }.contains("norms of queries"))
         #expect(try refusal(CrossLayerAttention(share: 2)) { $0.keyValueSources = [0, 0, 2, 2] }.contains("already"))
         #expect(try refusal(YOCOAttention(window: 4)) { $0.slidingWindow = .all(8) }.contains("windows already"))
     }

@@ -3,7 +3,7 @@ import Testing
 
 /// Small models of every attention there is, for tests that all of them must pass.
 public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvertible {
-    case gqa, latent, crossLayer, crossLayerNormed, yoco, hybrid, windowed
+    case gqa, latent, latentBiased, crossLayer, crossLayerNormed, yoco, hybrid, windowed
 
     public var testDescription: String { rawValue }
 
@@ -15,6 +15,9 @@ public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvert
             case .gqa: break
             case .latent:
                 try LatentDesign(shape: LatentShape(rank: 10, ropeHeadDim: 4, valueHeadDim: 6)).configure(&config)
+            case .latentBiased:
+                (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true)
+                try LatentDesign(shape: LatentShape(rank: 9, ropeHeadDim: 6, valueHeadDim: 5, hasNorm: false)).configure(&config)
             case .crossLayer: try CrossLayerAttention(share: 2).configure(&config)
             case .crossLayerNormed:
                 config.hasQueryKeyNorm = true
@@ -35,6 +38,7 @@ public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvert
         return switch self {
         case .gqa: 4 * layer * tokens
         case .latent: 4 * (10 + 4) * tokens
+        case .latentBiased: 4 * (9 + 6) * tokens
         case .crossLayer, .crossLayerNormed: 2 * layer * tokens
         case .yoco: 2 * layer * min(tokens, 6) + layer * tokens
         case .hybrid: 2 * layer * min(tokens, 5 + 2) + 2 * layer * tokens

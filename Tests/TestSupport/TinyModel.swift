@@ -1,5 +1,6 @@
 import Kernels
 import Models
+import Random
 
 /// Small models for tests, seeded.
 public enum TinyModel {
@@ -13,8 +14,14 @@ public enum TinyModel {
             kvHeads: .all(kvHeads), headDim: .all(headDim), maxSequence: maxSequence, tiedEmbeddings: tied)
     }
 
-    /// Weights large enough that attention is not uniform.
+    /// Weights large enough that attention is not uniform, biases of their size too.
     public static func parameters(_ config: ModelConfig, seed: UInt64 = 1, deviation: Double = 0.2) -> Parameters {
-        .initialized(for: config, seed: seed, deviation: deviation)
+        var parameters = Parameters.initialized(for: config, seed: seed, deviation: deviation)
+        for (name, shape) in config.weightShapes where name.hasSuffix(".bias") {
+            var generator = SeededGenerator(seed: seed, name: name)
+            parameters[name] = Weight(
+                shape: shape, storage: Storage(copying: generator.normals(shape[0], deviation: deviation)))
+        }
+        return parameters
     }
 }

@@ -7,6 +7,9 @@ import Models
 /// calibration activations; then, head by head, all the layers' versions are merged as ``SVDMethod`` merges heads of a group: one
 /// complex factor a RoPE plane goes into each layer's queries, one matrix a head into its output projection. Exact where the
 /// versions differ by no more than these.
+///
+/// Under QK-norm keys are merged as ``AlignedMethod`` merges them, in planes that all layers' norms let turn, and the gains of
+/// each layer's keys go into its queries' gains: exact where the ratio to the first layer's is one number a plane.
 struct CrossLayerConversion {
     /// The layers as they come to be: keys and values are the first one's.
     func convert(
@@ -27,6 +30,9 @@ struct CrossLayerConversion {
         joint.output = DenseMatrix(rows: first.output.rows, columns: joint.heads * d)
         joint.key = DenseMatrix(rows: joint.kvHeads * d, columns: first.key.columns)
         joint.value = joint.key
+        joint.turnable = first.turnable.map { planes in
+            planes.indices.map { plane in layers.allSatisfy { $0.turnable?[plane] ?? true } }
+        }
         func place(_ head: Int, _ layer: Int) -> Int { head * count + layer }
         for (index, layer) in layers.enumerated() {
             for head in 0..<first.kvHeads {
@@ -43,6 +49,14 @@ struct CrossLayerConversion {
         return layers.enumerated().map { index, layer in
             var child = layer
             (child.key, child.value) = (merged.key, merged.value)
+            if layer.gains.count == 2 {
+                child.gains = [
+                    zip(layer.gains[0], zip(layer.gains[1], first.gains[1])).map { query, keys in
+                        // Where the first layer's keys have nothing, queries have nothing to make up for.
+                        keys.1 == 0 ? query : query * keys.0 / keys.1
+                    }, first.gains[1],
+                ]
+            }
             for head in 0..<first.kvHeads {
                 let from = place(head, index) * each * d..<(place(head, index) + 1) * each * d
                 child.query.replace(head * each * d, 0, with: merged.query.rows(from))

@@ -12,7 +12,10 @@ import Models
 /// their queries, values in that of the output projection, each by its share of the whole.
 ///
 /// Exact where keys of all heads are complex multiples of each other in each plane, all planes stay rotated, and the rank is that of
-/// the stacked values; so for MQA at rank headDim.
+/// the stacked values; so for MQA at rank headDim. Biases of keys and values are part of the latent and the rotated key.
+///
+/// QK-norm has no place in a latent, whose keys are never made: before, each head's norm is taken to be the same for all tokens
+/// (``AttentionWeights/normsFolded(epsilon:_:)``), exact where it is.
 struct LatentConversion {
     let shape: LatentShape
     /// Radians a position of each of the parent's planes.

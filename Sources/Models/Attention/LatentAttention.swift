@@ -44,15 +44,23 @@ public struct LatentShape: Codable, Sendable, Hashable {
         guard ropeHeadDim % 2 == 0 else { throw .latent("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
     }
 
-    /// The weights of an attention with these widths, named as in transformers' DeepseekV2.
-    func weightShapes(heads: Int, headDim: Int, hidden: Int) -> [(name: String, shape: [Int])] {
-        [
-            ("q_proj.weight", [heads * headDim, hidden]),
+    /// The weights of an attention with these widths, named as in transformers' DeepseekV2; `hasBias` gives queries and what is
+    /// cached one, `hasOutputBias` the output.
+    func weightShapes(
+        heads: Int, headDim: Int, hidden: Int, hasBias: Bool, hasOutputBias: Bool
+    ) -> [(name: String, shape: [Int])] {
+        var shapes = [
+            (name: "q_proj.weight", shape: [heads * headDim, hidden]),
             ("kv_a_proj_with_mqa.weight", [rank + ropeHeadDim, hidden]),
-        ] + (isNormed ? [("kv_a_layernorm.weight", [rank])] : []) + [
+        ]
+        if isNormed { shapes.append(("kv_a_layernorm.weight", [rank])) }
+        shapes += [
             ("kv_b_proj.weight", [heads * (headDim - ropeHeadDim + valueHeadDim), rank]),
             ("o_proj.weight", [hidden, heads * valueHeadDim]),
         ]
+        if hasBias { shapes += [("q_proj.bias", [heads * headDim]), ("kv_a_proj_with_mqa.bias", [rank + ropeHeadDim])] }
+        if hasOutputBias { shapes.append(("o_proj.bias", [hidden])) }
+        return shapes
     }
 }
 
@@ -75,6 +83,9 @@ struct LatentAttention: Attention {
     /// From the latent to each head's [key without position | value].
     let expand: Tensor
     let output: Tensor
+    /// Of `query` and `compress`, where the model has biases.
+    var biases: [Tensor] = []
+    var outputBias: Tensor?
     let geometry: KVGeometry
 
     init(
@@ -88,6 +99,10 @@ struct LatentAttention: Attention {
         latentNorm = shape.isNormed ? try take("kv_a_layernorm.weight") : nil
         expand = try take("kv_b_proj.weight")
         output = try take("o_proj.weight")
+        if config.hasQueryKeyValueBias == true {
+            for name in ["q_proj", "kv_a_proj_with_mqa"] { biases.append(try take(name + ".bias")) }
+        }
+        if config.hasOutputBias == true { outputBias = try take("o_proj.bias") }
         geometry = config.kvGeometry(.float32)[layer]
     }
 
@@ -98,13 +113,17 @@ struct LatentAttention: Attention {
         latentNorm = other.latentNorm.map { _ in rest.removeFirst() }
         expand = rest.removeFirst()
         output = rest.removeFirst()
+        biases = other.biases.map { _ in rest.removeFirst() }
+        outputBias = other.outputBias.map { _ in rest.removeFirst() }
         geometry = other.geometry
     }
 
     var projections: [Tensor] { [query, compress] }
     var sharedProjections: [Tensor] { [] }
     var cachedProjections: [Tensor] { projections }
-    var weights: [Tensor] { [query, compress] + (latentNorm.map { [$0] } ?? []) + [expand, output] }
+    var weights: [Tensor] {
+        [query, compress, latentNorm, expand, output].compactMap { $0 } + biases + [outputBias].compactMap { $0 }
+    }
 
     func with(weights rest: inout ArraySlice<Tensor>) -> LatentAttention { LatentAttention(self, weights: &rest) }
 
@@ -114,7 +133,11 @@ struct LatentAttention: Attention {
 
     func preparedShared(_ projected: Tensor) -> Tensor { projected }
 
+    /// Rows of [queries | latent | rotated key] with their biases.
+    private func biased(_ projected: Tensor) -> Tensor { biases.isEmpty ? projected : projected + .concat(biases) }
+
     func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor {
+        let projected = biased(projected)
         let latent = projected.slice(queryWidth..<queryWidth + shape.rank, axis: 1)
         let expanded =
             latentNorm.map {
@@ -130,6 +153,7 @@ struct LatentAttention: Attention {
     }
 
     func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
+        let projected = biased(projected)
         let (tokens, rank, rope) = (step.tokens.count, shape.rank, shape.ropeHeadDim)
         let positions = step.positions(in: cache)
         let byHead = expand.reshaped(heads, plainDim + shape.valueHeadDim, rank)
@@ -151,7 +175,12 @@ struct LatentAttention: Attention {
     }
 
     func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
-        guard let residual else { return attended.linear(output, precision: precision) }
-        return attended.linear(output, residual: residual, precision: precision)
+        let result =
+            if let residual {
+                attended.linear(output, residual: residual, precision: precision)
+            } else {
+                attended.linear(output, precision: precision)
+            }
+        return outputBias.map { result + $0 } ?? result
     }
 }
