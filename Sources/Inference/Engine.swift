@@ -61,8 +61,10 @@ public actor Engine {
             var cache = try PagedKVCache(
                 config: model.model.config, elementType: options.elementType, store: store, owner: owner)
             cache.isBatchInvariant = options.batchInvariant
+            // The tree may want them first.
+            cache.freesOnCommit = false
             caches.append(cache)
-            trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage)))
+            trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows))
             capacities.append(
                 Self.capacity(
                     of: cache, longest: model.model.config.maxSequence, pages: available, step: options.limits.tokensPerStep))
@@ -86,9 +88,6 @@ public actor Engine {
         }
         return low
     }
-
-    /// Whether sequences of `model` can take up each other's prefixes: not where a window has freed what lay in them.
-    func sharesPrefixes(_ model: Int) -> Bool { options.prefixSharing && !caches[model].hasWindows }
 
     /// Takes a request on; throws ``InferenceError`` where it cannot be served.
     public func submit(_ request: GenerationRequest) throws(InferenceError) -> Generation {
@@ -185,7 +184,7 @@ public actor Engine {
     /// What is wrong with the pool's books, or nil: every page free or counted, counts equal to those of the sequences and
     /// prefixes that hold it.
     public func inconsistency() -> String? {
-        if let found = store.pool.inconsistency() { return found }
+        if let found = store.pool.inconsistency() ?? trees.lazy.compactMap({ $0.inconsistency() }).first { return found }
         var counts = [Int](repeating: 0, count: store.pool.pages)
         for cache in caches { for id in cache.sequences { for page in cache.table(of: id).allPages { counts[Int(page)] += 1 } } }
         for tree in trees { for page in tree.allPages { counts[Int(page)] += 1 } }

@@ -56,7 +56,7 @@ extension Engine {
             scheduler.addRunning(
                 copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
         } else {
-            (copy.computed, copy.path) = (0, [])
+            (copy.computed, copy.path) = (0, PrefixPath())
             scheduler.addWaiting(copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count)
         }
         sequences[copy.id] = copy

@@ -33,9 +33,7 @@ struct PreemptionCosts {
 extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
-        guard var sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, sharesPrefixes(sequence.model) else {
-            return
-        }
+        guard var sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing else { return }
         let tokens = sequence.tokens.prefix(
             options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
@@ -46,7 +44,14 @@ extension Engine {
         sequences[id] = sequence
     }
 
-    /// Evicts one block of `model`'s tree; says whether there was one.
+    /// Lets go of the pages that a sequence's windows have passed; the tree may keep them.
+    func freeBehindWindows(_ id: Int) {
+        guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].hasWindows else { return }
+        caches[sequence.model].freeBehindWindows(id)
+        sequences[id]?.path = trees[sequence.model].advance(sequence.path, to: sequence.computed, at: tick())
+    }
+
+    /// Evicts one block of `model`'s tree, or its pages of windows; says whether there was one.
     func evict(_ model: Int) -> Bool {
         guard let pages = trees[model].evict() else { return false }
         for page in pages { store.pool.release(page) }
@@ -71,7 +76,7 @@ extension Engine {
     /// sequence's are two pages then, which is more than a sequence alone would need.
     func letGoOfPrefix(_ id: Int) -> Bool {
         guard let path = sequences[id]?.path, !path.isEmpty, let model = sequences[id]?.model else { return false }
-        sequences[id]?.path = []
+        sequences[id]?.path = PrefixPath()
         sequences[id]?.keepsPrefix = false
         trees[model].leave(path, at: tick())
         for page in trees[model].remove(unused: path) { store.pool.release(page) }
@@ -105,7 +110,7 @@ extension Engine {
         if sequence.swapped == nil { counters.recomputed += 1 } else { counters.swapped += 1 }
         if sequence.swapped == nil { sequence.computed = 0 }
         trees[sequence.model].leave(sequence.path, at: tick())
-        sequence.path = []
+        sequence.path = PrefixPath()
         caches[sequence.model].remove(id)
         sequence.isResident = false
         sequences[id] = sequence

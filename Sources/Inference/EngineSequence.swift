@@ -43,7 +43,7 @@ struct EngineSequence {
     /// Whether the model's cache has it.
     var isResident = false
     /// Blocks of the prefix tree it uses.
-    var path: [Int] = []
+    var path = PrefixPath()
     /// Whether the tree may hold its blocks: no more once it has wanted their pages for itself.
     var keepsPrefix = true
     var swapped: SwapFile?

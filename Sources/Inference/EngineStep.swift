@@ -28,7 +28,7 @@ extension Engine {
 
     /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
     private func awaitsPrefix(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
-        guard sharesPrefixes(sequence.model), sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
+        guard options.prefixSharing, sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.tenant).count + 1) * tree.blockTokens
         guard wanted < sequence.tokens.count else { return false }
@@ -66,7 +66,7 @@ extension Engine {
             return true
         }
         var table: BlockTable?
-        if sharesPrefixes(model), sequence.promptLogprobs == nil {
+        if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
             sequence.path = trees[model].match(looked, salt: sequence.tenant)
             trees[model].use(sequence.path, at: tick())
@@ -119,6 +119,7 @@ extension Engine {
             score(&sequence, logits, range, from: before, width: vocabulary)
             sequences[run.id] = sequence
             keepPrefix(run.id)
+            freeBehindWindows(run.id)
             if sequence.computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
                 guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {

@@ -184,11 +184,8 @@ public struct ExactnessGates {
     private func prefixShared() throws -> ExactnessGate {
         let name = "prefix shared by \(Self.sharers), decoded together"
         var cache = try makeCache(sequences: Self.sharers + 2)
-        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage))
+        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
         let shared = (prompt - 1) / tree.blockTokens * tree.blockTokens
-        guard !cache.hasWindows else {
-            return ExactnessGate(name: name, tolerance: reorderedTolerance, notExercised: "prefixes behind a window are not kept")
-        }
         guard shared >= PagedAttentionKernel.sharedTokens else {
             return ExactnessGate(
                 name: name, tolerance: reorderedTolerance,
@@ -197,9 +194,11 @@ public struct ExactnessGates {
         }
         // Someone computed the prefix before, and has left.
         cache.add(Self.sharers)
+        cache.freesOnCommit = false
         _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
+        cache.freesOnCommit = true
         let (path, held) = tree.insert(
-            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: [], at: 1)
+            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: PrefixPath(), at: 1)
         for page in held { cache.store.pool.retain(page) }
         cache.remove(Self.sharers)
         tree.leave(path, at: 1)

@@ -21,6 +21,8 @@ public struct PagedKVCache: KVCache {
     private var tables: [Int: BlockTable] = [:]
     /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
     var isBatchInvariant = false
+    /// Whether ``commit(_:)`` frees what is behind windows; where not, ``freeBehindWindows(_:)`` has to be called after it.
+    var freesOnCommit = true
     private var promptLengths: [Int: Int] = [:]
 
     /// A cache for a model of `config`, elements stored as `elementType`, in the pages of `store` that are `owner`'s.
@@ -49,8 +51,17 @@ public struct PagedKVCache: KVCache {
         shapes = geometry.filter { $0.source == nil }
     }
 
-    /// Whether some layers forget what lies behind their window, so that a prefix cannot be taken up by another sequence.
+    /// Whether some layers forget what lies behind their window.
     public var hasWindows: Bool { shapes.contains { $0.window != nil } }
+
+    /// For each of ``layouts`` the window whose tokens are kept, a little wider where sums must not depend on cuts.
+    var windows: [WindowSpan?] {
+        shapes.map { shape in
+            shape.window.map {
+                WindowSpan(window: $0 + (isBatchInvariant ? PagedAttentionKernel.blockTokens - 1 : 0), sinks: shape.sinks)
+            }
+        }
+    }
 
     /// Numbers of the sequences held.
     public var sequences: some Collection<Int> { tables.keys }
@@ -108,9 +119,10 @@ public struct PagedKVCache: KVCache {
 
     /// Pages that a sequence with no shared ones needs to hold `tokens`, and, on top of these, to take in `count` more.
     public func pages(tokens: Int, adding count: Int = 0) -> Int {
-        layouts.indices.reduce(0) { total, index in
-            let (held, all) = (layouts[index].pages(tokens: tokens), layouts[index].pages(tokens: tokens + count))
-            return total + (0..<held).count { isKept($0, index, tokens: tokens) } + all - held
+        zip(layouts, windows).reduce(0) { total, layer in
+            let (layout, window) = layer
+            let (held, all) = (layout.pages(tokens: tokens), layout.pages(tokens: tokens + count))
+            return total + (0..<held).count { window?.keeps($0, size: layout.tokensPerPage, after: tokens) ?? true } + all - held
         }
     }
 
@@ -120,24 +132,14 @@ public struct PagedKVCache: KVCache {
     public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
         layouts.indices.reduce(0) { total, index in
             let all = layouts[index].pages(tokens: tokens)
-            guard let window = shapes[index].window else { return total + all }
+            guard let window = windows[index] else { return total + all }
             let size = layouts[index].tokensPerPage
             // What a chunk sees: the window's tokens before it, and itself. It may begin with any token of a page:
             //     pages of 4, 6 tokens seen:   . . . x | x x x x | x . . .
-            var seen = window - 1 + min(chunk, tokens)
-            if isBatchInvariant { seen += PagedAttentionKernel.blockTokens - 1 }
+            let seen = window.window - 1 + min(chunk, tokens)
             let touched = seen > 0 ? (seen - 1 + size - 1) / size + 1 : 0
-            return total + min(all, touched + layouts[index].pages(tokens: shapes[index].sinks))
+            return total + min(all, touched + layouts[index].pages(tokens: window.sinks))
         }
-    }
-
-    /// Whether page number `page` of layout `index` holds anything that a token after the first `tokens` sees.
-    private func isKept(_ page: Int, _ index: Int, tokens: Int) -> Bool {
-        guard let window = shapes[index].window else { return true }
-        let size = layouts[index].tokensPerPage
-        var low = tokens - window + 1
-        if isBatchInvariant { low -= PagedAttentionKernel.blockTokens - 1 }
-        return (page + 1) * size > low || page * size < shapes[index].sinks
     }
 
     /// Bytes of keys and values held, by tokens (logical), and of the pages that hold them (allocated); shared ones count once.
@@ -182,9 +184,9 @@ public struct PagedKVCache: KVCache {
         var table = table(of: sequence)
         precondition(table.tokens == 0, "PagedKVCache: sequence \(sequence) holds tokens already")
         guard pages(tokens: tokens) <= store.pool.available(to: owner) else { return false }
-        for index in layouts.indices {
+        for (index, window) in windows.enumerated() {
             for page in 0..<layouts[index].pages(tokens: tokens) {
-                let isKept = isKept(page, index, tokens: tokens)
+                let isKept = window?.keeps(page, size: layouts[index].tokensPerPage, after: tokens) ?? true
                 let new = isKept ? store.pool.allocate(1, for: owner)?.first : nil
                 table.pages[index].append(new ?? BlockTable.freed)
             }
@@ -226,19 +228,24 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Counts the step's tokens as held, and frees the pages that are now behind a window.
+    /// Counts the step's tokens as held, and frees the pages that are now behind a window, unless told to leave them.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) {
             tables[sequence]?.tokens += count
-            if hasWindows { freeBehindWindows(sequence) }
+            if freesOnCommit { freeBehindWindows(sequence) }
         }
     }
 
-    private mutating func freeBehindWindows(_ sequence: Int) {
+    /// Frees the pages of `sequence` that are behind a window.
+    mutating func freeBehindWindows(_ sequence: Int) {
+        guard hasWindows else { return }
         var table = table(of: sequence)
-        for index in layouts.indices where shapes[index].window != nil {
+        for (index, window) in windows.enumerated() {
+            guard let window else { continue }
             for page in table.pages[index].indices
-            where table.pages[index][page] != BlockTable.freed && !isKept(page, index, tokens: table.tokens) {
+            where table.pages[index][page] != BlockTable.freed
+                && !window.keeps(page, size: layouts[index].tokensPerPage, after: table.tokens)
+            {
                 store.pool.release(table.pages[index][page])
                 table.pages[index][page] = BlockTable.freed
             }

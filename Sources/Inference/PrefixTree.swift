@@ -7,28 +7,38 @@
 ///     blocks of 2:   [5 9] ─ [4 4] ─ [7 1]
 ///                          └ [3 8]            5 9 3 8 6 finds two blocks, four tokens
 ///
+/// Where layers have windows, a block's pages of these are needed by who ends just behind it alone. They are idle once its users'
+/// windows have passed, leave in the order in which that happened while the block itself stays, and come back with the next
+/// sequence that computes the block again. A prompt finds its blocks up to where the windows' pages are there.
+///
 /// A value without pages' memory: it says which pages to hold or let go of, and the caller does.
 public struct PrefixTree: Sendable {
     /// Tokens of a block.
     public let blockTokens: Int
     private let tokensPerPage: [Int]
+    /// The windows of the layers that have one.
+    private let windows: [WindowSpan?]
+    /// The widest of them; 0 where no layer has one.
+    private let widest: Int
 
     private struct Node: Sendable {
         var parent: Int?
         var salt: String
+        /// Blocks before it.
+        var depth: Int
         var tokens: [Int32]
         var children: [[Int32]: Int] = [:]
-        /// For each layer the pages its tokens lie in.
+        /// For each layer the pages its tokens lie in; a window's may be gone, with ``BlockTable/freed`` in their place.
         var pages: [[Int32]]
         var users = 0
         var lastUse: Int
-        /// Its neighbours among the blocks nobody uses.
-        var older: Int?
-        var newer: Int?
+        /// Users whose windows reach it.
+        var windowUsers = 0
+        var lastWindowUse: Int
     }
 
     /// A page's blocks, of which it may have two, and those of them that are in use.
-    private struct PageUse: Sendable {
+    private struct PageUse: Sendable, Equatable {
         var blocks = 0
         var used = 0
     }
@@ -37,16 +47,24 @@ public struct PrefixTree: Sendable {
     private var nodes: [Int: Node] = [:]
     private var nextNode = 0
     private var pageUses: [Int32: PageUse] = [:]
-    /// Ends of the list of blocks that nobody uses, in the order of their last use. A path is entered from its end, and who uses
-    /// a block uses those before it: so the oldest never has children.
-    private var oldest: Int?
-    private var newest: Int?
-    /// Pages held for blocks that nobody uses now, each counted once.
+    /// Blocks that nobody uses, in the order of their last use. A path is entered from its end, and who uses a block uses those
+    /// before it: so the oldest never has children.
+    private var unused = UseOrder()
+    /// Blocks that nobody's window reaches, but that have pages of windows.
+    private var passed = UseOrder()
+    /// Pages held for blocks that nobody uses now, or whose users' windows have passed them, each counted once.
     public private(set) var idlePages = 0
 
-    /// An empty tree for layers that hold `tokensPerPage` each.
+    /// An empty tree for layers that hold `tokensPerPage` each, without windows.
     public init(tokensPerPage: [Int]) {
+        self.init(tokensPerPage: tokensPerPage, windows: tokensPerPage.map { _ in nil })
+    }
+
+    /// An empty tree for layers that hold `tokensPerPage` each and have these windows.
+    init(tokensPerPage: [Int], windows: [WindowSpan?]) {
         self.tokensPerPage = tokensPerPage
+        self.windows = windows
+        widest = windows.reduce(0) { max($0, $1?.window ?? 0) }
         blockTokens = tokensPerPage.max() ?? 1
     }
 
@@ -54,46 +72,77 @@ public struct PrefixTree: Sendable {
     public var count: Int { nodes.count }
 
     /// Every page held, as often as it is held.
-    public var allPages: [Int32] { nodes.values.flatMap { $0.pages.flatMap { $0 } } }
+    public var allPages: [Int32] { nodes.keys.flatMap { pages(of: $0) } }
 
-    /// When the block that leaves next was used last; nil where every block is in use.
-    public var oldestUse: Int? { oldest.flatMap { nodes[$0]?.lastUse } }
+    /// When what leaves next was used last; nil where everything is in use.
+    public var oldestUse: Int? {
+        [unused.oldest.flatMap { nodes[$0]?.lastUse }, passed.oldest.flatMap { nodes[$0]?.lastWindowUse }].compactMap { $0 }.min()
+    }
 
     /// Tokens of `path` in blocks that others use too.
-    public func tokensShared(of path: [Int]) -> Int { blockTokens * path.count { (nodes[$0]?.users ?? 0) > 1 } }
+    public func tokensShared(of path: PrefixPath) -> Int { blockTokens * path.blocks.count { (nodes[$0]?.users ?? 0) > 1 } }
 
-    /// Pages that nobody uses any more once a user of `path` has left.
-    public func pagesLeft(by path: [Int]) -> Int {
+    /// Pages that nobody uses any more once the user of `path` has left.
+    public func pagesLeft(by path: PrefixPath) -> Int {
         var leaving: [Int32: Int] = [:]
-        for id in path where nodes[id]?.users == 1 {
-            for page in pages(of: id) { leaving[page, default: 0] += 1 }
+        for (index, id) in path.blocks.enumerated() {
+            guard let node = nodes[id] else { continue }
+            if node.users == 1 { for page in pages(of: id, inWindows: false) { leaving[page, default: 0] += 1 } }
+            if node.windowUsers == 1, index >= path.windowStart {
+                for page in pages(of: id, inWindows: true) { leaving[page, default: 0] += 1 }
+            }
         }
         return leaving.count { pageUses[$0.key]?.used == $0.value }
     }
 
     /// The blocks that `tokens` begin with, from the first on; at most all but the last token, which has to be computed.
-    public func match(_ tokens: [Int32], salt: String) -> [Int] {
-        var path: [Int] = []
+    public func match(_ tokens: [Int32], salt: String) -> PrefixPath {
+        var path = PrefixPath()
         var children = roots[salt] ?? [:]
         while (path.count + 1) * blockTokens < tokens.count {
             let block = Array(tokens[path.count * blockTokens..<(path.count + 1) * blockTokens])
             guard let next = children[block] else { break }
-            path.append(next)
+            path.blocks.append(next)
             children = nodes[next]?.children ?? [:]
         }
+        while !hasWindowPages(path) { path.blocks.removeLast() }
+        path.windowStart = windowStart(path, tokens: path.count * blockTokens)
         return path
     }
 
+    /// Whether all that the next token sees through windows is there.
+    private func hasWindowPages(_ path: PrefixPath) -> Bool {
+        let tokens = path.count * blockTokens
+        guard widest > 0, tokens > 0 else { return true }
+        return windows.indices.allSatisfy { layer in
+            guard let window = windows[layer] else { return true }
+            let size = tokensPerPage[layer]
+            return (max(0, window.first(after: tokens)) / size..<(tokens + size - 1) / size).allSatisfy { page in
+                // The last block that reaches into the page has all that the path has in it.
+                let index = min(path.count - 1, ((page + 1) * size - 1) / blockTokens)
+                return nodes[path.blocks[index]]?.pages[layer][page - index * blockTokens / size] != BlockTable.freed
+            }
+        }
+    }
+
+    /// The first block of `path` that a window reaches from behind `tokens`.
+    private func windowStart(_ path: PrefixPath, tokens: Int) -> Int {
+        widest == 0 ? path.count : min(path.count, max(0, tokens - widest + 1) / blockTokens)
+    }
+
     /// The pages of a path of blocks, as a sequence's table.
-    public func table(of path: [Int]) -> BlockTable {
+    public func table(of path: PrefixPath) -> BlockTable {
         var table = BlockTable(layers: tokensPerPage.count)
-        for (index, id) in path.enumerated() {
+        for (index, id) in path.blocks.enumerated() {
             guard let node = nodes[id] else { continue }
             for layer in tokensPerPage.indices {
                 // A page that reaches into this block holds what the block before had in its copy of it.
                 let first = index * blockTokens / tokensPerPage[layer]
                 table.pages[layer].removeLast(table.pages[layer].count - first)
-                table.pages[layer] += node.pages[layer]
+                for (offset, page) in node.pages[layer].enumerated() {
+                    let isPassed = index < path.windowStart && isInWindow(first + offset, layer)
+                    table.pages[layer].append(isPassed ? BlockTable.freed : page)
+                }
             }
         }
         table.tokens = path.count * blockTokens
@@ -101,103 +150,196 @@ public struct PrefixTree: Sendable {
     }
 
     /// Marks a path as used by one more sequence, at a `moment` not before any other.
-    public mutating func use(_ path: [Int], at moment: Int) {
-        for id in path {
-            guard let users = nodes[id]?.users else { continue }
-            if users == 0 {
-                unlink(id)
-                enter(id)
-            }
-            nodes[id]?.users = users + 1
-            nodes[id]?.lastUse = moment
+    public mutating func use(_ path: PrefixPath, at moment: Int) {
+        for (index, id) in path.blocks.enumerated() {
+            use(id, at: moment)
+            if index >= path.windowStart { reach(id, at: moment) }
         }
     }
 
+    private mutating func use(_ id: Int, at moment: Int) {
+        guard let users = nodes[id]?.users else { return }
+        if users == 0 {
+            unused.remove(id)
+            for page in pages(of: id, inWindows: false) { enter(page) }
+        }
+        nodes[id]?.users = users + 1
+        nodes[id]?.lastUse = moment
+    }
+
+    /// Counts one more window that reaches a block.
+    private mutating func reach(_ id: Int, at moment: Int) {
+        guard widest > 0, let users = nodes[id]?.windowUsers else { return }
+        if users == 0 {
+            passed.remove(id)
+            for page in pages(of: id, inWindows: true) { enter(page) }
+        }
+        nodes[id]?.windowUsers = users + 1
+        nodes[id]?.lastWindowUse = moment
+    }
+
     /// Takes the mark of ``use(_:at:)`` away.
-    public mutating func leave(_ path: [Int], at moment: Int) {
-        for id in path.reversed() {
+    public mutating func leave(_ path: PrefixPath, at moment: Int) {
+        for (index, id) in path.blocks.enumerated().reversed() {
+            if index >= path.windowStart { pass(id, at: moment) }
             guard let users = nodes[id]?.users else { continue }
             precondition(users > 0, "PrefixTree: block \(id) is left once more than it was used")
             nodes[id]?.users = users - 1
             nodes[id]?.lastUse = moment
             guard users == 1 else { continue }
-            append(id)
-            for page in pages(of: id) {
-                pageUses[page]?.used -= 1
-                if pageUses[page]?.used == 0 { idlePages += 1 }
+            unused.append(id)
+            for page in pages(of: id, inWindows: false) { exit(page) }
+        }
+    }
+
+    private mutating func pass(_ id: Int, at moment: Int) {
+        guard widest > 0, let users = nodes[id]?.windowUsers else { return }
+        precondition(users > 0, "PrefixTree: block \(id) is passed once more than it was reached")
+        nodes[id]?.windowUsers = users - 1
+        nodes[id]?.lastWindowUse = moment
+        let pages = pages(of: id, inWindows: true)
+        guard users == 1, !pages.isEmpty else { return }
+        passed.append(id)
+        for page in pages { exit(page) }
+    }
+
+    /// The path of a user that has `tokens` now: blocks that its windows have passed keep their pages of these no more for its
+    /// sake.
+    public mutating func advance(_ path: PrefixPath, to tokens: Int, at moment: Int) -> PrefixPath {
+        var path = path
+        let start = max(path.windowStart, windowStart(path, tokens: tokens))
+        for id in path.blocks[path.windowStart..<start] { pass(id, at: moment) }
+        path.windowStart = start
+        return path
+    }
+
+    /// Whether a layer's page can fall behind a window.
+    private func isInWindow(_ page: Int, _ layer: Int) -> Bool {
+        windows[layer].map { !$0.isSink(page, size: tokensPerPage[layer]) } ?? false
+    }
+
+    /// A block's pages, those that can fall behind a window or the others; nil for all.
+    private func pages(of id: Int, inWindows: Bool? = nil) -> [Int32] {
+        guard let node = nodes[id] else { return [] }
+        if widest == 0 { return inWindows == true ? [] : node.pages.flatMap { $0 } }
+        return node.pages.indices.flatMap { layer in
+            let first = node.depth * blockTokens / tokensPerPage[layer]
+            return node.pages[layer].enumerated().compactMap { offset, page in
+                page != BlockTable.freed && (inWindows ?? isInWindow(first + offset, layer)) == isInWindow(first + offset, layer)
+                    ? page : nil
             }
         }
     }
 
-    private func pages(of id: Int) -> [Int32] { nodes[id]?.pages.flatMap { $0 } ?? [] }
-
-    /// Counts a block's pages as in use.
-    private mutating func enter(_ id: Int) {
-        for page in pages(of: id) {
-            if pageUses[page]?.used == 0 { idlePages -= 1 }
-            pageUses[page]?.used += 1
-        }
+    private mutating func enter(_ page: Int32) {
+        if pageUses[page]?.used == 0 { idlePages -= 1 }
+        pageUses[page]?.used += 1
     }
 
-    private mutating func append(_ id: Int) {
-        nodes[id]?.older = newest
-        nodes[id]?.newer = nil
-        if let newest { nodes[newest]?.newer = id } else { oldest = id }
-        newest = id
+    private mutating func exit(_ page: Int32) {
+        pageUses[page]?.used -= 1
+        if pageUses[page]?.used == 0 { idlePages += 1 }
     }
 
-    private mutating func unlink(_ id: Int) {
-        guard let (older, newer) = nodes[id].map({ ($0.older, $0.newer) }) else { return }
-        if let older { nodes[older]?.newer = newer } else { oldest = newer }
-        if let newer { nodes[newer]?.older = older } else { newest = older }
-        nodes[id]?.older = nil
-        nodes[id]?.newer = nil
+    /// Counts a page as held for a block in use.
+    private mutating func hold(_ page: Int32) {
+        if pageUses[page]?.used == 0 { idlePages -= 1 }
+        pageUses[page, default: PageUse()].blocks += 1
+        pageUses[page]?.used += 1
     }
 
-    /// Adds the whole blocks of `tokens` [0, tokens.count) behind `path`, which the sequence uses already, from its table.
+    /// Counts a page as held no more for a block that does not use it.
+    private mutating func drop(_ page: Int32) {
+        pageUses[page]?.blocks -= 1
+        guard pageUses[page]?.blocks == 0 else { return }
+        pageUses[page] = nil
+        idlePages -= 1
+    }
+
+    /// Adds the whole blocks of `tokens` [0, tokens.count) behind `path`, which the sequence uses already, from its table, and
+    /// what the table has of windows' pages to blocks that are there without.
     ///
-    /// Gives the longer path, marked as used for what is new in it, and the pages the caller has to hold for new blocks.
+    /// Gives the longer path, marked as used for what is new in it, and the pages the caller has to hold for new blocks. Windows
+    /// reach all that is new, until ``advance(_:to:at:)`` says otherwise.
     public mutating func insert(
-        _ tokens: [Int32], salt: String, table: BlockTable, behind path: [Int], at moment: Int
-    ) -> (path: [Int], held: [Int32]) {
+        _ tokens: [Int32], salt: String, table: BlockTable, behind path: PrefixPath, at moment: Int
+    ) -> (path: PrefixPath, held: [Int32]) {
         var path = path
         var held: [Int32] = []
         while (path.count + 1) * blockTokens <= tokens.count {
             let start = path.count * blockTokens
             let block = Array(tokens[start..<start + blockTokens])
-            let siblings = path.last.map { nodes[$0]?.children ?? [:] } ?? roots[salt] ?? [:]
-            if let known = siblings[block] {
-                use([known], at: moment)
-                path.append(known)
-                continue
-            }
+            let siblings = path.blocks.last.map { nodes[$0]?.children ?? [:] } ?? roots[salt] ?? [:]
             let pages = tokensPerPage.indices.map { layer in
                 let size = tokensPerPage[layer]
                 return Array(table.pages[layer][start / size..<(start + blockTokens + size - 1) / size])
             }
+            if let known = siblings[block] {
+                use(known, at: moment)
+                reach(known, at: moment)
+                if widest > 0 { held += replenish(known, from: pages) }
+                path.blocks.append(known)
+                continue
+            }
             let id = nextNode
             nextNode += 1
-            nodes[id] = Node(parent: path.last, salt: salt, tokens: block, pages: pages, users: 1, lastUse: moment)
-            for page in pages.joined() {
-                if let known = pageUses[page], known.used == 0 { idlePages -= 1 }
-                pageUses[page, default: PageUse()].blocks += 1
-                pageUses[page]?.used += 1
+            nodes[id] = Node(
+                parent: path.blocks.last, salt: salt, depth: path.count, tokens: block, pages: pages, users: 1, lastUse: moment,
+                windowUsers: widest > 0 ? 1 : 0, lastWindowUse: moment)
+            let new = self.pages(of: id)
+            for page in new { hold(page) }
+            if let parent = path.blocks.last {
+                nodes[parent]?.children[block] = id
+            } else {
+                roots[salt, default: [:]][block] = id
             }
-            if let parent = path.last { nodes[parent]?.children[block] = id } else { roots[salt, default: [:]][block] = id }
-            held += pages.flatMap { $0 }
-            path.append(id)
+            held += new
+            path.blocks.append(id)
         }
+        if widest == 0 { path.windowStart = path.count }
         return (path, held)
     }
 
-    /// Removes the block unused longest, and gives the pages to let go of; nil where every block is in use.
+    /// Gives a block that a window reaches those of `pages` that it lacks; gives the pages to hold.
+    private mutating func replenish(_ id: Int, from pages: [[Int32]]) -> [Int32] {
+        var held: [Int32] = []
+        for (layer, pages) in pages.enumerated() {
+            for (offset, page) in pages.enumerated()
+            where page != BlockTable.freed && nodes[id]?.pages[layer][offset] == BlockTable.freed {
+                nodes[id]?.pages[layer][offset] = page
+                hold(page)
+                held.append(page)
+            }
+        }
+        return held
+    }
+
+    /// Removes what has been unused longest, a block or the pages of windows that have passed it, and gives the pages to let go
+    /// of; nil where everything is in use.
     ///
     /// Takes the time of one block, however many there are.
-    public mutating func evict() -> [Int32]? { oldest.map { remove($0) } }
+    public mutating func evict() -> [Int32]? {
+        let block = unused.oldest.flatMap { nodes[$0]?.lastUse } ?? .max
+        if let id = passed.oldest, let node = nodes[id], node.lastWindowUse <= block { return removeWindows(id) }
+        return unused.oldest.map { remove($0) }
+    }
+
+    private mutating func removeWindows(_ id: Int) -> [Int32] {
+        passed.remove(id)
+        let pages = pages(of: id, inWindows: true)
+        for page in pages { drop(page) }
+        let first = tokensPerPage.map { (nodes[id]?.depth ?? 0) * blockTokens / $0 }
+        for layer in tokensPerPage.indices {
+            for offset in nodes[id]?.pages[layer].indices ?? 0..<0 where isInWindow(first[layer] + offset, layer) {
+                nodes[id]?.pages[layer][offset] = BlockTable.freed
+            }
+        }
+        return pages
+    }
 
     /// Removes what nobody uses of `path`, with all behind it, and gives the pages to let go of.
-    public mutating func remove(unused path: [Int]) -> [Int32] {
-        guard let first = path.first(where: { nodes[$0]?.users == 0 }) else { return [] }
+    public mutating func remove(unused path: PrefixPath) -> [Int32] {
+        guard let first = path.blocks.first(where: { nodes[$0]?.users == 0 }) else { return [] }
         // Who used a block behind it would use it too.
         var found = [first]
         var next = 0
@@ -209,22 +351,56 @@ public struct PrefixTree: Sendable {
     }
 
     private mutating func remove(_ id: Int) -> [Int32] {
-        unlink(id)
+        let pages = pages(of: id)
         guard let node = nodes.removeValue(forKey: id) else { return [] }
-        precondition(node.users == 0 && node.children.isEmpty, "PrefixTree: block \(id) is in use")
+        precondition(node.users == 0 && node.windowUsers == 0 && node.children.isEmpty, "PrefixTree: block \(id) is in use")
+        unused.remove(id)
+        passed.remove(id)
         if let parent = node.parent {
             nodes[parent]?.children[node.tokens] = nil
         } else {
             roots[node.salt]?[node.tokens] = nil
             if roots[node.salt]?.isEmpty == true { roots[node.salt] = nil }
         }
-        let pages = node.pages.flatMap { $0 }
-        for page in pages {
-            pageUses[page]?.blocks -= 1
-            guard pageUses[page]?.blocks == 0 else { continue }
-            pageUses[page] = nil
-            idlePages -= 1
-        }
+        for page in pages { drop(page) }
         return pages
     }
+
+    /// What is wrong with the tree's books, or nil: each page counted for its blocks and those in use, the idle ones, and what
+    /// leaves next in the order of its last use.
+    func inconsistency() -> String? {
+        var uses: [Int32: PageUse] = [:]
+        for (id, node) in nodes {
+            for page in pages(of: id) { uses[page, default: PageUse()].blocks += 1 }
+            if node.users > 0 { for page in pages(of: id, inWindows: false) { uses[page]?.used += 1 } }
+            if node.windowUsers > 0 { for page in pages(of: id, inWindows: true) { uses[page]?.used += 1 } }
+            if (node.users == 0) != unused.contains(id) { return "block \(id) has \(node.users) users" }
+            if (node.windowUsers == 0 && !pages(of: id, inWindows: true).isEmpty) != passed.contains(id) {
+                return "block \(id) is reached by \(node.windowUsers) windows"
+            }
+            if node.windowUsers > node.users { return "block \(id) is reached by more windows than it has users" }
+        }
+        if uses != pageUses { return "pages are counted otherwise than they are used" }
+        let idle = uses.values.count { $0.used == 0 }
+        if idle != idlePages { return "\(idlePages) pages count as idle, of \(idle)" }
+        for times in [unused.all.map { nodes[$0]?.lastUse ?? 0 }, passed.all.map { nodes[$0]?.lastWindowUse ?? 0 }]
+        where times != times.sorted() { return "what leaves next is not what was used first" }
+        return nil
+    }
+}
+
+/// The blocks that a sequence uses, from its first token on, and the first of them that its windows reach.
+public struct PrefixPath: Sendable, Hashable {
+    /// Their numbers.
+    public internal(set) var blocks: [Int]
+    /// Of what is before it, pages of layers with windows are not used.
+    public internal(set) var windowStart: Int
+
+    /// No blocks, or those given, all of them within reach.
+    public init(_ blocks: [Int] = []) { (self.blocks, windowStart) = (blocks, 0) }
+
+    /// How many there are.
+    public var count: Int { blocks.count }
+    /// Whether there are none.
+    public var isEmpty: Bool { blocks.isEmpty }
 }

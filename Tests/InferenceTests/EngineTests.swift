@@ -1,94 +1,10 @@
-import Foundation
 import Kernels
 import Models
 import Random
 import TestSupport
 import Testing
-import Text
 
 @testable import Inference
-
-/// Tiny models behind an engine, and what they answer alone.
-struct EngineFixture {
-    let engine: Engine
-    let models: [DecoderLM]
-
-    init(
-        kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2,
-        _ change: (inout EngineOptions) -> Void = { _ in }, configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
-    ) throws {
-        let tokenizer = ByteTokenizer()
-        var engineModels: [EngineModel] = []
-        var models: [DecoderLM] = []
-        for (index, heads) in kvHeads.enumerated() {
-            var config = TinyModel.config(
-                vocabulary: tokenizer.vocabularySize, kvHeads: heads, headDim: 16, maxSequence: 128)
-            try configure(&config, index)
-            let parameters = TinyModel.parameters(config, seed: UInt64(index + 1), deviation: deviation)
-            models.append(try DecoderLM(config: config, parameters: parameters))
-            engineModels.append(
-                EngineModel(
-                    name: "m\(index)", model: try ServingModel(config: config, parameters: parameters), tokenizer: tokenizer,
-                    stopIDs: []))
-        }
-        var options = EngineOptions()
-        options.pageBytes = 1024
-        options.cacheBytes = pages * 1024
-        options.guaranteedShare = 0.2
-        change(&options)
-        engine = try Engine(models: engineModels, options: options)
-        self.models = models
-    }
-
-    static func prompt(_ length: Int, _ seed: Int = 0) -> [Int32] { (0..<length).map { Int32(($0 * 31 + seed * 17 + 7) % 251) } }
-
-    func expected(_ prompt: [Int32], _ count: Int, model: Int = 0) -> [Int32] {
-        var random = SeededGenerator(seed: 0)
-        return Generator(model: models[model]).continuation(of: prompt, count: count, generator: &random)
-    }
-
-    func request(_ prompt: [Int32], _ count: Int, model: Int = 0, _ change: (inout GenerationRequest) -> Void = { _ in })
-        -> GenerationRequest
-    {
-        var sampling = SamplingOptions()
-        sampling.maxTokens = count
-        sampling.temperature = 0
-        var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling)
-        change(&request)
-        return request
-    }
-
-    /// Steps to the end; an engine that turns round and round fails instead of hanging.
-    func finish(within steps: Int = 20_000) async {
-        for _ in 0..<steps { guard await engine.step() else { return } }
-        Issue.record("not done after \(steps) steps")
-    }
-}
-
-/// What a request gave.
-struct Answer {
-    var tokens: [Int: [SampledToken]] = [:]
-    var texts: [Int: String] = [:]
-    var reasons: [Int: FinishReason] = [:]
-    var prompt: [SampledToken] = []
-    var cached = 0
-
-    var ids: [Int32] { tokens[0]?.map(\.id) ?? [] }
-
-    init(_ generation: Generation) async {
-        for await event in generation.events {
-            switch event {
-            case .prompt(let tokens, let cached, _): (prompt, self.cached) = (tokens, cached)
-            case .token(let index, let token, let text):
-                tokens[index, default: []].append(token)
-                texts[index, default: ""] += text
-            case .finished(let index, let reason, let text):
-                reasons[index] = reason
-                texts[index, default: ""] += text
-            }
-        }
-    }
-}
 
 @Suite struct EngineTests {
     @Test func `requests served together get the tokens that each gets alone`() async throws {
@@ -109,104 +25,6 @@ struct Answer {
         let statistics = await fixture.engine.statistics
         #expect(statistics.freePages == statistics.pages && statistics.finished == 18)
         #expect(await fixture.engine.inconsistency() == nil)
-    }
-
-    @Test func `a sequence that cannot be swapped out is computed again`() async throws {
-        let scratch = ScratchDirectory()
-        let directory = scratch["swap"]
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
-        let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
-            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (.swap, directory, false)
-        }
-        try FileManager.default.removeItem(atPath: directory)
-        var running: [([Int32], Generation)] = []
-        for index in 0..<5 {
-            let prompt = EngineFixture.prompt(3 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 30))))
-        }
-        await fixture.finish()
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 30)) }
-        let statistics = await fixture.engine.statistics
-        #expect(statistics.recomputed > 0 && statistics.swapped == 0 && statistics.freePages == 60)
-    }
-
-    @Test(arguments: EngineOptions.Preemption.allCases) func `preempted sequences go on with the same tokens`(
-        way: EngineOptions.Preemption
-    ) async throws {
-        let scratch = ScratchDirectory()
-        // Five tokens of two layers take 6 pages of 2; forty sequences' worth is not there.
-        let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
-            $0.preemption = way
-            $0.swapDirectory = scratch.path
-            $0.prefixSharing = false
-        }
-        var running: [([Int32], Generation)] = []
-        for index in 0..<5 {
-            let prompt = EngineFixture.prompt(3 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 30))))
-        }
-        await fixture.finish()
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 30)) }
-        let statistics = await fixture.engine.statistics
-        #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0)
-        #expect((way == .swap ? statistics.recomputed : statistics.swapped) == 0)
-        #expect(statistics.freePages == 60 && scratch.names.isEmpty)
-    }
-
-    @Test func `a prompt as long as a sequence can be is served, and comes back when it was put back`() async throws {
-        // Two tokens a page and layer, two layers: twenty tokens fill the pool.
-        let fixture = try EngineFixture(kvHeads: [4], pages: 20) { $0.limits.tokensPerStep = 16 }
-        #expect(fixture.engine.capacity(of: 0) == 20)
-        let whole = EngineFixture.prompt(20)
-        let generation = try await fixture.engine.submit(fixture.request(whole, 5))
-        await fixture.finish(within: 20)
-        #expect(await Answer(generation).ids == fixture.expected(whole, 1))
-        // Both outputs write the twentieth token into the page they share; there is none for a copy.
-        let shared = EngineFixture.prompt(19, 1)
-        let outputs = try await fixture.engine.submit(fixture.request(shared, 9) { $0.count = 2 })
-        await fixture.finish(within: 40)
-        let answer = await Answer(outputs)
-        for index in 0..<2 { #expect(answer.tokens[index]?.map(\.id) == fixture.expected(shared, 2)) }
-        #expect(await fixture.engine.statistics.recomputed == 1)
-    }
-
-    @Test func `a windowed model takes prompts longer than the pool`() async throws {
-        // Four tokens a page and layer: 15 tokens behind and 8 to come touch at most 7 pages of each of two layers.
-        let fixture = try EngineFixture(pages: 14) {
-            $0.limits.tokensPerStep = 8
-        } configure: { config, _ in
-            config.maxSequence = 512
-            try HybridAttention(window: 16, fullEvery: 0).configure(&config)
-        }
-        #expect(fixture.engine.capacity(of: 0) == 512)
-        var running: [([Int32], Generation)] = []
-        for index in 0..<3 {
-            let prompt = EngineFixture.prompt(300 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 9))))
-        }
-        await fixture.finish(within: 1000)
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 9)) }
-    }
-
-    @Test(arguments: EngineOptions.Preemption.allCases) func `preempted windowed sequences come back into a tight pool`(
-        way: EngineOptions.Preemption
-    ) async throws {
-        let scratch = ScratchDirectory()
-        // One layer's pages stay, the other's are freed behind the window: 110 tokens hold 28 and at most 5.
-        let fixture = try EngineFixture(pages: 40) {
-            ($0.preemption, $0.swapDirectory, $0.limits.tokensPerStep) = (way, scratch.path, 8)
-        } configure: { config, _ in
-            try HybridAttention(window: 12, fullEvery: 2).configure(&config)
-        }
-        var running: [([Int32], Generation)] = []
-        for index in 0..<3 {
-            let prompt = EngineFixture.prompt(20 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 90))))
-        }
-        await fixture.finish(within: 2000)
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 90)) }
-        let statistics = await fixture.engine.statistics
-        #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0 && statistics.freePages == 40)
     }
 
     @Test func `outputs of one prompt share its pages, and differ by their draws alone`() async throws {
@@ -248,6 +66,37 @@ struct Answer {
         #expect(exact.cached == 28 && exact.ids == fixture.expected(prefix, 9))
         await fixture.engine.dropPrefixes()
         #expect(await fixture.engine.statistics.freePages == 400)
+    }
+
+    @Test(arguments: [0, 2], [false, true])
+    func `windowed models share prefixes, and lose what lies behind windows first`(fullEvery: Int, batchInvariant: Bool)
+        async throws
+    {
+        // Pages of four tokens; 27 of the prompt's 32 shared ones are behind the window when it ends.
+        let fixture = try EngineFixture(pages: 60) {
+            $0.batchInvariant = batchInvariant
+        } configure: { config, _ in
+            try HybridAttention(window: 9, fullEvery: fullEvery, sinks: 2).configure(&config)
+        }
+        let prefix = EngineFixture.prompt(32)
+        func ask(_ prompt: [Int32], _ count: Int = 9) async throws -> Int {
+            let generation = try await fixture.engine.submit(fixture.request(prompt, count))
+            await fixture.finish()
+            let answer = await Answer(generation)
+            #expect(answer.ids == fixture.expected(prompt, count))
+            #expect(await fixture.engine.inconsistency() == nil)
+            return answer.cached
+        }
+        #expect(try await ask(prefix + [1, 2, 3], 30) == 0)
+        #expect(try await ask(prefix + [9, 8]) == 32)
+        #expect(try await ask(Array(prefix.prefix(20)) + [9, 8]) == 20)
+        // Long ones of others take the pages of what was used longest ago.
+        for seed in 1...3 { #expect(try await ask(EngineFixture.prompt(90, seed), 4) == 0) }
+        #expect(await fixture.engine.statistics.evicted > 0)
+        _ = try await ask(prefix + [4])
+        #expect(try await ask(prefix + [5, 6]) == 32)
+        await fixture.engine.dropPrefixes()
+        #expect(await fixture.engine.statistics.freePages == 60)
     }
 
     @Test func `requests that come together wait for the prefix that the first computes`() async throws {
