@@ -50,7 +50,8 @@ extension HuggingFaceExportConfig {
                 reason: "DeepSeek-V2's hidden size is a multiple of its heads; \(config.hiddenSize) is none of \(heads)")
         }
         if config.hasQueryKeyValueBias == true || config.hasOutputBias == true {
-            throw .notExpressible(reason: "DeepSeek-V2 gives queries no bias, and what it caches one only together with the output")
+            throw .notExpressible(
+                reason: "DeepSeek-V2 gives queries no bias, and what it caches one only together with the output")
         }
         if config.hasLayerNorm == true || config.activation != nil || config.hasParallelResidual == true {
             throw .notExpressible(

@@ -249,7 +249,8 @@ extension ModelConfig {
     private static let parallelPart = "parallel residuals"
     /// What latent attention goes together with.
     private static let partsBesideLatents =
-        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart] + Activation.allCases.map { activationPart + $0.rawValue }
+        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart]
+        + Activation.allCases.map { activationPart + $0.rawValue }
 
     /// The earlier layer whose keys and values `layer` reads; nil where it has its own.
     public func keyValueSource(_ layer: Int) -> Int? {
