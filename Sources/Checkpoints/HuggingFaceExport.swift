@@ -93,7 +93,7 @@ extension HuggingFaceFolder {
     }
 
     private static func padID(_ checkpoint: Checkpoint) -> Int? {
-        guard let pad = checkpoint.tokenIDs.specialTokens?["pad_token"] else { return nil }
+        guard let pad = checkpoint.tokenIDs.specialTokens?[TokenIDs.padding] else { return nil }
         return addedTokens(checkpoint).first { $0.text == pad && $0.id < checkpoint.config.vocabularySize }?.id
     }
 

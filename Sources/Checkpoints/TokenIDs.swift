@@ -16,8 +16,11 @@ public struct TokenIDs: Codable, Sendable, Hashable {
     /// The longest text kept, in bytes: an HDF5 attribute holds 64 KiB, this with others.
     static let longestText = 24 << 10
 
+    /// The name of the token that fills up batches.
+    static let padding = "pad_token"
+
     /// Names under which a tokenizer has special tokens, beside those for several.
-    static let specialNames = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"]
+    static let specialNames = ["bos_token", "eos_token", "unk_token", padding, "sep_token", "cls_token", "mask_token"]
 
     /// The ids alone, without texts that travel with them.
     public init(bos: Int32? = nil, eos: [Int32] = []) {

@@ -26,6 +26,8 @@ public struct GGUFVocabulary: Sendable, Equatable {
     public var eos: Int32?
     /// For `llama`, the token for what the vocabulary lacks.
     public var unknown: Int32?
+    /// What fills up batches.
+    public var padding: Int32?
     /// Whether a text begins with the BOS token.
     public var addsBOS = false
     /// For `llama`, whether a text begins with a space that is not its own.

@@ -54,6 +54,25 @@ import Text
         for name in stored.parameters.names { #expect(stored.parameters[name]?.bytes == checkpoint.parameters[name]?.bytes) }
     }
 
+    @Test func `the token that fills up batches goes out and comes in`() throws {
+        try scratch.write(Array("in the beginning was the word, and the word was in the beginning".utf8), to: "text")
+        let tokenizer = try BPETrainer.train(
+            corpus: Corpus(paths: [scratch["text"]]), vocabularySize: 264, specialTokens: ["<end>", "<pad>"])
+        var checkpoint = TinyCheckpoint.make(trained: false)
+        checkpoint.config.vocabularySize = tokenizer.vocabularySize
+        checkpoint.config.headDim = .all(6)
+        checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
+        checkpoint.tokenizer = tokenizer.serialized
+        checkpoint.tokenIDs = TokenIDs(eos: [0])
+        checkpoint.tokenIDs.specialTokens = ["pad_token": "<pad>"]
+        #expect(try GGUFExport.write(checkpoint, to: scratch["m.gguf"]) == nil)
+        let loaded = try ModelImport.load(scratch["m.gguf"])
+        #expect(loaded.tokenIDs.specialTokens == ["pad_token": "<pad>"] && loaded.tokenIDs.eos == [0])
+        checkpoint.tokenIDs.specialTokens = ["pad_token": "<none>"]
+        try GGUFExport.write(checkpoint, to: scratch["m.gguf"])
+        #expect(try ModelImport.load(scratch["m.gguf"]).tokenIDs.specialTokens == nil)
+    }
+
     /// Scaled RoPE in every form, the settings of Llama 3.1 among them.
     static let scalings: [RopeScaling] = {
         var llama = RopeScaling(kind: .llama3, factor: 8, originalMaxSequence: 8192)

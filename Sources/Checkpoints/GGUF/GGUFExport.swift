@@ -42,6 +42,8 @@ public enum GGUFExport {
                 var vocabulary = try GGUFVocabulary(tokenizer, vocabularySize: config.vocabularySize)
                 vocabulary.bos = vocabulary.bos ?? checkpoint.tokenIDs.bos
                 vocabulary.eos = checkpoint.tokenIDs.eos.first ?? vocabulary.eos
+                let padding = checkpoint.tokenIDs.specialTokens?[TokenIDs.padding].map { Array($0.utf8) }
+                vocabulary.padding = vocabulary.tokens.firstIndex { $0 == padding }.map { Int32($0) }
                 keys = GGUFTokenizer.metadata(vocabulary)
             } catch { omitted = error.description }
         }

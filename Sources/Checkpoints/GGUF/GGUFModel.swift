@@ -26,6 +26,9 @@ enum GGUFModel {
         }
         ids.chatTemplate = text("tokenizer.chat_template")
         ids.license = text("general.license")
+        if let vocabulary, let padding = vocabulary.padding {
+            ids.specialTokens = [TokenIDs.padding: String(decoding: vocabulary.tokens[Int(padding)], as: UTF8.self)]
+        }
         return Checkpoint(
             config: config, parameters: parameters, tokenizer: tokenizer, tokenIDs: ids,
             lineage: Lineage(name: name, source: "GGUF file '\(name)' (\(try metadata.string("general.architecture")))"))

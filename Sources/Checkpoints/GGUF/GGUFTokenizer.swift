@@ -22,6 +22,7 @@ enum GGUFTokenizer {
         vocabulary.bos = try metadata.tokenID(prefix + "bos_token_id", limit: tokens.count)
         vocabulary.eos = try metadata.tokenID(prefix + "eos_token_id", limit: tokens.count)
         vocabulary.unknown = try metadata.tokenID(prefix + "unknown_token_id", limit: tokens.count)
+        vocabulary.padding = try metadata.tokenID(prefix + "padding_token_id", limit: tokens.count)
         // What llama.cpp does where the file says nothing.
         vocabulary.addsBOS = try metadata.flag(
             prefix + "add_bos_token", default: model == "llama" || vocabulary.pre == "llama-bpe")
@@ -39,7 +40,9 @@ enum GGUFTokenizer {
         if !vocabulary.scores.isEmpty { keys.append(GGUFKey(prefix + "scores", .floats(vocabulary.scores))) }
         keys.append(GGUFKey(prefix + "token_type", .int32s(vocabulary.types.map(\.rawValue))))
         if !vocabulary.merges.isEmpty { keys.append(GGUFKey(prefix + "merges", .strings(vocabulary.merges))) }
-        for (name, id) in [("bos", vocabulary.bos), ("eos", vocabulary.eos), ("unknown", vocabulary.unknown)] {
+        for (name, id) in [
+            ("bos", vocabulary.bos), ("eos", vocabulary.eos), ("unknown", vocabulary.unknown), ("padding", vocabulary.padding),
+        ] {
             if let id { keys.append(GGUFKey(prefix + name + "_token_id", .uint32(Int(id)))) }
         }
         keys.append(GGUFKey(prefix + "add_bos_token", .bool(vocabulary.addsBOS)))
