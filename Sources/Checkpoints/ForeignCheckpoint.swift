@@ -41,7 +41,7 @@ public enum ForeignCheckpoint {
         let bytes = try MappedFile(path: path).count
         for (resource, value) in [
             // What loops in libhdf5 has a second, large files as much as reading their state takes.
-            (RLIMIT_AS, 4 << 30 + 8 * bytes), (RLIMIT_CPU, 1 + bytes >> 26), (RLIMIT_FSIZE, 64 << 20 + 4 * bytes),
+            (RLIMIT_AS, addressSpace + 4 << 30 + 8 * bytes), (RLIMIT_CPU, 1 + bytes >> 26), (RLIMIT_FSIZE, 64 << 20 + 4 * bytes),
             (RLIMIT_CORE, 0),
         ] {
             var limit = rlimit(rlim_cur: rlim_t(value), rlim_max: rlim_t(value))
@@ -64,6 +64,15 @@ public enum ForeignCheckpoint {
         output += json
         unsafe output.withUnsafeBytes { unsafe Self.write($0) }
         for array in arrays { unsafe array.withUnsafeBytes { unsafe Self.write($0) } }
+    }
+
+    /// Bytes of address space the process has: a sanitizer takes terabytes before it begins.
+    private static var addressSpace: Int {
+        guard let file = unsafe fopen("/proc/self/statm", "r") else { return 0 }
+        defer { _ = unsafe fclose(file) }
+        var line = [CChar](repeating: 0, count: 64)
+        guard unsafe fgets(&line, 64, file) != nil else { return 0 }
+        return unsafe strtol(line, nil, 10) * sysconf(Int32(_SC_PAGESIZE))
     }
 
     private static func write(_ bytes: UnsafeRawBufferPointer) {
