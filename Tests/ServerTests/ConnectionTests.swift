@@ -92,7 +92,9 @@ import Testing
             let short = #"{"model":"mha","prompt":"abc","max_tokens":9,"ignore_eos":true}"#
             clients[index].post("/v1/completions", index < 6 ? long + (index % 2 == 0 ? "}" : #","stream":true}"#) : short)
             // The first one's outputs take all places that there are to run.
-            while index == 0, log.all.count == 2, await server.engine.statistics.running < 8 { try await Task.sleep(for: .milliseconds(1)) }
+            while index == 0, log.all.count == 2, await server.engine.statistics.running < 8 {
+                try await Task.sleep(for: .milliseconds(1))
+            }
         }
         while log.all.count == 2, await server.engine.statistics.waiting < 11 { try await Task.sleep(for: .milliseconds(1)) }
         clients = []
