@@ -21,6 +21,20 @@ public struct PrefixTree: Sendable {
     /// The widest of them; 0 where no layer has one.
     private let widest: Int
 
+    /// The pages of a block that leave together.
+    private enum Part: CaseIterable, Sendable {
+        /// Those that stay as long as the block.
+        case block
+        /// Those that windows pass.
+        case windows
+    }
+
+    /// Who has a use for a part of a block.
+    private struct Use: Sendable {
+        var users = 0
+        var last: Int
+    }
+
     private struct Node: Sendable {
         var parent: Int?
         var salt: String
@@ -30,11 +44,14 @@ public struct PrefixTree: Sendable {
         var children: [[Int32]: Int] = [:]
         /// For each layer the pages its tokens lie in; a window's may be gone, with ``BlockTable/freed`` in their place.
         var pages: [[Int32]]
-        var users = 0
-        var lastUse: Int
-        /// Users whose windows reach it.
-        var windowUsers = 0
-        var lastWindowUse: Int
+        var block: Use
+        /// Of those users whose windows reach it.
+        var windows: Use
+
+        subscript(_ part: Part) -> Use {
+            get { part == .block ? block : windows }
+            set { if part == .block { block = newValue } else { windows = newValue } }
+        }
     }
 
     /// A page's blocks, of which it may have two, and those of them that are in use.
@@ -47,11 +64,10 @@ public struct PrefixTree: Sendable {
     private var nodes: [Int: Node] = [:]
     private var nextNode = 0
     private var pageUses: [Int32: PageUse] = [:]
-    /// Blocks that nobody uses, in the order of their last use. A path is entered from its end, and who uses a block uses those
-    /// before it: so the oldest never has children.
-    private var unused = UseOrder()
-    /// Blocks that nobody's window reaches, but that have pages of windows.
-    private var passed = UseOrder()
+    /// Blocks that nobody uses, in the order of their last use, and those that nobody's window reaches but that have pages of windows.
+    ///
+    /// A path is entered from its end, and who uses a block uses those before it: so the oldest block never has children.
+    private var unused: [Part: UseOrder] = [.block: UseOrder(), .windows: UseOrder()]
     /// Pages held for blocks that nobody uses now, or whose users' windows have passed them, each counted once.
     public private(set) var idlePages = 0
 
@@ -75,21 +91,23 @@ public struct PrefixTree: Sendable {
     public var allPages: [Int32] { nodes.keys.flatMap { pages(of: $0) } }
 
     /// When what leaves next was used last; nil where everything is in use.
-    public var oldestUse: Int? {
-        [unused.oldest.flatMap { nodes[$0]?.lastUse }, passed.oldest.flatMap { nodes[$0]?.lastWindowUse }].compactMap { $0 }.min()
+    public var oldestUse: Int? { Part.allCases.compactMap { oldest($0)?.lastUse }.min() }
+
+    /// The block whose part leaves first; nil where all are in use.
+    private func oldest(_ part: Part) -> (id: Int, lastUse: Int)? {
+        unused[part]?.oldest.flatMap { id in nodes[id].map { (id, $0[part].last) } }
     }
 
     /// Tokens of `path` in blocks that others use too.
-    public func tokensShared(of path: PrefixPath) -> Int { blockTokens * path.blocks.count { (nodes[$0]?.users ?? 0) > 1 } }
+    public func tokensShared(of path: PrefixPath) -> Int { blockTokens * path.blocks.count { (nodes[$0]?.block.users ?? 0) > 1 } }
 
     /// Pages that nobody uses any more once the user of `path` has left.
     public func pagesLeft(by path: PrefixPath) -> Int {
         var leaving: [Int32: Int] = [:]
         for (index, id) in path.blocks.enumerated() {
             guard let node = nodes[id] else { continue }
-            if node.users == 1 { for page in pages(of: id, inWindows: false) { leaving[page, default: 0] += 1 } }
-            if node.windowUsers == 1, index >= path.windowStart {
-                for page in pages(of: id, inWindows: true) { leaving[page, default: 0] += 1 }
+            for part in Part.allCases where node[part].users == 1 && (part == .block || index >= path.windowStart) {
+                for page in pages(of: id, part) { leaving[page, default: 0] += 1 }
             }
         }
         return leaving.count { pageUses[$0.key]?.used == $0.value }
@@ -152,54 +170,37 @@ public struct PrefixTree: Sendable {
     /// Marks a path as used by one more sequence, at a `moment` not before any other.
     public mutating func use(_ path: PrefixPath, at moment: Int) {
         for (index, id) in path.blocks.enumerated() {
-            use(id, at: moment)
-            if index >= path.windowStart { reach(id, at: moment) }
+            use(id, .block, at: moment)
+            if index >= path.windowStart { use(id, .windows, at: moment) }
         }
     }
 
-    private mutating func use(_ id: Int, at moment: Int) {
-        guard let users = nodes[id]?.users else { return }
+    /// Counts one more user of a part of a block.
+    private mutating func use(_ id: Int, _ part: Part, at moment: Int) {
+        guard part == .block || widest > 0, let users = nodes[id]?[part].users else { return }
         if users == 0 {
-            unused.remove(id)
-            for page in pages(of: id, inWindows: false) { enter(page) }
+            unused[part]?.remove(id)
+            for page in pages(of: id, part) { enter(page) }
         }
-        nodes[id]?.users = users + 1
-        nodes[id]?.lastUse = moment
-    }
-
-    /// Counts one more window that reaches a block.
-    private mutating func reach(_ id: Int, at moment: Int) {
-        guard widest > 0, let users = nodes[id]?.windowUsers else { return }
-        if users == 0 {
-            passed.remove(id)
-            for page in pages(of: id, inWindows: true) { enter(page) }
-        }
-        nodes[id]?.windowUsers = users + 1
-        nodes[id]?.lastWindowUse = moment
+        nodes[id]?[part] = Use(users: users + 1, last: moment)
     }
 
     /// Takes the mark of ``use(_:at:)`` away.
     public mutating func leave(_ path: PrefixPath, at moment: Int) {
         for (index, id) in path.blocks.enumerated().reversed() {
-            if index >= path.windowStart { pass(id, at: moment) }
-            guard let users = nodes[id]?.users else { continue }
-            precondition(users > 0, "PrefixTree: block \(id) is left once more than it was used")
-            nodes[id]?.users = users - 1
-            nodes[id]?.lastUse = moment
-            guard users == 1 else { continue }
-            unused.append(id)
-            for page in pages(of: id, inWindows: false) { exit(page) }
+            if index >= path.windowStart { leave(id, .windows, at: moment) }
+            leave(id, .block, at: moment)
         }
     }
 
-    private mutating func pass(_ id: Int, at moment: Int) {
-        guard widest > 0, let users = nodes[id]?.windowUsers else { return }
-        precondition(users > 0, "PrefixTree: block \(id) is passed once more than it was reached")
-        nodes[id]?.windowUsers = users - 1
-        nodes[id]?.lastWindowUse = moment
-        let pages = pages(of: id, inWindows: true)
-        guard users == 1, !pages.isEmpty else { return }
-        passed.append(id)
+    /// Counts one user less of a part of a block.
+    private mutating func leave(_ id: Int, _ part: Part, at moment: Int) {
+        guard part == .block || widest > 0, let users = nodes[id]?[part].users else { return }
+        precondition(users > 0, "PrefixTree: the \(part) part of block \(id) is left once more than it was used")
+        nodes[id]?[part] = Use(users: users - 1, last: moment)
+        let pages = pages(of: id, part)
+        guard users == 1, part == .block || !pages.isEmpty else { return }
+        unused[part]?.append(id)
         for page in pages { exit(page) }
     }
 
@@ -208,7 +209,7 @@ public struct PrefixTree: Sendable {
     public mutating func advance(_ path: PrefixPath, to tokens: Int, at moment: Int) -> PrefixPath {
         var path = path
         let start = max(path.windowStart, windowStart(path, tokens: tokens))
-        for id in path.blocks[path.windowStart..<start] { pass(id, at: moment) }
+        for id in path.blocks[path.windowStart..<start] { leave(id, .windows, at: moment) }
         path.windowStart = start
         return path
     }
@@ -218,15 +219,15 @@ public struct PrefixTree: Sendable {
         windows[layer].map { !$0.isSink(page, size: tokensPerPage[layer]) } ?? false
     }
 
-    /// A block's pages, those that can fall behind a window or the others; nil for all.
-    private func pages(of id: Int, inWindows: Bool? = nil) -> [Int32] {
+    /// The pages of a part of a block; nil for all.
+    private func pages(of id: Int, _ part: Part? = nil) -> [Int32] {
         guard let node = nodes[id] else { return [] }
-        if widest == 0 { return inWindows == true ? [] : node.pages.flatMap { $0 } }
+        if widest == 0 { return part == .windows ? [] : node.pages.flatMap { $0 } }
         return node.pages.indices.flatMap { layer in
             let first = node.depth * blockTokens / tokensPerPage[layer]
             return node.pages[layer].enumerated().compactMap { offset, page in
-                page != BlockTable.freed && (inWindows ?? isInWindow(first + offset, layer)) == isInWindow(first + offset, layer)
-                    ? page : nil
+                let isChosen = part.map { ($0 == .windows) == isInWindow(first + offset, layer) } ?? true
+                return page != BlockTable.freed && isChosen ? page : nil
             }
         }
     }
@@ -275,8 +276,7 @@ public struct PrefixTree: Sendable {
                 return Array(table.pages[layer][start / size..<(start + blockTokens + size - 1) / size])
             }
             if let known = siblings[block] {
-                use(known, at: moment)
-                reach(known, at: moment)
+                for part in Part.allCases { use(known, part, at: moment) }
                 if widest > 0 { held += replenish(known, from: pages) }
                 path.blocks.append(known)
                 continue
@@ -284,8 +284,8 @@ public struct PrefixTree: Sendable {
             let id = nextNode
             nextNode += 1
             nodes[id] = Node(
-                parent: path.blocks.last, salt: salt, depth: path.count, tokens: block, pages: pages, users: 1, lastUse: moment,
-                windowUsers: widest > 0 ? 1 : 0, lastWindowUse: moment)
+                parent: path.blocks.last, salt: salt, depth: path.count, tokens: block, pages: pages,
+                block: Use(users: 1, last: moment), windows: Use(users: widest > 0 ? 1 : 0, last: moment))
             let new = self.pages(of: id)
             for page in new { hold(page) }
             if let parent = path.blocks.last {
@@ -319,14 +319,14 @@ public struct PrefixTree: Sendable {
     ///
     /// Takes the time of one block, however many there are.
     public mutating func evict() -> [Int32]? {
-        let block = unused.oldest.flatMap { nodes[$0]?.lastUse } ?? .max
-        if let id = passed.oldest, let node = nodes[id], node.lastWindowUse <= block { return removeWindows(id) }
-        return unused.oldest.map { remove($0) }
+        let block = oldest(.block)
+        if let windows = oldest(.windows), windows.lastUse <= block?.lastUse ?? .max { return removeWindows(windows.id) }
+        return block.map { remove($0.id) }
     }
 
     private mutating func removeWindows(_ id: Int) -> [Int32] {
-        passed.remove(id)
-        let pages = pages(of: id, inWindows: true)
+        unused[.windows]?.remove(id)
+        let pages = pages(of: id, .windows)
         for page in pages { drop(page) }
         let first = tokensPerPage.map { (nodes[id]?.depth ?? 0) * blockTokens / $0 }
         for layer in tokensPerPage.indices {
@@ -339,7 +339,7 @@ public struct PrefixTree: Sendable {
 
     /// Removes what nobody uses of `path`, with all behind it, and gives the pages to let go of.
     public mutating func remove(unused path: PrefixPath) -> [Int32] {
-        guard let first = path.blocks.first(where: { nodes[$0]?.users == 0 }) else { return [] }
+        guard let first = path.blocks.first(where: { nodes[$0]?.block.users == 0 }) else { return [] }
         // Who used a block behind it would use it too.
         var found = [first]
         var next = 0
@@ -353,9 +353,9 @@ public struct PrefixTree: Sendable {
     private mutating func remove(_ id: Int) -> [Int32] {
         let pages = pages(of: id)
         guard let node = nodes.removeValue(forKey: id) else { return [] }
-        precondition(node.users == 0 && node.windowUsers == 0 && node.children.isEmpty, "PrefixTree: block \(id) is in use")
-        unused.remove(id)
-        passed.remove(id)
+        precondition(
+            Part.allCases.allSatisfy { node[$0].users == 0 } && node.children.isEmpty, "PrefixTree: block \(id) is in use")
+        for part in Part.allCases { unused[part]?.remove(id) }
         if let parent = node.parent {
             nodes[parent]?.children[node.tokens] = nil
         } else {
@@ -372,19 +372,22 @@ public struct PrefixTree: Sendable {
         var uses: [Int32: PageUse] = [:]
         for (id, node) in nodes {
             for page in pages(of: id) { uses[page, default: PageUse()].blocks += 1 }
-            if node.users > 0 { for page in pages(of: id, inWindows: false) { uses[page]?.used += 1 } }
-            if node.windowUsers > 0 { for page in pages(of: id, inWindows: true) { uses[page]?.used += 1 } }
-            if (node.users == 0) != unused.contains(id) { return "block \(id) has \(node.users) users" }
-            if (node.windowUsers == 0 && !pages(of: id, inWindows: true).isEmpty) != passed.contains(id) {
-                return "block \(id) is reached by \(node.windowUsers) windows"
+            for part in Part.allCases {
+                let (users, pages) = (node[part].users, pages(of: id, part))
+                if users > 0 { for page in pages { uses[page]?.used += 1 } }
+                guard (users == 0 && (part == .block || !pages.isEmpty)) == unused[part]?.contains(id) else {
+                    return "the \(part) part of block \(id) has \(users) users"
+                }
             }
-            if node.windowUsers > node.users { return "block \(id) is reached by more windows than it has users" }
+            if node.windows.users > node.block.users { return "block \(id) is reached by more windows than it has users" }
         }
         if uses != pageUses { return "pages are counted otherwise than they are used" }
         let idle = uses.values.count { $0.used == 0 }
         if idle != idlePages { return "\(idlePages) pages count as idle, of \(idle)" }
-        for times in [unused.all.map { nodes[$0]?.lastUse ?? 0 }, passed.all.map { nodes[$0]?.lastWindowUse ?? 0 }]
-        where times != times.sorted() { return "what leaves next is not what was used first" }
+        for (part, order) in unused {
+            let times = order.all.map { nodes[$0]?[part].last ?? 0 }
+            guard times == times.sorted() else { return "what leaves next is not what was used first" }
+        }
         return nil
     }
 }

@@ -7,15 +7,18 @@ import Testing
 
 /// Engines whose pools are too small for all that is asked of them.
 @Suite struct PreemptionTests {
-    /// Five requests for thirty tokens each, of which not all find room at once.
-    private func run(_ fixture: EngineFixture) async throws -> EngineStatistics {
+    /// Requests of `lengths` for `tokens` tokens each, of which not all find room at once: they end within so many steps as alone.
+    private func run(
+        _ fixture: EngineFixture, lengths: Range<Int>, tokens: Int, within steps: Int = 20_000
+    ) async throws -> EngineStatistics {
         var running: [([Int32], Generation)] = []
-        for index in 0..<5 {
-            let prompt = EngineFixture.prompt(3 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 30))))
+        for (index, length) in lengths.enumerated() {
+            let prompt = EngineFixture.prompt(length, index)
+            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, tokens))))
         }
-        await fixture.finish()
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 30)) }
+        await fixture.finish(within: steps)
+        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, tokens)) }
+        await fixture.engine.dropPrefixes()
         return await fixture.engine.statistics
     }
 
@@ -27,7 +30,7 @@ import Testing
             ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (.swap, directory, false)
         }
         try FileManager.default.removeItem(atPath: directory)
-        let statistics = try await run(fixture)
+        let statistics = try await run(fixture, lengths: 3..<8, tokens: 30)
         #expect(statistics.recomputed > 0 && statistics.swapped == 0 && statistics.freePages == 60)
     }
 
@@ -41,7 +44,7 @@ import Testing
             $0.swapDirectory = scratch.path
             $0.prefixSharing = false
         }
-        let statistics = try await run(fixture)
+        let statistics = try await run(fixture, lengths: 3..<8, tokens: 30)
         #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0)
         #expect((way == .swap ? statistics.recomputed : statistics.swapped) == 0)
         #expect(statistics.freePages == 60 && scratch.names.isEmpty)
@@ -73,13 +76,8 @@ import Testing
             try HybridAttention(window: 16, fullEvery: 0).configure(&config)
         }
         #expect(fixture.engine.capacity(of: 0) == 512)
-        var running: [([Int32], Generation)] = []
-        for index in 0..<3 {
-            let prompt = EngineFixture.prompt(300 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 9))))
-        }
-        await fixture.finish(within: 1000)
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 9)) }
+        let statistics = try await run(fixture, lengths: 300..<303, tokens: 9, within: 1000)
+        #expect(statistics.freePages == 14)
     }
 
     @Test(arguments: EngineOptions.Preemption.allCases) func `preempted windowed sequences come back into a tight pool`(
@@ -92,15 +90,7 @@ import Testing
         } configure: { config, _ in
             try HybridAttention(window: 12, fullEvery: 2).configure(&config)
         }
-        var running: [([Int32], Generation)] = []
-        for index in 0..<3 {
-            let prompt = EngineFixture.prompt(20 + index, index)
-            running.append((prompt, try await fixture.engine.submit(fixture.request(prompt, 90))))
-        }
-        await fixture.finish(within: 2000)
-        for (prompt, generation) in running { #expect(await Answer(generation).ids == fixture.expected(prompt, 90)) }
-        await fixture.engine.dropPrefixes()
-        let statistics = await fixture.engine.statistics
+        let statistics = try await run(fixture, lengths: 20..<23, tokens: 90, within: 2000)
         #expect((way == .swap ? statistics.swapped : statistics.recomputed) > 0 && statistics.freePages == 40)
     }
 }
