@@ -49,6 +49,9 @@ extension HuggingFaceExportConfig {
             throw .notExpressible(
                 reason: "DeepSeek-V2's hidden size is a multiple of its heads; \(config.hiddenSize) is none of \(heads)")
         }
+        if config.latent?.ropeHeadDim == 0 {
+            throw .notExpressible(reason: "DeepSeek-V2 rotates a part of each key, and this model none")
+        }
         if config.hasQueryKeyValueBias == true || config.hasOutputBias == true {
             throw .notExpressible(
                 reason: "DeepSeek-V2 gives queries no bias, and what it caches one only together with the output")

@@ -66,23 +66,21 @@ public struct ArchitectureConversion: Sendable {
             try child.validate()
             return child
         }
-        guard config.rotaryWidth == nil else {
-            throw ConversionError.architecture(
-                config.rotaryWidth == 0
-                    ? "'mla' splits keys by their rotary positions, of which it has none"
-                    : "'mla' takes the planes of whole heads, of which it turns \(config.rotaryWidth ?? 0) elements alone")
-        }
         guard let headDim = config.headDim.uniform else {
             throw ConversionError.architecture("'mla' needs heads of one width in all layers")
         }
-        let rope = latent.shape.ropeHeadDim
-        guard rope >= 2, rope % 2 == 0, headDim % rope == 0 else {
+        let (rope, turned) = (latent.shape.ropeHeadDim, config.rotaryDim(0))
+        guard turned > 0 || rope == 0 else {
             throw ConversionError.architecture(
-                "a rotated part of \(rope) elements is not every n-th plane of heads of \(headDim); "
-                    + "choose one of \(evenDivisors(headDim))")
+                "it has no rotary positions, so nothing of its keys is rotated; choose a rotated part of 0")
         }
-        if rope != headDim, config.ropeScaling?.kind == .yarn {
-            throw ConversionError.architecture("yarn's frequencies depend on all planes; choose a rotated part of \(headDim)")
+        guard turned == 0 || rope >= 2 && rope % 2 == 0 && turned % rope == 0 else {
+            throw ConversionError.architecture(
+                "a rotated part of \(rope) elements is not every n-th plane of the \(turned) elements that RoPE turns in a head; "
+                    + "choose one of \(evenDivisors(turned))")
+        }
+        if rope != turned, config.ropeScaling?.kind == .yarn {
+            throw ConversionError.architecture("yarn's frequencies depend on all planes; choose a rotated part of \(turned)")
         }
         let most = (0..<config.layers).map { 2 * config.kvHeads[$0] * headDim }.min() ?? 0
         guard (1...most).contains(latent.shape.rank) else {
@@ -91,7 +89,7 @@ public struct ArchitectureConversion: Sendable {
         }
         child.headDim = .all(headDim + rope)
         child.kvHeads = config.heads
-        child.hasQueryKeyNorm = nil
+        (child.hasQueryKeyNorm, child.rotaryWidth) = (nil, nil)
         child.latent = LatentShape(rank: latent.shape.rank, ropeHeadDim: rope, valueHeadDim: headDim, hasNorm: false)
         try child.validate()
         return child
@@ -107,7 +105,7 @@ public struct ArchitectureConversion: Sendable {
     ) throws {
         guard let shape = child.latent else { return }
         let moments = calibration.moments(parent)
-        let frequencies = config.ropeFrequencies(headDim: child.headDim[0] - shape.ropeHeadDim)
+        let frequencies = config.ropeFrequencies(headDim: config.rotaryDim(0))
         let window = calibration.batches.map(\.seq).max() ?? 1
         for layer in 0..<config.layers {
             try progress("layer \(layer + 1) of \(config.layers)")

@@ -18,7 +18,7 @@ extension ServingModel {
     static func attention(
         _ config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Weight
     ) throws(ParametersError) -> any ServingAttention {
-        guard let latent = config.latent, let rotary else {
+        guard let latent = config.latent else {
             return try ServingGroupedAttention(config, layer: layer, rotary: rotary, take: take)
         }
         return try ServingLatentAttention(config, latent, layer: layer, rotary: rotary, take: take)
@@ -102,13 +102,14 @@ struct ServingLatentAttention: ServingAttention {
     private let absorbQuery: PackedHeads
     private let expandValue: PackedHeads
     private let shape: LatentShape
-    private let rotary: RotaryTable
+    /// Of the rotated part; nil where there is none.
+    private let rotary: RotaryTable?
     private let heads: Int
     private let headDim: Int
     private let geometry: KVGeometry
 
     init(
-        _ config: ModelConfig, _ shape: LatentShape, layer: Int, rotary: RotaryTable,
+        _ config: ModelConfig, _ shape: LatentShape, layer: Int, rotary: RotaryTable?,
         take: (String) throws(ParametersError) -> Weight
     ) throws(ParametersError) {
         (self.shape, self.rotary) = (shape, rotary)
@@ -166,7 +167,7 @@ struct ServingLatentAttention: ServingAttention {
         StridedCopy.copy(
             .init(latent, strides: [rank, 1]), to: .init(rows, offset: heads * wide, strides: [width, 1]),
             extents: [count, rank])
-        rotary.rotate(rows, positions: positions, rows: count, stride: width, heads: heads + 1, headDim: wide, start: rank)
+        rotary?.rotate(rows, positions: positions, rows: count, stride: width, heads: heads + 1, headDim: wide, start: rank)
         let queries = CachedQueries(
             rows: rows, heads: heads, geometry: geometry, scale: 1 / Float(headDim).squareRoot())
         let attended = cache.attend(layer: layer, queries, step).output

@@ -234,7 +234,7 @@ extension ModelConfig {
         if latent != nil { parts.append(Self.latentPart) }
         if hasLayerNorm == true { parts.append(Self.layerNormPart) }
         if let activation { parts.append("\(Self.activationPart)\(activation.rawValue)") }
-        if hasLearnedPositions == true { parts.append("learned positions") }
+        if hasLearnedPositions == true { parts.append(Self.learnedPositionsPart) }
         if let rotaryWidth { parts.append(rotaryWidth == 0 ? "no rotary positions" : "partial rotary positions") }
         if hasParallelResidual == true { parts.append(Self.parallelPart) }
         if let ropeScaling { parts.append("\(ropeScaling.kind.rawValue) RoPE scaling") }
@@ -247,9 +247,10 @@ extension ModelConfig {
     private static let layerNormPart = "LayerNorm"
     private static let activationPart = "a feed-forward layer without a gate, "
     private static let parallelPart = "parallel residuals"
+    private static let learnedPositionsPart = "learned positions"
     /// What latent attention goes together with.
     private static let partsBesideLatents =
-        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart]
+        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart, learnedPositionsPart]
         + Activation.allCases.map { activationPart + $0.rawValue }
 
     /// The earlier layer whose keys and values `layer` reads; nil where it has its own.

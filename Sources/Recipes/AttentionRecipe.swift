@@ -18,7 +18,7 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
     public var kind: Kind
     /// mla: width of the latent.
     public var rank: Int?
-    /// mla: elements of each head that RoPE turns, out of its headDim.
+    /// mla: elements of each head that RoPE turns, out of its headDim; 0 where a converted parent's positions are learned.
     public var ropeHeadDim: Int?
     /// mla: width of a value's head; headDim unless said.
     public var valueHeadDim: Int?
@@ -33,12 +33,13 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
     /// yoco, hybrid: first tokens seen beside the window.
     public var sinks: Int?
 
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
+    private static let sizes = 1...(1 << 16)
+
+    init(_ reader: inout ObjectReader, ropeHeadDims: ClosedRange<Int> = sizes) throws(RecipeError) {
         kind = try reader.require("kind", try reader.choice("kind", Kind.self))
-        let sizes = 1...(1 << 16)
-        rank = try reader.int("rank", sizes)
-        ropeHeadDim = try reader.int("ropeHeadDim", sizes)
-        valueHeadDim = try reader.int("valueHeadDim", sizes)
+        rank = try reader.int("rank", Self.sizes)
+        ropeHeadDim = try reader.int("ropeHeadDim", ropeHeadDims)
+        valueHeadDim = try reader.int("valueHeadDim", Self.sizes)
         norm = try reader.bool("norm")
         share = try reader.int("share", 1...4096)
         window = try reader.int("window", 1...(1 << 24))
@@ -61,12 +62,13 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
         try reader.finish()
     }
 
-    /// Reads what a conversion leads to, which decides itself how wide values are and that the latent has no norm.
+    /// Reads what a conversion leads to, which decides itself how wide values are and that the latent has no norm; a parent with learned
+    /// positions has no rotated part.
     init(converting reader: inout ObjectReader) throws(RecipeError) {
         for key in ["valueHeadDim", "norm"] where reader.has(key) {
             throw .impossible(reader.position(of: key), path: reader.keyPath(key), reason: "is decided by the conversion")
         }
-        try self.init(&reader)
+        try self.init(&reader, ropeHeadDims: 0...Self.sizes.upperBound)
     }
 
     /// A short name for tables and folders: mla-r32, cla2, yoco-w64, hybrid-w64-f4.

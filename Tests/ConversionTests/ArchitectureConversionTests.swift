@@ -48,6 +48,30 @@ import Testing
         #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
     }
 
+    @Test func `partial rotary positions stay with the elements that have them, exactly for MQA`() throws {
+        var config = TinyModel.config(kvHeads: 1)
+        (config.rotaryWidth, config.hasQueryKeyValueBias, config.hasParallelResidual) = (4, true, true)
+        (config.hasLayerNorm, config.activation) = (true, .gelu)
+        let parameters = TinyModel.parameters(config)
+        // Twelve elements of values and eight of keys that RoPE leaves alone.
+        let shape = LatentShape(rank: 20, ropeHeadDim: 4, valueHeadDim: 12)
+        let (child, converted) = try convert(LatentDesign(shape: shape), config, parameters)
+        #expect(child.rotaryWidth == nil && child.kvBytesPerToken(.float32) == 2 * 4 * 24)
+        #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
+    }
+
+    @Test(arguments: [false, true])
+    func `where positions are learned a latent of full rank is the model, which refining leaves as it is`(refines: Bool) throws {
+        var config = TinyModel.config(heads: 4, kvHeads: 4)
+        (config.hasLearnedPositions, config.rotaryWidth, config.hasQueryKeyValueBias) = (true, 0, true)
+        let parameters = TinyModel.parameters(config)
+        // Keys and values are made of 32 elements and a bias.
+        let (child, converted) = try convert(
+            LatentDesign(shape: LatentShape(rank: 33, ropeHeadDim: 0, valueHeadDim: 12)), config, parameters, refines: refines)
+        #expect(child.kvBytesPerToken(.float32) == 2 * 4 * 33)
+        #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
+    }
+
     @Test func `a latent's rank buys exactness`() throws {
         let config = TinyModel.config(heads: 4, kvHeads: 4)
         let parameters = TinyModel.parameters(config)
@@ -159,12 +183,14 @@ import Testing
     @Test(arguments: TinyDesigns.allCases.filter { $0 != .gqa }, [false, true])
     func `refinement brings every design nearer to its parent`(design: TinyDesigns, isNormed: Bool) throws {
         var config = TinyModel.config(layers: 4, heads: 4, kvHeads: 4)
-        config.hasQueryKeyValueBias = [.latentBiased, .crossLayerNormed].contains(design)
+        config.hasQueryKeyValueBias = [.latentBiased, .latentLearned, .crossLayerNormed].contains(design)
+        if design == .latentLearned { (config.hasLearnedPositions, config.rotaryWidth) = (true, 0) }
         config.hasQueryKeyNorm = isNormed
         let parameters = TinyModel.parameters(config)
         let chosen: any AttentionDesign =
             switch design {
             case .latent, .latentBiased: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 6, valueHeadDim: 12))
+            case .latentLearned: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 0, valueHeadDim: 12))
             case .yoco: YOCOAttention(window: 6)
             case .hybrid: HybridAttention(window: 5, fullEvery: 2, sinks: 2)
             case .windowed: HybridAttention(window: 7, fullEvery: 0)
@@ -199,8 +225,9 @@ import Testing
         #expect(try refusal(latent(20, 8)).contains("choose one of 2, 4, 6, 12"))
         #expect(
             try refusal(latent(20, 6)) { $0.latent = LatentShape(rank: 4, ropeHeadDim: 4, valueHeadDim: 4) }.contains("already"))
-        #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 0 }.contains("rotary positions, of which it has none"))
-        #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 6 }.contains("turns 6 elements alone"))
+        #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 0 }.contains("no rotary positions"))
+        #expect(try refusal(latent(20, 4)) { $0.rotaryWidth = 6 }.contains("RoPE turns in a head; choose one of 2, 6"))
+        #expect(try refusal(latent(20, 0)).contains("choose one of 2, 4, 6, 12"))
         #expect(try refusal(CrossLayerAttention(share: 2)) { $0.keyValueSources = [0, 0, 2, 2] }.contains("already"))
         #expect(try refusal(YOCOAttention(window: 4)) { $0.slidingWindow = .all(8) }.contains("windows already"))
     }

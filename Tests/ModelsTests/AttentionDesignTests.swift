@@ -145,7 +145,7 @@ import Testing
         let labels = try TinyDesigns.allCases.map { try $0.config.attentionLabel }
         #expect(
             labels == [
-                "GQA-2", "MLA-10", "MLA-9", "CLA-2 GQA-2", "CLA-2 GQA-2", "YOCO GQA-2 w6", "GQA-2 w5+2, 2 of 4 full",
+                "GQA-2", "MLA-10", "MLA-9", "MLA-14", "CLA-2 GQA-2", "CLA-2 GQA-2", "YOCO GQA-2 w6", "GQA-2 w5+2, 2 of 4 full",
                 "GQA-2 w7, 0 of 4 full",
             ])
     }

@@ -3,7 +3,7 @@ import Testing
 
 /// Small models of every attention there is, for tests that all of them must pass.
 public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvertible {
-    case gqa, latent, latentBiased, crossLayer, crossLayerNormed, yoco, hybrid, windowed
+    case gqa, latent, latentBiased, latentLearned, crossLayer, crossLayerNormed, yoco, hybrid, windowed
 
     public var testDescription: String { rawValue }
 
@@ -18,6 +18,13 @@ public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvert
             case .latentBiased:
                 (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true)
                 try LatentDesign(shape: LatentShape(rank: 9, ropeHeadDim: 6, valueHeadDim: 5, hasNorm: false)).configure(&config)
+            case .latentLearned:
+                // GPT-2's parts.
+                (config.hasQueryKeyValueBias, config.hasOutputBias, config.hasFeedForwardBias) = (true, true, true)
+                (config.hasLayerNorm, config.activation, config.hasLearnedPositions) = (true, .gelu, true)
+                try LatentDesign(
+                    shape: LatentShape(rank: 14, ropeHeadDim: 0, valueHeadDim: 12, hasNorm: false)
+                ).configure(&config)
             case .crossLayer: try CrossLayerAttention(share: 2).configure(&config)
             case .crossLayerNormed:
                 config.hasQueryKeyNorm = true
@@ -39,6 +46,7 @@ public enum TinyDesigns: String, CaseIterable, Sendable, CustomTestStringConvert
         case .gqa: 4 * layer * tokens
         case .latent: 4 * (10 + 4) * tokens
         case .latentBiased: 4 * (9 + 6) * tokens
+        case .latentLearned: 4 * 14 * tokens
         case .crossLayer, .crossLayerNormed: 2 * layer * tokens
         case .yoco: 2 * layer * min(tokens, 6) + layer * tokens
         case .hybrid: 2 * layer * min(tokens, 5 + 2) + 2 * layer * tokens

@@ -6,13 +6,15 @@ import Models
 ///
 /// Keys: in each RoPE plane that stays rotated, the complex rows of the KV heads are split into their leading direction over
 /// the calibration activations, which becomes the one rotated key that all heads share, and what is left over. The rotated planes are
-/// every headDim/ropeHeadDim-th one, whose frequencies are those of a rotated part of that width. What is left over, and the
+/// every rotaryDim/ropeHeadDim-th one, whose frequencies are those of a rotated part of that width. What is left over, and the
 /// planes not rotated, lose their position: queries read them by the mean of their rotation over the distances of a window.
+/// Elements that the parent never turned (partial rotary positions, learned ones) have no position to lose.
 /// Keys without position and values then share one latent: the best of its rank for both together, keys in the metric of
 /// their queries, values in that of the output projection, each by its share of the whole.
 ///
 /// Exact where keys of all heads are complex multiples of each other in each plane, all planes stay rotated, and the rank is that of
-/// the stacked values; so for MQA at rank headDim. Biases of keys and values are part of the latent and the rotated key.
+/// the stacked values and unturned keys; so for MQA at rank headDim, and without rotary positions at the rank of all keys and values.
+/// Biases of keys and values are part of the latent and the rotated key.
 ///
 /// QK-norm has no place in a latent, whose keys are never made: before, each head's norm is taken to be the same for all tokens
 /// (``AttentionWeights/normsFolded(epsilon:_:)``), exact where it is.
@@ -25,8 +27,7 @@ struct LatentConversion {
 
     /// The weights of the latent layer, by their names behind "self_attn.".
     func convert(_ layer: AttentionWeights, _ context: LayerContext) throws -> [(name: String, matrix: DenseMatrix)] {
-        let (d, rope, hidden) = (layer.headDim, shape.ropeHeadDim, layer.key.columns)
-        let every = d / rope
+        let (d, turned, rope, hidden) = (layer.headDim, layer.rotaryDim, shape.ropeHeadDim, layer.key.columns)
         let keyGram = context.gram(layer.key)
         let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
         var left = layer.key
@@ -34,21 +35,21 @@ struct LatentConversion {
         // Each KV head's share in the rotated key of each rotated plane.
         var shares: [[HeadPlanes.Factor]] = []
         for index in 0..<rope / 2 {
-            let plane = index * every
+            let plane = index * (turned / rope)
             // Weighted by how strongly each head's queries read the plane.
             var weights = (0..<layer.kvHeads).map { head in
                 layer.queryHeads(of: head).reduce(0) {
-                    $0 + queryGram[$1][plane, plane] + queryGram[$1][plane + d / 2, plane + d / 2]
+                    $0 + queryGram[$1][plane, plane] + queryGram[$1][plane + turned / 2, plane + turned / 2]
                 }
             }
             let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
             weights = weights.map { max($0, floor) }
             let vector = try HeadPlanes.leading(
-                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, rotaryDim: d, plane: plane, weights: weights))
+                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, rotaryDim: turned, plane: plane, weights: weights))
             // Of rows weighted by √w: k ≈ v/√w · shared, with shared = Σ v̄·√w·k.
             for head in 0..<layer.kvHeads {
                 let factor = vector[head].conjugate.scaled(by: weights[head].squareRoot())
-                let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                let (a, b) = (head * d + plane, head * d + plane + turned / 2)
                 for column in 0..<hidden {
                     let (x, y) = (layer.key[a, column], layer.key[b, column])
                     rotatedKey[index, column] += factor.re * x - factor.im * y
@@ -63,7 +64,7 @@ struct LatentConversion {
             let norm = context.gram(rows).trace
             let typical =
                 (0..<layer.kvHeads).reduce(0.0) { sum, head in
-                    let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                    let (a, b) = (head * d + plane, head * d + plane + turned / 2)
                     return sum + keyGram[a, a] + keyGram[b, b]
                 } / Double(layer.kvHeads)
             let scale = norm > 0 && typical > 0 ? (typical / norm).squareRoot() : 1
@@ -74,7 +75,7 @@ struct LatentConversion {
             let share = (0..<layer.kvHeads).map { vector[$0].scaled(by: 1 / (weights[$0].squareRoot() * scale)) }
             shares.append(share)
             for head in 0..<layer.kvHeads {
-                let (a, b) = (head * d + plane, head * d + plane + d / 2)
+                let (a, b) = (head * d + plane, head * d + plane + turned / 2)
                 for column in 0..<hidden {
                     let (x, y) = (rotatedKey[index, column], rotatedKey[index + rope / 2, column])
                     left[a, column] -= share[head].re * x - share[head].im * y
@@ -100,23 +101,24 @@ struct LatentConversion {
 
     /// Each head's query for keys without position, then for the rotated key; scores are divided by the root of a larger width.
     private func queries(_ layer: AttentionWeights, _ shares: [[HeadPlanes.Factor]]) -> DenseMatrix {
-        let (d, rope) = (layer.headDim, shape.ropeHeadDim)
+        let (d, turned, rope) = (layer.headDim, layer.rotaryDim, shape.ropeHeadDim)
         let scale = (Double(d + rope) / Double(d)).squareRoot()
         var result = DenseMatrix(rows: layer.heads * (d + rope), columns: layer.query.columns)
         for head in 0..<layer.heads {
             var plain = layer.query.rows(layer.range(of: head)).scaled(by: scale)
             let start = head * (d + rope)
             for (index, share) in shares.enumerated() {
-                let plane = index * (d / rope)
+                let plane = index * (turned / rope)
                 var rows = DenseMatrix(
                     rows: 2, columns: plain.columns,
-                    values: plain.rows(plane..<plane + 1).values + plain.rows(plane + d / 2..<plane + d / 2 + 1).values)
+                    values: plain.rows(plane..<plane + 1).values
+                        + plain.rows(plane + turned / 2..<plane + turned / 2 + 1).values)
                 HeadPlanes.multiply(&rows, start: 0, rotaryDim: 2, plane: 0, by: share[head / layer.queriesPerHead].conjugate)
                 result.replace(start + d + index, 0, with: rows.rows(0..<1))
                 result.replace(start + d + index + rope / 2, 0, with: rows.rows(1..<2))
             }
-            for plane in 0..<d / 2 {
-                HeadPlanes.multiply(&plain, start: 0, rotaryDim: d, plane: plane, by: meanRotation(plane))
+            for plane in 0..<turned / 2 {
+                HeadPlanes.multiply(&plain, start: 0, rotaryDim: turned, plane: plane, by: meanRotation(plane))
             }
             result.replace(start, 0, with: plain)
         }

@@ -23,8 +23,23 @@ protocol Attention: Sendable {
     func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor
     /// Projections of new tokens [tokens, …] to [tokens, heads·valueDim], over what `cache` holds of their sequences.
     func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor
+    /// The output projection [hidden, heads·valueDim].
+    var output: Tensor { get }
+    /// Its bias [hidden]; nil for none.
+    var outputBias: Tensor? { get }
+}
+
+extension Attention {
     /// attended [tokens, heads·valueDim] through the output projection, onto `residual`.
-    func projected(_ attended: Tensor, residual: Tensor?, precision: ComputePrecision) -> Tensor
+    func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
+        let result =
+            if let residual {
+                attended.linear(output, residual: residual, precision: precision)
+            } else {
+                attended.linear(output, precision: precision)
+            }
+        return outputBias.map { result + $0 } ?? result
+    }
 }
 
 extension DecoderLM {
@@ -32,7 +47,7 @@ extension DecoderLM {
     static func attention(
         config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
     ) throws(ParametersError) -> any Attention {
-        if config.latent != nil, let rotary {
+        if config.latent != nil {
             return try LatentAttention(config: config, layer: layer, rotary: rotary, take: take)
         }
         return try GroupedQueryAttention(config: config, layer: layer, rotary: rotary, take: take)

@@ -133,14 +133,4 @@ struct GroupedQueryAttention: Attention {
             heads: ownsKeys ? heads + kvHeads : heads, headDim: headDim)
         return Tensor(shape: [step.tokens.count, heads * headDim], storage: cache.attend(layer: layer, queries, step).output)
     }
-
-    func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
-        let result =
-            if let residual {
-                attended.linear(output, residual: residual, precision: precision)
-            } else {
-                attended.linear(output, precision: precision)
-            }
-        return outputBias.map { result + $0 } ?? result
-    }
 }

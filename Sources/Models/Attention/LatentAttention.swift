@@ -5,7 +5,7 @@ import Kernels
 public struct LatentShape: Codable, Sendable, Hashable {
     /// Width of the latent that a token's keys and values are made from.
     public var rank: Int
-    /// Elements of a head that RoPE turns; the key's are the same for all heads.
+    /// Elements of a head that RoPE turns; the key's are the same for all heads. 0 for none, where positions are learned.
     public var ropeHeadDim: Int
     /// Width of a value's head.
     public var valueHeadDim: Int
@@ -38,7 +38,7 @@ public struct LatentShape: Codable, Sendable, Hashable {
         for (key, value) in [
             (CodingKeys.rank, rank), (.ropeHeadDim, ropeHeadDim), (.valueHeadDim, valueHeadDim),
         ] {
-            guard value >= 1 else { throw .notPositive(key: key.rawValue, value: value) }
+            guard value >= 1 || key == .ropeHeadDim && value == 0 else { throw .notPositive(key: key.rawValue, value: value) }
             guard value <= 1 << 16 else { throw .tooLarge(key: key.rawValue, value: value, limit: 1 << 16) }
         }
         guard ropeHeadDim % 2 == 0 else { throw .latent("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
@@ -65,7 +65,8 @@ public struct LatentShape: Codable, Sendable, Hashable {
 }
 
 /// Multi-head latent attention (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1): keys and values of all heads
-/// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share.
+/// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share; where
+/// positions are learned there is no such part.
 ///
 /// Without a cache, keys and values are made for every head. With one, latent and rotated part alone are kept, and the
 /// expanding weights absorbed: a query is carried into the latent's space, and the output out of it.
@@ -74,7 +75,8 @@ struct LatentAttention: Attention {
     /// Width of a query: its part without position, then its rotated part.
     let headDim: Int
     let shape: LatentShape
-    let rotary: RotaryTable
+    /// Of the rotated part; nil where there is none.
+    let rotary: RotaryTable?
     let query: Tensor
     /// To [rank | rotated key].
     let compress: Tensor
@@ -89,7 +91,7 @@ struct LatentAttention: Attention {
     let geometry: KVGeometry
 
     init(
-        config: ModelConfig, layer: Int, rotary: RotaryTable, take: (String) throws(ParametersError) -> Tensor
+        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
     ) throws(ParametersError) {
         guard let shape = config.latent else { preconditionFailure("LatentAttention: the configuration has no latent") }
         (self.shape, self.rotary) = (shape, rotary)
@@ -160,27 +162,22 @@ struct LatentAttention: Attention {
         let query = projected.slice(0..<queryWidth, axis: 1).reshaped(tokens, heads, headDim)
         let absorbed = query.slice(0..<plainDim, axis: 2).permuted(1, 0, 2)
             .matmul(byHead.slice(0..<plainDim, axis: 1)).permuted(1, 0, 2)
-        let rotated = query.slice(plainDim..<headDim, axis: 2).rotary(rotary, positions: positions)
         let raw = projected.slice(queryWidth..<queryWidth + rank, axis: 1)
         let latent = latentNorm.map { raw.rmsNorm(weight: $0, epsilon: LatentShape.normEpsilon) } ?? raw
-        let key = projected.slice(queryWidth + rank..<queryWidth + rank + rope, axis: 1).reshaped(tokens, 1, rope)
-            .rotary(rotary, positions: positions).reshaped(tokens, rope)
+        var queryParts = [absorbed]
+        var parts = [latent]
+        if let rotary {
+            queryParts.append(query.slice(plainDim..<headDim, axis: 2).rotary(rotary, positions: positions))
+            parts.append(
+                projected.slice(queryWidth + rank..<queryWidth + rank + rope, axis: 1).reshaped(tokens, 1, rope)
+                    .rotary(rotary, positions: positions).reshaped(tokens, rope))
+        }
         let rows = Tensor.concat(
-            [Tensor.concat([absorbed, rotated], axis: 2).reshaped(tokens, heads * (rank + rope)), latent, key], axis: 1)
+            [Tensor.concat(queryParts, axis: 2).reshaped(tokens, heads * (rank + rope))] + parts, axis: 1)
         let queries = CachedQueries(rows: rows.storage, heads: heads, geometry: geometry, scale: scale)
         let attended = Tensor(shape: [tokens, heads, rank], storage: cache.attend(layer: layer, queries, step).output)
         return attended.permuted(1, 0, 2)
             .matmul(byHead.slice(plainDim..<plainDim + shape.valueHeadDim, axis: 1), transposeB: true)
             .permuted(1, 0, 2).reshaped(tokens, heads * shape.valueHeadDim)
-    }
-
-    func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
-        let result =
-            if let residual {
-                attended.linear(output, residual: residual, precision: precision)
-            } else {
-                attended.linear(output, precision: precision)
-            }
-        return outputBias.map { result + $0 } ?? result
     }
 }

@@ -7,7 +7,7 @@ struct DesignOptions: ParsableArguments {
     @Option(help: "mla: elements of the latent that a token's keys and values are made from.")
     var rank: Int?
 
-    @Option(help: "mla: elements of a head that stay rotated, every n-th RoPE plane; half a head unless said.")
+    @Option(help: "mla: elements of a head that stay rotated, every n-th RoPE plane; half of those RoPE turns unless said.")
     var ropeHeadDim: Int?
 
     @Option(help: "cross-layer: layers that share one set of keys and values.")
@@ -51,7 +51,7 @@ struct DesignOptions: ParsableArguments {
             guard (required + optional).contains(name) else {
                 throw ValidationError("\(name) means nothing for '\(method)'" + (hasBudget ? " with a budget" : ""))
             }
-            let least = name == "--sinks" || name == "--full-every" ? 0 : name == "--share-layers" ? 2 : 1
+            let least = ["--sinks", "--full-every", "--rope-head-dim"].contains(name) ? 0 : name == "--share-layers" ? 2 : 1
             guard value >= least else { throw ValidationError("\(name) is \(value), expected at least \(least)") }
         }
         let names = given.map(\.name)
@@ -66,8 +66,8 @@ struct DesignOptions: ParsableArguments {
     ) throws -> any AttentionDesign {
         switch method {
         case LatentDesign.name:
-            let half = config.headDim[0] / 2
-            let rope = ropeHeadDim ?? (half % 2 == 0 ? half : config.headDim[0])
+            let turned = config.rotaryDim(0)
+            let rope = ropeHeadDim ?? (turned % 4 == 0 ? turned / 2 : turned)
             let elements = (bytesPerToken ?? 0) / (config.layers * elementType.byteCount)
             guard bytesPerToken == nil || elements > rope else {
                 let least = (rope + 1) * config.layers * elementType.byteCount
