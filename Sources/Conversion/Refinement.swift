@@ -9,7 +9,8 @@ import Random
 ///
 /// A layer's input is what the layers converted before it make of the calibration text, so that it also learns to undo their
 /// errors; its target is the parent's block output for the same tokens. Queries, keys, values and output projection move,
-/// everything else stays. The number of steps follows from the model's size alone: the same inputs give the same weights.
+/// everything else stays, and where they end no nearer, as when they were exact, they stay too. The number of steps follows from the
+/// model's size alone: the same inputs give the same weights.
 struct Refinement {
     let parent: DecoderLM
     let calibration: Calibration
@@ -62,15 +63,24 @@ struct Refinement {
         }
         var generator = SeededGenerator(seed: seed, name: "refinement/\(run.lowerBound)")
         var order: [Int] = []
-        var model: DecoderLM?
+        var model = try DecoderLM(config: config, tensors: tensors)
+        func errors(_ batch: Int) -> [Tensor] {
+            zip(model.blocks(run, inputs[batch], calibration.batches[batch]), targets[batch]).map {
+                let error = $0 - $1
+                return (error * error).mean()
+            }
+        }
+        /// The squared error over all the text.
+        func whole() -> Double {
+            calibration.batches.indices.reduce(0) { sum, batch in errors(batch).reduce(sum) { $0 + Double($1.values[0]) } }
+        }
+        let before = whole()
         for step in 1...steps {
             if order.isEmpty { order = Array(calibration.batches.indices).shuffled(using: &generator) }
             let batch = order.removeLast()
             for (name, storage, shape) in weights { tensors[name] = .variable(Tensor(shape: shape, storage: storage)) }
-            let child = try DecoderLM(config: config, tensors: tensors, earlier: model)
-            model = child
-            let errors = zip(child.blocks(run, inputs[batch], calibration.batches[batch]), targets[batch]).map { $0 - $1 }
-            let losses = errors.map { ($0 * $0).mean() }
+            model = try DecoderLM(config: config, tensors: tensors, earlier: model)
+            let losses = errors(batch)
             let gradients = losses.dropFirst().reduce(losses[0], +).gradients()
             // Warmed up over a twentieth, then along a cosine to a tenth.
             let part = Float(step) / Float(steps)
@@ -84,6 +94,9 @@ struct Refinement {
                         gradientScale: 1))
             }
         }
+        for (name, storage, shape) in weights { tensors[name] = Tensor(shape: shape, storage: storage) }
+        model = try DecoderLM(config: config, tensors: tensors, earlier: model)
+        guard whole() < before else { return }
         for (name, storage, shape) in weights {
             parameters[name] = Weight(shape: shape.dimensions, storage: storage)
         }
