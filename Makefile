@@ -1,6 +1,6 @@
 # Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
 
-.PHONY: help lab test debug-test fuzz sanitize build setup format lint bench clean
+.PHONY: help lab test fuzz sanitize build setup format lint bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -11,10 +11,6 @@ lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, co
 
 test: setup lint ## Run every test
 	swift test -c release --disable-xctest
-
-# Some invariants are asserted after each step, in debug alone.
-debug-test: setup ## Run the serving engine's tests in debug
-	swift test --disable-xctest --scratch-path .build-debug --filter InferenceTests
 
 fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer
 	Tests/Fuzzer/run 1000000

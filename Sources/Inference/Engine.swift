@@ -218,8 +218,10 @@ public actor Engine {
         counters.steps += 1
         // Nothing ran: so some made room for others, which they can do only once each before one of these runs.
         stalled = ran || !plan.exhausted.isEmpty ? 0 : stalled + 1
-        assert(stalled <= 2 * sequences.count + 2, "Engine: \(stalled) steps without progress")
-        assert(inconsistency() == nil, inconsistency() ?? "")
+        if options.checksEachStep {
+            precondition(stalled <= 2 * sequences.count + 2, "Engine: \(stalled) steps without progress")
+            if let found = inconsistency() { preconditionFailure("Engine: \(found)") }
+        }
         return true
     }
 }

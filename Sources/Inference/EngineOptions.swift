@@ -23,6 +23,8 @@ public struct EngineOptions: Sendable {
     public var preemption: Preemption?
     /// Seeds the draws of requests without a seed of their own.
     public var seed: UInt64 = 0
+    /// Whether the books are checked after each step, in time that grows with the pages held; debug builds do so unasked.
+    package var checksEachStep = _isDebugAssertConfiguration()
 
     /// What happens to a preempted sequence's pages.
     public enum Preemption: String, Sendable, CaseIterable {

@@ -34,6 +34,7 @@ struct EngineFixture {
         options.pageBytes = 1024
         options.cacheBytes = pages * 1024
         options.guaranteedShare = 0.2
+        options.checksEachStep = true
         change(&options)
         engine = try Engine(models: engineModels, options: options)
         self.models = models

@@ -61,6 +61,7 @@ final class ServerFixture: Sendable {
         var engineOptions = EngineOptions()
         engineOptions.cacheBytes = 4 << 20
         engineOptions.pageBytes = 1024
+        engineOptions.checksEachStep = true
         var options = ServerOptions()
         options.port = 0
         change(&options, &engineOptions)
