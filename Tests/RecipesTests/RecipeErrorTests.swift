@@ -234,6 +234,7 @@ struct RecipeErrorTests {
         (#"{"kind": "mla", "rank": 8}"#, "model.attention.ropeHeadDim"),
         (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 4, "window": 3}"#, #"means nothing for kind "mla""#),
         (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 16}"#, "leaves nothing beside"),
+        (#"{"kind": "mla", "rank": 8, "ropeHeadDim": 0}"#, "ropeHeadDim': 0, expected at least 1"),
         (#"{"kind": "cross-layer", "share": 3}"#, "limit of 2"),
         (#"{"kind": "cross-layer"}"#, "model.attention.share"),
         (#"{"kind": "yoco"}"#, "model.attention.window"),

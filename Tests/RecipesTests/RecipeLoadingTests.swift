@@ -50,7 +50,12 @@ struct RecipeLoadingTests {
         let lab =
             base.dropLast(1)
             + #""seed": 9007199254740993, "lab": {"children": [{"kvHeads": 1}, {"kvHeads": 2, "method": "random"}]}}"#
-        for text in [base, uptraining, String(lab)] {
+        // What a parent with learned positions becomes has no rotated part.
+        let latent = """
+            {"data": {"files": ["a"]}, "init": {"checkpoint": "gpt2.h5", "convert": {"attention": {"kind": "mla", "rank": 8, "ropeHeadDim": 0}}},
+             "uptrain": {"alpha": 0.05, "learningRate": 0.1}}
+            """
+        for text in [base, uptraining, latent, String(lab)] {
             let recipe = try Recipe.parse(text)
             #expect(try Recipe.parse(recipe.resolvedJSON) == recipe)
         }
