@@ -38,16 +38,25 @@ KK_INLINE void kk_fetch(const kk_rows *rows, int64_t t) {
 
 typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));
 typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
+typedef uint16_t kk_u16x8 __attribute__((vector_size(16), aligned(2)));
+typedef uint32_t kk_u32x8 __attribute__((vector_size(32), aligned(4)));
 #endif
 
-#if KK_VW == 16
-#define KK_PAGED_SUMS 16 // vectors of 16 sums that registers hold
+// Vectors that scores are summed in, and how many of them registers hold beside keys and queries.
+#if KK_VW == 8
+typedef KK(vector) KK(lanes);
+#define KK_PAGED_WIDTH 8
+#define KK_PAGED_SUMS 8
 #else
-#define KK_PAGED_SUMS 4
+typedef kk_v16 KK(lanes);
+#define KK_PAGED_WIDTH 16
+#define KK_PAGED_SUMS (KK_VW == 16 ? 16 : 4)
 #endif
+#define KK_PAGED_COLUMNS (KK_VW == 16 ? 16 : 4) // vectors of 16 columns of values that registers hold
 
 #if KK_VW > 4
 typedef _Float16 KK(half16) __attribute__((vector_size(32), aligned(2)));
+typedef _Float16 KK(half8) __attribute__((vector_size(16), aligned(2)));
 #endif
 
 // 16 elements; vectors go through pointers, as their passing by value depends on the instruction set.
@@ -72,6 +81,25 @@ KK_INLINE void KK(widen_at)(const int element, const unsigned char *row, int64_t
     unsigned char part[64] = {0};
     memcpy(part, row + i * size, (size_t)((n - i) * size));
     KK(widen)(element, part, to);
+}
+
+// As many elements as scores' vectors have.
+KK_INLINE void KK(widen_lanes)(const int element, const unsigned char *p, KK(lanes) *to) {
+#if KK_VW == 8
+    if (element == KK_ELEMENT_FP32) *to = *(const KK(lanes) *)p;
+    else if (element == KK_ELEMENT_BF16) *to = (KK(lanes))(__builtin_convertvector(*(const kk_u16x8 *)p, kk_u32x8) << 16);
+    else *to = __builtin_convertvector(*(const KK(half8) *)p, KK(lanes));
+#else
+    KK(widen)(element, p, to);
+#endif
+}
+
+// Elements i ... n of a row of n, fewer than a vector, and zeros past its end.
+KK_INLINE void KK(widen_last)(const int element, const unsigned char *row, int64_t i, int64_t n, KK(lanes) *to) {
+    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    unsigned char part[4 * KK_PAGED_WIDTH] = {0};
+    memcpy(part, row + i * size, (size_t)((n - i) * size));
+    KK(widen_lanes)(element, part, to);
 }
 
 static void KK(paged_round)(int32_t element, const float *x, int64_t n, unsigned char *to) {
@@ -118,9 +146,19 @@ KK_INLINE void KK(paged_rows)(const kk_pages *cache, int64_t head, int64_t from,
     }
 }
 
-// The sums of 16 vectors' elements, side by side.
-KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
+// The sums of as many vectors' elements as a vector has, side by side.
+KK_INLINE void KK(sums)(const KK(lanes) *x, KK(lanes) *to) {
 #define KK_FOLD(a, b, ...) (__builtin_shufflevector(a, b, __VA_ARGS__))
+#if KK_VW == 8
+    KK(lanes) y[4], z[2];
+#pragma unroll
+    for (int i = 0; i < 4; i++) // in both halves: a0+a1 a2+a3 b0+b1 b2+b3
+        y[i] = KK_FOLD(x[2 * i], x[2 * i + 1], 0, 2, 8, 10, 4, 6, 12, 14) + KK_FOLD(x[2 * i], x[2 * i + 1], 1, 3, 9, 11, 5, 7, 13, 15);
+#pragma unroll
+    for (int i = 0; i < 2; i++) // a b c d
+        z[i] = KK_FOLD(y[2 * i], y[2 * i + 1], 0, 2, 8, 10, 4, 6, 12, 14) + KK_FOLD(y[2 * i], y[2 * i + 1], 1, 3, 9, 11, 5, 7, 13, 15);
+    *to = KK_FOLD(z[0], z[1], 0, 1, 2, 3, 8, 9, 10, 11) + KK_FOLD(z[0], z[1], 4, 5, 6, 7, 12, 13, 14, 15);
+#else
     kk_v16 y[8], z[4], w[2];
 #pragma unroll
     for (int i = 0; i < 8; i++) // in every quarter: a0+a1 b0+b1 a2+a3 b2+b3
@@ -136,17 +174,18 @@ KK_INLINE void KK(sums)(const kk_v16 *x, kk_v16 *to) {
              + KK_FOLD(z[2 * i], z[2 * i + 1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
     *to = KK_FOLD(w[0], w[1], 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
         + KK_FOLD(w[0], w[1], 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+#endif
 #undef KK_FOLD
 }
 
-// Scores of `queries` heads (1, 2 or 4) against tokens, 16 / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
+// Scores of `queries` heads (1, 2 or 4) against tokens, KK_PAGED_WIDTH / queries at a time. q has rows of `wide`, scores of KK_PAGED_SPAN.
 // Meanwhile the rows of `ahead` are fetched into the second-level cache; NULL for none.
 KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
                                 float *scores, const kk_rows *ahead) {
-    const int tokens = 16 / queries, some = KK_PAGED_SUMS / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
     for (int64_t t = 0; t < keys->count; t += tokens) {
-        kk_v16 sum[16];
-        const unsigned char *row[16];
+        KK(lanes) sum[KK_PAGED_WIDTH];
+        const unsigned char *row[KK_PAGED_WIDTH];
         int64_t left = KK_MIN(keys->count - t, tokens);
 #pragma unroll
         for (int s = 0; s < tokens; s++) row[s] = keys->rows[t + (s < left ? s : left - 1)] + keys->offset;
@@ -155,31 +194,31 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_r
         // As many sums at a time as there are registers for.
 #pragma unroll
         for (int part = 0; part < tokens; part += some) {
-            kk_v16 partial[KK_PAGED_SUMS] = {0};
+            KK(lanes) partial[KK_PAGED_SUMS] = {0};
             int64_t i = 0;
-            for (; i + 16 <= d; i += 16) {
+            for (; i + KK_PAGED_WIDTH <= d; i += KK_PAGED_WIDTH) {
 #pragma unroll
                 for (int s = 0; s < some; s++) {
-                    kk_v16 k;
-                    KK(widen)(element, row[part + s] + i * size, &k);
+                    KK(lanes) k;
+                    KK(widen_lanes)(element, row[part + s] + i * size, &k);
 #pragma unroll
-                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const kk_v16 *)(q + g * wide + i);
+                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const KK(lanes) *)(q + g * wide + i);
                 }
             }
             if (i < d)
 #pragma unroll
                 for (int s = 0; s < some; s++) {
-                    kk_v16 k;
-                    KK(widen_at)(element, row[part + s], i, d, &k);
+                    KK(lanes) k;
+                    KK(widen_last)(element, row[part + s], i, d, &k);
 #pragma unroll
-                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const kk_v16 *)(q + g * wide + i);
+                    for (int g = 0; g < queries; g++) partial[g * some + s] += k * *(const KK(lanes) *)(q + g * wide + i);
                 }
 #pragma unroll
             for (int g = 0; g < queries; g++)
 #pragma unroll
                 for (int s = 0; s < some; s++) sum[g * tokens + part + s] = partial[g * some + s];
         }
-        kk_v16 all;
+        KK(lanes) all;
         KK(sums)(sum, &all);
         // No further than the tokens go: behind them may be the next head's.
         if (left == tokens) {
@@ -194,8 +233,9 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_r
 }
 
 // out[g] += weights * values for `queries` heads (1, 2 or 4) and 16 * vectors columns from `column` on; out has rows of `wide`.
-KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const kk_rows *values, int64_t column,
-                                int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
+// Where `last`, they are the last of d, and fewer.
+KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const int last, const kk_rows *values,
+                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
     const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
     kk_v16 sum[4][4];
 #pragma unroll
@@ -208,7 +248,7 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
 #pragma unroll
         for (int j = 0; j < vectors; j++) {
             kk_v16 v;
-            if (vectors == 1) KK(widen_at)(element, row, 0, d - column, &v);
+            if (last) KK(widen_at)(element, row, 0, d - column, &v);
             else KK(widen)(element, row + 16 * j * size, &v);
 #pragma unroll
             for (int g = 0; g < queries; g++) sum[g][j] += weights[g * KK_PAGED_SPAN + t] * v;
@@ -235,11 +275,12 @@ KK_INLINE void KK(paged_group_scores)(const int element, const kk_rows *keys, in
 KK_INLINE void KK(paged_some_values)(const int element, const int queries, const kk_rows *values, int64_t d, const float *weights,
                                      float *out, int64_t wide, const kk_rows *ahead) {
     int64_t i = 0;
-    if (4 * queries <= KK_PAGED_SUMS)
-        for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, values, i, d, weights, out, wide, ahead);
-    if (2 * queries <= KK_PAGED_SUMS)
-        for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, values, i, d, weights, out, wide, ahead);
-    for (; i < d; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, values, i, d, weights, out, wide, ahead);
+    if (4 * queries <= KK_PAGED_COLUMNS)
+        for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, 0, values, i, d, weights, out, wide, ahead);
+    if (2 * queries <= KK_PAGED_COLUMNS)
+        for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, 0, values, i, d, weights, out, wide, ahead);
+    for (; i + 16 <= d; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, 0, values, i, d, weights, out, wide, ahead);
+    if (i < d) KK(paged_values)(element, queries, 1, 1, values, i, d, weights, out, wide, ahead);
 }
 
 KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, int64_t d, int64_t group, const float *weights,
