@@ -113,13 +113,17 @@ extension HDF5File {
         return HDF5Dataset(file: path, name: name, type: type, shape: shape, handle: dataset)
     }
 
-    /// Opens a dataset, having checked that its type is one of ours and its size no more than `byteLimit`.
+    /// Opens a dataset, having checked that its data is in this file, its type one of ours and its size no more than `byteLimit`.
     public func openDataset(_ name: String, byteLimit: Int = .max) throws(HDF5Error) -> HDF5Dataset {
         guard contains(name) else { throw .missing(file: path, object: name) }
         let opened = unsafe H5Oopen(handle.id, name, hid_t(H5P_DEFAULT))
         let dataset = try HDF5Handle(opened, file: path, action: "open '\(name)'")
         guard H5Iget_type(dataset.id) == H5I_DATASET else {
             throw .unexpected(file: path, object: name, found: "no dataset", expected: "a dataset")
+        }
+        let creation = try HDF5Handle(H5Dget_create_plist(dataset.id), file: path, action: "read the layout of '\(name)'")
+        guard H5Pget_external_count(creation.id) == 0, H5Pget_layout(creation.id) != H5D_VIRTUAL else {
+            throw .unexpected(file: path, object: name, found: "kept in other files", expected: "data of its own")
         }
         let elementType = try HDF5Handle(H5Dget_type(dataset.id), file: path, action: "read the type of '\(name)'")
         guard let type = try HDF5Type.matching(elementType.id, file: path) else {

@@ -61,9 +61,11 @@ public struct HDF5File: ~Copyable {
         _ = try HDF5Handle(id, file: path, action: "create '\(name)'")
     }
 
-    /// Whether an object called `name` exists, whose parent does.
+    /// Whether an object called `name` exists, whose parent does. What a link leads to, here or in another file, does not count.
     public func contains(_ name: String) -> Bool {
-        unsafe H5Lexists(handle.id, name, hid_t(H5P_DEFAULT)) > 0
+        guard unsafe H5Lexists(handle.id, name, hid_t(H5P_DEFAULT)) > 0 else { return false }
+        var link = H5L_info_t()
+        return unsafe H5Lget_info(handle.id, name, &link, hid_t(H5P_DEFAULT)) >= 0 && link.type == H5L_TYPE_HARD
     }
 
     /// Whether the object called `name` is a group.

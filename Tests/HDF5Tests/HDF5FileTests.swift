@@ -115,6 +115,44 @@ import HDF5
     }
 
     @Test(.enabled(if: Python.has("h5py"), "python3 with h5py is not installed"))
+    func `links, cycles and data that is kept elsewhere lead nowhere`() throws {
+        let path = scratch["a.h5"]
+        let script = """
+            import h5py, numpy, sys
+            path, other = sys.argv[1:]
+            with h5py.File(other, "w") as f:
+                f["d"] = numpy.zeros(4, "<f4")
+            with h5py.File(path, "w") as f:
+                f["d"] = numpy.zeros(4, "<f4")
+                f["group/up"] = f["/"]
+                f["soft"] = h5py.SoftLink("/d")
+                f["round"] = h5py.SoftLink("/round")
+                f["away"] = h5py.ExternalLink(other, "/d")
+                f.create_dataset("outside", (4,), "<f4", external=[(other, 0, 16)])
+                layout = h5py.VirtualLayout((4,), "<f4")
+                layout[:] = h5py.VirtualSource(other, "d", (4,))
+                f.create_virtual_dataset("virtual", layout)
+            """
+        let made = try Python.run(script, [path, scratch["b.h5"]])
+        #expect(made.status == 0, "\(made.errors)")
+        let file = try HDF5File.open(path: path)
+        #expect(try file.openDataset("/d").shape == [4])
+        for name in ["/soft", "/round", "/away"] {
+            #expect(throws: HDF5Error.missing(file: path, object: name)) { _ = try file.openDataset(name) }
+        }
+        for name in ["/outside", "/virtual"] {
+            #expect(
+                throws: HDF5Error.unexpected(
+                    file: path, object: name, found: "kept in other files", expected: "data of its own")
+            ) { _ = try file.openDataset(name) }
+        }
+        #expect(throws: HDF5Error.self) { try file.children(of: "/") }
+        // A circle is walked no further than names say.
+        #expect(try file.children(of: "/group") == ["up"])
+        #expect(throws: HDF5Error.self) { _ = try file.openDataset("/group/up") }
+    }
+
+    @Test(.enabled(if: Python.has("h5py"), "python3 with h5py is not installed"))
     func `h5py reads every element type and text`() throws {
         let path = scratch["a.h5"]
         do {
