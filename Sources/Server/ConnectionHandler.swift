@@ -32,7 +32,8 @@ struct GuardedHTTP1: ServerChildChannel {
 /// **Who has left.** A client that closes its connection and one that only closes its sending half look alike at first: both
 /// send the end of their input. So something harmless is written to it — `100 Continue` before an answer, a comment within a
 /// stream of events. Who has left answers with a reset, which closes the connection and thereby ends its request; who has not,
-/// gets the answer. HTTP/1.0 has no `100 Continue`: its clients get their answers, wanted or not.
+/// gets the answer. HTTP/1.0 has no `100 Continue`: the end of its input before an answer to a POST, which may have hours of
+/// work behind it, is taken for leaving, as proxies mean it; all else is answered, wanted or not.
 final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
@@ -43,6 +44,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         /// Whether the connection ends with its answer.
         var closes: Bool
         let isOld: Bool
+        let isPost: Bool
     }
 
     private enum Answer { case none, begun, events }
@@ -70,7 +72,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             let isOld = head.version != .http1_1
-            open.append(Open(closes: isOld || !head.isKeepAlive, isOld: isOld))
+            open.append(Open(closes: isOld || !head.isKeepAlive, isOld: isOld, isPost: head.method == .POST))
             isReading = true
             // A client that asks first sends the body only then. With answers outstanding it would take this for part of one.
             if !isOld, open.count == 1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
@@ -142,9 +144,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         guard !isClosing else { return context.close(promise: nil) }
         guard !open.isEmpty, !isReading, !isBroken else { return context.fireUserInboundEventTriggered(event) }
         switch answer {
-        case .none where open.first?.isOld == false: goOn(context: context)
+        case .none where open[0].isOld: if open[0].isPost { context.close(promise: nil) }
+        case .none: goOn(context: context)
         case .events: context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: ": \n\n")))), promise: nil)
-        case .none, .begun: break
+        case .begun: break
         }
     }
 

@@ -107,6 +107,34 @@ import Testing
         #expect(try await server.send("GET", "/metrics").text.contains("request_aborts_total"))
     }
 
+    @Test func `HTTP 1.0's clients leave by ending their input while an answer is made`() async throws {
+        let log = Log()
+        let server = try await ServerFixture { options, engine in
+            options.onRequest = { log.add($0) }
+            engine.limits.running = 8
+        }
+        for (index, rest) in ["}", #","stream":true}"#].enumerated() {
+            // One that stays takes all places meanwhile, so that what leaves cannot have its answer first.
+            let first = try RawClient(server.port)
+            var second: RawClient? = try RawClient(server.port)
+            first.post("/v1/completions", long + "}")
+            while await server.engine.statistics.running < 8 { try await Task.sleep(for: .milliseconds(1)) }
+            second?.post("/v1/completions", long + rest, version: "1.0")
+            while await server.engine.statistics.waiting < 1 { try await Task.sleep(for: .milliseconds(1)) }
+            if index == 0 { second?.endSending() } else { second = nil }
+            #expect(try await log.reaches(2 * index + 1))
+            #expect(log.all.last?.status == nil && log.all.last?.outputTokens == 0, "\(log.all)")
+            #expect(try await first.read { $0.hasSuffix("}}}") }.text.contains(" 200 "))
+            #expect(try await log.reaches(2 * index + 2))
+        }
+        // What takes no time is answered: load balancers ask in this way.
+        let client = try RawClient(server.port)
+        client.send("GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        client.endSending()
+        let answer = try await client.read()
+        #expect(answer.ended && answer.text.hasPrefix("HTTP/1.0 200 "), "\(answer)")
+    }
+
     @Test func `connections are kept for further requests unless a client says otherwise`() async throws {
         let server = try await ServerFixture()
         let short = #"{"model":"mha","prompt":"abc","max_tokens":2,"ignore_eos":true}"#

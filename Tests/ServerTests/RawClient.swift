@@ -29,8 +29,8 @@ final class RawClient {
     }
 
     /// A whole request with a JSON body.
-    func post(_ path: String, _ body: String, headers: String = "") {
-        send("POST \(path) HTTP/1.1\r\nHost: localhost\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
+    func post(_ path: String, _ body: String, headers: String = "", version: String = "1.1") {
+        send("POST \(path) HTTP/\(version)\r\nHost: localhost\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
     }
 
     /// Ends what is sent, not what is received.
