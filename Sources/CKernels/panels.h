@@ -129,31 +129,73 @@ KK_PANEL_TILES(bf16)
 KK_PANEL_TILES(fp16)
 #undef KK_PANEL_ELEMENT
 
-static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, const float *values) {
-    int64_t wide = job->epilogue == KK_PANEL_SWIGLU ? KK_NR / 2 : KK_NR, start = panel * wide;
-    int64_t width = job->outer - start < wide ? job->outer - start : wide;
+static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *values) {
+    const int wide = job->epilogue == KK_PANEL_SWIGLU ? KK_NR / 2 : KK_NR;
+    int64_t start = panel * wide, width = KK_MIN(job->outer - start, wide);
+    if (job->epilogue == KK_PANEL_SWIGLU)
+        for (int64_t r = 0; r < job->rows; r++) {
+            float *y = values + r * KK_NR;
+            for (int i = 0; i < KK_NR / 2; i++) y[i] = y[i] * kk_sigmoid(y[i]) * y[i + KK_NR / 2];
+        }
     for (int64_t r = 0; r < job->rows; r++) {
-        const float *restrict from = values + r * KK_NR;
-        float *restrict to = job->output + r * job->outputStride + start;
-        if (job->epilogue == KK_PANEL_SWIGLU) {
-            float y[KK_NR / 2];
-            for (int i = 0; i < KK_NR / 2; i++) y[i] = from[i] * kk_sigmoid(from[i]) * from[i + KK_NR / 2];
-            for (int64_t i = 0; i < width; i++) to[i] = y[i];
-        } else if (job->epilogue == KK_PANEL_ADD) {
-            if (width == KK_NR) for (int i = 0; i < KK_NR; i++) to[i] += from[i];
-            else for (int64_t i = 0; i < width; i++) to[i] += from[i];
+        const float *from = values + r * KK_NR;
+        float *to = job->output + r * job->outputStride + start;
+        int64_t i = 0;
+        if (job->epilogue == KK_PANEL_ADD) {
+            for (; i + KK_VW <= width; i += KK_VW) *(KK(vector) *)(to + i) += *(const KK(vector) *)(from + i);
+            for (; i < width; i++) to[i] += from[i];
         } else {
-            if (width == KK_NR) for (int i = 0; i < KK_NR; i++) to[i] = from[i];
-            else for (int64_t i = 0; i < width; i++) to[i] = from[i];
+            for (; i + KK_VW <= width; i += KK_VW) *(KK(vector) *)(to + i) = *(const KK(vector) *)(from + i);
+            for (; i < width; i++) to[i] = from[i];
         }
     }
 }
 
 #if !KK_PANEL_PAIRED
 #define KK_PANEL_WIDE 256 // elements of the reduction widened at a time, so that they stay in the first-level cache
-#define KK_PANEL_FEW 4    // rows for which widening doesn't pay
+#define KK_PANEL_FEW 5    // rows for which leaving widened elements behind does not pay
 
-// BFloat16 panels for so many rows that widening each part once takes less time than in every tile: same sums, bit for bit.
+// c [rows, KK_NR] += a b over `words` pairs of BFloat16, from 0 where `first`; b is left behind in `wide`, widened.
+KK_INLINE void KK(panel_tile_widening)(const int rows, int64_t words, const float *a, int64_t aStride, const unsigned char *b, float *c,
+                                       int first, const unsigned char *ahead, int64_t aheadStep, float *wide) {
+    KK(vector) sum[KK_PANEL_ROWS][KK_NV];
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
+    for (int64_t w = 0; w < words; w++, b += 4 * KK_NR, ahead += aheadStep) {
+        __builtin_prefetch(ahead, 0, 2);
+#pragma unroll
+        for (int half = 0; half < 2; half++, wide += KK_NR) {
+            KK(vector) column[KK_NV];
+#pragma unroll
+            for (int j = 0; j < KK_NV; j++) {
+                KK(words) both = *(const KK(words) *)(b + j * KK_VW * 4);
+                column[j] = (KK(vector))(half == 0 ? both << 16 : both & 0xFFFF0000u);
+                *(KK(vector) *)(wide + j * KK_VW) = column[j];
+            }
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                float s = a[i * aStride + 2 * w + half];
+#pragma unroll
+                for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
+}
+
+#define KK_WIDENING_CASE(n) case n: KK(panel_tile_widening)(n, words, a, aStride, b, c, first, ahead, aheadStep, wide); break;
+static void KK(panel_tiles_widening)(int64_t rows, int64_t words, const float *a, int64_t aStride, const unsigned char *b, float *c,
+                                     int first, const unsigned char *ahead, int64_t aheadStep, float *wide) {
+    switch (rows) { KK_PANEL_EACH(KK_WIDENING_CASE) }
+}
+
+// BFloat16 panels for so many rows that widening each part once, beside the first rows' products, takes less time than in every
+// tile: same sums, bit for bit.
 static void KK(panel_multiply_widened)(const kk_panel_product *job, int64_t first, int64_t count, float *scratch) {
     int64_t words = (job->inner + 1) / 2, groups = (job->rows + KK_PANEL_ROWS - 1) / KK_PANEL_ROWS;
     _Alignas(64) float wide[KK_PANEL_WIDE * KK_NR];
@@ -161,21 +203,17 @@ static void KK(panel_multiply_widened)(const kk_panel_product *job, int64_t firs
         const unsigned char *b = job->panels + panel * words * 4 * KK_NR;
         for (int64_t start = 0; start < words || start == 0; start += KK_PANEL_WIDE / 2) {
             int64_t depth = words - start < KK_PANEL_WIDE / 2 ? words - start : KK_PANEL_WIDE / 2;
-            float *to = wide;
-            for (int64_t w = start; w < start + depth; w++, to += 2 * KK_NR)
-#pragma unroll
-                for (int j = 0; j < KK_NV; j++) {
-                    KK(words) both = *(const KK(words) *)(b + w * 4 * KK_NR + j * KK_VW * 4);
-                    *(KK(vector) *)(to + j * KK_VW) = (KK(vector))(both << 16);
-                    *(KK(vector) *)(to + KK_NR + j * KK_VW) = (KK(vector))(both & 0xFFFF0000u);
-                }
             for (int64_t g = 0; g < groups; g++) {
                 int64_t row = job->rows * g / groups, rows = job->rows * (g + 1) / groups - row;
-                const uint32_t *a = (const uint32_t *)job->input + row * job->inputStride + 2 * start;
+                const float *a = (const float *)job->input + row * job->inputStride + 2 * start;
                 // The groups share out the fetching of what is widened next.
                 const unsigned char *ahead = b + (start + depth) * 4 * KK_NR + depth * 4 * KK_NR / groups * g;
-                KK(panel_tiles_fp32)(rows, 2 * depth, a, job->inputStride, (const unsigned char *)wide, scratch + row * KK_NR,
-                                     start == 0, ahead, (2 * KK_NR + groups - 1) / groups);
+                if (g == 0)
+                    KK(panel_tiles_widening)(rows, depth, a, job->inputStride, b + start * 4 * KK_NR, scratch, start == 0, ahead,
+                                             (4 * KK_NR + groups - 1) / groups, wide);
+                else
+                    KK(panel_tiles_fp32)(rows, 2 * depth, (const uint32_t *)a, job->inputStride, (const unsigned char *)wide,
+                                         scratch + row * KK_NR, start == 0, ahead, (2 * KK_NR + groups - 1) / groups);
             }
         }
         KK(panel_finish)(job, panel, scratch);

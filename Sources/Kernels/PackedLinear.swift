@@ -122,24 +122,27 @@ public struct PackedLinear: Sendable {
                     Int64(words))
             }
         }
-        // Blocks of rows that stay in the second-level cache beside a panel; a few units of panels for every thread.
+        // Blocks of rows that stay in the second-level cache beside a panel.
         let rowBlock = max(24, min(240, Self.blockWords / max(1, words) / 12 * 12))
         let rowBlocks = (rows + rowBlock - 1) / rowBlock
-        let perUnit = max(1, (panelCount * rowBlocks + 8 * Parallel.threads - 1) / (8 * Parallel.threads))
-        let columnUnits = (panelCount + perUnit - 1) / perUnit
         let columns = Int(kernel.columns)
-        Parallel.forEach(rowBlocks * columnUnits) { unit in
-            let start = unit / columnUnits * rowBlock
-            let count = min(rowBlock, rows - start)
-            let first = unit % columnUnits * perUnit
-            var job = unsafe kk_panel_product()
-            unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
-            unsafe job.inputStride = Int64(words)
-            unsafe job.epilogue = Int32((isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE).rawValue)
-            unsafe job.output = output.pointer + start * outputs
-            unsafe job.outputStride = Int64(outputs)
-            unsafe Scratch.with(count * columns) { scratch in
-                unsafe multiply(&job, rows: count, panels: first..<min(first + perUnit, panelCount), scratch: scratch)
+        let kind = isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE
+        Parallel.forShrinkingRanges(rowBlocks * panelCount) { range in
+            for block in range.lowerBound / panelCount...(range.upperBound - 1) / panelCount {
+                let start = block * rowBlock
+                let count = min(rowBlock, rows - start)
+                let first = block * panelCount
+                let panels = range.clamped(to: first..<first + panelCount)
+                var job = unsafe kk_panel_product()
+                unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
+                unsafe job.inputStride = Int64(words)
+                unsafe job.epilogue = Int32(kind.rawValue)
+                unsafe job.output = output.pointer + start * outputs
+                unsafe job.outputStride = Int64(outputs)
+                unsafe Scratch.with(count * columns) { scratch in
+                    unsafe multiply(
+                        &job, rows: count, panels: panels.lowerBound - first..<panels.upperBound - first, scratch: scratch)
+                }
             }
         }
     }

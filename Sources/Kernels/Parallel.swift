@@ -58,6 +58,22 @@ public enum Parallel {
         forEach(pieces) { piece in body(count * piece / pieces..<count * (piece + 1) / pieces) }
     }
 
+    /// Calls `body` with ranges that cut 0 ..< `count`, each a half of a thread's share of what those before it leave.
+    ///
+    /// The first ones are long, for what reads memory in a row; the last ones are short, so that no thread waits long for the
+    /// other. The cuts depend on `count` and the number of threads alone.
+    public static func forShrinkingRanges(_ count: Int, _ body: @Sendable (Range<Int>) -> Void) {
+        let pool = pool
+        guard pool.threads > 1 else {
+            if count > 0 { body(0..<count) }
+            return
+        }
+        var starts = [0]
+        while let last = starts.last, last < count { starts.append(last + max(1, (count - last) / (2 * pool.threads))) }
+        let cuts = starts
+        pool.forEach(cuts.count - 1) { body(cuts[$0]..<cuts[$0 + 1]) }
+    }
+
     /// The instruction set the vector kernels were chosen for: base, v3 (AVX2) or v4 (AVX-512).
     public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
 }

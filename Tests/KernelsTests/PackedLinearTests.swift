@@ -67,7 +67,7 @@ import Testing
             if isGated { pack(outer - width + panel * wide, rows, panel, wide) }
         }
         var alone: [Float] = []
-        for rows in [1, 2, 7, 13, 29] {
+        for rows in [1, 2, 5, 6, 7, 13, 29] {
             let input = random(rows * inner, seed: 5)
             let words = element == 1 ? (inner + 1) / 2 * 2 / Int(kernel.roundedPerWord) : inner
             var rounded = [UInt32](repeating: 0xFFFF_FFFF, count: rows * words)

@@ -65,4 +65,16 @@ import Testing
             #expect(sorted.count <= max(1, (count + 99) / 100))
         }
     }
+
+    @Test func `shrinking ranges cover everything once, the first ones long and the last ones short`() {
+        for count in [0, 1, 2, 7, 100, 5000] {
+            let pieces = Mutex<[Range<Int>]>([])
+            Parallel.forShrinkingRanges(count) { range in pieces.withLock { $0.append(range) } }
+            let sorted = pieces.withLock { $0 }.sorted { $0.lowerBound < $1.lowerBound }
+            #expect(sorted.flatMap { Array($0) } == Array(0..<count))
+            guard Parallel.threads > 1, count > 0 else { continue }
+            let lengths = sorted.map(\.count)
+            #expect(lengths == lengths.sorted(by: >) && lengths[0] <= max(1, count / 2) && lengths.last == 1)
+        }
+    }
 }
