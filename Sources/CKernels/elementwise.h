@@ -238,6 +238,19 @@ static float KK(maximum)(const float *x, int64_t n) { KK_MAXIMUM(KK_GREATER); }
 // For softmax, where a NaN comes through the exponentials anyway: the greatest number, NaN passed over.
 static float KK(greatest)(const float *x, int64_t n) { KK_MAXIMUM(KK_GREATER_NUMBER); }
 
+static int64_t KK(argmax)(const float *x, int64_t n) {
+    float top = KK(maximum)(x, n);
+    int64_t i = 0;
+    for (; i + KK_LANES <= n; i += KK_LANES) {
+        int found = 0;
+        for (int j = 0; j < KK_LANES; j++) found |= x[i + j] == top;
+        if (found) break;
+    }
+    for (; i < n; i++)
+        if (x[i] == top) return i;
+    return 0;
+}
+
 static float KK(dot)(const float *x, const float *y, int64_t n) {
     float part[KK_LANES] = {0};
     int64_t i = 0;

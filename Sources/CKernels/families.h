@@ -25,6 +25,7 @@ const kk_table KK(kk_table) = {
     .sum = KK(sum),
     .sum_squares = KK(sum_squares),
     .maximum = KK(maximum),
+    .argmax = KK(argmax),
     .dot = KK(dot),
     .column_sum = KK(column_sum),
     .column_maximum = KK(column_maximum),

@@ -24,6 +24,7 @@ public struct PagedKVCache: KVCache {
     /// Whether ``commit(_:)`` frees what is behind windows; where not, ``freeBehindWindows(_:)`` has to be called after it.
     var freesOnCommit = true
     private var promptLengths: [Int: Int] = [:]
+    private var plans = PagedPlans()
 
     /// A cache for a model of `config`, elements stored as `elementType`, in the pages of `store` that are `owner`'s.
     ///
@@ -210,7 +211,8 @@ public struct PagedKVCache: KVCache {
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         let parts = parts(of: step, layer: layer)
-        kernel.run(qkv: queries.rows, memory: store.memory, sequences: parts, into: output, logSumExp: logSumExp)
+        kernel.run(
+            qkv: queries.rows, memory: store.memory, sequences: parts, plans: &plans, into: output, logSumExp: logSumExp)
         var mass: [Storage] = []
         if queries.wantsMass {
             mass = kernel.mass(qkv: queries.rows, memory: store.memory, sequences: parts, logSumExp: logSumExp)

@@ -5,11 +5,13 @@ public enum LogitRows {
     /// Each row's likeliest token, the lowest id of equal ones: logits [rows, width].
     public static func argmax(_ logits: Storage, rows: Int, width: Int) -> [Int32] {
         precondition(logits.count >= rows * width && width > 0, "argmax: \(logits.count) logits for [\(rows), \(width)]")
-        return (0..<rows).map { row in
-            let start = unsafe logits.pointer + row * width
-            let top = unsafe kernels.maximum(start, Int64(width))
-            for index in 0..<width where unsafe start[index] == top { return Int32(index) }
-            return 0
+        return unsafe [Int32](unsafeUninitializedCapacity: rows) { tokens, count in
+            guard let tokens = tokens.baseAddress else { return }
+            nonisolated(unsafe) let to = unsafe tokens
+            Parallel.forRanges(rows, grain: max(1, Elementwise.grain / width)) { range in
+                for row in range { unsafe to[row] = Int32(kernels.argmax(logits.pointer + row * width, Int64(width))) }
+            }
+            count = rows
         }
     }
 

@@ -24,7 +24,7 @@ public struct PagedSequence: Sendable {
 /// Few queries of a sequence go token by token, over spans that end at multiples of ``span`` and are merged by their
 /// log-sum-exp; more go in blocks, each with all the heads of a group. Neither depends on what else is in the batch or on
 /// the number of threads.
-public struct PagedAttentionKernel: Sendable {
+public struct PagedAttentionKernel: Sendable, Hashable {
     /// What lies in a page.
     public let layout: PagedLayout
     /// Query heads; a multiple of the layout's KV heads.
@@ -87,15 +87,24 @@ public struct PagedAttentionKernel: Sendable {
     }
 
     /// Stores the keys and values of qkv [rows, rowWidth] behind those held, then attends from each row to all tokens of its
-    /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads].
-    public func run(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage) {
+    /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads]. Goes by one of `plans` where that fits.
+    public func run(
+        qkv: Storage, memory: PageMemory, sequences: [PagedSequence], plans: inout PagedPlans, into output: Storage,
+        logSumExp: Storage
+    ) {
         let batch = PagedBatch(sequences, layout: layout, memory: memory)
         check(batch, qkv: qkv)
         precondition(
             output.count >= batch.rows * heads * layout.valueDim && logSumExp.count >= batch.rows * heads,
             "paged attention: \(batch.rows) rows don't fit the output")
         if storesKeys { store(qkv, batch, memory) }
-        attend(qkv, batch, memory, into: output, logSumExp: logSumExp)
+        attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp)
+    }
+
+    /// The same without plans made before.
+    public func run(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage) {
+        var plans = PagedPlans()
+        run(qkv: qkv, memory: memory, sequences: sequences, plans: &plans, into: output, logSumExp: logSumExp)
     }
 
     /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
@@ -158,9 +167,8 @@ public struct PagedAttentionKernel: Sendable {
     }
 
     private func attend(
-        _ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory, into output: Storage, logSumExp: Storage
+        _ qkv: Storage, _ batch: PagedBatch, _ plan: PagedPlan, _ memory: PageMemory, into output: Storage, logSumExp: Storage
     ) {
-        let plan = PagedPlan(self, batch)
         let width = heads * layout.valueDim
         let partial = (output: Storage(count: plan.parts * width), logSumExp: Storage(count: plan.parts * heads))
         Parallel.forEach(plan.units.count) { index in
@@ -194,7 +202,9 @@ public struct PagedAttentionKernel: Sendable {
                             unsafe kernels.paged.block(&job, scratch.pointer)
                         }
                     }
-                case .spans(let tokens, let part):
+                case .spans(let tokens, let part, let kvHeads):
+                    unsafe job.firstKvHead = Int64(kvHeads.lowerBound)
+                    unsafe job.kvHeadCount = Int64(kvHeads.count)
                     unsafe Scratch.with(rowScratch) { scratch in
                         var part = part
                         for start in stride(from: tokens.lowerBound, to: tokens.upperBound, by: Self.span) {
@@ -245,72 +255,6 @@ public struct PagedAttentionKernel: Sendable {
                     partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads),
                     Int64(layout.valueDim),
                     output.pointer + merge.row * width, logSumExp.pointer + merge.row * heads)
-            }
-        }
-    }
-}
-
-/// The rows of a paged attention, laid end to end.
-struct PagedBatch: Sendable {
-    /// Every sequence's pages, one after the other, and where each one's begin.
-    var tables: [Int32] = []
-    var firstPage: [Int] = []
-    var firstRow: [Int] = []
-    /// For each row its number, the tokens it sees, and its sequence.
-    var numbers: [Int64] = []
-    var limits: [Int64] = []
-    var sequenceOf: [Int] = []
-    let counts: [Int]
-    let blockCounts: [Int?]
-
-    var rows: Int { limits.count }
-
-    init(_ sequences: [PagedSequence], layout: PagedLayout, memory: PageMemory) {
-        precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
-        counts = sequences.map(\.count)
-        blockCounts = sequences.map(\.blockCount)
-        for (index, sequence) in sequences.enumerated() {
-            let needed = layout.pages(tokens: sequence.held + sequence.count)
-            precondition(
-                sequence.pages.count >= needed, "paged attention: \(sequence.pages.count) pages, \(needed) are needed")
-            firstPage.append(tables.count)
-            firstRow.append(limits.count)
-            for page in sequence.pages.prefix(needed) {
-                precondition(Int(page) < memory.pages, "paged attention: page \(page) outside 0..<\(memory.pages)")
-                tables.append(page)
-            }
-            for token in 0..<sequence.count {
-                numbers.append(Int64(limits.count))
-                limits.append(Int64(sequence.held + token + 1))
-                sequenceOf.append(index)
-            }
-        }
-    }
-
-    /// Calls `body` with a job for one row of `sequence`: all heads, no range or output yet.
-    func withJob(
-        _ kernel: PagedAttentionKernel, _ memory: PageMemory, qkv: Storage, sequence: Int,
-        _ body: (inout kk_paged_attention) -> Void
-    ) {
-        unsafe tables.withUnsafeBufferPointer { tables in
-            unsafe numbers.withUnsafeBufferPointer { numbers in
-                unsafe limits.withUnsafeBufferPointer { limits in
-                    guard let table = tables.baseAddress, let numbers = numbers.baseAddress, let limits = limits.baseAddress
-                    else { return }
-                    var job = unsafe kk_paged_attention()
-                    unsafe job.cache = kernel.layout.job(memory, pages: table + firstPage[sequence])
-                    unsafe job.heads = Int64(kernel.heads)
-                    unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
-                    unsafe job.to = .max
-                    unsafe job.count = 1
-                    unsafe job.step = 1
-                    unsafe job.qStride = Int64(kernel.rowWidth)
-                    unsafe job.scale = kernel.scale
-                    unsafe job.q = UnsafePointer(qkv.pointer)
-                    unsafe job.rows = numbers
-                    unsafe job.limits = limits
-                    unsafe body(&job)
-                }
             }
         }
     }

@@ -5,8 +5,8 @@ struct PagedPlan: Sendable {
         case block(rows: Int, kvHead: Int)
         /// One row, the whole sequence.
         case row
-        /// One row, these tokens, cut after every span's length: a part for each piece, from `part` on.
-        case spans(Range<Int>, part: Int)
+        /// One row, these tokens, cut after every span's length: a part for each piece, from `part` on. So many KV heads.
+        case spans(Range<Int>, part: Int, kvHeads: Range<Int>)
         /// Members of a group of rows, tokens they share, one KV head.
         case shared(group: Int, members: Range<Int>, tokens: Range<Int>, kvHead: Int, part: Int)
     }
@@ -38,8 +38,12 @@ struct PagedPlan: Sendable {
     /// Rows whose parts are merged afterwards.
     var merges: [(row: Int, parts: Range<Int>)] = []
     var parts = 0
+    /// Sequences that begin with the same pages up to some, which are attended to once for all of them.
+    var shares: [(sequences: [Int], pages: Range<Int>)] = []
+    private let batch: PagedBatch
 
     init(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
+        self.batch = batch
         // The longest work first: blocks of late rows, tokens shared by many, then single rows.
         let blockRows = max(16, 128 / kernel.group)
         var singles: [Single] = []
@@ -59,10 +63,20 @@ struct PagedPlan: Sendable {
         add(singles, kernel, batch)
     }
 
+    /// Whether the attention of `other`, another layer's for the same kernel, can go by this plan: the same rows, and what is
+    /// shared here is shared there.
+    func fits(_ other: PagedBatch) -> Bool {
+        batch.hasRows(of: other)
+            && shares.allSatisfy { share in
+                let first = other.pages(share.pages, of: share.sequences[0])
+                return share.sequences.dropFirst().allSatisfy { other.pages(share.pages, of: $0).elementsEqual(first) }
+            }
+    }
+
     /// Adds rows that go by themselves, the longest first.
     ///
-    /// One that has more than its share of the tokens would keep a thread busy alone: its spans become units of their own. They
-    /// are the same spans, merged in the same order, so that the sums are the same.
+    /// One that has more than its share of the tokens would keep a thread busy alone: its spans become units of their own, each of
+    /// half the heads. They are the same spans, merged in the same order, so that the sums are the same.
     private mutating func add(_ singles: [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         let threads = kernel.threads ?? Parallel.threads
         var rows = singles.map { single -> (single: Single, ranges: [Range<Int>], tokens: Int) in
@@ -77,6 +91,8 @@ struct PagedPlan: Sendable {
         }
         rows.sort { ($1.tokens, $0.single.row) < ($0.tokens, $1.single.row) }
         let total = rows.reduce(0) { $0 + $1.tokens }
+        let kvHeads = kernel.layout.kvHeads
+        let halves = [0..<kvHeads / 2, kvHeads / 2..<kvHeads].filter { !$0.isEmpty }
         for (single, ranges, tokens) in rows {
             let isDivided = threads > 1 && ranges.count > 1 && tokens * 4 * threads > total
             guard isDivided || single.part != nil else {
@@ -86,13 +102,19 @@ struct PagedPlan: Sendable {
             let first = single.part ?? parts
             if isDivided {
                 for (index, range) in ranges.enumerated() {
-                    units.append(
-                        Unit(sequence: single.sequence, row: single.row, work: .spans(range, part: first + index)))
+                    for heads in halves {
+                        units.append(
+                            Unit(
+                                sequence: single.sequence, row: single.row,
+                                work: .spans(range, part: first + index, kvHeads: heads)))
+                    }
                 }
             } else {
                 let limit = Int(batch.limits[single.row])
                 units.append(
-                    Unit(sequence: single.sequence, row: single.row, work: .spans(single.start..<limit, part: first)))
+                    Unit(
+                        sequence: single.sequence, row: single.row,
+                        work: .spans(single.start..<limit, part: first, kvHeads: 0..<kvHeads)))
             }
             guard single.part == nil else { continue }
             parts += ranges.count
@@ -176,7 +198,15 @@ extension PagedPlan {
             }
             let group = Group(
                 rows: tree.rows.map { Int64($0.single.row) }, firstPart: parts, partsPerRow: counts.max() ?? 0)
-            for run in tree.runs { add(run, of: tree.rows[run.members.lowerBound].single, kernel) }
+            for run in tree.runs {
+                add(run, of: tree.rows[run.members.lowerBound].single, kernel)
+                let slots = kernel.layout.tokensPerPage
+                shares.append(
+                    (
+                        tree.rows[run.members].map(\.single.sequence),
+                        run.tokens.lowerBound / slots..<run.tokens.upperBound / slots
+                    ))
+            }
             for (index, row) in tree.rows.enumerated() {
                 let first = parts + index * group.partsPerRow
                 shared[row.single.row] = Single(
@@ -208,5 +238,20 @@ extension PagedPlan {
                 }
             }
         }
+    }
+}
+
+/// The last plans made, one for each kind of attention, so that a step's layers are planned for once.
+public struct PagedPlans: Sendable {
+    private var plans: [PagedAttentionKernel: PagedPlan] = [:]
+
+    /// None yet.
+    public init() {}
+
+    mutating func plan(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) -> PagedPlan {
+        if let plan = plans[kernel], plan.fits(batch) { return plan }
+        let plan = PagedPlan(kernel, batch)
+        plans[kernel] = plan
+        return plan
     }
 }

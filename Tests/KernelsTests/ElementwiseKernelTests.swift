@@ -56,10 +56,18 @@ import Testing
             #expect(abs(level.table.sum_squares(x, Int64(n)) - squares) <= 1e-6 * squares)
             #expect(abs(Double(level.table.dot(x, y, Int64(n))) - dot) <= 2e-6 * Double(n).squareRoot() + 1e-7)
             #expect(level.table.maximum(x, Int64(n)) == x.max() ?? -.infinity)
+            #expect(Int(level.table.argmax(x, Int64(n))) == x.firstIndex(of: x.max() ?? 0) ?? 0)
+            // The first of equal ones.
+            for place in Set([0, n / 3, n - 1]) where n > 0 {
+                var tied = x
+                (tied[place], tied[n - 1]) = (9, 9)
+                #expect(Int(level.table.argmax(tied, Int64(n))) == place)
+            }
             if n > 0 {
                 var broken = x
                 broken[n / 2] = .nan
                 #expect(level.table.maximum(broken, Int64(n)).isNaN)
+                #expect(level.table.argmax(broken, Int64(n)) == 0)
             }
         }
     }

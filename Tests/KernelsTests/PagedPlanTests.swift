@@ -42,15 +42,20 @@ private struct Forest {
         PagedPlan(kernel, PagedBatch(sequences, layout: layout, memory: memory))
     }
 
-    /// Outputs and log-sum-exps of all rows.
-    func attend(_ kernel: PagedAttentionKernel) -> [Float] {
+    /// Outputs and log-sum-exps of all rows, by `plans` where they fit.
+    func attend(_ kernel: PagedAttentionKernel, _ plans: inout PagedPlans) -> [Float] {
         let rows = sequences.count
         let output = Storage(count: rows * kernel.heads * 16)
         let logSumExp = Storage(count: rows * kernel.heads)
         kernel.run(
             qkv: Storage(copying: random(rows * kernel.rowWidth, seed: 5, in: -1...1)), memory: memory, sequences: sequences,
-            into: output, logSumExp: logSumExp)
+            plans: &plans, into: output, logSumExp: logSumExp)
         return output.array() + logSumExp.array()
+    }
+
+    func attend(_ kernel: PagedAttentionKernel) -> [Float] {
+        var plans = PagedPlans()
+        return attend(kernel, &plans)
     }
 }
 
@@ -68,7 +73,7 @@ extension PagedPlan {
         let tokens = units.map { unit in
             switch unit.work {
             case .row: limits[unit.row]
-            case .spans(let range, _): range.count
+            case .spans(let range, _, _): range.count
             default: 0
             }
         }
@@ -141,14 +146,18 @@ extension PagedPlan {
         #expect(low.plan(low.kernel(group: 2)).runs == [[0, 88, 4], [0, 128, 4]])
     }
 
-    @Test(arguments: [false, true]) func `a long row is divided among the threads, in any batch`(isShared: Bool) throws {
-        var forest = try Forest(kvHeads: 1, pages: 1200)
+    @Test(arguments: [false, true], [1, 3]) func `a long row is divided among the threads, in any batch`(
+        isShared: Bool, kvHeads: Int
+    ) throws {
+        var forest = try Forest(kvHeads: kvHeads, pages: 1200)
         let prefix = isShared ? forest.take(16) : []
         for _ in 0..<7 { forest.add(prefix, own: 100) }
         forest.add(prefix, own: 6000)
         let limits = forest.sequences.map { $0.held + 1 }
         let load = forest.plan(forest.kernel(group: 2, threads: 2)).load(limits)
-        #expect(load.largest <= 256 && load.all == limits.reduce(0, +) - (isShared ? 8 * 128 : 0))
+        // Half of the heads at a time.
+        let twice = kvHeads > 1 ? (limits.last ?? 0) - (isShared ? 128 : 0) : 0
+        #expect(load.largest <= 256 && load.all == limits.reduce(0, +) + twice - (isShared ? 8 * 128 : 0))
         #expect(forest.plan(forest.kernel(group: 2, threads: 1)).load(limits).largest > 6000)
         let one = forest.attend(forest.kernel(group: 2, threads: 1))
         for threads in [2, 3, 32] { #expect(forest.attend(forest.kernel(group: 2, threads: threads)) == one) }
@@ -159,5 +168,37 @@ extension PagedPlan {
         for index in 0..<32 { forest.add([], own: 500 + index * 3 % 64) }
         let plan = forest.plan(forest.kernel(group: 2, threads: 2))
         #expect(plan.units.count == 32 && plan.parts == 0 && plan.merges.isEmpty)
+    }
+
+    @Test func `a plan serves the layers that share as its own does, and no others`() throws {
+        var layer = try Forest(kvHeads: 2, pages: 1000)
+        let prefix = layer.take(20)
+        for index in 0..<9 { layer.add(prefix, own: 5 + index) }
+        layer.add([], own: 700)
+        let kernel = layer.kernel(group: 4, threads: 2)
+        let plan = layer.plan(kernel)
+        #expect(plan.shares.count == 1 && !plan.merges.isEmpty)
+        var plans = PagedPlans()
+        _ = layer.attend(kernel, &plans)
+        // Other pages, shared in the same way.
+        var next = layer
+        let moved = next.take(20)
+        for index in 0..<9 { next.sequences[index].pages.replaceSubrange(0..<20, with: moved) }
+        #expect(plan.fits(PagedBatch(next.sequences, layout: next.layout, memory: next.memory)))
+        #expect(next.attend(kernel, &plans) == next.attend(kernel))
+        // A copy of one of the pages in one sequence, one token more, and fewer sequences.
+        var copied = layer
+        copied.sequences[4].pages[19] = copied.take(1)[0]
+        var longer = layer
+        longer.sequences[0].held += 1
+        var fewer = layer
+        fewer.sequences.removeLast()
+        for other in [copied, longer, fewer] {
+            #expect(!plan.fits(PagedBatch(other.sequences, layout: other.layout, memory: other.memory)))
+            #expect(other.attend(kernel, &plans) == other.attend(kernel))
+        }
+        // Another kernel has a plan of its own.
+        let other = layer.kernel(group: 4, shares: false)
+        #expect(layer.attend(other, &plans) == layer.attend(other))
     }
 }

@@ -83,6 +83,7 @@ typedef struct {
     double (*sum)(const float *x, int64_t n);
     double (*sum_squares)(const float *x, int64_t n);
     float (*maximum)(const float *x, int64_t n);                               // NaN where there is one
+    int64_t (*argmax)(const float *x, int64_t n);                              // the first greatest one; 0 where one is NaN
     float (*dot)(const float *x, const float *y, int64_t n);
     // y[j] (+)= sum over rows of x[row * stride + j], summed in Float64 blockwise; y[j] = their maximum (with y[j] too where kept).
     void (*column_sum)(const float *x, int64_t rows, int64_t stride, float *y, int64_t n, int accumulate);

@@ -1,0 +1,76 @@
+import CKernels
+
+/// The rows of a paged attention, laid end to end.
+struct PagedBatch: Sendable {
+    /// Every sequence's pages, one after the other, and where each one's begin.
+    var tables: [Int32] = []
+    var firstPage: [Int] = []
+    var firstRow: [Int] = []
+    /// For each row its number, the tokens it sees, and its sequence.
+    var numbers: [Int64] = []
+    var limits: [Int64] = []
+    var sequenceOf: [Int] = []
+    let counts: [Int]
+    let blockCounts: [Int?]
+
+    var rows: Int { limits.count }
+
+    init(_ sequences: [PagedSequence], layout: PagedLayout, memory: PageMemory) {
+        precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
+        counts = sequences.map(\.count)
+        blockCounts = sequences.map(\.blockCount)
+        for (index, sequence) in sequences.enumerated() {
+            let needed = layout.pages(tokens: sequence.held + sequence.count)
+            precondition(
+                sequence.pages.count >= needed, "paged attention: \(sequence.pages.count) pages, \(needed) are needed")
+            firstPage.append(tables.count)
+            firstRow.append(limits.count)
+            tables += sequence.pages[..<needed]
+            for token in 0..<sequence.count {
+                numbers.append(Int64(limits.count))
+                limits.append(Int64(sequence.held + token + 1))
+                sequenceOf.append(index)
+            }
+        }
+        let last = tables.max() ?? 0
+        precondition(Int(last) < memory.pages, "paged attention: page \(last) outside 0..<\(memory.pages)")
+    }
+
+    /// Whether rows are cut and see tokens as those of `other` do, whatever their pages are.
+    func hasRows(of other: PagedBatch) -> Bool {
+        counts == other.counts && limits == other.limits && blockCounts == other.blockCounts
+    }
+
+    /// Pages `range` of a sequence.
+    func pages(_ range: Range<Int>, of sequence: Int) -> ArraySlice<Int32> {
+        tables[firstPage[sequence] + range.lowerBound..<firstPage[sequence] + range.upperBound]
+    }
+
+    /// Calls `body` with a job for one row of `sequence`: all heads, no range or output yet.
+    func withJob(
+        _ kernel: PagedAttentionKernel, _ memory: PageMemory, qkv: Storage, sequence: Int,
+        _ body: (inout kk_paged_attention) -> Void
+    ) {
+        unsafe tables.withUnsafeBufferPointer { tables in
+            unsafe numbers.withUnsafeBufferPointer { numbers in
+                unsafe limits.withUnsafeBufferPointer { limits in
+                    guard let table = tables.baseAddress, let numbers = numbers.baseAddress, let limits = limits.baseAddress
+                    else { return }
+                    var job = unsafe kk_paged_attention()
+                    unsafe job.cache = kernel.layout.job(memory, pages: table + firstPage[sequence])
+                    unsafe job.heads = Int64(kernel.heads)
+                    unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
+                    unsafe job.to = .max
+                    unsafe job.count = 1
+                    unsafe job.step = 1
+                    unsafe job.qStride = Int64(kernel.rowWidth)
+                    unsafe job.scale = kernel.scale
+                    unsafe job.q = UnsafePointer(qkv.pointer)
+                    unsafe job.rows = numbers
+                    unsafe job.limits = limits
+                    unsafe body(&job)
+                }
+            }
+        }
+    }
+}
