@@ -60,8 +60,8 @@ public enum Parallel {
 
     /// Calls `body` with ranges that cut 0 ..< `count`, each a half of a thread's share of what those before it leave.
     ///
-    /// The first ones are long, for what reads memory in a row; the last ones are short, so that no thread waits long for the
-    /// other. The cuts depend on `count` and the number of threads alone.
+    /// The first ones are long, for what reads memory in a row; the last ones are short, so that no thread waits long for
+    /// another. The cuts depend on `count` and the number of threads alone.
     public static func forShrinkingRanges(_ count: Int, _ body: @Sendable (Range<Int>) -> Void) {
         let pool = pool
         guard pool.threads > 1 else {
