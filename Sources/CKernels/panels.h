@@ -30,16 +30,28 @@ typedef uint32_t KK(words) __attribute__((vector_size(4 * KK_VW), aligned(4)));
 typedef _Float16 KK(halves) __attribute__((vector_size(2 * KK_VW), aligned(2)));
 #endif
 
+// A tile's sums from c [rows, KK_NR], or 0 where `first`, and back.
+KK_INLINE void KK(panel_take)(const int rows, const float *c, int first, KK(vector) (*sum)[KK_NV]) {
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
+}
+
+KK_INLINE void KK(panel_keep)(const int rows, KK(vector) (*sum)[KK_NV], float *c) {
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
+}
+
 // c [rows, KK_NR] += a b over `words` words, from 0 where `first`. Meanwhile what comes later is
 // fetched from `ahead` on, `aheadStep` bytes a word.
 KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
                               const unsigned char *b, float *c, int first, const unsigned char *ahead, int64_t aheadStep) {
     KK(vector) sum[KK_PANEL_ROWS][KK_NV];
     const int step = element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-#pragma unroll
-        for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
+    KK(panel_take)(rows, c, first, sum);
 #pragma unroll 4
     for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
@@ -97,10 +109,7 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
             }
         }
     }
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-#pragma unroll
-        for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
+    KK(panel_keep)(rows, sum, c);
 }
 
 #if KK_PANEL_ROWS == 12
@@ -159,10 +168,7 @@ static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *
 KK_INLINE void KK(panel_tile_widening)(const int rows, int64_t words, const float *a, int64_t aStride, const unsigned char *b, float *c,
                                        int first, const unsigned char *ahead, int64_t aheadStep, float *wide) {
     KK(vector) sum[KK_PANEL_ROWS][KK_NV];
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-#pragma unroll
-        for (int j = 0; j < KK_NV; j++) sum[i][j] = first ? (KK(vector)){0} : *(const KK(vector) *)(c + i * KK_NR + j * KK_VW);
+    KK(panel_take)(rows, c, first, sum);
     for (int64_t w = 0; w < words; w++, b += 4 * KK_NR, ahead += aheadStep) {
         __builtin_prefetch(ahead, 0, 2);
 #pragma unroll
@@ -182,10 +188,7 @@ KK_INLINE void KK(panel_tile_widening)(const int rows, int64_t words, const floa
             }
         }
     }
-#pragma unroll
-    for (int i = 0; i < rows; i++)
-#pragma unroll
-        for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
+    KK(panel_keep)(rows, sum, c);
 }
 
 #define KK_WIDENING_CASE(n) case n: KK(panel_tile_widening)(n, words, a, aStride, b, c, first, ahead, aheadStep, wide); break;
