@@ -101,12 +101,6 @@ public struct PagedAttentionKernel: Sendable, Hashable {
         attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp)
     }
 
-    /// The same without plans made before.
-    public func run(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage) {
-        var plans = PagedPlans()
-        run(qkv: qkv, memory: memory, sequences: sequences, plans: &plans, into: output, logSumExp: logSumExp)
-    }
-
     /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
     /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as
     /// ``run(qkv:memory:sequences:into:logSumExp:)`` left them.

@@ -370,3 +370,13 @@ private struct PagedCase {
         #expect(together != apart)
     }
 }
+
+extension PagedAttentionKernel {
+    /// Attention without plans made before.
+    fileprivate func run(
+        qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage
+    ) {
+        var plans = PagedPlans()
+        run(qkv: qkv, memory: memory, sequences: sequences, plans: &plans, into: output, logSumExp: logSumExp)
+    }
+}
