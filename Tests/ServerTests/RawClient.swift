@@ -37,7 +37,7 @@ final class RawClient {
     func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Reads until `done` or the end, for some seconds; says whether the end came.
-    func read(seconds: Double = 60, until done: (String) -> Bool = { _ in false }) async throws -> (text: String, ended: Bool) {
+    func read(seconds: Double = 300, until done: (String) -> Bool = { _ in false }) async throws -> (text: String, ended: Bool) {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let end = ContinuousClock.now + .seconds(seconds)

@@ -19,13 +19,15 @@ final class ServerFixture: Sendable {
     let port: Int
     private let task: Task<Void, any Error>
 
-    convenience init(_ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }) async throws {
+    convenience init(
+        maxSequence: Int = 256, _ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }
+    ) async throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
         for (index, kvHeads) in [4, 1].enumerated() {
             let config = TinyModel.config(
-                vocabulary: tokenizer.vocabularySize, kvHeads: kvHeads, headDim: 16, maxSequence: 256)
+                vocabulary: tokenizer.vocabularySize, kvHeads: kvHeads, headDim: 16, maxSequence: maxSequence)
             let parameters = TinyModel.parameters(config, seed: UInt64(index + 1))
             let name = ["mha", "mqa"][index]
             engineModels.append(
@@ -111,7 +113,7 @@ final class ServerFixture: Sendable {
     func send(_ method: String, _ path: String, body: String? = nil, headers: [String: String] = [:]) async throws -> Answer {
         var request = URLRequest(url: URL(string: "http://127.0.0.1:\(port)\(path)")!)
         request.httpMethod = method
-        request.timeoutInterval = 60
+        request.timeoutInterval = 300
         request.httpBody = body.map { Data($0.utf8) }
         request.setValue("application/json", forHTTPHeaderField: "Content-Type")
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
