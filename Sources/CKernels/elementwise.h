@@ -6,30 +6,45 @@
 #ifndef KK_MATH
 #define KK_MATH
 #define KK_LANES 16
-// e^x by 2^n * p(r): round-to-nearest by the 1.5 * 2^23 trick, r in [-ln2/2, ln2/2], the degree-6 Taylor-like minimax of
-// Cephes' expf. Below -87.3 the result is 0, above 88.7 infinity.
-KK_INLINE float kk_exp(float x) {
-    float clamped = x < -87.336544f ? -87.336544f : x;
-    clamped = clamped > 88.722839f ? 88.722839f : clamped;
-    float shifted = clamped * 1.44269504088896341f + 12582912.0f;
-    float n = shifted - 12582912.0f;
-    float r = clamped - n * 0.693359375f;
-    r = r - n * -2.12194440e-4f;
+// e^x in parts, 2^n * p(r): round-to-nearest by the 1.5 * 2^23 trick, r in [-ln2/2, ln2/2], the degree-6 Taylor-like minimax of
+// Cephes' expf: p is returned. For x from -87.3 to 88.7.
+KK_INLINE float kk_exp_parts(float x, int32_t *n) {
+    float shifted = x * 1.44269504088896341f + 12582912.0f;
+    float whole = shifted - 12582912.0f;
+    float r = x - whole * 0.693359375f;
+    r = r - whole * -2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
     union { float f; int32_t i; } bits = {shifted};
+    *n = bits.i - 0x4B400000;
+    return p * r * r + r + 1.0f;
+}
+
+// e^x: below -87.3 it is 0, above 88.7 infinity.
+KK_INLINE float kk_exp(float x) {
+    float clamped = x < -87.336544f ? -87.336544f : x;
+    clamped = clamped > 88.722839f ? 88.722839f : clamped;
+    int32_t n;
+    float p = kk_exp_parts(clamped, &n);
     // 2^n in two factors, so that n = 128 does not overflow.
-    int32_t e = bits.i - 0x4B400000, h = e >> 1;
-    union { int32_t i; float f; } s1 = {(h + 127) << 23}, s2 = {(e - h + 127) << 23};
+    int32_t h = n >> 1;
+    union { int32_t i; float f; } s1 = {(h + 127) << 23}, s2 = {(n - h + 127) << 23};
     float y = p * s1.f * s2.f;
     y = x < -87.336544f ? 0.0f : y;
     y = x > 88.722839f ? __builtin_inff() : y;
     return x != x ? x : y;
+}
+
+// kk_exp(x) for x not above 0, as softmax has them: same bits, fewer steps.
+KK_INLINE float kk_exp_below(float x) {
+    int32_t n;
+    float p = kk_exp_parts(x < -87.336544f ? -87.336544f : x, &n);
+    union { int32_t i; float f; } scale = {(n + 127) << 23};
+    return x < -87.336544f ? 0.0f : p * scale.f;
 }
 
 // ln x after Cephes' logf: mantissa in [sqrt(1/2), sqrt(2)).

@@ -2,8 +2,9 @@
 
 static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
 
-int64_t kk_paged_row_scratch(int64_t heads, int64_t keyDim, int64_t valueDim) {
-    return heads * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN);
+int64_t kk_paged_row_scratch(int64_t kvHeads, int64_t group, int64_t keyDim, int64_t valueDim) {
+    int64_t eights = 8 * KK_PAGED_EIGHTS(group);
+    return kvHeads * (group > eights ? group : eights) * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN);
 }
 
 int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim) {

@@ -260,18 +260,6 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
         for (int j = 0; j < vectors; j++) *(kk_v16 *)(out + g * wide + column + 16 * j) = sum[g][j];
 }
 
-// Scores of one KV head's whole group, `queries` heads at a time.
-KK_INLINE void KK(paged_group_scores)(const int element, const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide,
-                                      float *scores, const kk_rows *ahead) {
-    int64_t g = 0;
-    for (; g + 4 <= group; g += 4, ahead = NULL)
-        KK(paged_scores)(element, 4, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
-    for (; g + 2 <= group; g += 2, ahead = NULL)
-        KK(paged_scores)(element, 2, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
-    for (; g < group; g++, ahead = NULL)
-        KK(paged_scores)(element, 1, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
-}
-
 KK_INLINE void KK(paged_some_values)(const int element, const int queries, const kk_rows *values, int64_t d, const float *weights,
                                      float *out, int64_t wide, const kk_rows *ahead) {
     int64_t i = 0;
@@ -283,9 +271,46 @@ KK_INLINE void KK(paged_some_values)(const int element, const int queries, const
     if (i < d) KK(paged_values)(element, queries, 1, 1, values, i, d, weights, out, wide, ahead);
 }
 
+#if KK_VW == 8
+#include "paged_eights.h"
+#endif
+
+// How many times eight of a group's queries stand side by side, and the rows of scratch that the group takes then.
+KK_INLINE int64_t KK(paged_eights)(int64_t group) { return KK_VW == 8 ? KK_PAGED_EIGHTS(group) : 0; }
+KK_INLINE int64_t KK(paged_slots)(int64_t group) {
+    int64_t eights = KK(paged_eights)(group);
+    return group > 8 * eights ? group : 8 * eights;
+}
+
+// Scores of one KV head's whole group over tokens that begin at number `start` of the span.
+KK_INLINE void KK(paged_group_scores)(const int element, const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide,
+                                      float *scores, int64_t start, const kk_rows *ahead) {
+    int64_t eights = KK(paged_eights)(group), g = 8 * eights;
+#if KK_VW == 8
+    if (eights > 0) {
+        KK(paged_eights_scores)(element, keys, d, eights, q, wide, scores + 8 * start, ahead);
+        ahead = NULL;
+    }
+#endif
+    scores += start;
+    for (; g + 4 <= group; g += 4, ahead = NULL)
+        KK(paged_scores)(element, 4, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+    for (; g + 2 <= group; g += 2, ahead = NULL)
+        KK(paged_scores)(element, 2, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+    for (; g < group; g++, ahead = NULL)
+        KK(paged_scores)(element, 1, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+}
+
 KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, int64_t d, int64_t group, const float *weights,
-                                      float *out, int64_t wide, const kk_rows *ahead) {
-    int64_t g = 0;
+                                      int64_t start, float *out, int64_t wide, const kk_rows *ahead) {
+    int64_t eights = KK(paged_eights)(group), g = 8 * eights;
+#if KK_VW == 8
+    if (eights > 0) {
+        KK(paged_eights_values)(element, values, d, eights, weights + 8 * start, out, wide, ahead);
+        ahead = NULL;
+    }
+#endif
+    weights += start;
     for (; g + 4 <= group; g += 4, ahead = NULL)
         KK(paged_some_values)(element, 4, values, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead);
     for (; g + 2 <= group; g += 2, ahead = NULL)
@@ -296,12 +321,12 @@ KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, 
 
 #define KK_PAGED_ELEMENT(name, element) \
     static void KK(paged_scores_##name)(const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide, float *scores, \
-                                        const kk_rows *ahead) { \
-        KK(paged_group_scores)(element, keys, d, group, q, wide, scores, ahead); \
+                                        int64_t start, const kk_rows *ahead) { \
+        KK(paged_group_scores)(element, keys, d, group, q, wide, scores, start, ahead); \
     } \
-    static void KK(paged_values_##name)(const kk_rows *values, int64_t d, int64_t group, const float *weights, float *out, \
-                                        int64_t wide, const kk_rows *ahead) { \
-        KK(paged_group_values)(element, values, d, group, weights, out, wide, ahead); \
+    static void KK(paged_values_##name)(const kk_rows *values, int64_t d, int64_t group, const float *weights, \
+                                        int64_t start, float *out, int64_t wide, const kk_rows *ahead) { \
+        KK(paged_group_values)(element, values, d, group, weights, start, out, wide, ahead); \
     } \
     static void KK(paged_widen_##name)(const unsigned char *const *rows, int64_t n, int64_t d, float *out, int64_t wide) { \
         for (int64_t t = 0; t < n; t++) \
@@ -314,18 +339,35 @@ KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, 
 KK_PAGED_ELEMENT(fp32, KK_ELEMENT_FP32)
 KK_PAGED_ELEMENT(bf16, KK_ELEMENT_BF16)
 KK_PAGED_ELEMENT(fp16, KK_ELEMENT_FP16)
-typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, const kk_rows *);
-typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, float *, int64_t, const kk_rows *);
+typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
+typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_widen_function))(const unsigned char *const *, int64_t, int64_t, float *, int64_t);
 static const KK(paged_scores_function) KK(paged_scores_of)[3] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16)};
 static const KK(paged_values_function) KK(paged_values_of)[3] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16)};
 static const KK(paged_widen_function) KK(paged_widen_of)[3] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16)};
 
-// The group's queries, scaled and padded with zeros.
+// One KV head's group's queries, scaled: eight side by side as far as they go so, the others in rows, padded with zeros.
 KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64_t wide, float scale, float *restrict out) {
-    for (int64_t g = 0; g < group; g++) {
+    int64_t eights = KK(paged_eights)(group);
+#if KK_VW == 8
+    KK(paged_eights_queries)(q, group, eights, d, wide, scale, out);
+#endif
+    for (int64_t g = 8 * eights; g < group; g++) {
         for (int64_t i = 0; i < d; i++) out[g * wide + i] = q[g * d + i] * scale;
         for (int64_t i = d; i < wide; i++) out[g * wide + i] = 0;
+    }
+}
+
+// Scores of one KV head's group over n tokens to weights.
+KK_INLINE void KK(paged_softmax)(int64_t group, int64_t n, float *scores, float *logSumExp) {
+    int64_t eights = KK(paged_eights)(group);
+#if KK_VW == 8
+    KK(paged_eights_softmax)(group, eights, n, scores, logSumExp);
+#endif
+    for (int64_t g = 8 * eights; g < group; g++) {
+        float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
+        logSumExp[g] = top + kk_log(total);
+        KK(scale)(1.0f / total, row, row, n);
     }
 }
 
@@ -334,7 +376,8 @@ KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstK
                                    float *scratch) {
     const kk_pages *cache = &job->cache;
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim;
-    int64_t first = firstKvHead * group, heads = count * group, keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim);
+    int64_t first = firstKvHead * group, keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim);
+    int64_t slots = KK(paged_slots)(group), heads = count * slots;
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from, more = KK_MIN(job->limits[0] - to, stretch);
     int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, keyBytes = keyDim * size, valueBytes = valueDim * size;
     int64_t keyStep = cache->tokensPerPage * keyBytes, valueStep = cache->valuesAreKeys ? keyStep : cache->tokensPerPage * valueBytes;
@@ -345,22 +388,21 @@ KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstK
     // The first head's rows, and keys behind the span's: what comes next is fetched ahead.
     const unsigned char *keys[2 * KK_PAGED_SPAN], *values[2 * KK_PAGED_SPAN];
     KK(paged_rows)(cache, firstKvHead, job->from, to + more, keys, values);
-    KK(paged_queries)(job->q + job->rows[0] * job->qStride + first * keyDim, heads, keyDim, keyWide, job->scale, q);
+    for (int64_t h = 0; h < count; h++)
+        KK(paged_queries)(job->q + job->rows[0] * job->qStride + (first + h * group) * keyDim, group, keyDim, keyWide, job->scale,
+                          q + h * slots * keyWide);
     for (int64_t start = 0, end; start < n; start = end) {
         end = KK_MIN(start + stretch, n);
         for (int64_t h = 0; h < count; h++) {
             kk_rows here = {keys + start, h * keyStep, end - start, keyBytes};
             kk_rows ahead = {keys + end, h * keyStep, KK_MIN(end - start, n - end), keyBytes};
             if (end == n) ahead = (kk_rows){values, h * valueStep, end - start, valueBytes};
-            KK(paged_scores_of)[cache->element](&here, keyDim, group, q + h * group * keyWide, keyWide,
-                                                scores + h * group * KK_PAGED_SPAN + start, &ahead);
+            KK(paged_scores_of)[cache->element](&here, keyDim, group, q + h * slots * keyWide, keyWide,
+                                                scores + h * slots * KK_PAGED_SPAN, start, &ahead);
         }
     }
-    for (int64_t g = 0; g < heads; g++) {
-        float *row = scores + g * KK_PAGED_SPAN, top = KK(greatest)(row, n), total = KK(exp_sum)(row, row, n, top);
-        logSumExp[g] = top + kk_log(total);
-        KK(scale)(1.0f / total, row, row, n);
-    }
+    for (int64_t h = 0; h < count; h++)
+        KK(paged_softmax)(group, n, scores + h * slots * KK_PAGED_SPAN, logSumExp + h * group);
     memset(out, 0, sizeof(float) * (size_t)(heads * valueWide));
     for (int64_t start = 0, end; start < n; start = end) {
         end = KK_MIN(start + stretch, n);
@@ -369,12 +411,14 @@ KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstK
             kk_rows ahead = {values + end, h * valueStep, KK_MIN(end - start, n - end), valueBytes};
             if (end == n && !isLast) ahead = (kk_rows){keys, (h + count) * keyStep, n - start, keyBytes};
             else if (end == n) ahead = (kk_rows){keys + n, (h - back) * keyStep, KK_MIN(n - start, more), keyBytes};
-            KK(paged_values_of)[cache->element](&here, valueDim, group, scores + h * group * KK_PAGED_SPAN + start,
-                                                out + h * group * valueWide, valueWide, &ahead);
+            KK(paged_values_of)[cache->element](&here, valueDim, group, scores + h * slots * KK_PAGED_SPAN, start,
+                                                out + h * slots * valueWide, valueWide, &ahead);
         }
     }
-    for (int64_t g = 0; g < heads; g++)
-        for (int64_t i = 0; i < valueDim; i++) result[g * valueDim + i] = out[g * valueWide + i];
+    for (int64_t h = 0; h < count; h++)
+        for (int64_t g = 0; g < group; g++)
+            for (int64_t i = 0; i < valueDim; i++)
+                result[(h * group + g) * valueDim + i] = out[(h * slots + g) * valueWide + i];
 }
 
 static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
@@ -401,16 +445,19 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     const kk_pages *cache = &job->cache;
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, keyWide = KK_PAD(keyDim);
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
-    float *q = scratch, *scores = q + group * keyWide + group * KK_PAD(cache->valueDim);
+    int64_t eights = KK(paged_eights)(group);
+    float *q = scratch, *scores = q + KK(paged_slots)(group) * (keyWide + KK_PAD(cache->valueDim));
     const unsigned char *keys[KK_PAGED_SPAN], *values[KK_PAGED_SPAN];
     if (n <= 0) return;
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
         KK(paged_rows)(cache, kv, job->from, to, keys, values);
         kk_rows rows = {keys, 0, n, 0};
-        KK(paged_scores_of)[cache->element](&rows, keyDim, group, q, keyWide, scores, NULL);
-        for (int64_t g = 0; g < group; g++)
-            for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(scores[g * KK_PAGED_SPAN + t] - logSumExp[kv * group + g]);
+        KK(paged_scores_of)[cache->element](&rows, keyDim, group, q, keyWide, scores, 0, NULL);
+        for (int64_t g = 0; g < group; g++) {
+            const float *row = scores + (g < 8 * eights ? g / 8 * 8 * KK_PAGED_SPAN + g % 8 : g * KK_PAGED_SPAN);
+            for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(row[g < 8 * eights ? 8 * t : t] - logSumExp[kv * group + g]);
+        }
     }
 }
 

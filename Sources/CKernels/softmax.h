@@ -1,17 +1,17 @@
 // Softmax over the last axis, its logarithm, and cross-entropy against class indices.
 
-// e^(x - m) for n values, their sum returned; y may be NULL.
+// e^(x - m) for n values, none of which is above m, their sum returned; y may be NULL.
 KK_INLINE float KK(exp_sum)(const float *x, float *y, int64_t n, float m) {
     float part[KK_LANES] = {0}, total = 0;
     int64_t i = 0;
     if (y) {
         for (; i + KK_LANES <= n; i += KK_LANES)
-            for (int j = 0; j < KK_LANES; j++) { float e = kk_exp(x[i + j] - m); y[i + j] = e; part[j] += e; }
-        for (; i < n; i++) { y[i] = kk_exp(x[i] - m); part[i % KK_LANES] += y[i]; }
+            for (int j = 0; j < KK_LANES; j++) { float e = kk_exp_below(x[i + j] - m); y[i + j] = e; part[j] += e; }
+        for (; i < n; i++) { y[i] = kk_exp_below(x[i] - m); part[i % KK_LANES] += y[i]; }
     } else {
         for (; i + KK_LANES <= n; i += KK_LANES)
-            for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp(x[i + j] - m);
-        for (; i < n; i++) part[i % KK_LANES] += kk_exp(x[i] - m);
+            for (int j = 0; j < KK_LANES; j++) part[j] += kk_exp_below(x[i + j] - m);
+        for (; i < n; i++) part[i % KK_LANES] += kk_exp_below(x[i] - m);
     }
     total += KK(lane_sum)(part);
     return total;

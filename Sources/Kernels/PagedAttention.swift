@@ -138,7 +138,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     var group: Int { heads / layout.kvHeads }
 
     var rowScratch: Int {
-        Int(kk_paged_row_scratch(Int64(heads), Int64(layout.keyDim), Int64(layout.valueDim)))
+        Int(kk_paged_row_scratch(Int64(layout.kvHeads), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim)))
     }
 
     private func check(_ batch: PagedBatch, qkv: Storage) {

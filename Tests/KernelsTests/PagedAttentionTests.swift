@@ -97,6 +97,7 @@ private struct PagedCase {
     static let shapes: [(Int, Int, Int, Int)] = [
         // kvHeads, group, keyDim, valueDim
         (2, 1, 64, 64), (1, 8, 64, 64), (2, 3, 12, 20), (1, 7, 40, 16), (1, 2, 128, 128), (3, 1, 8, 4), (1, 4, 96, 72),
+        (2, 9, 20, 12), (1, 22, 131, 100),
     ]
 
     @Test(arguments: shapes) func `single rows, blocks and their merged parts agree with the definition`(
@@ -191,8 +192,8 @@ private struct PagedCase {
         var merged = [Float](repeating: .nan, count: width)
         var lse = [Float](repeating: .nan, count: it.heads)
         var mass = [Float](repeating: 0, count: it.tokens)
-        var scratch = [Float](
-            repeating: .nan, count: Int(kk_paged_row_scratch(Int64(it.heads), Int64(it.keyDim), Int64(it.valueDim))))
+        let count = kk_paged_row_scratch(Int64(it.kvHeads), Int64(it.group), Int64(it.keyDim), Int64(it.valueDim))
+        var scratch = [Float](repeating: .nan, count: Int(count)) + [7]
         it.with(&memory) { cache in
             q.withUnsafeBufferPointer { q in
                 row.withUnsafeBufferPointer { rows in
@@ -231,6 +232,7 @@ private struct PagedCase {
                 }
             }
         }
+        #expect(scratch.last == 7)
         for (found, wanted) in [(merged, expected.output), (lse, expected.lse), (mass, expected.mass)] {
             let same = zip(found, wanted).allSatisfy { abs(Double($0) - $1) < 3e-5 }
             #expect(same && found.count == wanted.count, "\(what), merged spans")

@@ -53,9 +53,11 @@ typedef struct {
 #define KK_PAGED_SPAN 256
 /// Bytes of keys that `row` takes at a time, of as many tokens' heads.
 #define KK_PAGED_STRETCH_BYTES 16384
+/// How many times eight of a group's queries `row` takes side by side, where it does: six or seven take the place of eight.
+#define KK_PAGED_EIGHTS(group) (((group) + 2) / 8)
 /// Tokens that `block` takes at a time, from multiples of it on.
 #define KK_PAGED_BLOCK 128
 
-/// Floats of scratch a call of `row` or `mass` needs with all its `heads`, and one of `block` with `count` rows.
-int64_t kk_paged_row_scratch(int64_t heads, int64_t keyDim, int64_t valueDim);
+/// Floats of scratch a call of `row` or `mass` needs with all its KV heads, and one of `block` with `count` rows.
+int64_t kk_paged_row_scratch(int64_t kvHeads, int64_t group, int64_t keyDim, int64_t valueDim);
 int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim);
