@@ -8,7 +8,7 @@
 #define KK_PAGED_EIGHT 6  // tokens whose sums registers hold
 
 typedef double KK(pairs) __attribute__((vector_size(32), aligned(4)));
-typedef struct __attribute__((packed, aligned(4))) { double value; } KK(pair);
+typedef struct __attribute__((packed, aligned(4), may_alias)) { double value; } KK(pair);
 
 // Eights of queries [group, d], scaled, to [wide / 2, 2, 8] each, zeros where there are none.
 KK_INLINE void KK(paged_eights_queries)(const float *q, int64_t group, int64_t eights, int64_t d, int64_t wide, float scale,
