@@ -1,11 +1,14 @@
 /// How one number is stored, named as safetensors names it.
-public enum ElementType: String, Sendable, Codable, CaseIterable {
+public enum ElementType: String, Sendable, Codable {
     /// IEEE 754 binary32, 4 bytes: 8 bits of exponent, 23 of fraction.
     case float32 = "F32"
     /// IEEE 754 binary16, 2 bytes: 5 bits of exponent, 10 of fraction.
     case float16 = "F16"
     /// The upper half of a binary32, 2 bytes: 8 bits of exponent, 7 of fraction.
     case bfloat16 = "BF16"
+
+    /// All there are. Not by `CaseIterable`: of such types a command's help shows the raw value, not the flag.
+    public static let allCases: [ElementType] = [.float32, .float16, .bfloat16]
 
     /// Bytes one element takes.
     public var byteCount: Int { self == .float32 ? 4 : 2 }

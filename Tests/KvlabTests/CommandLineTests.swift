@@ -213,6 +213,15 @@ import Testing
         }
     }
 
+    @Test func `help names element types as they are typed`() throws {
+        for (command, type) in [("serve", "fp32"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
+            let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+            #expect(help.contains("(values: fp32, fp16, bf16; default: \(type))") && !help.contains("F16"), "\(help)")
+        }
+        let refused = try run("serve", "m.h5", "--kv-dtype", "F16")
+        #expect(refused.status == 64 && refused.error.contains("one of 'fp32', 'fp16' or 'bf16'"), "\(refused.error)")
+    }
+
     @Test func `LLaMA-2-7B's cache takes 524,288 bytes a token in fp16`() throws {
         let config = """
             {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 11008, "model_type": "llama",

@@ -37,7 +37,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(1 << 30)
 
-    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    @Option(help: "Element type of cached keys and values.")
     var kvDtype = ElementType.float16
 
     @OptionGroup var paging: PageOptions

@@ -35,7 +35,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(EngineOptions().cacheBytes)
 
-    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    @Option(help: "Element type of cached keys and values.")
     var kvDtype = ElementType.float16
 
     @OptionGroup var paging: PageOptions

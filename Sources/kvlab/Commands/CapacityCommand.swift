@@ -24,7 +24,7 @@ struct CapacityCommand: ParsableCommand {
     @Option(help: "Tokens in a sequence.")
     var context: Int
 
-    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    @Option(help: "Element type of cached keys and values.")
     var kvDtype = ElementType.float16
 
     @OptionGroup var paging: PageOptions

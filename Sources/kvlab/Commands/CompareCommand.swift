@@ -24,10 +24,8 @@ struct CompareCommand: ParsableCommand {
     @Option(help: "Sequences of the cache sizes shown.")
     var batch = 1
 
-    @Option(
-        name: .customLong("kv-dtype"), help: "Element type of the cache sizes shown: fp32, fp16, bf16.",
-        completion: .list(["fp32", "fp16", "bf16"]))
-    var kvDtype = "fp16"
+    @Option(help: "Element type of the cache sizes shown.")
+    var kvDtype: ElementType = .float16
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
@@ -39,9 +37,6 @@ struct CompareCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard ElementType(flag: kvDtype) != nil else {
-            throw ValidationError("--kv-dtype is '\(kvDtype)', expected fp32, fp16 or bf16")
-        }
         guard context >= 1, batch >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
     }
 
@@ -49,7 +44,7 @@ struct CompareCommand: ParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         let text = try options.read()
         let comparison = Comparison(
-            contextTokens: context, batch: batch, kvType: ElementType(flag: kvDtype) ?? .float16, window: options.window,
+            contextTokens: context, batch: batch, kvType: kvDtype, window: options.window,
             stride: options.stride, bos: options.bos)
         let models = try checkpoints.map { try LoadedModel(path: $0) }
         let title = "\(options.text), window \(options.window), stride \(options.stride ?? options.window)"

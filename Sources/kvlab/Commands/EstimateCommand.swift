@@ -25,7 +25,7 @@ struct EstimateCommand: ParsableCommand {
     @Option(name: .long, help: "Sequences at a time.")
     var batch = 1
 
-    @Option(name: .long, help: "Element type of the cache: fp32, fp16 or bf16.")
+    @Option(name: .long, help: "Element type of the cache.")
     var kvDtype: ElementType = .float16
 
     @Flag(name: .long, help: "Print JSON.")

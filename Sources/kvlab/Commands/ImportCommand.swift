@@ -24,7 +24,7 @@ struct ImportCommand: ParsableCommand {
         completion: .file())
     var tokenizer: String?
 
-    @Option(name: .long, help: "Round the weights to fp32, fp16 or bf16.")
+    @Option(name: .long, help: "Round the weights to this type.")
     var dtype: ElementType?
 
     @Flag(help: "Print JSON.")
@@ -63,4 +63,6 @@ extension ElementType: ExpressibleByArgument {
     public var defaultValueDescription: String { flag }
     /// The values that help and shell completion offer.
     public static var allValueStrings: [String] { allCases.map(\.flag) }
+    /// What shell completion goes by.
+    public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

@@ -32,7 +32,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory for all models together: 512MiB, 2GiB, …")
     var memory = ByteCount(EngineOptions().cacheBytes)
 
-    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    @Option(help: "Element type of cached keys and values.")
     var kvDtype = ElementType.float32
 
     @OptionGroup var paging: PageOptions

@@ -25,7 +25,7 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Tokens of them that are decoded one by one.")
     var decoded = 24
 
-    @Option(help: "Element type of cached keys and values: fp32, bf16 or fp16.")
+    @Option(help: "Element type of cached keys and values.")
     var kvDtype = ElementType.float32
 
     @OptionGroup var paging: PageOptions
