@@ -33,7 +33,19 @@ typedef struct {
 } kk_rows;
 
 KK_INLINE void kk_fetch(const kk_rows *rows, int64_t t) {
-    for (int64_t b = 0; b < rows->bytes; b += 64) __builtin_prefetch(rows->rows[t] + rows->offset + b, 0, 2);
+    const unsigned char *row = rows->rows[t] + rows->offset;
+    __builtin_prefetch(row, 0, 2);
+    if (rows->bytes > 64) __builtin_prefetch(row + 64, 0, 2);
+    for (int64_t b = 128; b < rows->bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
+}
+
+// `some` rows from t on, as far as there are any.
+KK_INLINE void kk_fetch_some(const kk_rows *rows, int64_t t, const int some) {
+    if (t + some <= rows->count) {
+#pragma unroll
+        for (int s = 0; s < some; s++) kk_fetch(rows, t + s);
+    } else
+        for (; t < rows->count; t++) kk_fetch(rows, t);
 }
 
 typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));

@@ -6,6 +6,7 @@
 //     scores   of a token's eight side by side, [tokens, 8]
 #define KK_PAGED_DEPTH 64 // elements of a key widened at a time
 #define KK_PAGED_EIGHT 6  // tokens whose sums registers hold
+#define KK_PAGED_BESIDE 4 // tokens whose exponentials are taken side by side, as one alone waits for its own steps
 
 typedef double KK(pairs) __attribute__((vector_size(32), aligned(4)));
 typedef struct __attribute__((packed, aligned(4), may_alias)) { double value; } KK(pair);
@@ -75,13 +76,13 @@ KK_INLINE void KK(paged_eights_scores)(const int element, const kk_rows *keys, i
     _Alignas(64) float block[2][KK_PAGED_EIGHT * KK_PAGED_DEPTH];
     const unsigned char *next[KK_PAGED_EIGHT];
     const float *row[KK_PAGED_EIGHT];
+    const kk_rows far = ahead ? *ahead : (kk_rows){0};
     KK(paged_key_rows)(keys, 0, 0, next);
     if (!isInPlace)
         for (int64_t i = 0, depth = KK_MIN(d, KK_PAGED_DEPTH); i < depth; i += 8) KK(paged_widen_keys)(element, next, i, depth, block[0]);
     for (int64_t t = 0; t < keys->count; t += KK_PAGED_EIGHT) {
         int64_t left = KK_MIN(keys->count - t, KK_PAGED_EIGHT);
-        if (ahead)
-            for (int64_t s = t; s < KK_MIN(t + left, ahead->count); s++) kk_fetch(ahead, s);
+        kk_fetch_some(&far, t, KK_PAGED_EIGHT);
         for (int64_t from = 0; from < d; from += KK_PAGED_DEPTH, now = !now) {
             int64_t later = from + KK_PAGED_DEPTH < d ? from + KK_PAGED_DEPTH : 0, token = later ? t : t + KK_PAGED_EIGHT, more = 0;
 #pragma unroll
@@ -106,6 +107,7 @@ KK_INLINE void KK(paged_eights_scores)(const int element, const kk_rows *keys, i
 KK_INLINE void KK(paged_eight_values)(const int element, const int vectors, const int last, const kk_rows *values, int64_t column,
                                       int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
     const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const kk_rows far = ahead ? *ahead : (kk_rows){0};
     KK(vector) sum[4][3];
 #pragma unroll
     for (int g = 0; g < 4; g++)
@@ -113,7 +115,7 @@ KK_INLINE void KK(paged_eight_values)(const int element, const int vectors, cons
         for (int j = 0; j < vectors; j++) sum[g][j] = *(const KK(vector) *)(out + g * wide + column + 8 * j);
     for (int64_t t = 0; t < values->count; t++) {
         const unsigned char *row = values->rows[t] + values->offset;
-        if (ahead && t < ahead->count) kk_fetch(ahead, t);
+        if (t < far.count) kk_fetch(&far, t);
         KK(vector) v[3];
 #pragma unroll
         for (int j = 0; j < vectors; j++) {
@@ -143,6 +145,20 @@ KK_INLINE void KK(paged_eights_values)(const int element, const kk_rows *values,
     }
 }
 
+// `tokens` rows to e^(row - top), added to `total`.
+KK_INLINE void KK(paged_eight_exponentials)(const int tokens, const KK(vector) *top, KK(vector) *row, KK(vector) *total) {
+    float x[8 * KK_PAGED_BESIDE];
+#pragma unroll
+    for (int s = 0; s < tokens; s++) *(KK(vector) *)(x + 8 * s) = row[s] - *top;
+#pragma clang loop unroll(disable) interleave_count(KK_PAGED_BESIDE)
+    for (int j = 0; j < 8 * tokens; j++) x[j] = kk_exp_below(x[j]);
+#pragma unroll
+    for (int s = 0; s < tokens; s++) {
+        row[s] = *(KK(vector) *)(x + 8 * s);
+        *total += row[s];
+    }
+}
+
 // Scores of eights of queries over n tokens to weights; those of `group` that there are give their log-sum-exp.
 KK_INLINE void KK(paged_eights_softmax)(int64_t group, int64_t eights, int64_t n, float *scores, float *logSumExp) {
     for (int64_t e = 0; e < eights; e++) {
@@ -151,14 +167,9 @@ KK_INLINE void KK(paged_eights_softmax)(int64_t group, int64_t eights, int64_t n
             kk_u32x8 more = (kk_u32x8)(row[t] > top);
             top = (KK(vector))((more & (kk_u32x8)row[t]) | (~more & (kk_u32x8)top));
         }
-        for (int64_t t = 0; t < n; t++) {
-            float x[8];
-            *(KK(vector) *)x = row[t] - top;
-#pragma clang loop unroll(disable)
-            for (int j = 0; j < 8; j++) x[j] = kk_exp_below(x[j]);
-            row[t] = *(KK(vector) *)x;
-            total += row[t];
-        }
+        int64_t t = 0;
+        for (; t + KK_PAGED_BESIDE <= n; t += KK_PAGED_BESIDE) KK(paged_eight_exponentials)(KK_PAGED_BESIDE, &top, row + t, &total);
+        for (; t < n; t++) KK(paged_eight_exponentials)(1, &top, row + t, &total);
         for (int64_t g = 8 * e; g < KK_MIN(group, 8 * e + 8); g++) logSumExp[g] = top[g % 8] + kk_log(total[g % 8]);
         total = 1.0f / total;
         for (int64_t t = 0; t < n; t++) row[t] *= total;
