@@ -46,8 +46,8 @@ KK_INLINE void KK(panel_keep)(const int rows, KK(vector) (*sum)[KK_NV], float *c
 }
 
 // c [rows, KK_NR] += a b over `words` words, from 0 where `first`. Meanwhile what comes later is
-// fetched from `ahead` on, `aheadStep` bytes a word.
-KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
+// fetched from `ahead` on, `aheadStep` bytes a word; where b is near, in the first-level cache, that is all there is to fetch.
+KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
                               const unsigned char *b, float *c, int first, const unsigned char *ahead, int64_t aheadStep) {
     KK(vector) sum[KK_PANEL_ROWS][KK_NV];
     const int step = element == KK_ELEMENT_FP16 ? 2 * KK_NR : 4 * KK_NR;
@@ -55,9 +55,9 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
 #pragma unroll 4
     for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
-        for (int p = 0; p < step; p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
+        for (int p = 0; p < (isNear ? 0 : step); p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
         // Under AVX-512 the wider elements gain nothing by it.
-        if (element == KK_ELEMENT_BF16 || KK_VW == 8) __builtin_prefetch(ahead, 0, 2);
+        if (isNear ? w % 4 == 0 : element == KK_ELEMENT_BF16 || KK_VW == 8) __builtin_prefetch(ahead, 0, 2);
         if (element == KK_ELEMENT_BF16) {
 #ifdef KK_BF16
             __m512bh column[KK_NV];
@@ -122,12 +122,13 @@ KK_INLINE void KK(panel_tile)(const int element, const int rows, int64_t words, 
 #define KK_PANEL_EACH(case_) case_(1) case_(2) case_(3) case_(4)
 #endif
 
-#define KK_PANEL_CASE(n) case n: KK(panel_tile)(KK_PANEL_ELEMENT, n, words, a, aStride, b, c, first, ahead, aheadStep); break;
+#define KK_PANEL_CASE(n) case n: KK(panel_tile)(KK_PANEL_ELEMENT, KK_PANEL_NEAR, n, words, a, aStride, b, c, first, ahead, aheadStep); break;
 #define KK_PANEL_TILES(name) \
     static void KK(panel_tiles_##name)(int64_t rows, int64_t words, const uint32_t *a, int64_t aStride, const unsigned char *b, float *c, \
                                        int first, const unsigned char *ahead, int64_t aheadStep) { \
         switch (rows) { KK_PANEL_EACH(KK_PANEL_CASE) } \
     }
+#define KK_PANEL_NEAR 0
 #define KK_PANEL_ELEMENT KK_ELEMENT_FP32
 KK_PANEL_TILES(fp32)
 #undef KK_PANEL_ELEMENT
@@ -137,6 +138,31 @@ KK_PANEL_TILES(bf16)
 #define KK_PANEL_ELEMENT KK_ELEMENT_FP16
 KK_PANEL_TILES(fp16)
 #undef KK_PANEL_ELEMENT
+#undef KK_PANEL_NEAR
+#define KK_PANEL_NEAR 1
+#define KK_PANEL_ELEMENT KK_ELEMENT_FP32
+KK_PANEL_TILES(near)
+#undef KK_PANEL_ELEMENT
+#undef KK_PANEL_NEAR
+
+static void KK(panel_round)(const float *x, int64_t stride, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride) {
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + r * stride;
+#ifdef KK_BF16
+        uint16_t *to = (uint16_t *)(out + r * outStride);
+        int64_t i = 0;
+        for (; i + 16 <= inner; i += 16) _mm256_storeu_si256((__m256i *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+        for (; i < inner; i++) {
+            union { float f; uint32_t i; } bits = {kk_round_bf16(from[i])};
+            to[i] = (uint16_t)(bits.i >> 16);
+        }
+#else
+        float *restrict to = (float *)(out + r * outStride);
+        for (int64_t i = 0; i < inner; i++) to[i] = kk_round_bf16(from[i]);
+#endif
+        if (inner % 2) to[inner] = 0;
+    }
+}
 
 static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *values) {
     const int wide = job->epilogue == KK_PANEL_SWIGLU ? KK_NR / 2 : KK_NR;
@@ -146,9 +172,14 @@ static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *
             float *y = values + r * KK_NR;
             for (int i = 0; i < KK_NR / 2; i++) y[i] = y[i] * kk_sigmoid(y[i]) * y[i + KK_NR / 2];
         }
+    if (job->isRounded) {
+        uint32_t *to = (uint32_t *)job->output + start / (KK_PANEL_PAIRED ? 2 : 1);
+        KK(panel_round)(values, KK_NR, job->rows, width, to, job->outputStride);
+        return;
+    }
     for (int64_t r = 0; r < job->rows; r++) {
         const float *from = values + r * KK_NR;
-        float *to = job->output + r * job->outputStride + start;
+        float *to = (float *)job->output + r * job->outputStride + start;
         int64_t i = 0;
         if (job->epilogue == KK_PANEL_ADD) {
             for (; i + KK_VW <= width; i += KK_VW) *(KK(vector) *)(to + i) += *(const KK(vector) *)(from + i);
@@ -215,7 +246,7 @@ static void KK(panel_multiply_widened)(const kk_panel_product *job, int64_t firs
                     KK(panel_tiles_widening)(rows, depth, a, job->inputStride, b + start * 4 * KK_NR, scratch, start == 0, ahead,
                                              (4 * KK_NR + groups - 1) / groups, wide);
                 else
-                    KK(panel_tiles_fp32)(rows, 2 * depth, (const uint32_t *)a, job->inputStride, (const unsigned char *)wide,
+                    KK(panel_tiles_near)(rows, 2 * depth, (const uint32_t *)a, job->inputStride, (const unsigned char *)wide,
                                          scratch + row * KK_NR, start == 0, ahead, (2 * KK_NR + groups - 1) / groups);
             }
         }
@@ -281,25 +312,6 @@ static void KK(panel_pack)(int32_t element, const void *weights, int64_t count, 
                 else
                     for (int64_t k = start; k < end; k++) to[k * KK_NR + column + j] = from[k].value;
             }
-    }
-}
-
-static void KK(panel_round)(const float *x, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride) {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *from = x + r * inner;
-#ifdef KK_BF16
-        uint16_t *to = (uint16_t *)(out + r * outStride);
-        int64_t i = 0;
-        for (; i + 16 <= inner; i += 16) _mm256_storeu_si256((__m256i *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
-        for (; i < inner; i++) {
-            union { float f; uint32_t i; } bits = {kk_round_bf16(from[i])};
-            to[i] = (uint16_t)(bits.i >> 16);
-        }
-#else
-        float *to = (float *)(out + r * outStride);
-        for (int64_t i = 0; i < inner; i++) to[i] = kk_round_bf16(from[i]);
-#endif
-        if (inner % 2) to[inner] = 0;
     }
 }
 

@@ -7,8 +7,10 @@ protocol ServingAttention: Sendable {
     var weightBytes: Int { get }
     /// Width of ``attend(_:_:_:layer:cache:)``'s rows.
     var outputWidth: Int { get }
-    /// Normed rows [tokens, hidden] at `positions` to [tokens, outputWidth], over what `cache` holds.
-    func attend(_ x: Storage, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage
+    /// How the weights are kept that normed rows are multiplied with.
+    var elementType: ElementType { get }
+    /// Normed rows of the hidden size, one a token, at `positions` to [tokens, outputWidth], over what `cache` holds.
+    func attend(_ x: PackedRows, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage
     /// Adds the output projection of `attended` [rows, outputWidth] to x [rows, hidden].
     func project(_ attended: Storage, rows: Int, into x: Storage)
 }
@@ -66,13 +68,14 @@ struct ServingGroupedAttention: ServingAttention {
 
     var weightBytes: Int { projections.byteCount + output.byteCount }
     var outputWidth: Int { heads * headDim }
+    var elementType: ElementType { projections.elementType }
 
-    func attend(_ x: Storage, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage {
+    func attend(_ x: PackedRows, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage {
         let count = step.tokens.count
         let kvHeads = geometry.source == nil ? geometry.kvHeads : 0
         let width = (heads + 2 * kvHeads) * headDim
         let rows = Storage(count: count * width)
-        projections.run(x, rows: count, into: rows)
+        projections.run(x, into: rows)
         if let bias { RowWise.add(bias, to: rows, rows: count) }
         for (gain, part) in zip(headNorms, [(first: 0, heads: heads), (first: heads, heads: kvHeads)]) {
             RowWise.normHeads(
@@ -132,14 +135,15 @@ struct ServingLatentAttention: ServingAttention {
 
     var weightBytes: Int { projections.byteCount + output.byteCount + absorbQuery.byteCount + expandValue.byteCount }
     var outputWidth: Int { heads * shape.valueHeadDim }
+    var elementType: ElementType { projections.elementType }
     private var plainDim: Int { headDim - shape.ropeHeadDim }
 
-    func attend(_ x: Storage, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage {
+    func attend(_ x: PackedRows, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage {
         let (count, rank, rope) = (step.tokens.count, shape.rank, shape.ropeHeadDim)
         let (queryWidth, wide) = (heads * headDim, rank + rope)
         let projectedWidth = queryWidth + wide
         let projected = Storage(count: count * projectedWidth)
-        projections.run(x, rows: count, into: projected)
+        projections.run(x, into: projected)
         if let bias { RowWise.add(bias, to: projected, rows: count) }
         // Rows of heads + 1 vectors [latent | rotated]: the queries', then the key's.
         let width = (heads + 1) * wide

@@ -14,19 +14,10 @@ struct ServingNorm: Sendable {
         epsilon = Float(config.normEpsilon)
     }
 
-    /// Rows of x [rows, hidden], normed.
-    func callAsFunction(_ x: Storage, rows: Int) -> Storage {
-        let width = gain.count
-        let y = Storage(count: rows * width)
-        if let bias {
-            Normalization.layerNorm(
-                x: x, weight: gain, bias: bias, into: y, mean: Storage(count: rows), rstd: Storage(count: rows), rows: rows,
-                width: width, epsilon: epsilon)
-        } else {
-            Normalization.rmsNorm(
-                x: x, weight: gain, into: y, rstd: Storage(count: rows), rows: rows, width: width, epsilon: epsilon)
-        }
-        return y
+    /// Rows of x [rows, hidden], normed, for packed weights of `elementType`.
+    func callAsFunction(_ x: Storage, rows: Int, for elementType: ElementType) -> PackedRows {
+        guard let bias else { return Normalization.rmsNorm(x: x, weight: gain, rows: rows, epsilon: epsilon, for: elementType) }
+        return Normalization.layerNorm(x: x, weight: gain, bias: bias, rows: rows, epsilon: epsilon, for: elementType)
     }
 }
 
@@ -59,19 +50,28 @@ struct ServingFeedForward: Sendable {
     /// Bytes of the packed weights.
     var weightBytes: Int { up.byteCount + down.byteCount }
 
-    /// Adds the layer's output for normed rows [rows, hidden] to x.
-    func add(_ normed: Storage, rows: Int, into x: Storage) {
-        var hidden = Storage(count: rows * up.outputs)
-        up.run(normed, rows: rows, into: hidden)
+    /// How the weights are kept that normed rows are multiplied with.
+    var elementType: ElementType { up.elementType }
+
+    /// Adds the layer's output for normed rows of the hidden size to x [rows, hidden].
+    func add(_ normed: PackedRows, into x: Storage) {
+        down.run(hidden(normed), into: x, .add)
+        if let downBias { RowWise.add(downBias, to: x, rows: normed.count) }
+    }
+
+    /// What `down` takes.
+    private func hidden(_ normed: PackedRows) -> PackedRows {
+        if up.isSwiGLU { return up.run(normed, for: down) }
+        let rows = normed.count
+        let hidden = Storage(count: rows * up.outputs)
+        up.run(normed, into: hidden)
         if let upBias { RowWise.add(upBias, to: hidden, rows: rows) }
         if let activation {
             Elementwise.unary(activation.kernel, hidden, into: hidden)
-        } else if !up.isSwiGLU {
-            let gated = Storage(count: rows * width)
-            SwiGLU.forward(gateUp: hidden, into: gated, rows: rows, width: width)
-            hidden = gated
+            return PackedRows(hidden, count: rows, width: width)
         }
-        down.run(hidden, rows: rows, into: x, .add)
-        if let downBias { RowWise.add(downBias, to: x, rows: rows) }
+        let gated = Storage(count: rows * width)
+        SwiGLU.forward(gateUp: hidden, into: gated, rows: rows, width: width)
+        return PackedRows(gated, count: rows, width: width)
     }
 }

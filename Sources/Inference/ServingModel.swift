@@ -68,8 +68,8 @@ public struct ServingModel: Sendable {
         var x = embedding.rows(of: step.tokens)
         if let vectors = self.positions { Elementwise.add(vectors.rows(of: positions), into: x) }
         for (index, layer) in layers.enumerated() {
-            var attended = layer.attention.attend(
-                layer.attentionNorm(x, rows: count), step, positions, layer: index, cache: &cache)
+            let normed = layer.attentionNorm(x, rows: count, for: layer.attention.elementType)
+            var attended = layer.attention.attend(normed, step, positions, layer: index, cache: &cache)
             // After the last attention only the rows asked for matter.
             var left = count
             if index == layers.count - 1, rows.count < count {
@@ -77,13 +77,15 @@ public struct ServingModel: Sendable {
                 (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, layer.attention.outputWidth))
             }
             // In parallel the feed-forward layer reads what attention read, else what it gave.
-            let read = config.hasParallelResidual == true ? layer.feedForwardNorm(x, rows: left) : nil
+            let isParallel = config.hasParallelResidual == true
+            let read = isParallel ? layer.feedForwardNorm(x, rows: left, for: layer.feedForward.elementType) : nil
             layer.attention.project(attended, rows: left, into: x)
-            layer.feedForward.add(read ?? layer.feedForwardNorm(x, rows: left), rows: left, into: x)
+            layer.feedForward.add(
+                read ?? layer.feedForwardNorm(x, rows: left, for: layer.feedForward.elementType), into: x)
         }
         cache.commit(step)
         let logits = Storage(count: rows.count * config.vocabularySize)
-        head.run(finalNorm(x, rows: rows.count), rows: rows.count, into: logits)
+        head.run(finalNorm(x, rows: rows.count, for: head.elementType), into: logits)
         return logits
     }
 

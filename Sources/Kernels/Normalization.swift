@@ -18,6 +18,20 @@ public enum Normalization {
         }
     }
 
+    /// ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)`` of the first `rows` rows, for packed weights of `elementType`.
+    public static func rmsNorm(
+        x: Storage, weight: Storage, rows: Int, epsilon: Float, for elementType: ElementType
+    ) -> PackedRows {
+        let width = weight.count
+        precondition(x.count >= rows * width, "rmsNorm: \(x.count) elements for \(rows) rows of \(width)")
+        let y = PackedRows(count: rows, width: width, for: elementType)
+        unsafe y.fill { row, values in
+            var rstd: Float = 0
+            unsafe kernels.rms_norm(x.pointer + row * width, weight.pointer, values, &rstd, 1, Int64(width), epsilon)
+        }
+        return y
+    }
+
     /// y = x · rstd · weight with rstd known: the forward pass again, without its reduction.
     public static func rmsNormApply(x: Storage, weight: Storage, rstd: Storage, into y: Storage, rows: Int, width: Int) {
         check("rmsNormApply", rows, width, matrices: [x, y], vectors: [weight], columns: [rstd])
@@ -64,6 +78,23 @@ public enum Normalization {
                 x.pointer + start * width, weight.pointer, bias.pointer, y.pointer + start * width, mean.pointer + start,
                 rstd.pointer + start, Int64(range.count), Int64(width), epsilon)
         }
+    }
+
+    /// ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)`` of the first `rows` rows, for packed weights of
+    /// `elementType`.
+    public static func layerNorm(
+        x: Storage, weight: Storage, bias: Storage, rows: Int, epsilon: Float, for elementType: ElementType
+    ) -> PackedRows {
+        let width = weight.count
+        precondition(
+            x.count >= rows * width && bias.count == width, "layerNorm: \(x.count) elements for \(rows) rows of \(width)")
+        let y = PackedRows(count: rows, width: width, for: elementType)
+        unsafe y.fill { row, values in
+            var (mean, rstd): (Float, Float) = (0, 0)
+            unsafe kernels.layer_norm(
+                x.pointer + row * width, weight.pointer, bias.pointer, values, &mean, &rstd, 1, Int64(width), epsilon)
+        }
+        return y
     }
 
     /// dx = the gradient of ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)``, written; dw and db as betaWeight

@@ -48,7 +48,7 @@ public struct PackedHeads: Sendable {
             "packed heads: parts outside their storages")
         let kernel = unsafe kernels.panels
         let isRounded = heads[0].elementType == .bfloat16
-        let words = heads[0].wordsPerRow
+        let words = PackedRows.words(inputs, heads[0].elementType)
         let block = min(rows, 96)
         let blocks = (rows + block - 1) / block
         let columns = Int(kernel.columns)
@@ -59,17 +59,15 @@ public struct PackedHeads: Sendable {
             var job = unsafe kk_panel_product()
             unsafe job.input = UnsafeRawPointer(from)
             unsafe job.inputStride = Int64(input.rowStride)
-            unsafe job.output = output.storage.pointer + output.offset + start * output.rowStride + head * output.headStride
+            let to = unsafe output.storage.pointer + output.offset + start * output.rowStride + head * output.headStride
+            unsafe job.output = UnsafeMutableRawPointer(to)
             unsafe job.outputStride = Int64(output.rowStride)
             unsafe job.epilogue = Int32(KK_PANEL_STORE.rawValue)
             unsafe Scratch.with(count * columns + (isRounded ? count * words : 0)) { scratch in
                 if isRounded {
                     let rounded = unsafe UnsafeMutableRawPointer(scratch + count * columns).assumingMemoryBound(
                         to: UInt32.self)
-                    for row in 0..<count {
-                        unsafe kernel.round(
-                            from + row * input.rowStride, 1, Int64(inputs), rounded + row * words, Int64(words))
-                    }
+                    unsafe kernel.round(from, Int64(input.rowStride), Int64(count), Int64(inputs), rounded, Int64(words))
                     unsafe job.input = UnsafeRawPointer(rounded)
                     unsafe job.inputStride = Int64(words)
                 }

@@ -96,37 +96,43 @@ public struct PackedLinear: Sendable {
         return (bytes > 0 ? bytes : 1 << 20) / 8
     }()
 
-    /// Words of 32 bits that an input row takes, rounded where the weights are BFloat16.
-    var wordsPerRow: Int {
-        guard elementType == .bfloat16 else { return inputs }
-        return unsafe (inputs + 1) / 2 * 2 / Int(kernels.panels.roundedPerWord)
-    }
-
     /// Bytes of the packed weights.
     public var byteCount: Int { panelCount * panelBytes }
 
     /// output [rows, outputs] from the first `rows` rows of input [.., inputs].
     public func run(_ input: Storage, rows: Int, into output: Storage, _ epilogue: Epilogue = .store) {
+        run(PackedRows(input, count: rows, width: inputs), into: output, epilogue)
+    }
+
+    /// output [rows, outputs] from rows of `inputs` that were made for ``elementType``, or are rounded now.
+    public func run(_ input: PackedRows, into output: Storage, _ epilogue: Epilogue = .store) {
         precondition(
-            input.count >= rows * inputs && output.count >= rows * outputs && !(isSwiGLU && epilogue == .add),
-            "packed linear: [\(rows), \(inputs)] → [\(rows), \(outputs)] doesn't fit its storages")
-        guard rows > 0 else { return }
-        let kernel = unsafe kernels.panels
-        let words = wordsPerRow
-        let rounded = elementType == .bfloat16 ? Storage(count: rows * words) : input
-        if elementType == .bfloat16 {
-            Parallel.forRanges(rows, grain: max(1, 1 << 13 / max(1, inputs))) { range in
-                unsafe kernel.round(
-                    input.pointer + range.lowerBound * inputs, Int64(range.count), Int64(inputs),
-                    UnsafeMutableRawPointer(rounded.pointer + range.lowerBound * words).assumingMemoryBound(to: UInt32.self),
-                    Int64(words))
-            }
-        }
-        // Blocks of rows that stay in the second-level cache beside a panel.
-        let rowBlock = max(24, min(240, Self.blockWords / max(1, words) / 12 * 12))
-        let rowBlocks = (rows + rowBlock - 1) / rowBlock
-        let columns = Int(kernel.columns)
+            output.count >= input.count * outputs && !(isSwiGLU && epilogue == .add),
+            "packed linear: [\(input.count), \(inputs)] → [\(input.count), \(outputs)] doesn't fit its storage")
         let kind = isSwiGLU ? KK_PANEL_SWIGLU : epilogue == .add ? KK_PANEL_ADD : KK_PANEL_STORE
+        run(input, kind, into: output, stride: outputs, isRounded: false)
+    }
+
+    /// Rows of `outputs` as `next` multiplies them.
+    public func run(_ input: PackedRows, for next: PackedLinear) -> PackedRows {
+        precondition(next.inputs == outputs, "packed linear: \(outputs) outputs for \(next.inputs) inputs")
+        let output = PackedRows(count: input.count, width: outputs, for: next.elementType)
+        run(
+            input, isSwiGLU ? KK_PANEL_SWIGLU : KK_PANEL_STORE, into: output.storage, stride: output.stride,
+            isRounded: output.isRounded)
+        return output
+    }
+
+    private func run(_ input: PackedRows, _ kind: kk_epilogue, into output: Storage, stride: Int, isRounded: Bool) {
+        precondition(input.width == inputs, "packed linear: rows of \(input.width) for \(inputs) inputs")
+        let rows = input.count
+        guard rows > 0 else { return }
+        let input = input.packed(for: elementType)
+        precondition(!input.isRounded || elementType == .bfloat16, "packed linear: rows rounded for other weights")
+        // Blocks of rows that stay in the second-level cache beside a panel.
+        let rowBlock = max(24, min(240, Self.blockWords / max(1, input.stride) / 12 * 12))
+        let rowBlocks = (rows + rowBlock - 1) / rowBlock
+        let columns = unsafe Int(kernels.panels.columns)
         Parallel.forShrinkingRanges(rowBlocks * panelCount) { range in
             for block in range.lowerBound / panelCount...(range.upperBound - 1) / panelCount {
                 let start = block * rowBlock
@@ -134,11 +140,12 @@ public struct PackedLinear: Sendable {
                 let first = block * panelCount
                 let panels = range.clamped(to: first..<first + panelCount)
                 var job = unsafe kk_panel_product()
-                unsafe job.input = UnsafeRawPointer(rounded.pointer + start * words)
-                unsafe job.inputStride = Int64(words)
+                unsafe job.input = UnsafeRawPointer(input.words + start * input.stride)
+                unsafe job.inputStride = Int64(input.stride)
                 unsafe job.epilogue = Int32(kind.rawValue)
-                unsafe job.output = output.pointer + start * outputs
-                unsafe job.outputStride = Int64(outputs)
+                unsafe job.output = UnsafeMutableRawPointer(output.pointer + start * stride)
+                unsafe job.outputStride = Int64(stride)
+                unsafe job.isRounded = isRounded ? 1 : 0
                 unsafe Scratch.with(count * columns) { scratch in
                     unsafe multiply(
                         &job, rows: count, panels: panels.lowerBound - first..<panels.upperBound - first, scratch: scratch)

@@ -72,30 +72,34 @@ import Testing
             let words = element == 1 ? (inner + 1) / 2 * 2 / Int(kernel.roundedPerWord) : inner
             var rounded = [UInt32](repeating: 0xFFFF_FFFF, count: rows * words)
             if element == 1 {
-                kernel.round(input, Int64(rows), Int64(inner), &rounded, Int64(words))
+                kernel.round(input, Int64(inner), Int64(rows), Int64(inner), &rounded, Int64(words))
             } else {
                 rounded = input.map(\.bitPattern)
             }
             var output = [Float](repeating: epilogue == 1 ? 0.5 : .nan, count: rows * width) + [7]
-            var scratch = [Float](repeating: .nan, count: rows * columns)
-            rounded.withUnsafeBytes { input in
-                panels.withUnsafeBufferPointer { panels in
-                    output.withUnsafeMutableBufferPointer { output in
-                        var job = kk_panel_product()
-                        job.rows = Int64(rows)
-                        job.inner = Int64(inner)
-                        job.outer = Int64(width)
-                        job.input = input.baseAddress!
-                        job.inputStride = Int64(words)
-                        job.panels = panels.baseAddress!
-                        job.element = element
-                        job.epilogue = epilogue
-                        job.output = output.baseAddress!
-                        job.outputStride = Int64(width)
-                        kernel.multiply(&job, 0, Int64(count), &scratch)
+            func multiply(_ output: inout [Float], stride: Int, isRounded: Bool) {
+                var scratch = [Float](repeating: .nan, count: rows * columns)
+                rounded.withUnsafeBytes { input in
+                    panels.withUnsafeBufferPointer { panels in
+                        output.withUnsafeMutableBytes { output in
+                            var job = kk_panel_product()
+                            job.rows = Int64(rows)
+                            job.inner = Int64(inner)
+                            job.outer = Int64(width)
+                            job.input = input.baseAddress!
+                            job.inputStride = Int64(words)
+                            job.panels = panels.baseAddress!
+                            job.element = element
+                            job.epilogue = epilogue
+                            job.isRounded = isRounded ? 1 : 0
+                            job.output = output.baseAddress!
+                            job.outputStride = Int64(stride)
+                            kernel.multiply(&job, 0, Int64(count), &scratch)
+                        }
                     }
                 }
             }
+            multiply(&output, stride: width, isRounded: false)
             #expect(output.removeLast() == 7)
             func product(_ row: Int, _ weight: Int) -> Double {
                 (0..<inner).reduce(0) { sum, k in
@@ -114,11 +118,66 @@ import Testing
                 }
             }
             #expect(wrong == 0, "\(level) element \(element), epilogue \(epilogue), \(rows)×\(inner)×\(outer)")
+            if epilogue != 1 {
+                let stride = (width + 1) / 2 * 2 / Int(kernel.roundedPerWord)
+                var expected = [UInt32](repeating: 0, count: rows * stride)
+                kernel.round(output, Int64(width), Int64(rows), Int64(width), &expected, Int64(stride))
+                var results = [Float](repeating: .nan, count: rows * stride) + [7]
+                multiply(&results, stride: stride, isRounded: true)
+                #expect(results.removeLast() == 7)
+                #expect(results.map(\.bitPattern) == expected, "\(level) element \(element), \(rows) rows rounded")
+            }
             // The first row's bits are the same however many follow.
             let first = Array(output.prefix(width))
             if alone.isEmpty { alone = first }
             #expect(first == alone, "\(level) element \(element), \(rows) rows")
         }
+    }
+
+    @Test(arguments: [ElementType.float32, .bfloat16, .float16], [(1, 1), (7, 33), (40, 64)])
+    func `rows that a layer or a norm makes for the next layer give the bits of rows rounded by themselves`(
+        type: ElementType, shape: (rows: Int, width: Int)
+    ) {
+        let (rows, width, inner) = (shape.rows, shape.width, 48)
+        let element: Int32 = type == .float32 ? 0 : type == .bfloat16 ? 1 : 2
+        func weights(_ outputs: Int, _ inputs: Int, _ seed: Int) -> [UInt8] {
+            bytes(random(outputs * inputs, seed: UInt64(seed)), element)
+        }
+        func linear(_ inputs: Int, _ outputs: Int, _ seed: Int) -> PackedLinear {
+            weights(outputs, inputs, seed).withUnsafeBytes {
+                PackedLinear(inputs: inputs, elementType: type, parts: [.init(rows: outputs, bytes: $0)])
+            }
+        }
+        let gated = weights(width, inner, 1).withUnsafeBytes { gate in
+            weights(width, inner, 2).withUnsafeBytes { up in
+                PackedLinear(
+                    inputs: inner, elementType: type, gate: .init(rows: width, bytes: gate), up: .init(rows: width, bytes: up))
+            }
+        }
+        let next = linear(width, 24, 3)
+        let x = Storage(copying: random(rows * inner, seed: 4))
+        func output(_ body: (Storage) -> Void) -> [Float] {
+            let storage = Storage(repeating: 0, count: rows * 24)
+            body(storage)
+            return storage.array()
+        }
+        for first in [gated, linear(inner, width, 5)] {
+            let between = Storage(count: rows * width)
+            first.run(x, rows: rows, into: between)
+            let expected = output { next.run(between, rows: rows, into: $0) }
+            let made = output { next.run(first.run(PackedRows(x, count: rows, width: inner), for: next), into: $0) }
+            #expect(made == expected)
+        }
+        let values = Storage(copying: random(rows * width, seed: 6))
+        let (gain, bias) = (Storage(copying: random(width, seed: 7)), Storage(copying: random(width, seed: 8)))
+        let (normed, mean, rstd) = (Storage(count: rows * width), Storage(count: rows), Storage(count: rows))
+        Normalization.rmsNorm(x: values, weight: gain, into: normed, rstd: rstd, rows: rows, width: width, epsilon: 1e-5)
+        let rmsNormed = Normalization.rmsNorm(x: values, weight: gain, rows: rows, epsilon: 1e-5, for: type)
+        #expect(output { next.run(rmsNormed, into: $0) } == output { next.run(normed, rows: rows, into: $0) })
+        Normalization.layerNorm(
+            x: values, weight: gain, bias: bias, into: normed, mean: mean, rstd: rstd, rows: rows, width: width, epsilon: 1e-5)
+        let layerNormed = Normalization.layerNorm(x: values, weight: gain, bias: bias, rows: rows, epsilon: 1e-5, for: type)
+        #expect(output { next.run(layerNormed, into: $0) } == output { next.run(normed, rows: rows, into: $0) })
     }
 }
 

@@ -18,8 +18,9 @@ typedef struct {
     int64_t inputStride;         // in words of 32 bits
     const unsigned char *panels;
     int32_t element, epilogue;
-    float *output;
-    int64_t outputStride;
+    int32_t isRounded;           // whether the output is what `round` makes of the values; not under KK_PANEL_ADD
+    void *output;                // Float32, or rounded
+    int64_t outputStride;        // in words of 32 bits
 } kk_panel_product;
 
 typedef struct {
@@ -28,7 +29,7 @@ typedef struct {
     // `count` rows of weights [count, inner], 2 or 4 bytes an element, into columns [column, column + count) of a panel.
     void (*pack)(int32_t element, const void *weights, int64_t count, int64_t inner, unsigned char *panel, int64_t column);
     // rows [rows, inner] to BFloat16's precision, padded to an even number of elements.
-    void (*round)(const float *x, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride);
+    void (*round)(const float *x, int64_t stride, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride);
     // Panels [first, first + count) for all rows. Scratch: rows * columns floats.
     void (*multiply)(const kk_panel_product *, int64_t first, int64_t count, float *scratch);
 } kk_panels;
