@@ -14,11 +14,16 @@ typedef struct __attribute__((packed, aligned(4), may_alias)) { double value; } 
 // Eights of queries [group, d], scaled, to [wide / 2, 2, 8] each, zeros where there are none.
 KK_INLINE void KK(paged_eights_queries)(const float *q, int64_t group, int64_t eights, int64_t d, int64_t wide, float scale,
                                         float *restrict out) {
-    for (int64_t e = 0; e < eights; e++)
-        for (int64_t i = 0; i < wide; i++)
-            for (int64_t g = 0; g < 8; g++)
-                out[8 * (e * wide + i / 2 * 2 + g / 2 % 2) + g / 4 * 4 + g % 2 * 2 + i % 2] =
-                    i < d && 8 * e + g < group ? q[(8 * e + g) * d + i] * scale : 0.0f;
+    if (8 * eights > group || d < wide) memset(out, 0, sizeof(float) * (size_t)(8 * eights * wide));
+    for (int64_t g = 0; g < KK_MIN(group, 8 * eights); g++) {
+        const float *from = q + g * d;
+        float *to = out + g / 8 * 8 * wide + g / 2 % 2 * 8 + g % 8 / 4 * 4 + g % 2 * 2;
+        for (int64_t i = 0; i + 2 <= d; i += 2, to += 16) {
+            to[0] = from[i] * scale;
+            to[1] = from[i + 1] * scale;
+        }
+        if (d % 2) *to = from[d - 1] * scale;
+    }
 }
 
 // Elements i ... i + 7 of KK_PAGED_EIGHT keys of `depth`, widened, zeros past their end.
@@ -103,30 +108,37 @@ KK_INLINE void KK(paged_eights_scores)(const int element, const kk_rows *keys, i
     }
 }
 
+// sum[g] += weights[g] * the row's columns from `column` on, of four queries; the last of d where `last`.
+KK_INLINE void KK(paged_eight_value)(const int element, const int vectors, const int last, const unsigned char *row, int64_t column,
+                                     int64_t d, const float *weights, KK(vector) (*sum)[3]) {
+    KK(vector) v[3];
+#pragma unroll
+    for (int j = 0; j < vectors; j++) {
+        if (last) KK(widen_last)(element, row, column, d, &v[j]);
+        else KK(widen_lanes)(element, row + (column + 8 * j) * (element == KK_ELEMENT_FP32 ? 4 : 2), &v[j]);
+    }
+#pragma unroll
+    for (int g = 0; g < 4; g++)
+#pragma unroll
+        for (int j = 0; j < vectors; j++) sum[g][j] += weights[g] * v[j];
+}
+
 // out[g] += weights * values for four of eight queries and 8 * vectors columns from `column` on, the last of d where `last`.
 KK_INLINE void KK(paged_eight_values)(const int element, const int vectors, const int last, const kk_rows *values, int64_t column,
                                       int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
-    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
-    const kk_rows far = ahead ? *ahead : (kk_rows){0};
     KK(vector) sum[4][3];
 #pragma unroll
     for (int g = 0; g < 4; g++)
 #pragma unroll
         for (int j = 0; j < vectors; j++) sum[g][j] = *(const KK(vector) *)(out + g * wide + column + 8 * j);
-    for (int64_t t = 0; t < values->count; t++) {
-        const unsigned char *row = values->rows[t] + values->offset;
-        if (t < far.count) kk_fetch(&far, t);
-        KK(vector) v[3];
-#pragma unroll
-        for (int j = 0; j < vectors; j++) {
-            if (last) KK(widen_last)(element, row, column, d, &v[j]);
-            else KK(widen_lanes)(element, row + (column + 8 * j) * size, &v[j]);
-        }
-#pragma unroll
-        for (int g = 0; g < 4; g++)
-#pragma unroll
-            for (int j = 0; j < vectors; j++) sum[g][j] += weights[8 * t + g] * v[j];
+    const kk_rows here = *values, far = ahead ? *ahead : (kk_rows){0};
+    int64_t t = 0;
+    for (; t < KK_MIN(here.count, far.count); t++) {
+        kk_fetch(&far, t);
+        KK(paged_eight_value)(element, vectors, last, here.rows[t] + here.offset, column, d, weights + 8 * t, sum);
     }
+    for (; t < here.count; t++)
+        KK(paged_eight_value)(element, vectors, last, here.rows[t] + here.offset, column, d, weights + 8 * t, sum);
 #pragma unroll
     for (int g = 0; g < 4; g++)
 #pragma unroll
