@@ -1,5 +1,6 @@
 """Decode and prefill speed of llama.cpp (llama-cpp-python 0.3.36) on a GGUF file of make_models.py, fp16 KV, a KV stream per
-sequence, as kvlab bench engine measures them. Usage: llama_step.py FILE.gguf BATCH [PROMPT [OUTPUT]]; prints a JSON line.
+sequence, as kvlab bench engine measures them. Usage: llama_step.py FILE.gguf BATCH [PROMPT [OUTPUT [SHARED]]]; prints a JSON line.
+With SHARED tokens the prompts begin with the same ones, computed once and held once, in one stream for all sequences.
 """
 import json
 import sys
@@ -11,6 +12,7 @@ import llama_cpp as l
 path, batch = sys.argv[1], int(sys.argv[2])
 prompt = int(sys.argv[3]) if len(sys.argv) > 3 else 512
 output = int(sys.argv[4]) if len(sys.argv) > 4 else 64
+shared = int(sys.argv[5]) if len(sys.argv) > 5 else 0
 l.llama_backend_init()
 model = l.llama_model_load_from_file(path.encode(), l.llama_model_default_params())
 params = l.llama_context_default_params()
@@ -20,7 +22,7 @@ params.n_ubatch = 512
 params.n_seq_max = batch
 params.n_threads = params.n_threads_batch = 2
 if hasattr(params, "kv_unified"):
-    params.kv_unified = False
+    params.kv_unified = shared > 0
 context = l.llama_init_from_model(model, params)
 random = np.random.default_rng(1)
 
@@ -38,17 +40,26 @@ def decode(tokens):
     l.llama_batch_free(b)
 
 
+def prefill(sequence, begin, end):
+    """Random tokens for positions [begin, end)."""
+    ids = random.integers(3, 8000, end - begin)
+    for first in range(begin, end, 512):
+        part = ids[first - begin : first - begin + 512]
+        decode([(int(t), first + i, sequence, first + i == prompt - 1) for i, t in enumerate(part)])
+
+
+if shared:
+    prefill(0, 0, shared)
+    for sequence in range(1, batch):
+        l.llama_memory_seq_cp(l.llama_get_memory(context), 0, sequence, 0, shared)
 start = time.perf_counter()
 for sequence in range(batch):
-    ids = random.integers(3, 8000, prompt)
-    for first in range(0, prompt, 512):
-        part = ids[first : first + 512]
-        decode([(int(t), first + i, sequence, first + i == prompt - 1) for i, t in enumerate(part)])
+    prefill(sequence, shared, prompt)
 filled = time.perf_counter()
 for step in range(output):
     decode([(int(random.integers(3, 8000)), prompt + step, sequence, True) for sequence in range(batch)])
 end = time.perf_counter()
 print(json.dumps({
-    "model": path.split("/")[-1], "batch": batch, "prefillTokensPerSecond": batch * prompt / (filled - start),
+    "model": path.split("/")[-1], "batch": batch, "prefillTokensPerSecond": batch * (prompt - shared) / (filled - start),
     "decodeTokensPerSecond": batch * output / (end - filled),
 }))

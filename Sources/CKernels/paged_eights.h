@@ -145,15 +145,27 @@ KK_INLINE void KK(paged_eight_values)(const int element, const int vectors, cons
         for (int j = 0; j < vectors; j++) *(KK(vector) *)(out + g * wide + column + 8 * j) = sum[g][j];
 }
 
+// Each pass over the values fetches a share of what is ahead: all at once the loads of the first would wait for it.
 KK_INLINE void KK(paged_eights_values)(const int element, const kk_rows *values, int64_t d, int64_t eights, const float *weights,
                                        float *out, int64_t wide, const kk_rows *ahead) {
-    for (int64_t g = 0; g < 8 * eights; g += 4, ahead = NULL) {
+    int64_t passes = 2 * eights * ((d + 23) / 24), share = ahead ? (ahead->count + passes - 1) / passes : 0;
+    kk_rows far = ahead ? *ahead : (kk_rows){0};
+    int64_t left = far.count;
+    for (int64_t g = 0; g < 8 * eights; g += 4) {
         const float *some = weights + g / 8 * 8 * KK_PAGED_SPAN + g % 8;
-        int64_t i = 0;
-        for (; i + 24 <= d; i += 24, ahead = NULL) KK(paged_eight_values)(element, 3, 0, values, i, d, some, out + g * wide, wide, ahead);
-        if (i + 16 <= d) { KK(paged_eight_values)(element, 2, 0, values, i, d, some, out + g * wide, wide, ahead); i += 16; ahead = NULL; }
-        if (i + 8 <= d) { KK(paged_eight_values)(element, 1, 0, values, i, d, some, out + g * wide, wide, ahead); i += 8; ahead = NULL; }
-        if (i < d) KK(paged_eight_values)(element, 1, 1, values, i, d, some, out + g * wide, wide, ahead);
+        for (int64_t i = 0; i < d; i += 24) {
+            far.count = KK_MIN(left, share);
+            int64_t n = d - i;
+            float *to = out + g * wide;
+            if (n >= 24) KK(paged_eight_values)(element, 3, 0, values, i, d, some, to, wide, &far);
+            else {
+                if (n >= 16) KK(paged_eight_values)(element, 2, 0, values, i, d, some, to, wide, &far);
+                else if (n >= 8) KK(paged_eight_values)(element, 1, 0, values, i, d, some, to, wide, &far);
+                if (n % 8) KK(paged_eight_values)(element, 1, 1, values, i + n / 8 * 8, d, some, to, wide, n < 8 ? &far : NULL);
+            }
+            far.rows += far.count;
+            left -= far.count;
+        }
     }
 }
 

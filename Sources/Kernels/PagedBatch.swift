@@ -19,8 +19,10 @@ struct PagedBatch: Sendable {
         precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
         counts = sequences.map(\.count)
         blockCounts = sequences.map(\.blockCount)
+        let needed = sequences.map { layout.pages(tokens: $0.held + $0.count) }
+        tables.reserveCapacity(needed.reduce(0, +))
         for (index, sequence) in sequences.enumerated() {
-            let needed = layout.pages(tokens: sequence.held + sequence.count)
+            let needed = needed[index]
             precondition(
                 sequence.pages.count >= needed, "paged attention: \(sequence.pages.count) pages, \(needed) are needed")
             firstPage.append(tables.count)
