@@ -139,11 +139,6 @@ KK_PANEL_TILES(bf16)
 KK_PANEL_TILES(fp16)
 #undef KK_PANEL_ELEMENT
 #undef KK_PANEL_NEAR
-#define KK_PANEL_NEAR 1
-#define KK_PANEL_ELEMENT KK_ELEMENT_FP32
-KK_PANEL_TILES(near)
-#undef KK_PANEL_ELEMENT
-#undef KK_PANEL_NEAR
 
 static void KK(panel_round)(const float *x, int64_t stride, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride) {
     for (int64_t r = 0; r < rows; r++) {
@@ -194,6 +189,12 @@ static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *
 #if !KK_PANEL_PAIRED
 #define KK_PANEL_WIDE 256 // elements of the reduction widened at a time, so that they stay in the first-level cache
 #define KK_PANEL_FEW 5    // rows for which leaving widened elements behind does not pay
+
+#define KK_PANEL_NEAR 1
+#define KK_PANEL_ELEMENT KK_ELEMENT_FP32
+KK_PANEL_TILES(near)
+#undef KK_PANEL_ELEMENT
+#undef KK_PANEL_NEAR
 
 // c [rows, KK_NR] += a b over `words` pairs of BFloat16, from 0 where `first`; b is left behind in `wide`, widened.
 KK_INLINE void KK(panel_tile_widening)(const int rows, int64_t words, const float *a, int64_t aStride, const unsigned char *b, float *c,

@@ -28,7 +28,7 @@ typedef struct {
     int64_t roundedPerWord;  // elements of a rounded row in 32 bits: 2 BFloat16, or 1 Float32 of that precision
     // `count` rows of weights [count, inner], 2 or 4 bytes an element, into columns [column, column + count) of a panel.
     void (*pack)(int32_t element, const void *weights, int64_t count, int64_t inner, unsigned char *panel, int64_t column);
-    // rows [rows, inner] to BFloat16's precision, padded to an even number of elements.
+    // rows [rows, inner], `stride` apart, to BFloat16's precision, padded to an even number of elements.
     void (*round)(const float *x, int64_t stride, int64_t rows, int64_t inner, uint32_t *out, int64_t outStride);
     // Panels [first, first + count) for all rows. Scratch: rows * columns floats.
     void (*multiply)(const kk_panel_product *, int64_t first, int64_t count, float *scratch);
