@@ -5,6 +5,8 @@ public enum LogitRows {
     /// Each row's likeliest token, the lowest id of equal ones: logits [rows, width].
     public static func argmax(_ logits: Storage, rows: Int, width: Int) -> [Int32] {
         precondition(logits.count >= rows * width && width > 0, "argmax: \(logits.count) logits for [\(rows), \(width)]")
+        // Empty arrays share one storage, into which this initializer would write while others read it.
+        guard rows > 0 else { return [] }
         return unsafe [Int32](unsafeUninitializedCapacity: rows) { tokens, count in
             guard let tokens = tokens.baseAddress else { return }
             nonisolated(unsafe) let to = unsafe tokens
