@@ -33,6 +33,12 @@ import Testing
         }
     }
 
+    @Test func `each row's likeliest token is the lowest of equal ones, and no rows have none`() {
+        let rows = Storage(copying: [0, 2, 2, 1, -1, -3, -2, -1, 5, 4, 3, 2])
+        #expect(LogitRows.argmax(rows, rows: 3, width: 4) == [1, 0, 0])
+        #expect(LogitRows.argmax(rows, rows: 0, width: 4).isEmpty)
+    }
+
     @Test func `draws follow the softmax at the temperature`() {
         expect(draws(logits) { _ in }, [8, 4, 2, 1, 1])
         // p^(1/2) and p².
