@@ -95,17 +95,12 @@ public actor Engine {
         guard models.indices.contains(request.model) else { throw .noModel(request.model) }
         try request.validate(vocabulary: models[request.model].model.config.vocabularySize, capacity: capacity(of: request.model))
         let id = nextID
-        let model = models[request.model]
         let sampling = request.sampling
         let sequence = EngineSequence(
-            id: id, request: id, index: 0, model: request.model, tenant: request.tenant, tokens: request.prompt,
-            promptCount: request.prompt.count, forks: request.beams == nil ? request.count - 1 : 0,
+            request, id: id, of: models[request.model],
             sampler: TokenSampler(
                 sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
-            decoder: TokenStreamDecoder(model.tokenizer, after: request.prompt), matcher: StopMatcher(sampling.stopStrings),
-            stopIDs: sampling.stopIDs.union(sampling.ignoreEOS ? [] : model.stopIDs),
-            maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1),
-            promptLogprobs: request.promptLogprobs)
+            maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1))
         // A request for no tokens is computed for its prompt's scores alone.
         guard
             scheduler.add(

@@ -37,9 +37,8 @@ extension Engine {
         let ids = continuations.map { kept.insert($0.parent).inserted ? $0.parent : forkBeam($0.parent) }
         for id in parents where !kept.contains(id) { remove(id) }
         for (id, continuation) in zip(ids, continuations) {
-            guard var sequence = sequences[id] else { continue }
+            guard let sequence = sequences[id] else { continue }
             sequence.tokens.append(continuation.token.id)
-            sequences[id] = sequence
             scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
             scheduler.release(id)
         }
@@ -49,7 +48,7 @@ extension Engine {
     /// A beam with all that `id` has: in the same pages where it has pages, else to be computed anew.
     private func forkBeam(_ id: Int) -> Int {
         guard let sequence = sequences[id] else { return id }
-        var copy = sequence.copied(as: takeID())
+        let copy = sequence.copied(as: takeID())
         if sequence.isResident {
             trees[copy.model].use(copy.path, at: tick())
             caches[copy.model].fork(id, as: copy.id)

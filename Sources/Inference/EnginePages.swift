@@ -33,7 +33,7 @@ struct PreemptionCosts {
 extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
-        guard var sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing else { return }
+        guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing else { return }
         let tokens = sequence.tokens.prefix(
             options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
@@ -41,14 +41,13 @@ extension Engine {
             Array(tokens), salt: sequence.tenant, table: caches[sequence.model].table(of: id), behind: sequence.path, at: tick())
         for page in held { store.pool.retain(page) }
         sequence.path = path
-        sequences[id] = sequence
     }
 
     /// Lets go of the pages that a sequence's windows have passed; the tree may keep them.
     func freeBehindWindows(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].hasWindows else { return }
         caches[sequence.model].freeBehindWindows(id)
-        sequences[id]?.path = trees[sequence.model].advance(sequence.path, to: sequence.computed, at: tick())
+        sequence.path = trees[sequence.model].advance(sequence.path, to: sequence.computed, at: tick())
     }
 
     /// Evicts one block of `model`'s tree, or its pages of windows; says whether there was one.
@@ -75,11 +74,11 @@ extension Engine {
     /// Where layers hold unequal numbers of tokens a page, a block ends within a page of some: the tree's copy of it and the
     /// sequence's are two pages then, which is more than a sequence alone would need.
     func letGoOfPrefix(_ id: Int) -> Bool {
-        guard let path = sequences[id]?.path, !path.isEmpty, let model = sequences[id]?.model else { return false }
-        sequences[id]?.path = PrefixPath()
-        sequences[id]?.keepsPrefix = false
-        trees[model].leave(path, at: tick())
-        for page in trees[model].remove(unused: path) { store.pool.release(page) }
+        guard let sequence = sequences[id], !sequence.path.isEmpty else { return false }
+        let path = sequence.path
+        (sequence.path, sequence.keepsPrefix) = (PrefixPath(), false)
+        trees[sequence.model].leave(path, at: tick())
+        for page in trees[sequence.model].remove(unused: path) { store.pool.release(page) }
         return true
     }
 
@@ -91,7 +90,7 @@ extension Engine {
 
     /// Puts a running sequence back: by file or by forgetting its pages.
     func preempt(_ id: Int) {
-        guard var sequence = sequences[id], sequence.isResident else { return }
+        guard let sequence = sequences[id], sequence.isResident else { return }
         let pages = caches[sequence.model].table(of: id).allPages
         // Blocks that others use too stay in the tree and are found again.
         let kept = trees[sequence.model].tokensShared(of: sequence.path)
@@ -113,13 +112,12 @@ extension Engine {
         sequence.path = PrefixPath()
         caches[sequence.model].remove(id)
         sequence.isResident = false
-        sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
     }
 
     /// Brings a swapped sequence's pages back; where the file fails, it is computed again.
     func restore(_ id: Int, from file: SwapFile) -> Bool {
-        guard var sequence = sequences[id] else { return false }
+        guard let sequence = sequences[id] else { return false }
         let model = sequence.model
         caches[model].add(id)
         // The pages of the tokens it had, without a token more.
@@ -141,7 +139,6 @@ extension Engine {
             caches[model].truncate(id, to: 0)
             sequence.computed = 0
         }
-        sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         return true
     }

@@ -1,3 +1,4 @@
+import Kernels
 import Models
 import Text
 
@@ -22,7 +23,9 @@ public struct EngineModel: Sendable {
 }
 
 /// One output in the making.
-struct EngineSequence {
+///
+/// The engine alone has it. What grows with the text is changed where it is, as copying it would cost each token more.
+final class EngineSequence {
     let id: Int
     let request: Int
     let index: Int
@@ -33,9 +36,9 @@ struct EngineSequence {
     let promptCount: Int
     /// Outputs that are still to be forked from this one's prompt.
     var forks: Int
-    var sampler: TokenSampler
-    var decoder: TokenStreamDecoder
-    var matcher: StopMatcher
+    private(set) var sampler: TokenSampler
+    private var decoder: TokenStreamDecoder
+    private var matcher: StopMatcher
     let stopIDs: Set<Int32>
     let maxTokens: Int
     /// Tokens in pages.
@@ -57,18 +60,63 @@ struct EngineSequence {
     /// The prompt's event was sent.
     var isStarted = false
 
-    /// The same output up to here under another number, without a file of its own.
-    func copied(as id: Int) -> EngineSequence {
-        var copy = EngineSequence(
-            id: id, request: request, index: index, model: model, tenant: tenant, tokens: tokens, promptCount: promptCount,
-            forks: 0, sampler: sampler, decoder: decoder, matcher: matcher, stopIDs: stopIDs, maxTokens: maxTokens,
-            promptLogprobs: promptLogprobs)
-        (copy.computed, copy.isResident, copy.isStarted, copy.path) = (computed, isResident, isStarted, path)
-        return copy
+    /// The first output of `request`, which asks for at most `maxTokens` of `model` and draws by `sampler`.
+    init(_ request: GenerationRequest, id: Int, of model: EngineModel, sampler: TokenSampler, maxTokens: Int) {
+        (self.id, self.request, index, self.model, tenant) = (id, id, 0, request.model, request.tenant)
+        (tokens, promptCount) = (request.prompt, request.prompt.count)
+        forks = request.beams == nil ? request.count - 1 : 0
+        self.sampler = sampler
+        decoder = TokenStreamDecoder(model.tokenizer, after: request.prompt)
+        matcher = StopMatcher(request.sampling.stopStrings)
+        stopIDs = request.sampling.stopIDs.union(request.sampling.ignoreEOS ? [] : model.stopIDs)
+        self.maxTokens = maxTokens
+        promptLogprobs = request.promptLogprobs
+    }
+
+    /// `other` up to here under another number, as output `index`, drawn by `sampler`, without a file of its own.
+    private init(_ other: EngineSequence, id: Int, index: Int, sampler: TokenSampler) {
+        (self.id, request, self.index, model, tenant) = (id, other.request, index, other.model, other.tenant)
+        (tokens, promptCount, forks) = (other.tokens, other.promptCount, 0)
+        (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
+        (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
+        (computed, isResident, isStarted, path) = (other.computed, other.isResident, other.isStarted, other.path)
+    }
+
+    /// The same output up to here under another number.
+    func copied(as id: Int) -> EngineSequence { EngineSequence(self, id: id, index: index, sampler: sampler) }
+
+    /// Another output from here on, with random numbers of its own.
+    func forked(as id: Int, index: Int) -> EngineSequence {
+        EngineSequence(
+            self, id: id, index: index,
+            sampler: TokenSampler(
+                sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount))))
     }
 
     /// Says that it is in a step.
-    mutating func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
+    func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
+
+    /// Draws the next token from a row of logits and adds it; what may be shown of the text now, and whether that ends it.
+    func draw(
+        _ logits: Storage, row: Int, width: Int, greedy: Int32
+    ) -> (token: SampledToken, text: String, end: TextEnd?) {
+        let token = sampler.choose(logits, row: row, width: width, greedy: greedy)
+        tokens.append(token.id)
+        guard !stopIDs.contains(token.id) else { return (token, "", .stopID) }
+        let shown = matcher.append(decoder.append(token.id))
+        return (token, shown.text, shown.stopped ? .stopString : generated >= maxTokens ? .length : nil)
+    }
+
+    /// The text held back, be it half a character or the start of a stop string, and whether it stops after all.
+    func finishText() -> (text: String, stopped: Bool) {
+        let rest = matcher.append(decoder.finish())
+        return (rest.text + (rest.stopped ? "" : matcher.finish()), rest.stopped)
+    }
+
+    /// What ends a text.
+    enum TextEnd {
+        case stopID, stopString, length
+    }
 
     /// Tokens it has in pages at most: the last one drawn is never computed.
     var longest: Int { promptCount + max(1, maxTokens) - 1 }

@@ -59,12 +59,9 @@ extension Engine {
     }
 
     private func bringIn(_ id: Int) -> Bool {
-        guard var sequence = sequences[id], !sequence.isResident else { return true }
+        guard let sequence = sequences[id], !sequence.isResident else { return true }
         let model = sequence.model
-        if let file = sequence.swapped {
-            guard restore(id, from: file) else { return false }
-            return true
-        }
+        if let file = sequence.swapped { return restore(id, from: file) }
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
@@ -79,7 +76,6 @@ extension Engine {
         if !sequence.isStarted { sequence.cached = sequence.computed }
         sequence.enter()
         sequence.isResident = true
-        sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         return true
     }
@@ -115,17 +111,16 @@ extension Engine {
         costs[model].ran(tokens: step.tokens.count, seconds: (clock.now - start) / .seconds(1))
         let greedy = LogitRows.argmax(logits, rows: rows.count, width: vocabulary)
         for (run, range) in zip(runs, logitRows) {
-            guard var sequence = sequences[run.id] else { continue }
+            guard let sequence = sequences[run.id] else { continue }
             let before = sequence.computed
             sequence.computed += run.count
-            score(&sequence, logits, range, from: before, width: vocabulary)
-            sequences[run.id] = sequence
+            score(sequence, logits, range, from: before, width: vocabulary)
             keepPrefix(run.id)
             freeBehindWindows(run.id)
             if sequence.computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
                 guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {
-                    self.start(run.id)
+                    self.start(sequence)
                     offer(run.id, logits, row: row, width: vocabulary)
                     continue
                 }
@@ -140,7 +135,7 @@ extension Engine {
 
     /// Scores the prompt's tokens that this part predicts.
     private func score(
-        _ sequence: inout EngineSequence, _ logits: Storage, _ range: (first: Int, count: Int), from before: Int, width: Int
+        _ sequence: EngineSequence, _ logits: Storage, _ range: (first: Int, count: Int), from before: Int, width: Int
     ) {
         guard let top = sequence.promptLogprobs, !sequence.isStarted, before < sequence.promptCount else { return }
         if before == 0, sequence.promptScores.isEmpty { sequence.promptScores.append(SampledToken(id: sequence.tokens[0])) }
@@ -156,22 +151,12 @@ extension Engine {
     /// Starts the request's other outputs from this one's pages.
     private func fork(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
         guard let sequence = sequences[id], sequence.forks > 0 else { return }
-        sequences[id]?.forks = 0
+        let forks = sequence.forks
+        sequence.forks = 0
         defer { scheduler.close(sequence.request) }
-        start(id)
-        for index in 1...sequence.forks {
-            var copy = EngineSequence(
-                id: id + index, request: sequence.request, index: index, model: sequence.model, tenant: sequence.tenant,
-                tokens: sequence.tokens, promptCount: sequence.promptCount, forks: 0,
-                sampler: TokenSampler(
-                    sequence.sampler.options, seed: sequence.sampler.seed, stream: UInt64(index),
-                    prompt: Array(sequence.tokens.prefix(sequence.promptCount))),
-                decoder: sequence.decoder, matcher: sequence.matcher, stopIDs: sequence.stopIDs, maxTokens: sequence.maxTokens,
-                promptLogprobs: sequence.promptLogprobs)
-            copy.computed = sequence.computed
-            copy.isResident = true
-            copy.isStarted = true
-            copy.path = sequence.path
+        start(sequence)
+        for index in 1...forks {
+            let copy = sequence.forked(as: id + index, index: index)
             trees[sequence.model].use(copy.path, at: tick())
             caches[sequence.model].fork(id, as: copy.id)
             sequences[copy.id] = copy
@@ -182,38 +167,28 @@ extension Engine {
     }
 
     /// Sends what precedes the first token.
-    private func start(_ id: Int) {
-        guard var sequence = sequences[id], !sequence.isStarted else { return }
+    private func start(_ sequence: EngineSequence) {
+        guard !sequence.isStarted else { return }
         sequence.isStarted = true
         counters.promptTokens += sequence.promptCount
         requests[sequence.request]?.continuation.yield(
             .prompt(sequence.promptScores, cached: sequence.cached, queuedSeconds: sequence.queuedSeconds ?? 0))
         sequence.promptScores = []
-        sequences[id] = sequence
     }
 
     /// Chooses the next token, sends it on, and ends the output where it is the last.
     private func sample(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
-        start(id)
-        guard var sequence = sequences[id] else { return }
+        guard let sequence = sequences[id] else { return }
+        start(sequence)
         guard sequence.maxTokens > 0 else { return finish(id, .length, text: "") }
-        let token = sequence.sampler.choose(logits, row: row, width: width, greedy: greedy)
+        let (token, text, end) = sequence.draw(logits, row: row, width: width, greedy: greedy)
         counters.generatedTokens += 1
-        sequence.tokens.append(token.id)
-        let isStop = sequence.stopIDs.contains(token.id)
-        let shown = isStop ? (text: "", stopped: true) : sequence.matcher.append(sequence.decoder.append(token.id))
-        sequences[id] = sequence
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
-        requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: shown.text))
-        if shown.stopped, !isStop {
-            finish(id, .stop, text: "")
-        } else if isStop || sequence.generated >= sequence.maxTokens {
-            // What is held back comes out, be it half a character or the start of a stop string.
-            let rest = sequence.matcher.append(sequence.decoder.finish())
-            finish(
-                id, isStop || rest.stopped ? .stop : .length,
-                text: rest.text + (rest.stopped ? "" : sequence.matcher.finish()))
-        }
+        requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: text))
+        guard let end else { return }
+        guard end != .stopString else { return finish(id, .stop, text: "") }
+        let rest = sequence.finishText()
+        finish(id, end == .stopID || rest.stopped ? .stop : .length, text: rest.text)
     }
 
     /// Ends an output, and its request with the last one.

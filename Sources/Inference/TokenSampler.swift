@@ -38,7 +38,7 @@ struct TokenSampler: Sendable {
             edit(&values)
             token.id = sampler.sample(values, using: &generator)
         }
-        generated[token.id, default: 0] += 1
+        if editsLogits { generated[token.id, default: 0] += 1 }
         if let count = options.logprobs { Self.score(&token, logits, row: row, width: width, top: count) }
         return token
     }

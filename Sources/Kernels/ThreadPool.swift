@@ -4,9 +4,12 @@ import Synchronization
 
 /// A persistent pool of threads that split one region of work at a time.
 ///
-/// Workers spin for some 4,000 pauses between regions and then park. A region started while another runs (from a second
-/// task, or from inside a region) is worked off by its own caller alone, so regions may nest. Work units are claimed
-/// one by one; each unit's result must not depend on who computes it, so results do not depend on scheduling.
+/// Workers spin for some 4,000 pauses between regions, 0.1 ms, then let others run for 1.5 ms or so, and then park: what a
+/// decoding step does between its last product and the next step's first region must not cost a wake-up.
+///
+/// A region started while another runs (from a second task, or from inside a region) is worked off by its own caller alone,
+/// so regions may nest. Work units are claimed one by one; each unit's result must not depend on who computes it, so results
+/// do not depend on scheduling.
 @safe public final class ThreadPool: @unchecked Sendable {
     // Sendable: `region` is written only by the holder of `busy` while no worker is active, published by `generation`.
 
@@ -27,6 +30,7 @@ import Synchronization
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let spins = 4000
+    private let yields = 2000
 
     /// A pool of `threads`, at least one; workers live as long as the process.
     public init(threads: Int) {
@@ -89,11 +93,14 @@ import Synchronization
         while true {
             var pauses = 0
             while generation.load(ordering: .acquiring) == seen {
-                if pauses < spins {
-                    pauses += 1
+                pauses += 1
+                if pauses <= spins {
                     kk_pause()
+                } else if pauses <= spins + yields {
+                    sched_yield()
                 } else {
                     park(after: seen)
+                    pauses = 0
                 }
             }
             seen = generation.load(ordering: .acquiring)
