@@ -48,10 +48,7 @@ extension Engine {
         runs.compactMap { run in
             guard bringIn(run.id), let sequence = sequences[run.id] else { return nil }
             let count = min(run.count, sequence.tokens.count - sequence.computed)
-            let step = RaggedBatch(
-                sequences: [run.id], counts: [count],
-                tokens: Array(sequence.tokens[sequence.computed..<sequence.computed + count]))
-            while !caches[model].reserve(step) {
+            while !caches[model].reserve(run.id, adding: count) {
                 guard evictForPages(model) || letGoOfPrefix(run.id) else { return nil }
             }
             return Scheduler.Plan.Run(id: run.id, count: count)

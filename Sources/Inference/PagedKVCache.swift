@@ -18,13 +18,15 @@ public struct PagedKVCache: KVCache {
     private let stores: [Int]
     /// The geometry that goes with each of `layouts`.
     private let shapes: [KVGeometry]
-    private var tables: [Int: BlockTable] = [:]
+    private var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
     /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
     var isBatchInvariant = false
     /// Whether ``commit(_:)`` frees what is behind windows; where not, ``freeBehindWindows(_:)`` has to be called after it.
     var freesOnCommit = true
-    private var promptLengths: [Int: Int] = [:]
+    private var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
     private var plans = PagedPlans()
+    /// The last step's batch for each of `layouts`, for all its layers; nil once something has changed.
+    private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch])?
 
     /// A cache for a model of `config`, elements stored as `elementType`, in the pages of `store` that are `owner`'s.
     ///
@@ -158,8 +160,18 @@ public struct PagedKVCache: KVCache {
     /// there are not enough.
     public mutating func reserve(_ step: RaggedBatch) -> Bool {
         let needed = zip(step.sequences, step.counts).reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
+        guard needed > 0 else { return true }
         guard needed <= store.pool.available(to: owner) else { return false }
         for (sequence, count) in zip(step.sequences, step.counts) { grow(sequence, by: count) }
+        return true
+    }
+
+    /// The same for `count` new tokens of one sequence.
+    mutating func reserve(_ sequence: Int, adding count: Int) -> Bool {
+        let needed = pagesNeeded(sequence, adding: count)
+        guard needed > 0 else { return true }
+        guard needed <= store.pool.available(to: owner) else { return false }
+        grow(sequence, by: count)
         return true
     }
 
@@ -210,24 +222,37 @@ public struct PagedKVCache: KVCache {
         kernel.alignsWindows = isBatchInvariant
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
-        let parts = parts(of: step, layer: layer)
-        kernel.run(
-            qkv: queries.rows, memory: store.memory, sequences: parts, plans: &plans, into: output, logSumExp: logSumExp)
+        let batch = batches(of: step)[stores[layer]]
+        kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
         var mass: [Storage] = []
         if queries.wantsMass {
-            mass = kernel.mass(qkv: queries.rows, memory: store.memory, sequences: parts, logSumExp: logSumExp)
+            mass = kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp)
         }
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
-    /// The sequences of a step as the kernel takes them.
-    func parts(of step: RaggedBatch, layer: Int) -> [PagedSequence] {
-        zip(step.sequences, step.counts).map { sequence, count in
-            let table = table(of: sequence)
-            var part = PagedSequence(pages: table.pages[stores[layer]], held: table.tokens, count: count)
-            if isBatchInvariant { part.blockCount = max(0, min(count, (promptLengths[sequence] ?? 0) - table.tokens)) }
-            return part
+    /// A step's rows and pages for each of ``layouts``.
+    private mutating func batches(of step: RaggedBatch) -> [PagedBatch] {
+        if let prepared, prepared.sequences == step.sequences, prepared.counts == step.counts { return prepared.batches }
+        let held = step.sequences.map { table(of: $0) }
+        var blockCounts = [Int?](repeating: nil, count: held.count)
+        if isBatchInvariant {
+            for (index, sequence) in step.sequences.enumerated() {
+                let prompt = (promptLengths[sequence] ?? 0) - held[index].tokens
+                blockCounts[index] = max(0, min(step.counts[index], prompt))
+            }
         }
+        let batches = layouts.indices.map { layout in
+            PagedBatch(
+                held.indices.map { index in
+                    var part = PagedSequence(
+                        pages: held[index].pages[layout], held: held[index].tokens, count: step.counts[index])
+                    part.blockCount = blockCounts[index]
+                    return part
+                }, layout: layouts[layout])
+        }
+        prepared = (step.sequences, step.counts, batches)
+        return batches
     }
 
     /// Counts the step's tokens as held, and frees the pages that are now behind a window, unless told to leave them.

@@ -89,11 +89,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     /// Stores the keys and values of qkv [rows, rowWidth] behind those held, then attends from each row to all tokens of its
     /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads]. Goes by one of `plans` where that fits.
     public func run(
-        qkv: Storage, memory: PageMemory, sequences: [PagedSequence], plans: inout PagedPlans, into output: Storage,
-        logSumExp: Storage
+        qkv: Storage, memory: PageMemory, batch: PagedBatch, plans: inout PagedPlans, into output: Storage, logSumExp: Storage
     ) {
-        let batch = PagedBatch(sequences, layout: layout, memory: memory)
-        check(batch, qkv: qkv)
+        check(batch, memory, qkv: qkv)
         precondition(
             output.count >= batch.rows * heads * layout.valueDim && logSumExp.count >= batch.rows * heads,
             "paged attention: \(batch.rows) rows don't fit the output")
@@ -103,17 +101,16 @@ public struct PagedAttentionKernel: Sendable, Hashable {
 
     /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
     /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as
-    /// ``run(qkv:memory:sequences:into:logSumExp:)`` left them.
-    public func mass(qkv: Storage, memory: PageMemory, sequences: [PagedSequence], logSumExp: Storage) -> [Storage] {
-        let batch = PagedBatch(sequences, layout: layout, memory: memory)
-        check(batch, qkv: qkv)
+    /// ``run(qkv:memory:batch:plans:into:logSumExp:)`` left them.
+    public func mass(qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage) -> [Storage] {
+        check(batch, memory, qkv: qkv)
         precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")
-        let results = sequences.map { Storage(repeating: 0, count: layout.kvHeads * ($0.held + $0.count)) }
-        Parallel.forEach(sequences.count) { index in
-            let sequence = sequences[index]
+        let lengths = zip(batch.held, batch.counts).map { $0 + $1 }
+        let results = lengths.map { Storage(repeating: 0, count: layout.kvHeads * $0) }
+        Parallel.forEach(lengths.count) { index in
             let scratch = Storage(count: rowScratch)
-            let tokens = sequence.held + sequence.count
-            for row in batch.firstRow[index]..<batch.firstRow[index] + sequence.count {
+            let tokens = lengths[index]
+            for row in batch.firstRow[index]..<batch.firstRow[index] + batch.counts[index] {
                 for range in ranges(below: Int(batch.limits[row])) {
                     let start = range.lowerBound
                     unsafe batch.withJob(self, memory, qkv: qkv, sequence: index) { job in
@@ -141,7 +138,8 @@ public struct PagedAttentionKernel: Sendable, Hashable {
         Int(kk_paged_row_scratch(Int64(layout.kvHeads), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim)))
     }
 
-    private func check(_ batch: PagedBatch, qkv: Storage) {
+    private func check(_ batch: PagedBatch, _ memory: PageMemory, qkv: Storage) {
+        batch.check(self, memory)
         precondition(qkv.count >= batch.rows * rowWidth, "paged attention: qkv has not \(batch.rows) rows of \(rowWidth)")
     }
 

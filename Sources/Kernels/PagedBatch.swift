@@ -1,7 +1,8 @@
 import CKernels
 
-/// The rows of a paged attention, laid end to end.
-struct PagedBatch: Sendable {
+/// The rows of a paged attention, laid end to end, and the pages that they see.
+public struct PagedBatch: Sendable {
+    let layout: PagedLayout
     /// Every sequence's pages, one after the other, and where each one's begin.
     var tables: [Int32] = []
     var firstPage: [Int] = []
@@ -10,13 +11,19 @@ struct PagedBatch: Sendable {
     var numbers: [Int64] = []
     var limits: [Int64] = []
     var sequenceOf: [Int] = []
+    /// For each sequence the tokens held before its rows, its rows, and how many of these go in blocks.
+    let held: [Int]
     let counts: [Int]
     let blockCounts: [Int?]
+    /// The greatest of the pages.
+    private let lastPage: Int
 
     var rows: Int { limits.count }
 
-    init(_ sequences: [PagedSequence], layout: PagedLayout, memory: PageMemory) {
-        precondition(layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages than the memory's")
+    /// Each sequence's new tokens, its pages laid out as `layout` says.
+    public init(_ sequences: [PagedSequence], layout: PagedLayout) {
+        self.layout = layout
+        held = sequences.map(\.held)
         counts = sequences.map(\.count)
         blockCounts = sequences.map(\.blockCount)
         let needed = sequences.map { layout.pages(tokens: $0.held + $0.count) }
@@ -34,8 +41,14 @@ struct PagedBatch: Sendable {
                 sequenceOf.append(index)
             }
         }
-        let last = tables.max() ?? 0
-        precondition(Int(last) < memory.pages, "paged attention: page \(last) outside 0..<\(memory.pages)")
+        lastPage = Int(tables.max() ?? 0)
+    }
+
+    /// Checks that the pages are laid out as `kernel` takes them and lie in `memory`.
+    func check(_ kernel: PagedAttentionKernel, _ memory: PageMemory) {
+        precondition(
+            layout == kernel.layout && layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages")
+        precondition(lastPage < memory.pages, "paged attention: page \(lastPage) outside 0..<\(memory.pages)")
     }
 
     /// Whether rows are cut and see tokens as those of `other` do, whatever their pages are.

@@ -379,6 +379,8 @@ extension PagedAttentionKernel {
         qkv: Storage, memory: PageMemory, sequences: [PagedSequence], into output: Storage, logSumExp: Storage
     ) {
         var plans = PagedPlans()
-        run(qkv: qkv, memory: memory, sequences: sequences, plans: &plans, into: output, logSumExp: logSumExp)
+        run(
+            qkv: qkv, memory: memory, batch: PagedBatch(sequences, layout: layout), plans: &plans, into: output,
+            logSumExp: logSumExp)
     }
 }

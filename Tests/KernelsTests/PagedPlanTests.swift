@@ -39,7 +39,7 @@ private struct Forest {
     }
 
     func plan(_ kernel: PagedAttentionKernel) -> PagedPlan {
-        PagedPlan(kernel, PagedBatch(sequences, layout: layout, memory: memory))
+        PagedPlan(kernel, PagedBatch(sequences, layout: layout))
     }
 
     /// Outputs and log-sum-exps of all rows, by `plans` where they fit.
@@ -48,8 +48,8 @@ private struct Forest {
         let output = Storage(count: rows * kernel.heads * 16)
         let logSumExp = Storage(count: rows * kernel.heads)
         kernel.run(
-            qkv: Storage(copying: random(rows * kernel.rowWidth, seed: 5, in: -1...1)), memory: memory, sequences: sequences,
-            plans: &plans, into: output, logSumExp: logSumExp)
+            qkv: Storage(copying: random(rows * kernel.rowWidth, seed: 5, in: -1...1)), memory: memory,
+            batch: PagedBatch(sequences, layout: kernel.layout), plans: &plans, into: output, logSumExp: logSumExp)
         return output.array() + logSumExp.array()
     }
 
@@ -184,7 +184,7 @@ extension PagedPlan {
         var next = layer
         let moved = next.take(20)
         for index in 0..<9 { next.sequences[index].pages.replaceSubrange(0..<20, with: moved) }
-        #expect(plan.fits(PagedBatch(next.sequences, layout: next.layout, memory: next.memory)))
+        #expect(plan.fits(PagedBatch(next.sequences, layout: next.layout)))
         #expect(next.attend(kernel, &plans) == next.attend(kernel))
         // A copy of one of the pages in one sequence, one token more, and fewer sequences.
         var copied = layer
@@ -194,7 +194,7 @@ extension PagedPlan {
         var fewer = layer
         fewer.sequences.removeLast()
         for other in [copied, longer, fewer] {
-            #expect(!plan.fits(PagedBatch(other.sequences, layout: other.layout, memory: other.memory)))
+            #expect(!plan.fits(PagedBatch(other.sequences, layout: other.layout)))
             #expect(other.attend(kernel, &plans) == other.attend(kernel))
         }
         // Another kernel has a plan of its own.
