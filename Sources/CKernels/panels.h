@@ -13,10 +13,13 @@ typedef struct __attribute__((packed, aligned(2))) { uint16_t value; } kk_u16;
 #endif
 #if KK_VW == 16
 #define KK_PANEL_ROWS 12
+#define KK_PANEL_AHEAD 2048 // bytes a panel is prefetched ahead
+#define KK_PANEL_STREAMED 6 // rows so few that the processor, which sees panels read in a row, fetches them sooner when left alone
 #else
 #define KK_PANEL_ROWS KK_MR
+#define KK_PANEL_AHEAD 1024
+#define KK_PANEL_STREAMED 0
 #endif
-#define KK_PANEL_AHEAD 1024 // bytes a panel is prefetched ahead
 
 // BFloat16 inputs are multiplied as pairs where the processor does, else kept as the Float32 they are.
 #ifdef KK_BF16
@@ -55,9 +58,8 @@ KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int row
 #pragma unroll 4
     for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
-        for (int p = 0; p < (isNear ? 0 : step); p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
-        // Under AVX-512 the wider elements gain nothing by it.
-        if (isNear ? w % 4 == 0 : element == KK_ELEMENT_BF16 || KK_VW == 8) __builtin_prefetch(ahead, 0, 2);
+        for (int p = 0; p < (isNear || rows <= KK_PANEL_STREAMED ? 0 : step); p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
+        if (isNear ? w % 4 == 0 : rows > KK_PANEL_STREAMED) __builtin_prefetch(ahead, 0, 2);
         if (element == KK_ELEMENT_BF16) {
 #ifdef KK_BF16
             __m512bh column[KK_NV];

@@ -1,13 +1,20 @@
 import CKernels
 
 /// How fast memory is read: what bounds decoding, which reads all weights and caches for few products.
-public enum MemoryBandwidth {
-    /// Bytes a second that all threads read together from `bytes` of memory, more than caches hold; the median of `rounds`.
-    public static func measure(bytes: Int = 512 << 20, rounds: Int = 5) -> Double {
-        let count = bytes / 4
-        let storage = Storage(repeating: 1, count: count)
-        let parts = 16 * Parallel.threads
-        let sums = Storage(count: parts)
+public struct MemoryBandwidth: Sendable {
+    private let storage: Storage, sums: Storage
+    private let count: Int, parts: Int
+
+    /// Makes `bytes` of memory to read, more than caches hold.
+    public init(bytes: Int = 512 << 20) {
+        count = bytes / 4
+        parts = 16 * Parallel.threads
+        storage = Storage(repeating: 1, count: count)
+        sums = Storage(count: parts)
+    }
+
+    /// Bytes a second that all threads read together; the median of `rounds`.
+    public func measure(rounds: Int = 5) -> Double {
         let clock = ContinuousClock()
         let seconds = (0..<max(1, rounds)).map { _ -> Double in
             let start = clock.now

@@ -13,7 +13,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
         discussion: """
             Sends --batch random prompts at once and prints the medians of --rounds: prompt tokens/s until all have their first token, \
             decoded tokens/s from then on, output tokens/s from beginning to end, and what the decoding steps read (weights once, keys \
-            and values of all sequences) in GB/s, also as a share of what the machine reads, measured before and after.
+            and values of all sequences) in GB/s, also as a share of what the machine reads, measured around each round.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -73,8 +73,10 @@ struct BenchEngineCommand: AsyncParsableCommand {
         var kvBytesPerToken: Int
         var pageBytes: Int
         var result: ServingBenchmark.Result
-        /// What the machine reads, bytes a second.
+        /// What the machine reads, bytes a second, and the share of it that decoding reads: both measured around each
+        /// round, as a shared machine's speed moves within minutes, and the medians of the rounds'.
         var memoryBytesPerSecond: Double
+        var memoryShare: Double
     }
 
     func run() async throws {
@@ -85,6 +87,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             )
             print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
+        let bandwidth = MemoryBandwidth()
         for path in checkpoints {
             let checkpoint = try ModelImport.load(path)
             guard prompt + tokens <= checkpoint.config.maxSequence else {
@@ -109,17 +112,24 @@ struct BenchEngineCommand: AsyncParsableCommand {
                 (benchmark.batch, benchmark.prompt, benchmark.shared, benchmark.output) = (batch, prompt, shared, tokens)
                 benchmark.isWarm = warm
                 var results: [ServingBenchmark.Result] = []
-                let before = MemoryBandwidth.measure()
+                var bandwidths: [Double] = []
+                var before = bandwidth.measure()
                 for round in 0...rounds {
                     let result = try await benchmark.run(engine, seed: UInt64(batch * 1000 + round))
-                    if round > 0 { results.append(result) }
                     await engine.dropPrefixes()
+                    let after = bandwidth.measure()
+                    if round > 0 {
+                        results.append(result)
+                        bandwidths.append((before + after) / 2)
+                    }
+                    before = after
                 }
-                let result = ServingBenchmark.median(of: results)
+                let shares = zip(results, bandwidths).map { $0.readBytesPerSecond / $1 }.sorted()
                 let row = Row(
                     model: name, attention: checkpoint.config.attentionLabel, batch: batch,
-                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), pageBytes: engine.pageBytes, result: result,
-                    memoryBytesPerSecond: (before + MemoryBandwidth.measure()) / 2)
+                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), pageBytes: engine.pageBytes,
+                    result: ServingBenchmark.median(of: results),
+                    memoryBytesPerSecond: bandwidths.sorted()[rounds / 2], memoryShare: shares[rounds / 2])
                 try show(row)
             }
         }
@@ -135,7 +145,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
         let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
         let rest = String(
             format: "%.2f | %.1f | %.0f %%", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9,
-            100 * it.readBytesPerSecond / row.memoryBytesPerSecond)
+            100 * row.memoryShare)
         print(
             "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(ByteCount.text(row.pageBytes)) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
         )
