@@ -7,7 +7,11 @@ int64_t kk_paged_row_scratch(int64_t kvHeads, int64_t group, int64_t keyDim, int
     return kvHeads * (group > eights ? group : eights) * (padded(keyDim) + padded(valueDim) + KK_PAGED_SPAN);
 }
 
+int64_t kk_paged_columns(int64_t count, int64_t group) {
+    return (count * group + KK_PAGED_STRIP - 1) / KK_PAGED_STRIP * KK_PAGED_STRIP;
+}
+
 int64_t kk_paged_block_scratch(int64_t count, int64_t group, int64_t keyDim, int64_t valueDim) {
-    int64_t columns = padded(count * group), block = 128;
-    return columns * (keyDim + block + padded(valueDim) + 4) + block * (padded(keyDim) + padded(valueDim));
+    return kk_paged_columns(count, group) * (keyDim + padded(valueDim) + 3)
+         + KK_PAGED_BLOCK * (padded(keyDim) + padded(valueDim) + KK_PAGED_STRIP);
 }

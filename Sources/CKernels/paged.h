@@ -52,6 +52,7 @@ typedef uint16_t kk_u16x16 __attribute__((vector_size(32), aligned(2)));
 typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t kk_u16x8 __attribute__((vector_size(16), aligned(2)));
 typedef uint32_t kk_u32x8 __attribute__((vector_size(32), aligned(4)));
+typedef int32_t kk_i32x16 __attribute__((vector_size(64), aligned(4)));
 #endif
 
 // Vectors that scores are summed in, and how many of them registers hold beside keys and queries.
@@ -473,21 +474,65 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     }
 }
 
-// Columns are (row, head of the group): queries [keyDim, columns], scores [tokens, columns], outputs [columns, valueDim].
+// Where `mask`, x, elsewhere y.
+KK_INLINE void KK(pick)(const kk_i32x16 *mask, const kk_v16 *x, const kk_v16 *y, kk_v16 *to) {
+    *to = (kk_v16)((*mask & (kk_i32x16)*x) | (~*mask & (kk_i32x16)*y));
+}
+
+// e^(x - top) for x not above it.
+KK_INLINE void KK(exponentials)(const kk_v16 *x, const kk_v16 *top, kk_v16 *to) {
+    float y[16];
+    *(kk_v16 *)y = *x - *top;
+    for (int j = 0; j < 16; j++) y[j] = kk_exp_below(y[j]);
+    *to = *(const kk_v16 *)y;
+}
+
+// 16 columns of a strip's scores to weights, their greatest score and their sum so far brought up to date; what was summed up
+// before shrinks by `shrink`. Where `masked`, only tokens are seen that lie below `limit` and in the window or among the sinks.
+KK_INLINE void KK(paged_strip_softmax)(const int masked, int64_t start, int64_t n, const float *limit, float window, float sinks,
+                                       float *restrict scores, float *restrict best, float *restrict total, float *restrict shrink) {
+    const kk_v16 zero = {0}, none = zero - __builtin_inff(), below = *(const kk_v16 *)limit, low = below - window;
+    kk_v16 top = *(const kk_v16 *)best, sum = zero;
+    kk_i32x16 mask;
+    for (int64_t t = 0; t < n; t++) {
+        kk_v16 *s = (kk_v16 *)(scores + t * KK_PAGED_STRIP);
+        if (masked) {
+            kk_v16 at = zero + (float)(start + t); // exact below 2^24 tokens
+            mask = (at < below) & ((at >= low) | (at < zero + sinks));
+            KK(pick)(&mask, s, &none, s);
+        }
+        mask = *s > top;
+        KK(pick)(&mask, s, &top, &top);
+    }
+    mask = top == none;
+    kk_v16 safe;
+    KK(pick)(&mask, &zero, &top, &safe);
+    KK(exponentials)((const kk_v16 *)best, &safe, (kk_v16 *)shrink);
+    for (int64_t t = 0; t < n; t++) {
+        kk_v16 *s = (kk_v16 *)(scores + t * KK_PAGED_STRIP);
+        KK(exponentials)(s, &safe, s);
+        sum += *s;
+    }
+    *(kk_v16 *)best = top;
+    *(kk_v16 *)total = *(const kk_v16 *)total * *(const kk_v16 *)shrink + sum;
+}
+
+// Columns are (row, head of the group), strips of them taken one by one: queries [keyDim, strip], scores [tokens, strip], outputs
+// [strip, valueDim].
 static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
     const kk_pages *cache = &job->cache;
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim, count = job->count * group;
-    int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), columns = KK_PAD(count);
-    float *q = scratch, *scores = q + keyDim * columns, *out = scores + KK_PAGED_BLOCK * columns;
+    int64_t keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim), columns = kk_paged_columns(job->count, group);
+    float *q = scratch, *scores = q + keyDim * columns, *out = scores + KK_PAGED_BLOCK * KK_PAGED_STRIP;
     float *keyBlock = out + columns * valueWide, *valueBlock = keyBlock + KK_PAGED_BLOCK * keyWide;
-    float *best = valueBlock + KK_PAGED_BLOCK * valueWide, *total = best + columns, *limit = total + columns, *shrink = limit + columns;
+    float *best = valueBlock + KK_PAGED_BLOCK * valueWide, *total = best + columns, *limit = total + columns, shrink[KK_PAGED_STRIP];
     const unsigned char *keys[KK_PAGED_BLOCK], *values[KK_PAGED_BLOCK];
     int64_t last = 0;
-    for (int64_t c = 0; c < columns; c++) {
-        int64_t visible = c < count ? job->limits[c / group] : 0;
-        limit[c] = (float)visible; // exact below 2^24 tokens
-        last = visible > last ? visible : last;
+    for (int64_t r = 0; r < job->count; r++) {
+        for (int64_t g = 0; g < group; g++) limit[r * group + g] = (float)job->limits[r];
+        last = job->limits[r] > last ? job->limits[r] : last;
     }
+    for (int64_t c = count; c < KK_PAD(count); c++) limit[c] = 0;
     last = KK_MIN(last, job->to);
     int64_t low = job->from, sinkEnd = 0;
     float window = job->window ? (float)job->window : __builtin_inff(), sinks = (float)job->sinks;
@@ -497,13 +542,14 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         sinkEnd = KK_MIN(job->sinks, low);
     }
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
-        for (int64_t c = 0; c < columns; c++) {
+        for (int64_t c = 0; c < KK_PAD(count); c++) {
             const float *from = c < count ? job->q + job->rows[c / group] * job->qStride + (kv * group + c % group) * keyDim : NULL;
-            for (int64_t i = 0; i < keyDim; i++) q[i * columns + c] = from ? from[i] * job->scale : 0.0f;
+            float *restrict to = q + c / KK_PAGED_STRIP * KK_PAGED_STRIP * keyDim + c % KK_PAGED_STRIP;
+            for (int64_t i = 0; i < keyDim; i++) to[i * KK_PAGED_STRIP] = from ? from[i] * job->scale : 0.0f;
             best[c] = -__builtin_inff();
             total[c] = 0;
         }
-        memset(out, 0, sizeof(float) * (size_t)(columns * valueWide));
+        memset(out, 0, sizeof(float) * (size_t)(count * valueWide));
         // Blocks end at multiples of their size, so that a row's sums don't depend on where the others begin.
         // What lies between the sinks and the first row's window is not touched: its pages may be gone.
         for (int64_t start = sinkEnd > 0 ? job->from : low, end; start < last; start = end >= sinkEnd && end < low ? low : end) {
@@ -512,46 +558,33 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
             KK(paged_rows)(cache, kv, start, end, keys, values);
             KK(paged_widen_of)[cache->element](keys, n, keyDim, keyBlock, keyWide);
             KK(paged_widen_of)[cache->element](values, n, valueDim, valueBlock, valueWide);
-            // Columns whose rows see none of the block are left out: limits rise with the rows.
-            int64_t first = 0;
-            while (first + 16 <= columns && limit[KK_MIN(first + 15, count - 1)] <= (float)start) first += 16;
-            int64_t some = columns - first;
-            KK(tile_gemm)(n, some, keyDim, keyBlock, keyWide, 1, q + first, columns, scores + first, columns, 0);
-            for (int64_t c = first; c < columns; c += 16) {
-                float *restrict column = scores + c, top[16], safe[16], sum[16] = {0};
-                for (int j = 0; j < 16; j++) top[j] = best[c + j];
-                for (int64_t t = 0; t < n; t++)
-                    for (int j = 0; j < 16; j++) {
-                        float at = (float)(start + t);
-                        int seen = at < limit[c + j] && (at >= limit[c + j] - window || at < sinks);
-                        float s = seen ? column[t * columns + j] : -__builtin_inff();
-                        column[t * columns + j] = s;
-                        top[j] = s > top[j] ? s : top[j];
-                    }
-                for (int j = 0; j < 16; j++) {
-                    safe[j] = top[j] == -__builtin_inff() ? 0.0f : top[j];
-                    shrink[c + j] = kk_exp(best[c + j] - safe[j]);
-                    best[c + j] = top[j];
+            for (int64_t strip = 0; strip < count; strip += KK_PAGED_STRIP) {
+                // Columns whose rows see none of the block are left out: limits rise with the rows.
+                int64_t some = KK_MIN(count - strip, KK_PAGED_STRIP), wide = KK_PAD(some), first = 0;
+                while (first < some && limit[strip + KK_MIN(first + 15, some - 1)] <= (float)start) first += 16;
+                if (first >= some) continue;
+                KK(tile_gemm)(n, wide - first, keyDim, keyBlock, keyWide, 1, q + strip * keyDim + first, KK_PAGED_STRIP, scores + first,
+                              KK_PAGED_STRIP, 0);
+                for (int64_t c = first; c < some; c += 16) {
+                    float *lowest = limit + strip + c, highest = limit[strip + KK_MIN(c + 15, some - 1)];
+                    int masked = *lowest < (float)end || (highest - window > (float)start && sinks < (float)end);
+                    if (masked) KK(paged_strip_softmax)(1, start, n, lowest, window, sinks, scores + c, best + strip + c, total + strip + c, shrink + c);
+                    else KK(paged_strip_softmax)(0, start, n, lowest, window, sinks, scores + c, best + strip + c, total + strip + c, shrink + c);
                 }
-                for (int64_t t = 0; t < n; t++)
-                    for (int j = 0; j < 16; j++) {
-                        float e = kk_exp(column[t * columns + j] - safe[j]);
-                        column[t * columns + j] = e;
-                        sum[j] += e;
-                    }
-                for (int j = 0; j < 16; j++) total[c + j] = total[c + j] * shrink[c + j] + sum[j];
+                float *sums = out + strip * valueWide;
+                for (int64_t c = first; c < some; c++)
+                    if (shrink[c] != 1.0f)
+                        for (int64_t i = 0; i < valueWide; i += 16) *(kk_v16 *)(sums + c * valueWide + i) *= shrink[c];
+                KK(tile_gemm)(some - first, valueWide, n, scores + first, 1, KK_PAGED_STRIP, valueBlock, valueWide,
+                              sums + first * valueWide, valueWide, 1);
             }
-            for (int64_t c = first; c < count; c++)
-                if (shrink[c] != 1.0f)
-                    for (int64_t i = 0; i < valueWide; i++) out[c * valueWide + i] *= shrink[c];
-            if (first < count)
-                KK(tile_gemm)(count - first, valueWide, n, scores + first, 1, columns, valueBlock, valueWide, out + first * valueWide,
-                              valueWide, 1);
         }
         for (int64_t c = 0; c < count; c++) {
             int64_t head = kv * group + c % group;
-            float *result = job->output + (c / group * job->step * job->heads + head) * valueDim, scale = total[c] > 0 ? 1.0f / total[c] : 0.0f;
-            for (int64_t i = 0; i < valueDim; i++) result[i] = out[c * valueWide + i] * scale;
+            float *restrict result = job->output + (c / group * job->step * job->heads + head) * valueDim;
+            const float *restrict sums = out + c * valueWide;
+            float scale = total[c] > 0 ? 1.0f / total[c] : 0.0f;
+            for (int64_t i = 0; i < valueDim; i++) result[i] = sums[i] * scale;
             job->logSumExp[c / group * job->step * job->heads + head] = total[c] > 0 ? best[c] + kk_log(total[c]) : -__builtin_inff();
         }
     }

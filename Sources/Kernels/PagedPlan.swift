@@ -1,3 +1,5 @@
+import CKernels
+
 /// How a paged attention is cut into units: by the sequences alone where it touches results.
 struct PagedPlan: Sendable {
     enum Work: Sendable {
@@ -223,7 +225,7 @@ extension PagedPlan {
     private mutating func add(
         _ run: (members: Range<Int>, tokens: Range<Int>, part: Int), of first: Single, _ kernel: PagedAttentionKernel
     ) {
-        let rowsPerUnit = max(1, 256 / kernel.group)
+        let rowsPerUnit = max(1, Int(KK_PAGED_STRIP) / kernel.group)
         for start in stride(from: run.members.lowerBound, to: run.members.upperBound, by: rowsPerUnit) {
             let members = start..<min(start + rowsPerUnit, run.members.upperBound)
             let spans = stride(from: run.tokens.lowerBound, to: run.tokens.upperBound, by: Self.sharedSpan)

@@ -57,6 +57,11 @@ typedef struct {
 #define KK_PAGED_EIGHTS(group) (((group) + 2) / 8)
 /// Tokens that `block` takes at a time, from multiples of it on.
 #define KK_PAGED_BLOCK 128
+/// Queries, each head of a row one, that `block` takes at a time.
+#define KK_PAGED_STRIP 64
+
+/// A row's heads of one KV head, `group`, times `count` rows, as `block` stores them: whole strips.
+int64_t kk_paged_columns(int64_t count, int64_t group);
 
 /// Floats of scratch a call of `row` or `mass` needs with all its KV heads, and one of `block` with `count` rows.
 int64_t kk_paged_row_scratch(int64_t kvHeads, int64_t group, int64_t keyDim, int64_t valueDim);
