@@ -13,12 +13,14 @@ typedef struct __attribute__((packed, aligned(2))) { uint16_t value; } kk_u16;
 #endif
 #if KK_VW == 16
 #define KK_PANEL_ROWS 12
-#define KK_PANEL_AHEAD 2048 // bytes a panel is prefetched ahead
-#define KK_PANEL_STREAMED 6 // rows so few that the processor, which sees panels read in a row, fetches them sooner when left alone
+#define KK_PANEL_AHEAD 12288 // bytes a panel is prefetched ahead
+#define KK_PANEL_STREAMED 1 // rows so few that the processor, which sees panels read in a row, fetches them sooner when left alone
+#define KK_PANEL_NEXT 0 // whether the next panel is fetched beside: so far ahead there is no need
 #else
 #define KK_PANEL_ROWS KK_MR
-#define KK_PANEL_AHEAD 1024
+#define KK_PANEL_AHEAD 4096
 #define KK_PANEL_STREAMED 0
+#define KK_PANEL_NEXT 1
 #endif
 
 // BFloat16 inputs are multiplied as pairs where the processor does, else kept as the Float32 they are.
@@ -59,7 +61,7 @@ KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int row
     for (int64_t w = 0; w < words; w++, b += step, ahead += aheadStep) {
 #pragma unroll
         for (int p = 0; p < (isNear || rows <= KK_PANEL_STREAMED ? 0 : step); p += 64) __builtin_prefetch(b + KK_PANEL_AHEAD + p);
-        if (isNear ? w % 4 == 0 : rows > KK_PANEL_STREAMED) __builtin_prefetch(ahead, 0, 2);
+        if (isNear ? w % 4 == 0 : KK_PANEL_NEXT) __builtin_prefetch(ahead, 0, 2);
         if (element == KK_ELEMENT_BF16) {
 #ifdef KK_BF16
             __m512bh column[KK_NV];

@@ -58,7 +58,8 @@ public enum Parallel {
         forEach(pieces) { piece in body(count * piece / pieces..<count * (piece + 1) / pieces) }
     }
 
-    /// Calls `body` with ranges that cut 0 ..< `count`, each a half of a thread's share of what those before it leave.
+    /// Calls `body` with ranges that cut 0 ..< `count`: three quarters of its share for each thread, then ever a half of a
+    /// thread's share of what is left.
     ///
     /// The first ones are long, for what reads memory in a row; the last ones are short, so that no thread waits long for
     /// another. The cuts depend on `count` and the number of threads alone.
@@ -68,7 +69,8 @@ public enum Parallel {
             if count > 0 { body(0..<count) }
             return
         }
-        var starts = [0]
+        let long = count * 3 / (4 * pool.threads)
+        var starts = long > 0 ? (0...pool.threads).map { $0 * long } : [0]
         while let last = starts.last, last < count { starts.append(last + max(1, (count - last) / (2 * pool.threads))) }
         let cuts = starts
         pool.forEach(cuts.count - 1) { body(cuts[$0]..<cuts[$0 + 1]) }
