@@ -275,6 +275,12 @@ static float KK(dot)(const float *x, const float *y, int64_t n) {
     return KK(lane_sum)(part);
 }
 
+static uint64_t KK(read)(const uint64_t *x, int64_t n) {
+    uint64_t total = 0;
+    for (int64_t i = 0; i < n; i++) total += x[i];
+    return total;
+}
+
 static void KK(swiglu)(const float *restrict gateUp, float *restrict y, int64_t rows, int64_t n) {
     for (int64_t r = 0; r < rows; r++) {
         const float *g = gateUp + r * 2 * n, *u = g + n;

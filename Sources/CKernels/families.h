@@ -27,6 +27,7 @@ const kk_table KK(kk_table) = {
     .maximum = KK(maximum),
     .argmax = KK(argmax),
     .dot = KK(dot),
+    .read = KK(read),
     .column_sum = KK(column_sum),
     .column_maximum = KK(column_maximum),
     .strided_copy = KK(strided_copy),

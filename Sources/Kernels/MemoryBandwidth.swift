@@ -2,15 +2,14 @@ import CKernels
 
 /// How fast memory is read: what bounds decoding, which reads all weights and caches for few products.
 public struct MemoryBandwidth: Sendable {
-    private let storage: Storage, sums: Storage
-    private let count: Int, parts: Int
+    private let storage: Storage
+    private let words: Int, parts: Int
 
     /// Makes `bytes` of memory to read, more than caches hold.
     public init(bytes: Int = 512 << 20) {
-        count = bytes / 4
+        words = bytes / 8
         parts = 16 * Parallel.threads
-        storage = Storage(repeating: 1, count: count)
-        sums = Storage(count: parts)
+        storage = Storage(repeating: 1, count: 2 * words)
     }
 
     /// Bytes a second that all threads read together; the median of `rounds`.
@@ -19,13 +18,13 @@ public struct MemoryBandwidth: Sendable {
         let seconds = (0..<max(1, rounds)).map { _ -> Double in
             let start = clock.now
             Parallel.forEach(parts) { part in
-                let (from, to) = (count * part / parts, count * (part + 1) / parts)
-                // A product with itself reads each element once from memory.
-                let x = unsafe UnsafePointer(storage.pointer + from)
-                unsafe sums.pointer[part] = kernels.dot(x, x, Int64(to - from))
+                let (from, to) = (words * part / parts, words * (part + 1) / parts)
+                unsafe (storage.pointer + 2 * from).withMemoryRebound(to: UInt64.self, capacity: to - from) {
+                    _ = unsafe kernels.read($0, Int64(to - from))
+                }
             }
             return (clock.now - start) / .seconds(1)
         }
-        return Double(4 * count) / seconds.sorted()[seconds.count / 2]
+        return Double(8 * words) / seconds.sorted()[seconds.count / 2]
     }
 }

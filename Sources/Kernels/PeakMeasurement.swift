@@ -13,18 +13,6 @@ public enum PeakMeasurement {
         return 2 * Double(side) * Double(side) * Double(side) / best
     }
 
-    /// Bytes a second read from memory, far more of it than caches hold, the best of `repeats`, all threads.
-    public static func readBytesPerSecond(repeats: Int = 5) -> Double {
-        let count = 1 << 25
-        let storage = Storage(repeating: 1, count: count)
-        let best = best(of: repeats) {
-            Parallel.forRanges(count, grain: 1 << 16) { range in
-                _ = unsafe kernels.maximum(storage.pointer + range.lowerBound, Int64(range.count))
-            }
-        }
-        return 4 * Double(count) / best
-    }
-
     private static func best(of repeats: Int, _ body: () -> Void) -> Double {
         let clock = ContinuousClock()
         var best = Duration.seconds(1 << 30)

@@ -72,6 +72,15 @@ import Testing
         }
     }
 
+    @Test(arguments: Level.all)
+    func `reading takes every word once, whatever their number`(level: Level) {
+        for n in [0, 1, 7, 31, 32, 33, 1000] {
+            var generator = SeededGenerator(seed: UInt64(n))
+            let words = (0..<n).map { _ in UInt64.random(in: 0 ... .max, using: &generator) }
+            #expect(level.table.read(words, Int64(n)) == words.reduce(0, &+))
+        }
+    }
+
     @Test func `sums are the same for every instruction set`() {
         let x = random(10_007, seed: 5)
         #expect(Set(Level.all.map { $0.table.sum(x, Int64(x.count)) }).count == 1)

@@ -52,7 +52,7 @@ struct BenchTrainCommand: ParsableCommand {
         guard let shape = TrainingBenchmark.shapes.first(where: { $0.name == shape }) else { return }
         let compute = ComputeOptions(precision: dtype, recompute: recompute)
         let peak = PeakMeasurement.gemmFlopsPerSecond(dtype)
-        let bandwidth = PeakMeasurement.readBytesPerSecond()
+        let bandwidth = MemoryBandwidth(bytes: 128 << 20).measure()
         // The bandwidth's memory is not the step's.
         StoragePool.shared.trim()
         StoragePool.shared.resetPeak()
