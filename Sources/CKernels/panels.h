@@ -50,6 +50,16 @@ KK_INLINE void KK(panel_keep)(const int rows, KK(vector) (*sum)[KK_NV], float *c
         for (int j = 0; j < KK_NV; j++) *(KK(vector) *)(c + i * KK_NR + j * KK_VW) = sum[i][j];
 }
 
+// Ends a word for the compiler, which would move its products among the next one's and run out of registers.
+KK_INLINE void KK(panel_hold)(const int rows, KK(vector) (*sum)[KK_NV]) {
+#if KK_VW == 16
+#pragma unroll
+    for (int i = 0; i < rows; i++)
+#pragma unroll
+        for (int j = 0; j < KK_NV; j++) __asm__ volatile("" : "+v"(sum[i][j]));
+#endif
+}
+
 // c [rows, KK_NR] += a b over `words` words, from 0 where `first`. Meanwhile what comes later is
 // fetched from `ahead` on, `aheadStep` bytes a word; where b is near, in the first-level cache, that is all there is to fetch.
 KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int rows, int64_t words, const uint32_t *a, int64_t aStride,
@@ -84,6 +94,7 @@ KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int row
 #pragma unroll
                 for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
             }
+            KK(panel_hold)(rows, sum);
 #pragma unroll
             for (int j = 0; j < KK_NV; j++) column[j] = (KK(vector))(*(const KK(words) *)(b + j * KK_VW * 4) & 0xFFFF0000u);
 #pragma unroll
@@ -112,6 +123,7 @@ KK_INLINE void KK(panel_tile)(const int element, const int isNear, const int row
                 for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
             }
         }
+        if (element == KK_ELEMENT_FP16 || (element == KK_ELEMENT_BF16 && !KK_PANEL_PAIRED) || isNear) KK(panel_hold)(rows, sum);
     }
     KK(panel_keep)(rows, sum, c);
 }
@@ -192,7 +204,7 @@ static void KK(panel_finish)(const kk_panel_product *job, int64_t panel, float *
 
 #if !KK_PANEL_PAIRED
 #define KK_PANEL_WIDE 256 // elements of the reduction widened at a time, so that they stay in the first-level cache
-#define KK_PANEL_FEW 5    // rows for which leaving widened elements behind does not pay
+#define KK_PANEL_FEW (KK_VW == 16 ? KK_PANEL_ROWS : 5) // rows for which leaving widened elements behind does not pay
 
 #define KK_PANEL_NEAR 1
 #define KK_PANEL_ELEMENT KK_ELEMENT_FP32
@@ -222,6 +234,7 @@ KK_INLINE void KK(panel_tile_widening)(const int rows, int64_t words, const floa
 #pragma unroll
                 for (int j = 0; j < KK_NV; j++) sum[i][j] += s * column[j];
             }
+            KK(panel_hold)(rows, sum);
         }
     }
     KK(panel_keep)(rows, sum, c);
