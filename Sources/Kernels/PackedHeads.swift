@@ -56,7 +56,8 @@ public struct PackedHeads: Sendable {
             let (head, start) = (unit / blocks, unit % blocks * block)
             let count = min(block, rows - start)
             let from = unsafe input.storage.pointer + input.offset + start * input.rowStride + head * input.headStride
-            var job = unsafe kk_panel_product()
+            var job = unsafe heads[head].product
+            unsafe job.rows = Int64(count)
             unsafe job.input = UnsafeRawPointer(from)
             unsafe job.inputStride = Int64(input.rowStride)
             let to = unsafe output.storage.pointer + output.offset + start * output.rowStride + head * output.headStride
@@ -71,7 +72,7 @@ public struct PackedHeads: Sendable {
                     unsafe job.input = UnsafeRawPointer(rounded)
                     unsafe job.inputStride = Int64(words)
                 }
-                unsafe heads[head].multiply(&job, rows: count, panels: 0..<heads[head].panelCount, scratch: scratch)
+                unsafe kernel.multiply(&job, 0, Int64(heads[head].panelCount), scratch)
             }
         }
     }

@@ -133,35 +133,42 @@ public struct PackedLinear: Sendable {
         let rowBlock = max(24, min(240, Self.blockWords / max(1, input.stride) / 12 * 12))
         let rowBlocks = (rows + rowBlock - 1) / rowBlock
         let columns = unsafe Int(kernels.panels.columns)
+        var whole = unsafe product
+        unsafe whole.input = UnsafeRawPointer(input.words)
+        unsafe whole.inputStride = Int64(input.stride)
+        unsafe whole.epilogue = Int32(kind.rawValue)
+        unsafe whole.output = UnsafeMutableRawPointer(output.pointer)
+        unsafe whole.outputStride = Int64(stride)
+        unsafe whole.isRounded = isRounded ? 1 : 0
+        // Nothing counted is captured: threads that count the same references wait for each other.
+        let (inputStride, panelCount) = (input.stride, panelCount)
+        nonisolated(unsafe) let (shared, multiply) = unsafe (whole, kernels.panels.multiply!)
         Parallel.forShrinkingRanges(rowBlocks * panelCount) { range in
             for block in range.lowerBound / panelCount...(range.upperBound - 1) / panelCount {
                 let start = block * rowBlock
-                let count = min(rowBlock, rows - start)
                 let first = block * panelCount
                 let panels = range.clamped(to: first..<first + panelCount)
-                var job = unsafe kk_panel_product()
-                unsafe job.input = UnsafeRawPointer(input.words + start * input.stride)
-                unsafe job.inputStride = Int64(input.stride)
-                unsafe job.epilogue = Int32(kind.rawValue)
-                unsafe job.output = UnsafeMutableRawPointer(output.pointer + start * stride)
-                unsafe job.outputStride = Int64(stride)
-                unsafe job.isRounded = isRounded ? 1 : 0
+                var job = unsafe shared
+                let count = min(rowBlock, rows - start)
+                unsafe job.rows = Int64(count)
+                unsafe job.input += 4 * start * inputStride
+                unsafe job.output += 4 * start * stride
                 unsafe Scratch.with(count * columns) { scratch in
-                    unsafe multiply(
-                        &job, rows: count, panels: panels.lowerBound - first..<panels.upperBound - first, scratch: scratch)
+                    unsafe multiply(&job, Int64(panels.lowerBound - first), Int64(panels.count), scratch)
                 }
             }
         }
+        extendLifetime((panels, input.storage, output))
     }
 
-    /// Runs `job`, which knows input, output and epilogue, over `panels` for `rows` rows; scratch: rows · columns of a panel.
-    func multiply(_ job: inout kk_panel_product, rows: Int, panels range: Range<Int>, scratch: UnsafeMutablePointer<Float>) {
-        unsafe job.rows = Int64(rows)
+    /// A product with these weights, input and output still to be told.
+    @unsafe var product: kk_panel_product {
+        var job = unsafe kk_panel_product()
         unsafe job.inner = Int64(inputs)
         unsafe job.outer = Int64(outputs)
         unsafe job.panels = UnsafeRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
         unsafe job.element = Self.element(elementType)
-        unsafe kernels.panels.multiply(&job, Int64(range.lowerBound), Int64(range.count), scratch)
+        return unsafe job
     }
 
     private static func element(_ type: ElementType) -> Int32 {
