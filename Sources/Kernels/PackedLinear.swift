@@ -67,8 +67,8 @@ public struct PackedLinear: Sendable {
         outputs = isSwiGLU ? unsafe parts[0].rows : unsafe parts.reduce(0) { unsafe $0 + $1.rows }
         panelCount = (outputs + wide - 1) / wide
         panelBytes = Int(kk_panel_bytes(element, Int64(inputs), Int64(columns)))
-        // A little more, so that prefetching stays inside.
-        panels = Storage(repeating: 0, count: (panelCount * panelBytes + 3) / 4 + 1024)
+        // As much more as AVX-512 fetches ahead, so that it stays inside.
+        panels = Storage(repeating: 0, count: (panelCount * panelBytes + 3) / 4 + 3072)
         let (panelBytes, outputs, rowBytes) = (panelBytes, outputs, inputs * elementType.byteCount)
         nonisolated(unsafe) let base = unsafe UnsafeMutableRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
         nonisolated(unsafe) let parts = unsafe parts
