@@ -1,6 +1,6 @@
 # Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
 
-.PHONY: help lab test fuzz sanitize build setup format lint bench clean
+.PHONY: help lab test fuzz torture sanitize build setup format lint bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -14,6 +14,9 @@ test: setup lint ## Run every test
 
 fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer
 	Tests/Fuzzer/run 1000000
+
+torture: setup ## Prove the promises on reliability: kills, full disks, hostile files, clients (half an hour)
+	KVLAB_TORTURE=20 swift test -c release --disable-xctest --filter TortureTests
 
 # Each in a build folder of its own; Synchronization's mutex, which the thread sanitizer cannot see, is left out by name.
 sanitize: setup ## Serve under the thread and the address sanitizer

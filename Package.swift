@@ -105,6 +105,7 @@ let package = Package(
         tests("ServerTests", ["Server", "kvlab", "Checkpoints", "Evaluation"]),
         tests("RegistryTests", ["Registry"]),
         tests("KvlabTests", ["kvlab"]),
+        tests("TortureTests", ["kvlab", "Checkpoints", "Files", "Inference", "Random", "Server"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,50 @@
+import Foundation
+import Testing
+
+/// The built `kvlab`, beside the test bundle.
+public enum Tool {
+    /// What one run of it gave.
+    public struct Outcome: Sendable {
+        /// The exit status; for a run that a signal ended, the negative signal.
+        public var status: Int32
+        public var output: String
+        public var error: String
+    }
+
+    /// The path of the program, nil where it was not built.
+    public static let path: String? = {
+        let folders =
+            [(try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""]
+            + ProcessInfo.processInfo.arguments
+        return folders.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }.flatMap { [$0, $0.deletingLastPathComponent()] }
+            .map { $0.appending(path: "kvlab").path }.first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
+
+    /// A process that runs `arguments` in `folder` and is not started yet; its standard streams go to nowhere.
+    public static func process(_ arguments: [String], in folder: String) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(path))
+        process.arguments = arguments
+        process.currentDirectoryURL = URL(fileURLWithPath: folder)
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        return process
+    }
+
+    /// Runs `arguments` in `folder` to the end.
+    public static func run(_ arguments: [String], in folder: String) throws -> Outcome {
+        let process = try process(arguments, in: folder)
+        let scratch = ScratchDirectory()
+        // Files, not pipes: nothing blocks however much is written.
+        for name in ["stdout", "stderr"] { try scratch.write([], to: name) }
+        process.standardOutput = FileHandle(forWritingAtPath: scratch["stdout"])
+        process.standardError = FileHandle(forWritingAtPath: scratch["stderr"])
+        try process.run()
+        process.waitUntilExit()
+        return Outcome(
+            status: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+            output: String(decoding: scratch.bytes("stdout"), as: UTF8.self),
+            error: String(decoding: scratch.bytes("stderr"), as: UTF8.self))
+    }
+}
