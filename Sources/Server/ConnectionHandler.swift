@@ -8,17 +8,19 @@ import NIOHTTP1
 struct GuardedHTTP1: ServerChildChannel {
     let http1: HTTP1Channel
     let connections: Connections
-    let writeSeconds: Int
+    let limits: ServerLimits
     let onRefusal: @Sendable (APIError) -> Void
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
-        connections.add(channel)
+        let admission = connections.add(channel)
         return http1.setup(channel: channel, logger: logger).flatMapThrowing { value in
             let pipeline = channel.pipeline.syncOperations
+            let handler = ConnectionHandler(
+                limits: limits, isReserved: admission == .reserved, connections: connections, onRefusal: onRefusal)
             // Behind the decoder, whose errors it sees, and before all that knows only requests.
             let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            try pipeline.addHandler(
-                ConnectionHandler(writeSeconds: writeSeconds, onRefusal: onRefusal), position: .after(decoder))
+            try pipeline.addHandler(handler, position: .after(decoder))
+            try pipeline.addHandler(ByteWatch(handler), position: .first)
             return value
         }
     }
@@ -26,165 +28,240 @@ struct GuardedHTTP1: ServerChildChannel {
     func handle(value: HTTP1Channel.Value, logger: Logger) async { await http1.handle(value: value, logger: logger) }
 }
 
-/// What a connection owes its client beside the answers: an error object where it cannot be understood, an end where the client
-/// doesn't read or doesn't want more, and nothing where it has left.
-///
-/// **Who has left.** A client that closes its connection and one that only closes its sending half look alike at first: both
-/// send the end of their input. So something harmless is written to it — `100 Continue` before an answer, a comment within a
-/// stream of events. Who has left answers with a reset, which closes the connection and thereby ends its request; who has not,
-/// gets the answer. HTTP/1.0 has no `100 Continue`: the end of its input before an answer to a POST, which may have hours of
-/// work behind it, is taken for leaving, as proxies mean it; all else is answered, wanted or not.
+/// Carries out what a connection's ``ConnectionState`` decides.
 final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private struct Open {
-        /// Whether the connection ends with its answer.
-        var closes: Bool
-        let isOld: Bool
-        let isPost: Bool
+    private let limits: ServerLimits
+    private let connections: Connections
+    private let onRefusal: @Sendable (APIError) -> Void
+    private var state: ConnectionState
+    private var wasIdle = true
+    /// The deadline that is scheduled.
+    private var deadline: ConnectionState.Deadline?
+    private var scheduled: Scheduled<Void>?
+    /// How often in a row the client was given more time to read.
+    private var extensions = 0
+    private var context: ChannelHandlerContext?
+
+    init(
+        limits: ServerLimits, isReserved: Bool, connections: Connections, onRefusal: @escaping @Sendable (APIError) -> Void
+    ) {
+        (self.limits, self.connections, self.onRefusal) = (limits, connections, onRefusal)
+        state = ConnectionState(isReserved: isReserved)
     }
 
-    private enum Answer { case none, begun, events }
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        settle(context)
+    }
 
-    private let writeSeconds: Int
-    private let onRefusal: @Sendable (APIError) -> Void
-    /// Requests without a whole answer, the oldest first.
-    private var open: [Open] = []
-    /// Whether the last of them is still coming in.
-    private var isReading = false
-    private var answer = Answer.none
-    private var sawEnd = false
-    /// Whether nothing more can be understood of what comes in.
-    private var isBroken = false
-    private var isClosing = false
-    private var deadline: Scheduled<Void>?
+    func handlerRemoved(context: ChannelHandlerContext) {
+        scheduled?.cancel()
+        self.context = nil
+    }
 
-    init(writeSeconds: Int, onRefusal: @escaping @Sendable (APIError) -> Void) {
-        self.writeSeconds = writeSeconds
-        self.onRefusal = onRefusal
+    /// Bytes have come in, not decoded yet.
+    fileprivate func bytesRead() {
+        guard let context else { return }
+        state.bytesRead()
+        settle(context)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isClosing else { return }
-        switch unwrapInboundIn(data) {
-        case .head(let head):
-            let isOld = head.version != .http1_1
-            open.append(Open(closes: isOld || !head.isKeepAlive, isOld: isOld, isPost: head.method == .POST))
-            isReading = true
-            // A client that asks first sends the body only then. With answers outstanding it would take this for part of one.
-            if !isOld, open.count == 1, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
-                goOn(context: context)
+        let actions =
+            switch unwrapInboundIn(data) {
+            case .head(let head): state.headRead(ConnectionState.Head(head))
+            case .body: state.bodyRead()
+            case .end: state.endRead()
             }
-        case .body: break
-        case .end: isReading = false
-        }
-        context.fireChannelRead(data)
+        perform(actions, context) { context.fireChannelRead(data) }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        guard !isClosing else {
-            promise?.fail(ChannelError.ioOnClosedChannel)
-            return
-        }
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.code >= 200:
-            if head.headers["connection"].contains(where: { $0.lowercased() == "close" }), !open.isEmpty { open[0].closes = true }
-            if open.first?.closes == true { head.headers.replaceOrAdd(name: "connection", value: "close") }
-            if open.first?.isOld == true { head.version = .http1_0 }
-            answer = head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") == true ? .events : .begun
-            context.write(wrapOutboundOut(.head(head)), promise: promise)
-        case .end:
-            let closes = open.first?.closes ?? true
-            if !open.isEmpty { open.removeFirst() }
-            answer = .none
-            guard closes || sawEnd && open.isEmpty else { return context.write(data, promise: promise) }
-            finish(context: context, data, promise)
-        default: context.write(data, promise: promise)
+            let actions = state.headWritten(
+                closes: head.headers["connection"].contains { $0.lowercased() == "close" },
+                isEvents: head.headers.first(name: "content-type")?.hasPrefix("text/event-stream") == true)
+            if state.answerCloses { head.headers.replaceOrAdd(name: "connection", value: "close") }
+            if state.answerIsOld { head.version = .http1_0 }
+            perform(actions, context, writing: wrapOutboundOut(.head(head)), promise)
+        case .head, .body: perform(state.partWritten(), context, writing: data, promise)
+        case .end: perform(state.endWritten(), context, writing: data, promise)
         }
-    }
-
-    /// Writes an answer's end and closes behind it, slowly enough for the client to read it.
-    private func finish(context: ChannelHandlerContext, _ end: NIOAny, _ promise: EventLoopPromise<Void>?) {
-        isClosing = true
-        let promise = promise ?? context.eventLoop.makePromise()
-        schedule(context: context, seconds: writeSeconds)
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        promise.futureResult.whenComplete { _ in
-            let (handler, context) = bound.value
-            // Closed while the client still sends, the connection would be reset, and the answer lost with it.
-            context.close(mode: .output, promise: nil)
-            handler.schedule(context: context, seconds: 2)
-        }
-        context.write(end, promise: promise)
-    }
-
-    private func schedule(context: ChannelHandlerContext, seconds: Int) {
-        deadline?.cancel()
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        deadline = context.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) { bound.value.close(promise: nil) }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if !context.channel.isWritable {
-            // The client has this long to read some of what waits for it.
-            schedule(context: context, seconds: writeSeconds)
-        } else if !isClosing {
-            deadline?.cancel()
-            deadline = nil
-        }
-        context.fireChannelWritabilityChanged()
+        state.writabilityChanged(context.channel.isWritable)
+        perform([.pass], context) { context.fireChannelWritabilityChanged() }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
-        sawEnd = true
-        guard !isClosing else { return context.close(promise: nil) }
-        guard !open.isEmpty, !isReading, !isBroken else { return context.fireUserInboundEventTriggered(event) }
-        switch answer {
-        case .none where open[0].isOld: if open[0].isPost { context.close(promise: nil) }
-        case .none: goOn(context: context)
-        case .events: context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: ": \n\n")))), promise: nil)
-        case .begun: break
-        }
-    }
-
-    private func goOn(context: ChannelHandlerContext) {
-        context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        deadline?.cancel()
-        context.fireChannelInactive()
+        perform(state.inputClosed(), context) { context.fireUserInboundEventTriggered(event) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError, !isClosing else { return context.fireErrorCaught(error) }
-        isBroken = true
-        if isReading {
-            // Whoever reads the body is told, and answers.
-            isReading = false
-            open[open.count - 1].closes = true
-            return context.fireErrorCaught(error)
+        guard let parserError = error as? HTTPParserError else { return context.fireErrorCaught(error) }
+        perform(
+            state.inputFailed(parserError == .headerOverflow ? .headersTooLarge : .invalid), context,
+            detail: "\(parserError)"
+        ) { context.fireErrorCaught(error) }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        state.closed()
+        settle(context)
+        context.fireChannelInactive()
+    }
+
+    private func perform(
+        _ actions: [ConnectionState.Action], _ context: ChannelHandlerContext, writing data: NIOAny,
+        _ promise: EventLoopPromise<Void>?
+    ) {
+        let promised = promise ?? context.eventLoop.makePromise()
+        perform(actions, context, ending: (data, promised)) { context.write(data, promise: promised) }
+    }
+
+    private func perform(
+        _ actions: [ConnectionState.Action], _ context: ChannelHandlerContext, detail: String = "",
+        ending: (data: NIOAny, promise: EventLoopPromise<Void>)? = nil, pass: () -> Void
+    ) {
+        for action in actions {
+            switch action {
+            case .pass: pass()
+            case .proceed:
+                let head = HTTPResponseHead(version: .http1_1, status: .continue)
+                context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+            case .comment:
+                context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: ": \n\n")))), promise: nil)
+            case .finish:
+                guard let ending else { break }
+                endOutput(after: ending.promise.futureResult, context)
+                context.write(ending.data, promise: ending.promise)
+            case .refuse(let refusal): refuse(APIError(refusal, limits, detail: detail), context)
+            case .endOutput: endOutput(after: context.eventLoop.makeSucceededVoidFuture(), context)
+            case .close: context.close(promise: nil)
+            case .drop: ending?.promise.succeed()
+            case .fail: ending?.promise.fail(ChannelError.ioOnClosedChannel)
+            }
         }
-        // Those that came before get their answers first.
-        guard open.isEmpty else {
-            open[open.count - 1].closes = true
-            return
-        }
-        let refusal =
-            error == .headerOverflow
-            ? APIError(.requestHeaderFieldsTooLarge, "the request's headers are too large")
-            : APIError(.badRequest, "the request is not valid HTTP: \(error)")
+        settle(context)
+    }
+
+    /// Writes an error answer as the last one.
+    private func refuse(_ refusal: APIError, _ context: ChannelHandlerContext) {
         onRefusal(refusal)
         let body = refusal.json.compact
         var head = HTTPResponseHead(version: .http1_1, status: .init(statusCode: refusal.status.code))
         head.headers = ["content-type": "application/json", "content-length": "\(body.count)", "connection": "close"]
+        if let seconds = refusal.retryAfter { head.headers.add(name: "retry-after", value: "\(seconds)") }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        endOutput(after: promise.futureResult, context)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
-        finish(context: context, wrapOutboundOut(.end(nil)), nil)
-        context.flush()
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: promise)
+    }
+
+    /// Closes the output once `written` is. Closed as a whole while the client still sends, the connection would be reset, and
+    /// the answer lost with it.
+    private func endOutput(after written: EventLoopFuture<Void>, _ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        written.whenComplete { _ in
+            let (handler, context) = bound.value
+            handler.state.flushed()
+            context.close(mode: .output, promise: nil)
+            handler.settle(context)
+        }
+    }
+
+    private func unsentBytes(_ context: ChannelHandlerContext) -> Int {
+        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    /// Brings the scheduled deadline and the registry of connections in line with the state.
+    private func settle(_ context: ChannelHandlerContext) {
+        if state.isIdle != wasIdle {
+            wasIdle = state.isIdle
+            connections.set(context.channel, isIdle: wasIdle)
+        }
+        guard state.deadline != deadline else { return }
+        scheduled?.cancel()
+        scheduled = nil
+        deadline = state.deadline
+        guard let deadline else { return extensions = 0 }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let unsent = unsentBytes(context)
+        scheduled = context.eventLoop.scheduleTask(in: .seconds(Int64(limits.seconds(for: deadline)))) {
+            let (handler, context) = bound.value
+            handler.deadline = nil
+            // A client that has read something gets as long again for the rest, though no longer than a request may take.
+            handler.extensions += 1
+            if [.reading, .flush].contains(deadline), handler.unsentBytes(context) < unsent,
+                handler.extensions * handler.limits.writeSeconds < handler.limits.seconds
+            {
+                handler.settle(context)
+            } else {
+                handler.perform(handler.state.deadlinePassed(), context) {}
+            }
+        }
+    }
+}
+
+/// Tells a ``ConnectionHandler`` that bytes have come, before they are decoded: the start of a request's head is seen here alone.
+private final class ByteWatch: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+    private let handler: ConnectionHandler
+
+    init(_ handler: ConnectionHandler) { self.handler = handler }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        handler.bytesRead()
+        context.fireChannelRead(data)
+    }
+}
+
+extension ConnectionState.Head {
+    fileprivate init(_ head: HTTPRequestHead) {
+        isOld = head.version != .http1_1
+        keepsAlive = head.isKeepAlive
+        isPost = head.method == .POST
+        isHealth = [.GET, .HEAD].contains(head.method) && head.uri.prefix { $0 != "?" } == "/health"
+        expectsContinue = head.headers["expect"].contains { $0.lowercased() == "100-continue" }
+    }
+}
+
+extension ServerLimits {
+    fileprivate func seconds(for deadline: ConnectionState.Deadline) -> Int {
+        switch deadline {
+        case .head: headSeconds
+        case .body: bodySeconds
+        case .reading, .flush: writeSeconds
+        case .linger: 2
+        }
+    }
+}
+
+extension APIError {
+    /// The answer of a connection that reads no further.
+    fileprivate init(_ refusal: ConnectionState.Refusal, _ limits: ServerLimits, detail: String) {
+        switch refusal {
+        case .invalid: self.init(.badRequest, "the request is not valid HTTP: \(detail)")
+        case .headersTooLarge: self.init(.requestHeaderFieldsTooLarge, "the request's headers are too large")
+        case .headersTooLate:
+            self.init(
+                .requestTimeout, "the request's headers did not come within \(limits.headSeconds) s", type: "timeout_error")
+        case .busy:
+            self.init(
+                .serviceUnavailable,
+                "all \(limits.connections) connections that --connections allows are at work; try again",
+                code: "too_many_connections",
+                retryAfter: 1)
+        }
     }
 }

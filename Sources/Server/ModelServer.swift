@@ -15,7 +15,7 @@ struct ServerState: Sendable {
     let models: [ServedModel]
     let options: ServerOptions
     let metrics: ServerMetrics
-    let connections = Connections()
+    let connections: Connections
     let runner: GenerationRunner
     let started: Int
 
@@ -51,8 +51,16 @@ public struct ModelServer: Sendable {
     /// A server for `models`, which are the engine's, in the same order.
     public init(engine: Engine, models: [ServedModel], options: ServerOptions = ServerOptions(), logger: Logger) {
         let metrics = ServerMetrics(prefix: options.metricsPrefix, models: models.map(\.id))
+        var options = options
+        let room = DescriptorLimit.connections(wanted: options.limits.connections)
+        if room < options.limits.connections {
+            logger.warning(
+                "the limit of open files (ulimit -n) leaves room for \(room) of \(options.limits.connections) connections")
+            options.limits.connections = room
+        }
         state = ServerState(
             engine: engine, models: models, options: options, metrics: metrics,
+            connections: Connections(limit: options.limits.connections),
             runner: GenerationRunner(engine: engine, seconds: options.limits.seconds),
             started: Int(Date().timeIntervalSince1970))
         self.logger = logger
@@ -67,12 +75,17 @@ public struct ModelServer: Sendable {
         let decoder = HTTP1Channel.Configuration.DecoderConfiguration(
             maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)
         let (state, limits) = (state, state.options.limits)
-        configuration.availableConnectionsDelegate = MaximumAvailableConnections(limits.connections, logger: logger)
+        guard limits.connections > 0 else {
+            throw ServerError.noDescriptors(needed: DescriptorLimit.others + Connections.reserve)
+        }
+        // Connections that were told to close to make room are counted until they have.
+        configuration.availableConnectionsDelegate = MaximumAvailableConnections(
+            limits.connections + Connections.reserve + 32, logger: logger)
         let server = HTTPServerBuilder { responder in
             GuardedHTTP1(
                 http1: HTTP1Channel(
                     responder: responder, configuration: .init(idleTimeout: .seconds(75), httpDecoderConfiguration: decoder)),
-                connections: state.connections, writeSeconds: limits.writeSeconds,
+                connections: state.connections, limits: limits,
                 onRefusal: { refusal in
                     // Not one header could be read: all that is known is how it was answered.
                     let record = RequestRecord()

@@ -171,9 +171,10 @@ public struct ServerLimits: Sendable {
     public var textBytes = 1 << 20
     /// Seconds a request may take.
     public var seconds = 600
-    /// Seconds in which a body has to come, and in which a client has to read something of what waits for it.
-    public var bodySeconds = 30, writeSeconds = 30
-    /// Connections at once; more wait to be accepted.
+    /// Seconds in which a request's head and its body have to come, and in which a client has to read some of its answer.
+    public var headSeconds = 10, bodySeconds = 30, writeSeconds = 30
+    /// Connections at once. Beyond them the one that has been idle longest is closed; with a request at work on each, further
+    /// ones get 503, but for `/health`.
     public var connections = 1024
 
     /// The defaults.

@@ -24,6 +24,8 @@ public struct RequestSummary: Sendable {
     public internal(set) var error: String?
     /// Whether the answer is written after it has begun.
     var isStream = false
+    /// Whether the request's body ended before its announced length.
+    var isCutShort = false
 
     /// One line of JSON.
     public var json: String {

@@ -5,6 +5,8 @@ import NIOCore
 public enum ServerError: Error, CustomStringConvertible, Equatable {
     /// The address cannot be listened on.
     case cannotListen(host: String, port: Int, reason: String)
+    /// The limit of open files leaves no connection.
+    case noDescriptors(needed: Int)
 
     /// What a start that failed with `error` is called here; nil where it has nothing to do with the address.
     init?(_ error: any Error, host: String, port: Int) {
@@ -27,6 +29,8 @@ public enum ServerError: Error, CustomStringConvertible, Equatable {
     public var description: String {
         switch self {
         case .cannotListen(let host, let port, let reason): "cannot listen on \(host):\(port): \(reason)"
+        case .noDescriptors(let needed):
+            "the limit of open files leaves no connection: more than \(needed) are needed; raise it with 'ulimit -n 4096'"
         }
     }
 }

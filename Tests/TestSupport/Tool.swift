@@ -16,8 +16,10 @@ public enum Tool {
         let folders =
             [(try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""]
             + ProcessInfo.processInfo.arguments
-        return folders.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }.flatMap { [$0, $0.deletingLastPathComponent()] }
-            .map { $0.appending(path: "kvlab").path }.first { FileManager.default.isExecutableFile(atPath: $0) }
+        return folders.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }.flatMap {
+            [$0, $0.deletingLastPathComponent()]
+        }
+        .map { $0.appending(path: "kvlab").path }.first { FileManager.default.isExecutableFile(atPath: $0) }
     }()
 
     /// A process that runs `arguments` in `folder` and is not started yet; its standard streams go to nowhere.

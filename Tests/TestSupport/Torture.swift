@@ -12,5 +12,7 @@ public enum Torture {
     public static var isWhole: Bool { scale > 1 }
 
     /// `count` in the share of continuous integration, that many times the scale otherwise, at most `limit`.
-    public static func count(_ count: Int, limit: Int = .max) -> Int { Int(min(Double(limit), (Double(count) * scale).rounded(.up))) }
+    public static func count(_ count: Int, limit: Int = .max) -> Int {
+        Int(min(Double(limit), (Double(count) * scale).rounded(.up)))
+    }
 }
