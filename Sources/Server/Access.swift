@@ -10,9 +10,11 @@ struct AccessMiddleware: RouterMiddleware {
     typealias Context = ServerContext
     let server: ServerState
     private let digests: [SHA256Digest]
+    private let origins: OriginPolicy
 
     init(server: ServerState) {
         self.server = server
+        origins = OriginPolicy(allowed: server.options.allowedOrigins)
         digests = server.options.apiKeys.map { SHA256.hash(data: Array($0.utf8)) }
     }
 
@@ -22,18 +24,23 @@ struct AccessMiddleware: RouterMiddleware {
         context.record.update { ($0.method, $0.path) = ("\(request.method)", String(request.uri.path.prefix(200))) }
         var response: Response
         do {
-            try check(request)
-            response = try await next(request, context)
+            if let preflight = origins.preflight(request) {
+                response = preflight
+            } else {
+                try check(request)
+                response = try await next(request, context)
+            }
         } catch {
             guard let answer = answer(to: error, request, context) else { throw leave(context) }
             // What went wrong inside stays as it was noted.
             context.record.update { $0.error = $0.error ?? answer.message }
             response = answer.response
         }
+        origins.admit(&response, to: request)
         // Who left while the answer was made has not got it.
         guard context.channel.isActive else { throw leave(context) }
         guard context.record.summary.isStream else {
-            server.ended(context.record, status: response.status.code)
+            server.ended(context.record, status: context.record.summary.isCutShort ? nil : response.status.code)
             return response
         }
         let (body, status) = (response.body, response.status.code)
@@ -69,6 +76,10 @@ struct AccessMiddleware: RouterMiddleware {
                 "\(request.uri.path) takes \(allowed.joined(separator: " and ")), not \(request.method.rawValue.prefix(20))")
             refusal.headers[.allow] = allowed.joined(separator: ", ")
             return refusal
+        case HTTPParserError.invalidEOFState:
+            // The client has left in the middle of its upload, or at least will not end it; only in that case it reads this.
+            context.record.update { $0.isCutShort = true }
+            return APIError(.badRequest, "the request's body ended early").closing
         case let error as HTTPParserError:
             return APIError(.badRequest, "the request's body cannot be read: \(error)").closing
         case is CancellationError, is ChannelError, is IOError: return nil
@@ -91,6 +102,7 @@ struct AccessMiddleware: RouterMiddleware {
                 throw APIError(.forbidden, "the Host '\(host.prefix(100))' is not this server's")
             }
         }
+        try origins.check(request)
         guard !digests.isEmpty else { return }
         // Health is for supervisors, the page asks for the key itself; everything else needs it.
         guard request.uri.path != "/health", request.uri.path != "/" else { return }

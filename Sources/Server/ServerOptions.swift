@@ -6,6 +6,8 @@ public struct ServerOptions: Sendable {
     public var port = 8000
     /// What clients have to send one of as a bearer token; empty for no check. Who has the same key shares prompts' beginnings.
     public var apiKeys: [String] = []
+    /// Origins of web pages that may use the server beside its own page, as browsers name them; `*` for all.
+    public var allowedOrigins: [String] = []
     /// What a request may ask for at most.
     public var limits = ServerLimits()
     /// What the names of the metrics start with.
@@ -17,6 +19,9 @@ public struct ServerOptions: Sendable {
 
     /// The defaults: port 8000 of this machine alone.
     public init() {}
+
+    /// Whether a text is an origin as browsers name it (`https://host:port`), or `*`.
+    public static func isOrigin(_ text: String) -> Bool { OriginPolicy.isOrigin(text) }
 
     /// Whether only this machine can reach the address.
     public var isLocal: Bool { ["127.0.0.1", "localhost", "::1"].contains(host) || host.hasPrefix("127.") }

@@ -37,7 +37,8 @@ import Testing
             ),
             ("NONSENSE\r\n\r\n", 400), ("GET /health HTTP/9.9\r\n\r\n", 400),
             (
-                "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n", 400
+                "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n",
+                400
             ),
             ("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", 400),
         ]
@@ -58,7 +59,8 @@ import Testing
 
     @Test func `a body that does not come in time, or not to its end, is refused`() async throws {
         let server = try await ServerFixture { options, _ in options.limits.bodySeconds = 1 }
-        let head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{\"model\""
+        let head =
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"model\""
         let slow = try RawClient(server.port)
         slow.send(head)
         let late = try await slow.read()
@@ -158,7 +160,7 @@ import Testing
             for body in [short, String(short.dropLast()) + #","stream":true}"#] {
                 let client = try RawClient(server.port)
                 client.send(
-                    "POST /v1/completions HTTP/\(version)\r\nHost: LOCALHOST\r\n\(header)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+                    "POST /v1/completions HTTP/\(version)\r\nHost: LOCALHOST\r\nContent-Type: application/json\r\n\(header)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
                 )
                 let answer = try await client.read()
                 #expect(answer.ended && answer.text.contains(" 200 ") && answer.text.contains("length"), "\(answer)")
@@ -172,7 +174,7 @@ import Testing
         let client = try RawClient(server.port)
         let body = #"{"model":"mha","prompt":"abc","max_tokens":2}"#
         client.send(
-            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json; charset=utf-8\r\nExpect: 100-continue\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
         )
         let first = try await client.read { $0.hasSuffix("\r\n\r\n") }
         #expect(first.text.hasPrefix("HTTP/1.1 100 Continue\r\n") && !first.ended)

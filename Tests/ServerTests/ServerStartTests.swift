@@ -54,7 +54,8 @@ import Testing
             }
         }
         let clients = try (0..<2).map { _ in try RawClient(#require(port), receiving: 4096) }
-        clients[0].send("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        clients[0].send(
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
         clients[1].post(
             "/v1/completions",
             #"{"model":"m","prompt":"Once","max_tokens":400,"ignore_eos":true,"n":32,"logprobs":9,"stream":true}"#)

@@ -45,6 +45,11 @@ struct ServeCommand: AsyncParsableCommand {
             """)
     var apiKeys: [String] = []
 
+    @Option(
+        name: .customLong("allow-origin"),
+        help: "An origin whose web pages may use the server, such as https://app.example; may be repeated, '*' for all.")
+    var allowedOrigins: [String] = []
+
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
@@ -72,7 +77,8 @@ struct ServeCommand: AsyncParsableCommand {
         name: .customLong("drain-timeout"), help: "Seconds that requests have to end after SIGTERM; a second signal ends them.")
     var drain = ServerOptions().drainSeconds
 
-    @Option(help: "Connections at once; more wait to be accepted.")
+    @Option(
+        help: "Connections at once. Idle ones make room for new ones; while all have requests, others get 503, but for /health.")
     var connections = ServerLimits().connections
 
     @Option(help: "Where preempted sequences may be swapped to; by default they are computed again.", completion: .directory)
@@ -114,6 +120,9 @@ struct ServeCommand: AsyncParsableCommand {
         options.host = host
         guard apiKeys.allSatisfy({ !$0.isEmpty }) else {
             throw ValidationError("--api-key is empty; give a key, or leave the option out to serve without one")
+        }
+        if let wrong = allowedOrigins.first(where: { !ServerOptions.isOrigin($0) }) {
+            throw ValidationError("--allow-origin is '\(wrong)', expected scheme://host[:port] or *")
         }
         if !options.isLocal, keys.isEmpty {
             throw ValidationError("--host \(host) can be reached by others; set --api-key or KVLAB_API_KEY, or use 127.0.0.1")
@@ -187,6 +196,7 @@ struct ServeCommand: AsyncParsableCommand {
         let engine = try Engine(models: engineModels, options: options)
         var server = ServerOptions()
         (server.host, server.port, server.apiKeys, server.metricsPrefix) = (host, port, keys, metricsPrefix)
+        server.allowedOrigins = allowedOrigins
         (server.limits.seconds, server.limits.connections, server.drainSeconds) = (timeout, connections, drain)
         let format = log
         if format != .none {
