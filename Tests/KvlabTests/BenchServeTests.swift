@@ -6,14 +6,7 @@ import Testing
 @Suite struct BenchServeTests {
     private let scratch = ScratchDirectory()
 
-    private static let tool: String = {
-        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
-    }()
-
-    private func kvlab(_ arguments: [String]) throws -> (status: Int32, output: String, errors: String) {
-        try Python.execute(Self.tool, arguments)
-    }
+    private func kvlab(_ arguments: [String]) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
     /// A model of 64 positions, and its child with one KV head.
     private func models() throws -> [String] {
@@ -27,10 +20,10 @@ import Testing
                  "train": {"steps": 1, "batch": 2, "seq": 32, "learningRate": 0.003}}
                 """.utf8), to: "recipe.json")
         let trained = try kvlab(["train", scratch["recipe.json"], "--out", scratch["run"]])
-        try #require(trained.status == 0, "\(trained.errors)")
+        try #require(trained.status == 0, "\(trained.error)")
         let converted = try kvlab(
             ["convert", scratch["run/model.h5"], "--kv-heads", "1", "--method", "mean", "--out", scratch["mqa.h5"]])
-        try #require(converted.status == 0, "\(converted.errors)")
+        try #require(converted.status == 0, "\(converted.error)")
         return [scratch["run/model.h5"], scratch["mqa.h5"]]
     }
 
@@ -42,8 +35,8 @@ import Testing
         let models = try models()
         let result = try kvlab(
             ["bench", "serve"] + models + Self.load + ["--rounds", "2", "--json", "--html", scratch["report.html"]])
-        try #require(result.status == 0, "\(result.errors)")
-        let turns = result.errors.components(separatedBy: "\n").filter { $0.hasPrefix("round ") }
+        try #require(result.status == 0, "\(result.error)")
+        let turns = result.error.components(separatedBy: "\n").filter { $0.hasPrefix("round ") }
         #expect(turns.count == 4 && zip(turns, [0, 1, 0, 1]).allSatisfy { $0.contains(models[$1]) }, "\(turns)")
         let report = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
         #expect((report["caption"] as? String)?.contains("Clients and server share one process and its cores") == true)
@@ -76,7 +69,7 @@ import Testing
         ]
         for (options, sentence) in cases {
             let result = try kvlab(["bench", "serve", model] + Self.load + options)
-            #expect(result.status != 0 && result.errors.contains("Error: \(sentence)\n"), "\(options): \(result.errors)")
+            #expect(result.status != 0 && result.error.contains("Error: \(sentence)\n"), "\(options): \(result.error)")
         }
         let runs: [([String], String)] = [
             (
@@ -88,8 +81,8 @@ import Testing
         for (options, sentence) in runs {
             let result = try kvlab(["bench", "serve", model] + Self.load + options)
             #expect(
-                result.status != 0 && result.errors.contains("\(model): \(sentence)") && !result.errors.contains("Usage"),
-                "\(options): \(result.errors)")
+                result.status != 0 && result.error.contains("\(model): \(sentence)") && !result.error.contains("Usage"),
+                "\(options): \(result.error)")
         }
     }
 }

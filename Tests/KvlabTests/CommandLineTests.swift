@@ -6,38 +6,9 @@ import Testing
 @Suite struct CommandLineTests {
     private let scratch = ScratchDirectory()
 
-    private struct Outcome {
-        var status: Int32
-        var output: String
-        var error: String
-    }
+    private func run(_ arguments: String...) throws -> Tool.Outcome { try run(arguments) }
 
-    private static let tool: String? = {
-        // The test runner and the tool are built into one folder.
-        let folders = ProcessInfo.processInfo.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
-        return folders.flatMap { [$0, $0.deletingLastPathComponent()] }.map { $0.appending(path: "kvlab").path }
-            .first { FileManager.default.isExecutableFile(atPath: $0) }
-    }()
-
-    private func run(_ arguments: String...) throws -> Outcome { try run(arguments) }
-
-    private func run(_ arguments: [String]) throws -> Outcome {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
-        // Files, not pipes: nothing blocks however much is written.
-        let output = scratch["stdout"]
-        let error = scratch["stderr"]
-        for path in [output, error] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
-        process.standardOutput = FileHandle(forWritingAtPath: output)
-        process.standardError = FileHandle(forWritingAtPath: error)
-        try process.run()
-        process.waitUntilExit()
-        return Outcome(
-            status: process.terminationStatus, output: String(decoding: scratch.bytes("stdout"), as: UTF8.self),
-            error: String(decoding: scratch.bytes("stderr"), as: UTF8.self))
-    }
+    private func run(_ arguments: [String]) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
     private func recipe(steps: Int = 6) throws {
         let text = (0..<600).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
@@ -103,13 +74,9 @@ import Testing
     @Test func `SIGTERM finishes the step, saves and says how to resume; resuming gives the uninterrupted model`() throws {
         try recipe(steps: 2000)
         #expect(try run("train", "recipe.json", "--out", "whole").status == 0)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
-        process.arguments = ["train", "recipe.json", "--out", "parts"]
-        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        let process = try Tool.process(["train", "recipe.json", "--out", "parts"], in: scratch.path)
         _ = FileManager.default.createFile(atPath: scratch["err"], contents: nil)
         process.standardError = FileHandle(forWritingAtPath: scratch["err"])
-        process.standardOutput = FileHandle.nullDevice
         try process.run()
         while (try? Data(contentsOf: URL(fileURLWithPath: scratch["parts/metrics.jsonl"])).count) ?? 0 < 200, process.isRunning {
             usleep(2000)
@@ -127,13 +94,9 @@ import Testing
         try recipe(steps: 40)
         #expect(try run("train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "whole").status == 0)
         for attempt in 0..<8 {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
             let resume = FileManager.default.fileExists(atPath: scratch["parts/checkpoint.h5"]) ? ["--resume"] : []
-            process.arguments = ["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume
-            process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
-            process.standardError = FileHandle.nullDevice
-            process.standardOutput = FileHandle.nullDevice
+            let process = try Tool.process(
+                ["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume, in: scratch.path)
             try process.run()
             usleep(UInt32(30_000 + 17_000 * attempt))
             kill(process.processIdentifier, SIGKILL)
@@ -147,12 +110,7 @@ import Testing
 
     @Test func `two runs cannot share a directory`() throws {
         try recipe(steps: 100_000)
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
-        process.arguments = ["train", "recipe.json", "--out", "run"]
-        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
-        process.standardError = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
+        let process = try Tool.process(["train", "recipe.json", "--out", "run"], in: scratch.path)
         try process.run()
         while !FileManager.default.fileExists(atPath: scratch["run/metrics.jsonl"]), process.isRunning { usleep(2000) }
         let second = try run("train", "recipe.json", "--out", "run")

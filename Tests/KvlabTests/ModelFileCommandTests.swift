@@ -2,23 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The executable, built beside the tests.
-private enum BuiltTool {
-    static let path: String = {
-        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
-    }()
-    static let isThere = FileManager.default.isExecutableFile(atPath: path)
-}
-
 /// import, export, inspect and estimate as a user runs them, each in a process of its own.
-@Suite(.enabled(if: BuiltTool.isThere, "kvlab is not built beside the tests"))
+@Suite(.enabled(if: Tool.path != nil, "kvlab is not built beside the tests"))
 struct ModelFileCommandTests {
     let scratch = ScratchDirectory()
 
-    private func kvlab(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
-        try Python.execute(BuiltTool.path, arguments)
-    }
+    private func kvlab(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
     private func json(_ text: String) throws -> [String: Any] {
         try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
@@ -42,11 +31,11 @@ struct ModelFileCommandTests {
         try scratch.write([], to: "empty")
         for arguments in [["inspect"], ["estimate"], ["export", "--out", scratch["out"]], ["import", "--out", scratch["out"]]] {
             for file in ["x", "empty", "absent"] {
-                let result = try Python.execute(BuiltTool.path, [arguments[0], scratch[file]] + arguments.dropFirst())
+                let result = try Tool.run([arguments[0], scratch[file]] + arguments.dropFirst(), in: scratch.path)
                 #expect(result.status == 1)
                 #expect(result.output.isEmpty)
-                #expect(result.errors.hasPrefix("Error: " + scratch[file] + ": "), "\(result.errors)")
-                #expect(result.errors.filter { $0 == "\n" }.count == 1)
+                #expect(result.error.hasPrefix("Error: " + scratch[file] + ": "), "\(result.error)")
+                #expect(result.error.filter { $0 == "\n" }.count == 1)
             }
         }
         #expect(scratch.names == ["empty", "x"])
@@ -56,7 +45,7 @@ struct ModelFileCommandTests {
     func `a model goes in and comes out as it was`() throws {
         let folder = SharedData.path("models/stories260K")
         let imported = try kvlab("import", folder, "--out", scratch["a.h5"], "--tokenizer", folder + "/tok512.bin")
-        #expect(imported.status == 0, "\(imported.errors)")
+        #expect(imported.status == 0, "\(imported.error)")
         let report = try json(try kvlab("inspect", scratch["a.h5"], "--json").output)
         #expect(report["parameters"] as? Int == 260_032)
         #expect(report["tokenizer"] as? String == "llama2.c")
@@ -65,7 +54,7 @@ struct ModelFileCommandTests {
         let exported = try kvlab("export", scratch["a.h5"], "--format", "hf", "--out", scratch["hf"])
         #expect(exported.output.contains("has no Hugging Face form"))
         let again = try kvlab("import", scratch["hf"], "--out", scratch["b.h5"])
-        #expect(again.status == 0, "\(again.errors)")
+        #expect(again.status == 0, "\(again.error)")
         func digests(_ name: String) throws -> [String] {
             let tensors = try json(try kvlab("inspect", scratch[name], "--json").output)["tensors"] as? [[String: Any]]
             return tensors?.compactMap { $0["sha256"] as? String } ?? []
@@ -79,20 +68,20 @@ struct ModelFileCommandTests {
     func `what works on checkpoints works on folders and GGUF files as they are`() throws {
         let folder = SharedData.path("models/tinystories-656k")
         let exported = try kvlab("export", folder, "--format", "gguf", "--out", scratch["m.gguf"])
-        #expect(exported.status == 0, "\(exported.errors)")
+        #expect(exported.status == 0, "\(exported.error)")
         try scratch.write(Array(String(repeating: "Once upon a time there was a girl. ", count: 40).utf8), to: "t.txt")
         var perplexities: [Double] = []
         for path in [folder, scratch["m.gguf"]] {
             let scored = try kvlab(
                 "eval", "ppl", path, "--text", scratch["t.txt"], "--tokenizer", folder + "/tokenizer.json", "--json")
-            #expect(scored.status == 0, "\(scored.errors)")
+            #expect(scored.status == 0, "\(scored.error)")
             perplexities.append(try #require(try json(scored.output)["perplexity"] as? Double))
             let converted = try kvlab(
                 "convert", path, "--kv-heads", "1", "--method", "mean", "--out", scratch["c\(perplexities.count).h5"])
-            #expect(converted.status == 0, "\(converted.errors)")
+            #expect(converted.status == 0, "\(converted.error)")
             for arguments in [["verify"], ["capacity", "--context", "64", "--kv-memory", "1MiB"], ["estimate"]] {
-                let result = try Python.execute(BuiltTool.path, [arguments[0], path] + arguments.dropFirst())
-                #expect(result.status == 0, "\(arguments): \(result.errors)")
+                let result = try Tool.run([arguments[0], path] + arguments.dropFirst(), in: scratch.path)
+                #expect(result.status == 0, "\(arguments): \(result.error)")
             }
         }
         #expect(abs(perplexities[0] - perplexities[1]) < 1e-6 * perplexities[0])

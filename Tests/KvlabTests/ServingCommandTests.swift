@@ -7,22 +7,15 @@ import Testing
 struct ServingCommandTests {
     private let scratch = ScratchDirectory()
 
-    private static let tool: String = {
-        let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/kvlab"
-    }()
-
-    private func kvlab(_ arguments: String...) throws -> (status: Int32, output: String, errors: String) {
-        try Python.execute(Self.tool, arguments)
-    }
+    private func kvlab(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
     private func checkpoint(_ name: String) throws -> String {
         let folder = SharedData.path("models/\(name)")
         let path = scratch["\(name).h5"]
         let tokenizer = folder + "/tok512.bin"
         let options = FileManager.default.fileExists(atPath: tokenizer) ? ["--tokenizer", tokenizer] : []
-        let result = try Python.execute(Self.tool, ["import", folder, "--out", path] + options)
-        try #require(result.status == 0, "\(result.errors)")
+        let result = try Tool.run(["import", folder, "--out", path] + options, in: scratch.path)
+        try #require(result.status == 0, "\(result.error)")
         return path
     }
 
@@ -30,7 +23,7 @@ struct ServingCommandTests {
         let path = try checkpoint("stories260K")
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
-            result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.errors)")
+            result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.error)")
         for type in ["fp16", "bf16"] {
             let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
             #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
@@ -55,9 +48,9 @@ struct ServingCommandTests {
         let path = try checkpoint("stories260K")
         let text = SharedData.path("text/tinystories-sample.txt")
         func perplexity(_ options: String...) throws -> Double {
-            let result = try Python.execute(Self.tool, ["eval", "ppl", path, "--text", text, "--json"] + options)
+            let result = try Tool.run(["eval", "ppl", path, "--text", text, "--json"] + options, in: scratch.path)
             let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
-            return try #require(report?["perplexity"] as? Double, "\(result.errors)")
+            return try #require(report?["perplexity"] as? Double, "\(result.error)")
         }
         let whole = try perplexity()
         #expect(abs(try perplexity("--through-cache") / whole - 1) < 1e-5)

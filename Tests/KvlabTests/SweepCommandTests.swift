@@ -6,36 +6,17 @@ import Testing
 @Suite struct SweepCommandTests {
     private let scratch = ScratchDirectory()
 
-    private static let tool: String? = {
-        // The test runner and the tool are built into one folder.
-        let folders = ProcessInfo.processInfo.arguments.map { URL(fileURLWithPath: $0).deletingLastPathComponent() }
-        return folders.flatMap { [$0, $0.deletingLastPathComponent()] }.map { $0.appending(path: "kvlab").path }
-            .first { FileManager.default.isExecutableFile(atPath: $0) }
-    }()
-
     private func start(_ arguments: [String], to output: String) throws -> Process {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try #require(Self.tool))
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: scratch.path)
+        let process = try Tool.process(arguments, in: scratch.path)
         // Files, not pipes: nothing blocks however much is written.
-        for path in [scratch[output], scratch[output + ".err"]] {
-            _ = FileManager.default.createFile(atPath: path, contents: nil)
-        }
+        for path in [output, output + ".err"] { try scratch.write([], to: path) }
         process.standardOutput = FileHandle(forWritingAtPath: scratch[output])
         process.standardError = FileHandle(forWritingAtPath: scratch[output + ".err"])
         try process.run()
         return process
     }
 
-    private func run(_ arguments: String...) throws -> (status: Int32, output: String, error: String) {
-        let process = try start(arguments, to: "out")
-        process.waitUntilExit()
-        return (
-            process.terminationStatus, String(decoding: scratch.bytes("out"), as: UTF8.self),
-            String(decoding: scratch.bytes("out.err"), as: UTF8.self)
-        )
-    }
+    private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
     private func recipe(methods: String = #"["mean", "first"]"#) throws {
         let text = (0..<900).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
