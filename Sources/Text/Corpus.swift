@@ -1,4 +1,5 @@
 import Files
+import Glibc
 
 /// UTF-8 text files, memory-mapped, and the documents in them.
 public struct Corpus: Sendable {
@@ -10,8 +11,20 @@ public struct Corpus: Sendable {
         public var bytes: Range<Int>
     }
 
+    /// What a file held when it was opened.
+    public struct FileContent: Sendable, Hashable {
+        /// The file's path as given.
+        public var path: String
+        /// Its size.
+        public var bytes: Int
+        /// The digest of its bytes.
+        public var sha256: SHA256Digest
+    }
+
     /// The files, in the order given.
-    public var paths: [String] { files.map(\.path) }
+    public let contents: [FileContent]
+    /// The files' paths, in the order given.
+    public var paths: [String] { contents.map(\.path) }
     /// The documents, in the files' order.
     public let documents: [Document]
     /// SHA-256 over the files' contents, in order; their names do not count.
@@ -20,6 +33,7 @@ public struct Corpus: Sendable {
     public var byteCount: Int { documents.reduce(0) { $0 + $1.bytes.count } }
 
     private let files: [MappedFile]
+    private let stamps: [FileStamp?]
 
     /// Opens and checks files.
     ///
@@ -32,6 +46,9 @@ public struct Corpus: Sendable {
         guard !paths.isEmpty else { throw TextError.noFiles }
         var files: [MappedFile] = []
         var documents: [Document] = []
+        var contents: [FileContent] = []
+        // Taken before the reading: what is written during it is noticed.
+        let stamps = paths.map { FileStamp(path: $0) }
         var hasher = SHA256Digest.Hasher()
         for (index, path) in paths.enumerated() {
             let file = try MappedFile(path: path)
@@ -39,7 +56,9 @@ public struct Corpus: Sendable {
             let ranges = try unsafe file.withUnsafeBytes { bytes throws -> [Range<Int>] in
                 let text = unsafe Span<UInt8>(_unsafeBytes: bytes)
                 if let offset = UTF8Check.firstInvalid(in: text) { throw TextError.invalidUTF8(path: path, offset: offset) }
-                unsafe hasher.update(SHA256Digest(of: bytes).bytes)
+                let digest = unsafe SHA256Digest(of: bytes)
+                hasher.update(digest.bytes)
+                contents.append(FileContent(path: path, bytes: bytes.count, sha256: digest))
                 guard let separator, !separator.isEmpty else { return [0..<bytes.count] }
                 return Self.split(text, at: Array(separator.utf8))
             }
@@ -49,18 +68,30 @@ public struct Corpus: Sendable {
         }
         self.files = files
         self.documents = documents
+        self.contents = contents
+        self.stamps = stamps
         contentHash = hasher.finalize()
     }
 
-    private init(files: [MappedFile], documents: [Document], contentHash: SHA256Digest) {
-        self.files = files
+    private init(_ corpus: Corpus, documents: [Document]) {
+        files = corpus.files
+        contents = corpus.contents
+        stamps = corpus.stamps
+        contentHash = corpus.contentHash
         self.documents = documents
-        self.contentHash = contentHash
     }
 
     /// The same files with other documents.
-    func with(_ documents: [Document]) -> Corpus {
-        Corpus(files: files, documents: documents, contentHash: contentHash)
+    func with(_ documents: [Document]) -> Corpus { Corpus(self, documents: documents) }
+
+    /// Throws ``TextError/changed(path:)`` where a file was written to since it was opened.
+    ///
+    /// A mapped file shows what is written to it; a new file renamed over it leaves the corpus as it was.
+    public func checkUnchanged() throws(TextError) {
+        for (content, stamp) in zip(contents, stamps) {
+            guard let stamp, let now = FileStamp(path: content.path), now.isSameFile(as: stamp) else { continue }
+            guard now == stamp else { throw .changed(path: content.path) }
+        }
     }
 
     /// The text of `document`.
@@ -107,4 +138,23 @@ public struct Corpus: Sendable {
     private static func isSpace(_ byte: UInt8) -> Bool {
         byte == 0x20 || (0x09...0x0d).contains(byte)
     }
+}
+
+/// Which file a path names, and when it was last written to.
+private struct FileStamp: Sendable, Equatable {
+    private var device: UInt
+    private var inode: UInt
+    private var size: Int
+    private var seconds: Int
+    private var nanoseconds: Int
+
+    /// The stamp of the file at `path`; nil where there is none.
+    init?(path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        (device, inode, size) = (status.st_dev, status.st_ino, status.st_size)
+        (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    }
+
+    func isSameFile(as other: FileStamp) -> Bool { device == other.device && inode == other.inode }
 }

@@ -4,6 +4,8 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
     case invalidUTF8(path: String, offset: Int)
     /// The text file has no bytes.
     case emptyText(path: String)
+    /// The text file was written to after it was opened.
+    case changed(path: String)
     /// No text file was named.
     case noFiles
     /// After cutting at the separator nothing but white space is left.
@@ -33,6 +35,8 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
             "\(path): not UTF-8: invalid byte at offset \(offset); convert the file, for example with iconv -t utf-8"
         case .emptyText(let path):
             "\(path): the file is empty (invalid at byte offset 0: a text of at least one byte is expected)"
+        case .changed(let path):
+            "\(path): the file was changed while it was in use; start again, and replace a text in use by renaming a new file over it"
         case .noFiles:
             "no text file is named; name at least one UTF-8 file"
         case .noDocuments(let path):

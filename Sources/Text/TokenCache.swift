@@ -100,6 +100,8 @@ public struct TokenCache: Sendable {
         var header = magic + little(UInt64(version)).prefix(4) + little(UInt64(width)).prefix(4)
         header += little(UInt64(count)) + little(UInt64(starts.count)) + key.bytes + payload.finalize().bytes
         try unsafe header.withUnsafeBytes { try unsafe file.write($0, at: 0) }
+        // The key is that of the text as it was opened.
+        try corpus.checkUnchanged()
         try file.commit()
     }
 

@@ -11,13 +11,16 @@ public enum TokenizerFile {
     ///
     /// A `tokenizer_config.json` beside a `tokenizer.json` is asked for the BOS and EOS tokens.
     public static func load(_ path: String) throws -> any Tokenizer {
-        let bytes = try read(path)
-        let config = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-        let configPath = (path.contains("/") ? config + "/" : "") + "tokenizer_config.json"
-        return try parse(bytes, file: path) {
-            guard unsafe access(configPath, F_OK) == 0 else { return nil }
-            return try TokenizerJSON.parse(try read(configPath), file: configPath)
+        try parse(try read(path), file: path) {
+            try configuration(path).map { try TokenizerJSON.parse(try read($0), file: $0) }
         }
+    }
+
+    /// The `tokenizer_config.json` beside the tokenizer at `path`, which is read with it; nil where there is none.
+    public static func configuration(_ path: String) -> String? {
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let beside = (path.contains("/") ? folder + "/" : "") + "tokenizer_config.json"
+        return unsafe access(beside, F_OK) == 0 ? beside : nil
     }
 
     /// The form in which a checkpoint keeps the tokenizer whose file has `bytes`; `file` names it in errors.

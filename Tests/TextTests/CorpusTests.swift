@@ -1,3 +1,5 @@
+import Files
+import Foundation
 import TestSupport
 import Testing
 
@@ -41,6 +43,22 @@ import Testing
         #expect(whole.documents.map { whole.text($0) } == ["one<s>\n two é\n<s><s> \n<s>", " three "])
         #expect(whole.contentHash == cut.contentHash && whole.selectionHash != cut.selectionHash)
         #expect(try Corpus(paths: [paths[0]]).contentHash != whole.contentHash)
+    }
+
+    @Test func `a file written to while it is open is noticed, and one renamed over it does no harm`() throws {
+        let scratch = ScratchDirectory()
+        let corpus = try Corpus(paths: [scratch.text("a", "one"), scratch.text("b", "two")])
+        #expect(corpus.contents.map(\.bytes) == [3, 3] && corpus.contents[0].sha256 == SHA256Digest(of: "one"))
+        try AtomicFile.write(Array("six".utf8), to: scratch["b"])
+        try corpus.checkUnchanged()
+        #expect(corpus.text(corpus.documents[1]) == "two")
+        let cache = TokenCache(directory: scratch["cache"])
+        let handle = try #require(FileHandle(forWritingAtPath: scratch["a"]))
+        try handle.write(contentsOf: Data("ten more".utf8))
+        #expect(throws: TextError.changed(path: scratch["a"])) { try corpus.checkUnchanged() }
+        // What was encoded from it would be kept under the digest of what it was.
+        #expect(throws: TextError.changed(path: scratch["a"])) { try cache.stream(corpus, tokenizer: ByteTokenizer()) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch["cache"]) == [])
     }
 
     @Test func `a split by position cuts at a character`() throws {

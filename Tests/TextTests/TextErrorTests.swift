@@ -13,6 +13,10 @@ import Testing
             "a.txt: the file is empty (invalid at byte offset 0: a text of at least one byte is expected)"
         ),
         (
+            .changed(path: "a.txt"),
+            "a.txt: the file was changed while it was in use; start again, and replace a text in use by renaming a new file over it"
+        ),
+        (
             .tooFewTokens(have: 9, seq: 16),
             "the text has 9 tokens, fewer than one window of 17 (seq 16 and the next token); use more text or a shorter seq"
         ),
