@@ -1,5 +1,6 @@
 import Files
 import Kernels
+import Models
 
 /// What a checkpoint's content hash is taken over: a text with one line for every part, in a fixed order.
 ///
@@ -28,5 +29,24 @@ struct ContentManifest {
             lines.append("array \(array.name) \(array.count) \(array.digest)")
         }
         return SHA256Digest(of: lines.joined(separator: "\n")).hex
+    }
+}
+
+extension Checkpoint {
+    /// What the model is known by: the content hash of its file, or that of its parts without a lineage where it has another format.
+    ///
+    /// Reads all weights in the second case.
+    public func identity() throws -> String {
+        if let hash = lineage.contentHash { return hash }
+        var manifest = ContentManifest()
+        manifest.config = try CheckpointWriter.json(config)
+        manifest.tokenIDs = try CheckpointWriter.json(tokenIDs)
+        manifest.tokenizer = tokenizer.map { ($0.kind, SHA256Digest(of: $0.bytes)) }
+        for name in parameters.names {
+            guard let weight = parameters[name] else { continue }
+            let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
+            manifest.weights.append((name, weight.elementType.rawValue, weight.shape, digest))
+        }
+        return manifest.hash
     }
 }

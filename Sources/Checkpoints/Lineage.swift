@@ -6,8 +6,12 @@ public struct Lineage: Codable, Sendable, Hashable {
     public var parentHash: String?
     /// A name for tables.
     public var name: String?
-    /// The resolved recipe that made it, JSON.
+    /// The resolved recipe that made it, JSON; models in it go by their content hashes.
     public var recipe: String?
+    /// What the recipe's inputs were; nil for a model of another origin, or of a kvlab that kept no record of them.
+    public var inputs: InputDigests?
+    /// Inputs that were changed in the middle of its training or an ancestor's, which went on by `--force`.
+    public var changedInputs: [InputDigests.Change]?
     /// Tokens trained on since the first ancestor's start.
     public var tokensSeen: Int
     /// Optimizer steps since the first ancestor's start.

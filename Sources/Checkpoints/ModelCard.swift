@@ -22,6 +22,7 @@ enum ModelCard {
             ("optimizer steps", lineage.steps > 0 ? "\(lineage.steps)" : nil), ("written by", lineage.toolVersion),
         ]
         for (name, fact) in facts { if let fact { lines.append("- \(name): \(fact)") } }
+        for change in lineage.changedInputs ?? [] { lines.append("- \(change.text)") }
         lines.append(
             checkpoint.tokenIDs.license.map { "- licence of the model it was made from: \($0)" }
                 ?? "- licence: the files it was made from name none; the parent's terms apply")

@@ -5,6 +5,7 @@ import Foundation
 import Kernels
 import Models
 import Recipes
+import Text
 import Training
 
 /// A whole experiment: train a parent, convert it, uptrain each child, continue the parent as the control, compare.
@@ -39,8 +40,9 @@ public struct Lab {
 
     /// Runs what is not done yet; nil where `shouldStop` ended a run early.
     ///
-    /// Without `resume`, a directory that holds a lab already is refused.
-    public func execute(resume: Bool, shouldStop: () -> Bool) throws -> Result? {
+    /// Without `resume`, a directory that holds a lab already is refused. Where inputs have changed since it was begun, it is refused
+    /// too unless `force` says to make again what was made from others: a table compares models of one text.
+    public func execute(resume: Bool, force: Bool = false, shouldStop: () -> Bool) throws -> Result? {
         let start = ContinuousClock.now
         let parentDirectory = path("parent")
         if !resume, FileManager.default.fileExists(atPath: parentDirectory + "/recipe.json") {
@@ -50,7 +52,16 @@ public struct Lab {
         var parentRecipe = recipe
         parentRecipe.lab = nil
         parentRecipe.name = "parent"
-        guard try train(PreparedRun(parentRecipe, reporter: reporter), "parent", shouldStop: shouldStop) else { return nil }
+        // Read once: all parts are of one text, whatever becomes of the files meanwhile.
+        let corpus = try Corpus(recipe.data)
+        let evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
+        try record(
+            InputDigests(corpus.inputs + (try recipe.tokenizer?.inputs() ?? []) + (evaluated.map { [$0.input] } ?? [])),
+            resume: resume, force: force)
+        func train(_ prepared: PreparedRun, _ part: String) throws -> Bool {
+            try self.train(prepared, part, force: force, shouldStop: shouldStop)
+        }
+        guard try train(PreparedRun(parentRecipe, corpus: corpus, reporter: reporter), "parent") else { return nil }
         let parentPath = Run.modelPath(parentDirectory)
         let parent = try LoadedModel(path: parentPath)
         let evaluation = lab.evaluation
@@ -58,7 +69,7 @@ public struct Lab {
             contextTokens: evaluation.contextTokens, batch: evaluation.batch,
             kvType: ElementType(flag: evaluation.kvDtype) ?? .float16,
             window: min(evaluation.window, parent.model.config.maxSequence), bos: parent.bosID == nil ? .never : .always)
-        let text = try evaluationText()
+        let text = try evaluated?.text ?? corpus.validationText(recipe)
         let reference = try comparison.score(parent, text, reporter: reporter)
         var rows = [comparison.row("parent", parent.model.config, reference)]
 
@@ -67,7 +78,7 @@ public struct Lab {
         for part in parts {
             let child = part.convert
             // Converted once: what is scored is what the uptraining starts from.
-            let prepared = try PreparedRun(uptraining(child, parentPath: parentPath), reporter: reporter)
+            let prepared = try PreparedRun(uptraining(child, parentPath: parentPath), corpus: corpus, reporter: reporter)
             var before: PerplexityResult?
             if let child {
                 let converted = Checkpoint(
@@ -77,7 +88,7 @@ public struct Lab {
                     try LoadedModel(name: child.name, checkpoint: converted, path: parentPath), text, reporter: reporter)
             }
             let directoryName = child?.name ?? "control"
-            guard try train(prepared, directoryName, shouldStop: shouldStop) else { return nil }
+            guard try train(prepared, directoryName) else { return nil }
             let trained = try LoadedModel(path: Run.modelPath(path(directoryName)))
             let result = try comparison.score(trained, text, reporter: reporter)
             var row = comparison.row(part.name, trained.model.config, result)
@@ -93,6 +104,7 @@ public struct Lab {
             reporter.line(
                 "\(part.name)  \(String(format: "%.4f bits per byte, %+.4f to the parent", row.bitsPerByte, paired.bitsPerByte))")
         }
+        try corpus.checkUnchanged()
         let table = ComparisonTable(
             text:
                 "\(evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(comparison.window)",
@@ -142,26 +154,38 @@ public struct Lab {
             seed: recipe.seed)
     }
 
-    /// Trains unless it is done; false where it was stopped.
-    private func train(_ prepared: PreparedRun, _ part: String, shouldStop: () -> Bool) throws -> Bool {
-        let directory = path(part)
-        if let saved = try? String(contentsOfFile: directory + "/recipe.json", encoding: .utf8),
-            FileManager.default.fileExists(atPath: Run.modelPath(directory))
-        {
-            guard saved == prepared.recipeJSON + "\n" else { throw TrainingError.otherRecipe(directory: directory) }
-            reporter.line("\(prepared.name): done before")
-            return true
+    /// Keeps what the lab was begun with beside its results, and compares with that where it goes on.
+    private func record(_ inputs: InputDigests, resume: Bool, force: Bool) throws {
+        let recordPath = path("inputs.json")
+        if resume, let data = FileManager.default.contents(atPath: recordPath) {
+            let recorded = try? JSONDecoder().decode(InputDigests.self, from: data)
+            let changes = recorded.map { $0.version == InputDigests.currentVersion ? inputs.changes(since: $0) : [] } ?? []
+            guard changes.isEmpty || force else { throw TrainingError.changedInputs(directory: directory, changes) }
         }
-        let resumes = FileManager.default.fileExists(atPath: directory + "/checkpoint.h5")
-        return try Run(prepared, directory: directory, reporter: reporter).execute(resume: resumes, shouldStop: shouldStop)
-            .finished
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try write(String(decoding: try encoder.encode(inputs), as: UTF8.self) + "\n", to: "inputs.json")
     }
 
-    private func evaluationText() throws -> EvaluationText {
-        if let path = lab.evaluation.text {
-            return EvaluationText(try TextFile.read(path), splitOn: recipe.data.documentSeparator)
+    /// Trains unless it is done; false where it was stopped.
+    private func train(_ prepared: PreparedRun, _ part: String, force: Bool, shouldStop: () -> Bool) throws -> Bool {
+        let directory = path(part)
+        let run = Run(prepared, directory: directory, reporter: reporter)
+        func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+        do {
+            if exists(directory + "/recipe.json"), exists(Run.modelPath(directory)) {
+                let model = try Checkpoint.load(Run.modelPath(directory), verify: .structure, trainingState: false)
+                try prepared.compare(model, in: directory, reporter: reporter)
+                reporter.line("\(prepared.name): done before")
+                return true
+            }
+            return try run.execute(resume: exists(directory + "/checkpoint.h5"), shouldStop: shouldStop).finished
+        } catch let error as TrainingError where force && error.isOfInputs {
+            reporter.line("\(prepared.name): made from other inputs; it is made again")
+            try run.discard()
+            return try run.execute(resume: false, shouldStop: shouldStop).finished
         }
-        return try PreparedRun.validationText(recipe)
     }
 
     private func report(_ table: ComparisonTable, _ similarity: [HeadSimilarity]) -> String {

@@ -101,6 +101,8 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case noParentRecipe(String)
     /// The recipe's value at `key` doesn't fit the data it is to be used on.
     case recipe(key: String, reason: String)
+    /// An input at this path, or under this key, was changed while a sweep that knows it by another digest was running.
+    case changedMeanwhile(String, recorded: String, found: String)
     /// The text file at this path is no UTF-8 from byte `offset` on.
     case textNotUTF8(String, offset: Int)
 
@@ -117,6 +119,9 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .noParentRecipe(let path):
             "\(path): the checkpoint doesn't say how it was trained, so 'uptrain' has no steps to take a share of; use a 'train' section without 'uptrain'"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
+        case .changedMeanwhile(let path, let recorded, let found):
+            "\(path): the file was changed while the sweep ran: its SHA-256 was \(recorded), now it is \(found); "
+                + "start the same command again, which makes what the new content asks for"
         case .textNotUTF8(let path, let offset): "\(path): invalid UTF-8 at byte \(offset); convert the file to UTF-8"
         }
     }

@@ -30,6 +30,8 @@ public struct PreparedRun: Sendable {
     public let tokenIDs: TokenIDs
     /// What checkpoints of the run start from: the parent's lineage or none.
     public let lineage: Lineage
+    /// What was read for the run.
+    public let inputs: InputDigests
     /// Tokens in a sequence.
     public let sequenceLength: Int
     private let validationTokensPerByte: Double
@@ -38,10 +40,13 @@ public struct PreparedRun: Sendable {
     public var recipeJSON: String { recipe.resolvedJSON }
 
     /// Reads data, tokenizer and checkpoint; trains a tokenizer where the recipe asks for one.
-    public init(_ recipe: Recipe, reporter: ProgressReporter) throws {
+    ///
+    /// - Parameter corpus: the recipe's texts where they have been read before, so that several runs share one reading of them.
+    public init(_ recipe: Recipe, corpus: Corpus? = nil, reporter: ProgressReporter) throws {
         self.recipe = recipe
         name = recipe.name
-        let (training, validation) = try Self.split(recipe)
+        let corpus = try corpus ?? Corpus(recipe.data)
+        let (training, validation) = try corpus.split(recipe)
         var start = try recipe.`init`.map { try StartingPoint($0, training: training) }
         let tokenizer = try start?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
         self.tokenizer = tokenizer
@@ -71,6 +76,7 @@ public struct PreparedRun: Sendable {
         let trainingStream = try stream(training, tokenizer)
         let validationStream = try stream(validation, tokenizer)
         reporter.clear()
+        try corpus.checkUnchanged()
         validationTokensPerByte = Double(validationStream.count) / Double(max(validation.byteCount, 1))
         let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
         let batches = try TokenBatches(
@@ -91,27 +97,14 @@ public struct PreparedRun: Sendable {
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
         }
         self.plan = plan
+        inputs = InputDigests(corpus.inputs + (try recipe.tokenizer?.inputs() ?? []) + start.inputs)
         var lineage = start.lineage
         lineage.name = recipe.name
-        lineage.recipe = recipe.resolvedJSON
+        lineage.recipe = recipe.namingModels(inputs).resolvedJSON
+        lineage.inputs = inputs.withoutModelPaths
         lineage.toolVersion = Lineage.currentTool
         lineage.notes = ["basis": basis.json]
         self.lineage = lineage
-    }
-
-    private static func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
-        try Corpus(paths: recipe.data.files, separator: recipe.data.documentSeparator).split(
-            fraction: recipe.data.validation.fraction, by: recipe.data.validation.by == .document ? .document : .position,
-            seed: UInt64(recipe.seed))
-    }
-
-    /// The documents a run trains on.
-    static func trainingCorpus(_ recipe: Recipe) throws -> Corpus { try split(recipe).train }
-
-    /// The recipe's held-out documents.
-    public static func validationText(_ recipe: Recipe) throws -> EvaluationText {
-        let validation = try split(recipe).validation
-        return EvaluationText(documents: validation.documents.map(validation.text))
     }
 
     private static func tokenizer(_ recipe: Recipe, _ training: Corpus, _ reporter: ProgressReporter) throws -> any Tokenizer {

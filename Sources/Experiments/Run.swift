@@ -34,7 +34,7 @@ public struct Run {
         public var validationLoss: Double?
     }
 
-    /// A run of `prepared` that will write to `directory`; nothing is read or written before ``execute(resume:shouldStop:)``.
+    /// A run of `prepared` that will write to `directory`; nothing is read or written before ``execute(resume:force:shouldStop:onStep:)``.
     public init(_ prepared: PreparedRun, directory: String, reporter: ProgressReporter) {
         self.prepared = prepared
         self.directory = directory
@@ -49,16 +49,19 @@ public struct Run {
 
     /// Runs to the end, or to the end of the step in which `shouldStop` becomes true.
     ///
-    /// Throws ``TrainingError`` where the directory holds another run, there is nothing to resume or the loss diverges.
+    /// Throws ``TrainingError`` where the directory holds another run, its inputs have changed, there is nothing to resume or the
+    /// loss diverges.
     ///
-    /// - Parameter onStep: told of each step.
+    /// - Parameters:
+    ///   - force: whether to resume although inputs have changed, which the lineage then says.
+    ///   - onStep: told of each step.
     public func execute(
-        resume: Bool, shouldStop: () -> Bool = { false }, onStep: (Trainer.StepReport) -> Void = { _ in }
+        resume: Bool, force: Bool = false, shouldStop: () -> Bool = { false }, onStep: (Trainer.StepReport) -> Void = { _ in }
     ) throws -> Outcome {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let lock = try FileLock(path: directory + "/lock", purpose: "kvlab train")
         defer { withExtendedLifetime(lock) {} }
-        let trainer = try makeTrainer(resume: resume)
+        let (trainer, lineage) = try makeTrainer(resume: resume, force: force)
         try writeRecipe()
         let metrics = try MetricsFile(path: metricsPath, keepingThrough: trainer.step)
         let display = RunDisplay(prepared: prepared, reporter: reporter, firstStep: trainer.step)
@@ -86,7 +89,7 @@ public struct Run {
                     line.sample = prepared.sample(model, step: step)
                     display.sample(step: step, text: line.sample ?? "")
                 case .checkpointDue:
-                    try checkpoint(trainer).save(to: checkpointPath)
+                    try checkpoint(trainer, lineage).save(to: checkpointPath)
                     lastGood = checkpointPath
                     return
                 }
@@ -102,7 +105,7 @@ public struct Run {
         var path = checkpointPath
         if finished {
             path = Self.modelPath(directory)
-            var model = try checkpoint(trainer)
+            var model = try checkpoint(trainer, lineage)
             model.trainingState = nil
             model.lineage.figures = validationLoss.map {
                 Lineage.Figures(validationLoss: $0, validationBitsPerByte: prepared.bitsPerByte($0))
@@ -114,28 +117,51 @@ public struct Run {
             validationLoss: validationLoss)
     }
 
-    private func makeTrainer(resume: Bool) throws -> Trainer {
+    /// The trainer at the run's first step or its checkpoint's, and the lineage of its weights without the run's own steps.
+    private func makeTrainer(resume: Bool, force: Bool) throws -> (Trainer, Lineage) {
         let exists = FileManager.default.fileExists(atPath: checkpointPath)
         if !exists, FileManager.default.fileExists(atPath: Self.modelPath(directory)) {
             throw TrainingError.finishedBefore(directory: directory)
         }
         guard resume else {
             guard !exists else { throw TrainingError.runExists(directory: directory) }
-            return try Trainer(
+            let trainer = try Trainer(
                 config: prepared.config, parameters: prepared.parameters, plan: prepared.plan, data: prepared.data)
+            return (trainer, prepared.lineage)
         }
         guard exists else { throw TrainingError.nothingToResume(directory: directory) }
         let checkpoint = try Checkpoint.load(checkpointPath)
-        guard checkpoint.lineage.recipe == prepared.recipeJSON else { throw TrainingError.otherRecipe(directory: directory) }
-        return try Trainer(resuming: checkpoint, plan: prepared.plan, data: prepared.data)
+        let changes = try prepared.compare(checkpoint, in: directory, force: force, reporter: reporter)
+        let trainer = try Trainer(resuming: checkpoint, plan: prepared.plan, data: prepared.data)
+        // What the weights come from is as it was, whatever the recipe's model is now.
+        var lineage = prepared.lineage
+        lineage.parentHash = checkpoint.lineage.parentHash
+        lineage.steps = checkpoint.lineage.steps - trainer.step
+        lineage.tokensSeen = checkpoint.lineage.tokensSeen - trainer.tokensSeen
+        lineage.changedInputs = checkpoint.lineage.changedInputs
+        for var change in changes {
+            reporter.line("\(change.path ?? change.key) has changed; going on with it, as --force says")
+            change.step = trainer.step
+            lineage.changedInputs = (lineage.changedInputs ?? []) + [change]
+        }
+        return (trainer, lineage)
+    }
+
+    /// Removes the run's model and checkpoint, so that it can be made again.
+    func discard() throws {
+        let lock = try FileLock(path: directory + "/lock", purpose: "kvlab lab")
+        defer { withExtendedLifetime(lock) {} }
+        for path in [Self.modelPath(directory), checkpointPath] where FileManager.default.fileExists(atPath: path) {
+            try FileManager.default.removeItem(atPath: path)
+        }
     }
 
     private func writeRecipe() throws {
         try TextFile.write(prepared.recipeJSON + "\n", to: directory + "/recipe.json")
     }
 
-    private func checkpoint(_ trainer: Trainer) throws -> Checkpoint {
-        var lineage = prepared.lineage
+    private func checkpoint(_ trainer: Trainer, _ lineage: Lineage) throws -> Checkpoint {
+        var lineage = lineage
         lineage.steps += trainer.step
         lineage.tokensSeen += trainer.tokensSeen
         lineage.notes = (lineage.notes ?? [:]).merging(

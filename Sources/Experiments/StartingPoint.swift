@@ -16,6 +16,8 @@ struct StartingPoint {
     private(set) var parent: (config: ModelConfig, parameters: Parameters)?
     /// Global index of the first sample that no ancestor has read.
     var nextSample = 0
+    /// The models that were read, by the recipe's keys.
+    private(set) var inputs: [InputDigests.Input] = []
     private var parentBasis: TrainingBasis?
     private var path = ""
 
@@ -33,8 +35,10 @@ struct StartingPoint {
         let parentHash = checkpoint.lineage.contentHash
         let notes = checkpoint.lineage.notes ?? [:]
         parent = (checkpoint.config, checkpoint.parameters)
+        inputs.append(InputDigests.Input(key: "init.checkpoint", model: path, contentHash: try checkpoint.identity()))
         if let path = section.parent {
             let model = try ModelImport.load(path)
+            inputs.append(InputDigests.Input(key: "init.parent", model: path, contentHash: try model.identity()))
             guard model.config.vocabularySize == checkpoint.config.vocabularySize else {
                 throw ExperimentError.recipe(
                     key: "init.parent",

@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// What stops a training run.
 public enum TrainingError: Error, CustomStringConvertible, Equatable {
     /// The loss or the gradient's norm is NaN or infinite; nothing has been updated.
@@ -8,6 +10,10 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case noTrainingState(String)
     /// A directory holds a run of another recipe.
     case otherRecipe(directory: String)
+    /// A directory holds a run over other inputs: texts, tokenizer or models whose content has changed since.
+    case changedInputs(directory: String, [InputDigests.Change])
+    /// A directory holds a run with another tokenizer than its texts give now.
+    case otherTokenizer(directory: String)
     /// A directory holds a run already.
     case runExists(directory: String)
     /// A figure that JSON cannot hold.
@@ -16,6 +22,14 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
     case nothingToResume(directory: String)
     /// The directory holds a finished run whose training state is gone.
     case finishedBefore(directory: String)
+
+    /// Whether a run was begun with other content of its inputs, which making it again mends.
+    public var isOfInputs: Bool {
+        switch self {
+        case .changedInputs, .otherTokenizer: true
+        default: false
+        }
+    }
 
     /// The sentence for the user: what happened, where, and what to change or which option to go on with.
     public var description: String {
@@ -29,6 +43,13 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
             "cannot resume: \(reason); only the checkpoint.h5 that kvlab train writes can be resumed"
         case .otherRecipe(let directory):
             "\(directory) holds a run of another recipe; resume with that recipe, or choose another directory with --out"
+        case .changedInputs(let directory, let changes):
+            changes.map {
+                "\($0.path ?? $0.key) ('\($0.key)') has changed since \(directory) was begun: its SHA-256 was \($0.recorded), now it is \($0.found). "
+            }.joined()
+                + "Put the old content back, choose another directory with --out, or go on with --resume --force"
+        case .otherTokenizer(let directory):
+            "\(directory) holds a run with another tokenizer, which its model cannot change; choose another directory with --out"
         case .runExists(let directory):
             "\(directory) holds a run already; go on with --resume, or choose another directory with --out"
         case .unwritableMetrics(let path, let step): "\(path): step \(step) has a figure that is not finite"

@@ -62,7 +62,7 @@ public struct Sweep {
         self.directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
         store = StepStore(directory: sweep.store ?? self.directory + "/steps")
         self.reporter = reporter
-        let training = try PreparedRun.trainingCorpus(recipe).byteCount
+        let training = try recipes.corpus.split(recipe).train.byteCount
         if training < Calibration.leastTokens,
             !designs.isEmpty || sweep.methods.contains(where: { ConversionMethods.named($0)?.usesActivations == true })
         {
@@ -164,9 +164,10 @@ public struct Sweep {
         _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, beginning: String?, shouldStop: () -> Bool,
         onStep: (Trainer.StepReport) -> Void
     ) throws -> StepStore.Record? {
-        let prepared = try PreparedRun(resolved.recipe, reporter: reporter)
+        let prepared = try PreparedRun(resolved.recipe, corpus: recipes.corpus, reporter: reporter)
+        try check(prepared.inputs, resolved)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let resumes = try makeResumable(folder, as: prepared.recipeJSON, beginning: beginning)
+        let resumes = try makeResumable(folder, as: prepared, beginning: beginning)
         let outcome = try Run(prepared, directory: folder, reporter: reporter)
             .execute(resume: resumes, shouldStop: shouldStop, onStep: onStep)
         guard outcome.finished else { return nil }
@@ -183,16 +184,25 @@ public struct Sweep {
         return record
     }
 
+    /// Throws where a file was changed while the sweep runs: the step's key says what it was.
+    private func check(_ inputs: InputDigests, _ resolved: SweepRecipes.Resolved) throws {
+        if let change = inputs.changes(since: resolved.digests).first {
+            throw ExperimentError.changedMeanwhile(
+                change.path ?? change.key, recorded: change.recorded, found: change.found)
+        }
+        try recipes.corpus.checkUnchanged()
+    }
+
     /// Whether the folder holds a checkpoint to go on from, after it has been made one of this recipe.
     ///
     /// The key in the folder's name says that all that decides the run is the same; its recipe may still name other places, as when the
     /// sweep's folder was moved, and a checkpoint of a shorter uptraining names another share.
-    private func makeResumable(_ folder: String, as recipe: String, beginning: String?) throws -> Bool {
+    private func makeResumable(_ folder: String, as prepared: PreparedRun, beginning: String?) throws -> Bool {
         let (own, model) = (folder + "/checkpoint.h5", Run.modelPath(folder))
         let files = FileManager.default
         if !files.fileExists(atPath: own), let beginning, files.fileExists(atPath: beginning + "/checkpoint.h5") {
             var checkpoint = try Checkpoint.load(beginning + "/checkpoint.h5")
-            checkpoint.lineage.recipe = recipe
+            checkpoint.lineage.recipe = prepared.lineage.recipe
             if files.fileExists(atPath: beginning + "/metrics.jsonl") {
                 try TextFile.write(try TextFile.read(beginning + "/metrics.jsonl"), to: folder + "/metrics.jsonl")
             }
@@ -210,8 +220,8 @@ public struct Sweep {
             if files.fileExists(atPath: model) { try files.removeItem(atPath: model) }
             return false
         }
-        if checkpoint.lineage.recipe != recipe {
-            checkpoint.lineage.recipe = recipe
+        if !prepared.isRecipe(of: checkpoint.lineage) {
+            checkpoint.lineage.recipe = prepared.lineage.recipe
             try checkpoint.save(to: own)
         }
         return true
@@ -226,10 +236,14 @@ public struct Sweep {
         let clock = ContinuousClock()
         let begin = clock.now
         let parent = try LoadedModel(path: start.checkpoint)
-        let training = try PreparedRun.trainingCorpus(resolved.recipe)
+        let source = InputDigests.Input(
+            key: "init.checkpoint", model: start.checkpoint, contentHash: try parent.checkpoint.identity())
+        try check(InputDigests([source]), resolved)
+        let training = try recipes.corpus.split(resolved.recipe).train
         let (converted, converter) = try section.converted(parent, training: training) {
             reporter.progress("\(step.name)  \($0)")
         }
+        try recipes.corpus.checkUnchanged()
         reporter.clear()
         var child = converted
         child.lineage.name = step.name
@@ -286,10 +300,8 @@ public struct Sweep {
     private func score(
         _ step: SweepStep, _ output: SweepRecipes.Made, _ parent: SweepRecipes.Made, _ context: inout ScoringContext?
     ) throws -> SweepScore {
-        let text =
-            try lab.evaluation.text.map { SHA256Digest(of: try MappedFile(path: $0)).hex }
-            ?? recipes.texts.joined(separator: " ")
-        let key = recipes.scoreKey(step, model: output.record.output, parent: parent.record.output, text: text)
+        let key = recipes.scoreKey(
+            step, model: output.record.output, parent: parent.record.output, text: recipes.scoredText)
         let path = "\(output.folder)/score-\(key.prefix(12)).json"
         if let score = SweepScore.read(path) { return score }
         if context?.hash != parent.record.output { context = nil }
@@ -316,12 +328,8 @@ public struct Sweep {
             window: min(evaluation.window, model.model.config.maxSequence), bos: model.bosID == nil ? .never : .always)
         var recipe = self.recipe
         recipe.seed = step.seed
-        let text =
-            if let path = evaluation.text {
-                EvaluationText(try TextFile.read(path), splitOn: recipe.data.documentSeparator)
-            } else {
-                try PreparedRun.validationText(recipe)
-            }
+        let text = try recipes.evaluated?.text ?? recipes.corpus.validationText(recipe)
+        try recipes.corpus.checkUnchanged()
         return ScoringContext(hash: parent.record.output, model: model, text: text, comparison: comparison)
     }
 

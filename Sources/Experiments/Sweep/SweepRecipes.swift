@@ -1,6 +1,9 @@
+import Checkpoints
+import Evaluation
 import Files
 import Foundation
 import Recipes
+import Text
 
 /// What each step of a sweep is done by, and the hash of all that decides it.
 struct SweepRecipes: Sendable {
@@ -12,6 +15,16 @@ struct SweepRecipes: Sendable {
         var key: String
         /// Content hashes of what goes in.
         var inputs: [String: String]
+
+        /// The same under the keys of a run's inputs.
+        var digests: InputDigests {
+            let keys = ["source": "init.checkpoint", "parent": "init.parent", "tokenizer": "tokenizer.path"]
+            return InputDigests(
+                inputs.sorted { $0.key < $1.key }.map { name, hash in
+                    let key = name.hasPrefix("data[") ? "data.files" + name.dropFirst("data".count) : keys[name] ?? name
+                    return InputDigests.Input(key: key, model: nil, contentHash: hash)
+                })
+        }
     }
 
     /// A model that a step made.
@@ -25,25 +38,26 @@ struct SweepRecipes: Sendable {
     let lab: LabRecipe
     let sweep: SweepRecipe
     let plan: SweepPlan
-    /// Content hashes of the texts, and of the tokenizer's file.
-    let texts: [String]
-    let tokenizer: String?
+    /// The texts, which all steps share.
+    let corpus: Corpus
+    /// The text to score where it is one of its own, with its digest.
+    let evaluated: (text: EvaluationText, input: InputDigests.Input)?
+    /// The tokenizer's file and what lies beside it.
+    private let tokenizer: [InputDigests.Input]
 
-    /// Reads the texts once for their hashes.
+    /// Reads and hashes the texts, once for all steps.
     init(recipe: Recipe, lab: LabRecipe, sweep: SweepRecipe) throws {
         self.recipe = recipe
         self.lab = lab
         self.sweep = sweep
         plan = SweepPlan(recipe, lab, sweep)
-        texts = try recipe.data.files.map { try Self.hash($0) }
-        tokenizer = try recipe.tokenizer?.path.map { try Self.hash($0) }
+        corpus = try Corpus(recipe.data)
+        evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
+        tokenizer = try recipe.tokenizer?.inputs() ?? []
     }
 
-    private static func hash(_ path: String) throws -> String {
-        let file = try MappedFile(path: path)
-        guard file.count > 0 else { throw FileError.empty(path: path) }
-        return SHA256Digest(of: file).hex
-    }
+    /// The digest of what is scored.
+    var scoredText: String { evaluated?.input.sha256 ?? corpus.contents.map(\.sha256.hex).joined(separator: " ") }
 
     /// The recipe and key of a step; nil where what it needs is not made yet.
     func resolve(_ step: SweepStep, made: [Int: Made]) -> Resolved? {
@@ -57,7 +71,7 @@ struct SweepRecipes: Sendable {
         }
         let parentSteps = recipe.train.steps ?? 1
         let steps = step.kind == .parent ? parentSteps : SweepRecipe.steps(step.alpha, of: parentSteps)
-        var inputs = Dictionary(uniqueKeysWithValues: texts.enumerated().map { ("data[\($0)]", $1) })
+        var inputs = Dictionary(uniqueKeysWithValues: corpus.contents.enumerated().map { ("data[\($0)]", $1.sha256.hex) })
         switch step.kind {
         case .parent:
             recipe.train.checkpointEvery = checkpointEvery(steps)
@@ -91,7 +105,9 @@ struct SweepRecipes: Sendable {
             inputs["source"] = source.record.output
             if teaches { inputs["parent"] = parent.record.output }
         }
-        if recipe.tokenizer?.path != nil { inputs["tokenizer"] = tokenizer }
+        if recipe.tokenizer?.path != nil {
+            for input in tokenizer { inputs[input.key == "tokenizer.path" ? "tokenizer" : input.key] = input.sha256 }
+        }
         return Resolved(
             recipe: recipe, key: StepStore.key(step.kind, recipe: canonical(recipe, step.kind), inputs: inputs), inputs: inputs)
     }

@@ -97,6 +97,10 @@ struct InspectCommand: ParsableCommand {
             ("steps", "\(lineage.steps)"), ("written by", lineage.toolVersion), ("recipe", lineage.recipe),
         ]
         for (name, value) in facts { if let value { lines.append("  \(name): \(value)") } }
+        for input in lineage.inputs?.inputs ?? [] {
+            lines.append("  input \(input.key): \(input.path.map { "\($0), " } ?? "")SHA-256 \(input.sha256)")
+        }
+        for change in lineage.changedInputs ?? [] { lines.append("  \(change.text)") }
         for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) { lines.append("  \(name): \(value)") }
         if let arrays = report.trainingArrays {
             lines += ["", "training state: \(arrays) arrays, \(report.trainingState?.utf8.count ?? 0) bytes of JSON"]

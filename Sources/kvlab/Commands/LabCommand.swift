@@ -10,7 +10,8 @@ struct LabCommand: ParsableCommand {
         commandName: "lab", abstract: "Train a parent, convert it, uptrain the children, compare them all.",
         discussion: """
             The recipe's "lab" section names the children. Everything is written under the directory: a run for each part, results.json, \
-            results.md and report.html. With --resume, finished parts are not done again.
+            results.md and report.html. With --resume, finished parts are not done again; where a text, tokenizer \
+            or model has changed since, that is refused, and with --force the parts made from the old content are made again.
             With "sweep" in place of "children" the models are the product of KV heads, methods, alphas and seeds, with the parent continued \
             and the children's architectures from scratch as controls. Each lies in a folder named by a hash of all that decides it: what \
             is there is never made again, and the same command goes on where it was interrupted.
@@ -29,6 +30,9 @@ struct LabCommand: ParsableCommand {
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
         let signal = StopSignal()
         if let sweep = lab.sweep {
+            guard !options.force else {
+                throw ValidationError("--force has no effect on a sweep: changed inputs make steps of their own")
+            }
             let result = try options.located { () throws -> Sweep.Result? in
                 let whole = try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
                 if dryRun {
@@ -45,7 +49,7 @@ struct LabCommand: ParsableCommand {
         guard !dryRun else { throw ValidationError("--dry-run plans sweeps; this lab has a list of children") }
         let result = try options.located {
             try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
-                .execute(resume: options.resume) { signal.number != nil }
+                .execute(resume: options.resume, force: options.force) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if json {

@@ -21,6 +21,13 @@ struct RecipeOptions: ParsableArguments {
     @Flag(help: "Go on with the run that the directory holds.")
     var resume = false
 
+    @Flag(help: "With --resume: go on although a text, tokenizer or model has changed since; the lineage then says so.")
+    var force = false
+
+    func validate() throws {
+        if force, !resume { throw ValidationError("--force goes on with a run whose inputs have changed; give --resume too") }
+    }
+
     func load() throws -> (recipe: Recipe, directory: String) {
         let recipe = try Recipe.load(self.recipe, overrides: overrides)
         if let threads = recipe.train.threads { Parallel.setThreads(threads) }
@@ -52,7 +59,8 @@ struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train", abstract: "Train or uptrain a model as a recipe says.",
         discussion: """
-            Ctrl-C or SIGTERM finishes the step, saves and says how to resume; a resumed run is bit for bit the uninterrupted one. The \
+            Ctrl-C or SIGTERM finishes the step, saves and says how to resume; a resumed run is bit for bit the uninterrupted one. A run whose \
+            texts, tokenizer or starting model have changed since is not resumed, unless with --force. The \
             directory holds recipe.json, metrics.jsonl, checkpoint.h5 (to resume from) and, at the end, model.h5.
             """)
 
@@ -76,7 +84,9 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let signal = StopSignal()
-        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(resume: options.resume) {
+        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(
+            resume: options.resume, force: options.force
+        ) {
             signal.number != nil
         }
         if !outcome.finished { throw options.interrupted("train", signal.number ?? 15, directory) }
