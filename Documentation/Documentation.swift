@@ -1,0 +1,1 @@
+// The target of the documentation catalogue, Kvlab.docc, which `make docs` builds. It has no code.
