@@ -35,8 +35,14 @@ public enum Tool {
     }
 
     /// Runs `arguments` in `folder` to the end.
-    public static func run(_ arguments: [String], in folder: String) throws -> Outcome {
+    ///
+    /// With `fileBytes` no file may become larger than so many bytes (RLIMIT_FSIZE, in blocks of 512).
+    public static func run(_ arguments: [String], in folder: String, fileBytes: Int? = nil) throws -> Outcome {
         let process = try process(arguments, in: folder)
+        if let fileBytes {
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", "ulimit -f \(fileBytes / 512); exec \"$0\" \"$@\"", try #require(path)] + arguments
+        }
         let scratch = ScratchDirectory()
         // Files, not pipes: nothing blocks however much is written.
         for name in ["stdout", "stderr"] { try scratch.write([], to: name) }
