@@ -43,6 +43,7 @@ let package = Package(
 
         // The pipeline, in the order data flows through it.
         library("Files", [.product(name: "Crypto", package: "swift-crypto")]),
+        library("Console"),
         library("Random"),
         library("JSON"),
         library("Jinja", ["JSON"]),
@@ -58,13 +59,18 @@ let package = Package(
         library("Evaluation", ["JSON", "Models", "Text", "Inference"]),
         library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
         library(
-            "Registry", ["Checkpoints", "Training", "Files", "JSON", .product(name: "GRDB", package: "GRDB.swift")]),
+            "Registry",
+            ["Checkpoints", "Console", "Training", "Files", "JSON", .product(name: "GRDB", package: "GRDB.swift")]),
         library(
-            "Experiments", ["Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Files", "Registry"]),
+            "Experiments",
+            [
+                "Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Console", "Files", "Registry",
+            ]),
         library(
             "Server",
             [
-                "Inference", "JSON", "Jinja", "Kernels", "Random", "Text", .product(name: "Crypto", package: "swift-crypto"),
+                "Console", "Inference", "JSON", "Jinja", "Kernels", "Random", "Text",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -73,7 +79,7 @@ let package = Package(
         .executableTarget(
             name: "kvlab",
             dependencies: [
-                "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
+                "Console", "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
                 "Evaluation", "Conversion", "Experiments", "Registry", "Server", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -82,6 +88,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Autograd", "Models", "Random", "Text"], path: "Tests/TestSupport",
             swiftSettings: [.treatAllWarnings(as: .error)]),
+        tests("ConsoleTests", ["Console"]),
         tests("FilesTests", ["Files"]),
         tests("JSONTests", ["JSON"]),
         tests("TextTests", ["Text", "Files", "Random"], exclude: ["Fixtures"]),
