@@ -1,3 +1,5 @@
+import Console
+
 /// Where a checkpoint comes from and what was made from it.
 public struct LineageTree: Sendable, Equatable {
     /// One checkpoint; files of equal content are one.
@@ -63,7 +65,7 @@ public struct LineageTree: Sendable, Equatable {
                 ]
             }
             let line = ([place] + facts.filter { !$0.isEmpty }).joined(separator: ", ")
-            return ["\(mark)\(String(repeating: "  ", count: depth))\(node.hash.prefix(12))  \(line)"]
+            return ["\(mark)\(String(repeating: "  ", count: depth))\(node.hash.prefix(12))  \(line)".onOneLine]
                 + node.children.flatMap { lines($0, depth + 1) }
         }
         return lines(root, 0).joined(separator: "\n")

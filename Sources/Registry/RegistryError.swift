@@ -8,6 +8,10 @@ public enum RegistryError: Error, CustomStringConvertible, Equatable {
     case ambiguousRun(name: String, matches: [String])
     /// The run has no checkpoint that could be read, so nothing says where it comes from.
     case noCheckpoint(run: String)
+    /// The index could not be written, so it is kept in memory.
+    case unwritableIndex(path: String, reason: String)
+    /// The index could not be read, on disk nor in memory.
+    case unreadableIndex(path: String, reason: String)
 
     /// The sentence for the user.
     public var description: String {
@@ -19,6 +23,11 @@ public enum RegistryError: Error, CustomStringConvertible, Equatable {
         case .ambiguousRun(let name, let matches):
             "'\(name)' stands for \(matches.joined(separator: " and ")); use a longer path"
         case .noCheckpoint(let run): "\(run): no checkpoint that can be read, so its lineage is not known"
+        case .unwritableIndex(let path, let reason):
+            "\(path): the index of the runs cannot be written: \(reason); every run folder was read instead, which takes longer. "
+                + "Free space, or let this user write there"
+        case .unreadableIndex(let path, let reason):
+            "\(path): the index of the runs cannot be read: \(reason); delete it, and it is made anew from the run folders"
         }
     }
 }

@@ -14,10 +14,14 @@ public final class RunRegistry: Sendable {
     /// The index's name in its folder.
     public static let fileName = "registry.sqlite"
 
+    /// Why the index is kept in memory, where it cannot be kept on disk.
+    public let indexProblem: RegistryError?
+
     /// The registry of the runs under `root`, up to date.
     ///
-    /// Throws ``RegistryError/noFolder(root:)``, or `DatabaseError` where another process keeps the index busy for ten seconds.
-    /// An index that is damaged, or of another version of the tool, is made anew.
+    /// An index that is damaged, or of another version of the tool, is made anew; one that cannot be written, for want of space or
+    /// rights or because another process keeps it busy for ten seconds, is left alone, and one in memory takes its place.
+    /// Throws ``RegistryError/noFolder(root:)``.
     ///
     /// - Parameter rebuild: whether to make it anew in any case.
     public init(root: String, rebuild: Bool = false) throws {
@@ -25,24 +29,51 @@ public final class RunRegistry: Sendable {
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
         self.root = root
         _ = try RunScan(root: root)
-        database = try Self.open(root + "/" + Self.fileName)
-        if rebuild { try Self.create(database) }
-        try refresh()
+        let path = root + "/" + Self.fileName
+        do {
+            database = try Self.open(path, root: root, rebuild: rebuild)
+            indexProblem = nil
+        } catch let error as DatabaseError {
+            indexProblem = .unwritableIndex(path: path, reason: Self.reason(error))
+            database = try Self.reading(path) {
+                let queue = try DatabaseQueue()
+                try Self.create(queue)
+                try Self.refresh(queue, root: root)
+                return queue
+            }
+        }
     }
 
-    private static func open(_ path: String) throws -> DatabaseQueue {
-        do {
-            return try prepared(path)
-        } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
-            for suffix in ["", "-journal", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
-            return try prepared(path)
-        } catch let error as DatabaseError
-            where [.SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode)
-        {
-            let queue = try DatabaseQueue()
-            try create(queue)
+    /// The index on disk, up to date.
+    private static func open(_ path: String, root: String, rebuild: Bool) throws -> DatabaseQueue {
+        func current() throws -> DatabaseQueue {
+            let queue = try prepared(path)
+            if rebuild { try create(queue) }
+            try refresh(queue, root: root)
             return queue
         }
+        do {
+            return try current()
+        } catch let error as DatabaseError where [.SQLITE_NOTADB, .SQLITE_CORRUPT].contains(error.resultCode) {
+            for suffix in ["", "-journal", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
+            return try current()
+        }
+    }
+
+    /// What `body` reads of the index, its failure in words of the registry's own.
+    private static func reading<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
+        do { return try body() } catch let error as DatabaseError {
+            throw RegistryError.unreadableIndex(path: path, reason: reason(error))
+        }
+    }
+
+    private func reading<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        try Self.reading(root + "/" + Self.fileName) { try database.read(body) }
+    }
+
+    /// SQLite's words without the statement.
+    private static func reason(_ error: DatabaseError) -> String {
+        error.message ?? "SQLite's error \(error.extendedResultCode.rawValue)"
     }
 
     private static func prepared(_ path: String) throws -> DatabaseQueue {
@@ -81,6 +112,10 @@ public final class RunRegistry: Sendable {
 
     /// Reads what changed in the folders; all of it or, where it is interrupted, nothing.
     public func refresh() throws {
+        try Self.reading(root + "/" + Self.fileName) { try Self.refresh(database, root: root) }
+    }
+
+    private static func refresh(_ database: DatabaseQueue, root: String) throws {
         let scan = try RunScan(root: root)
         try database.inTransaction(.immediate) { database in
             try update(
@@ -97,7 +132,7 @@ public final class RunRegistry: Sendable {
         }
     }
 
-    private func update(
+    private static func update(
         _ database: Database, table: String, found: [String], stamp: (String) -> String, insert: (String) throws -> Void
     ) throws {
         let rows = try Row.fetchAll(database, sql: "SELECT path, stamp FROM \(table)")
@@ -115,12 +150,12 @@ public final class RunRegistry: Sendable {
 
     /// Every run, by path.
     public func runs() throws -> [RunRecord] {
-        try database.read { try RunRecord.fetchAll($0, sql: "SELECT * FROM run ORDER BY path") }
+        try reading { try RunRecord.fetchAll($0, sql: "SELECT * FROM run ORDER BY path") }
     }
 
     /// Every checkpoint, by path; those that can't be read too.
     public func checkpoints() throws -> [CheckpointRecord] {
-        try database.read { try CheckpointRecord.fetchAll($0, sql: "SELECT * FROM checkpoint ORDER BY path") }
+        try reading { try CheckpointRecord.fetchAll($0, sql: "SELECT * FROM checkpoint ORDER BY path") }
     }
 
     /// The run that `name` stands for: its folder, the end of its folder's path, its recipe's name, or at least four digits that its
@@ -158,7 +193,7 @@ public final class RunRegistry: Sendable {
 
     /// Held-out bits per byte of the run after each validation, in order.
     public func validations(of run: RunRecord) throws -> [(step: Int, bitsPerByte: Double)] {
-        try database.read { database in
+        try reading { database in
             try Row.fetchAll(
                 database,
                 sql: """

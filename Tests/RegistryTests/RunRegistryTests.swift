@@ -54,6 +54,24 @@ import Testing
         #expect(try registry().runs().map(\.name) == ["a"])
     }
 
+    @Test func `an index that cannot be written is kept in memory, and why is told`() throws {
+        try folders.run("a", name: "a")
+        #expect(try registry().indexProblem == nil)
+        let path = folders.scratch[RunRegistry.fileName]
+        try FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        let registry = try registry()
+        #expect(try registry.runs().map(\.name) == ["a"] && registry.checkpoints().isEmpty)
+        #expect(registry.indexProblem == .unwritableIndex(path: path, reason: "unable to open database file"))
+        #expect(
+            registry.indexProblem?.description
+                == "\(path): the index of the runs cannot be written: unable to open database file; every run folder was read "
+                + "instead, which takes longer. Free space, or let this user write there")
+        try folders.run("b", name: "b")
+        try registry.refresh()
+        #expect(try registry.runs().map(\.name) == ["a", "b"])
+    }
+
     @Test func `a run that a process holds is running`() throws {
         try folders.run("a", name: "a")
         try folders.checkpoint("a/model.h5", seed: 1)
