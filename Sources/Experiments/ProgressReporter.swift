@@ -1,4 +1,4 @@
-import Foundation
+import Console
 import Glibc
 import Synchronization
 
@@ -28,7 +28,7 @@ public final class ProgressReporter: Sendable {
         guard !isQuiet else { return }
         state.withLock { state in
             clear(&state)
-            write(text + "\n")
+            StandardError.line(text)
         }
     }
 
@@ -44,12 +44,12 @@ public final class ProgressReporter: Sendable {
                 guard isLast || now - state.lastLive > .milliseconds(100) else { return }
                 state.lastLive = now
                 // A line that wraps could not be written over.
-                let text = String((state.prefix + text()).prefix(Self.terminalWidth - 1))
-                write("\r" + text + String(repeating: " ", count: max(0, state.liveWidth - text.count)))
+                let text = String((state.prefix + text()).onOneLine.prefix(Self.terminalWidth - 1))
+                StandardError.write("\r" + text + String(repeating: " ", count: max(0, state.liveWidth - text.count)))
                 state.liveWidth = text.count
             } else if isLast || now - state.lastPlain > plainInterval {
                 state.lastPlain = now
-                write(state.prefix + text() + "\n")
+                StandardError.line(state.prefix + text())
             }
         }
     }
@@ -65,11 +65,9 @@ public final class ProgressReporter: Sendable {
 
     private func clear(_ state: inout State) {
         guard isTerminal, state.liveWidth > 0 else { return }
-        write("\r" + String(repeating: " ", count: state.liveWidth) + "\r")
+        StandardError.write("\r" + String(repeating: " ", count: state.liveWidth) + "\r")
         state.liveWidth = 0
     }
-
-    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
     /// Seconds as 42 s, 3 min 5 s or 2 h 10 min.
     public static func duration(_ seconds: Double) -> String {

@@ -1,3 +1,4 @@
+import Console
 import Hummingbird
 import Inference
 import JSON
@@ -43,12 +44,12 @@ public struct RequestSummary: Sendable {
         return String(decoding: value.compact, as: UTF8.self)
     }
 
-    /// One line for people.
+    /// One line for people; whatever a client put into it.
     public var text: String {
         var line = "\(method) \(path) \(status.map { "\($0)" } ?? "-") \(Int(seconds * 1000)) ms"
         if let model { line += " \(model) \(promptTokens)+\(outputTokens) tokens, \(cachedTokens) cached" }
         if let finishReason { line += " \(finishReason)" }
-        return line + (error.map { " (\($0))" } ?? "")
+        return (line + (error.map { " (\($0))" } ?? "")).onOneLine
     }
 }
 

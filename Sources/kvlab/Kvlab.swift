@@ -1,4 +1,6 @@
 import ArgumentParser
+import Console
+import Glibc
 
 /// The tool: one file a command, listed in pipeline order.
 @main
@@ -14,4 +16,49 @@ struct Kvlab: AsyncParsableCommand {
             InspectCommand.self,
             EstimateCommand.self, BenchCommand.self, ReadHDF5Command.self,
         ])
+
+    static func main() async {
+        StandardStreams.prepare()
+        let status = await status()
+        // Somebody who reads nothing is not waited for any longer.
+        StandardError.flush(within: 1)
+        Glibc.exit(status)
+    }
+
+    /// Runs the command of the command line; gives the process's exit status.
+    private static func status() async -> Int32 {
+        do {
+            var command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+            try StandardOutput.finish()
+            return 0
+        } catch {
+            return told(error)
+        }
+    }
+
+    /// Says what ended the command, or prints the help that was asked for; gives the exit status.
+    private static func told(_ error: any Error) -> Int32 {
+        if let error = error as? OutputError, error.readerIsGone {
+            // As of a program that the pipe's signal ended, and as quietly.
+            return 128 + SIGPIPE
+        }
+        let status = exitCode(for: error)
+        let text = fullMessage(for: error)
+        guard status.isSuccess else {
+            if !text.isEmpty { StandardError.line(text) }
+            return status.rawValue
+        }
+        do throws(OutputError) {
+            if !text.isEmpty { try StandardOutput.write(text + "\n") }
+            try StandardOutput.finish()
+        } catch {
+            return told(error)
+        }
+        return status.rawValue
+    }
 }

@@ -82,10 +82,10 @@ struct BenchEngineCommand: AsyncParsableCommand {
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
         if !json {
-            print(
+            try print(
                 "| model | attention | KV bytes/token | page | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
             )
-            print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+            try print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
         let bandwidth = MemoryBandwidth()
         for path in checkpoints {
@@ -136,17 +136,13 @@ struct BenchEngineCommand: AsyncParsableCommand {
     }
 
     private func show(_ row: Row) throws {
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return print(String(decoding: try encoder.encode(row), as: UTF8.self))
-        }
+        if json { return try printJSON(row) }
         let it = row.result
         let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
         let rest = String(
             format: "%.2f | %.1f | %.0f %%", it.stepSeconds * 1e3, it.readBytesPerSecond / 1e9,
             100 * row.memoryShare)
-        print(
+        try print(
             "| \(row.model) | \(row.attention) | \(row.kvBytesPerToken) | \(ByteCount.text(row.pageBytes)) | \(row.batch) | \(figures.joined(separator: " | ")) | \(rest) |"
         )
     }

@@ -48,25 +48,21 @@ struct BenchLoadCommand: AsyncParsableCommand {
         var test = load.test(vocabulary: vocabulary)
         (test.host, test.port, test.apiKey, test.rate) = (host, port, apiKey, rate)
         if !json {
-            print(
+            try print(
                 "| model | answered | failed | tokens/s | requests/s | first token p50 / p90 / p99 ms | per token p50 / p90 / p99 ms |"
             )
-            print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+            try print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
         }
         for model in models {
             let result = try await test.run(model: model)
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-                encoder.nonConformingFloatEncodingStrategy = .convertToString(
-                    positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-                print(String(decoding: try encoder.encode(Row(model: model, result: result)), as: UTF8.self))
+                try printJSON(Row(model: model, result: result))
                 continue
             }
             func milliseconds(_ it: LoadTest.Percentiles) -> String {
                 String(format: "%.1f / %.1f / %.1f", it.p50 * 1e3, it.p90 * 1e3, it.p99 * 1e3)
             }
-            print(
+            try print(
                 "| \(model) | \(result.answered) | \(result.failed) | \(Int(result.tokensPerSecond)) | \(String(format: "%.2f", result.requestsPerSecond)) | \(milliseconds(result.firstToken)) | \(milliseconds(result.perToken)) |"
             )
         }

@@ -87,20 +87,14 @@ struct BenchServeCommand: AsyncParsableCommand {
                     open: it.open.isEmpty ? nil : ServingLoad(rate: it.rate, rounds: it.open))
             }, caption: caption(Set(contenders.map(\.pageBytes))))
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            encoder.nonConformingFloatEncodingStrategy = .convertToString(
-                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
-            print(report.caption)
-            print(report.markdown)
+            try print(report.caption)
+            try print(report.markdown)
         }
         // Last: where the file cannot be written, the figures are on the screen.
         if let html { try TextFile.write(report.html, to: html) }
     }
-
-    private func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
     private func caption(_ pages: Set<Int>) -> String {
         let medians = rounds > 1 ? "Medians of \(rounds) rounds, in each of which every model has its turn" : "One round"

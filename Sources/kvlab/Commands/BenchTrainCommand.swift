@@ -77,7 +77,7 @@ struct BenchTrainCommand: ParsableCommand {
         if json {
             try printJSON(report)
         } else {
-            show(shape, report, forward: forward)
+            try show(shape, report, forward: forward)
         }
     }
 
@@ -90,16 +90,16 @@ struct BenchTrainCommand: ParsableCommand {
         return Double(usage.ru_maxrss) / 1024
     }
 
-    private func show(_ shape: TrainingBenchmark.Shape, _ report: Report, forward: Double?) {
+    private func show(_ shape: TrainingBenchmark.Shape, _ report: Report, forward: Double?) throws {
         func percent(_ share: Double) -> String { String(format: "%3.0f %%", 100 * share) }
-        func line(_ name: String, _ rest: String) {
-            print(name.padding(toLength: 42, withPad: " ", startingAt: 0) + rest)
+        func line(_ name: String, _ rest: String) throws {
+            try print(name.padding(toLength: 42, withPad: " ", startingAt: 0) + rest)
         }
-        line(
+        try line(
             "\(report.shape), \(report.dtype), \(report.threads) threads",
             String(format: "%.0f GFLOP/s GEMM peak, %.1f GB/s read", report.gemmPeakGflops, report.readGigabytesPerSecond)
                 + ", \(report.instructionSet) kernels")
-        line(
+        try line(
             "training step",
             String(
                 format: "%8.0f tokens/s %9.2f ms %6.0f GFLOP/s ", report.tokensPerSecond, report.stepSeconds * 1e3, report.gflops)
@@ -107,7 +107,7 @@ struct BenchTrainCommand: ParsableCommand {
                 + String(format: " of peak, %.0f MiB resident, %.0f in tensors", report.peakResidentMiB, report.peakTensorMiB))
         if let forward {
             let rate = shape.flopsPerForward / forward
-            line(
+            try line(
                 "forward pass",
                 String(
                     format: "%8.0f tokens/s %9.2f ms %6.0f GFLOP/s ", report.forwardTokensPerSecond ?? 0, forward * 1e3,
@@ -115,7 +115,7 @@ struct BenchTrainCommand: ParsableCommand {
                     + percent(rate / report.gemmPeakGflops / 1e9) + " of peak")
         }
         for kernel in report.kernels ?? [] {
-            line(
+            try line(
                 "  " + kernel.name,
                 String(repeating: " ", count: 18) + String(format: "%9.3f ms", kernel.seconds * 1e3)
                     + (kernel.flops > 0
@@ -126,7 +126,7 @@ struct BenchTrainCommand: ParsableCommand {
                     + percent(kernel.bytes / kernel.seconds / report.readGigabytesPerSecond / 1e9) + " of read bandwidth")
         }
         for share in report.profile ?? [] {
-            line("  " + share.op, String(format: "%6.2f %%", 100 * share.share) + "  \(share.calls) a step")
+            try line("  " + share.op, String(format: "%6.2f %%", 100 * share.share) + "  \(share.calls) a step")
         }
     }
 

@@ -64,19 +64,15 @@ struct CapacityCommand: ParsableCommand {
                 capacity: try CacheCapacity.measure(
                     config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: context, chunk: stepTokens))
         }
-        if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return print(String(decoding: try encoder.encode(rows), as: UTF8.self))
-        }
-        print(
+        if json { return try printJSON(rows) }
+        try print(
             "\(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence"
         )
-        print("| model | attention | KV bytes/token | sequences | logical | allocated |")
-        print("| --- | --- | ---: | ---: | ---: | ---: |")
+        try print("| model | attention | KV bytes/token | sequences | logical | allocated |")
+        try print("| --- | --- | ---: | ---: | ---: | ---: |")
         for row in rows {
             let it = row.capacity
-            print(
+            try print(
                 "| \(row.model) | \(row.attention) | \(it.bytesPerToken) | \(it.sequences) | \(ByteCount.text(it.logicalBytes)) | \(ByteCount.text(it.allocatedBytes)) |"
             )
         }

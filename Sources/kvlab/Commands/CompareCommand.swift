@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Experiments
 import Foundation
 import Kernels
@@ -52,6 +53,6 @@ struct CompareCommand: ParsableCommand {
         if let html {
             try TextFile.write(HTMLReport(title: "kvlab compare", table: table, curves: []).html, to: html)
         }
-        print(json ? table.json : table.plain)
+        if json { try StandardOutput.write(table.json + "\n") } else { try print(table.plain) }
     }
 }

@@ -167,12 +167,8 @@ struct ConvertCommand: ParsableCommand {
             context: context, bytesAtContextBefore: parent.config.kvBytes(kvDtype, tokens: context),
             bytesAtContextAfter: childConfig.kvBytes(kvDtype, tokens: context), parametersBefore: parent.config.parameterCount,
             parametersAfter: childConfig.parameterCount)
-        guard !json else {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return print(String(decoding: try encoder.encode(report), as: UTF8.self))
-        }
-        print(
+        guard !json else { return try printJSON(report) }
+        try print(
             """
             \(report.attentionBefore) → \(report.attentionAfter)
             KV cache: \(report.bytesPerTokenBefore) → \(report.bytesPerTokenAfter) bytes per token in \(kvDtype.flag), \
@@ -228,19 +224,17 @@ struct ConvertCommand: ParsableCommand {
         if let within, let diagnosis {
             reporter.progress("reading the runs under \(runs)")
             recovery = RecoveryPrediction(
-                diagnosis, within: within, examples: try RecoveryExample.all(in: RunRegistry(root: runs)))
+                diagnosis, within: within, examples: try RecoveryExample.all(in: openRegistry(root: runs)))
         }
         reporter.clear()
         if let out { try child.save(to: out) }
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(Report(report, diagnosis, recovery)), as: UTF8.self))
+            try printJSON(Report(report, diagnosis, recovery))
         } else {
-            print(report.text())
-            if let diagnosis { print(diagnosis.text) }
-            if let recovery { print(recovery.text) }
-            if let out { print("wrote \(out)") }
+            try print(report.text())
+            if let diagnosis { try print(diagnosis.text) }
+            if let recovery { try print(recovery.text) }
+            if let out { try print("wrote \(out)") }
         }
     }
 

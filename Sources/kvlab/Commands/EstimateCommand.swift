@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Console
 import Files
 import Foundation
 import Kernels
@@ -59,14 +60,12 @@ struct EstimateCommand: ParsableCommand {
             bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
             windowedLayers: estimate.layers.count { $0.window != nil })
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report, pretty: true)
         } else {
-            print("\(model): \(modelType), \(report.layers) layers with a KV cache in \(report.kvDtype)")
-            print("per token  \(Self.readable(report.bytesPerToken))")
+            try print("\(model.onOneLine): \(modelType.onOneLine), \(report.layers) layers with a KV cache in \(report.kvDtype)")
+            try print("per token  \(Self.readable(report.bytesPerToken))")
             let windows = report.windowedLayers > 0 ? "  (\(report.windowedLayers) layers stop at their window)" : ""
-            print("in all     \(Self.readable(total)) for \(batch) × \(context) tokens\(windows)")
+            try print("in all     \(Self.readable(total)) for \(batch) × \(context) tokens\(windows)")
         }
     }
 

@@ -67,11 +67,11 @@ struct ChoiceOptions: ParsableArguments {
             try printJSON(report)
             return
         }
-        print(String(format: "acc         %.4f ± %.4f", report.acc, report.acc_stderr))
-        if let value = report.acc_norm { print(String(format: "acc_norm    %.4f   by characters", value)) }
-        if let value = report.acc_bytes { print(String(format: "acc_bytes   %.4f", value)) }
-        if let value = report.perplexity { print(String(format: "perplexity  %.4f", value)) }
-        print("items       \(report.items)")
+        try print(String(format: "acc         %.4f ± %.4f", report.acc, report.acc_stderr))
+        if let value = report.acc_norm { try print(String(format: "acc_norm    %.4f   by characters", value)) }
+        if let value = report.acc_bytes { try print(String(format: "acc_bytes   %.4f", value)) }
+        if let value = report.perplexity { try print(String(format: "perplexity  %.4f", value)) }
+        try print("items       \(report.items)")
     }
 }
 

@@ -119,8 +119,6 @@ struct EvalPerplexityCommand: ParsableCommand {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let report = Report(
                 model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte,
                 tokensScored: result.tokensScored,
@@ -129,16 +127,16 @@ struct EvalPerplexityCommand: ParsableCommand {
                 dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? elementType.flag : nil,
                 pageBytes: throughCache ? pageBytes : nil, windows: result.windows.count, seconds: seconds,
                 tokensPerSecond: Double(result.tokensScored) / seconds)
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
-            print(String(format: "perplexity     %.5f", result.perplexity))
-            print(String(format: "bits per byte  %.5f", result.bitsPerByte))
-            print(String(format: "nll            %.3f nats", result.nll))
-            print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
+            try print(String(format: "perplexity     %.5f", result.perplexity))
+            try print(String(format: "bits per byte  %.5f", result.bitsPerByte))
+            try print(String(format: "nll            %.3f nats", result.nll))
+            try print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
             let way =
                 throughCache
                 ? "\(elementType.flag) cache in pages of \(ByteCount.text(pageBytes))" : "\((dtype ?? .fp32).rawValue) products"
-            print(
+            try print(
                 "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(way), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )
         }

@@ -76,8 +76,8 @@ struct ExportCommand: ParsableCommand {
         case .llama2c: report.tokenizerOmitted = try Llama2cFile.export(model, to: out)
         }
         if json { return try printJSON(report) }
-        print("\(out): \(report.files?.joined(separator: ", ") ?? "written")")
+        try print("\(out): \(report.files?.joined(separator: ", ") ?? "written")")
         guard let reason = report.tokenizerOmitted else { return }
-        print("The tokenizer is not in it, so what loads it has to be given token ids; the checkpoint keeps it. \(reason)")
+        try print("The tokenizer is not in it, so what loads it has to be given token ids; the checkpoint keeps it. \(reason)")
     }
 }

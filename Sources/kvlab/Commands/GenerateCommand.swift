@@ -1,6 +1,6 @@
 import ArgumentParser
+import Console
 import Experiments
-import Foundation
 import Inference
 import Kernels
 import Models
@@ -61,26 +61,24 @@ struct GenerateCommand: ParsableCommand {
             sampler: Sampler(temperature: temperature, topK: topK, topP: topP ?? 1), stops: loaded.stopIDs)
         var random = SeededGenerator(seed: seed, name: "generate")
         var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
-        if !json { FileHandle.standardOutput.write(Data(prompt.utf8)) }
+        if !json { try StandardOutput.write(prompt) }
         let start = ContinuousClock.now
+        var failure: OutputError?
         let drawn = generator.continuation(of: ids, count: maxTokens, generator: &random) { id in
-            if !json {
-                FileHandle.standardOutput.write(Data(decoder.append(id).utf8))
+            do throws(OutputError) {
+                if json { try StandardOutput.checkReader() } else { try StandardOutput.write(decoder.append(id)) }
+            } catch {
+                failure = error
             }
-            return true
+            return failure == nil
         }
+        if let failure { throw failure }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             let text = String(decoding: loaded.tokenizer.decode(ids + drawn), as: UTF8.self)
-            print(
-                String(
-                    decoding: try encoder.encode(
-                        Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds)),
-                    as: UTF8.self))
+            try printJSON(Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds))
         } else {
-            FileHandle.standardOutput.write(Data((decoder.finish() + "\n").utf8))
+            try StandardOutput.write(decoder.finish() + "\n")
         }
     }
 

@@ -48,8 +48,8 @@ struct ImportCommand: ParsableCommand {
                     path: out, parameters: checkpoint.parameters.count, dtype: type, tokenizer: checkpoint.tokenizer?.kind,
                     contentHash: hash))
         }
-        print("\(out): \(checkpoint.parameters.count) parameters in \(type), \(checkpoint.tokenizer?.kind ?? "no") tokenizer")
-        print("content hash \(hash)")
+        try print("\(out): \(checkpoint.parameters.count) parameters in \(type), \(checkpoint.tokenizer?.kind ?? "no") tokenizer")
+        try print("content hash \(hash)")
     }
 }
 

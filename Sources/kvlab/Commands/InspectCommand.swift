@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Console
 import Files
 import Foundation
 import Kernels
@@ -57,13 +58,7 @@ struct InspectCommand: ParsableCommand {
                 let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
                 return Tensor(name: name, shape: weight.shape, elementType: weight.elementType.rawValue, sha256: digest)
             })
-        print(json ? try Self.encoded(report) : text(report))
-    }
-
-    private static func encoded(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
+        if json { try printJSON(report, pretty: true) } else { try print(text(report)) }
     }
 
     private func text(_ report: Report) -> String {
@@ -72,12 +67,12 @@ struct InspectCommand: ParsableCommand {
             setting.uniform.map(String.init) ?? (0..<config.layers).map { String(setting[$0]) }.joined(separator: ",")
         }
         let ids = report.tokenIDs
-        let tokenizer = report.tokenizer.map { "\($0), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"
+        let tokenizer = report.tokenizer.map { "\($0.onOneLine), \(report.tokenizerBytes ?? 0) bytes" } ?? "none"
         let (bos, eos) = (ids.bos.map(String.init) ?? "none", ids.eos.map(String.init).joined(separator: ","))
         let tied = config.tiedEmbeddings ? ", tied" : ""
         let parts = config.partsBeyondLlama.map { ", \($0)" }.joined()
         let cache = config.kvBytesPerToken(.float16)
-        var lines: [String] = [file, ""]
+        var lines: [String] = [file.onOneLine, ""]
         lines.append(
             "layers \(config.layers), hidden \(config.hiddenSize), feed-forward \(config.feedForwardSize), vocabulary \(config.vocabularySize)\(tied)"
         )
@@ -94,21 +89,26 @@ struct InspectCommand: ParsableCommand {
         let facts: [(String, String?)] = [
             ("content hash", lineage.contentHash), ("parent", lineage.parentHash), ("name", lineage.name),
             ("source", lineage.source), ("conversion", lineage.conversion), ("tokens seen", "\(lineage.tokensSeen)"),
-            ("steps", "\(lineage.steps)"), ("written by", lineage.toolVersion), ("recipe", lineage.recipe),
+            ("steps", "\(lineage.steps)"), ("written by", lineage.toolVersion),
         ]
-        for (name, value) in facts { if let value { lines.append("  \(name): \(value)") } }
+        for (name, value) in facts { if let value { lines.append("  \(name): \(value.onOneLine)") } }
+        // The only fact of several lines; further in than the others, so that it can't pass for one.
+        if let recipe = lineage.recipe { lines.append("  recipe: " + recipe.replacing("\n", with: "\n    ")) }
         for input in lineage.inputs?.inputs ?? [] {
-            lines.append("  input \(input.key): \(input.path.map { "\($0), " } ?? "")SHA-256 \(input.sha256)")
+            let place = input.path.map { "\($0), " } ?? ""
+            lines.append("  " + "input \(input.key): \(place)SHA-256 \(input.sha256)".onOneLine)
         }
-        for change in lineage.changedInputs ?? [] { lines.append("  \(change.text)") }
-        for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) { lines.append("  \(name): \(value)") }
+        for change in lineage.changedInputs ?? [] { lines.append("  " + change.text.onOneLine) }
+        for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) {
+            lines.append("  \(name.onOneLine): \(value.onOneLine)")
+        }
         if let arrays = report.trainingArrays {
             lines += ["", "training state: \(arrays) arrays, \(report.trainingState?.utf8.count ?? 0) bytes of JSON"]
         }
         lines += ["", report.verified ? "tensors, all as they were written" : "tensors"]
-        let width = report.tensors.map(\.name.count).max() ?? 0
+        let width = report.tensors.map(\.name.onOneLine.count).max() ?? 0
         for tensor in report.tensors {
-            let name = tensor.name.padding(toLength: width, withPad: " ", startingAt: 0)
+            let name = tensor.name.onOneLine.padding(toLength: width, withPad: " ", startingAt: 0)
             lines.append("  \(name)  \(tensor.elementType)  \(tensor.sha256.prefix(12))  \(tensor.shape)")
         }
         return lines.joined(separator: "\n")

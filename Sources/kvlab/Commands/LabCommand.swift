@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Experiments
 import Foundation
 import Recipes
@@ -36,14 +37,15 @@ struct LabCommand: ParsableCommand {
             let result = try options.located { () throws -> Sweep.Result? in
                 let whole = try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
                 if dryRun {
-                    print(whole.planText)
+                    try print(whole.planText)
                     throw ExitCode.success
                 }
                 return try whole.execute { signal.number != nil }
             }
             guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
-            print(json ? result.results.json : result.results.plain)
-            if !json { print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)") }
+            if json { return try StandardOutput.write(result.results.json + "\n") }
+            try print(result.results.plain)
+            try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
             return
         }
         guard !dryRun else { throw ValidationError("--dry-run plans sweeps; this lab has a list of children") }
@@ -53,10 +55,10 @@ struct LabCommand: ParsableCommand {
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if json {
-            print(result.table.json)
+            try StandardOutput.write(result.table.json + "\n")
         } else {
-            print(result.table.plain)
-            print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
+            try print(result.table.plain)
+            try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
         }
     }
 }

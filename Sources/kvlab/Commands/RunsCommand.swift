@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Registry
 
@@ -27,13 +28,14 @@ struct RunsOptions: ParsableArguments {
     @Flag(help: "Print JSON.")
     var json = false
 
-    func registry() throws -> RunRegistry { try RunRegistry(root: runs, rebuild: rebuild) }
+    func registry() throws -> RunRegistry { try openRegistry(root: runs, rebuild: rebuild) }
+}
 
-    func encoded(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
-    }
+/// The registry of the runs under `root`; says why where its index is not on disk.
+func openRegistry(root: String, rebuild: Bool = false) throws -> RunRegistry {
+    let registry = try RunRegistry(root: root, rebuild: rebuild)
+    if let problem = registry.indexProblem { note("warning: \(problem)") }
+    return registry
 }
 
 /// A run with its model, as JSON has it.
@@ -75,19 +77,15 @@ struct RunsListCommand: ParsableCommand {
         let registry = try options.registry()
         let runs = try registry.runs()
         if options.json {
-            print(try options.encoded(runs.map { RunSummary($0, try registry.model(of: $0)) }))
-            return
+            return try printJSON(runs.map { RunSummary($0, try registry.model(of: $0)) }, pretty: true)
         }
-        guard !runs.isEmpty else {
-            print("no runs under \(registry.root)")
-            return
-        }
+        guard !runs.isEmpty else { return try print("no runs under \(registry.root)") }
         var rows = [["run", "status", "step", "bits/byte", "loss", "KV heads", "cache B/token", "tokens", "MB"]]
         for run in runs {
             let model = try registry.model(of: run)
             rows.append([
-                run.path, run.status.rawValue, String(run.step), number(run.validationBitsPerByte), number(run.loss),
-                model?.kvHeads ?? "–", model.map { String($0.kvBytesPerToken) } ?? "–",
+                run.path.onOneLine, run.status.rawValue, String(run.step), number(run.validationBitsPerByte), number(run.loss),
+                model?.kvHeads.onOneLine ?? "–", model.map { String($0.kvBytesPerToken) } ?? "–",
                 model.map { String($0.tokensSeen) } ?? "–", String(format: "%.1f", Double(run.bytes) / 1e6),
             ])
         }
@@ -97,10 +95,10 @@ struct RunsListCommand: ParsableCommand {
                 let gap = String(repeating: " ", count: widths[column] - cell.count)
                 return column < 2 ? cell + gap : gap + cell
             }
-            print(cells.joined(separator: "  "))
+            try print(cells.joined(separator: "  "))
         }
         for checkpoint in try registry.checkpoints() {
-            if let problem = checkpoint.problem { FileHandle.standardError.write(Data("warning: \(problem)\n".utf8)) }
+            if let problem = checkpoint.problem { note("warning: \(problem.onOneLine)") }
         }
     }
 
@@ -121,22 +119,21 @@ struct RunsShowCommand: ParsableCommand {
         let run = try registry.run(name)
         let model = try registry.model(of: run)
         if options.json {
-            print(try options.encoded(RunSummary(run, model)))
-            return
+            return try printJSON(RunSummary(run, model), pretty: true)
         }
-        print("\(run.path): \(run.name), \(run.status.rawValue) at step \(run.step)")
-        if let loss = run.loss { print(String(format: "training loss of the last step: %.4f", loss)) }
+        try print("\(run.path.onOneLine): \(run.name.onOneLine), \(run.status.rawValue) at step \(run.step)")
+        if let loss = run.loss { try print(String(format: "training loss of the last step: %.4f", loss)) }
         for (step, bits) in try registry.validations(of: run) {
-            print(String(format: "step %d: %.4f bits per byte held out", step, bits))
+            try print(String(format: "step %d: %.4f bits per byte held out", step, bits))
         }
-        if let speed = run.tokensPerSecond { print("\(Int(speed)) tokens per second, median over steps") }
+        if let speed = run.tokensPerSecond { try print("\(Int(speed)) tokens per second, median over steps") }
         if let model {
-            print(
-                "\(model.path): \(model.parameters) parameters, KV heads \(model.kvHeads), \(model.kvBytesPerToken) cache bytes per token in fp16"
+            try print(
+                "\(model.path.onOneLine): \(model.parameters) parameters, KV heads \(model.kvHeads.onOneLine), \(model.kvBytesPerToken) cache bytes per token in fp16"
             )
-            print("content \(model.hash ?? "–")")
-            if let conversion = model.conversion { print("converted: \(conversion)") }
+            try print("content \((model.hash ?? "–").onOneLine)")
+            if let conversion = model.conversion { try print("converted: \(conversion.onOneLine)") }
         }
-        print(run.recipe, terminator: run.recipe.hasSuffix("\n") ? "" : "\n")
+        try print(run.recipe, terminator: run.recipe.hasSuffix("\n") ? "" : "\n")
     }
 }

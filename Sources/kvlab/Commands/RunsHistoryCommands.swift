@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Foundation
 import Registry
 
@@ -27,18 +28,18 @@ struct RunsDiffCommand: ParsableCommand {
         let (a, b) = (try registry.run(first), try registry.run(second))
         let difference = try RunDifference(a, b, in: registry)
         if options.json {
-            print(
-                try options.encoded(
-                    Report(first: a.path, second: b.path, recipe: difference.recipe, validations: difference.validations)))
-            return
+            return try printJSON(
+                Report(first: a.path, second: b.path, recipe: difference.recipe, validations: difference.validations),
+                pretty: true)
         }
-        print("- \(a.path)\n+ \(b.path)")
-        if difference.recipe.isEmpty { print("the recipes are the same") }
+        try print("- \(a.path.onOneLine)\n+ \(b.path.onOneLine)")
+        if difference.recipe.isEmpty { try print("the recipes are the same") }
         for entry in difference.recipe {
-            print("\(entry.key):  \(entry.first ?? "absent")  →  \(entry.second ?? "absent")")
+            let values = [entry.first, entry.second].map { $0?.onOneLine ?? "absent" }
+            try print("\(entry.key.onOneLine):  \(values[0])  →  \(values[1])")
         }
         for point in difference.validations {
-            print(
+            try print(
                 String(
                     format: "step %d: %.4f → %.4f bits per byte (%+.4f)", point.step, point.first, point.second,
                     point.second - point.first))
@@ -79,7 +80,7 @@ struct RunsLineageCommand: ParsableCommand {
         let run = try registry.run(name)
         guard let model = try registry.model(of: run) else { throw RegistryError.noCheckpoint(run: run.path) }
         let tree = LineageTree(of: model, in: try registry.checkpoints())
-        print(options.json ? try options.encoded(Node(tree.root)) : tree.text)
+        if options.json { try printJSON(Node(tree.root), pretty: true) } else { try print(tree.text) }
     }
 }
 
@@ -106,11 +107,11 @@ struct RunsGCCommand: ParsableCommand {
         let cleanup = try RunCleanup(try options.registry())
         let items = delete ? try cleanup.delete() : cleanup.items
         if options.json {
-            print(try options.encoded(Report(deleted: delete, files: items)))
-            return
+            return try printJSON(Report(deleted: delete, files: items), pretty: true)
         }
-        for item in items { print("\(item.path)  \(item.bytes) bytes  \(item.reason)") }
+        for item in items { try print("\(item.path.onOneLine)  \(item.bytes) bytes  \(item.reason)") }
         let megabytes = String(format: "%.1f MB", Double(items.reduce(0) { $0 + $1.bytes }) / 1e6)
-        print(delete ? "deleted \(items.count) files, \(megabytes)" : "\(items.count) files, \(megabytes); --delete removes them")
+        try print(
+            delete ? "deleted \(items.count) files, \(megabytes)" : "\(items.count) files, \(megabytes); --delete removes them")
     }
 }

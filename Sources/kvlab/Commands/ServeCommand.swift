@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Experiments
 import Files
 import Foundation
@@ -159,8 +160,7 @@ struct ServeCommand: AsyncParsableCommand {
                 for: loaded.tokenizer, template: loaded.checkpoint.tokenIDs.chatTemplate, specialTokens: special)
         } catch {
             let format = ChatTemplate(for: loaded.tokenizer)
-            let warning = "warning: \(id)'s chat template can't be read, \(error); its chats are written as '\(format)'\n"
-            FileHandle.standardError.write(Data(warning.utf8))
+            note("warning: \(id)'s chat template can't be read, \(error); its chats are written as '\(format)'")
             return .named(format)
         }
     }
@@ -201,16 +201,15 @@ struct ServeCommand: AsyncParsableCommand {
         let format = log
         if format != .none {
             server.onRequest = { summary in
-                FileHandle.standardError.write(Data(((format == .json ? summary.json : summary.text) + "\n").utf8))
+                if format == .json { StandardError.write(summary.json + "\n") } else { note(summary.text) }
             }
         }
-        var logger = Logger(label: "kvlab") { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "kvlab") { NoteLogHandler(label: $0) }
         logger.logLevel = verbose ? .info : .warning
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
-            print("cache pages of \(ByteCount.text(engine.pageBytes))")
-            print("serving \(names) at http://\(address):\(port)")
-            fflush(nil)
+            StandardOutput.announce(
+                "cache pages of \(ByteCount.text(engine.pageBytes))\nserving \(names) at http://\(address):\(port)")
         }
     }
 }

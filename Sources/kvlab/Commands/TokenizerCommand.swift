@@ -1,4 +1,5 @@
 import ArgumentParser
+import Console
 import Files
 import Foundation
 import Text
@@ -57,9 +58,10 @@ struct TokenizerTrainCommand: ParsableCommand {
         line.end()
         try AtomicFile.write(tokenizer.serialized.bytes, to: out)
         let seconds = ContinuousClock.now - start
-        print("\(out): \(tokenizer.vocabularySize) tokens from \(corpus.byteCount) bytes in \(format(seconds)) s")
+        try print("\(out): \(tokenizer.vocabularySize) tokens from \(corpus.byteCount) bytes in \(format(seconds)) s")
         if tokenizer.vocabularySize < vocabSize {
-            print("  fewer than the \(vocabSize) asked for: no other pair occurs twice; use more text or a smaller --vocab-size")
+            try print(
+                "  fewer than the \(vocabSize) asked for: no other pair occurs twice; use more text or a smaller --vocab-size")
         }
     }
 }
@@ -93,9 +95,9 @@ struct TokenizerEncodeCommand: ParsableCommand {
             let ids = tokenizer.encode(text)
             spent += ContinuousClock.now - start
             tokens += ids.count
-            if !count { print("[" + ids.map(String.init).joined(separator: ",") + "]") }
+            if !count { try StandardOutput.write("[" + ids.map(String.init).joined(separator: ",") + "]\n") }
         }
-        if count { print(tokens) }
+        if count { try print("\(tokens)") }
         let megabytes = Double(corpus.byteCount) / 1e6
         note("\(tokens) tokens of \(corpus.byteCount) bytes, \(format(megabytes / max(spent / .seconds(1), 1e-9))) MB/s")
     }
@@ -124,7 +126,7 @@ struct TokenizerDecodeCommand: ParsableCommand {
             if let id = ids.first(where: { !(0..<Int32(tokenizer.vocabularySize)).contains($0) }) {
                 throw ValidationError("\(file):\(index + 1): id \(id) is outside the vocabulary of \(tokenizer.vocabularySize)")
             }
-            try FileHandle.standardOutput.write(contentsOf: Data(tokenizer.decode(ids)))
+            try StandardOutput.write(tokenizer.decode(ids))
         }
     }
 }
@@ -150,13 +152,7 @@ private struct ProgressLine {
         if isTerminal { write("\r\u{1b}[K") }
     }
 
-    private func write(_ text: String) {
-        FileHandle.standardError.write(Data(text.utf8))
-    }
-}
-
-private func note(_ text: String) {
-    FileHandle.standardError.write(Data((text + "\n").utf8))
+    private func write(_ text: String) { StandardError.write(text) }
 }
 
 private func format(_ value: Double) -> String { String(format: "%.1f", value) }

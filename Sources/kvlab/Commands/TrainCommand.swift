@@ -47,9 +47,7 @@ struct RecipeOptions: ParsableArguments {
     /// Says how to go on after an interruption, and ends with the shell's exit code for the signal.
     func interrupted(_ command: String, _ signal: Int32, _ directory: String) -> ExitCode {
         let sets = overrides.map { " --set '\($0)'" }.joined()
-        FileHandle.standardError.write(
-            Data("stopped; the state is saved. Resume with: kvlab \(command) \(recipe)\(sets) --out \(directory) --resume\n".utf8)
-        )
+        note("stopped; the state is saved. Resume with: kvlab \(command) \(recipe)\(sets) --out \(directory) --resume")
         return ExitCode(128 + signal)
     }
 }
@@ -79,8 +77,8 @@ struct TrainCommand: ParsableCommand {
         let reporter = ProgressReporter()
         let prepared = try options.located { try PreparedRun(recipe, reporter: reporter) }
         if dryRun {
-            print(recipe.resolvedJSON)
-            print(try RunEstimate(prepared).text)
+            try print(recipe.resolvedJSON)
+            try print(RunEstimate(prepared).text)
             return
         }
         let signal = StopSignal()
@@ -96,7 +94,7 @@ struct TrainCommand: ParsableCommand {
                 validationBitsPerByte: outcome.validationLoss.map(prepared.bitsPerByte))
             try printJSON(report)
         } else {
-            print("wrote \(outcome.path) after \(outcome.step) steps, \(outcome.tokensSeen) tokens")
+            try print("wrote \(outcome.path) after \(outcome.step) steps, \(outcome.tokensSeen) tokens")
         }
     }
 

@@ -48,20 +48,20 @@ struct VerifyCommand: ParsableCommand {
             config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: pageBytes, tokens: ids,
             decoded: decoded, swapDirectory: FileManager.default.temporaryDirectory.path
         ).run()
-        print(
+        try print(
             "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes))"
         )
-        print(
+        try print(
             "| \(kvDtype == .float32 ? "full forward pass" : "full pass, then the paged one") against | largest difference | allowed | greedy differences | |"
         )
-        print("| --- | ---: | ---: | ---: | --- |")
+        try print("| --- | ---: | ---: | ---: | --- |")
         for gate in gates {
             if let reason = gate.notExercised {
-                print("| \(gate.name) | | | | not exercised: \(reason) |")
+                try print("| \(gate.name) | | | | not exercised: \(reason) |")
                 continue
             }
             let figure = String(format: "%.2e | %g", gate.largestDifference, gate.tolerance)
-            print("| \(gate.name) | \(figure) | \(gate.greedyDifferences) | \(gate.passes ? "passes" : "FAILS") |")
+            try print("| \(gate.name) | \(figure) | \(gate.greedyDifferences) | \(gate.passes ? "passes" : "FAILS") |")
         }
         if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
     }
