@@ -49,14 +49,26 @@ public final class MetricsFile {
 
     deinit { try? handle.close() }
 
-    /// Appends one line.
+    /// Appends one line, all of it or, where the disk is full, nothing.
     public func write(_ line: Line) throws {
-        do {
-            try handle.write(contentsOf: try encoder.encode(line) + Data([10]))
-        } catch is EncodingError {
+        let bytes: [UInt8]
+        do { bytes = try [UInt8](encoder.encode(line)) + [10] } catch {
             throw TrainingError.unwritableMetrics(path: path, step: line.step)
-        } catch {
-            throw FileError.system(path: path, action: "append", errno: errno)
+        }
+        let (descriptor, start) = (handle.fileDescriptor, lseek(handle.fileDescriptor, 0, SEEK_CUR))
+        var done = 0
+        while done < bytes.count {
+            let written = unsafe bytes.withUnsafeBytes { bytes in
+                unsafe bytes.baseAddress.map { unsafe Glibc.write(descriptor, $0 + done, bytes.count - done) } ?? 0
+            }
+            if written < 0 {
+                let code = errno
+                if code == EINTR { continue }
+                // The part of the line that fitted would be lost with the next one behind it.
+                if done > 0, ftruncate(descriptor, start) == 0 { lseek(descriptor, start, SEEK_SET) }
+                throw FileError.system(path: path, action: "append", errno: code)
+            }
+            done += written
         }
     }
 
