@@ -2,9 +2,15 @@
 extension Renderer {
     /// `object.name`: a method first, then an element.
     func attribute(_ name: String, of object: Value) throws(JinjaError) -> Value {
+        try charge(bytes: name.utf8.count)
         if let value = try ownAttribute(name, of: object) { return value }
         if case .dictionary(let dictionary) = object, let value = dictionary[name] { return value }
         return .undefined(.attribute(type: object.objectType, name: name))
+    }
+
+    /// Counts the work of looking up a key: all of a text's characters.
+    func charge(key: Value) throws(JinjaError) {
+        if case .string(let text) = key { try charge(scan: text) }
     }
 
     /// `object[key]`: an element first, then a method.
@@ -75,7 +81,9 @@ extension Renderer {
     private func element(_ key: Value, of object: Value) throws(JinjaError) -> Value? {
         switch object {
         case .undefined(let undefined): throw fault(undefined.message)
-        case .dictionary(let dictionary): return DictionaryKey(key).flatMap { dictionary[$0] }
+        case .dictionary(let dictionary):
+            try charge(key: key)
+            return DictionaryKey(key).flatMap { dictionary[$0] }
         case .namespace(let number): return namespaces[number].first { key.text?.isSame(as: $0.name) == true }?.value
         default: break
         }
@@ -114,6 +122,7 @@ extension Renderer {
             return try list(indices(elements.count).map { elements[$0] })
         case .string(let text):
             try charge(bytes: 2 * text.utf8.count)
+            try charge(scan: text)
             let scalars = Array(text.unicodeScalars)
             return .string(String(scalars: indices(scalars.count).map { scalars[$0] }))
         default: throw fault("'\(value.type)' object cannot be sliced")
@@ -150,7 +159,8 @@ extension Renderer {
         case .undefined: return []
         case .string(let text):
             try charge(bytes: text.utf8.count)
-            elements = text.unicodeScalars.map { .string(String($0)) }
+            try charge(text.scalarCount)
+            return text.unicodeScalars.map { .string(String($0)) }
         case .list(let items), .tuple(let items): elements = items.elements
         case .dictionary(let dictionary): elements = dictionary.keys
         case .view(let view): elements = view.items.elements

@@ -15,12 +15,16 @@ extension Renderer {
         try charge()
         switch (left, right) {
         case (.undefined, .undefined), (.none, .none): return true
-        case (.string(let left), .string(let right)): return left.isSame(as: right)
+        case (.string(let left), .string(let right)):
+            guard left.utf8.count == right.utf8.count else { return false }
+            try charge(bytes: left.utf8.count)
+            return left.isSame(as: right)
         case (.list(let left), .list(let right)), (.tuple(let left), .tuple(let right)):
             return try equal(left.elements, right.elements)
         case (.dictionary(let left), .dictionary(let right)):
             guard left.keys.count == right.keys.count else { return false }
             for (key, value) in zip(left.keys, left.values) {
+                try charge(key: key)
                 guard let key = DictionaryKey(key), let other = right[key], try equal(value, other) else { return false }
             }
             return true
@@ -51,6 +55,7 @@ extension Renderer {
         try charge()
         switch (left, right) {
         case (.string(let left), .string(let right)):
+            try charge(bytes: min(left.utf8.count, right.utf8.count))
             if left.isSame(as: right) { return comparison == .lessOrEqual || comparison == .greaterOrEqual }
             // UTF-8 has the order of the characters.
             return left.utf8.lexicographicallyPrecedes(right.utf8) == (comparison == .less || comparison == .lessOrEqual)
@@ -134,7 +139,9 @@ extension Renderer {
     /// Where `part` starts in `text`, in bytes, without overlaps.
     func occurrences(of part: String, in text: String, limit: Int = Int.max) throws(JinjaError) -> [Int] {
         try charge(bytes: text.utf8.count)
-        return Self.occurrences(of: Array(part.utf8), in: Array(text.utf8), limit: limit)
+        let places = Self.occurrences(of: Array(part.utf8), in: Array(text.utf8), limit: min(limit, limits.steps + 1))
+        try charge(places.count)
+        return places
     }
 
     /// Knuth, Morris and Pratt's search: no template makes it slow.

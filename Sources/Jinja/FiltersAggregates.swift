@@ -26,6 +26,7 @@ extension Renderer {
     private func folded(_ value: Value, _ caseSensitive: Bool) throws(JinjaError) -> Value {
         guard !caseSensitive, case .string(let text) = value else { return value }
         try charge(bytes: text.utf8.count)
+        try charge(characters: text)
         return .string(lowered(text))
     }
 

@@ -15,6 +15,7 @@ extension Renderer {
         case .reverse:
             if case .string(let text) = value {
                 try charge(bytes: text.utf8.count)
+                try charge(scan: text)
                 return .string(String(scalars: text.unicodeScalars.reversed()))
             }
             let reversed = try items(Array(try elements(of: value).reversed()))

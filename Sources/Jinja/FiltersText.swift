@@ -60,7 +60,7 @@ extension Renderer {
         }
         guard let indent else { return text }
         let blank = arguments.flag(2, "blank")
-        let lines = lines(of: text + "\n")
+        let lines = try lines(of: text + "\n")
         var result: [String] = []
         for (index, line) in lines.enumerated() {
             try charge(bytes: indent.utf8.count)

@@ -32,8 +32,10 @@ extension Renderer {
         switch name {
         case .odd: return try equal(try arithmetic(.modulo, value, .int(2)), .int(1))
         case .even: return try equal(try arithmetic(.modulo, value, .int(2)), .int(0))
-        case .lower: return holds("islower", of: try string(value))
-        case .upper: return holds("isupper", of: try string(value))
+        case .lower, .upper:
+            let text = try string(value)
+            try charge(characters: text)
+            return holds(name == .lower ? "islower" : "isupper", of: text)
         case .filter: return value.text.flatMap { FilterName(rawValue: $0) } != nil
         case .test: return value.text.flatMap { TestName(rawValue: $0) } != nil
         default: return isType(name, value)

@@ -101,6 +101,7 @@ struct JSONDump {
 
     private func quote(_ value: String, into text: inout String) throws(JinjaError) {
         try renderer.charge(bytes: value.utf8.count)
+        try renderer.charge(scan: value)
         text += "\""
         for scalar in value.unicodeScalars {
             switch scalar {

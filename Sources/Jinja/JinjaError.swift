@@ -16,14 +16,22 @@ public struct JinjaError: Error, Equatable, CustomStringConvertible {
     public var kind: Kind
     /// The line of the template, from 1.
     public var line: Int
-    /// What is wrong there; of ``Kind/raised`` the template's message, word for word.
-    public var reason: String
+    /// What is wrong there; of ``Kind/raised`` the template's message, word for word. Clients and logs are told it, so it has
+    /// at most ``longestReason`` characters of the template's or its input's choice, and says how many were left out.
+    public let reason: String
+
+    /// Characters of a reason that are kept.
+    public static let longestReason = 1000
 
     /// An error of a kind at a line of the template.
     public init(_ kind: Kind, line: Int, reason: String) {
         self.kind = kind
         self.line = line
-        self.reason = reason
+        let end =
+            reason.unicodeScalars.index(
+                reason.startIndex, offsetBy: Self.longestReason, limitedBy: reason.endIndex) ?? reason.endIndex
+        let rest = reason.utf8.distance(from: end, to: reason.endIndex)
+        self.reason = rest == 0 ? reason : reason[..<end] + "… and \(rest) bytes more"
     }
 
     /// The message that the template itself raised; nil where the template is at fault.

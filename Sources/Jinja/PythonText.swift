@@ -30,6 +30,7 @@ extension Renderer {
         case .double(let value): text += PythonFloat.representation(value)
         case .string(let value):
             try charge(bytes: value.utf8.count)
+            try charge(scan: value)
             Self.quote(value, into: &text)
         case .list(let items): try write(items.elements, "[", "]", into: &text, level: level)
         case .tuple(let items): try write(items.elements, "(", items.count == 1 ? ",)" : ")", into: &text, level: level)

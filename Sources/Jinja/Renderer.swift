@@ -47,8 +47,11 @@ final class Renderer {
         steps = sum
     }
 
-    /// Counts the work of asking for the properties of every character, which is slow.
-    func charge(characters text: String) throws(JinjaError) { try charge(text.utf8.count / 16) }
+    /// Counts the work of going through a text character by character.
+    func charge(scan text: String) throws(JinjaError) { try charge(text.utf8.count / 16) }
+
+    /// Counts the work of asking for the properties of every character, which is slower.
+    func charge(characters text: String) throws(JinjaError) { try charge(text.utf8.count / 4) }
 
     /// Counts bytes of text read or about to be made.
     func charge(bytes: Int) throws(JinjaError) {

@@ -11,7 +11,7 @@ extension Renderer {
         case .int(let value): return .int(value)
         case .double(let value): return .double(value)
         case .string(let text): return .string(text)
-        case .name(let name): return variable(name, scope)
+        case .name(let name): return try variable(name, scope)
         case .attribute(let object, let name): return try attribute(name, of: object, scope)
         case .item(let object, let key): return try item(key, of: object, scope)
         case .call(let callee, let arguments): return try call(callee, arguments, scope, caller: nil)
@@ -30,7 +30,8 @@ extension Renderer {
     }
 
     @inline(never)
-    private func variable(_ name: String, _ scope: Scope) -> Value {
+    private func variable(_ name: String, _ scope: Scope) throws(JinjaError) -> Value {
+        try charge(bytes: name.utf8.count)
         if let value = scope[name] { return value }
         return GlobalFunction(rawValue: name).map { .function($0) } ?? .undefined(.variable(name))
     }
@@ -146,6 +147,7 @@ extension Renderer {
 
     /// A value as a dictionary's key.
     func key(_ value: Value) throws(JinjaError) -> DictionaryKey {
+        try charge(key: value)
         guard let key = DictionaryKey(value) else { throw fault("unhashable type: '\(value.type)'") }
         return key
     }
@@ -153,8 +155,12 @@ extension Renderer {
     @inline(never)
     private func concatenation(_ parts: [Expression], _ scope: Scope) throws(JinjaError) -> Value {
         var text = ""
-        for part in parts { text += try string(try evaluate(part, scope)) }
-        try charge(bytes: text.utf8.count)
+        for part in parts {
+            let part = try string(try evaluate(part, scope))
+            try charge(bytes: part.utf8.count)
+            text += part
+            guard text.utf8.count <= limits.stringBytes else { throw limit("a string of more than \(limits.stringBytes) bytes") }
+        }
         return .string(text)
     }
 
@@ -186,6 +192,7 @@ extension Renderer {
             guard case .dictionary(let dictionary) = try evaluate(expression, scope) else {
                 throw fault("argument after ** must be a mapping")
             }
+            try charge(dictionary.keys.count)
             for (key, value) in zip(dictionary.keys, dictionary.values) {
                 guard let name = key.text else { throw fault("keywords must be strings") }
                 result.named.append((name, value))

@@ -30,6 +30,7 @@ extension Renderer {
 
     /// `"{} {name}".format(...)`.
     func format(_ text: String, _ arguments: CallArguments) throws(JinjaError) -> String {
+        try charge(scan: text)
         let scalars = Array(text.unicodeScalars)
         var result = ""
         var (index, automatic) = (0, 0)
@@ -217,6 +218,8 @@ extension Renderer {
 
     /// `"%s and %d" % values`.
     func percent(_ text: String, _ values: Value) throws(JinjaError) -> String {
+        try charge(bytes: text.utf8.count)
+        try charge(scan: text)
         let scalars = Array(text.unicodeScalars)
         var queue: [Value] = if case .tuple(let items) = values { items.elements } else { [values] }
         queue.reverse()

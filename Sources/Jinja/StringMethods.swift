@@ -16,7 +16,7 @@ extension Renderer {
             let characters = try optionalTextArgument(arguments, 0, "chars", of: name)
             return .string(strip(text, characters, left: name != "rstrip", right: name != "lstrip"))
         case "split", "rsplit": return try split(text, arguments, fromEnd: name == "rsplit")
-        case "splitlines": return try list(lines(of: text, keepEnds: arguments.flag(0, "keepends")).map { .string($0) })
+        case "splitlines": return try list(try lines(of: text, keepEnds: arguments.flag(0, "keepends")).map { .string($0) })
         case "startswith", "endswith": return .bool(try hasAffix(text, arguments, name))
         case "replace":
             let (old, new) = (try textArgument(arguments, 0, "old", of: name), try textArgument(arguments, 1, "new", of: name))
@@ -85,7 +85,8 @@ extension Renderer {
         return String(view)
     }
 
-    func lines(of text: String, keepEnds: Bool = false) -> [String] {
+    func lines(of text: String, keepEnds: Bool = false) throws(JinjaError) -> [String] {
+        try charge(scan: text)
         var lines: [String] = []
         var line = String.UnicodeScalarView()
         var previous: Unicode.Scalar?
@@ -100,6 +101,7 @@ extension Renderer {
                 continue
             }
             if keepEnds { line.append(scalar) }
+            try charge()
             lines.append(String(line))
             line = String.UnicodeScalarView()
         }
@@ -112,7 +114,7 @@ extension Renderer {
         let most = try arguments.integer(1, "maxsplit", self) ?? -1
         let limit = most < 0 ? Int.max : most
         guard let separator = try optionalTextArgument(arguments, 0, "sep", of: "split") else {
-            return try list(words(of: text, limit: limit, fromEnd: fromEnd).map { .string($0) })
+            return try list(try words(of: text, limit: limit, fromEnd: fromEnd).map { .string($0) })
         }
         guard !separator.isEmpty else { throw fault("empty separator") }
         return try list(pieces(of: text, separator, limit: limit, fromEnd: fromEnd).map { .string($0) })
@@ -123,6 +125,8 @@ extension Renderer {
         try charge(bytes: text.utf8.count)
         let (bytes, part) = (Array(text.utf8), Array(separator.utf8))
         var places: [Int]
+        // One more than there are steps for is as good as all.
+        let limit = min(limit, limits.steps + 1)
         if fromEnd {
             places = Self.occurrences(of: part.reversed(), in: bytes.reversed(), limit: limit)
                 .map { bytes.count - $0 - part.count }.reversed()
@@ -141,24 +145,31 @@ extension Renderer {
     }
 
     /// The pieces between runs of white space.
-    private func words(of text: String, limit: Int, fromEnd: Bool) -> [String] {
-        var scalars = Array(text.unicodeScalars)
-        if fromEnd { scalars.reverse() }
-        func piece(_ part: some Sequence<Unicode.Scalar>) -> String {
-            fromEnd ? String(scalars: part.reversed()) : String(scalars: part)
-        }
+    private func words(of text: String, limit: Int, fromEnd: Bool) throws(JinjaError) -> [String] {
+        try charge(scan: text)
         var words: [String] = []
-        var index = 0
+        var rest = text.unicodeScalars[...]
         while true {
-            while index < scalars.count, scalars[index].isPythonSpace { index += 1 }
-            guard index < scalars.count else { break }
+            if fromEnd {
+                while rest.last?.isPythonSpace == true { rest.removeLast() }
+            } else {
+                while rest.first?.isPythonSpace == true { rest.removeFirst() }
+            }
+            guard !rest.isEmpty else { break }
+            try charge()
             if words.count == limit {
-                words.append(piece(scalars[index...]))
+                words.append(String(rest))
                 break
             }
-            let start = index
-            while index < scalars.count, !scalars[index].isPythonSpace { index += 1 }
-            words.append(piece(scalars[start..<index]))
+            if fromEnd {
+                let start = rest.lastIndex(where: \.isPythonSpace).map { rest.index(after: $0) } ?? rest.startIndex
+                words.append(String(rest[start...]))
+                rest = rest[..<start]
+            } else {
+                let end = rest.firstIndex(where: \.isPythonSpace) ?? rest.endIndex
+                words.append(String(rest[..<end]))
+                rest = rest[end...]
+            }
         }
         return fromEnd ? words.reversed() : words
     }
@@ -166,6 +177,7 @@ extension Renderer {
     /// The part of the text between the arguments `start` and `end`, from argument 1, and how many characters come before it.
     private func window(_ text: String, _ arguments: CallArguments) throws(JinjaError) -> (text: String, offset: Int) {
         guard arguments.positional.count > 1 else { return (text, 0) }
+        try charge(scan: text)
         let count = text.scalarCount
         func clamped(_ bound: Int) -> Int { max(0, min(bound < 0 ? bound + count : bound, count)) }
         let start = clamped(try arguments.integer(1, "start", self) ?? 0)
@@ -195,6 +207,7 @@ extension Renderer {
     func replaced(_ text: String, _ old: String, _ new: String, count: Int) throws(JinjaError) -> String {
         let limit = count < 0 ? Int.max : count
         if old.isEmpty {
+            try charge(scan: text)
             let scalars = Array(text.unicodeScalars)
             let times = min(limit, scalars.count + 1)
             try charge(bytes: checkedBytes(text, new, times))

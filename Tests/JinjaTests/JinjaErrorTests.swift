@@ -96,6 +96,57 @@ struct JinjaErrorTests {
         #expect(error(source)?.kind == .limit, "\(error(source)?.description ?? "no error")")
     }
 
+    /// Short templates over 2 MB of text, each of which would take too long without an account of every byte.
+    private static let onLongText: [String] = {
+        let whole: [String] = [
+            "{{ ('a ' * 1000000).split() }}",
+            "{{ ('a ' * 1000000).rsplit() }}",
+            "{{ ('a,' * 1000000).split(',') }}",
+            "{{ ('a,' * 1000000).rsplit(',') }}",
+            "{{ ('a\n' * 1000000).splitlines() }}",
+            "{{ ('a' * 2000000)|list }}",
+            "{{ ('a' * 2000000).count('a') }}",
+            "{{ ('a' * 2000000)|upper }}",
+            "{{ ('X' * 2000000) is upper }}",
+            "{{ ('a' * 2000000)|sort }}",
+            "{{ ('a\n' * 1000000)|indent }}",
+        ]
+        let repeated: [String] = [
+            "{{ a == b }}",
+            "{{ a < b }}",
+            "{{ d[a] }}",
+            "{{ a in d }}",
+            "{{ d.get(a) }}",
+            "{{ a[::-1]|length }}",
+            "{{ a|tojson|length }}",
+            "{{ (a % ())|length }}",
+            "{{ a.split('y')|length }}",
+            "{{ a.replace('', '')|length }}",
+            "{{ a|reverse|length }}",
+            "{{ a|escape|length }}",
+        ]
+        let start = "{% set a = 'x' * 2000000 %}{% set b = a ~ '' %}{% set d = {1:1,2:2,3:3,4:4,5:5,6:6,7:7,8:8,9:9} %}"
+        let joined = Array(repeating: "a", count: 200).joined(separator: " ~ ")
+        return whole + ["\(start){{ \(joined) }}"]
+            + repeated.map { "\(start){% for i in range(100000) %}\($0){% endfor %}" }
+    }()
+
+    @Test(arguments: onLongText)
+    func `a template that goes over a long text again and again is stopped`(_ source: String) {
+        let found = error(source, limits: JinjaLimits(steps: 100_000, textBytes: 32 << 20, stringBytes: 4 << 20))
+        #expect(found?.kind == .limit, "\(found?.description ?? "no error")")
+    }
+
+    @Test func `no message of a template is larger than a client should be told`() {
+        let raised = error("{{ raise_exception('é' * 3000000) }}", limits: JinjaLimits())
+        #expect(raised?.kind == .raised)
+        #expect(raised?.raisedMessage == String(repeating: "é", count: 1000) + "… and 5998000 bytes more")
+        for source in ["{{ [1].index('x' * 3000000) }}", "{{ x['y' * 3000000].z }}", "{{ {}['y' * 3000000].z }}"] {
+            #expect(error(source, limits: JinjaLimits()).map { $0.description.utf8.count < 2100 } == true, "\(source)")
+        }
+        #expect(error("{{ raise_exception('short') }}")?.raisedMessage == "short")
+    }
+
     @Test(arguments: [
         "{{ -9223372036854775807 - 1 }}", "{{ (-9223372036854775807 - 1) // -1 }}", "{{ (-9223372036854775807 - 1) % -1 }}",
         "{{ -(-9223372036854775807 - 1) }}", "{{ (-9223372036854775807 - 1)|abs }}",
