@@ -191,7 +191,7 @@ public struct ModelServer: Sendable {
                         created: Int(Date().timeIntervalSince1970), model: name)
                 }
                 if isChat {
-                    let chat = try await LongWork.run(bytes: fields.size) {
+                    let chat = try await LongWork.render {
                         try ChatRequest(
                             fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
                     }

@@ -20,7 +20,8 @@ final class ServerFixture: Sendable {
     private let task: Task<Void, any Error>
 
     convenience init(
-        maxSequence: Int = 256, _ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }
+        maxSequence: Int = 256, chatFormat: ChatFormat = .named(.plain),
+        _ change: (inout ServerOptions, inout EngineOptions) -> Void = { _, _ in }
     ) async throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []
@@ -36,7 +37,7 @@ final class ServerFixture: Sendable {
                     stopIDs: [256]))
             served.append(
                 ServedModel(
-                    id: name, tokenizer: tokenizer, bosID: nil, eosIDs: [256], chatFormat: .named(.plain),
+                    id: name, tokenizer: tokenizer, bosID: nil, eosIDs: [256], chatFormat: chatFormat,
                     attention: ["MHA", "MQA"][index]))
         }
         try await self.init(engineModels, served, change)
