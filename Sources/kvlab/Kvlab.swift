@@ -28,6 +28,7 @@ struct Kvlab: AsyncParsableCommand {
     /// Runs the command of the command line; gives the process's exit status.
     private static func status() async -> Int32 {
         do {
+            try RawArguments.check()
             var command = try await asyncParseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

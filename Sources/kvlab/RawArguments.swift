@@ -1,0 +1,42 @@
+import ArgumentParser
+
+/// The command line as the system gave it, before Swift has turned it into strings.
+enum RawArguments {
+    /// Throws where an argument is not UTF-8: as a string it would silently be another one, and as a path another file.
+    static func check() throws {
+        let raw = unsafe CommandLine.unsafeArgv
+        let arguments = (0..<Int(CommandLine.argc)).map { index -> [UInt8] in
+            var bytes: [UInt8] = []
+            if var next = unsafe raw[index] {
+                while unsafe next.pointee != 0 {
+                    bytes.append(unsafe UInt8(bitPattern: next.pointee))
+                    unsafe next += 1
+                }
+            }
+            return bytes
+        }
+        if let refusal = refusal(of: Array(arguments.dropFirst())) { throw ValidationError(refusal) }
+    }
+
+    /// What is wrong with the first argument that is not UTF-8; nil where all are.
+    static func refusal(of arguments: [[UInt8]]) -> String? {
+        guard let index = arguments.firstIndex(where: { String(validating: $0, as: UTF8.self) == nil }) else { return nil }
+        var (name, value) = ("argument \(index + 1)", arguments[index][...])
+        if let equals = value.firstIndex(of: UInt8(ascii: "=")), value.starts(with: "--".utf8) {
+            name = spelled(value[..<equals])
+            value = value[(equals + 1)...]
+        } else if index > 0, arguments[index - 1].starts(with: "--".utf8), arguments[index - 1].count > 2 {
+            name = spelled(arguments[index - 1][...])
+        }
+        return "\(name) is '\(spelled(value))', which is not UTF-8; rename the file, or give a path that is"
+    }
+
+    /// Bytes as text, what is not ASCII as `\xff`.
+    private static func spelled(_ bytes: ArraySlice<UInt8>) -> String {
+        bytes.map { byte in
+            if (0x20..<0x7F).contains(byte) { return String(UnicodeScalar(byte)) }
+            let digits = String(byte, radix: 16)
+            return "\\x" + (digits.count < 2 ? "0" : "") + digits
+        }.joined()
+    }
+}
