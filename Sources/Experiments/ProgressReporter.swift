@@ -1,5 +1,6 @@
 import Console
 import Glibc
+import Kernels
 import Synchronization
 
 /// Progress for people, on standard error: one live line on a terminal, plain lines in a log.
@@ -15,6 +16,7 @@ public final class ProgressReporter: Sendable {
     private let isTerminal: Bool
     private let isQuiet: Bool
     private let plainInterval: Duration
+    private let measuredPeak = Mutex<Double?>(nil)
 
     /// `plainInterval`: how often a log gets a line of progress.
     public init(quiet: Bool = false, plainInterval: Duration = .seconds(10)) {
@@ -34,6 +36,15 @@ public final class ProgressReporter: Sendable {
 
     /// What stands before all progress from now on: how far a larger whole is.
     public func setPrefix(_ prefix: String) { state.withLock { $0.prefix = prefix } }
+
+    /// Floating-point operations a second of the machine's products; measured, for half a second, when it is first asked for.
+    var peak: Double {
+        measuredPeak.withLock { peak in
+            let value = peak ?? PeakMeasurement.gemmFlopsPerSecond()
+            peak = value
+            return value
+        }
+    }
 
     /// Progress that the next replaces; in a log, every `plainInterval` or where `isLast`.
     public func progress(isLast: Bool = false, _ text: @autoclosure () -> String) {

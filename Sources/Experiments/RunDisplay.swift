@@ -1,12 +1,10 @@
 import Foundation
-import Kernels
 import Training
 
 /// Shows a run to a person: what it is, how far it is, what it has learnt.
 final class RunDisplay {
     private let prepared: PreparedRun
     private let reporter: ProgressReporter
-    private let peak: Double
     private let flopsPerToken: Double
     private let start = ContinuousClock.now
     private let firstStep: Int
@@ -17,7 +15,6 @@ final class RunDisplay {
         self.prepared = prepared
         self.reporter = reporter
         self.firstStep = firstStep
-        peak = PeakMeasurement.gemmFlopsPerSecond()
         flopsPerToken = 6 * prepared.config.matrixParametersPerToken(seq: prepared.sequenceLength)
     }
 
@@ -38,7 +35,7 @@ final class RunDisplay {
             isLast: report.step == prepared.plan.steps,
             "\(prepared.name)  step \(report.step)/\(prepared.plan.steps)  loss "
                 + String(format: "%.4f  lr %.2e  ", smoothedLoss ?? report.loss, report.learningRate)
-                + "\(Int(rate)) tokens/s  MFU " + String(format: "%.0f %%", 100 * rate * flopsPerToken / peak)
+                + "\(Int(rate)) tokens/s  MFU " + String(format: "%.0f %%", 100 * rate * flopsPerToken / reporter.peak)
                 + "  ETA \(ProgressReporter.duration(left))")
     }
 
