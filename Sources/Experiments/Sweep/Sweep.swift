@@ -84,6 +84,8 @@ public struct Sweep {
         defer { reporter.setPrefix("") }
         var made = found()
         let missing = steps.indices.filter { made[$0] == nil }
+        // A kill between a step's record and this leaves its training state behind.
+        dropTrainingStates(steps.indices, made)
         if recipes.plan.sharesTrajectories, sweep.alphas.count > 1 {
             reporter.line("the schedule is constant: uptrainings of one child share their beginnings, which is exact")
         }
@@ -108,6 +110,7 @@ public struct Sweep {
                 }
                 guard let record else { return nil }
                 made[index] = SweepRecipes.Made(folder: folder, record: record)
+                dropTrainingStates([index] + (step.beginning.map { [$0] } ?? []), made)
             }
             guard let output = made[index], let parent = made[step.parent ?? index] else { continue }
             let scored = try score(step, output, parent, &context)
@@ -176,12 +179,16 @@ public struct Sweep {
             $0 + ($1 > 0 ? stepTokens / $1 : 0)
         }
         let record = try finish(step, resolved, folder, seconds: seconds, tokens: outcome.tokensSeen)
-        // A training state is kept only for the longer uptraining that goes on from it.
-        let isBeginning = steps.contains { $0.beginning.map { steps[$0].name } == step.name }
-        for old in (isBeginning ? [] : [folder]) + (beginning.map { [$0] } ?? []) {
-            try? FileManager.default.removeItem(atPath: old + "/checkpoint.h5")
-        }
         return record
+    }
+
+    /// Removes the training states of these done steps, but for those that a longer uptraining has yet to go on from.
+    private func dropTrainingStates(_ indices: some Sequence<Int>, _ made: [Int: SweepRecipes.Made]) {
+        let needed = Set(steps.indices.filter { made[$0] == nil }.compactMap { steps[$0].beginning })
+        for index in indices where !needed.contains(index) {
+            guard let folder = made[index]?.folder else { continue }
+            try? FileManager.default.removeItem(atPath: folder + "/checkpoint.h5")
+        }
     }
 
     /// Throws where a file was changed while the sweep runs: the step's key says what it was.
