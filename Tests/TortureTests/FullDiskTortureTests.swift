@@ -21,7 +21,7 @@ import Testing
         try #require(outcome.status == 0, "\(job): \(outcome.error)")
         let new = try Job.content(whole)
         // What replaces a file lies beside it for a moment.
-        let largest = new.values.map(\.count).max() ?? 0
+        let largest = new.filter { old[$0.key] != $0.value }.values.map(\.count).max() ?? 0
         let most = disk.isMounted ? disk.used - before + largest : largest
         var random = SeededGenerator(seed: seed, name: "\(job)")
         var failures = 0
@@ -44,12 +44,12 @@ import Testing
             #expect(last.status == 0, "\(job), after \(comment): \(last.error)")
             try job.expectFinished(parts, as: new, "after \(comment)")
         }
-        #expect(failures == count, "\(job): never without room")
+        #expect(failures == count, "\(job): \(failures) times without room")
     }
 
     @Test(arguments: [Job.train, .lab, .sweep])
     func `what runs out of disk says so and goes on with room, byte for byte`(job: Job) throws {
-        try torture(job, times: Torture.count(2), seed: 5)
+        try torture(job, times: Torture.count(1), seed: 5)
     }
 
     @Test(arguments: Job.writers) func `a command without room for its file leaves the old one`(job: Job) throws {

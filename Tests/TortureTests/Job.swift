@@ -96,27 +96,27 @@ extension Job {
         },
         arguments: resuming(["train", "recipe.json", "--out", "run"], where: "run/checkpoint.h5"))
 
-    /// A lab of two children.
+    /// A lab of one child, its control and their parent.
     static let lab = Job(
         description: "lab",
         prepare: {
             try recipe(
                 $0, train: #""steps": 20, "checkpointEvery": 4"#,
                 lab: #"""
-                    , "lab": {"alpha": 0.2, "distill": {"weight": 0.3}, "children": [{"kvHeads": 2, "method": "mean"}, {"kvHeads": 1, "method": "first"}],
+                    , "lab": {"alpha": 0.2, "distill": {"weight": 0.3}, "children": [{"kvHeads": 1, "method": "first"}],
                      "evaluation": {"window": 32}}
                     """#)
         },
         arguments: { _ in ["lab", "recipe.json", "--out", "lab", "--resume"] })
 
-    /// A sweep of two methods.
+    /// A sweep of one conversion, uptrained, its control and their parent.
     static let sweep = Job(
         description: "sweep",
         prepare: {
             try recipe(
                 $0, train: #""steps": 20, "checkpointEvery": 2"#,
                 lab: #"""
-                    , "lab": {"sweep": {"kvHeads": [1], "methods": ["mean", "first"], "alphas": [0.2], "seeds": [1]},
+                    , "lab": {"sweep": {"kvHeads": [1], "methods": ["mean"], "alphas": [0.2], "seeds": [1], "scratch": false},
                      "evaluation": {"window": 32, "contextTokens": 64}}
                     """#)
         },

@@ -23,7 +23,7 @@ import Testing
         let seconds = (clock.now - start) / .seconds(1)
         let new = try Job.content(whole)
         var random = SeededGenerator(seed: seed, name: "\(job)")
-        var kills = 0
+        var (kills, writing) = (0, 0)
         while kills < count {
             let parts = try folder("parts")
             for _ in 0...Int(random.next() % 5) where kills < count {
@@ -35,6 +35,7 @@ import Testing
                 process.waitUntilExit()
                 guard isKilled, process.terminationReason == .uncaughtSignal else { continue }
                 kills += 1
+                if try !Job.leftovers(parts).isEmpty { writing += 1 }
                 try job.expectOldOrNew(parts, old: old, new: new, "kill \(kills)")
             }
             let last = try Tool.run(job.arguments(parts), in: parts)
@@ -43,6 +44,9 @@ import Testing
             #expect(try Job.leftovers(parts) == [], "\(job), after kill \(kills)")
             try FileManager.default.removeItem(atPath: parts)
         }
+        guard Torture.isWhole else { return }
+        print("\(job): \(kills) kills, \(writing) of them while a file was being written")
+        #expect(writing > 0, "\(job): no kill met a file half written")
     }
 
     @Test func `a training killed at any moment ends as the one that was not, byte for byte`() throws {
