@@ -272,7 +272,8 @@ import Training
         let replaced = #expect(throws: ExperimentError.self) {
             try sweep(recipe, "b").execute {
                 polls += 1
-                guard polls == 7, let parent = try? FileManager.default.contentsOfDirectory(atPath: scratch["b/steps"])[0],
+                let steps = (try? FileManager.default.contentsOfDirectory(atPath: scratch["b/steps"])) ?? []
+                guard polls == 7, let parent = steps.first(where: { $0.hasPrefix("parent") }),
                     var model = try? Checkpoint.load(scratch["b/steps/\(parent)/model.h5"])
                 else { return false }
                 model.lineage.name = "another"

@@ -90,22 +90,23 @@ import Testing
         #expect(scratch.bytes("parts/model.h5") == scratch.bytes("whole/model.h5"))
     }
 
-    @Test func `kill -9 at any moment loses nothing that was saved`() throws {
-        try recipe(steps: 40)
-        #expect(try run("train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "whole").status == 0)
-        for attempt in 0..<8 {
-            let resume = FileManager.default.fileExists(atPath: scratch["parts/checkpoint.h5"]) ? ["--resume"] : []
-            let process = try Tool.process(
-                ["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume, in: scratch.path)
-            try process.run()
-            usleep(UInt32(30_000 + 17_000 * attempt))
-            kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
-        }
-        let resume = FileManager.default.fileExists(atPath: scratch["parts/checkpoint.h5"]) ? ["--resume"] : []
-        let last = try run(["train", "recipe.json", "--set", "train.checkpointEvery=1", "--out", "parts"] + resume)
-        #expect(last.status == 0, "\(last.error)")
-        #expect(scratch.bytes("parts/model.h5") == scratch.bytes("whole/model.h5"))
+    @Test func `a run is not resumed over another text, unless by force, which its lineage tells`() throws {
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+        var text = scratch.bytes("text.txt")
+        text[0] = UInt8(ascii: "L")
+        try scratch.write(text, to: "text.txt")
+        let refused = try run("train", "recipe.json", "--out", "run", "--resume")
+        #expect(
+            refused.status == 1 && refused.error.contains("text.txt ('data.files[0]') has changed since run was begun"),
+            "\(refused.error)")
+        #expect(refused.error.split { !$0.isHexDigit }.count { $0.count == 64 } == 2, "both digests")
+        #expect(try run("train", "recipe.json", "--out", "run", "--force").error.contains("give --resume too"))
+        let forced = try run("train", "recipe.json", "--out", "run", "--resume", "--force")
+        #expect(forced.status == 0 && forced.error.contains("text.txt has changed; going on with it"), "\(forced.error)")
+        let shown = try run("inspect", "run/model.h5").output
+        #expect(shown.contains("input data.files[0]: text.txt, SHA-256 "), "\(shown)")
+        #expect(shown.contains("input data.files[0] changed after 6 steps, text.txt: SHA-256 "), "\(shown)")
     }
 
     @Test func `two runs cannot share a directory`() throws {
