@@ -28,6 +28,9 @@ public actor Engine {
     private var nextID = 0
     /// Counts the prefix trees' uses, for all of them.
     var clock = 0
+    /// For each page the last mark it got while pages were counted, and the last mark given; empty until tenants compete.
+    var pageMarks: [UInt32] = []
+    var lastMark: UInt32 = 0
     private var isStopping = false
     /// Steps since one ran or ended something.
     private(set) var stalled = 0
@@ -104,7 +107,8 @@ public actor Engine {
         // A request for no tokens is computed for its prompt's scores alone.
         guard
             scheduler.add(
-                id, model: request.model, tokens: request.prompt.count, width: request.beams?.width ?? request.count)
+                id, model: request.model, tenant: request.tenant, tokens: request.prompt.count,
+                width: request.beams?.width ?? request.count)
         else {
             throw .queueFull(scheduler.waitingCount)
         }

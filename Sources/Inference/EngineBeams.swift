@@ -53,10 +53,10 @@ extension Engine {
             trees[copy.model].use(copy.path, at: tick())
             caches[copy.model].fork(id, as: copy.id)
             scheduler.addRunning(
-                copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+                copy.id, group: copy.request, tokens: copy.tokens.count, computed: copy.computed)
         } else {
-            (copy.computed, copy.path) = (0, PrefixPath())
-            scheduler.addWaiting(copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count)
+            copy.leavePages()
+            scheduler.addWaiting(copy.id, group: copy.request, tokens: copy.tokens.count)
         }
         sequences[copy.id] = copy
         return copy.id

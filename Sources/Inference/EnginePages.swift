@@ -38,7 +38,8 @@ extension Engine {
             options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
         let (path, held) = trees[sequence.model].insert(
-            Array(tokens), salt: sequence.tenant, table: caches[sequence.model].table(of: id), behind: sequence.path, at: tick())
+            Array(tokens), salt: sequence.prefixScope, table: caches[sequence.model].table(of: id), behind: sequence.path,
+            at: tick())
         for page in held { store.pool.retain(page) }
         sequence.path = path
     }

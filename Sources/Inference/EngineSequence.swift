@@ -31,6 +31,8 @@ final class EngineSequence {
     let index: Int
     let model: Int
     let tenant: String
+    /// The prefix tree's salt.
+    let prefixScope: String
     /// Prompt and output so far.
     var tokens: [Int32]
     let promptCount: Int
@@ -62,7 +64,8 @@ final class EngineSequence {
 
     /// The first output of `request`, which asks for at most `maxTokens` of `model` and draws by `sampler`.
     init(_ request: GenerationRequest, id: Int, of model: EngineModel, sampler: TokenSampler, maxTokens: Int) {
-        (self.id, self.request, index, self.model, tenant) = (id, id, 0, request.model, request.tenant)
+        (self.id, self.request, index, self.model) = (id, id, 0, request.model)
+        (tenant, prefixScope) = (request.tenant, request.prefixScope)
         (tokens, promptCount) = (request.prompt, request.prompt.count)
         forks = request.beams == nil ? request.count - 1 : 0
         self.sampler = sampler
@@ -75,7 +78,8 @@ final class EngineSequence {
 
     /// `other` up to here under another number, as output `index`, drawn by `sampler`, without a file of its own.
     private init(_ other: EngineSequence, id: Int, index: Int, sampler: TokenSampler) {
-        (self.id, request, self.index, model, tenant) = (id, other.request, index, other.model, other.tenant)
+        (self.id, request, self.index, model) = (id, other.request, index, other.model)
+        (tenant, prefixScope) = (other.tenant, other.prefixScope)
         (tokens, promptCount, forks) = (other.tokens, other.promptCount, 0)
         (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
         (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
@@ -92,6 +96,9 @@ final class EngineSequence {
             sampler: TokenSampler(
                 sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount))))
     }
+
+    /// Forgets what it holds, to be computed again.
+    func leavePages() { (computed, path, isResident) = (0, PrefixPath(), false) }
 
     /// Says that it is in a step.
     func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }

@@ -23,21 +23,44 @@ extension Engine {
                 // Shared pages stay with their other holders, unless that is the prefix tree and nobody else uses them there.
                 let own = caches[sequence.model].table(of: id).allPages.count { store.pool.count(of: $0) == 1 }
                 return own + trees[sequence.model].pagesLeft(by: sequence.path)
-            })
+            },
+            pages: pagesOfTenants)
+    }
+
+    /// The pages that each tenant's sequences hold, each page counted once; tenants share none.
+    private func pagesOfTenants() -> [String: Int] {
+        if pageMarks.isEmpty || lastMark > .max / 2 {
+            (pageMarks, lastMark) = ([UInt32](repeating: 0, count: store.pool.pages), 0)
+        }
+        var (marks, counts) = ([String: UInt32](), [String: Int]())
+        for sequence in sequences.values where sequence.isResident {
+            if marks[sequence.tenant] == nil { lastMark += 1 }
+            let mark = marks[sequence.tenant] ?? lastMark
+            marks[sequence.tenant] = mark
+            var count = 0
+            for pages in caches[sequence.model].table(of: sequence.id).pages {
+                for page in pages where page != BlockTable.freed && pageMarks[Int(page)] != mark {
+                    pageMarks[Int(page)] = mark
+                    count += 1
+                }
+            }
+            counts[sequence.tenant, default: 0] += count
+        }
+        return counts
     }
 
     /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
     private func awaitsPrefix(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
         guard options.prefixSharing, sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
         let tree = trees[sequence.model]
-        let wanted = (tree.match(sequence.tokens, salt: sequence.tenant).count + 1) * tree.blockTokens
+        let wanted = (tree.match(sequence.tokens, salt: sequence.prefixScope).count + 1) * tree.blockTokens
         guard wanted < sequence.tokens.count else { return false }
         return sequences.values.contains { other in
             // Older ones that are not in yet come in before this one. The same request's beams, and held ones, which go on
             // after others alone, may be waiting for this one.
             other.request != sequence.request && !held.contains(other.id)
                 && (other.isResident || other.id < sequence.id) && other.model == sequence.model
-                && other.tenant == sequence.tenant
+                && other.prefixScope == sequence.prefixScope
                 && other.computed < wanted && other.promptCount >= wanted
                 && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))
         }
@@ -62,7 +85,7 @@ extension Engine {
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
-            sequence.path = trees[model].match(looked, salt: sequence.tenant)
+            sequence.path = trees[model].match(looked, salt: sequence.prefixScope)
             trees[model].use(sequence.path, at: tick())
             table = trees[model].table(of: sequence.path)
             counters.prefixQueries += sequence.tokens.count
@@ -145,7 +168,8 @@ extension Engine {
         }
     }
 
-    /// Starts the request's other outputs from this one's pages.
+    /// Starts the request's other outputs from this one's pages; those that find no place beside other tenants' wait, to be
+    /// computed again.
     private func fork(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
         guard let sequence = sequences[id], sequence.forks > 0 else { return }
         let forks = sequence.forks
@@ -154,11 +178,15 @@ extension Engine {
         start(sequence)
         for index in 1...forks {
             let copy = sequence.forked(as: id + index, index: index)
-            trees[sequence.model].use(copy.path, at: tick())
-            caches[sequence.model].fork(id, as: copy.id)
             sequences[copy.id] = copy
-            scheduler.addRunning(
-                copy.id, group: copy.request, model: copy.model, tokens: copy.tokens.count, computed: copy.computed)
+            if scheduler.hasPlaceToFork {
+                trees[sequence.model].use(copy.path, at: tick())
+                caches[sequence.model].fork(id, as: copy.id)
+                scheduler.addRunning(copy.id, group: copy.request, tokens: copy.tokens.count, computed: copy.computed)
+            } else {
+                copy.leavePages()
+                scheduler.addWaiting(copy.id, group: copy.request, tokens: copy.tokens.count)
+            }
             sample(copy.id, logits, row: row, width: width, greedy: greedy)
         }
     }

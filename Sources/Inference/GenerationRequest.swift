@@ -12,8 +12,11 @@ public struct GenerationRequest: Sendable {
     public var beams: BeamOptions?
     /// Whether the prompt's own tokens are to be scored, with so many likeliest ones beside each.
     public var promptLogprobs: Int?
-    /// Whose request it is: prefixes are shared among equal ones alone.
+    /// Whose request it is: tenants have equal shares of the engine where they compete, and prefixes of their own.
     public var tenant = ""
+    /// Divides a tenant's prefixes further: they are shared among equal salts alone. Kept as long as a prefix; so the caller
+    /// bounds its length.
+    public var cacheSalt = ""
 
     /// A request for one output.
     public init(model: Int = 0, prompt: [Int32], sampling: SamplingOptions = SamplingOptions()) {
@@ -21,6 +24,9 @@ public struct GenerationRequest: Sendable {
         self.prompt = prompt
         self.sampling = sampling
     }
+
+    /// The prefixes it may share: the tenant's, and within them the salt's; no salt spells another tenant's.
+    var prefixScope: String { "\(tenant.utf8.count) \(tenant)\(cacheSalt)" }
 }
 
 /// Why an output ended.

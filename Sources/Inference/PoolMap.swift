@@ -48,7 +48,7 @@ public struct PoolMap: Sendable {
     public var models: [Pages]
     /// Pages each model is sure of, and its cache bytes of a token.
     public var guaranteed: [Int], bytesPerToken: [Int]
-    /// The sequences that hold pages, the oldest first, and how many wait for some.
+    /// The sequences that hold pages, the oldest first, and how many wait for some: all, or those of one tenant.
     public var sequences: [Holder], waiting: Int
 
     /// Pages nobody holds.
@@ -56,10 +56,11 @@ public struct PoolMap: Sendable {
 }
 
 extension Engine {
-    /// Who holds which pages now, the pool cut into at most `cells` cells.
+    /// Who holds which pages now, the pool cut into at most `cells` cells; its sequences are those of `tenant` alone unless that is
+    /// nil.
     ///
     /// O(pages), with a few nanoseconds for each: no step runs meanwhile.
-    public func poolMap(cells: Int = 2048) -> PoolMap {
+    public func poolMap(cells: Int = 2048, of tenant: String? = nil) -> PoolMap {
         let pool = store.pool
         // For each page its sequences, as none, one or several.
         var users = [UInt8](repeating: 0, count: pool.pages)
@@ -69,7 +70,7 @@ extension Engine {
             return (tokens: table.tokens, pages: table.allPages)
         }
         for table in tables { for page in table.pages where users[Int(page)] < 2 { users[Int(page)] += 1 } }
-        let holders = zip(resident, tables).map { sequence, table in
+        let holders = zip(resident, tables).filter { tenant == nil || $0.0.tenant == tenant }.map { sequence, table in
             PoolMap.Holder(
                 request: sequence.request, index: sequence.index, model: sequence.model, tokens: table.tokens,
                 pages: table.pages.count, shared: table.pages.count { users[Int($0)] > 1 },
@@ -81,7 +82,7 @@ extension Engine {
             models: [PoolMap.Pages](repeating: PoolMap.Pages(), count: models.count),
             guaranteed: models.indices.map { pool.guarantee(of: $0) },
             bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } }, sequences: holders,
-            waiting: scheduler.waitingCount)
+            waiting: sequences.values.count { !$0.isResident && (tenant == nil || $0.tenant == tenant) })
         // Counted in place: a dictionary would be looked up for each of what may be millions of pages.
         var counts = map.models
         for start in stride(from: 0, to: pool.pages, by: map.pagesPerCell) {

@@ -7,6 +7,9 @@
 /// new ones wait for pages. Each model is sure of a part of the running sequences and of the queue:
 ///
 ///     3 models, 12 may run: each is sure of 2, for the other 6 they compete
+///
+/// Tenants that compete have equal shares of each step's tokens, of the running places and of the pages (SchedulerShares); one that
+/// is alone has everything.
 public struct Scheduler: Sendable {
     /// What bounds a step and the queue.
     public struct Limits: Sendable, Hashable {
@@ -16,9 +19,14 @@ public struct Scheduler: Sendable {
         public var running = 256
         /// Sequences that wait.
         public var waiting = 1024
+        /// Tenants expected, each of which is sure of a part of the queue.
+        public var tenants = 1
 
         /// The defaults.
         public init() {}
+
+        /// Sequences of one tenant that wait at most.
+        public var waitingOfTenant: Int { Scheduler.available(waiting, own: 0, others: [], parties: tenants) }
     }
 
     /// What a step does.
@@ -42,8 +50,9 @@ public struct Scheduler: Sendable {
         public var isEmpty: Bool { runs.isEmpty && preempted.isEmpty && exhausted.isEmpty }
     }
 
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         var model: Int
+        var tenant: String
         var order: Int
         /// The first sequence of the request it belongs to.
         var group: Int
@@ -54,13 +63,18 @@ public struct Scheduler: Sendable {
         var isHeld = false
         /// Its last turn among those that decode, where a step was too short for all.
         var turn = 0
+        /// Tokens decoded since it came in.
+        var decoded = 0
 
         var left: Int { tokens - computed }
     }
 
     /// A request's sequences.
-    private struct Group: Sendable {
+    struct Group: Sendable {
         var model: Int
+        var tenant: String
+        /// The first sequence's place in the order of arrival.
+        var order: Int
         /// Sequences it may have running at once, as far as is known.
         var width: Int
         var members = 0
@@ -70,14 +84,34 @@ public struct Scheduler: Sendable {
         var places: Int { running == 0 ? 0 : max(width, running) }
     }
 
+    /// A tenant that has sequences; one that has none is forgotten.
+    struct Tenant: Sendable {
+        /// Its sequences.
+        var members = 0
+        /// Those that wait, of each model, the next first.
+        var waiting: [[Int]]
+        /// Tokens it has had, counted from what the tenant with the fewest had when this one came.
+        var served: Int
+        /// When it came: of equals in tokens the one that came first goes first, as others may come again and again.
+        let order: Int
+
+        var waitingCount: Int { waiting.reduce(0) { $0 + $1.count } }
+    }
+
     /// A step in the making.
-    private struct Draft {
+    struct Draft {
         var plan = Plan()
         var ledger: PageLedger
         var budget: Int
         /// Where in the plan's runs a sequence is, and the pages booked for it.
         var runs: [Int: Int] = [:]
         var pages: [Int: Int] = [:]
+        /// Where tenants compete, what each is sure of and has.
+        var shares: Shares?
+        /// What is kept free for a tenant that has nothing running.
+        var reserve: Reserve?
+
+        init(_ ledger: PageLedger, budget: Int) { (self.ledger, self.budget) = (ledger, budget) }
 
         /// Tokens of `id` so far.
         func count(_ id: Int) -> Int { runs[id].map { plan.runs[$0].count } ?? 0 }
@@ -103,79 +137,107 @@ public struct Scheduler: Sendable {
 
     /// The bounds.
     public let limits: Limits
-    private var entries: [Int: Entry] = [:]
+    var entries: [Int: Entry] = [:]
     private var groups: [Int: Group] = [:]
     /// Running ids, the oldest first.
-    private var running: [Int] = []
-    /// Waiting ids of each model, the next first.
-    private var waiting: [[Int]]
+    private(set) var running: [Int] = []
+    private(set) var tenants: [String: Tenant] = [:]
     /// Tokens each model has had.
-    private var served: [Int]
+    private(set) var served: [Int]
     private var nextOrder = 0
     private var nextTurn = 0
 
     /// Waiting sequences of a model, beyond the first, that a step looks at in search of one that may come in.
-    private static let mostPassed = 64
+    static let mostPassed = 64
 
     /// An empty schedule for `models`.
     public init(models: Int, limits: Limits = Limits()) {
         self.limits = limits
-        waiting = [[Int]](repeating: [], count: models)
         served = [Int](repeating: 0, count: models)
     }
 
     /// Sequences that hold pages.
     public var runningCount: Int { running.count }
     /// Sequences in the queue.
-    public var waitingCount: Int { waiting.reduce(0) { $0 + $1.count } }
+    public var waitingCount: Int { entries.count - running.count }
     /// Whether there is nothing to do.
     public var isIdle: Bool { entries.isEmpty }
     /// The sequences that wait for ``release(_:)``.
     public var heldIDs: Set<Int> { Set(entries.lazy.filter(\.value.isHeld).map(\.key)) }
 
-    /// Of `places`, those each model is sure of: half are divided evenly, at least one each where there are as many as models.
-    private func guarantee(of places: Int) -> Int {
-        let models = waiting.count
-        return models < 2 || places < models ? 0 : max(1, places / 2 / models)
+    /// Of `places`, those each of `parties` is sure of: half are divided evenly, at least one each where there are as many as
+    /// parties.
+    static func guarantee(of places: Int, among parties: Int) -> Int {
+        parties < 2 || places < parties ? 0 : max(1, places / 2 / parties)
     }
 
-    /// Of `places`, those that `model` may still take where each holds so many.
+    /// Of `places`, those that one of `parties` may still take that holds `own`, where others hold so many and the rest none.
+    static func available(_ places: Int, own: Int, others: [Int], parties: Int) -> Int {
+        let sure = guarantee(of: places, among: parties)
+        let kept = others.reduce(sure * max(0, parties - 1 - others.count)) { $0 + max(0, sure - $1) }
+        return places - own - others.reduce(0, +) - kept
+    }
+
     private func available(_ places: Int, to model: Int, held: [Int]) -> Int {
-        let sure = guarantee(of: places)
-        let kept = held.indices.reduce(0) { $1 == model ? $0 : $0 + max(0, sure - held[$1]) }
-        return places - held.reduce(0, +) - kept
+        var others = held
+        let own = others.remove(at: model)
+        return Self.available(places, own: own, others: others, parties: held.count)
+    }
+
+    /// Whether one more sequence may wait: both its model and its tenant have a place in the queue.
+    private func mayWait(_ model: Int, _ tenant: String) -> Bool {
+        let held = served.indices.map { model in tenants.values.reduce(0) { $0 + $1.waiting[model].count } }
+        guard available(limits.waiting, to: model, held: held) > 0 else { return false }
+        let others = tenants.filter { $0.key != tenant }.map(\.value.waitingCount)
+        let own = tenants[tenant]?.waitingCount ?? 0
+        return Self.available(limits.waiting, own: own, others: others, parties: limits.tenants) > 0
     }
 
     /// Queues a sequence of `tokens` that will have `width` outputs or beams at once; false where the queue is full.
-    public mutating func add(_ id: Int, model: Int, tokens: Int, width: Int = 1) -> Bool {
-        guard available(limits.waiting, to: model, held: waiting.map(\.count)) > 0 else { return false }
+    public mutating func add(_ id: Int, model: Int, tenant: String = "", tokens: Int, width: Int = 1) -> Bool {
+        guard mayWait(model, tenant) else { return false }
         precondition(tokens > 0 && entries[id] == nil, "Scheduler: sequence \(id) with \(tokens) tokens")
-        // A model that was idle has no claim from that time.
+        // A model or tenant that was idle has no claim from that time.
         let active = Set(groups.values.map(\.model))
         if !active.contains(model) { served[model] = max(served[model], active.map { served[$0] }.min() ?? served[model]) }
-        groups[id] = Group(model: model, width: width)
-        enter(id, model: model, group: id, tokens: tokens, computed: 0)
-        waiting[model].append(id)
+        groups[id] = Group(model: model, tenant: tenant, order: nextOrder, width: width)
+        enter(id, group: id, tokens: tokens, computed: 0)
+        tenants[tenant]?.waiting[model].append(id)
         return true
     }
 
     /// Queues another sequence of `group`'s request, whether the queue is full or not.
-    public mutating func addWaiting(_ id: Int, group: Int, model: Int, tokens: Int) {
-        enter(id, model: model, group: group, tokens: tokens, computed: 0)
-        waiting[model].append(id)
+    public mutating func addWaiting(_ id: Int, group: Int, tokens: Int) {
+        guard let it = groups[group] else { return }
+        enter(id, group: group, tokens: tokens, computed: 0)
+        // Before later requests, which would have further ones waiting in their turn.
+        entries[id]?.order = it.order
+        insertWaiting(id)
+    }
+
+    private mutating func insertWaiting(_ id: Int) {
+        guard let entry = entries[id], let waiting = tenants[entry.tenant]?.waiting[entry.model] else { return }
+        let place = waiting.firstIndex { (entries[$0]?.order ?? 0) > entry.order } ?? waiting.count
+        tenants[entry.tenant]?.waiting[entry.model].insert(id, at: place)
     }
 
     /// Adds another sequence of `group`'s request that holds pages already: a fork of a running one.
-    public mutating func addRunning(_ id: Int, group: Int, model: Int, tokens: Int, computed: Int) {
-        enter(id, model: model, group: group, tokens: tokens, computed: computed)
+    public mutating func addRunning(_ id: Int, group: Int, tokens: Int, computed: Int) {
+        enter(id, group: group, tokens: tokens, computed: computed)
         running.append(id)
         groups[group]?.running += 1
     }
 
-    private mutating func enter(_ id: Int, model: Int, group: Int, tokens: Int, computed: Int) {
-        entries[id] = Entry(model: model, order: nextOrder, group: group, tokens: tokens, computed: computed)
-        groups[group, default: Group(model: model, width: 1)].members += 1
+    private mutating func enter(_ id: Int, group: Int, tokens: Int, computed: Int) {
+        guard let it = groups[group] else { preconditionFailure("Scheduler: sequence \(id) of request \(group), which is over") }
+        entries[id] = Entry(
+            model: it.model, tenant: it.tenant, order: nextOrder, group: group, tokens: tokens, computed: computed)
+        groups[group]?.members += 1
         nextOrder += 1
+        let fewest = tenants.values.map(\.served).min() ?? 0
+        tenants[
+            it.tenant, default: Tenant(waiting: [[Int]](repeating: [], count: served.count), served: fewest, order: nextOrder)
+        ].members += 1
     }
 
     /// Says that a request has all the outputs it will have, so that each one's end makes room.
@@ -194,10 +256,12 @@ public struct Scheduler: Sendable {
             running.remove(at: place)
             group.running -= 1
         } else {
-            waiting[entry.model].removeAll { $0 == id }
+            tenants[entry.tenant]?.waiting[entry.model].removeAll { $0 == id }
         }
         group.members -= 1
         groups[entry.group] = group.members > 0 ? group : nil
+        tenants[entry.tenant]?.members -= 1
+        if tenants[entry.tenant]?.members == 0 { tenants[entry.tenant] = nil }
     }
 
     /// Records that `count` of a sequence's tokens are in pages now, and how many it has.
@@ -216,42 +280,63 @@ public struct Scheduler: Sendable {
     ///   - needed: the pages a sequence has to get for so many more tokens, or for as many as it will ever have; nil where one
     ///     that waits has reason to wait on, whatever pages there are.
     ///   - held: the pages that come free when a sequence is put back, at least.
+    ///   - pages: the pages that each tenant's running sequences hold, each page counted once; asked for where tenants compete.
     public mutating func plan(
-        _ ledger: PageLedger, needed: (_ id: Int, _ count: Int) -> Int?, held: (_ id: Int) -> Int
+        _ ledger: PageLedger, needed: (_ id: Int, _ count: Int) -> Int?, held: (_ id: Int) -> Int, pages: () -> [String: Int]
     ) -> Plan {
-        var draft = Draft(ledger: ledger, budget: max(1, limits.tokensPerStep))
+        var draft = Draft(ledger, budget: max(1, limits.tokensPerStep))
+        if tenants.count > 1 {
+            draft.shares = Shares(self, ledger, pages: pages())
+            admitWithinShares(&draft, needed, held)
+            draft.shares?.tokens = tokenShares(draft.budget)
+        }
         decode(&draft, needed, held)
         divide(&draft, needed)
+        if draft.shares != nil { decodeRest(&draft, needed) }
         if draft.plan.isEmpty { makeRoom(&draft) }
-        for run in draft.plan.runs { served[entries[run.id]?.model ?? 0] += run.count }
+        for run in draft.plan.runs {
+            guard let entry = entries[run.id] else { continue }
+            served[entry.model] += run.count
+            tenants[entry.tenant]?.served += run.count
+        }
         return draft.plan
+    }
+
+    /// Of sequences that decode the `count` that have waited longest for their turns.
+    private mutating func inTurn(_ decoding: [Int], _ count: Int) -> [Int] {
+        guard decoding.count > count else { return decoding }
+        let turns = decoding.sorted {
+            (entries[$0]?.turn ?? 0, entries[$0]?.order ?? 0) < (entries[$1]?.turn ?? 0, entries[$1]?.order ?? 0)
+        }
+        for id in turns.prefix(count) {
+            nextTurn += 1
+            entries[id]?.turn = nextTurn
+        }
+        let chosen = Set(turns.prefix(count))
+        return decoding.filter { chosen.contains($0) }
+    }
+
+    /// The sequences that decode in this step: of each tenant as many as it has tokens, those of tenants above their share of the pages
+    /// last.
+    private mutating func decoding(_ draft: Draft) -> [Int] {
+        let all = running.filter { entries[$0]?.left == 1 && entries[$0]?.isHeld == false }
+        guard let shares = draft.shares else { return inTurn(all, draft.budget) }
+        var chosen: Set<Int> = []
+        for tenant in tenantsByTokens {
+            chosen.formUnion(inTurn(all.filter { entries[$0]?.tenant == tenant }, shares.tokens[tenant] ?? 0))
+        }
+        func isAbove(_ id: Int) -> Bool { entries[id].map { shares.isAbove($0.tenant) } ?? false }
+        return all.filter { chosen.contains($0) && !isAbove($0) } + all.filter { chosen.contains($0) && isAbove($0) }
     }
 
     /// Lets each decoding sequence have its token, those that have waited longest where the step is too short for all.
     private mutating func decode(_ draft: inout Draft, _ needed: (Int, Int) -> Int?, _ held: (Int) -> Int) {
-        var decoding = running.filter { entries[$0]?.left == 1 && entries[$0]?.isHeld == false }
-        if decoding.count > draft.budget {
-            let turns = decoding.sorted {
-                (entries[$0]?.turn ?? 0, entries[$0]?.order ?? 0) < (entries[$1]?.turn ?? 0, entries[$1]?.order ?? 0)
-            }
-            let chosen = Set(turns.prefix(draft.budget))
-            for id in turns.prefix(draft.budget) {
-                nextTurn += 1
-                entries[id]?.turn = nextTurn
-            }
-            decoding.removeAll { !chosen.contains($0) }
-        }
-        for id in decoding {
+        for id in decoding(draft) {
             guard running.contains(id), let entry = entries[id] else { continue }
             let pages = needed(id, 1) ?? 0
-            var runs = draft.ledger.take(pages, for: entry.model)
+            var runs = draft.take(pages, for: id, of: entry.model)
             while !runs {
-                // A model within its guarantee has no page that would help another.
-                let victim =
-                    running.last { other in
-                        guard let model = entries[other]?.model else { return false }
-                        return model == entry.model || draft.ledger.used[model] > draft.ledger.guarantees[model]
-                    } ?? id
+                let victim = victim(for: id, entry, draft)
                 if victim == id, running.count == 1 {
                     // What it shared with those put back just now counts as its own from the next step on.
                     if draft.plan.preempted.isEmpty { draft.plan.exhausted.append(id) }
@@ -260,36 +345,94 @@ public struct Scheduler: Sendable {
                 draft.ledger.give(held(victim), of: entries[victim]?.model ?? 0)
                 putBack(victim, &draft.plan)
                 if victim == id { break }
-                runs = draft.ledger.take(pages, for: entry.model)
+                runs = draft.take(pages, for: id, of: entry.model)
             }
-            if runs { draft.run(id, 1) }
+            guard runs else { continue }
+            draft.run(id, 1)
+            entries[id]?.decoded += 1
         }
     }
 
-    /// Divides what is left of the step between the models that have prompts, the one served least so far first.
+    /// The sequence that is put back for the sake of `id`, which needs a page: the newest one, where tenants compete of those above
+    /// their share of the pages and else of its own tenant, and none that has its token in this step already.
+    private func victim(for id: Int, _ entry: Entry, _ draft: Draft) -> Int {
+        // A model within its guarantee has no page that would help another.
+        let helpful = running.filter { other in
+            guard let model = entries[other]?.model else { return false }
+            return model == entry.model || draft.ledger.used[model] > draft.ledger.guarantees[model]
+        }
+        guard let shares = draft.shares else { return helpful.last ?? id }
+        let open = helpful.filter { draft.runs[$0] == nil }
+        return open.last { other in
+            entries[other].map { shares.isAbove($0.tenant) && $0.decoded >= Self.safeTokens } ?? false
+        } ?? open.last { entries[$0]?.tenant == entry.tenant } ?? id
+    }
+
+    /// Lets more sequences decode than their tenants' shares have tokens for, where others have left some and there are pages.
+    private mutating func decodeRest(_ draft: inout Draft, _ needed: (Int, Int) -> Int?) {
+        guard draft.budget > 0 else { return }
+        let rest = running.filter {
+            entries[$0]?.left == 1 && entries[$0]?.isHeld == false && draft.runs[$0] == nil
+        }
+        for id in inTurn(rest, draft.budget) {
+            guard let entry = entries[id], draft.take(needed(id, 1) ?? 0, for: id, of: entry.model) else { continue }
+            draft.run(id, 1)
+            entries[id]?.decoded += 1
+        }
+    }
+
+    /// Divides what is left of the step between the tenants that have prompts, and each one's part between the models.
     private mutating func divide(_ draft: inout Draft, _ needed: (Int, Int) -> Int?) {
-        var open = served.indices.sorted { (served[$0], $0) < (served[$1], $1) }
-        open.removeAll { model in
-            waiting[model].isEmpty && !running.contains { entries[$0]?.model == model && (entries[$0]?.left ?? 0) > 1 }
+        let order = tenantsByTokens
+        if let shares = draft.shares {
+            // First what each is sure of, beside what it decodes.
+            for tenant in order {
+                let decoded = draft.plan.runs.reduce(0) { $0 + (entries[$1.id]?.tenant == tenant ? $1.count : 0) }
+                _ = prompts(of: tenant, &draft, (shares.tokens[tenant] ?? 0) - decoded, needed)
+            }
         }
-        // Who doesn't use its share up has no use for more; the others go round again with what it left.
-        while draft.budget > 0, !open.isEmpty {
-            var left = open.count
-            open.removeAll { model in
-                let share = (draft.budget + left - 1) / left
-                left -= 1
-                return share > 0 && prompts(of: model, &draft, share, needed) < share
+        Self.split(draft.budget, order) { tenant, share in prompts(of: tenant, &draft, share, needed) }
+    }
+
+    /// Divides `tokens` between `parties`, which say how many of their shares they use; what one leaves goes to the others.
+    private static func split<Party>(_ tokens: Int, _ parties: [Party], _ use: (Party, Int) -> Int) {
+        var (open, left) = (parties, tokens)
+        while left > 0, !open.isEmpty {
+            var rest = open.count
+            // Who doesn't use its share up has no use for more; the others go round again with what it left.
+            open.removeAll { party in
+                let share = (left + rest - 1) / rest
+                rest -= 1
+                guard share > 0 else { return false }
+                let used = use(party, share)
+                left -= used
+                return used < share
             }
         }
     }
 
-    /// Goes on with `model`'s prompts, then lets new ones in, up to `share` tokens; gives the tokens used.
+    /// Works on a tenant's prompts with up to `share` tokens, the model served least so far first; gives the tokens used.
     private mutating func prompts(
-        of model: Int, _ draft: inout Draft, _ share: Int, _ needed: (Int, Int) -> Int?
+        of tenant: String, _ draft: inout Draft, _ share: Int, _ needed: (Int, Int) -> Int?
+    ) -> Int {
+        let open = served.indices.sorted { (served[$0], $0) < (served[$1], $1) }.filter { model in
+            tenants[tenant]?.waiting[model].isEmpty == false
+                || running.contains { entries[$0].map { $0.model == model && $0.tenant == tenant && $0.left > 1 } ?? false }
+        }
+        let before = draft.budget
+        Self.split(share, open) { model, share in prompts(of: tenant, model, &draft, share, needed) }
+        return before - draft.budget
+    }
+
+    /// Goes on with a tenant's prompts to `model`, then lets new ones in, up to `share` tokens; gives the tokens used.
+    private mutating func prompts(
+        of tenant: String, _ model: Int, _ draft: inout Draft, _ share: Int, _ needed: (Int, Int) -> Int?
     ) -> Int {
         var left = share
         for id in running where left > 0 {
-            guard let entry = entries[id], entry.model == model, entry.left > 1, !entry.isHeld else { continue }
+            guard let entry = entries[id], entry.model == model, entry.tenant == tenant, entry.left > 1, !entry.isHeld else {
+                continue
+            }
             let planned = draft.count(id)
             let count = min(entry.left - planned, left)
             guard count > 0, draft.take(needed(id, planned + count) ?? 0, for: id, of: model) else { continue }
@@ -298,7 +441,7 @@ public struct Scheduler: Sendable {
         }
         guard draft.plan.preempted.isEmpty, draft.plan.exhausted.isEmpty else { return share - left }
         var passed = 0
-        for id in waiting[model] where left > 0 {
+        for id in tenants[tenant]?.waiting[model] ?? [] where left > 0 {
             guard let entry = entries[id], !entry.isHeld else { continue }
             // One that waits for something else than pages keeps none behind it from coming in.
             guard let pages = needed(id, entry.left + 1) else {
@@ -307,10 +450,10 @@ public struct Scheduler: Sendable {
                 continue
             }
             // The whole prompt's pages and the first token's have to be there, so that it is not put back at once.
-            guard hasPlace(entry), draft.take(pages, for: id, of: model) else { break }
-            waiting[model].removeAll { $0 == id }
-            groups[entry.group]?.running += 1
-            running.insert(id, at: running.firstIndex { (entries[$0]?.order ?? 0) > entry.order } ?? running.count)
+            guard hasPlace(entry), draft.leavesReserve(pages, entry, running: running.count, of: limits.running),
+                draft.take(pages, for: id, of: model)
+            else { break }
+            admit(id)
             let count = min(entry.left, left)
             draft.run(id, count)
             left -= count
@@ -318,10 +461,22 @@ public struct Scheduler: Sendable {
         return share - left
     }
 
+    /// Makes a waiting sequence a running one.
+    mutating func admit(_ id: Int) {
+        guard let entry = entries[id] else { return }
+        tenants[entry.tenant]?.waiting[entry.model].removeAll { $0 == id }
+        groups[entry.group]?.running += 1
+        running.insert(id, at: running.firstIndex { (entries[$0]?.order ?? 0) > entry.order } ?? running.count)
+        entries[id]?.decoded = 0
+    }
+
+    /// Whether another sequence of a running request finds a place beside it; a tenant that is alone always does.
+    public var hasPlaceToFork: Bool { tenants.count < 2 || running.count < limits.running }
+
     /// Whether a waiting sequence may run beside those that do.
     private func hasPlace(_ entry: Entry) -> Bool {
         guard let group = groups[entry.group] else { return true }
-        var held = [Int](repeating: 0, count: waiting.count)
+        var held = [Int](repeating: 0, count: served.count)
         for other in groups.values { held[other.model] += other.places }
         var after = group
         after.running += 1
@@ -329,7 +484,7 @@ public struct Scheduler: Sendable {
         guard wanted > 0 else { return true }
         let free = available(limits.running, to: entry.model, held: held)
         // Many places may never be free at once: the first of its model runs with those its model is sure of.
-        let fewest = held[entry.model] > 0 ? wanted : min(wanted, max(1, guarantee(of: limits.running)))
+        let fewest = held[entry.model] > 0 ? wanted : min(wanted, max(1, Self.guarantee(of: limits.running, among: held.count)))
         return wanted <= free || fewest <= free
     }
 
@@ -361,12 +516,29 @@ public struct Scheduler: Sendable {
         return newest
     }
 
-    private mutating func putBack(_ id: Int, _ plan: inout Plan) {
+    mutating func putBack(_ id: Int, _ plan: inout Plan) {
         guard let entry = entries[id] else { return }
         running.removeAll { $0 == id }
         groups[entry.group]?.running -= 1
-        let place = waiting[entry.model].firstIndex { (entries[$0]?.order ?? 0) > entry.order } ?? waiting[entry.model].count
-        waiting[entry.model].insert(id, at: place)
+        insertWaiting(id)
         plan.preempted.append(id)
+    }
+
+    /// What is wrong with the books, or nil: each sequence runs or waits, once; requests and tenants count their own, and none is
+    /// kept that has nothing.
+    func inconsistency() -> String? {
+        let waiting = tenants.values.flatMap { $0.waiting.joined() }
+        guard (running + waiting).sorted() == entries.keys.sorted() else { return "not every sequence runs or waits, once" }
+        let members = Dictionary(grouping: entries.values, by: \.tenant).mapValues(\.count)
+        guard members == tenants.mapValues(\.members) else { return "tenants have \(members) sequences" }
+        let groups = Dictionary(grouping: entries.values, by: \.group).mapValues(\.count)
+        guard groups == self.groups.mapValues(\.members) else { return "requests have \(groups) sequences" }
+        for tenant in tenants.values {
+            for ids in tenant.waiting {
+                let orders = ids.map { entries[$0]?.order ?? 0 }
+                guard orders == orders.sorted() else { return "what waits is not in the order of arrival" }
+            }
+        }
+        return nil
     }
 }

@@ -15,6 +15,7 @@ import Testing
         private var nextPage = 0
         var wanted: [Int: Int] = [:]
         var model: [Int: Int] = [:]
+        var tenant: [Int: String] = [:]
         var finished: [Int] = []
         /// Those that wait for something else than pages.
         var waits: Set<Int> = []
@@ -26,15 +27,22 @@ import Testing
             self.guarantees = guarantees ?? [Int](repeating: 0, count: models)
         }
 
-        mutating func add(_ id: Int, model: Int = 0, prompt: Int, output: Int, width: Int = 1) {
-            precondition(scheduler.add(id, model: model, tokens: prompt, width: width))
+        mutating func add(
+            _ id: Int, model: Int = 0, tenant: String = "", prompt: Int, output: Int, width: Int = 1
+        ) {
+            precondition(scheduler.add(id, model: model, tenant: tenant, tokens: prompt, width: width))
+            self.tenant[id] = tenant
             (tokens[id], computed[id], tables[id], wanted[id], self.model[id]) = (prompt, 0, [], prompt + output, model)
         }
 
         mutating func fork(_ id: Int, as copy: Int) {
             (tokens[copy], computed[copy], tables[copy]) = (tokens[id], computed[id], tables[id])
-            (wanted[copy], model[copy]) = (wanted[id], model[id])
-            scheduler.addRunning(copy, group: id, model: model[id]!, tokens: tokens[id]!, computed: computed[id]!)
+            (wanted[copy], model[copy], tenant[copy]) = (wanted[id], model[id], tenant[id])
+            guard scheduler.hasPlaceToFork else {
+                (computed[copy], tables[copy]) = (0, [])
+                return scheduler.addWaiting(copy, group: id, tokens: tokens[id]!)
+            }
+            scheduler.addRunning(copy, group: id, tokens: tokens[id]!, computed: computed[id]!)
         }
 
         mutating func remove(_ id: Int) {
@@ -48,9 +56,16 @@ import Testing
             return pages.map(\.count)
         }
 
+        /// The pages that each tenant's sequences hold.
+        var held: [String: Int] {
+            var pages: [String: Set<Int>] = [:]
+            for (id, table) in tables { pages[tenant[id]!, default: []].formUnion(table) }
+            return pages.mapValues(\.count)
+        }
+
         mutating func step() -> Scheduler.Plan {
             let ledger = PageLedger(free: pages - used.reduce(0, +), guarantees: guarantees, used: used)
-            let (computed, tables, wanted, waits) = (computed, tables, wanted, waits)
+            let (computed, tables, wanted, waits, held) = (computed, tables, wanted, waits, held)
             let plan = scheduler.plan(
                 ledger,
                 needed: { id, count in
@@ -59,7 +74,8 @@ import Testing
                 },
                 held: { id in
                     tables[id]!.count { page in !tables.contains { $0.key != id && $0.value.contains(page) } }
-                })
+                }, pages: { held })
+            if let found = scheduler.inconsistency() { preconditionFailure(found) }
             for id in plan.exhausted { remove(id) }
             for id in plan.preempted {
                 (self.computed[id], self.tables[id]) = (0, [])

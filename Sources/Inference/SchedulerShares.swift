@@ -1,0 +1,193 @@
+/// How tenants that compete share an engine.
+///
+/// Of n tenants with sequences each is sure of an n-th part of three things; what one leaves, the others have.
+///
+/// **Tokens.** A step's tokens are divided by max-min fairness (Bertsekas and Gallager 1992, Data Networks, 6.5.2): who asks for
+/// less than an equal part gets all of it, the others divide the rest evenly. A step can be divided to the token, so the deficit
+/// that deficit round robin (Shreedhar and Varghese 1995) carries over for packets larger than a turn is always 0. Only odd tokens
+/// remain to be dealt, and go to the tenant that has had the fewest, by counters that start at the fewest of those present, as in
+/// VTC (Sheng et al. 2024, Fairness in Serving Large Language Models). VTC alone would let one tenant have whole steps until the
+/// counters cross.
+///
+/// **Places and pages.** A waiting sequence that keeps its tenant within an equal part comes in first, before anything grows. Where
+/// no place or page is free, the newest sequences of tenants above their parts are put back, once they have decoded
+/// ``safeTokens`` tokens since they came in, so that putting them back and computing them again always gets on.
+///
+/// **Larger requests.** A sequence that alone is more than an equal part comes in when those that run have ended. While its tenant
+/// has nothing running, nobody else comes in on the pages it needs, but tenants within their parts that have not yet had as many
+/// tokens more than its tenant as it has to compute.
+///
+/// So a sequence within its tenant's part waits at most for the sequences above theirs to compute their prompts, in
+/// n · capacity / tokensPerStep steps, and to decode ``safeTokens`` tokens, if its tenant has not had more than others that wait.
+/// From then on it has tokensPerStep / n tokens a step, or all it asks for.
+extension Scheduler {
+    /// Tokens that a sequence decodes after it has come in before it may be put back for another tenant's sake.
+    static let safeTokens = 16
+
+    /// What each of several tenants is sure of, and has.
+    struct Shares {
+        /// Tokens of this step.
+        var tokens: [String: Int] = [:]
+        /// Sequences that run, and the pages they hold.
+        var running: [String: Int] = [:]
+        var pages: [String: Int]
+        /// The equal part of the running places, and that of the pages that each model can have.
+        let places: Int
+        let pagesOfModel: [Int]
+
+        init(_ scheduler: Scheduler, _ ledger: PageLedger, pages: [String: Int]) {
+            self.pages = pages
+            for id in scheduler.running {
+                guard let entry = scheduler.entries[id] else { continue }
+                running[entry.tenant, default: 0] += 1
+            }
+            let (count, sure) = (scheduler.tenants.count, ledger.guarantees.reduce(0, +))
+            let all = ledger.free + ledger.used.reduce(0, +)
+            places = max(1, scheduler.limits.running / count)
+            pagesOfModel = ledger.guarantees.map { (all - sure + $0) / count }
+        }
+
+        /// Whether a tenant has more than its part of the pages of any model.
+        func isAbove(_ tenant: String) -> Bool { (pages[tenant] ?? 0) > (pagesOfModel.min() ?? 0) }
+    }
+
+    /// A sequence of a tenant that has none running.
+    struct Reserve {
+        let tenant: String
+        let order: Int
+        let model: Int
+        let pages: Int
+        /// Tokens that a tenant within its part may have had, counted as ``Tenant/served``.
+        let credit: Int
+    }
+
+    /// Tenants with sequences, those that have had the fewest tokens first.
+    var tenantsByTokens: [String] {
+        tenants.sorted { ($0.value.served, $0.value.order) < ($1.value.served, $1.value.order) }.map(\.key)
+    }
+
+    /// The tokens of a step of `budget` that each tenant is sure of, by max-min fairness.
+    func tokenShares(_ budget: Int) -> [String: Int] {
+        var wanted: [String: Int] = [:]
+        for entry in entries.values where !entry.isHeld { wanted[entry.tenant, default: 0] += entry.left }
+        let order = tenantsByTokens.filter { wanted[$0] != nil }
+        var (left, shares) = (budget, [String: Int]())
+        let modest = order.sorted { (wanted[$0] ?? 0) < (wanted[$1] ?? 0) }
+        for (index, tenant) in modest.enumerated() {
+            // All that are left want more than an equal part, once one does.
+            let level = left / (modest.count - index)
+            guard wanted[tenant] ?? 0 > level else {
+                shares[tenant] = wanted[tenant]
+                left -= wanted[tenant] ?? 0
+                continue
+            }
+            for other in modest[index...] { shares[other] = level }
+            left -= level * (modest.count - index)
+            break
+        }
+        // The odd ones.
+        for tenant in order where left > 0 && (shares[tenant] ?? 0) < (wanted[tenant] ?? 0) {
+            shares[tenant, default: 0] += 1
+            left -= 1
+        }
+        return shares
+    }
+
+    /// Lets in what keeps its tenant within its part of places and pages, and puts back for it what is above.
+    mutating func admitWithinShares(_ draft: inout Draft, _ needed: (Int, Int) -> Int?, _ held: (Int) -> Int) {
+        let before = draft.shares
+        draft.reserve = reserve(draft, needed)
+        let order = tenantsByTokens.sorted {
+            (before?.running[$0] ?? 0) < (before?.running[$1] ?? 0)
+        }
+        for tenant in order {
+            var tokens = max(1, limits.tokensPerStep / tenants.count)
+            for model in served.indices.sorted(by: { (served[$0], $0) < (served[$1], $1) }) {
+                var passed = 0
+                for id in tenants[tenant]?.waiting[model] ?? [] where tokens > 0 && passed <= Self.mostPassed {
+                    guard let entry = entries[id], !entry.isHeld else { continue }
+                    guard let pages = needed(id, entry.left + 1) else {
+                        passed += 1
+                        continue
+                    }
+                    guard mayGoFirst(entry, pages, draft), findRoom(pages, for: entry, &draft, held),
+                        draft.take(pages, for: id, of: model)
+                    else { break }
+                    admit(id)
+                    draft.shares?.running[tenant, default: 0] += 1
+                    draft.shares?.pages[tenant, default: 0] += pages
+                    tokens -= entry.left
+                }
+            }
+        }
+        if let tenant = draft.reserve?.tenant, draft.shares?.running[tenant] != nil { draft.reserve = nil }
+    }
+
+    /// The oldest sequence that is more than an equal part of the pages, of a tenant that has nothing running.
+    private func reserve(_ draft: Draft, _ needed: (Int, Int) -> Int?) -> Reserve? {
+        guard let shares = draft.shares else { return nil }
+        var oldest: Reserve?
+        for (name, tenant) in tenants where shares.running[name] == nil {
+            for (model, ids) in tenant.waiting.enumerated() {
+                guard let id = ids.first(where: { entries[$0]?.isHeld == false }), let entry = entries[id],
+                    entry.order < oldest?.order ?? .max, let pages = needed(id, entry.left + 1),
+                    pages > shares.pagesOfModel[model], pages <= shares.pagesOfModel[model] * tenants.count
+                else { continue }
+                oldest = Reserve(
+                    tenant: name, order: entry.order, model: model, pages: pages, credit: tenant.served + entry.left)
+            }
+        }
+        return oldest
+    }
+
+    /// Whether a sequence that keeps its tenant within its part may come in before the one that pages are kept for.
+    private func mayGoFirst(_ entry: Entry, _ pages: Int, _ draft: Draft) -> Bool {
+        guard let reserve = draft.reserve, tenants[entry.tenant]?.served ?? 0 > reserve.credit else { return true }
+        return draft.leavesReserve(pages, entry, running: running.count, of: limits.running)
+    }
+
+    /// Whether a place and `pages` are there for a sequence that keeps its tenant within its part, if need be after others were put
+    /// back.
+    private mutating func findRoom(
+        _ pages: Int, for entry: Entry, _ draft: inout Draft, _ held: (Int) -> Int
+    ) -> Bool {
+        guard var shares = draft.shares, (shares.running[entry.tenant] ?? 0) < shares.places,
+            (shares.pages[entry.tenant] ?? 0) + pages <= shares.pagesOfModel[entry.model]
+        else { return false }
+        var (ledger, back) = (draft.ledger, [Int]())
+        while true {
+            let lacksPages = ledger.available(to: entry.model) < pages
+            guard lacksPages || running.count - back.count >= limits.running else { break }
+            let above = running.filter { other in
+                guard let it = entries[other], it.tenant != entry.tenant, !back.contains(other) else { return false }
+                guard lacksPages else { return shares.running[it.tenant] ?? 0 > shares.places }
+                return (shares.pages[it.tenant] ?? 0) > shares.pagesOfModel[entry.model]
+                    && (it.model == entry.model || ledger.used[it.model] > ledger.guarantees[it.model])
+            }
+            guard let victim = above.last(where: { (entries[$0]?.decoded ?? 0) >= Self.safeTokens }), let it = entries[victim]
+            else {
+                // Those that share all they hold free it only when the last is put back, as the next step will see.
+                if above.isEmpty { for id in back { putBack(id, &draft.plan) } }
+                return false
+            }
+            back.append(victim)
+            let count = held(victim)
+            ledger.give(count, of: it.model)
+            shares.pages[it.tenant, default: 0] -= count
+            shares.running[it.tenant, default: 0] -= 1
+        }
+        for id in back { putBack(id, &draft.plan) }
+        (draft.ledger, draft.shares) = (ledger, shares)
+        return true
+    }
+}
+
+extension Scheduler.Draft {
+    /// Whether `pages` for another tenant's sequence leave what is kept for a tenant that has nothing running.
+    func leavesReserve(_ pages: Int, _ entry: Scheduler.Entry, running: Int, of places: Int) -> Bool {
+        guard let reserve, entry.tenant != reserve.tenant else { return true }
+        var ledger = ledger
+        return running + 1 < places && ledger.take(pages, for: entry.model)
+            && ledger.available(to: reserve.model) >= reserve.pages
+    }
+}
