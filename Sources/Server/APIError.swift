@@ -105,12 +105,24 @@ extension JSONValue {
 }
 
 extension Response {
-    /// A JSON answer.
+    /// Bytes of an answer that are written at once.
+    static let pieceBytes = 256 << 10
+
+    /// A JSON answer, written in pieces as fast as its client reads.
     static func json(_ value: JSONValue, status: HTTPResponse.Status = .ok) -> Response {
-        let bytes = value.compact
+        let all = ByteBuffer(bytes: value.compact)
+        let body =
+            all.readableBytes <= pieceBytes
+            ? ResponseBody(byteBuffer: all)
+            : ResponseBody(contentLength: all.readableBytes) { writer in
+                var rest = all
+                while let piece = rest.readSlice(length: min(pieceBytes, rest.readableBytes)), piece.readableBytes > 0 {
+                    try await writer.write(piece)
+                }
+                try await writer.finish(nil)
+            }
         return Response(
-            status: status, headers: [.contentType: "application/json", .contentLength: "\(bytes.count)"],
-            body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+            status: status, headers: [.contentType: "application/json", .contentLength: "\(all.readableBytes)"], body: body)
     }
 
     /// A text answer.

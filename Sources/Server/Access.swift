@@ -1,4 +1,3 @@
-import Crypto
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -9,25 +8,26 @@ import NIOHTTP1
 struct AccessMiddleware: RouterMiddleware {
     typealias Context = ServerContext
     let server: ServerState
-    private let digests: [SHA256Digest]
     private let origins: OriginPolicy
 
     init(server: ServerState) {
         self.server = server
         origins = OriginPolicy(allowed: server.options.allowedOrigins)
-        digests = server.options.apiKeys.map { SHA256.hash(data: Array($0.utf8)) }
     }
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
         context.record.update { ($0.method, $0.path) = ("\(request.method)", String(request.uri.path.prefix(200))) }
+        var context = context
         var response: Response
         do {
             if let preflight = origins.preflight(request) {
                 response = preflight
             } else {
                 try check(request)
+                context.caller = try caller(of: request)
+                if request.method == .post { context.record.held = try Holding(server.holdings, tenant: context.caller.tenant) }
                 response = try await next(request, context)
             }
         } catch {
@@ -39,18 +39,28 @@ struct AccessMiddleware: RouterMiddleware {
         origins.admit(&response, to: request)
         // Who left while the answer was made has not got it.
         guard context.channel.isActive else { throw leave(context) }
-        guard context.record.summary.isStream else {
-            server.ended(context.record, status: context.record.summary.isCutShort ? nil : response.status.code)
+        let (body, status, record) = (response.body, response.status.code, context.record)
+        guard record.summary.isStream else {
+            server.ended(record, status: record.summary.isCutShort ? nil : status)
+            // A large answer is held until its client has taken it.
+            guard let bytes = body.contentLength, bytes > Response.pieceBytes else {
+                record.held?.end()
+                return response
+            }
+            response.body = ResponseBody(contentLength: bytes) { writer in
+                defer { record.held?.end() }
+                try await body.write(writer)
+            }
             return response
         }
-        let (body, status) = (response.body, response.status.code)
-        response.body = ResponseBody { writer in
+        response.body = ResponseBody { [context] writer in
+            defer { record.held?.end() }
             do {
                 try await body.write(writer)
             } catch {
                 throw leave(context)
             }
-            server.ended(context.record, status: status)
+            server.ended(record, status: status)
         }
         return response
     }
@@ -58,6 +68,7 @@ struct AccessMiddleware: RouterMiddleware {
     /// Notes that nobody takes the answer, and closes the connection, so that none is written.
     private func leave(_ context: ServerContext) -> CancellationError {
         server.ended(context.record, status: nil)
+        context.record.held?.end()
         context.channel.close(promise: nil)
         return CancellationError()
     }
@@ -103,21 +114,16 @@ struct AccessMiddleware: RouterMiddleware {
             }
         }
         try origins.check(request)
-        guard !digests.isEmpty else { return }
-        // Health is for supervisors, the page asks for the key itself; everything else needs it.
-        guard request.uri.path != "/health", request.uri.path != "/" else { return }
-        let refusal = APIError(
-            .unauthorized, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", code: "invalid_api_key")
-        // No header is no key, not an empty one.
-        guard let given = request.headers[.authorization], given.prefix(7).lowercased() == "bearer ", given.utf8.count > 7 else {
-            throw refusal
+    }
+
+    /// Who sends `request`; health is for supervisors and the page asks for the key itself, everything else needs it.
+    private func caller(of request: Request) throws(APIError) -> Caller {
+        if let caller = server.keys.caller(authorization: request.headers[.authorization]) { return caller }
+        guard request.uri.path == "/health" || request.uri.path == "/" else {
+            throw APIError(
+                .unauthorized, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", code: "invalid_api_key")
         }
-        // Digests of equal length, compared to the last byte of the last one.
-        let token = SHA256.hash(data: Array(given.dropFirst(7).utf8))
-        let matches = digests.reduce(0) { count, digest in
-            count + (zip(token, digest).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0 ? 1 : 0)
-        }
-        guard matches > 0 else { throw refusal }
+        return Caller()
     }
 
     private static func words(_ status: HTTPResponse.Status, _ request: Request) -> String {

@@ -10,6 +10,10 @@ struct ChatRequest {
     /// Likeliest tokens beside each, where log-probabilities are wanted.
     var logprobs: Int?
     var tenant: String
+    /// The digest that divides the tenant's prefix cache.
+    var cacheSalt: String
+    /// Tokens of its prompt and answer, likeliest ones included.
+    var heldTokens: Int
 
     /// Reads a request whose model's sequences hold `capacity` tokens at most.
     init(
@@ -23,13 +27,16 @@ struct ChatRequest {
         logprobs = wanted ? top ?? 0 : nil
         sampling.options.logprobs = logprobs
         self.tenant = tenant
+        cacheSalt = try fields.cacheSalt()
         switch models[model].chatFormat {
         case .named(let format): sampling.options.stopStrings += format.stops
         case .own(let template): sampling.options.stopStrings += template.stops
         }
         let capacity = capacity(model)
-        try limits.check(outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
+        heldTokens = try limits.check(
+            outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
         prompt = try Self.prompt(fields, models[model], capacity)
+        heldTokens += sampling.n * prompt.count
     }
 
     /// The tokens of a chat as the model's format has it.
@@ -88,7 +95,7 @@ struct ChatRequest {
     var engineRequest: GenerationRequest {
         var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
         request.count = sampling.n
-        request.tenant = tenant
+        (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
         return request
     }
 }

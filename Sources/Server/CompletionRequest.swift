@@ -13,8 +13,12 @@ struct CompletionRequest {
     /// Likeliest tokens beside each, where log-probabilities are wanted.
     var logprobs: Int?
     var tenant: String
+    /// The digest that divides the tenant's prefix cache.
+    var cacheSalt: String
     /// The search for the likeliest outputs, where that is asked for.
     var beams: BeamOptions?
+    /// Tokens of its prompts and answer, likeliest ones included.
+    var heldTokens: Int
 
     /// Reads a request whose model's sequences hold `capacity` tokens at most.
     init(
@@ -37,13 +41,18 @@ struct CompletionRequest {
         }
         guard !sampling.stream || bestOf == sampling.n else { throw .parameter("best_of", "cannot be streamed") }
         self.tenant = tenant
+        cacheSalt = try fields.cacheSalt()
         sampling.options.logprobs = logprobs ?? (bestOf > sampling.n ? 0 : nil)
         let values = try Self.promptValues(fields, limits)
         let outputs = values.count * (beams?.width ?? bestOf)
-        try limits.check(outputs: outputs, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
+        heldTokens = try limits.check(
+            outputs: outputs, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
         prompts = try Self.prompts(values, models[model], special: try fields.bool("add_special_tokens") ?? true, capacity)
+        let promptTokens = prompts.reduce(0) { $0 + $1.count }
+        // Each output goes on from a copy of its prompt.
+        heldTokens += promptTokens * (beams?.width ?? bestOf)
         // A prompt that is scored comes back with as much for each of its tokens.
-        if echo, logprobs != nil { try limits.check(outputs: 1, tokens: prompts.reduce(0) { $0 + $1.count }, logprobs: logprobs) }
+        if echo, logprobs != nil { heldTokens += try limits.check(outputs: 1, tokens: promptTokens, logprobs: logprobs) }
     }
 
     /// The model's number; throws 404 where there is none of that name.
@@ -98,7 +107,7 @@ struct CompletionRequest {
         prompts.map { prompt in
             var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
             request.count = bestOf
-            request.tenant = tenant
+            (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
             request.beams = beams
             if echo, let logprobs { request.promptLogprobs = logprobs }
             return request

@@ -7,7 +7,7 @@ struct CompletionRoute {
     let server: ServerState
 
     func respond(_ completion: CompletionRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
-        let queue = server.engine.options.limits.waiting
+        let queue = server.engine.options.limits.waitingOfTenant
         guard completion.prompts.count <= queue else {
             // No wait would help: not a matter of coming again.
             throw APIError.parameter("prompt", "has \(completion.prompts.count) prompts, the queue has room for \(queue)")

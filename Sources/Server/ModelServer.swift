@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 import Hummingbird
 import HummingbirdCore
@@ -17,6 +16,8 @@ struct ServerState: Sendable {
     let metrics: ServerMetrics
     let connections: Connections
     let runner: GenerationRunner
+    let keys: KeyRing
+    let holdings: Holdings
     let started: Int
 
     /// Notes a request's end: an answer of `status`, or nil for none that anybody took.
@@ -29,18 +30,6 @@ struct ServerState: Sendable {
         metrics.ended(record.summary)
         options.onRequest?(record.summary)
     }
-
-    /// The prefix cache a caller may see: that of the key it sent, and within it that of its `cache_salt`.
-    ///
-    /// The key comes first and at a fixed length, so that no salt can spell another key's cache; as a digest, so that keys stay
-    /// out of what is kept.
-    static func tenant(authorization: String?, salt: String?) -> String {
-        let key = SHA256.hash(data: Array((authorization ?? "").utf8)).map { byte in
-            let digits = String(byte, radix: 16)
-            return (digits.count < 2 ? "0" : "") + digits
-        }
-        return key.joined() + "\u{0}" + (salt ?? "")
-    }
 }
 
 /// An OpenAI-compatible server over an engine.
@@ -51,6 +40,7 @@ public struct ModelServer: Sendable {
     /// A server for `models`, which are the engine's, in the same order.
     public init(engine: Engine, models: [ServedModel], options: ServerOptions = ServerOptions(), logger: Logger) {
         let metrics = ServerMetrics(prefix: options.metricsPrefix, models: models.map(\.id))
+        let keys = KeyRing(options.apiKeys, admin: options.adminKey)
         var options = options
         let room = DescriptorLimit.connections(wanted: options.limits.connections)
         if room < options.limits.connections {
@@ -61,7 +51,8 @@ public struct ModelServer: Sendable {
         state = ServerState(
             engine: engine, models: models, options: options, metrics: metrics,
             connections: Connections(limit: options.limits.connections),
-            runner: GenerationRunner(engine: engine, seconds: options.limits.seconds),
+            runner: GenerationRunner(engine: engine, seconds: options.limits.seconds), keys: keys,
+            holdings: Holdings(options.limits, tenants: keys.tenants),
             started: Int(Date().timeIntervalSince1970))
         self.logger = logger
     }
@@ -157,28 +148,31 @@ public struct ModelServer: Sendable {
         router.get("v1/models") { _, _ in status.models() }
         // An id may have slashes.
         router.get("v1/models/**") { _, context in try status.model(context.parameters.getCatchAll().joined(separator: "/")) }
-        router.get("metrics") { _, _ in
-            Response.text(state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
+        router.get("metrics") { _, context in
+            guard state.keys.showsMetrics(to: context.caller) else {
+                throw APIError(
+                    .forbidden, "/metrics shows all tenants' load; send the admin key", code: "admin_key_required")
+            }
+            return Response.text(
+                state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
         }
-        router.get("v1/kvlab/pool") { request, _ in try await status.pool(request) }
+        router.get("v1/kvlab/pool") { request, context in try await status.pool(request, for: context.caller) }
         router.post("v1/kvlab/play") { request, context in
-            let fields = try await fields(request)
-            let tenant = ServerState.tenant(
-                authorization: request.headers[.authorization], salt: try fields.string("cache_salt"))
+            let fields = try await fields(request, context)
+            let tenant = context.caller.tenant
             let play = try await LongWork.run(bytes: fields.size) { try PlayRequest(fields, server: state, tenant: tenant) }
+            for completion in play.completions { try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens)) }
             return try await PlayRoute(server: state).respond(play, context)
         }
         router.get("/") { _, _ in Page.response }
         router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }
-        router.post("tokenize") { request, _ in try await status.tokenize(try await fields(request)) }
-        router.post("detokenize") { request, _ in try await status.detokenize(try await fields(request)) }
+        router.post("tokenize") { request, context in try await status.tokenize(try await fields(request, context)) }
+        router.post("detokenize") { request, context in try await status.detokenize(try await fields(request, context)) }
         for path in ["v1/completions", "v1/chat/completions"] as [RouterPath] {
             let isChat = path == "v1/chat/completions"
             router.post(path) { request, context in
-                let fields = try await fields(request)
-                let limits = state.options.limits
-                let tenant = ServerState.tenant(
-                    authorization: request.headers[.authorization], salt: try fields.string("cache_salt"))
+                let fields = try await fields(request, context)
+                let (limits, tenant) = (state.options.limits, context.caller.tenant)
                 let id = (isChat ? "chatcmpl-" : "cmpl-") + UUID().uuidString.lowercased()
                 func head(_ model: Int, prompts: [[Int32]]) -> AnswerHead {
                     let name = state.models[model].id
@@ -195,6 +189,7 @@ public struct ModelServer: Sendable {
                         try ChatRequest(
                             fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
                     }
+                    try context.record.held?.take(Holdings.Amounts(tokens: chat.heldTokens))
                     return try await ChatRoute(server: state).respond(
                         chat, head: head(chat.model, prompts: [chat.prompt]), context)
                 }
@@ -202,6 +197,7 @@ public struct ModelServer: Sendable {
                     try CompletionRequest(
                         fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
                 }
+                try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens))
                 return try await CompletionRoute(server: state).respond(
                     completion, head: head(completion.model, prompts: completion.prompts), context)
             }
@@ -210,11 +206,13 @@ public struct ModelServer: Sendable {
     }
 
     /// A request's body, which has to come within ``ServerLimits/bodySeconds``.
-    @Sendable private func fields(_ request: Request) async throws -> RequestFields {
+    @Sendable private func fields(_ request: Request, _ context: ServerContext) async throws -> RequestFields {
         let limits = state.options.limits
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limits.bodyBytes {
+        let length = request.headers[.contentLength].flatMap { Int($0) } ?? limits.bodyBytes
+        guard length <= limits.bodyBytes else {
             throw APIError(.contentTooLarge, "the body is larger than \(limits.bodyBytes) bytes").closing
         }
+        do throws(APIError) { try context.record.held?.take(Holdings.Amounts(bytes: length)) } catch { throw error.closing }
         let body = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
             group.addTask {
                 var request = request
@@ -229,6 +227,8 @@ public struct ModelServer: Sendable {
             guard let body = try await group.next() else { throw CancellationError() }
             return body
         }
+        // A body of unknown length counted as the longest.
+        context.record.held?.give(Holdings.Amounts(bytes: length - min(length, body.readableBytes)))
         return try await LongWork.run(bytes: body.readableBytes) { try RequestFields(Array(body.readableBytesView)) }
     }
 }

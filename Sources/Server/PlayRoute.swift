@@ -58,7 +58,7 @@ struct PlayRoute {
     ) -> Response {
         let server = server
         let board = board(for: play)
-        let (record, channel) = (context.record, context.channel)
+        let (record, channel, caller) = (context.record, context.channel, context.caller)
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
@@ -88,7 +88,7 @@ struct PlayRoute {
                         }
                         if frame.isLast || due <= .now {
                             due = .now + Self.pool
-                            let pool = StatusRoutes(server: server).pool(await server.engine.poolMap())
+                            let pool = await StatusRoutes(server: server).pool(for: caller)
                             members.append(JSONValue.Member(key: Array("pool".utf8), value: pool))
                         }
                         if !members.isEmpty { try await send(.object(members)) }

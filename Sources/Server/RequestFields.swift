@@ -176,13 +176,23 @@ public struct ServerLimits: Sendable {
     /// Connections at once. Beyond them the one that has been idle longest is closed; with a request at work on each, further
     /// ones get 503, but for `/health`.
     public var connections = 1024
+    /// Bytes of bodies that the requests at work hold together, of which one of several tenants has at most half.
+    public var heldBytes = 128 << 20
+    /// Tokens of prompts and answers of the requests at work together, likeliest tokens included, of which one of several tenants has at
+    /// most half.
+    public var heldTokens = 16 << 20
+    /// Requests of one key at once; nil for as many as there may be connections, or half as many where there are several keys.
+    public var keyRequests: Int?
+    /// Of ``heldTokens``, those of one key; nil for all, or half of them where there are several keys.
+    public var keyTokens: Int?
 
     /// The defaults.
     public init() {}
 
     /// Throws where so many `outputs` of so many `tokens`, each with so many likeliest ones beside it, are too much for one
-    /// answer.
-    func check(outputs: Int, tokens: Int, logprobs: Int?) throws(APIError) {
+    /// answer; gives how many tokens that is.
+    @discardableResult
+    func check(outputs: Int, tokens: Int, logprobs: Int?) throws(APIError) -> Int {
         guard outputs <= outputsInAll else {
             throw APIError(
                 .badRequest,
@@ -197,5 +207,6 @@ public struct ServerLimits: Sendable {
                 "the answer may have \(answer) tokens and log-probabilities, at most \(answerTokens) are allowed; ask for fewer "
                     + "prompts, outputs, tokens or 'logprobs'", parameter: "max_tokens")
         }
+        return answer
     }
 }

@@ -57,10 +57,17 @@ public struct RequestSummary: Sendable {
 final class RequestRecord: Sendable {
     let start = ContinuousClock.now
     private let state = Lock(RequestSummary())
+    private let holding = Lock<Holding?>(nil)
 
     func update(_ change: (inout RequestSummary) -> Void) { state.withLock { change(&$0) } }
 
     var summary: RequestSummary { state.withLock { $0 } }
+
+    /// What the request holds; none before it is known whose it is, and after its end.
+    var held: Holding? {
+        get { holding.withLock { $0 } }
+        set { holding.withLock { $0 = newValue } }
+    }
 
     /// Seconds since the request came.
     var seconds: Double { (ContinuousClock.now - start) / .seconds(1) }
@@ -70,6 +77,8 @@ final class RequestRecord: Sendable {
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let channel: any Channel
+    /// Who sends the request, as the access check found.
+    var caller = Caller()
     let record = RequestRecord()
 
     init(source: ApplicationRequestContextSource) {

@@ -8,6 +8,8 @@ public struct ServerOptions: Sendable {
     public var apiKeys: [String] = []
     /// Origins of web pages that may use the server beside its own page, as browsers name them; `*` for all.
     public var allowedOrigins: [String] = []
+    /// A key that may do everything, and that alone sees every tenant's sequences and the metrics; nil for none.
+    public var adminKey: String?
     /// What a request may ask for at most.
     public var limits = ServerLimits()
     /// What the names of the metrics start with.
@@ -22,6 +24,9 @@ public struct ServerOptions: Sendable {
 
     /// Whether a text is an origin as browsers name it (`https://host:port`), or `*`.
     public static func isOrigin(_ text: String) -> Bool { OriginPolicy.isOrigin(text) }
+
+    /// Tenants that there can be: each key, and all who send none where none is demanded.
+    public static func tenants(apiKeys: [String], adminKey: String?) -> Int { KeyRing(apiKeys, admin: adminKey).tenants }
 
     /// Whether only this machine can reach the address.
     public var isLocal: Bool { ["127.0.0.1", "localhost", "::1"].contains(host) || host.hasPrefix("127.") }

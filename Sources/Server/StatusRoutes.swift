@@ -25,17 +25,18 @@ struct StatusRoutes {
         ])
     }
 
-    /// Who holds which pages, as ``pool(_:)`` of the map at the resolution that the query's `cells` asks for, 2048 by default.
-    func pool(_ request: Request) async throws(APIError) -> Response {
-        guard let text = request.uri.queryParameters["cells"] else { return .json(pool(await server.engine.poolMap())) }
+    /// Who holds which pages, as ``pool(cells:for:)`` at the resolution that the query's `cells` asks for, 2048 by default.
+    func pool(_ request: Request, for caller: Caller) async throws(APIError) -> Response {
+        guard let text = request.uri.queryParameters["cells"] else { return .json(await pool(for: caller)) }
         let most = 4096
         guard let cells = Int(text), (1...most).contains(cells) else {
             throw .parameter("cells", "is '\(text.prefix(40))', expected 1 to \(most)")
         }
-        return .json(pool(await server.engine.poolMap(cells: cells)))
+        return .json(await pool(cells: cells, for: caller))
     }
 
-    /// The pool as clients see it.
+    /// The pool as `caller` sees it: the pages of all tenants together, and of sequences, running or waiting, its own alone unless
+    /// it sees everything.
     ///
     /// A page is free, used by one sequence, shared by several, or idle: held by no sequence, but kept for a prefix until pages
     /// are wanted. `models` and `sequences` count them for each holder. `map` tells where they lie: it cuts the pool into cells
@@ -43,7 +44,8 @@ struct StatusRoutes {
     /// model with pages in such a cell: its place in `models`, and the pages used, shared and idle. The rest of a cell is free.
     ///
     ///     {"pages_per_cell": 8, "runs": [[3, [0, 8, 0, 0]], [1, [0, 2, 0, 0], [1, 0, 4, 1]], [2044]]}
-    func pool(_ map: PoolMap) -> JSONValue {
+    func pool(cells: Int = 2048, for caller: Caller) async -> JSONValue {
+        let map = await server.engine.poolMap(cells: cells, of: caller.seesAll ? nil : caller.tenant)
         let models = zip(server.models, map.models).enumerated().map { index, entry -> JSONValue in
             .object([
                 "id": .text(entry.0.id), "attention": .text(entry.0.attention), "bytes_per_token": .int(map.bytesPerToken[index]),

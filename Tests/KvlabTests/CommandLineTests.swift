@@ -181,6 +181,23 @@ import Testing
         #expect(refused.status == 64 && refused.error.contains("one of 'fp32', 'fp16' or 'bf16'"), "\(refused.error)")
     }
 
+    @Test func `keys and limits of keys that cannot be are refused`() throws {
+        for (options, message) in [
+            (["--admin-key", ""], "--admin-key is empty; give a key, or leave the option out"),
+            (
+                ["--api-key", "a", "--admin-key", "a"],
+                "--admin-key is an API key too; its holders would see every tenant, give another"
+            ),
+            (["--key-requests", "0"], "--key-requests is 0, expected at least 1"),
+            (["--key-tokens=-1"], "--key-tokens is -1, expected at least 1"),
+            // The admin's key keeps nobody out.
+            (["--host", "0.0.0.0", "--admin-key", "a"], "set --api-key or KVLAB_API_KEY"),
+        ] {
+            let refused = try run(["serve", "m.h5"] + options)
+            #expect(refused.status == 64 && refused.error.contains(message), "\(options): \(refused.error)")
+        }
+    }
+
     @Test func `LLaMA-2-7B's cache takes 524,288 bytes a token in fp16`() throws {
         let config = """
             {"architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 11008, "model_type": "llama",

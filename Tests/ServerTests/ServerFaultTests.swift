@@ -199,7 +199,7 @@ import Testing
         #expect(try await cached("a", "salt") == 0)
         #expect(try #require(await cached("a", "salt")) > 0)
         // What b may write into its salt names no prefix of a.
-        let key = ServerState.tenant(authorization: "Bearer a", salt: nil)
+        let key = try #require(KeyRing(["a"], admin: nil).caller(authorization: "Bearer a")).tenant
         for salt in ["Bearer a", "salt", key, "Bearer a\u{0}salt"] { #expect(try await cached("b", salt) == 0, "\(salt)") }
     }
 

@@ -1,0 +1,63 @@
+import Crypto
+
+/// Who sends a request, as its API key tells.
+struct Caller: Sendable, Hashable {
+    /// The digest of the key in hexadecimal digits, so that keys stay out of what is kept; empty for callers without a key.
+    var tenant = ""
+    /// Whether every tenant's sequences and load are shown.
+    var seesAll = false
+}
+
+/// The API keys that a server takes, as digests.
+struct KeyRing: Sendable {
+    private let keys: [(digest: SHA256Digest, caller: Caller)]
+    /// Callers without a key; nil where a key is demanded.
+    private let anonymous: Caller?
+    /// Whether one key alone shows the load of all tenants.
+    private let hasAdmin: Bool
+
+    /// Takes `keys` and, with more rights, `admin`. Without `keys` none is demanded, and all who send none are one tenant.
+    init(_ keys: [String], admin: String?) {
+        func entry(_ key: String, seesAll: Bool) -> (digest: SHA256Digest, caller: Caller) {
+            let digest = SHA256.hash(data: Array(key.utf8))
+            return (digest, Caller(tenant: digest.hexadecimal, seesAll: seesAll))
+        }
+        self.keys = keys.map { entry($0, seesAll: false) } + (admin.map { [entry($0, seesAll: true)] } ?? [])
+        anonymous = keys.isEmpty ? Caller(seesAll: admin == nil) : nil
+        hasAdmin = admin != nil
+    }
+
+    /// Tenants that there can be.
+    var tenants: Int { keys.count + (anonymous == nil ? 0 : 1) }
+
+    /// The caller that an Authorization header names; nil where its key is missing or wrong.
+    func caller(authorization: String?) -> Caller? {
+        // No header is no key, not an empty one.
+        guard let given = authorization, given.prefix(7).lowercased() == "bearer ", given.utf8.count > 7 else { return anonymous }
+        let digest = SHA256.hash(data: Array(given.dropFirst(7).utf8))
+        var found = anonymous
+        // Digests of equal length, compared to the last byte of the last one.
+        for key in keys where zip(digest, key.digest).reduce(UInt8(0), { $0 | ($1.0 ^ $1.1) }) == 0 { found = key.caller }
+        return found
+    }
+
+    /// Whether `caller` may see the load of all tenants: the admin, or anybody where no key is set apart for that.
+    func showsMetrics(to caller: Caller) -> Bool { caller.seesAll || !hasAdmin }
+}
+
+extension SHA256Digest {
+    /// The digest as 64 hexadecimal digits.
+    fileprivate var hexadecimal: String {
+        map { byte in
+            let digits = String(byte, radix: 16)
+            return (digits.count < 2 ? "0" : "") + digits
+        }.joined()
+    }
+}
+
+extension RequestFields {
+    /// What divides a tenant's prefix cache further: the digest of `cache_salt`, whose length is the client's to choose.
+    func cacheSalt() throws(APIError) -> String {
+        try string("cache_salt").map { SHA256.hash(data: Array($0.utf8)).hexadecimal } ?? ""
+    }
+}
