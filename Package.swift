@@ -39,6 +39,7 @@ let package = Package(
         // System libraries and C: what Swift cannot say.
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(kernelFlags)]),
 
         // The pipeline, in the order data flows through it.
@@ -79,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "kvlab",
             dependencies: [
-                "Console", "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
+                "CMalloc", "Console", "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
                 "Evaluation", "Conversion", "Experiments", "Registry", "Server", .product(name: "Logging", package: "swift-log"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
