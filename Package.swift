@@ -41,9 +41,10 @@ let package = Package(
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(name: "CMalloc"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(kernelFlags)]),
+        .target(name: "CFiles"),
 
         // The pipeline, in the order data flows through it.
-        library("Files", [.product(name: "Crypto", package: "swift-crypto")]),
+        library("Files", ["CFiles", .product(name: "Crypto", package: "swift-crypto")]),
         library("Console"),
         library("Random"),
         library("JSON"),

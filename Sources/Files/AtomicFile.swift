@@ -7,7 +7,8 @@ import Glibc
 /// .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory
 /// ```
 /// The temporary file is removed when the value goes without ``commit()``. What a killed process left behind is
-/// removed by the next writer of the same destination. A destination that is a symbolic link is written through.
+/// removed by the next writer of the same destination. A destination that is a symbolic link is written through, or refused, as
+/// the writer says.
 @safe public struct AtomicFile: ~Copyable {
     /// The moments at which a test can make a write fail.
     public enum Stage: String, Sendable, CaseIterable {
@@ -30,12 +31,14 @@ import Glibc
 
     /// Creates the temporary file beside `path`.
     ///
-    /// - Parameter faults: for tests of failure.
-    public init(path: String, faults: Faults? = nil) throws {
+    /// - Parameters:
+    ///   - links: whether a symbolic link at `path` is written through.
+    ///   - faults: for tests of failure.
+    public init(path: String, links: SymbolicLinks = .followed, faults: Faults? = nil) throws {
         // A file beyond the process's size limit shall be an error (EFBIG), not a signal that ends the process.
         signal(SIGXFSZ, SIG_IGN)
         try faults?(.create)
-        let destination = try Self.resolve(path)
+        let destination = try Self.resolve(path, links)
         let (directory, name) = Self.split(destination)
         Self.removeAbandoned(directory: directory, name: name)
         (temporaryPath, descriptor) = try Self.createTemporary(directory: directory, name: name, path: path)
@@ -112,8 +115,10 @@ import Glibc
     }
 
     /// Writes `bytes` as the whole content of the file at `path`.
-    public static func write(_ bytes: [UInt8], to path: String, faults: Faults? = nil) throws {
-        var file = try AtomicFile(path: path, faults: faults)
+    public static func write(
+        _ bytes: [UInt8], to path: String, links: SymbolicLinks = .followed, faults: Faults? = nil
+    ) throws {
+        var file = try AtomicFile(path: path, links: links, faults: faults)
         try file.append(bytes)
         try file.commit()
     }
@@ -132,12 +137,15 @@ import Glibc
 
 extension AtomicFile {
     /// The path behind a symbolic link; a directory is refused here rather than after the work.
-    private static func resolve(_ path: String) throws -> String {
+    private static func resolve(_ path: String, _ links: SymbolicLinks) throws -> String {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return path }
-        if status.st_mode & S_IFMT == S_IFLNK, let real = unsafe realpath(path, nil) {
-            defer { unsafe free(real) }
-            return try resolve(unsafe String(cString: real))
+        if status.st_mode & S_IFMT == S_IFLNK {
+            guard links == .followed else { throw FileError.symbolicLink(path: path) }
+            if let real = unsafe realpath(path, nil) {
+                defer { unsafe free(real) }
+                return try resolve(unsafe String(cString: real), links)
+            }
         }
         guard status.st_mode & S_IFMT != S_IFDIR else {
             throw FileError.system(path: path, action: "replace", errno: EISDIR)
@@ -186,10 +194,10 @@ extension AtomicFile {
                 unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
             guard found.hasPrefix(prefix(name)), found.hasSuffix(suffix) else { continue }
-            let descriptor = unsafe open("\(directory)/\(found)", O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { continue }
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unsafe unlink("\(directory)/\(found)") }
-            close(descriptor)
+            guard let file = try? RegularFile(path: "\(directory)/\(found)", links: .refused) else { continue }
+            withExtendedLifetime(file) {
+                if flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 { unsafe unlink(file.path) }
+            }
         }
     }
 }

@@ -10,6 +10,12 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
     case outOfRange(path: String, offset: Int, count: Int, size: Int)
     /// A pipe, a socket or a device, of which no part can be read again.
     case notRegular(path: String)
+    /// A symbolic link where none is followed.
+    case symbolicLink(path: String)
+    /// More bytes than such a file has.
+    case tooLarge(path: String, size: Int, limit: Int)
+    /// The file is another, or has changed, since it was opened.
+    case changed(path: String)
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)
 
@@ -24,6 +30,12 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
             "\(path): \(count) bytes at offset \(offset) were expected, but the file ends at \(size)"
         case .notRegular(let path):
             "\(path): a pipe or a device, expected an ordinary file; write what it gives to a file first"
+        case .symbolicLink(let path):
+            "\(path): a symbolic link, which is not followed here; remove it, or put the file itself in its place"
+        case .tooLarge(let path, let size, let limit):
+            "\(path): the file has \(size) bytes, expected at most \(limit)"
+        case .changed(let path):
+            "\(path): changed while it was being read; start again when nobody writes to it"
         case .locked(let path, let holder):
             "\(path): in use by \(holder); wait for it to finish, or choose another directory with --out"
         }

@@ -3,33 +3,31 @@ import Glibc
 /// Keeps a second process out of something, for as long as this object lives or until its process ends.
 ///
 /// The lock is the kernel's (`flock`): nothing stays locked after a crash. The file names its holder, is created
-/// where it is missing and is never removed, because removing it could let two holders in.
+/// where it is missing and is never removed, because removing it could let two holders in. A symbolic link, a pipe or a device in
+/// its place is refused, and a file that has other names too is locked but not written to.
 public final class FileLock: Sendable {
     /// The lock file.
-    public let path: String
-    private let descriptor: Int32
+    public var path: String { file.path }
+    private let file: RegularFile
 
     /// Takes the lock at `path`, or throws ``FileError/locked(path:holder:)`` naming who has it.
     ///
     /// - Parameter purpose: what the holder is doing, for the other's message: "kvlab train".
     public init(path: String, purpose: String = "kvlab") throws {
-        self.path = path
-        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw FileError.system(path: path, action: "open", errno: errno) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        file = try RegularFile(path: path, .update, links: .refused)
+        guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
-            let holder = Self.holder(descriptor)
-            // All is set up here, so deinit closes the descriptor.
             throw code == EWOULDBLOCK
-                ? FileError.locked(path: path, holder: holder) : FileError.system(path: path, action: "lock", errno: code)
+                ? FileError.locked(path: path, holder: Self.holder(file.descriptor))
+                : FileError.system(path: path, action: "lock", errno: code)
         }
+        // Under another name it may be anything.
+        if file.hasOtherNames { return }
         let name = Array("\(purpose), process \(getpid()) on \(Self.host)".utf8)
-        guard ftruncate(descriptor, 0) == 0, unsafe pwrite(descriptor, name, name.count, 0) == name.count else {
+        guard ftruncate(file.descriptor, 0) == 0, unsafe pwrite(file.descriptor, name, name.count, 0) == name.count else {
             throw FileError.system(path: path, action: "write", errno: errno)
         }
     }
-
-    deinit { close(descriptor) }
 
     private static func holder(_ descriptor: Int32) -> String {
         var bytes = [UInt8](repeating: 0, count: 512)
@@ -46,13 +44,11 @@ public final class FileLock: Sendable {
 }
 
 extension FileLock {
-    /// Whether a process holds the lock at `path`; false where there is no such file.
+    /// Whether a process holds the lock at `path`; false where there is no such file, or none that could be a lock.
     ///
     /// The answer may be out of date when it arrives. To ask, the lock is shared for some microseconds.
     public static func isHeld(path: String) -> Bool {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return false }
-        defer { close(descriptor) }
-        return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+        guard let file = try? RegularFile(path: path, links: .refused) else { return false }
+        return withExtendedLifetime(file) { flock(file.descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK }
     }
 }

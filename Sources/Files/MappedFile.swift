@@ -1,52 +1,77 @@
+import CFiles
 import Glibc
 
-/// A file mapped read-only into memory, unmapped when the last reference goes.
+/// Bytes of a file in memory: mapped read-only, or copied; they go when the last reference goes.
 ///
-/// Whatever views its bytes must keep the `MappedFile` alive. The file must not shrink while mapped: kvlab's own
-/// writers never truncate a file in place, they rename a new one over it.
+/// Whatever views the bytes must keep the `MappedFile` alive. What is copied stays as it was. What is mapped is the file itself: bytes
+/// that somebody writes into it show, and where it becomes shorter, or its disk fails, reading what is missing ends the process with a
+/// sentence that names the file and exit status 1. (kvlab's own writers never change a file in place: they rename a new one over it.)
+/// For reading with an error instead, see ``RegularFile``.
 @safe public final class MappedFile: @unchecked Sendable {
-    // Sendable: the mapping is private, read-only and constant from init to deinit.
+    // Sendable: the bytes are private, read-only and in place from init to deinit.
 
     /// Where the file was opened.
     public let path: String
-    /// The file's size in bytes.
+    /// How many bytes there are.
     public let count: Int
+    /// Whether the bytes are a copy, which no change of the file reaches.
+    public let isCopy: Bool
     private let base: UnsafeRawPointer?
+    private let watch: UnsafeMutableRawPointer?
 
     /// Maps the whole of the file at `path`; an empty file gives an empty mapping.
     public convenience init(path: String) throws {
-        // Without O_NONBLOCK opening a pipe waits for its writer, for ever.
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw FileError.system(path: path, action: "open", errno: errno) }
-        defer { close(descriptor) }
-        try self.init(descriptor: descriptor, path: path)
+        try self.init(try RegularFile(path: path))
     }
 
-    /// Maps the whole of an open file, which may have no name any more; `path` is what errors call it.
-    public init(descriptor: Int32, path: String) throws {
-        self.path = path
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
-            throw FileError.system(path: path, action: "stat", errno: errno)
-        }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            guard status.st_mode & S_IFMT != S_IFDIR else {
-                throw FileError.system(path: path, action: "map", errno: EISDIR)
-            }
-            throw FileError.notRegular(path: path)
-        }
-        count = Int(status.st_size)
+    /// Maps the whole of `file`, which need not stay open.
+    public convenience init(_ file: RegularFile) throws {
+        try self.init(descriptor: file.descriptor, count: file.count, path: file.path)
+    }
+
+    /// Maps the first `count` bytes of an open ordinary file; `path` is what errors call it.
+    public init(descriptor: Int32, count: Int, path: String) throws {
+        (self.path, self.count, isCopy) = (path, count, false)
         guard count > 0 else {
-            unsafe base = nil
+            unsafe (base, watch) = (nil, nil)
             return
         }
         guard let mapped = unsafe mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), unsafe mapped != MAP_FAILED else {
             throw FileError.system(path: path, action: "map", errno: errno)
         }
         unsafe base = UnsafeRawPointer(mapped)
+        unsafe watch = kvlab_watch(mapped, count, path)
+    }
+
+    /// Copies `range` of `file`; throws `FileError` where it leaves the file.
+    ///
+    /// The memory is the system's own and is given back at once with the object, however large.
+    public init(copying range: Range<Int>, of file: RegularFile) throws {
+        (path, count, isCopy) = (file.path, range.count, true)
+        unsafe watch = nil
+        guard range.lowerBound >= 0, range.upperBound <= file.count else {
+            unsafe base = nil
+            throw FileError.outOfRange(path: path, offset: range.lowerBound, count: range.count, size: file.count)
+        }
+        guard !range.isEmpty else {
+            unsafe base = nil
+            return
+        }
+        guard let memory = unsafe mmap(nil, range.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+            unsafe memory != MAP_FAILED
+        else {
+            let code = errno
+            unsafe base = nil
+            throw FileError.system(path: path, action: "copy to memory", errno: code)
+        }
+        unsafe base = UnsafeRawPointer(memory)
+        // All is set, so deinit gives the memory back.
+        try unsafe file.read(into: UnsafeMutableRawBufferPointer(start: memory, count: range.count), at: range.lowerBound)
+        unsafe mprotect(memory, range.count, PROT_READ)
     }
 
     deinit {
+        unsafe kvlab_unwatch(watch)
         if let base = unsafe base { unsafe munmap(UnsafeMutableRawPointer(mutating: base), count) }
     }
 

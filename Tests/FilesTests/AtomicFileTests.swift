@@ -74,4 +74,24 @@ import Files
         try AtomicFile.write([1], to: scratch[name])
         #expect(scratch.names == [name])
     }
+
+    @Test func `a symbolic link is refused where none is to be followed, and what it names untouched`() throws {
+        try AtomicFile.write(Array("old".utf8), to: scratch["a"])
+        symlink(scratch["a"], scratch["link"])
+        #expect(throws: FileError.symbolicLink(path: scratch["link"])) {
+            try AtomicFile.write(Array("new".utf8), to: scratch["link"], links: .refused)
+        }
+        #expect(try content("a") == "old")
+        #expect(scratch.names == ["a", "link"])
+    }
+
+    @Test(.timeLimit(.minutes(1))) func `pipes and links that are called like temporary files are left alone, not waited for`()
+        throws
+    {
+        mkfifo(scratch[".a.1-1.kvlab-tmp"], 0o600)
+        try scratch.write([1], to: "victim")
+        symlink(scratch["victim"], scratch[".a.2-2.kvlab-tmp"])
+        try AtomicFile.write([2], to: scratch["a"])
+        #expect(scratch.names == [".a.1-1.kvlab-tmp", ".a.2-2.kvlab-tmp", "a", "victim"])
+    }
 }

@@ -25,4 +25,24 @@ import Files
         let file = try MappedFile(path: second.path)
         #expect(String(decoding: try file.bytes(in: 0..<file.count), as: UTF8.self).hasPrefix("b, process"))
     }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `a link, a pipe or a device in the lock's place is refused, and what the link names untouched`() throws {
+        try scratch.write(Array("precious".utf8), to: "victim")
+        symlink(scratch["victim"], scratch["link"])
+        #expect(throws: FileError.symbolicLink(path: scratch["link"])) { try FileLock(path: scratch["link"]) }
+        mkfifo(scratch["pipe"], 0o600)
+        #expect(throws: FileError.notRegular(path: scratch["pipe"])) { try FileLock(path: scratch["pipe"]) }
+        for name in ["link", "pipe", "absent"] { #expect(!FileLock.isHeld(path: scratch[name])) }
+        #expect(scratch.bytes("victim") == Array("precious".utf8))
+    }
+
+    @Test func `a lock that has another name too is held and not written to`() throws {
+        try scratch.write(Array("precious".utf8), to: "victim")
+        link(scratch["victim"], scratch["lock"])
+        let lock = try FileLock(path: scratch["lock"])
+        #expect(FileLock.isHeld(path: scratch["lock"]))
+        #expect(scratch.bytes("victim") == Array("precious".utf8))
+        withExtendedLifetime(lock) {}
+    }
 }

@@ -1,0 +1,18 @@
+import Glibc
+
+/// Which file a path names, and as of when: equal before and after a reading, the file was not changed meanwhile.
+public struct FileIdentity: Sendable, Hashable {
+    private var device: UInt
+    private var number: UInt
+    private var size: Int
+    /// Of the content, and of content and attributes, which nobody can set back: seconds and nanoseconds.
+    private var times: [Int]
+
+    /// The file at `path`, or that a symbolic link there names; throws `FileError`.
+    public init(path: String) throws {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { throw FileError.system(path: path, action: "stat", errno: errno) }
+        (device, number, size) = (UInt(status.st_dev), UInt(status.st_ino), Int(status.st_size))
+        times = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+    }
+}

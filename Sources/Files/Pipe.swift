@@ -1,0 +1,12 @@
+import CFiles
+import Glibc
+
+/// A pipe that no other program inherits, whoever starts one at the same time.
+public enum Pipe {
+    /// Its two ends, which the caller closes.
+    public static func open() throws(FileError) -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [-1, -1]
+        guard unsafe kvlab_pipe(&ends) == 0 else { throw .system(path: "a pipe", action: "open", errno: errno) }
+        return (ends[0], ends[1])
+    }
+}

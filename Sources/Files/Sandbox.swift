@@ -1,0 +1,51 @@
+import CFiles
+import Glibc
+
+/// Limits that a process sets itself, for good, before it reads what may have been made to do it harm.
+///
+/// Memory, processor time and descriptors are taken away by resource limits. A filter of system calls (seccomp-bpf) then leaves what a
+/// computation in memory takes and writing to standard output and standard error: no opening, no network, no program or process
+/// started, no signal sent, no memory made executable.
+public enum Sandbox {
+    /// Enters it: nothing but descriptors 0, 1 and 2 stays open, and all that will be needed must be in memory.
+    ///
+    /// A kernel that was built without filters leaves the limits alone, under which nothing can be opened either. Where the kernel has
+    /// filters and refuses this one, the error is `FileError.system`.
+    ///
+    /// - Parameters:
+    ///   - memory: bytes of address space beyond those that the process has.
+    ///   - seconds: of processor time from now on; after that the process ends by SIGPROF.
+    /// - Returns: whether the filter is on.
+    @discardableResult
+    public static func enter(memory: Int, seconds: Double) throws -> Bool {
+        kvlab_limit(addressSpace + memory, seconds)
+        let code = kvlab_confine()
+        guard code == 0 || code == ENOSYS else {
+            throw FileError.system(path: "this process", action: "be confined", errno: code)
+        }
+        return code == 0
+    }
+
+    /// What this process may still do after it has entered the sandbox, a line each: for a look at a machine, and for tests.
+    public static func report(memory: Int, seconds: Double) throws -> String {
+        let isFiltered = try enter(memory: memory, seconds: seconds)
+        guard isFiltered else { return "filter: none, the kernel has no seccomp-bpf; limits alone" }
+        var lines = ["filter: on"]
+        var code: Int32 = 0
+        while let name = unsafe kvlab_attempt(Int32(lines.count - 1), &code) {
+            let outcome = unsafe code == 0 ? "allowed" : String(cString: strerror(code))
+            lines.append(unsafe "\(String(cString: name)): \(outcome)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// Bytes of address space the process has: a sanitizer takes terabytes before it begins.
+    private static var addressSpace: Int {
+        // The file claims no size.
+        guard let file = try? RegularFile(path: "/proc/self/statm") else { return 0 }
+        var text = [UInt8](repeating: 0, count: 64)
+        let count = unsafe pread(file.descriptor, &text, text.count, 0)
+        guard let pages = text.prefix(max(count, 0)).split(separator: 0x20).first else { return 0 }
+        return (Int(String(decoding: pages, as: UTF8.self)) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
+    }
+}
