@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["Autograd", "Models", "Random", "Text"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "Models", "Random", "Text"], path: "Tests/TestSupport",
             swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("ConsoleTests", ["Console"]),
         tests("FilesTests", ["Files"]),
@@ -103,7 +103,9 @@ let package = Package(
         tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
         .target(
             name: "FuzzTargets",
-            dependencies: ["Checkpoints", "Evaluation", "Experiments", "Jinja", "JSON", "Models", "Text", "TestSupport"],
+            dependencies: [
+                "Checkpoints", "Evaluation", "Experiments", "Jinja", "JSON", "Models", "Random", "Text", "TestSupport",
+            ],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Inference", "Checkpoints"]),
@@ -114,7 +116,7 @@ let package = Package(
         tests("ServerTests", ["Server", "kvlab", "Checkpoints", "Evaluation"]),
         tests("RegistryTests", ["Registry"]),
         tests("KvlabTests", ["kvlab"]),
-        tests("TortureTests", ["kvlab", "Checkpoints", "Files", "Inference", "Random", "Server"]),
+        tests("TortureTests", ["kvlab", "Checkpoints", "Files", "FuzzTargets", "Inference", "Random", "Server"]),
     ],
     swiftLanguageModes: [.v6]
 )

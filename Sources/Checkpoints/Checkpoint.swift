@@ -7,7 +7,7 @@ import Text
 public struct Checkpoint: Sendable {
     /// The model's shape.
     public var config: ModelConfig
-    /// Its weights, memory-mapped when loaded.
+    /// Its weights; when loaded, in the file mapped into memory, or in memory of their own.
     public var parameters: Parameters
     /// The tokenizer, where there is one.
     public var tokenizer: SerializedTokenizer?
@@ -45,18 +45,19 @@ public struct Checkpoint: Sendable {
         case structure
     }
 
-    /// Reads the checkpoint at `path`; weights stay in the file, mapped into memory.
+    /// Reads the checkpoint at `path`; weights stay in the file, mapped into memory, unless they are copied.
     ///
-    /// Throws ``CheckpointError``, `FileError` or `HDF5Error`: a truncated, changed, foreign or misshapen file is
-    /// refused before libhdf5 sees it wherever possible, and nothing larger than the file is ever allocated.
+    /// Throws ``CheckpointError`` or `FileError`: a truncated, changed, foreign or misshapen file is refused, libhdf5 sees it in a
+    /// confined process of its own alone (``ListingProcess``), and nothing larger than the file is ever allocated.
     ///
     /// - Parameters:
     ///   - trainingState: whether to read the training state, twice the size of the weights, if there is one.
-    ///   - isForeign: whether somebody else may have made the file: it is then read in a process of its own first.
+    ///   - copiesWeights: whether weights are read into memory of their own and checked there, so that what happens to the file
+    ///     afterwards happens to the file alone: for serving.
     public static func load(
-        _ path: String, verify: Verification = .full, trainingState: Bool = true, isForeign: Bool = false
+        _ path: String, verify: Verification = .full, trainingState: Bool = true, copiesWeights: Bool = false
     ) throws -> Checkpoint {
-        try CheckpointReader(path: path, verify: verify, isForeign: isForeign).read(trainingState: trainingState)
+        try CheckpointReader(path: path, verify: verify, copiesWeights: copiesWeights).read(trainingState: trainingState)
     }
 
     /// Writes the checkpoint so that at every moment `path` holds what was there before or all of this, and returns
@@ -64,11 +65,12 @@ public struct Checkpoint: Sendable {
     ///
     /// - Parameters:
     ///   - elementType: what to round the weights to (to nearest, ties to even); nil keeps each as it is.
+    ///   - links: whether a symbolic link at `path` is written through: where a user named it.
     ///   - faults: for tests of failure.
     @discardableResult
     public func save(
-        to path: String, elementType: ElementType? = nil, faults: AtomicFile.Faults? = nil
+        to path: String, elementType: ElementType? = nil, links: SymbolicLinks = .refused, faults: AtomicFile.Faults? = nil
     ) throws -> String {
-        try CheckpointWriter(checkpoint: self, elementType: elementType).write(to: path, faults: faults)
+        try CheckpointWriter(checkpoint: self, elementType: elementType).write(to: path, links: links, faults: faults)
     }
 }

@@ -14,6 +14,8 @@ public enum CheckpointError: Error, CustomStringConvertible, Equatable {
     case missing(path: String, part: String)
     /// A part is there but cannot be what it should be.
     case invalid(path: String, part: String, reason: String)
+    /// Nothing is wrong with the file, but it could not be read.
+    case unreadable(path: String, reason: String)
     /// A weight's name cannot be stored.
     case name(String)
     /// A training state in memory that cannot be stored.
@@ -35,6 +37,7 @@ public enum CheckpointError: Error, CustomStringConvertible, Equatable {
                 + "copy the file again or use an older checkpoint"
         case .missing(let path, let part): "\(path): \(part) is missing"
         case .invalid(let path, let part, let reason): "\(path): \(part) is not valid: \(reason)"
+        case .unreadable(let path, let reason): "\(path): cannot be read: \(reason)"
         case .name(let name): "'\(name)' cannot be the name of a stored array: it is empty or has a '/' or a zero byte too many"
         case .trainingState(let reason): "the training state cannot be stored: \(reason)"
         }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HDF5
 
 /// All that is read of a checkpoint through libhdf5: texts, and where the arrays are.
@@ -10,6 +9,9 @@ struct CheckpointListing: Codable {
         var shape: [Int]
         /// Where it begins, if it is in one piece.
         var offset: Int?
+        /// Where its chunks begin, if it is in chunks, as libhdf5 counts; and the elements of a chunk.
+        var chunks: [Int]?
+        var chunkElements: Int?
         var sha256: String?
 
         /// Bytes of its elements, of a type there is; nil where they are too many to count.
@@ -35,9 +37,10 @@ struct CheckpointListing: Codable {
     /// Under `group/name`, or a name alone.
     var trainingArrays: [Array] = []
 
-    /// Reads the file at `path`, none of whose arrays may be larger than `byteLimit`.
-    init(path: String, byteLimit: Int) throws(HDF5Error) {
-        let file = try HDF5File.open(path: path)
+    /// Reads a file that is in memory.
+    init(image: UnsafeRawBufferPointer, path: String) throws(HDF5Error) {
+        let file = try unsafe HDF5File.open(image: image, path: path)
+        let byteLimit = image.count
         format = try file.text("format")
         version = try file.number("format_version")
         for name in ["config", "token_ids", "lineage", "content_hash"] { texts[name] = try file.text(name) }
@@ -65,17 +68,9 @@ struct CheckpointListing: Codable {
         _ name: String, at object: String, _ file: borrowing HDF5File, _ byteLimit: Int
     ) throws(HDF5Error) -> Array {
         let dataset = try file.openDataset(object, byteLimit: byteLimit)
+        let chunks = try dataset.chunks()
         return Array(
             name: name, type: dataset.type.rawValue, shape: dataset.shape, offset: dataset.fileOffset,
-            sha256: try file.text("sha256", on: object))
-    }
-
-    /// The values of training state `name`.
-    static func trainingValues(_ name: String, path: String, byteLimit: Int) throws(HDF5Error) -> [Float] {
-        let file = try HDF5File.open(path: path)
-        let values = try file.openDataset(CheckpointLayout.training + "/" + name, byteLimit: byteLimit).floats()
-        // A file that closes closes what is in it.
-        _ = file.path
-        return values
+            chunks: chunks?.offsets, chunkElements: chunks?.elements, sha256: try file.text("sha256", on: object))
     }
 }

@@ -5,30 +5,25 @@ import Kernels
 import Models
 import Text
 
-/// Reads one checkpoint file: the seal first, then what HDF5 says of it, the weights through a mapping.
+/// Reads one checkpoint file: the seal first, then what HDF5 says of it, then the arrays.
 struct CheckpointReader {
     let path: String
     let verify: Checkpoint.Verification
-    private let mapped: MappedFile
+    private let file: RegularFile
     private let seal: CheckpointSeal
-    private let isForeign: Bool
+    /// The weights' file in memory; nil where each weight is copied.
+    private let mapped: MappedFile?
 
-    init(path: String, verify: Checkpoint.Verification, isForeign: Bool = false) throws {
-        mapped = try MappedFile(path: path)
-        seal = try CheckpointSeal.verified(mapped)
+    init(path: String, verify: Checkpoint.Verification, copiesWeights: Bool) throws {
+        file = try RegularFile(path: path)
+        seal = try CheckpointSeal.verified(file)
+        mapped = try copiesWeights ? nil : MappedFile(file)
         self.path = path
         self.verify = verify
-        self.isForeign = isForeign
     }
 
     func read(trainingState: Bool) throws -> Checkpoint {
-        var values: ForeignValues?
-        let listing: CheckpointListing
-        if isForeign {
-            (listing, values) = try ForeignCheckpoint.read(mapped, values: trainingState)
-        } else {
-            listing = try CheckpointListing(path: path, byteLimit: mapped.count)
-        }
+        let listing = try ListingProcess.listing(of: file)
         func text(_ name: String) throws -> String {
             guard let text = listing.texts[name] else { throw CheckpointError.missing(path: path, part: "'\(name)'") }
             return text
@@ -51,7 +46,7 @@ struct CheckpointReader {
             lineage: try decode("the lineage", manifest.lineage))
         checkpoint.parameters = try parameters(config, listing, &manifest)
         checkpoint.tokenizer = try tokenizer(listing, &manifest)
-        checkpoint.trainingState = try readTrainingState(listing, wanted: trainingState, &values, &manifest)
+        checkpoint.trainingState = try readTrainingState(listing, wanted: trainingState, &manifest)
         let hash = try text("content_hash")
         guard manifest.hash == hash else { throw CheckpointError.changed(path: path, part: "its content") }
         checkpoint.lineage.contentHash = hash
@@ -95,22 +90,25 @@ struct CheckpointReader {
         guard let range = range(of: array), seal.weights.contains(range) else {
             throw CheckpointError.invalid(path: path, part: part, reason: "it is not in one of the file's weight ranges")
         }
-        let weight = Weight(elementType: type, shape: shape, file: mapped, byteOffset: range.lowerBound)
         guard let digest = array.sha256 else {
             throw CheckpointError.missing(path: path, part: "the SHA-256 of \(part)")
         }
-        if verify == .full {
-            let found = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
-            guard found == digest else { throw CheckpointError.changed(path: path, part: part) }
-        }
         manifest.weights.append((array.name, type.rawValue, shape, digest))
-        return weight
+        // The copy itself is what is checked.
+        let copy = try mapped == nil ? MappedFile(copying: range, of: file) : nil
+        if verify == .full {
+            let found = try copy.map { SHA256Digest(of: $0) } ?? file.digest(of: [range])
+            guard found.hex == digest else { throw CheckpointError.changed(path: path, part: part) }
+        }
+        if let copy { return Weight(elementType: type, shape: shape, file: copy, byteOffset: 0) }
+        guard let mapped else { throw CheckpointError.missing(path: path, part: part) }
+        return Weight(elementType: type, shape: shape, file: mapped, byteOffset: range.lowerBound)
     }
 
     /// Where an array in one piece is, if that is inside the file.
     private func range(of array: CheckpointListing.Array) -> Range<Int>? {
-        guard let offset = array.offset, let count = array.byteCount, offset >= 0, offset <= mapped.count,
-            count <= mapped.count - offset
+        guard let offset = array.offset, let count = array.byteCount, offset >= 0, offset <= file.count,
+            count <= file.count - offset
         else { return nil }
         return offset..<offset + count
     }
@@ -127,14 +125,14 @@ struct CheckpointReader {
             guard array.type == HDF5Type.uint8.rawValue, let range = range(of: array) else {
                 throw CheckpointError.invalid(path: path, part: "the tokenizer", reason: "its bytes are not in one piece")
             }
-            bytes = try mapped.bytes(in: range)
+            bytes = try file.bytes(in: range)
         }
         manifest.tokenizer = (kind, SHA256Digest(of: bytes))
         return SerializedTokenizer(kind: kind, bytes: bytes)
     }
 
     private func readTrainingState(
-        _ listing: CheckpointListing, wanted: Bool, _ foreign: inout ForeignValues?, _ manifest: inout ContentManifest
+        _ listing: CheckpointListing, wanted: Bool, _ manifest: inout ContentManifest
     ) throws -> TrainingState? {
         guard let json = listing.trainingState else {
             guard listing.trainingArrays.isEmpty else {
@@ -144,6 +142,8 @@ struct CheckpointReader {
         }
         manifest.trainingState = json
         var state = TrainingState(json: json)
+        // Where chunks' places are counted from: that depends on the libhdf5.
+        var base = seal.userBlock
         for array in listing.trainingArrays {
             let part = "training state '\(array.name)'"
             guard let digest = array.sha256 else {
@@ -154,14 +154,47 @@ struct CheckpointReader {
             }
             manifest.trainingArrays.append((array.name, bytes / 4, digest))
             guard wanted else { continue }
-            let values =
-                try foreign?.next(bytes / 4)
-                ?? CheckpointListing.trainingValues(array.name, path: path, byteLimit: mapped.count)
-            guard unsafe values.withUnsafeBytes({ unsafe SHA256Digest(of: $0).hex }) == digest else {
-                throw CheckpointError.changed(path: path, part: part)
+            func values(_ base: Int) throws -> [Float]? {
+                guard let values = try self.values(array, bytes: bytes, base: base) else { return nil }
+                return unsafe values.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex } == digest ? values : nil
             }
-            state.arrays[array.name] = Storage(copying: values)
+            var found = try values(base)
+            if found == nil {
+                base = seal.userBlock - base
+                found = try values(base)
+            }
+            guard let found else { throw CheckpointError.changed(path: path, part: part) }
+            state.arrays[array.name] = Storage(copying: found)
         }
         return wanted ? state : nil
+    }
+
+    /// The values of an array of `bytes` bytes in chunks, whose places count from `base`, or in one piece; nil where it is not in the file.
+    private func values(_ array: CheckpointListing.Array, bytes: Int, base: Int) throws -> [Float]? {
+        guard bytes <= file.count else { return nil }
+        var pieces: [Range<Int>] = []
+        if let chunks = array.chunks, let elements = array.chunkElements {
+            guard elements > 0, elements <= file.count / 4, chunks.count == (bytes / 4 + elements - 1) / elements else {
+                return nil
+            }
+            for (index, offset) in chunks.enumerated() {
+                let count = min(4 * elements, bytes - 4 * elements * index)
+                guard offset >= 0, offset <= file.count - base, count <= file.count - base - offset else { return nil }
+                pieces.append(base + offset..<base + offset + count)
+            }
+        } else if bytes > 0 {
+            guard let range = range(of: array) else { return nil }
+            pieces = [range]
+        }
+        return try unsafe [Float](unsafeUninitializedCapacity: bytes / 4) { buffer, initialized in
+            let all = UnsafeMutableRawBufferPointer(buffer)
+            var position = 0
+            for piece in pieces {
+                try unsafe file.read(
+                    into: UnsafeMutableRawBufferPointer(rebasing: all[position..<position + piece.count]), at: piece.lowerBound)
+                position += piece.count
+            }
+            initialized = bytes / 4
+        }
     }
 }

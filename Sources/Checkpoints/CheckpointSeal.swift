@@ -1,10 +1,10 @@
 import Files
 
-/// The first bytes of a checkpoint file, in HDF5's user block: what proves the rest sound before libhdf5 reads it.
+/// The first bytes of a checkpoint file, in HDF5's user block: what tells any damage to the rest before libhdf5 reads it.
 ///
-/// libhdf5 trusts its files, and a damaged one can crash it. The seal names the file's size, the ranges that hold
+/// The seal names the file's size, the ranges that hold
 /// weights (each has its own SHA-256 in the HDF5 part), and one SHA-256 over every other byte after the user block.
-/// It is a checksum, not a signature.
+/// It is a checksum that anybody can make, not a signature: what it fits may still be made to do harm (``ListingProcess``).
 /// ```
 /// 0 magic (16) · 16 version u32 · 20 ranges u32 · 24 user block u64 · 32 file size u64
 /// 40 SHA-256 of this user block with these 32 bytes zero · 72 SHA-256 of the metadata · 104 [offset u64, count u64]…
@@ -27,11 +27,11 @@ package struct CheckpointSeal: Equatable {
 
     /// The seal for the finished file at `path`, whose user block is still to be written.
     package init(sealing path: String, userBlock: Int, weights: [Range<Int>]) throws {
-        let file = try MappedFile(path: path)
+        let file = try RegularFile(path: path)
         self.userBlock = userBlock
         fileSize = file.count
         self.weights = weights.sorted { $0.lowerBound < $1.lowerBound }
-        metadata = Self.metadataDigest(of: file, userBlock: userBlock, weights: self.weights)
+        metadata = try Self.metadataDigest(of: file, userBlock: userBlock, weights: self.weights)
     }
 
     private init(userBlock: Int, fileSize: Int, metadata: SHA256Digest, weights: [Range<Int>]) {
@@ -69,21 +69,13 @@ package struct CheckpointSeal: Equatable {
     }
 
     /// The SHA-256 over `file`'s bytes after the user block and outside `weights`.
-    private static func metadataDigest(of file: MappedFile, userBlock: Int, weights: [Range<Int>]) -> SHA256Digest {
-        var hasher = SHA256Digest.Hasher()
-        unsafe file.withUnsafeBytes { bytes in
-            var position = userBlock
-            for range in weights {
-                unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[position..<range.lowerBound]))
-                position = range.upperBound
-            }
-            unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[position...]))
-        }
-        return hasher.finalize()
+    private static func metadataDigest(of file: RegularFile, userBlock: Int, weights: [Range<Int>]) throws -> SHA256Digest {
+        let starts = [userBlock] + weights.map(\.upperBound)
+        return try file.digest(of: zip(starts, weights.map(\.lowerBound) + [file.count]).map { $0..<$1 })
     }
 
     /// Reads the seal of `file` and checks it and the metadata's digest.
-    static func verified(_ file: MappedFile) throws -> CheckpointSeal {
+    static func verified(_ file: RegularFile) throws -> CheckpointSeal {
         let path = file.path
         let start = try file.bytes(in: 0..<min(file.count, headerBytes))
         guard start.starts(with: magic) else {
@@ -109,7 +101,7 @@ package struct CheckpointSeal: Equatable {
         guard SHA256Digest(of: block).bytes == digest, let metadata = SHA256Digest(bytes: block[72..<104]) else { throw damaged }
         guard file.count == fileSize else { throw CheckpointError.size(path: path, found: file.count, expected: fileSize) }
         let weights = try ranges(block, count: count, userBlock: userBlock, fileSize: fileSize) ?? { throw damaged }()
-        guard metadataDigest(of: file, userBlock: userBlock, weights: weights) == metadata else {
+        guard try metadataDigest(of: file, userBlock: userBlock, weights: weights) == metadata else {
             throw CheckpointError.changed(path: path, part: "its metadata")
         }
         return CheckpointSeal(userBlock: userBlock, fileSize: fileSize, metadata: metadata, weights: weights)
@@ -132,7 +124,7 @@ package struct CheckpointSeal: Equatable {
     }
 
     /// Whether HDF5's signature stands where a user block of another tool would put it.
-    private static func hasLateSuperblock(_ file: MappedFile) -> Bool {
+    private static func hasLateSuperblock(_ file: RegularFile) -> Bool {
         var offset = 512
         while offset <= file.count - 8, offset <= 1 << 24 {
             if (try? file.bytes(in: offset..<offset + 8)) == hdf5Magic { return true }

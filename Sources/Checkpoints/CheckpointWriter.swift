@@ -12,10 +12,10 @@ struct CheckpointWriter {
     let checkpoint: Checkpoint
     let elementType: ElementType?
 
-    func write(to path: String, faults: AtomicFile.Faults?) throws -> String {
+    func write(to path: String, links: SymbolicLinks, faults: AtomicFile.Faults?) throws -> String {
         try checkpoint.config.validate()
         try checkpoint.parameters.validate(against: checkpoint.config)
-        let target = try AtomicFile(path: path, faults: faults)
+        let target = try AtomicFile(path: path, links: links, faults: faults)
         do {
             let hash = try write(into: target)
             try target.commit()

@@ -5,9 +5,12 @@ import Foundation
 public enum ModelImport {
     /// Reads a checkpoint file, a Hugging Face folder, a GGUF file or a llama2.c file.
     ///
-    /// - Parameter tokenizer: a tokenizer file to take in place of the model's own.
+    /// - Parameters:
+    ///   - tokenizer: a tokenizer file to take in place of the model's own.
+    ///   - copiesWeights: whether a checkpoint's weights are read into memory of their own; see ``Checkpoint/load(_:verify:trainingState:copiesWeights:)``.
     public static func load(
-        _ path: String, tokenizer: String? = nil, verify: Checkpoint.Verification = .full, trainingState: Bool = false
+        _ path: String, tokenizer: String? = nil, verify: Checkpoint.Verification = .full, trainingState: Bool = false,
+        copiesWeights: Bool = false
     ) throws -> Checkpoint {
         var isDirectory: ObjCBool = false
         if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
@@ -23,7 +26,7 @@ public enum ModelImport {
             return model
         }
         if let hint = try hint(file) { throw ImportError.unknownFormat(path: path, reason: hint) }
-        var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, isForeign: true)
+        var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, copiesWeights: copiesWeights)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
         return checkpoint
     }

@@ -23,6 +23,40 @@ public struct HDF5Dataset: ~Copyable {
         return offset == kvlab_HADDR_UNDEF() ? nil : Int(exactly: offset)
     }
 
+    /// Where the chunks of a dataset with ``HDF5Layout/checksummed(elements:)`` begin, in order, and how many elements one has.
+    ///
+    /// Nil for a dataset that is in one piece. Each chunk has all its elements, the last one's beyond the dataset's end too, as they
+    /// are in memory, and four bytes of checksum behind them. libhdf5 before 1.10.11 and 1.14.2 counts from the end of the user block,
+    /// later ones from the file's start.
+    public func chunks() throws(HDF5Error) -> (elements: Int, offsets: [Int])? {
+        let action = "read the layout of '\(name)'"
+        let creation = try HDF5Handle(H5Dget_create_plist(handle.id), file: file, action: action)
+        guard H5Pget_layout(creation.id) == H5D_CHUNKED else { return nil }
+        func refused(_ found: String) -> HDF5Error {
+            .unexpected(
+                file: file, object: name, found: found, expected: "chunks of one dimension with a Fletcher-32 checksum each")
+        }
+        var extent: hsize_t = 0
+        guard shape.count == 1, unsafe H5Pget_chunk(creation.id, 1, &extent) == 1, let elements = Int(exactly: extent),
+            elements > 0
+        else { throw refused("chunks of another shape") }
+        var (flags, values, configuration): (UInt32, Int, UInt32) = (0, 0, 0)
+        guard H5Pget_nfilters(creation.id) == 1,
+            unsafe H5Pget_filter2(creation.id, 0, &flags, &values, nil, 0, nil, &configuration) == H5Z_FILTER_FLETCHER32
+        else { throw refused("filtered otherwise") }
+        var offsets: [Int] = []
+        for first in stride(from: 0, to: shape[0], by: elements) {
+            var start = [hsize_t(first)]
+            var (mask, address, size): (UInt32, haddr_t, hsize_t) = (0, 0, 0)
+            try check(unsafe H5Dget_chunk_info_by_coord(handle.id, &start, &mask, &address, &size), file, action)
+            guard mask == 0, size == hsize_t(elements * type.byteCount + 4), let offset = Int(exactly: address) else {
+                throw refused("a chunk that is absent or of another size")
+            }
+            offsets.append(offset)
+        }
+        return (elements, offsets)
+    }
+
     /// Writes all elements from their bytes.
     public func write(_ bytes: UnsafeRawBufferPointer) throws(HDF5Error) {
         precondition(bytes.count == byteCount, "HDF5Dataset \(name): \(bytes.count) bytes for \(byteCount)")

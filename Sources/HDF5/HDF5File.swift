@@ -34,6 +34,18 @@ public struct HDF5File: ~Copyable {
         return HDF5File(path: path, handle: try HDF5Handle(id, file: path, action: "open as HDF5"))
     }
 
+    /// Opens a file that is in memory, for reading; `path` is what errors call it.
+    ///
+    /// Neither the file nor its datasets may outlive `image`, of which nothing is copied and nothing written. No system call but for
+    /// memory is made, here and when its objects are read.
+    @unsafe public static func open(image: UnsafeRawBufferPointer, path: String) throws(HDF5Error) -> HDF5File {
+        prepareHDF5()
+        let access = try accessList(path)
+        try check(unsafe kvlab_set_image(access.id, image.baseAddress, image.count), path, "set up the file")
+        let id = unsafe H5Fopen(path, kvlab_H5F_ACC_RDONLY(), access.id)
+        return HDF5File(path: path, handle: try HDF5Handle(id, file: path, action: "open as HDF5"))
+    }
+
     private static func accessList(_ path: String) throws(HDF5Error) -> HDF5Handle {
         let access = try HDF5Handle(H5Pcreate(kvlab_H5P_FILE_ACCESS()), file: path, action: "set up the file")
         // The format of HDF5 1.8 checksums its own metadata and every reader in use knows it.

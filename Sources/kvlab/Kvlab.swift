@@ -3,7 +3,6 @@ import Console
 import Glibc
 
 /// The tool: one file a command, listed in pipeline order.
-@main
 struct Kvlab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kvlab",
@@ -14,7 +13,7 @@ struct Kvlab: AsyncParsableCommand {
             CompareCommand.self, LabCommand.self, RunsCommand.self,
             GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
             InspectCommand.self,
-            EstimateCommand.self, BenchCommand.self, ReadHDF5Command.self,
+            EstimateCommand.self, BenchCommand.self,
         ])
 
     static func main() async {

@@ -5,7 +5,7 @@ import TestSupport
 
 extension CheckpointSeal {
     /// `bytes` of a damaged checkpoint with the seal that belongs to them, as far as they still have a place for one.
-    static func forged(_ bytes: [UInt8]) -> [UInt8] {
+    package static func forged(_ bytes: [UInt8]) -> [UInt8] {
         func number(_ offset: Int, _ width: Int) -> Int {
             Int(truncatingIfNeeded: (0..<width).reduce(UInt64(0)) { $0 | UInt64(bytes[offset + $1]) << (8 * $1) })
         }

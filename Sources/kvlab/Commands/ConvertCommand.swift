@@ -158,7 +158,7 @@ struct ConvertCommand: ParsableCommand {
                 maxSequence: parent.config.maxSequence), refines: !self.design.noRefinement, seed: seed)
         let child = try parent.converted(by: conversion) { step in reporter.progress(step) }
         reporter.clear()
-        try child.save(to: out)
+        try child.save(to: out, links: .followed)
         let context = parent.config.maxSequence
         let report = DesignReport(
             method: methodName, attentionBefore: parent.config.attentionLabel, attentionAfter: childConfig.attentionLabel,
@@ -227,7 +227,7 @@ struct ConvertCommand: ParsableCommand {
                 diagnosis, within: within, examples: try RecoveryExample.all(in: openRegistry(root: runs)))
         }
         reporter.clear()
-        if let out { try child.save(to: out) }
+        if let out { try child.save(to: out, links: .followed) }
         if json {
             try printJSON(Report(report, diagnosis, recovery))
         } else {

@@ -40,7 +40,7 @@ struct ImportCommand: ParsableCommand {
 
     func run() throws {
         let checkpoint = try ModelImport.load(directory, tokenizer: tokenizer, trainingState: true)
-        let hash = try checkpoint.save(to: out, elementType: dtype)
+        let hash = try checkpoint.save(to: out, elementType: dtype, links: .followed)
         let type = (dtype ?? checkpoint.elementType)?.flag ?? "mixed element types"
         if json {
             return try printJSON(

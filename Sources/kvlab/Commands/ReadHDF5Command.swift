@@ -1,12 +1,18 @@
 import ArgumentParser
 import Checkpoints
 
-/// The process that reads a checkpoint from elsewhere: see ``ForeignCheckpoint``.
+/// The process that lists a checkpoint, which ``Main`` begins before anything else: see ``ListingProcess``.
 struct ReadHDF5Command: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: ForeignCheckpoint.command, shouldDisplay: false)
+    static let configuration = CommandConfiguration(commandName: "kvlab " + ListingProcess.command)
 
-    @Flag var values = false
-    @Argument var path: String
+    @Flag(help: "Say what the process could still do, in place of listing standard input.")
+    var check = false
 
-    func run() throws { try ForeignCheckpoint.tell(path, values: values) }
+    func run() throws {
+        if check {
+            print(try ListingProcess.report())
+        } else {
+            try ListingProcess.tell()
+        }
+    }
 }

@@ -4,12 +4,12 @@ import Models
 import Text
 
 /// A checkpoint of a few hundred weights with every part a checkpoint can have.
-enum TinyCheckpoint {
-    static let config = ModelConfig(
+public enum TinyCheckpoint {
+    public static let config = ModelConfig(
         vocabularySize: 6, hiddenSize: 4, feedForwardSize: 6, layers: 2, heads: .all(2), kvHeads: .each([2, 1]), headDim: .all(2),
         maxSequence: 16, tiedEmbeddings: false)
 
-    static func parameters(_ config: ModelConfig = config) -> Parameters {
+    public static func parameters(_ config: ModelConfig = config) -> Parameters {
         var parameters = Parameters()
         var next: Float = -3
         for (name, shape) in config.weightShapes {
@@ -22,7 +22,7 @@ enum TinyCheckpoint {
         return parameters
     }
 
-    static func make(trained: Bool = true) -> Checkpoint {
+    public static func make(trained: Bool = true) -> Checkpoint {
         let parameters = parameters()
         var checkpoint = Checkpoint(
             config: config, parameters: parameters,
@@ -45,5 +45,5 @@ enum TinyCheckpoint {
 
 extension Weight {
     /// The stored bytes.
-    var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
+    public var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
 }

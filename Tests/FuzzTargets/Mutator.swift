@@ -1,7 +1,7 @@
 import Random
 
 /// Makes damaged files out of sound ones, the same ones for the same seed.
-struct Mutator {
+public struct Mutator {
     private let corpus: [[UInt8]]
     private var generator: SeededGenerator
 
@@ -20,14 +20,14 @@ struct Mutator {
     private static let runs = ["[", "{\"a\":", "\"", " ", "0", "\\", "\u{e9}", "(", "\0", "[[{\"a\":"].map { Array($0.utf8) }
 
     /// `corpus` has the sound files, at least one, none empty.
-    init(corpus: [[UInt8]], generator: SeededGenerator) {
+    public init(corpus: [[UInt8]], generator: SeededGenerator) {
         precondition(!corpus.isEmpty && !corpus.contains([]), "Mutator: nothing to change")
         self.corpus = corpus
         self.generator = generator
     }
 
     /// One of the files with one to eight changes, fewer more often.
-    mutating func next() -> [UInt8] {
+    public mutating func next() -> [UInt8] {
         var bytes = corpus[below(corpus.count)]
         for _ in 0...below(below(8) + 1) {
             change(&bytes)

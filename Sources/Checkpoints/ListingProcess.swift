@@ -1,0 +1,203 @@
+import Files
+import FoundationEssentials
+import Glibc
+import HDF5
+
+/// The process that lists what is in a checkpoint, of which libhdf5 is never asked anywhere else.
+///
+/// libhdf5 trusts what it reads, and the seal is a checksum that anybody can make: a file made to do harm has its way with the process that
+/// opens it. That process is `kvlab` under a command of its own. It is given the open file and a pipe and nothing else, maps the file, enters
+/// the ``Sandbox``, and tells what is in the file and where. The process that asked reads the arrays itself, having checked that they
+/// are there and match their digests.
+public enum ListingProcess {
+    /// The command under which `kvlab` is that process.
+    public static let command = "read-hdf5"
+
+    /// After this the process hangs, however busy the machine is.
+    private static let seconds = 20
+    /// More than this no checkpoint has to tell.
+    private static let answerLimit = 16 << 20
+    /// Address space for libhdf5 and the answer; the file's own is there already.
+    private static let memory = 512 << 20
+
+    private enum Answer: Codable {
+        case listing(CheckpointListing)
+        case failure(String)
+    }
+
+    /// Processor seconds for a file of `bytes`, several times what a sound one takes: starting the process takes most of that.
+    private static func processorSeconds(_ bytes: Int) -> Double { min(0.25 + Double(bytes) / 4e9, 10) }
+
+    // MARK: The process that asks
+
+    /// What is in `file`, whose seal has been checked; throws ``CheckpointError``.
+    static func listing(of file: RegularFile) throws(CheckpointError) -> CheckpointListing {
+        let output = try run(on: file)
+        func refused(_ reason: String) -> CheckpointError { .invalid(path: file.path, part: "its structure", reason: reason) }
+        switch try? JSONDecoder().decode(Answer.self, from: Data(output)) {
+        case .listing(let listing): return listing
+        case .failure(let reason): throw refused(reason)
+        case nil: throw refused("nothing could be read of it")
+        }
+    }
+
+    /// This program where it is `kvlab`, even one that has been replaced meanwhile, else the `kvlab` beside it.
+    private static let program: (path: String, isThere: Bool) = {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        let path = String(decoding: buffer[..<max(count, 0)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let name = path[(path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex)...]
+        if name.hasPrefix("kvlab"), !name.hasSuffix(".xctest") { return ("/proc/self/exe", true) }
+        let beside = path.dropLast(name.count) + "kvlab"
+        return (String(beside), unsafe access(String(beside), X_OK) == 0)
+    }()
+
+    /// What the process tells about `file`.
+    private static func run(on file: RegularFile) throws(CheckpointError) -> [UInt8] {
+        func unreadable(_ reason: String) -> CheckpointError { .unreadable(path: file.path, reason: reason) }
+        guard program.isThere else {
+            throw unreadable("a checkpoint is read by a process of 'kvlab', which should be \(program.path) and is not there")
+        }
+        let (output, input): (Int32, Int32)
+        do throws(FileError) { (output, input) = try Pipe.open() } catch { throw unreadable(error.description) }
+        defer { close(output) }
+        let started = Result { () throws(CheckpointError) in try start(file, output: input) }
+        // What has it alone decides when it ends.
+        close(input)
+        let child = try started.get()
+        let clock = ContinuousClock()
+        let deadline = clock.now + .seconds(seconds)
+        var bytes: [UInt8] = []
+        let ended = read(output, until: deadline, into: &bytes)
+        if !ended { kill(child, SIGKILL) }
+        let status = wait(for: child, until: deadline)
+        func failed(_ how: String) -> CheckpointError {
+            .invalid(
+                path: file.path, part: "its structure",
+                reason: "reading it in a process of its own \(how); it is damaged or made to do harm")
+        }
+        guard bytes.count <= answerLimit else { throw failed("told more than \(answerLimit) bytes") }
+        guard ended, let status else { throw failed("did not end within \(seconds) s") }
+        // The low seven bits are the signal that ended it, the next byte what it exited with.
+        let signal = status & 0x7f
+        guard signal != SIGPROF, signal != SIGXCPU else { throw failed("took more processor time than a sound file does") }
+        guard signal == 0 else { throw failed("was ended by signal \(signal)") }
+        guard status >> 8 & 0xff == 0 else { throw failed("failed") }
+        return bytes
+    }
+
+    /// Starts the process with `file` for standard input, `output` for standard output, and nothing else open that matters.
+    private static func start(_ file: RegularFile, output: Int32) throws(CheckpointError) -> pid_t {
+        var child = pid_t()
+        var actions = unsafe posix_spawn_file_actions_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        unsafe posix_spawn_file_actions_adddup2(&actions, file.descriptor, 0)
+        unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
+        unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        var attributes = posix_spawnattr_t()
+        unsafe posix_spawnattr_init(&attributes)
+        defer { unsafe posix_spawnattr_destroy(&attributes) }
+        // Threads of a pool block signals, among them those that end what takes too long.
+        var (none, all) = (sigset_t(), sigset_t())
+        unsafe sigemptyset(&none)
+        unsafe sigfillset(&all)
+        unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        unsafe posix_spawnattr_setsigdefault(&attributes, &all)
+        // A group of its own: Ctrl-C is for who waits.
+        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
+        unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
+        var variables = ProcessInfo.processInfo.environment
+        // No other thread, which would use up its time and would have to be confined too; no program started where it crashes.
+        variables["OPENBLAS_NUM_THREADS"] = "1"
+        variables["SWIFT_BACKTRACE"] = "enable=no"
+        var arguments = unsafe copies(["kvlab", command])
+        var environment = unsafe copies(variables.map { "\($0.key)=\($0.value)" })
+        defer {
+            unsafe free(arguments)
+            unsafe free(environment)
+        }
+        let code = unsafe posix_spawn(&child, program.path, &actions, &attributes, &arguments, &environment)
+        guard code == 0 else {
+            throw .unreadable(
+                path: file.path, reason: "the process that reads it could not begin: \(unsafe String(cString: strerror(code)))")
+        }
+        return child
+    }
+
+    /// Copies of `texts` for C, which end with nil.
+    private static func copies(_ texts: [String]) -> [UnsafeMutablePointer<CChar>?] {
+        let copies = unsafe texts.map { text in unsafe strdup(text) }
+        return unsafe copies + [nil]
+    }
+
+    private static func free(_ copies: [UnsafeMutablePointer<CChar>?]) {
+        for index in unsafe copies.indices { unsafe Glibc.free(copies[index]) }
+    }
+
+    /// Reads what there is, up to a byte beyond the limit; false where that or `deadline` was reached.
+    private static func read(_ descriptor: Int32, until deadline: ContinuousClock.Instant, into bytes: inout [UInt8]) -> Bool {
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count <= answerLimit {
+            let left = (deadline - ContinuousClock.now) / .milliseconds(1)
+            guard left > 0 else { return false }
+            var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard unsafe poll(&wanted, 1, Int32(left) + 1) > 0 else { continue }
+            let count = unsafe Glibc.read(descriptor, &piece, min(piece.count, answerLimit + 1 - bytes.count))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return true }
+            bytes += piece[..<count]
+        }
+        return false
+    }
+
+    /// How `child` ended; nil where it had to be killed.
+    private static func wait(for child: pid_t, until deadline: ContinuousClock.Instant) -> Int32? {
+        var status: Int32 = 0
+        while true {
+            let found = unsafe waitpid(child, &status, WNOHANG)
+            if found == child { return status }
+            // Somebody else has waited for it: what it wrote says how it went.
+            if found < 0, errno != EINTR { return 0 }
+            if ContinuousClock.now >= deadline { break }
+            usleep(200)
+        }
+        kill(child, SIGKILL)
+        _ = unsafe waitpid(child, &status, 0)
+        return nil
+    }
+
+    // MARK: The process itself
+
+    /// What the process does: it lists the file that is its standard input on standard output.
+    public static func tell() throws {
+        var status = stat()
+        guard unsafe fstat(STDIN_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw FileError.notRegular(path: "standard input")
+        }
+        let file = try MappedFile(descriptor: STDIN_FILENO, count: Int(status.st_size), path: "standard input")
+        try Sandbox.enter(memory: memory, seconds: processorSeconds(file.count))
+        let name = "the file"
+        let answer: Answer
+        do {
+            answer = .listing(try unsafe file.withUnsafeBytes { try unsafe CheckpointListing(image: $0, path: name) })
+        } catch {
+            let text = "\(error)"
+            answer = .failure(text.hasPrefix(name + ": ") ? String(text.dropFirst(name.count + 2)) : text)
+        }
+        let output = [UInt8](try JSONEncoder().encode(answer))
+        var written = 0
+        while written < output.count {
+            let count = unsafe output.withUnsafeBytes {
+                unsafe write(STDOUT_FILENO, $0.baseAddress! + written, $0.count - written)
+            }
+            if count < 0, errno == EINTR { continue }
+            // Nobody listens.
+            guard count > 0 else { exit(1) }
+            written += count
+        }
+    }
+
+    /// What the process could still do once it is confined, a line each.
+    public static func report() throws -> String { try Sandbox.report(memory: memory, seconds: processorSeconds(0)) }
+}
