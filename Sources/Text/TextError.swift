@@ -26,6 +26,8 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
     case vocabularyTooSmall(requested: Int, minimum: Int)
     /// A special token that cannot be one.
     case invalidSpecialToken(String, reason: String)
+    /// A token cache whose digest is right and whose content is not: what is wrong.
+    case invalidTokenCache(path: String, reason: String)
     /// A token stream shorter than one window.
     case tooFewTokens(have: Int, seq: Int)
 
@@ -58,6 +60,8 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
             "a vocabulary of \(requested) is too small: 256 bytes and the special tokens take \(minimum)"
         case .invalidSpecialToken(let token, let reason):
             "special token '\(token)': \(reason)"
+        case .invalidTokenCache(let path, let reason):
+            "\(path): not a token cache that kvlab wrote: \(reason); remove the file, and the text is encoded again"
         case .tooFewTokens(let have, let seq):
             "the text has \(have) tokens, fewer than one window of \(seq + 1) (seq \(seq) and the next token); "
                 + "use more text or a shorter seq"

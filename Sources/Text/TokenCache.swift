@@ -8,7 +8,7 @@ import Glibc
 /// ids, padded to 8 bytes | the documents' starts, u64 each
 /// ```
 /// All little-endian. The key is a hash of the text, the documents in it and the tokenizer; the file is named after it.
-/// A file that is damaged in any byte is encoded anew.
+/// A file that is damaged in any byte is encoded anew. One whose digest is right and whose tokens or documents can't be is refused.
 public struct TokenCache: Sendable {
     /// The folder the files are in.
     public let directory: String
@@ -30,16 +30,18 @@ public struct TokenCache: Sendable {
 
     /// The tokens of `corpus`, mapped from disk, and encoded and written before that where they are not there yet.
     ///
+    /// Throws ``TextError/invalidTokenCache(path:reason:)`` for a file that somebody made to look like a cache.
+    ///
     /// - Parameter progress: called while encoding, with the bytes done and the bytes in all.
     public func stream(
         _ corpus: Corpus, tokenizer: some Tokenizer, progress: (_ bytes: Int, _ of: Int) throws -> Void = { _, _ in }
     ) throws -> TokenStream {
         let path = path(corpus, tokenizer: tokenizer)
         let key = Self.key(corpus, tokenizer)
-        if let stream = Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
+        if let stream = try Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
         try Self.makeDirectory(directory)
         try Self.write(path, key: key, corpus, tokenizer, progress)
-        if let stream = Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
+        if let stream = try Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
         // The disk does not give back what was written: do without it.
         return try TokenStream(corpus, tokenizer: tokenizer, progress: progress)
     }
@@ -54,7 +56,7 @@ public struct TokenCache: Sendable {
     }
 
     /// The stream in the file at `path`; nil where there is no such file, or it is not as written.
-    private static func open(_ path: String, key: SHA256Digest, vocabularySize: Int) -> TokenStream? {
+    private static func open(_ path: String, key: SHA256Digest, vocabularySize: Int) throws(TextError) -> TokenStream? {
         guard let file = try? MappedFile(path: path), file.count >= headerBytes,
             let header = try? file.bytes(in: 0..<headerBytes), Array(header[..<8]) == magic,
             number(header, 8, 4) == UInt64(version), Array(header[32..<64]) == key.bytes,
@@ -69,8 +71,25 @@ public struct TokenCache: Sendable {
         guard Array(header[64..<96]) == payload.bytes,
             let bytes = try? file.bytes(in: headerBytes + padded(count * width)..<file.count)
         else { return nil }
+        let largest = unsafe file.withUnsafeBytes {
+            let ids = unsafe UnsafeRawBufferPointer(rebasing: $0[headerBytes..<headerBytes + count * width])
+            return unsafe width == 2 ? Int(maximum(of: ids, as: UInt16.self)) : Int(maximum(of: ids, as: UInt32.self))
+        }
+        guard count == 0 || largest < vocabularySize else {
+            throw .invalidTokenCache(path: path, reason: "a token is \(largest), beyond a vocabulary of \(vocabularySize)")
+        }
         let starts = (0..<documents).map { Int(truncatingIfNeeded: number(bytes, $0 * 8, 8)) }
+        guard starts.allSatisfy({ (0...count).contains($0) }), zip(starts, starts.dropFirst()).allSatisfy({ $0 <= $1 }) else {
+            throw .invalidTokenCache(path: path, reason: "its documents do not begin one behind the other in its \(count) tokens")
+        }
         return TokenStream(mapped: file, offset: headerBytes, width: width, count: count, documentStarts: starts)
+    }
+
+    /// The largest of little-endian numbers, which begin at a multiple of their size.
+    private static func maximum<Number: FixedWidthInteger & UnsignedInteger>(
+        of bytes: UnsafeRawBufferPointer, as _: Number.Type
+    ) -> Number {
+        unsafe bytes.withMemoryRebound(to: Number.self) { unsafe $0.reduce(0) { max($0, $1) } }
     }
 
     private static func write(
@@ -78,7 +97,7 @@ public struct TokenCache: Sendable {
         _ progress: (_ bytes: Int, _ of: Int) throws -> Void
     ) throws {
         let width = tokenizer.vocabularySize <= 1 << 16 ? 2 : 4
-        var file = try AtomicFile(path: path)
+        var file = try AtomicFile(path: path, links: .refused)
         try file.append([UInt8](repeating: 0, count: headerBytes))
         var payload = SHA256Digest.Hasher()
         var count = 0

@@ -25,16 +25,26 @@ public enum TokenizerFile {
 
     /// The form in which a checkpoint keeps the tokenizer whose file has `bytes`; `file` names it in errors.
     ///
-    /// A SentencePiece model is kept as a `tokenizer.json`, the others as they are. Only SentencePiece models are checked.
-    public static func serialized(_ bytes: [UInt8], file: String) throws(TextError) -> SerializedTokenizer {
-        if isJSON(bytes) { return SerializedTokenizer(kind: "tokenizer.json", bytes: bytes) }
+    /// A SentencePiece model is kept as a `tokenizer.json`, the others as they are. A `tokenizer.json` need only be JSON: it may ask for
+    /// what kvlab does not do, as long as nobody uses it.
+    public static func serialized(_ bytes: [UInt8], file: String) throws -> SerializedTokenizer {
+        if isJSON(bytes, file: file) {
+            _ = try TokenizerJSON.parse(bytes, file: file)
+            return SerializedTokenizer(kind: "tokenizer.json", bytes: bytes)
+        }
         if SentencePieceModel.isOne(bytes) { return try SentencePieceModel.serialized(bytes, file: file) }
+        guard isLlama2c(bytes) else { throw TextError.unknownTokenizer(file: file) }
+        _ = try Llama2cTokenizer.read(bytes, file: file)
         return SerializedTokenizer(kind: "llama2.c", bytes: bytes)
     }
 
-    private static func isJSON(_ bytes: [UInt8]) -> Bool {
-        bytes.first { ![0x20, 0x0a, 0x0d, 0x09].contains($0) } == UInt8(ascii: "{")
+    /// Whether the file is JSON, or is meant to be.
+    private static func isJSON(_ bytes: [UInt8], file: String) -> Bool {
+        bytes.first { ![0x20, 0x0a, 0x0d, 0x09].contains($0) } == UInt8(ascii: "{") || file.hasSuffix(".json")
     }
+
+    /// Whether the file can be llama2.c's, which starts with a small number and has no mark of its own.
+    private static func isLlama2c(_ bytes: [UInt8]) -> Bool { bytes.count > 12 && bytes[2] == 0 && bytes[3] == 0 }
 
     /// Reads back what ``Tokenizer/serialized`` gave; `name` is what errors call it.
     public static func load(_ serialized: SerializedTokenizer, name: String = "tokenizer") throws -> any Tokenizer {
@@ -56,12 +66,11 @@ public enum TokenizerFile {
     }
 
     private static func parse(_ bytes: [UInt8], file: String, config: () throws -> JSONValue?) throws -> any Tokenizer {
-        if isJSON(bytes) {
+        if isJSON(bytes, file: file) {
             return try read(bytes, file: file, config: try config())
         }
         if SentencePieceModel.isOne(bytes) { return try load(SentencePieceModel.serialized(bytes, file: file), name: file) }
-        // llama2.c's file starts with a small number and has no mark of its own.
-        guard bytes.count > 12, bytes[2] == 0, bytes[3] == 0 else { throw TextError.unknownTokenizer(file: file) }
+        guard isLlama2c(bytes) else { throw TextError.unknownTokenizer(file: file) }
         return try Llama2cTokenizer(bytes, file: file)
     }
 

@@ -21,6 +21,10 @@ import Testing
             "the text has 9 tokens, fewer than one window of 17 (seq 16 and the next token); use more text or a shorter seq"
         ),
         (
+            .invalidTokenCache(path: "c.tokens", reason: "a token is 400, beyond a vocabulary of 257"),
+            "c.tokens: not a token cache that kvlab wrote: a token is 400, beyond a vocabulary of 257; remove the file, and the text is encoded again"
+        ),
+        (
             .malformedJSON(file: "t.json", line: 2, column: 5, reason: "no such escape"),
             "t.json:2:5: not valid JSON: no such escape"
         ),

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import TestSupport
 import Testing
@@ -70,6 +71,32 @@ import Testing
             #expect(try cache.stream(text, tokenizer: ByteTokenizer()).ids(0..<ids.count) == ids)
         }
         #expect(Array(try Data(contentsOf: URL(fileURLWithPath: path))) == bytes)
+    }
+
+    /// The cache of the corpus with `change` made to what follows its header, and the digest that belongs to it.
+    private func forge(_ change: (inout [UInt8]) -> Void) throws -> String {
+        let cache = TokenCache(directory: scratch["forged"])
+        let path = cache.path(try corpus(), tokenizer: ByteTokenizer())
+        try? FileManager.default.removeItem(atPath: path)
+        _ = try cache.stream(try corpus(), tokenizer: ByteTokenizer())
+        let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+        var rest = Array(bytes[96...])
+        change(&rest)
+        try Data(bytes[..<64] + SHA256Digest(of: rest).bytes + rest).write(to: URL(fileURLWithPath: path))
+        do { _ = try cache.stream(try corpus(), tokenizer: ByteTokenizer()) } catch {
+            return "\(error)".replacing(path + ": ", with: "")
+        }
+        return ""
+    }
+
+    @Test func `a cache whose digest is right and whose tokens or documents can't be is refused`() throws {
+        #expect(try forge { _ in } == "")
+        let first = try forge { $0.replaceSubrange(0..<2, with: [1, 1]) }
+        #expect(first.hasPrefix("not a token cache that kvlab wrote: a token is 257, beyond a vocabulary of 257"), "\(first)")
+        #expect(try forge { $0.replaceSubrange(40..<42, with: [255, 255]) }.contains("a token is 65535"))
+        // The last document's start, the file's last eight bytes.
+        let starts = try forge { $0[$0.count - 2] = 0xff }
+        #expect(starts.contains("its documents do not begin one behind the other"), "\(starts)")
     }
 
     @Test func `a long document encodes the same in parts on two threads`() throws {

@@ -34,6 +34,25 @@ import Testing
         #expect(try TokenizerFile.load(ByteTokenizer().serialized).vocabularySize == 257)
     }
 
+    @Test func `garbage is reported as what its name or its beginning says it is meant to be`() throws {
+        for (name, content) in [
+            ("tokenizer.json", "garbage"), ("x.json", ""), ("tokenizer.json", "\u{3}\0\0\0 garbage"), ("x", "{garbage"),
+        ] {
+            do {
+                _ = try TokenizerFile.serialized(Array(content.utf8), file: name)
+                Issue.record("\(name) \(content) was taken")
+            } catch { #expect("\(error)".hasPrefix(name + ":1:") && "\(error)".contains("not valid JSON"), "\(error)") }
+        }
+        #expect(throws: TextError.unknownTokenizer(file: "tokenizer.bin")) {
+            try TokenizerFile.serialized(Array("garbage that is long enough".utf8), file: "tokenizer.bin")
+        }
+        #expect(throws: TextError.self) {
+            try TokenizerFile.serialized([3, 0, 0, 0] + Array("garbage".utf8) + [0, 0], file: "t.bin")
+        }
+        // What kvlab can't use may still be kept.
+        #expect(try TokenizerFile.serialized(Array(#"{"model": {"type": "Unigram"}}"#.utf8), file: "a").kind == "tokenizer.json")
+    }
+
     @Test func `BOS and EOS from tokenizer_config survive serialization`() throws {
         let scratch = ScratchDirectory()
         try scratch.write(
