@@ -6,15 +6,15 @@ import Models
 import Text
 
 /// A checkpoint made ready to be evaluated: model, tokenizer and special tokens.
-public struct LoadedModel: Sendable {
+public struct LoadedModel: Sendable, ModelText {
     /// The file's name without its extension, or the lineage's name for a run's own files.
     public let name: String
     /// The checkpoint as read.
     public let checkpoint: Checkpoint
     /// The model over its weights, which are widened block by block: for evaluating, not for decoding.
     public var model: DecoderLM
-    /// How text becomes tokens.
     public let tokenizer: any Tokenizer
+    public var tokenIDs: TokenIDs { checkpoint.tokenIDs }
 
     /// Loads a checkpoint, under a `name` of its own if need be; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
     public init(name: String? = nil, path: String, tokenizerPath: String? = nil) throws {
@@ -31,6 +31,13 @@ public struct LoadedModel: Sendable {
     public init(name: String, checkpoint: Checkpoint, path: String, tokenizerPath: String? = nil) throws {
         self.name = name
         self.checkpoint = checkpoint
+        tokenizer = try Self.fittingTokenizer(of: checkpoint, path: path, tokenizerPath: tokenizerPath)
+        model = try DecoderLM(widening: checkpoint.parameters, config: checkpoint.config)
+    }
+
+    /// The tokenizer at `tokenizerPath`, else the checkpoint's own, which must fit the model's vocabulary.
+    static func fittingTokenizer(of checkpoint: Checkpoint, path: String, tokenizerPath: String?) throws -> any Tokenizer {
+        let tokenizer: any Tokenizer
         if let tokenizerPath {
             tokenizer = try TokenizerFile.load(tokenizerPath)
         } else if let serialized = checkpoint.tokenizer {
@@ -41,30 +48,8 @@ public struct LoadedModel: Sendable {
         guard tokenizer.vocabularySize <= checkpoint.config.vocabularySize else {
             throw ExperimentError.vocabulary(path, tokenizer: tokenizer.vocabularySize, model: checkpoint.config.vocabularySize)
         }
-        model = try DecoderLM(widening: checkpoint.parameters, config: checkpoint.config)
+        return tokenizer
     }
-
-    /// What starts a sequence: the BOS that the tokenizer puts before a text. A configuration may name one all the same.
-    public var bosID: Int32? { tokenizer.bosID }
-
-    /// A BOS to put before a text whether the tokenizer does or not.
-    public var namedBOS: Int32? { tokenizer.bosID ?? checkpoint.tokenIDs.bos }
-
-    /// What stands for a context where there is none, as in lm-evaluation-harness: BOS, else end of text.
-    public var prefixID: Int32? { namedBOS ?? tokenizer.eosID ?? checkpoint.tokenIDs.eos.first }
-
-    /// The special tokens' texts by the names that chat templates use, such as "bos_token".
-    public var specialTokens: [String: String] {
-        var tokens = checkpoint.tokenIDs.specialTokens ?? [:]
-        for (name, id) in [("bos_token", namedBOS), ("eos_token", tokenizer.eosID ?? checkpoint.tokenIDs.eos.first)] {
-            guard tokens[name] == nil, let id else { continue }
-            tokens[name] = String(decoding: tokenizer.decode([id]), as: UTF8.self)
-        }
-        return tokens
-    }
-
-    /// Tokens that end a text.
-    public var stopIDs: Set<Int32> { Set(checkpoint.tokenIDs.eos + (tokenizer.eosID.map { [$0] } ?? [])) }
 
     /// The policy where `bos` is left to the model: always with a BOS, never without one.
     public func policy(window: Int, stride: Int?, bos: WindowPolicy.BOS?) throws -> WindowPolicy {

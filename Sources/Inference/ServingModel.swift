@@ -21,12 +21,18 @@ public struct ServingModel: Sendable {
         var feedForward: ServingFeedForward
     }
 
-    /// Packs `parameters`, which are not needed afterwards but for the embedding's rows.
-    public init(config: ModelConfig, parameters: Parameters) throws(ParametersError) {
+    /// Packs `parameters`, of which nothing is viewed afterwards: a file they are in can change or go.
+    ///
+    /// Each weight is let go when it is packed. Where the caller has given them up too, the peak is that of the weights once, a
+    /// layer's and the embedding's.
+    public init(config: ModelConfig, parameters: consuming Parameters) throws(ParametersError) {
         try parameters.validate(against: config)
+        var left = consume parameters
         func take(_ name: String) throws(ParametersError) -> Weight {
-            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
-            return weight
+            guard let weight = left[name] else { throw .missing(name: name, shape: []) }
+            left[name] = nil
+            // Matrices are packed, vectors read where they are.
+            return weight.shape.count == 1 ? weight.owned : weight
         }
         self.config = config
         let embedding = try take("model.embed_tokens.weight")

@@ -69,12 +69,12 @@ extension [Weight] {
     }
 }
 
-/// Rows of an embedding, read in the type it is stored in.
+/// Rows of an embedding, held in memory in the type they are stored in.
 public struct EmbeddingRows: Sendable {
     private let weight: Weight
 
     /// The rows of `weight` [vocab, width].
-    public init(_ weight: Weight) { self.weight = weight.evaluated }
+    public init(_ weight: Weight) { self.weight = weight.owned }
 
     /// The rows of `tokens`, widened: [tokens, width].
     public func rows(of tokens: [Int32]) -> Storage {

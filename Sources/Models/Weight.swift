@@ -49,6 +49,17 @@ public struct Weight: Sendable {
         return Weight(elementType: elementType, shape: shape) { bytes }
     }
 
+    /// This weight with its bytes in memory of the process's own, which no change of a file reaches.
+    public var owned: Weight {
+        switch backing {
+        case .storage: return self
+        case .file(let file, _) where file.isCopy: return self
+        case .file, .computed:
+            let bytes = unsafe withUnsafeBytes { unsafe [UInt8]($0) }
+            return Weight(elementType: elementType, shape: shape) { bytes }
+        }
+    }
+
     /// Number of elements.
     public var count: Int { shape.reduce(1, *) }
 
