@@ -157,7 +157,7 @@ public struct Lab {
     /// Keeps what the lab was begun with beside its results, and compares with that where it goes on.
     private func record(_ inputs: InputDigests, resume: Bool, force: Bool) throws {
         let recordPath = path("inputs.json")
-        if resume, let data = FileManager.default.contents(atPath: recordPath) {
+        if resume, let data = TextFile.ownBytes(recordPath) {
             let recorded = try? JSONDecoder().decode(InputDigests.self, from: data)
             let changes = recorded.map { $0.version == InputDigests.currentVersion ? inputs.changes(since: $0) : [] } ?? []
             guard changes.isEmpty || force else { throw TrainingError.changedInputs(directory: directory, changes) }

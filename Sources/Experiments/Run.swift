@@ -61,6 +61,7 @@ public struct Run {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let lock = try FileLock(path: directory + "/lock", purpose: "kvlab train")
         defer { withExtendedLifetime(lock) {} }
+        try refuseLinks()
         let (trainer, lineage) = try makeTrainer(resume: resume, force: force)
         try writeRecipe()
         let metrics = try MetricsFile(path: metricsPath, keepingThrough: trainer.step)
@@ -115,6 +116,15 @@ public struct Run {
         return Outcome(
             finished: finished, step: trainer.step, path: path, tokensSeen: trainer.tokensSeen,
             validationLoss: validationLoss)
+    }
+
+    /// Finds out now, and not when the model is finished, that somebody has put a link where the run writes.
+    private func refuseLinks() throws {
+        for path in [directory + "/recipe.json", metricsPath, checkpointPath, Self.modelPath(directory)] {
+            guard (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) == nil else {
+                throw FileError.symbolicLink(path: path)
+            }
+        }
     }
 
     /// The trainer at the run's first step or its checkpoint's, and the lineage of its weights without the run's own steps.

@@ -1,4 +1,5 @@
 import Files
+import Foundation
 
 /// Reads and writes whole UTF-8 files.
 public enum TextFile {
@@ -15,10 +16,16 @@ public enum TextFile {
     }
 
     /// Writes `text` so that `path` holds what was there before or all of it.
-    public static func write(_ text: String, to path: String) throws {
-        var file = try AtomicFile(path: path)
-        try file.append(Array(text.utf8))
-        try file.commit()
+    ///
+    /// - Parameter links: whether a symbolic link at `path` is written through: where a user named it.
+    public static func write(_ text: String, to path: String, links: SymbolicLinks = .refused) throws {
+        try AtomicFile.write(Array(text.utf8), to: path, links: links)
+    }
+
+    /// The bytes of a file of kvlab's own, such as a run folder's; nil where there is none, or none that is an ordinary file of at most
+    /// `limit` bytes.
+    static func ownBytes(_ path: String, limit: Int = 64 << 20) -> Data? {
+        (try? RegularFile.contents(path, links: .refused, limit: limit)).map { Data($0) }
     }
 
     private static func firstInvalidByte(_ bytes: [UInt8]) -> Int {

@@ -110,13 +110,20 @@ public final class RunRegistry: Sendable {
         }
     }
 
+    /// Seconds that a refresh spends on files that turn out to be no checkpoints; it bounds what a folder full of them takes.
+    private static let problemSeconds = 20.0
+
     /// Reads what changed in the folders; all of it or, where it is interrupted, nothing.
+    ///
+    /// A checkpoint that can't be read is in the index with its problem. Where such files have taken 20 seconds, checkpoints that
+    /// are not in the index yet are left to the next refresh, which goes on behind them.
     public func refresh() throws {
         try Self.reading(root + "/" + Self.fileName) { try Self.refresh(database, root: root) }
     }
 
     private static func refresh(_ database: DatabaseQueue, root: String) throws {
         let scan = try RunScan(root: root)
+        var left = Self.problemSeconds
         try database.inTransaction(.immediate) { database in
             try update(
                 database, table: "run", found: scan.runs, stamp: scan.stamp(run:),
@@ -127,7 +134,13 @@ public final class RunRegistry: Sendable {
                 })
             try update(
                 database, table: "checkpoint", found: scan.checkpoints, stamp: scan.stamp(checkpoint:),
-                insert: { try scan.checkpoint($0).insert(database) })
+                insert: { path in
+                    guard left > 0 else { return try scan.postponed(path, after: Self.problemSeconds).insert(database) }
+                    let start = ContinuousClock.now
+                    let record = scan.checkpoint(path)
+                    if record.problem != nil { left -= (ContinuousClock.now - start) / .seconds(1) }
+                    try record.insert(database)
+                })
             return .commit
         }
     }

@@ -14,6 +14,8 @@ struct RunScan {
     /// Files called *.h5, relative to the root.
     private(set) var checkpoints: [String] = []
     private let root: String
+    /// More bytes than this no recipe has.
+    private static let recipeLimit = 16 << 20
 
     init(root: String) throws {
         self.root = root
@@ -57,7 +59,8 @@ struct RunScan {
     func run(_ path: String) -> (RunRecord, [MetricRecord]) {
         let folder = absolute(path)
         let stamp = stamp(run: path)
-        let recipe = (try? String(contentsOfFile: folder + "/recipe.json", encoding: .utf8)) ?? ""
+        let bytes = (try? RegularFile.contents(folder + "/recipe.json", links: .refused, limit: Self.recipeLimit)) ?? []
+        let recipe = String(validating: bytes, as: UTF8.self) ?? ""
         let name = (try? JSONValue(parsing: Array(recipe.utf8)))?["name"]?.string
         let lines = MetricsFile.read(path: folder + "/metrics.jsonl")
         let speeds = lines.compactMap(\.tokensPerSecond).sorted()
@@ -88,12 +91,27 @@ struct RunScan {
         return (record, metrics)
     }
 
+    /// A checkpoint of which nothing has been read yet.
+    private func unread(_ path: String) -> CheckpointRecord {
+        CheckpointRecord(
+            path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", kvBytesPerToken: 0,
+            bytes: FileStamp(absolute(path)).bytes, stamp: stamp(checkpoint: path))
+    }
+
+    /// The checkpoint in the file `path`, which is left to the next refresh: it has no stamp that the file could still have.
+    func postponed(_ path: String, after seconds: Double) -> CheckpointRecord {
+        var record = unread(path)
+        record.stamp = ""
+        record.problem =
+            "\(absolute(path)): not read this time: files that are no sound checkpoints took \(Int(seconds)) s; "
+            + "remove those that are named, or list again to go on"
+        return record
+    }
+
     /// The checkpoint in the file `path`; one that can't be read says why.
     func checkpoint(_ path: String) -> CheckpointRecord {
         let file = absolute(path)
-        var record = CheckpointRecord(
-            path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", kvBytesPerToken: 0, bytes: FileStamp(file).bytes,
-            stamp: stamp(checkpoint: path))
+        var record = unread(path)
         do {
             let checkpoint = try Checkpoint.load(file, verify: .structure, trainingState: false)
             let (config, lineage) = (checkpoint.config, checkpoint.lineage)

@@ -27,7 +27,7 @@ public final class MetricsFile {
         public init(step: Int) { self.step = step }
     }
 
-    private let handle: FileHandle
+    private let file: RegularFile
     private let path: String
     private let encoder: JSONEncoder
 
@@ -37,17 +37,11 @@ public final class MetricsFile {
         encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let kept = Self.read(path: path).filter { $0.step <= step }
-        var file = try AtomicFile(path: path)
-        for line in kept { try file.append(Array(try encoder.encode(line)) + [10]) }
-        try file.commit()
-        guard let handle = FileHandle(forWritingAtPath: path) else {
-            throw FileError.system(path: path, action: "append", errno: errno)
-        }
-        self.handle = handle
-        try handle.seekToEnd()
+        var rewritten = try AtomicFile(path: path, links: .refused)
+        for line in kept { try rewritten.append(Array(try encoder.encode(line)) + [10]) }
+        try rewritten.commit()
+        file = try RegularFile(path: path, .append, links: .refused)
     }
-
-    deinit { try? handle.close() }
 
     /// Appends one line, all of it or, where the disk is full, nothing.
     public func write(_ line: Line) throws {
@@ -55,27 +49,27 @@ public final class MetricsFile {
         do { bytes = try [UInt8](encoder.encode(line)) + [10] } catch {
             throw TrainingError.unwritableMetrics(path: path, step: line.step)
         }
-        let (descriptor, start) = (handle.fileDescriptor, lseek(handle.fileDescriptor, 0, SEEK_CUR))
+        let start = lseek(file.descriptor, 0, SEEK_END)
         var done = 0
         while done < bytes.count {
             let written = unsafe bytes.withUnsafeBytes { bytes in
-                unsafe bytes.baseAddress.map { unsafe Glibc.write(descriptor, $0 + done, bytes.count - done) } ?? 0
+                unsafe bytes.baseAddress.map { unsafe Glibc.write(file.descriptor, $0 + done, bytes.count - done) } ?? 0
             }
             if written < 0 {
                 let code = errno
                 if code == EINTR { continue }
                 // The part of the line that fitted would be lost with the next one behind it.
-                if done > 0, ftruncate(descriptor, start) == 0 { lseek(descriptor, start, SEEK_SET) }
+                if done > 0 { _ = ftruncate(file.descriptor, start) }
                 throw FileError.system(path: path, action: "append", errno: code)
             }
             done += written
         }
     }
 
-    /// The lines of a metrics file; one cut short by a crash is left out.
+    /// The lines of a metrics file; one cut short by a crash is left out, and what is no ordinary file has none.
     public static func read(path: String) -> [Line] {
-        guard let data = FileManager.default.contents(atPath: path) else { return [] }
+        guard let bytes = try? RegularFile.contents(path, links: .refused) else { return [] }
         let decoder = JSONDecoder()
-        return data.split(separator: 10).compactMap { try? decoder.decode(Line.self, from: Data($0)) }
+        return bytes.split(separator: 10).compactMap { try? decoder.decode(Line.self, from: Data($0)) }
     }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Files
 import Foundation
 import Models
 import Recipes
@@ -40,6 +41,22 @@ import Training
     private func weights(_ path: String) throws -> [[Float]] {
         let checkpoint = try Checkpoint.load(path)
         return checkpoint.parameters.names.map { checkpoint.parameters[$0]?.float32().array() ?? [] }
+    }
+
+    @Test(arguments: ["lock", "recipe.json", "metrics.jsonl", "checkpoint.h5", "model.h5"])
+    func `a link where a run writes is refused before any work, and what it names untouched`(name: String) throws {
+        try FileManager.default.createDirectory(atPath: scratch["made"], withIntermediateDirectories: true)
+        try scratch.write(Array("precious".utf8), to: "victim")
+        for target in [scratch["victim"], scratch["absent"]] {
+            try? FileManager.default.removeItem(atPath: scratch["made/" + name])
+            try FileManager.default.createSymbolicLink(atPath: scratch["made/" + name], withDestinationPath: target)
+            var steps = 0
+            #expect(throws: FileError.symbolicLink(path: scratch["made/" + name])) {
+                _ = try run(recipe(), "made").execute(resume: false, onStep: { _ in steps += 1 })
+            }
+            #expect(steps == 0)
+        }
+        #expect(scratch.bytes("victim") == Array("precious".utf8) && !scratch.names.contains("absent"))
     }
 
     @Test func `a run stopped by a signal and resumed writes what the uninterrupted one writes`() throws {

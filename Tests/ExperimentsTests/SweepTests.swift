@@ -67,6 +67,21 @@ import Training
         #expect(names == ["parent", "parent continued", "kv2 from scratch", "kv2 mean", "kv2 first"])
     }
 
+    @Test func `a step whose model was damaged is made again, and no other`() throws {
+        let recipe = try recipe(Self.small)
+        let whole = try run(recipe)
+        let point = whole.results.points[3]
+        let path = "out/steps/\(point.folder)/model.h5"
+        var bytes = scratch.bytes(path)
+        // In the seal.
+        bytes[45] ^= 1
+        try scratch.write(bytes, to: path)
+        #expect(try sweep(recipe).planText.contains("1 to make"))
+        let again = try run(recipe)
+        #expect(again.stepsMade == 1)
+        #expect(again.results.points.map(\.model) == whole.results.points.map(\.model))
+    }
+
     @Test func `an interrupted sweep goes on inside its run, to the same figures`() throws {
         let recipe = try recipe(Self.small)
         let whole = try run(recipe, "whole").results

@@ -106,6 +106,22 @@ import Testing
         #expect(try registry.model(of: try registry.run("a")) != nil)
     }
 
+    @Test(.timeLimit(.minutes(1))) func `pipes and links in place of a run's files hold nothing up`() throws {
+        try folders.run("a", name: "a")
+        for name in ["lock", "metrics.jsonl"] {
+            try folders.folder("pipe-\(name)")
+            try folders.folder("link-\(name)")
+            for kind in ["pipe", "link"] {
+                try folders.scratch.write(Array(#"{"name": "odd"}"#.utf8), to: "\(kind)-\(name)/recipe.json")
+            }
+            mkfifo(folders.scratch["pipe-\(name)/\(name)"], 0o600)
+            symlink("/dev/zero", folders.scratch["link-\(name)/\(name)"])
+        }
+        let runs = try registry().runs()
+        #expect(runs.map(\.name) == ["a", "odd", "odd", "odd", "odd"])
+        #expect(runs.dropFirst().allSatisfy { $0.status == .stopped && $0.step == 0 })
+    }
+
     @Test func `the difference of two runs is their recipes' values and the steps both were validated after`() throws {
         try folders.run("a", name: "same", steps: 4, rate: "0.001", bits: 2)
         try folders.run("b", name: "same", steps: 2, rate: "0.002", bits: 3)

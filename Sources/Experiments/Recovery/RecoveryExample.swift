@@ -123,7 +123,7 @@ public struct RecoveryExample: Sendable, Hashable {
 
     /// The diagnosis that a sweep left in a conversion's folder.
     static func diagnosis(_ folder: String) -> Diagnosis? {
-        guard let data = FileManager.default.contents(atPath: folder + "/diagnosis.json") else { return nil }
+        guard let data = TextFile.ownBytes(folder + "/diagnosis.json") else { return nil }
         return try? JSONDecoder().decode(Diagnosis.self, from: data)
     }
 
@@ -134,7 +134,7 @@ public struct RecoveryExample: Sendable, Hashable {
     }
 
     private static func startPercent(_ folder: String) -> Double? {
-        FileManager.default.contents(atPath: folder + "/heldout.json")
+        TextFile.ownBytes(folder + "/heldout.json")
             .flatMap { try? JSONDecoder().decode([String: Double].self, from: $0) }?["lostPercent"]
     }
 

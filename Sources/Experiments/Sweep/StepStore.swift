@@ -45,13 +45,16 @@ struct StepStore: Sendable {
     /// The step's folder.
     func folder(_ name: String, key: String) -> String { "\(directory)/\(name)-\(key.prefix(12))" }
 
-    /// The record of a step that is done; nil where it isn't.
-    func record(_ folder: String, key: String) -> Record? {
-        guard let data = FileManager.default.contents(atPath: folder + "/step.json"),
-            let record = try? JSONDecoder().decode(Record.self, from: data), record.key == key,
-            let model = try? Checkpoint.load(Run.modelPath(folder), verify: .structure, trainingState: false),
-            model.lineage.contentHash == record.output
+    /// The record of a step that is done; nil where it isn't. Throws what is wrong with the model of one that was.
+    func record(_ folder: String, key: String) throws -> Record? {
+        guard let data = TextFile.ownBytes(folder + "/step.json"),
+            let record = try? JSONDecoder().decode(Record.self, from: data), record.key == key
         else { return nil }
+        let path = Run.modelPath(folder)
+        let model = try Checkpoint.load(path, verify: .structure, trainingState: false)
+        guard model.lineage.contentHash == record.output else {
+            throw CheckpointError.changed(path: path, part: "the model that the step's record names")
+        }
         return record
     }
 

@@ -154,8 +154,13 @@ public struct Sweep {
         for (index, step) in steps.enumerated() {
             guard let resolved = recipes.resolve(step, made: made) else { continue }
             let folder = store.folder(step.name, key: resolved.key)
-            guard let record = store.record(folder, key: resolved.key) else { continue }
-            made[index] = SweepRecipes.Made(folder: folder, record: record)
+            do {
+                guard let record = try store.record(folder, key: resolved.key) else { continue }
+                made[index] = SweepRecipes.Made(folder: folder, record: record)
+            } catch {
+                // One bad file is a step to make again.
+                reporter.line("\(step.name): to make again, as its model can't be used: \(error)")
+            }
         }
         return made
     }
@@ -208,7 +213,14 @@ public struct Sweep {
         let (own, model) = (folder + "/checkpoint.h5", Run.modelPath(folder))
         let files = FileManager.default
         if !files.fileExists(atPath: own), let beginning, files.fileExists(atPath: beginning + "/checkpoint.h5") {
-            var checkpoint = try Checkpoint.load(beginning + "/checkpoint.h5")
+            var checkpoint: Checkpoint
+            do {
+                checkpoint = try Checkpoint.load(beginning + "/checkpoint.h5")
+            } catch {
+                reporter.line("the run begins anew, not where another ended: \(error)")
+                if files.fileExists(atPath: model) { try files.removeItem(atPath: model) }
+                return false
+            }
             checkpoint.lineage.recipe = prepared.lineage.recipe
             if files.fileExists(atPath: beginning + "/metrics.jsonl") {
                 try TextFile.write(try TextFile.read(beginning + "/metrics.jsonl"), to: folder + "/metrics.jsonl")
@@ -369,7 +381,7 @@ public struct Sweep {
         let identity = String(decoding: try encoder.encode(section), as: UTF8.self) + lab.evaluation.kvDtype + hashes
         let key = SHA256Digest(of: "kvlab timing \(StepStore.format)\n\(MachineDescription.text)\n\(identity)").hex
         let path = "\(store.directory)/timing-\(key.prefix(12)).json"
-        if let data = FileManager.default.contents(atPath: path),
+        if let data = TextFile.ownBytes(path),
             let timing = try? JSONDecoder().decode(DecodeTiming.self, from: data)
         {
             return [timing]

@@ -39,7 +39,7 @@ struct SweepScore: Codable, Sendable, Equatable {
 
     /// The score in the file at `path`; nil where there is none, or none that can be read.
     static func read(_ path: String) -> SweepScore? {
-        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        guard let data = TextFile.ownBytes(path) else { return nil }
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
             positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")

@@ -93,7 +93,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             try print(report.markdown)
         }
         // Last: where the file cannot be written, the figures are on the screen.
-        if let html { try TextFile.write(report.html, to: html) }
+        if let html { try TextFile.write(report.html, to: html, links: .followed) }
     }
 
     private func caption(_ pages: Set<Int>) -> String {
