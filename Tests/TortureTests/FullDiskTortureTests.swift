@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct FullDiskTortureTests {
     /// Starves `job` `count` times of disk, with room drawn with `seed`.
     private func torture(_ job: Job, times count: Int, seed: UInt64) throws {
-        let disk = LimitedDisk()
+        let disk = try LimitedDisk()
         func folder() throws -> String {
             try disk.empty()
             try job.prepare(disk.path)
@@ -57,54 +57,58 @@ import Testing
     }
 }
 
-/// A folder on a file system of its own whose size can be set.
+/// A folder on a file system of its own, of which a ballast file takes what shall not be free.
 ///
 /// It is a tmpfs where this process may mount one (root, or a user namespace). Elsewhere the size of each file is limited instead
 /// (RLIMIT_FSIZE), which fails the same writes with another error; the first use says so.
 final class LimitedDisk {
-    private static let large = 64 << 20
     private let scratch = ScratchDirectory()
     /// Whether there is a file system to fill.
     let isMounted: Bool
     /// The folder.
-    var path: String { scratch["disk"] }
+    var path: String { scratch["disk/work"] }
 
-    init() {
-        try? FileManager.default.createDirectory(atPath: scratch["disk"], withIntermediateDirectories: true)
-        isMounted = mount("kvlab-torture", scratch["disk"], "tmpfs", 0, "size=\(Self.large)") == 0
+    init() throws {
+        try FileManager.default.createDirectory(atPath: scratch["disk"], withIntermediateDirectories: true)
+        isMounted = mount("kvlab-torture", scratch["disk"], "tmpfs", 0, "size=32m") == 0
         if !isMounted {
             print("no tmpfs can be mounted here (\(String(cString: strerror(errno)))): full disks are limits of file sizes")
         }
+        try empty()
     }
 
-    deinit { if isMounted { umount2(path, Int32(MNT_DETACH)) } }
+    deinit { if isMounted { umount2(scratch["disk"], Int32(MNT_DETACH)) } }
 
     /// Bytes in use.
     var used: Int {
         var status = statvfs()
-        guard isMounted, statvfs(path, &status) == 0 else { return 0 }
+        guard statvfs(scratch["disk"], &status) == 0 else { return 0 }
         return Int(status.f_blocks - status.f_bfree) * Int(status.f_frsize)
     }
 
-    /// Removes everything on it.
+    /// Removes everything in the folder.
     func empty() throws {
-        for name in try FileManager.default.contentsOfDirectory(atPath: path) {
-            try FileManager.default.removeItem(atPath: path + "/" + name)
-        }
+        try? FileManager.default.removeItem(atPath: path)
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
-    /// Runs the tool in the folder with so many bytes of room; afterwards the room is large again.
+    /// Runs the tool in the folder with so many bytes of room, rounded up to a page; afterwards all the room is back.
     func run(_ arguments: [String], room: Int) throws -> Tool.Outcome {
         guard isMounted else {
             // dash counts blocks of 512 bytes; the limit holds for what the tool prints too.
             return try Tool.run(arguments, in: path, fileBytes: max(2048, room))
         }
-        try resize(used + room)
-        defer { try? resize(Self.large) }
+        let ballast = open(scratch["disk/ballast"], O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
+        defer {
+            close(ballast)
+            unlink(scratch["disk/ballast"])
+        }
+        // To the last page that can be had, which need not be what statvfs says; then the room is given back.
+        var size = 0
+        for step in [1 << 20, 1 << 16, 1 << 12] {
+            while posix_fallocate(ballast, off_t(size), off_t(step)) == 0 { size += step }
+        }
+        try #require(ftruncate(ballast, off_t(max(0, size - room) / 4096 * 4096)) == 0)
         return try Tool.run(arguments, in: path)
-    }
-
-    private func resize(_ bytes: Int) throws {
-        try #require(mount("kvlab-torture", path, "tmpfs", UInt(MS_REMOUNT), "size=\(max(4096, bytes))") == 0)
     }
 }
