@@ -37,10 +37,10 @@ public final class ProgressReporter: Sendable {
     /// What stands before all progress from now on: how far a larger whole is.
     public func setPrefix(_ prefix: String) { state.withLock { $0.prefix = prefix } }
 
-    /// Floating-point operations a second of the machine's products; measured, for half a second, when it is first asked for.
+    /// Floating-point operations a second of the machine's products; measured, in a fraction of a second, when it is first asked for.
     var peak: Double {
         measuredPeak.withLock { peak in
-            let value = peak ?? PeakMeasurement.gemmFlopsPerSecond()
+            let value = peak ?? PeakMeasurement.gemmFlopsPerSecond(repeats: 2)
             peak = value
             return value
         }

@@ -35,9 +35,10 @@ struct Job: Sendable, CustomStringConvertible {
     private static func withoutTimes(_ data: Data) -> Data {
         var text = String(decoding: data, as: UTF8.self)
         for pattern in [
-            // metrics.jsonl, step.json and results.json; a sweep's table; its report.
+            // metrics.jsonl, step.json and results.json; a sweep's table; its report's dates and durations.
             #",?"(?:tokensPerSecond|seconds|finished|machine|date)" ?: ?(?:"[^"]*"|[-+.e0-9]+)"#,
             #",[-+.e0-9]+(?=,[^,\r\n]*,[0-9a-f]{64})"#, #"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+Z"#,
+            #"(?<=>)([0-9]+ (h|min|s) ?)+(?=<)"#,
         ] {
             text = text.replacingOccurrences(of: pattern, with: "", options: .regularExpression)
         }
@@ -92,7 +93,7 @@ extension Job {
     static let train = Job(
         description: "train",
         prepare: {
-            try recipe($0, train: #""steps": 40, "checkpointEvery": 1, "validateEvery": 8, "sampleEvery": 10, "sampleTokens": 4"#)
+            try recipe($0, train: #""steps": 24, "checkpointEvery": 1, "validateEvery": 8, "sampleEvery": 10, "sampleTokens": 4"#)
         },
         arguments: resuming(["train", "recipe.json", "--out", "run"], where: "run/checkpoint.h5"))
 

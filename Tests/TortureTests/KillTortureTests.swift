@@ -29,7 +29,8 @@ import Testing
             for _ in 0...Int(random.next() % 5) where kills < count {
                 let process = try Tool.process(job.arguments(parts), in: parts)
                 try process.run()
-                usleep(UInt32(1e6 * seconds * random.uniform()))
+                let deadline = clock.now + .seconds(seconds * random.uniform())
+                while process.isRunning, clock.now < deadline { usleep(500) }
                 let isKilled = process.isRunning
                 if isKilled { kill(process.processIdentifier, SIGKILL) }
                 process.waitUntilExit()
