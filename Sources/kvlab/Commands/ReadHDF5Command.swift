@@ -10,7 +10,7 @@ struct ReadHDF5Command: ParsableCommand {
 
     func run() throws {
         if check {
-            print(try ListingProcess.report())
+            try print(ListingProcess.report())
         } else {
             try ListingProcess.tell()
         }
