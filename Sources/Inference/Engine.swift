@@ -36,6 +36,9 @@ public actor Engine {
     private(set) var stalled = 0
     private var sleeper: CheckedContinuation<Void, Never>?
 
+    /// Steps after which memory for batches of sizes that have not come again is given back.
+    private static let stepsBetweenTrims = 1024
+
     struct Request {
         let continuation: AsyncStream<GenerationEvent>.Continuation
         /// Outputs that have not finished.
@@ -215,6 +218,7 @@ public actor Engine {
         }
         if !ran, !plan.runs.isEmpty { makeRoom() }
         counters.steps += 1
+        if counters.steps % Self.stepsBetweenTrims == 0 { StoragePool.shared.trimUnused() }
         // Nothing ran: so some made room for others, which they can do only once each before one of these runs.
         stalled = ran || !plan.exhausted.isEmpty ? 0 : stalled + 1
         if options.checksEachStep {

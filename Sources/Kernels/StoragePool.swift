@@ -34,8 +34,21 @@ public final class StoragePool: Sendable {
         }
     }
 
+    /// Blocks of one size that nobody uses.
+    private struct Bin {
+        var blocks: [Block] = []
+        /// The fewest there have been since ``StoragePool/trimUnused()``: so many were not needed.
+        var fewest = 0
+
+        mutating func take() -> Block? {
+            let block = blocks.popLast()
+            fewest = min(fewest, blocks.count)
+            return block
+        }
+    }
+
     private struct State: ~Copyable {
-        var free: [Int: [Block]] = [:]
+        var free: [Int: Bin] = [:]
         var statistics = Statistics()
         /// As many addresses as the machine has memory; nil where the system doesn't reserve them.
         var arena = Arena(capacity: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
@@ -82,7 +95,27 @@ public final class StoragePool: Sendable {
                 state.free.removeAll()
                 state.statistics.bytesCached = 0
             }
-            return state.free.values.flatMap { $0 }
+            return state.free.values.flatMap(\.blocks)
+        }
+        for block in blocks { unsafe free(block.pointer) }
+    }
+
+    /// Gives small blocks back to the system that were not needed since the last call.
+    ///
+    /// For work without a steady step, such as serving: batches of ever new sizes would each leave blocks of theirs, some twelve
+    /// megabytes for every block in use at a time.
+    public func trimUnused() {
+        let blocks = state.withLock { state -> [Block] in
+            var unused: [Block] = []
+            for (byteCount, bin) in state.free {
+                var kept = bin
+                unused += bin.blocks.prefix(bin.fewest)
+                kept.blocks.removeFirst(bin.fewest)
+                kept.fewest = kept.blocks.count
+                state.free[byteCount] = kept.blocks.isEmpty ? nil : kept
+                state.statistics.bytesCached -= bin.fewest * byteCount
+            }
+            return unused
         }
         for block in blocks { unsafe free(block.pointer) }
     }
@@ -96,8 +129,9 @@ public final class StoragePool: Sendable {
                 let byteCount = Self.roundedByteCount(count)
                 guard byteCount < Self.arenaBlock else { continue }
                 let same = counts[...index].count { $0 > 0 && Self.roundedByteCount($0) == byteCount }
-                for _ in (state.free[byteCount]?.count ?? 0)..<max(same * copies, state.free[byteCount]?.count ?? 0) {
-                    state.free[byteCount, default: []].append(Block.allocate(byteCount: byteCount))
+                let there = state.free[byteCount]?.blocks.count ?? 0
+                for _ in there..<max(same * copies, there) {
+                    state.free[byteCount, default: Bin()].blocks.append(Block.allocate(byteCount: byteCount))
                     state.statistics.systemAllocations += 1
                     state.statistics.bytesCached += byteCount
                 }
@@ -115,7 +149,7 @@ public final class StoragePool: Sendable {
                 return unsafe Block(
                     pointer: pointer.assumingMemoryBound(to: Float.self), byteCount: byteCount, isInArena: true)
             }
-            guard let block = state.free[byteCount]?.popLast() else {
+            guard let block = state.free[byteCount]?.take() else {
                 state.statistics.systemAllocations += 1
                 return nil
             }
@@ -133,7 +167,7 @@ public final class StoragePool: Sendable {
                 return
             }
             state.statistics.bytesCached += block.byteCount
-            state.free[block.byteCount, default: []].append(block)
+            state.free[block.byteCount, default: Bin()].blocks.append(block)
         }
     }
 }

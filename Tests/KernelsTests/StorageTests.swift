@@ -1,5 +1,6 @@
-import Kernels
 import Testing
+
+@testable import Kernels
 
 @Suite struct StorageTests {
     @Test func `memory is recycled by size`() async {
@@ -31,5 +32,25 @@ import Testing
         #expect(storage.array(1..<2) == [2])
         #expect(storage[2] == 3)
         #expect(Storage(copying: []).array() == [])
+    }
+
+    @Test func `blocks that were not needed since the last trim go back to the system, others stay`() {
+        let pool = StoragePool()
+        let blocks = (1...3).map { _ in pool.take(count: 1024) }
+        let other = pool.take(count: 4096)
+        for block in blocks + [other] { pool.give(block) }
+        // All of these were in use since the beginning.
+        pool.trimUnused()
+        #expect(pool.statistics.bytesCached == 3 * 4096 + 16_384)
+        let again = (1...2).map { _ in pool.take(count: 1024) }
+        for block in again { pool.give(block) }
+        pool.trimUnused()
+        #expect(pool.statistics.bytesCached == 2 * 4096)
+        #expect(pool.statistics.systemAllocations == 4)
+        pool.give(pool.take(count: 1024))
+        #expect(pool.statistics.systemAllocations == 4)
+        pool.trimUnused()
+        pool.trimUnused()
+        #expect(pool.statistics.bytesCached == 0 && pool.statistics.bytesInUse == 0)
     }
 }
