@@ -1,6 +1,6 @@
 # Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
 
-.PHONY: help lab test fuzz torture sanitize build setup format lint bench clean
+.PHONY: help lab test fuzz torture sanitize build setup format lint docs bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -9,8 +9,10 @@ help: ## What there is to make
 lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about ten minutes on 2 cores)
 	.build/release/kvlab lab recipes/quickstart.json --resume
 
+# The torture's share runs by itself: its kills and full disks keep the threads that other tests wait on.
 test: setup lint ## Run every test
-	swift test -c release --disable-xctest
+	swift test -c release --disable-xctest --skip TortureTests
+	swift test -c release --disable-xctest --filter TortureTests
 
 fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer
 	Tests/Fuzzer/run 1000000
@@ -39,10 +41,15 @@ data/bible.txt: | setup
 	@echo "wrote $@"
 
 format: ## Format all Swift sources
-	swift format --in-place --recursive --parallel Package.swift Sources Tests
+	swift format --in-place --recursive --parallel Package.swift Sources Tests Documentation .ci
 
-lint: ## Check the formatting of all Swift sources
-	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+lint: ## Check the formatting of all Swift sources, and that the package file declares what they import
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests Documentation .ci
+	.ci/modules
+
+docs: ## Build the documentation into docs/, a website without a server
+	swift package --allow-writing-to-directory docs generate-documentation --target Documentation --warnings-as-errors \
+		--transform-for-static-hosting --hosting-base-path kvlab --output-path docs
 
 bench: build ## Time a training step on this machine
 	.build/release/kvlab bench train

@@ -13,7 +13,7 @@ func tests(
     _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = [], resources: [Resource] = []
 ) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"], exclude: exclude, resources: resources,
+        name: name, dependencies: dependencies, exclude: exclude, resources: resources,
         swiftSettings: [.treatAllWarnings(as: .error)])
 }
 
@@ -30,10 +30,13 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     ],
     targets: [
         // System libraries and C: what Swift cannot say.
@@ -43,7 +46,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.unsafeFlags(kernelFlags)]),
         .target(name: "CFiles"),
 
-        // The pipeline, in the order data flows through it.
+        // The pipeline, in the order data flows through it. `.ci/modules` checks that each target declares what it imports, and nothing else.
         library("Files", ["CFiles", .product(name: "Crypto", package: "swift-crypto")]),
         library("Console"),
         library("Random"),
@@ -52,71 +55,97 @@ let package = Package(
         library("Text", ["Files", "JSON", "Random"]),
         library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
         library("Autograd", ["Kernels"]),
-        library("Models", ["Autograd", "Kernels", "Random"]),
+        library("Models", ["Autograd", "Files", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
         library("Recipes", ["Kernels", "Models"]),
-        library("Checkpoints", ["HDF5", "Files", "JSON", "Models", "Text"]),
-        library("Inference", ["Models", "Kernels", "Random", "Text"]),
-        library("Training", ["Random", "Recipes", "Models", "Text", "Checkpoints", "Inference", "Files"]),
-        library("Evaluation", ["JSON", "Models", "Text", "Inference"]),
-        library("Conversion", ["Random", "Models", "Text", "Checkpoints", "Training", "Evaluation"]),
+        library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
+        library("Inference", ["Kernels", "Models", "Random", "Text"]),
+        library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
+        library("Evaluation", ["Autograd", "Inference", "JSON", "Kernels", "Models", "Text"]),
+        library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
         library(
             "Registry",
-            ["Checkpoints", "Console", "Training", "Files", "JSON", .product(name: "GRDB", package: "GRDB.swift")]),
+            ["Checkpoints", "Console", "Files", "JSON", "Models", "Training", .product(name: "GRDB", package: "GRDB.swift")]),
         library(
             "Experiments",
             [
-                "Recipes", "Training", "Conversion", "Evaluation", "Inference", "Checkpoints", "Console", "Files", "Registry",
+                "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "Kernels", "Models", "Random",
+                "Recipes",
+                "Registry", "Text", "Training",
             ]),
         library(
             "Server",
             [
                 "Console", "Inference", "JSON", "Jinja", "Kernels", "Random", "Text",
-                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Crypto", package: "swift-crypto"), .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         .executableTarget(
             name: "kvlab",
             dependencies: [
-                "CMalloc", "Console", "Files", "Text", "Kernels", "Autograd", "Models", "Checkpoints", "Inference", "Recipes", "Training",
-                "Evaluation", "Conversion", "Experiments", "Registry", "Server", .product(name: "Logging", package: "swift-log"),
+                "Autograd", "CMalloc", "Checkpoints", "Console", "Conversion", "Evaluation", "Experiments", "Files", "Inference",
+                "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .target(name: "Documentation", path: "Documentation"),
 
         .target(
-            name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "Models", "Random", "Text"], path: "Tests/TestSupport",
-            swiftSettings: [.treatAllWarnings(as: .error)]),
-        tests("ConsoleTests", ["Console"]),
-        tests("FilesTests", ["Files"]),
+            name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "Kernels", "Models", "Random", "Text"],
+            path: "Tests/TestSupport", swiftSettings: [.treatAllWarnings(as: .error)]),
+        tests("ConsoleTests", ["Console", "TestSupport"]),
+        tests("FilesTests", ["Files", "TestSupport"]),
         tests("JSONTests", ["JSON"]),
-        tests("TextTests", ["Text", "Files", "Random"], exclude: ["Fixtures"]),
-        tests("KernelsTests", ["Kernels", "CKernels", "Random"]),
-        tests("AutogradTests", ["Autograd", "Kernels", "Random"]),
-        tests("ModelsTests", ["Models", "Autograd", "Kernels"], exclude: ["Fixtures"]),
-        tests("HDF5Tests", ["HDF5"]),
-        tests("RecipesTests", ["Recipes"]),
-        tests("JinjaTests", ["Jinja", "JSON"], exclude: ["Fixtures"]),
-        tests("CheckpointsTests", ["Checkpoints", "Inference", "Random", "JSON"], exclude: ["Fixtures"]),
+        tests("TextTests", ["Files", "Random", "TestSupport", "Text"], exclude: ["Fixtures"]),
+        tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"]),
+        tests("AutogradTests", ["Autograd", "Kernels", "TestSupport"]),
+        tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport"], exclude: ["Fixtures"]),
+        tests("HDF5Tests", ["HDF5", "TestSupport"]),
+        tests("RecipesTests", ["Models", "Recipes", "TestSupport"]),
+        tests("JinjaTests", ["JSON", "Jinja"], exclude: ["Fixtures"]),
+        tests(
+            "CheckpointsTests",
+            [
+                "Autograd", "Checkpoints", "Files", "HDF5", "Inference", "JSON", "Kernels", "Models", "Random", "TestSupport",
+                "Text",
+            ],
+            exclude: ["Fixtures"]),
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Checkpoints", "Evaluation", "Experiments", "Jinja", "JSON", "Models", "Random", "Text", "TestSupport",
+                "Checkpoints", "Evaluation", "Experiments", "JSON", "Jinja", "Models", "Random", "TestSupport", "Text",
             ],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
-        tests("InferenceTests", ["Inference", "Checkpoints"]),
-        tests("TrainingTests", ["Training"]),
-        tests("EvaluationTests", ["Evaluation", "Checkpoints", "JSON"], exclude: ["Fixtures"]),
-        tests("ConversionTests", ["Conversion"]),
-        tests("ExperimentsTests", ["Experiments"]),
-        tests("ServerTests", ["Server", "kvlab", "Checkpoints", "Evaluation"]),
-        tests("RegistryTests", ["Registry"]),
-        tests("KvlabTests", ["kvlab"]),
-        tests("TortureTests", ["kvlab", "Checkpoints", "Files", "FuzzTargets", "Inference", "Random", "Server"]),
+        tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
+        tests("TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"]),
+        tests(
+            "EvaluationTests",
+            ["Checkpoints", "Evaluation", "Inference", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text"],
+            exclude: ["Fixtures"]),
+        tests("ConversionTests", ["Autograd", "Checkpoints", "Conversion", "Kernels", "Models", "Random", "TestSupport"]),
+        tests(
+            "ExperimentsTests",
+            [
+                "Checkpoints", "Conversion", "Evaluation", "Experiments", "Files", "Models", "Random", "Recipes", "Registry",
+                "TestSupport", "Text", "Training",
+            ]),
+        tests(
+            "ServerTests",
+            [
+                "Checkpoints", "Evaluation", "Inference", "JSON", "Kernels", "Models", "Random", "Server", "TestSupport", "Text",
+                "kvlab", .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests("RegistryTests", ["Checkpoints", "Files", "Registry", "TestSupport", "Training"]),
+        tests("KvlabTests", ["Checkpoints", "TestSupport", "Text", "kvlab"]),
+        tests(
+            "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text", "kvlab"]),
     ],
     swiftLanguageModes: [.v6]
 )
