@@ -111,12 +111,12 @@ public final class RunRegistry: Sendable {
     }
 
     /// Seconds that a refresh spends on files that turn out to be no checkpoints; it bounds what a folder full of them takes.
-    private static let problemSeconds = 20.0
+    private static let problemSeconds = 60.0
 
     /// Reads what changed in the folders; all of it or, where it is interrupted, nothing.
     ///
-    /// A checkpoint that can't be read is in the index with its problem. Where such files have taken 20 seconds, checkpoints that
-    /// are not in the index yet are left to the next refresh, which goes on behind them.
+    /// A checkpoint that can't be read is in the index with its problem. Where such files have taken a minute, which takes some
+    /// hundreds of them, checkpoints that are not in the index yet are left to the next refresh, which goes on behind them.
     public func refresh() throws {
         try Self.reading(root + "/" + Self.fileName) { try Self.refresh(database, root: root) }
     }
