@@ -14,7 +14,7 @@ test: setup lint ## Run every test
 	swift test -c release --disable-xctest --skip TortureTests
 	swift test -c release --disable-xctest --filter TortureTests
 
-fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer
+fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer, and play 100,000 broken sessions
 	Tests/Fuzzer/run 1000000
 
 torture: setup ## Prove the promises on reliability: kills, full disks, hostile files, clients (half an hour)
