@@ -97,7 +97,7 @@ let package = Package(
         .target(name: "Documentation", path: "Documentation"),
 
         .target(
-            name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "Kernels", "Models", "Random", "Text"],
+            name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "JSON", "Kernels", "Models", "Random", "Text"],
             path: "Tests/TestSupport", swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("ConsoleTests", ["Console", "TestSupport"]),
         tests("FilesTests", ["Files", "TestSupport"]),
@@ -143,9 +143,9 @@ let package = Package(
                 "kvlab", .product(name: "Logging", package: "swift-log"),
             ]),
         tests("RegistryTests", ["Checkpoints", "Files", "Registry", "TestSupport", "Training"]),
-        tests("KvlabTests", ["Checkpoints", "TestSupport", "Text", "kvlab"]),
+        tests("KvlabTests", ["TestSupport", "kvlab"]),
         tests(
-            "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text", "kvlab"]),
+            "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Kernels", "Random", "TestSupport", "kvlab"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -59,6 +59,13 @@ public final class RawClient {
         return (bytes, false)
     }
 
+    /// A whole request on a connection of its own, with a JSON body where there is one.
+    public static func request(_ method: String, _ path: String, key: String = "", body: String = "") -> String {
+        let access = key.isEmpty ? "" : "Authorization: Bearer \(key)\r\n"
+        return "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\n\(access)Content-Type: application/json\r\n"
+            + "Connection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
     public func send(_ text: String) {
         let bytes = Array(text.utf8)
         _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))

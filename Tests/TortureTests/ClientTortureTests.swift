@@ -59,7 +59,8 @@ import Testing
             }
             let get = draw(15) == 0
             if get { path = ["/v1/kvlab/pool", "/v1/models", "/tokenizer_info", "/health", "/", "/metrics"][draw(6)] }
-            request = Client.request(get ? "GET" : "POST", path, key: key, body: get ? "" : "{\(fields.joined(separator: ","))}")
+            request = RawClient.request(
+                get ? "GET" : "POST", path, key: key, body: get ? "" : "{\(fields.joined(separator: ","))}")
             switch draw(5) {
             case 0: sends = draw(request.utf8.count)
             case 1: reads = draw(4000)
@@ -86,10 +87,11 @@ import Testing
                 while Date() < end {
                     let visit = Visit(&random)
                     Thread.sleep(forTimeInterval: -log(1 - random.uniform()) * Double(workers) / Self.rate)
-                    guard let client = Client(port) else { continue }
+                    guard let client = try? RawClient(port) else { continue }
                     let leaves = visit.sends != nil || visit.reads != nil
-                    client.send(visit.sends.map { visit.request.prefix($0) } ?? visit.request[...])
-                    let answer = visit.sends == nil ? client.read(limit: visit.reads ?? .max) : ""
+                    let bytes = Array(visit.request.utf8)
+                    client.sendAll(bytes.prefix(visit.sends ?? bytes.count))
+                    let answer = visit.sends == nil ? Self.read(client, limit: visit.reads ?? .max) : ""
                     counts.withLock { counts in
                         counts.visits += 1
                         if leaves {
@@ -104,14 +106,9 @@ import Testing
         return (counts, done)
     }
 
-    /// Waits until no sequence is left; says whether that came within a minute.
-    private func becomesIdle(_ server: ServedTool) -> Bool {
-        for _ in 0..<600 {
-            let pool = server.send("GET", "/v1/kvlab/pool", key: Self.admin).json
-            if pool?["running"]?.int == 0, pool?["waiting"]?.int == 0 { return true }
-            Thread.sleep(forTimeInterval: 0.1)
-        }
-        return false
+    /// An answer up to its end, or to `limit` bytes of it.
+    private static func read(_ client: RawClient, limit: Int = .max) -> String {
+        String(decoding: client.readBlocking(seconds: 120) { $0.count >= limit }.bytes, as: UTF8.self)
     }
 
     @Test func `under load with errors, new salts and clients that leave, memory stays level and no page is kept`() throws {
@@ -141,7 +138,7 @@ import Testing
         #expect(after <= before * 1.02 + (Self.seconds < 600 ? 6 : 0), "\(before) MiB, then \(after) MiB")
         #expect(total.visits > Int(Self.seconds * Self.rate / 4))
         #expect(total.statuses.keys.allSatisfy { (200..<500).contains($0) }, "\(total.statuses)")
-        #expect(becomesIdle(server))
+        #expect(server.becomesIdle(key: Self.admin))
         let pool = try #require(server.send("GET", "/v1/kvlab/pool", key: Self.admin).json)
         #expect(pool["sequences"]?.array?.isEmpty == true)
         for model in pool["models"]?.array ?? [] { #expect(model["used_pages"]?.int == 0 && model["shared_pages"]?.int == 0) }
@@ -186,23 +183,23 @@ import Testing
         #expect(Set(owners.values).count > 1)
         // Only the first key has sequences now, which it alone sees.
         let body = #"{"model":"tiny","max_tokens":240,"ignore_eos":true,"n":16,"prompt":"abc","stream":true}"#
-        let client = try #require(Client(server.port))
-        client.send(Client.request("POST", "/v1/completions", key: Self.keys[0], body: body))
-        #expect(!client.read(limit: 400).isEmpty)
+        let client = try RawClient(server.port)
+        client.sendAll(RawClient.request("POST", "/v1/completions", key: Self.keys[0], body: body).utf8)
+        #expect(!Self.read(client, limit: 400).isEmpty)
         func sequences(_ key: String) -> Int {
             server.send("GET", "/v1/kvlab/pool", key: key).json?["sequences"]?.array?.count ?? -1
         }
         for key in Self.keys.dropFirst() { #expect(sequences(key) == 0, "\(key)") }
-        _ = client.read()
+        _ = Self.read(client)
         #expect(server.stop() == 0)
     }
 
     @Test func `a key that asks for 128 outputs at a time leaves another key its part of the engine`() throws {
         let server = try serve()
-        func long(_ key: String) -> Client? {
-            let client = Client(server.port)
+        func long(_ key: String) throws -> RawClient {
+            let client = try RawClient(server.port)
             let body = #"{"model":"tiny","max_tokens":240,"ignore_eos":true,"n":128,"prompt":"abc","stream":true}"#
-            client?.send(Client.request("POST", "/v1/completions", key: key, body: body))
+            client.sendAll(RawClient.request("POST", "/v1/completions", key: key, body: body).utf8)
             return client
         }
         let short = #"{"model":"tiny","max_tokens":10,"ignore_eos":true,"prompt":"What now?"}"#
@@ -211,12 +208,12 @@ import Testing
             #expect(server.send("POST", "/v1/completions", key: key, body: short).status == 200)
             return Date().timeIntervalSince(start)
         }
-        let loads = (0..<3).map { _ in long(Self.keys[0]) }
+        let loads = try (0..<3).map { _ in try long(Self.keys[0]) }
         // The outputs fill the pool, which has room for a sixteenth of them.
-        _ = loads[0]?.read(limit: 2_000_000)
+        _ = Self.read(loads[0], limit: 2_000_000)
         let waits = (0..<5).map { _ in time(Self.keys[1]) }.sorted()
         let finishing = Date()
-        for load in loads { _ = load?.read() }
+        for load in loads { _ = Self.read(load) }
         let rest = Date().timeIntervalSince(finishing)
         print("a short request beside 384 long outputs of another key took \(waits) s; they went on for \(rest) s")
         // The load outlasts them all, as each took its part of some steps and not of the load's time.
