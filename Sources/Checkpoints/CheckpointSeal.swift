@@ -4,7 +4,7 @@ import Files
 ///
 /// The seal names the file's size, the ranges that hold
 /// weights (each has its own SHA-256 in the HDF5 part), and one SHA-256 over every other byte after the user block.
-/// It is a checksum that anybody can make, not a signature: what it fits may still be made to do harm (``ListingProcess``).
+/// It is a checksum that anybody can make, not a signature: a sealed file may still be hostile (``ListingProcess``).
 /// ```
 /// 0 magic (16) · 16 version u32 · 20 ranges u32 · 24 user block u64 · 32 file size u64
 /// 40 SHA-256 of this user block with these 32 bytes zero · 72 SHA-256 of the metadata · 104 [offset u64, count u64]…

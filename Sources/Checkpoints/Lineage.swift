@@ -41,6 +41,7 @@ public struct Lineage: Codable, Sendable, Hashable {
         }
     }
 
+    /// A lineage of these facts, without validation figures or inputs yet.
     public init(
         parentHash: String? = nil, name: String? = nil, recipe: String? = nil, tokensSeen: Int = 0, steps: Int = 0,
         toolVersion: String = Lineage.currentTool, conversion: String? = nil, source: String? = nil,

@@ -3,7 +3,7 @@ import FoundationEssentials
 import Glibc
 import HDF5
 
-/// The process that lists what is in a checkpoint, of which libhdf5 is never asked anywhere else.
+/// The confined child process that lists a checkpoint's contents; libhdf5 runs in no other process.
 ///
 /// libhdf5 trusts what it reads, and the seal is a checksum that anybody can make: a file made to do harm has its way with the process that
 /// opens it. That process is `kvlab` under a command of its own. It is given the open file and a pipe and nothing else, maps the file, enters

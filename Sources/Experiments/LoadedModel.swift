@@ -13,7 +13,9 @@ public struct LoadedModel: Sendable, ModelText {
     public let checkpoint: Checkpoint
     /// The model over its weights, which are widened block by block: for evaluating, not for decoding.
     public var model: DecoderLM
+    /// The conversion between text and tokens.
     public let tokenizer: any Tokenizer
+    /// The special tokens that the checkpoint names.
     public var tokenIDs: TokenIDs { checkpoint.tokenIDs }
 
     /// Loads a checkpoint, under a `name` of its own if need be; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.

@@ -13,7 +13,9 @@ import Text
 public struct ServableModel: Sendable, ModelText {
     /// The packed model.
     public let model: ServingModel
+    /// The conversion between text and tokens.
     public let tokenizer: any Tokenizer
+    /// The special tokens that the checkpoint names.
     public let tokenIDs: TokenIDs
     /// The model's shape.
     public var config: ModelConfig { model.config }
