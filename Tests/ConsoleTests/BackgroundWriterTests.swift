@@ -4,7 +4,7 @@ import Testing
 
 @testable import Console
 
-@Suite(.timeLimit(.minutes(1))) struct BackgroundWriterTests {
+@Suite(.timeLimit(.minutes(10))) struct BackgroundWriterTests {
     private let pipe = TestPipe()
 
     @Test func `texts are written in order, and a flush waits for them`() {

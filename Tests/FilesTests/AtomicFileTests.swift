@@ -85,7 +85,7 @@ import Files
         #expect(scratch.names == ["a", "link"])
     }
 
-    @Test(.timeLimit(.minutes(1))) func `pipes and links that are called like temporary files are left alone, not waited for`()
+    @Test(.timeLimit(.minutes(10))) func `pipes and links that are called like temporary files are left alone, not waited for`()
         throws
     {
         mkfifo(scratch[".a.1-1.kvlab-tmp"], 0o600)

@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct RegularFileTests {
+@Suite(.timeLimit(.minutes(10))) struct RegularFileTests {
     let scratch = ScratchDirectory()
 
     @Test(arguments: [RegularFile.Access.read, .update, .append])

@@ -106,7 +106,7 @@ import Testing
         #expect(try registry.model(of: try registry.run("a")) != nil)
     }
 
-    @Test(.timeLimit(.minutes(1))) func `pipes and links in place of a run's files hold nothing up`() throws {
+    @Test(.timeLimit(.minutes(10))) func `pipes and links in place of a run's files hold nothing up`() throws {
         try folders.run("a", name: "a")
         for name in ["lock", "metrics.jsonl"] {
             try folders.folder("pipe-\(name)")
