@@ -60,7 +60,8 @@ extension Engine {
 
     /// Evicts the block unused longest of those that may give `model` a page: its own, and of models above their guarantee.
     func evictForPages(_ model: Int) -> Bool {
-        let open = trees.indices.filter { $0 == model || store.pool.used(by: $0) > store.pool.guarantee(of: $0) }
+        let ledger = store.pool.ledger
+        let open = trees.indices.filter { $0 == model || ledger.used[$0] > ledger.guarantees[$0] }
         let oldest = open.compactMap { other in trees[other].oldestUse.map { (use: $0, model: other) } }.min {
             ($0.use, $0.model) < ($1.use, $1.model)
         }

@@ -5,7 +5,7 @@ import Models
 extension Engine {
     /// The scheduler's plan for the pages there are.
     func schedule() -> Scheduler.Plan {
-        let ledger = PageLedger(store.pool, evictable: trees.map(\.idlePages))
+        let ledger = store.pool.ledger.freeing(trees.map(\.idlePages))
         let waiting = scheduler.heldIDs
         return scheduler.plan(
             ledger,

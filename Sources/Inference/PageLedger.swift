@@ -1,27 +1,29 @@
-/// A pool's books as counts alone, to plan with.
+/// The counts of a pool's pages: free ones, and for each model those it holds and those it is guaranteed.
+///
+/// The pool keeps its own; the scheduler plans on a copy in which evictable pages count as free.
 public struct PageLedger: Sendable, Hashable {
-    /// Pages nobody needs to keep.
+    /// Pages without a holder.
     public var free: Int
-    /// Pages each model is sure of.
+    /// Pages each model can always have.
     public var guarantees: [Int]
     /// Pages each model holds.
     public var used: [Int]
 
-    /// The books of a pool; `evictable` pages of each model count as free.
-    public init(_ pool: PagePool, evictable: [Int]) {
-        free = pool.freeCount + evictable.reduce(0, +)
-        guarantees = (0..<pool.models).map { pool.guarantee(of: $0) }
-        used = (0..<pool.models).map { pool.used(by: $0) - evictable[$0] }
-    }
-
-    /// Books written by hand.
+    /// The counts of a pool.
     public init(free: Int, guarantees: [Int], used: [Int]) {
         self.free = free
         self.guarantees = guarantees
         self.used = used
     }
 
-    /// Pages `model` can have now.
+    /// The same counts once `evictable` pages of each model are free.
+    public func freeing(_ evictable: [Int]) -> PageLedger {
+        var freed = self
+        for (model, count) in evictable.enumerated() { freed.give(count, of: model) }
+        return freed
+    }
+
+    /// Pages `model` can have now: the free ones, less what is kept for the others' guarantees.
     public func available(to model: Int) -> Int {
         var kept = 0
         for other in guarantees.indices where other != model { kept += max(0, guarantees[other] - used[other]) }

@@ -161,7 +161,7 @@ public struct PagedKVCache: KVCache {
     public mutating func reserve(_ step: RaggedBatch) -> Bool {
         let needed = zip(step.sequences, step.counts).reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
         guard needed > 0 else { return true }
-        guard needed <= store.pool.available(to: owner) else { return false }
+        guard needed <= store.pool.ledger.available(to: owner) else { return false }
         for (sequence, count) in zip(step.sequences, step.counts) { grow(sequence, by: count) }
         return true
     }
@@ -170,7 +170,7 @@ public struct PagedKVCache: KVCache {
     mutating func reserve(_ sequence: Int, adding count: Int) -> Bool {
         let needed = pagesNeeded(sequence, adding: count)
         guard needed > 0 else { return true }
-        guard needed <= store.pool.available(to: owner) else { return false }
+        guard needed <= store.pool.ledger.available(to: owner) else { return false }
         grow(sequence, by: count)
         return true
     }
@@ -196,7 +196,7 @@ public struct PagedKVCache: KVCache {
     mutating func extend(_ sequence: Int, to tokens: Int) -> Bool {
         var table = table(of: sequence)
         precondition(table.tokens == 0, "PagedKVCache: sequence \(sequence) holds tokens already")
-        guard pages(tokens: tokens) <= store.pool.available(to: owner) else { return false }
+        guard pages(tokens: tokens) <= store.pool.ledger.available(to: owner) else { return false }
         for (index, window) in windows.enumerated() {
             for page in 0..<layouts[index].pages(tokens: tokens) {
                 let isKept = window?.keeps(page, size: layouts[index].tokensPerPage, after: tokens) ?? true

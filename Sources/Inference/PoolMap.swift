@@ -80,7 +80,7 @@ extension Engine {
             pageBytes: store.pageBytes, pages: pool.pages, pagesPerCell: max(1, (pool.pages + cells - 1) / max(1, cells)),
             runs: [],
             models: [PoolMap.Pages](repeating: PoolMap.Pages(), count: models.count),
-            guaranteed: models.indices.map { pool.guarantee(of: $0) },
+            guaranteed: pool.ledger.guarantees,
             bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } }, sequences: holders,
             waiting: sequences.values.count { !$0.isResident && (tenant == nil || $0.tenant == tenant) })
         // Counted in place: a dictionary would be looked up for each of what may be millions of pages.

@@ -7,7 +7,7 @@ import Testing
     @Test func `a page is free or held, and freed by its last holder`() {
         var pool = PagePool(pages: 3)
         let pages = pool.allocate(2, for: 0) ?? []
-        #expect(pages == [0, 1] && pool.freeCount == 1 && pool.used(by: 0) == 2)
+        #expect(pages == [0, 1] && pool.freeCount == 1 && pool.ledger.used[0] == 2)
         pool.retain(pages[0])
         #expect(!pool.release(pages[0]) && pool.release(pages[0]))
         #expect(pool.count(of: 0) == 0 && pool.owner(of: 0) == nil && pool.owner(of: 1) == 0)
@@ -17,11 +17,11 @@ import Testing
 
     @Test func `a model's guaranteed pages are there when it wants them`() {
         var pool = PagePool(pages: 12, guarantees: [4, 0])
-        #expect(pool.available(to: 1) == 8 && pool.available(to: 0) == 12 && pool.limit(of: 1) == 8)
+        #expect(pool.ledger.available(to: 1) == 8 && pool.ledger.available(to: 0) == 12)
         _ = pool.allocate(8, for: 1)
-        #expect(pool.available(to: 1) == 0 && pool.available(to: 0) == 4)
+        #expect(pool.ledger.available(to: 1) == 0 && pool.ledger.available(to: 0) == 4)
         _ = pool.allocate(3, for: 0)
-        #expect(pool.available(to: 1) == 0 && pool.available(to: 0) == 1)
+        #expect(pool.ledger.available(to: 1) == 0 && pool.ledger.available(to: 0) == 1)
     }
 
     @Test(arguments: 1...4 as ClosedRange<UInt64>) func `a hundred thousand random operations keep the books straight`(
@@ -37,7 +37,7 @@ import Testing
             switch draw(4) {
             case 0:
                 let (model, count) = (draw(guarantees.count), draw(6))
-                let available = pool.available(to: model)
+                let available = pool.ledger.available(to: model)
                 if let pages = pool.allocate(count, for: model) {
                     precondition(pages.count == count && count <= available && Set(pages).count == count)
                     for page in pages { precondition(!holders.joined().contains { $0.page == page }, "step \(step)") }
@@ -65,7 +65,7 @@ import Testing
                 for page in 0..<20 as Range<Int32> { precondition(pool.count(of: page) == counts[page] ?? 0, "step \(step)") }
                 // What is guaranteed is there, whatever the others hold.
                 for model in guarantees.indices {
-                    precondition(pool.available(to: model) >= guarantees[model] - pool.used(by: model), "step \(step)")
+                    precondition(pool.ledger.available(to: model) >= guarantees[model] - pool.ledger.used[model], "step \(step)")
                 }
             }
         }

@@ -119,7 +119,7 @@ import Testing
             #expect(differences(found, Array(alone), absolute: 2e-5).isEmpty)
         }
         // 512 and 128 bytes a token and layer: 2 and 8 tokens a page.
-        #expect(store.pool.used(by: 0) == 20 && store.pool.used(by: 1) == 6)
+        #expect(store.pool.ledger.used[0] == 20 && store.pool.ledger.used[1] == 6)
         #expect(caches[0].bytesHeld.logical == 20 * 1024 && caches[1].bytesHeld.allocated == 6 * 1024)
     }
 
