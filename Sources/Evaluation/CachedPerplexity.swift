@@ -11,11 +11,8 @@ extension Perplexity {
     ) throws -> PerplexityResult {
         let config = model.config
         let longest = windows.map(\.inputs.count).max() ?? 1
-        let empty = try PagedKVCache(
-            config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let pages = empty.pages(tokens: longest, inChunksOf: chunk)
         var cache = try PagedKVCache(
-            config: config, elementType: elementType, store: PageStore(bytes: pages * pageBytes, pageBytes: pageBytes))
+            config: config, elementType: elementType, pageBytes: pageBytes, tokens: longest, chunk: chunk)
         var result = PerplexityResult(windows: [], tokens: [])
         for (index, window) in windows.enumerated() {
             cache.add(index)

@@ -112,13 +112,9 @@ public struct ExactnessGates {
 
     /// A cache with room for so many sequences; four, and their copies of shared pages, by default.
     private func makeCache(sequences: Int = 5) throws -> PagedKVCache {
-        let pages = config.kvGeometry(elementType).filter { $0.source == nil }
-            .compactMap { PagedLayout($0, pageBytes: pageBytes) }
-            .reduce(0) { $0 + $1.pages(tokens: tokens.count + 1) + 1 }
-        return try PagedKVCache(
-            config: config, elementType: elementType,
-            store: PageStore(bytes: sequences * max(1, pages) * pageBytes, pageBytes: pageBytes)
-        )
+        try PagedKVCache(
+            config: config, elementType: elementType, pageBytes: pageBytes, sequences: sequences, tokens: tokens.count + 3,
+            chunk: tokens.count + 3)
     }
 
     private func step(_ range: Range<Int>, _ sequence: Int = 0) -> RaggedBatch {

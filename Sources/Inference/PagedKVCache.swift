@@ -54,6 +54,20 @@ public struct PagedKVCache: KVCache {
         shapes = geometry.filter { $0.source == nil }
     }
 
+    /// A cache in a pool of its own, of pages of `pageBytes`, with room for `sequences` of `tokens` each that come in by at most
+    /// `chunk` tokens at a time.
+    ///
+    /// Throws ``InferenceError`` where the memory cannot be had or a token of a layer does not fit a page.
+    public init(
+        config: ModelConfig, elementType: ElementType = .float32, pageBytes: Int, sequences: Int = 1, tokens: Int, chunk: Int
+    ) throws(InferenceError) {
+        let empty = try PagedKVCache(
+            config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
+        let pages = sequences * empty.pages(tokens: tokens, inChunksOf: chunk)
+        try self.init(
+            config: config, elementType: elementType, store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
+    }
+
     /// Whether some layers forget what lies behind their window.
     public var hasWindows: Bool { shapes.contains { $0.window != nil } }
 
@@ -120,12 +134,14 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Pages that a sequence with no shared ones needs to hold `tokens`, and, on top of these, to take in `count` more.
-    public func pages(tokens: Int, adding count: Int = 0) -> Int {
+    /// Pages that a sequence with no shared ones needs to hold `tokens`.
+    public func pages(tokens: Int) -> Int {
         zip(layouts, windows).reduce(0) { total, layer in
             let (layout, window) = layer
-            let (held, all) = (layout.pages(tokens: tokens), layout.pages(tokens: tokens + count))
-            return total + (0..<held).count { window?.keeps($0, size: layout.tokensPerPage, after: tokens) ?? true } + all - held
+            return total
+                + (0..<layout.pages(tokens: tokens)).count {
+                    window?.keeps($0, size: layout.tokensPerPage, after: tokens) ?? true
+                }
         }
     }
 

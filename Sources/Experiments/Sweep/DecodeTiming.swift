@@ -96,11 +96,9 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
         _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ elementType: ElementType
     ) throws -> Double {
         let pageBytes = PageSize.bytes(for: [model.config], elementType)
-        let one = try PagedKVCache(
-            config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let pages = one.pages(tokens: 0, adding: context + timing.tokens) * timing.batch
         var cache = try PagedKVCache(
-            config: model.config, elementType: elementType, store: PageStore(bytes: pages * pageBytes, pageBytes: pageBytes))
+            config: model.config, elementType: elementType, pageBytes: pageBytes, sequences: timing.batch,
+            tokens: context + timing.tokens, chunk: 256)
         // Which tokens they are makes no difference to the time.
         func token(_ index: Int) -> Int32 { Int32((index * 7919) % model.config.vocabularySize) }
         let sequences = Array(0..<timing.batch)

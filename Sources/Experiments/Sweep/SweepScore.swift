@@ -76,11 +76,8 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
         let largest = model.config.kvGeometry(elementType).map(\.bytesPerToken).max() ?? 0
         var pageBytes = 1 << 10
         while pageBytes < largest { pageBytes *= 2 }
-        let one = try PagedKVCache(
-            config: model.config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
-        let store = try PageStore(
-            bytes: one.pages(tokens: ids.count, inChunksOf: 256) * pageBytes, pageBytes: pageBytes)
-        var cache = try PagedKVCache(config: model.config, elementType: elementType, store: store)
+        var cache = try PagedKVCache(
+            config: model.config, elementType: elementType, pageBytes: pageBytes, tokens: ids.count, chunk: 256)
         cache.add(0)
         for start in stride(from: 0, to: ids.count, by: 256) {
             let part = Array(ids[start..<min(start + 256, ids.count)])
