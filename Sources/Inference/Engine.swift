@@ -57,10 +57,6 @@ public actor Engine {
             guarantees: [Int](repeating: models.count > 1 ? share : 0, count: models.count))
         scheduler = Scheduler(models: models.count, limits: options.limits)
         costs = [PreemptionCosts](repeating: PreemptionCosts(), count: models.count)
-        // Whether files can be had there is known before anything needs one.
-        if let directory = options.swapDirectory {
-            _ = try SwapFile([[UInt8]](), pageBytes: pageBytes, directory: directory)
-        }
         let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {

@@ -17,8 +17,8 @@ public struct EngineOptions: Sendable {
     /// Whether results are to be the same, bit for bit, whatever else is in the batch and however a sequence came to be where it
     /// is: prompts always go in blocks, outputs token by token, and only prompts are shared.
     public var batchInvariant = false
-    /// Where preempted sequences may be swapped to; nil for recomputing them always.
-    public var swapDirectory: String?
+    /// The tier that preempted sequences may be swapped to; nil for recomputing them always.
+    public var tier: (any KVTier)?
     /// Which way a sequence is preempted; nil for the cheaper one by what was measured.
     public var preemption: Preemption?
     /// Seeds the draws of requests without a seed of their own.
@@ -30,7 +30,7 @@ public struct EngineOptions: Sendable {
     public enum Preemption: String, Sendable, CaseIterable {
         /// They are freed, and computed again later.
         case recompute
-        /// They are written to a file and read back.
+        /// They are stored in the tier and read back.
         case swap
     }
 

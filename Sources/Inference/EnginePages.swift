@@ -98,12 +98,12 @@ extension Engine {
         let kept = trees[sequence.model].tokensShared(of: sequence.path)
         let wanted =
             options.preemption ?? costs[sequence.model].choice(tokens: sequence.computed - kept, pages: pages.count)
-        if wanted == .swap, let directory = options.swapDirectory {
+        if wanted == .swap, let tier = options.tier {
             let clock = ContinuousClock()
             let start = clock.now
-            // Where the disk refuses, the sequence is computed again.
-            sequence.swapped = try? SwapFile(
-                pages.lazy.map { self.store.memory.bytes(of: $0) }, pageBytes: store.pageBytes, directory: directory)
+            // Where the tier refuses, the sequence is computed again.
+            sequence.swapped = try? tier.store(
+                pages.lazy.map { self.store.memory.bytes(of: $0) }, pageBytes: store.pageBytes)
             if sequence.swapped != nil {
                 costs[sequence.model].wrote(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
             }
@@ -117,8 +117,8 @@ extension Engine {
         scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
     }
 
-    /// Brings a swapped sequence's pages back; where the file fails, it is computed again.
-    func restore(_ id: Int, from file: SwapFile) -> Bool {
+    /// Brings a swapped sequence's pages back; where the tier has lost them, they are computed again.
+    func restore(_ id: Int, from tiered: any TieredPages) -> Bool {
         guard let sequence = sequences[id] else { return false }
         let model = sequence.model
         caches[model].add(id)
@@ -135,7 +135,7 @@ extension Engine {
         let start = clock.now
         do throws(InferenceError) {
             let pages = caches[model].table(of: id).allPages
-            for (index, page) in pages.enumerated() { store.memory.write(try file.page(index)[...], to: page) }
+            for (index, page) in pages.enumerated() { store.memory.write(try tiered.page(index)[...], to: page) }
             costs[model].read(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
         } catch {
             caches[model].truncate(id, to: 0)

@@ -51,7 +51,7 @@ final class EngineSequence {
     var path = PrefixPath()
     /// Whether the tree may hold its blocks: no more once it has wanted their pages for itself.
     var keepsPrefix = true
-    var swapped: SwapFile?
+    var swapped: (any TieredPages)?
     /// The prompt's scores so far, where asked for.
     var promptScores: [SampledToken] = []
     let promptLogprobs: Int?
@@ -76,7 +76,7 @@ final class EngineSequence {
         promptLogprobs = request.promptLogprobs
     }
 
-    /// `other` up to here under another number, as output `index`, drawn by `sampler`, without a file of its own.
+    /// `other` up to here under another number, as output `index`, drawn by `sampler`, without pages in a tier.
     private init(_ other: EngineSequence, id: Int, index: Int, sampler: TokenSampler) {
         (self.id, request, self.index, model) = (id, other.request, index, other.model)
         (tenant, prefixScope) = (other.tenant, other.prefixScope)

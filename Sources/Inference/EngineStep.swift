@@ -14,7 +14,7 @@ extension Engine {
                 let cache = caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
                 if awaitsPrefix(sequence, held: waiting) { return nil }
-                // A swapped one's pages are among these: its file holds none that lie behind a window.
+                // A swapped one's pages are among these: its tier holds none that lie behind a window.
                 let tokens = min(sequence.computed + count, max(sequence.longest, sequence.tokens.count))
                 return cache.pages(tokens: tokens, inChunksOf: options.limits.tokensPerStep)
             },
@@ -81,7 +81,7 @@ extension Engine {
     private func bringIn(_ id: Int) -> Bool {
         guard let sequence = sequences[id], !sequence.isResident else { return true }
         let model = sequence.model
-        if let file = sequence.swapped { return restore(id, from: file) }
+        if let tiered = sequence.swapped { return restore(id, from: tiered) }
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens

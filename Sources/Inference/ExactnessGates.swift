@@ -48,7 +48,7 @@ public struct ExactnessGates {
     private let model: ServingModel
     private let elementType: ElementType
     private let pageBytes: Int
-    private let swapDirectory: String
+    private let tier: any KVTier
     private let tolerance: Double
     /// What a path that sums in another order may differ by, and what stored keys and values may.
     private let reorderedTolerance: Double, storedTolerance: Double
@@ -65,7 +65,7 @@ public struct ExactnessGates {
     /// bits of what they store turn (up to 0.03 was seen).
     public init(
         config: ModelConfig, parameters: Parameters, elementType: ElementType, pageBytes: Int, tokens: [Int32], decoded: Int,
-        swapDirectory: String
+        tier: any KVTier
     ) throws {
         try PageStore.check(pageBytes: pageBytes)
         precondition(decoded > 0 && decoded < tokens.count, "ExactnessGates: \(decoded) of \(tokens.count) tokens")
@@ -78,7 +78,7 @@ public struct ExactnessGates {
         self.elementType = elementType
         self.pageBytes = pageBytes
         self.tokens = tokens
-        self.swapDirectory = swapDirectory
+        self.tier = tier
         prompt = tokens.count - decoded
         tolerance = is16Bit ? 0.15 : 1e-3
         let rounding = elementType == .float32 ? 0 : elementType == .float16 ? 0.1 : 0.5
@@ -86,7 +86,7 @@ public struct ExactnessGates {
         storedTolerance = max(tolerance, rounding)
     }
 
-    /// Every gate's outcome; throws where the cache memory cannot be had or the swap file fails.
+    /// Every gate's outcome; throws where the cache memory cannot be had or the tier fails.
     public func run() throws -> [ExactnessGate] {
         let vocabulary = config.vocabularySize
         let all = reference.logits(ModelInput(batch: 1, seq: tokens.count, tokens: tokens)).values
@@ -259,15 +259,14 @@ public struct ExactnessGates {
             _ = prefill(&cache, 0..<middle, chunk: middle)
         case .swap:
             let memory = cache.store.memory
-            let file = try SwapFile(
-                cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes, directory: swapDirectory)
+            let tiered = try tier.store(cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes)
             cache.remove(0)
             // Somebody else writes into what was freed.
             cache.add(1)
             _ = prefill(&cache, 0..<min(prompt, 50), chunk: 50, sequence: 1)
             cache.add(0)
             guard cache.extend(0, to: middle) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }
-            for (index, page) in cache.table(of: 0).allPages.enumerated() { memory.write(try file.page(index)[...], to: page) }
+            for (index, page) in cache.table(of: 0).allPages.enumerated() { memory.write(try tiered.page(index)[...], to: page) }
         }
         found += decode(&cache, middle..<tokens.count)
         return found

@@ -65,7 +65,7 @@ import Text
         let scratch = ScratchDirectory()
         // Each of two layers has a page for every eight tokens: one sequence wants eight pages, six beams as many as they part.
         let fixture = try EngineFixture(kvHeads: [2], pages: 26, deviation: 0.3) {
-            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (way, scratch.path, sharing)
+            ($0.preemption, $0.tier, $0.prefixSharing) = (way, try FileTier(directory: scratch.path), sharing)
         }
         var running: [([Int32], Generation)] = []
         for index in 0..<3 {

@@ -52,7 +52,7 @@ import Testing
         let config = try design.config
         let gates = try ExactnessGates(
             config: config, parameters: TinyModel.parameters(config), elementType: type, pageBytes: 1024,
-            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, swapDirectory: scratch.path
+            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path)
         ).run()
         for gate in gates { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
     }

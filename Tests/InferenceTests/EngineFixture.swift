@@ -14,7 +14,7 @@ struct EngineFixture {
 
     init(
         kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2,
-        _ change: (inout EngineOptions) -> Void = { _ in }, configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
+        _ change: (inout EngineOptions) throws -> Void = { _ in }, configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
     ) throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []
@@ -35,7 +35,7 @@ struct EngineFixture {
         options.cacheBytes = pages * 1024
         options.guaranteedShare = 0.2
         options.checksEachStep = true
-        change(&options)
+        try change(&options)
         engine = try Engine(models: engineModels, options: options)
         self.models = models
     }

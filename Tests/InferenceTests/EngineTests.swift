@@ -194,7 +194,7 @@ import Testing
         let (pages, step, running) = (24 + draw(40), 1 + draw(24), 1 + draw(6))
         // Layers of 4 and 3 tokens a page, or of 2 and 1, so that blocks end within pages; or a window.
         let fixture = try EngineFixture(kvHeads: [2, 4], pages: pages) {
-            ($0.limits.tokensPerStep, $0.limits.running, $0.swapDirectory) = (step, running, scratch.path)
+            ($0.limits.tokensPerStep, $0.limits.running, $0.tier) = (step, running, try FileTier(directory: scratch.path))
             $0.preemption = [nil, .swap, .recompute][Int(seed % 3)]
         } configure: { config, index in
             config.heads = .all(12)
@@ -267,7 +267,7 @@ import Testing
         let scratch = ScratchDirectory()
         // A model of plain layers, one with a window, one of latents.
         let fixture = try EngineFixture(kvHeads: [4, 1, 4], pages: 150) {
-            $0.swapDirectory = scratch.path
+            $0.tier = try FileTier(directory: scratch.path)
             $0.limits.tokensPerStep = 96
         } configure: { config, index in
             if index == 1 { try HybridAttention(window: 9, fullEvery: 2).configure(&config) }

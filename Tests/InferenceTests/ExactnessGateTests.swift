@@ -22,7 +22,7 @@ import Testing
         let scratch = ScratchDirectory()
         return try ExactnessGates(
             config: config, parameters: TinyModel.parameters(config), elementType: type, pageBytes: pageBytes,
-            tokens: (0..<Int32(tokens)).map { $0 * 17 % 61 }, decoded: 20, swapDirectory: scratch.path
+            tokens: (0..<Int32(tokens)).map { $0 * 17 % 61 }, decoded: 20, tier: FileTier(directory: scratch.path)
         ).run()
     }
 

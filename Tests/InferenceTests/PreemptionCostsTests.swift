@@ -26,7 +26,7 @@ import Testing
 
     @Test func `a directory that cannot be swapped to is said at once`() throws {
         let path = ScratchDirectory().path + "/none"
-        #expect(throws: InferenceError.swap(path: path, code: 2)) { try EngineFixture { $0.swapDirectory = path } }
+        #expect(throws: InferenceError.swap(path: path, code: 2)) { try FileTier(directory: path) }
     }
 
     @Test func `a pool too small for one token is refused with numbers`() throws {

@@ -27,7 +27,7 @@ import Testing
         let directory = scratch["swap"]
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
         let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
-            ($0.preemption, $0.swapDirectory, $0.prefixSharing) = (.swap, directory, false)
+            ($0.preemption, $0.tier, $0.prefixSharing) = (.swap, try FileTier(directory: directory), false)
         }
         try FileManager.default.removeItem(atPath: directory)
         let statistics = try await run(fixture, lengths: 3..<8, tokens: 30)
@@ -41,7 +41,7 @@ import Testing
         // Two tokens a page and layer, two layers: 33 tokens and more take 34 pages and more, which five have not.
         let fixture = try EngineFixture(kvHeads: [4], pages: 60) {
             $0.preemption = way
-            $0.swapDirectory = scratch.path
+            $0.tier = try FileTier(directory: scratch.path)
             $0.prefixSharing = false
         }
         let statistics = try await run(fixture, lengths: 3..<8, tokens: 30)
@@ -86,7 +86,7 @@ import Testing
         let scratch = ScratchDirectory()
         // One layer's pages stay, the other's are freed behind the window: 110 tokens hold 28 and at most 5.
         let fixture = try EngineFixture(pages: 40) {
-            ($0.preemption, $0.swapDirectory, $0.limits.tokensPerStep) = (way, scratch.path, 8)
+            ($0.preemption, $0.tier, $0.limits.tokensPerStep) = (way, try FileTier(directory: scratch.path), 8)
         } configure: { config, _ in
             try HybridAttention(window: 12, fullEvery: 2).configure(&config)
         }

@@ -228,7 +228,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.limits.tenants = ServerOptions.tenants(apiKeys: keys, adminKey: admin)
         options.prefixSharing = prefixSharing
         options.batchInvariant = batchInvariant
-        options.swapDirectory = swap
+        options.tier = try swap.map { try FileTier(directory: $0) }
         options.preemption = preemption
         options.seed = UInt64.random(in: 0 ... .max)
         let engine = try Engine(models: engineModels, options: options)

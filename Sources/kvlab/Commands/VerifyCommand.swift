@@ -46,7 +46,7 @@ struct VerifyCommand: ParsableCommand {
         let pageBytes = paging.bytes(for: [loaded.config], kvDtype)
         let gates = try ExactnessGates(
             config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: pageBytes, tokens: ids,
-            decoded: decoded, swapDirectory: FileManager.default.temporaryDirectory.path
+            decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path)
         ).run()
         try print(
             "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes))"

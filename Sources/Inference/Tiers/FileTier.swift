@@ -1,9 +1,23 @@
 import Glibc
 
-/// One preempted sequence's pages on disk, in a file without a name that the system removes with the process.
-final class SwapFile {
-    /// The pages kept, and their size.
-    let pages: Int
+/// A directory for swapped pages, one unnamed file a sequence that the system removes with the process.
+public struct FileTier: KVTier {
+    /// The directory.
+    public let directory: String
+
+    /// A tier in `directory`; throws ``InferenceError/swap(path:code:)`` where no file can be made there.
+    public init(directory: String) throws(InferenceError) {
+        self.directory = directory
+        _ = try SwapFile([[UInt8]](), pageBytes: 0, directory: directory)
+    }
+
+    public func store(_ pages: some Collection<[UInt8]>, pageBytes: Int) throws(InferenceError) -> any TieredPages {
+        try SwapFile(pages, pageBytes: pageBytes, directory: directory)
+    }
+}
+
+/// One preempted sequence's pages on disk.
+private final class SwapFile: TieredPages {
     private let pageBytes: Int
     private let descriptor: Int32
     private let directory: String
@@ -18,7 +32,6 @@ final class SwapFile {
             return descriptor
         }
         guard descriptor >= 0 else { throw .swap(path: directory, code: errno) }
-        self.pages = pages.count
         self.pageBytes = pageBytes
         self.descriptor = descriptor
         self.directory = directory
@@ -30,7 +43,6 @@ final class SwapFile {
         }
     }
 
-    /// The bytes of page `index`.
     func page(_ index: Int) throws(InferenceError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: pageBytes)
         let count = unsafe bytes.withUnsafeMutableBytes {
