@@ -106,7 +106,7 @@ public actor Engine {
         // A request for no tokens is computed for its prompt's scores alone.
         guard
             scheduler.add(
-                id, model: request.model, tenant: request.tenant, tokens: request.prompt.count,
+                id, model: request.model, tenant: request.tenant,
                 width: request.beams?.width ?? request.count)
         else {
             throw .queueFull(scheduler.waitingCount)
@@ -124,6 +124,15 @@ public actor Engine {
         requests[id] = Request(continuation: continuation, open: request.count)
         wake()
         return Generation(id: id, events: events)
+    }
+
+    /// Tokens of a sequence whose keys and values are held, in pages or in the tier.
+    func computed(_ sequence: EngineSequence) -> Int {
+        switch sequence.residence {
+        case .none: 0
+        case .cache: caches[sequence.model].length(of: sequence.id)
+        case .tier(_, let tokens): tokens
+        }
     }
 
     /// A number for a sequence.

@@ -17,7 +17,6 @@ extension Engine {
                 SampledToken(id: $0.id, logprob: $0.logprob, top: Array(top.prefix(shown ?? 0)))
             })
         beams[sequence.request] = search
-        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         scheduler.hold(id)
     }
 
@@ -39,7 +38,6 @@ extension Engine {
         for (id, continuation) in zip(ids, continuations) {
             guard let sequence = sequences[id] else { continue }
             sequence.tokens.append(continuation.token.id)
-            scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
             scheduler.release(id)
         }
         beams[request]?.assign(ids)
@@ -52,11 +50,10 @@ extension Engine {
         if sequence.isResident {
             trees[copy.model].use(copy.path, at: tick())
             caches[copy.model].fork(id, as: copy.id)
-            scheduler.addRunning(
-                copy.id, group: copy.request, tokens: copy.tokens.count, computed: copy.computed)
+            scheduler.addRunning(copy.id, group: copy.request)
         } else {
             copy.leavePages()
-            scheduler.addWaiting(copy.id, group: copy.request, tokens: copy.tokens.count)
+            scheduler.addWaiting(copy.id, group: copy.request)
         }
         sequences[copy.id] = copy
         return copy.id

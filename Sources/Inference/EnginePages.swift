@@ -34,8 +34,8 @@ extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing else { return }
-        let tokens = sequence.tokens.prefix(
-            options.batchInvariant ? min(sequence.computed, sequence.promptCount) : sequence.computed)
+        let computed = computed(sequence)
+        let tokens = sequence.tokens.prefix(options.batchInvariant ? min(computed, sequence.promptCount) : computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
         let (path, held) = trees[sequence.model].insert(
             Array(tokens), salt: sequence.prefixScope, table: caches[sequence.model].table(of: id), behind: sequence.path,
@@ -48,7 +48,7 @@ extension Engine {
     func freeBehindWindows(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].hasWindows else { return }
         caches[sequence.model].freeBehindWindows(id)
-        sequence.path = trees[sequence.model].advance(sequence.path, to: sequence.computed, at: tick())
+        sequence.path = trees[sequence.model].advance(sequence.path, to: computed(sequence), at: tick())
     }
 
     /// Evicts one block of `model`'s tree, or its pages of windows; says whether there was one.
@@ -96,41 +96,39 @@ extension Engine {
         let pages = caches[sequence.model].table(of: id).allPages
         // Blocks that others use too stay in the tree and are found again.
         let kept = trees[sequence.model].tokensShared(of: sequence.path)
-        let wanted =
-            options.preemption ?? costs[sequence.model].choice(tokens: sequence.computed - kept, pages: pages.count)
+        let computed = computed(sequence)
+        let wanted = options.preemption ?? costs[sequence.model].choice(tokens: computed - kept, pages: pages.count)
+        sequence.residence = .none
         if wanted == .swap, let tier = options.tier {
             let clock = ContinuousClock()
             let start = clock.now
             // Where the tier refuses, the sequence is computed again.
-            sequence.swapped = try? tier.store(
-                pages.lazy.map { self.store.memory.bytes(of: $0) }, pageBytes: store.pageBytes)
-            if sequence.swapped != nil {
+            if let tiered = try? tier.store(
+                pages.lazy.map({ self.store.memory.bytes(of: $0) }), pageBytes: store.pageBytes)
+            {
+                sequence.residence = .tier(tiered, tokens: computed)
                 costs[sequence.model].wrote(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
             }
         }
-        if sequence.swapped == nil { counters.recomputed += 1 } else { counters.swapped += 1 }
-        if sequence.swapped == nil { sequence.computed = 0 }
+        if case .none = sequence.residence { counters.recomputed += 1 } else { counters.swapped += 1 }
         trees[sequence.model].leave(sequence.path, at: tick())
         sequence.path = PrefixPath()
         caches[sequence.model].remove(id)
-        sequence.isResident = false
-        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
     }
 
     /// Brings a swapped sequence's pages back; where the tier has lost them, they are computed again.
-    func restore(_ id: Int, from tiered: any TieredPages) -> Bool {
+    func restore(_ id: Int, _ tokens: Int, from tiered: any TieredPages) -> Bool {
         guard let sequence = sequences[id] else { return false }
         let model = sequence.model
         caches[model].add(id)
         // The pages of the tokens it had, without a token more.
-        while !caches[model].extend(id, to: sequence.computed) {
+        while !caches[model].extend(id, to: tokens) {
             guard evictForPages(model) else {
                 caches[model].remove(id)
                 return false
             }
         }
-        sequence.swapped = nil
-        sequence.isResident = true
+        sequence.residence = .cache
         let clock = ContinuousClock()
         let start = clock.now
         do throws(InferenceError) {
@@ -139,9 +137,7 @@ extension Engine {
             costs[model].read(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
         } catch {
             caches[model].truncate(id, to: 0)
-            sequence.computed = 0
         }
-        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         return true
     }
 }

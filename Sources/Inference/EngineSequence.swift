@@ -22,6 +22,16 @@ public struct EngineModel: Sendable {
     }
 }
 
+/// The place of a sequence's keys and values.
+enum Residence {
+    /// Nowhere: its tokens are to be computed.
+    case none
+    /// The model's cache.
+    case cache
+    /// A tier, with the pages of so many tokens.
+    case tier(any TieredPages, tokens: Int)
+}
+
 /// One output in the making.
 ///
 /// The engine alone has it. What grows with the text is changed where it is, as copying it would cost each token more.
@@ -43,15 +53,12 @@ final class EngineSequence {
     private var matcher: StopMatcher
     let stopIDs: Set<Int32>
     let maxTokens: Int
-    /// Tokens in pages.
-    var computed = 0
-    /// Whether the model's cache has it.
-    var isResident = false
+    /// Where its keys and values are; how many tokens' is said there, ``Engine/computed(_:)``.
+    var residence = Residence.none
     /// Blocks of the prefix tree it uses.
     var path = PrefixPath()
     /// Whether the tree may hold its blocks: no more once it has wanted their pages for itself.
     var keepsPrefix = true
-    var swapped: (any TieredPages)?
     /// The prompt's scores so far, where asked for.
     var promptScores: [SampledToken] = []
     let promptLogprobs: Int?
@@ -83,7 +90,7 @@ final class EngineSequence {
         (tokens, promptCount, forks) = (other.tokens, other.promptCount, 0)
         (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
         (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
-        (computed, isResident, isStarted, path) = (other.computed, other.isResident, other.isStarted, other.path)
+        (residence, isStarted, path) = (other.residence, other.isStarted, other.path)
     }
 
     /// The same output up to here under another number.
@@ -97,8 +104,11 @@ final class EngineSequence {
                 sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount))))
     }
 
-    /// Forgets what it holds, to be computed again.
-    func leavePages() { (computed, path, isResident) = (0, PrefixPath(), false) }
+    /// Forgets its keys and values, to be computed again.
+    func leavePages() { (residence, path) = (.none, PrefixPath()) }
+
+    /// Whether the model's cache has it.
+    var isResident: Bool { if case .cache = residence { true } else { false } }
 
     /// Says that it is in a step.
     func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }

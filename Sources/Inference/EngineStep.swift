@@ -7,24 +7,25 @@ extension Engine {
     func schedule() -> Scheduler.Plan {
         let ledger = store.pool.ledger.freeing(trees.map(\.idlePages))
         let waiting = scheduler.heldIDs
-        return scheduler.plan(
-            ledger,
-            needed: { id, count in
-                guard let sequence = sequences[id] else { return 0 }
-                let cache = caches[sequence.model]
+        let view = Scheduler.View(
+            left: { id in self.sequences[id].map { $0.tokens.count - self.computed($0) } ?? 0 },
+            pagesNeeded: { id, count in
+                guard let sequence = self.sequences[id] else { return 0 }
+                let cache = self.caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
-                if awaitsPrefix(sequence, held: waiting) { return nil }
+                if self.awaitsPrefix(sequence, held: waiting) { return nil }
                 // A swapped one's pages are among these: its tier holds none that lie behind a window.
-                let tokens = min(sequence.computed + count, max(sequence.longest, sequence.tokens.count))
-                return cache.pages(tokens: tokens, inChunksOf: options.limits.tokensPerStep)
+                let tokens = min(self.computed(sequence) + count, max(sequence.longest, sequence.tokens.count))
+                return cache.pages(tokens: tokens, inChunksOf: self.options.limits.tokensPerStep)
             },
-            held: { id in
-                guard let sequence = sequences[id], sequence.isResident else { return 0 }
+            pagesFreed: { id in
+                guard let sequence = self.sequences[id], sequence.isResident else { return 0 }
                 // Shared pages stay with their other holders, unless that is the prefix tree and nobody else uses them there.
-                let own = caches[sequence.model].table(of: id).allPages.count { store.pool.count(of: $0) == 1 }
-                return own + trees[sequence.model].pagesLeft(by: sequence.path)
+                let own = self.caches[sequence.model].table(of: id).allPages.count { self.store.pool.count(of: $0) == 1 }
+                return own + self.trees[sequence.model].pagesLeft(by: sequence.path)
             },
-            pages: pagesOfTenants)
+            tenantPages: pagesOfTenants)
+        return scheduler.plan(ledger, view)
     }
 
     /// The pages that each tenant's sequences hold, each page counted once; tenants share none.
@@ -51,7 +52,7 @@ extension Engine {
 
     /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
     private func awaitsPrefix(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
-        guard options.prefixSharing, sequence.promptLogprobs == nil, sequence.swapped == nil else { return false }
+        guard options.prefixSharing, sequence.promptLogprobs == nil, case .none = sequence.residence else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.prefixScope).count + 1) * tree.blockTokens
         guard wanted < sequence.tokens.count else { return false }
@@ -61,7 +62,7 @@ extension Engine {
             other.request != sequence.request && !held.contains(other.id)
                 && (other.isResident || other.id < sequence.id) && other.model == sequence.model
                 && other.prefixScope == sequence.prefixScope
-                && other.computed < wanted && other.promptCount >= wanted
+                && other.promptCount >= wanted && computed(other) < wanted
                 && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))
         }
     }
@@ -70,7 +71,7 @@ extension Engine {
     func prepare(_ runs: [Scheduler.Plan.Run], model: Int) -> [Scheduler.Plan.Run] {
         runs.compactMap { run in
             guard bringIn(run.id), let sequence = sequences[run.id] else { return nil }
-            let count = min(run.count, sequence.tokens.count - sequence.computed)
+            let count = min(run.count, sequence.tokens.count - computed(sequence))
             while !caches[model].reserve(run.id, adding: count) {
                 guard evictForPages(model) || letGoOfPrefix(run.id) else { return nil }
             }
@@ -81,7 +82,7 @@ extension Engine {
     private func bringIn(_ id: Int) -> Bool {
         guard let sequence = sequences[id], !sequence.isResident else { return true }
         let model = sequence.model
-        if let tiered = sequence.swapped { return restore(id, from: tiered) }
+        if case .tier(let pages, let tokens) = sequence.residence { return restore(id, tokens, from: pages) }
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
@@ -92,11 +93,9 @@ extension Engine {
             counters.prefixHits += table?.tokens ?? 0
         }
         caches[model].add(id, sharing: table)
-        sequence.computed = table?.tokens ?? 0
-        if !sequence.isStarted { sequence.cached = sequence.computed }
+        if !sequence.isStarted { sequence.cached = table?.tokens ?? 0 }
         sequence.enter()
-        sequence.isResident = true
-        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
+        sequence.residence = .cache
         return true
     }
 
@@ -109,13 +108,14 @@ extension Engine {
         var logitRows: [(first: Int, count: Int)] = []
         for run in runs {
             guard let sequence = sequences[run.id] else { continue }
-            let end = sequence.computed + run.count
+            let start = computed(sequence)
+            let end = start + run.count
             let first = Int32(step.tokens.count)
             step.sequences.append(run.id)
             step.counts.append(run.count)
-            step.tokens += sequence.tokens[sequence.computed..<end]
+            step.tokens += sequence.tokens[start..<end]
             // A prompt that is scored wants all its rows, others the last one, once it is reached.
-            let isScored = sequence.promptLogprobs != nil && sequence.computed < sequence.promptCount && !sequence.isStarted
+            let isScored = sequence.promptLogprobs != nil && start < sequence.promptCount && !sequence.isStarted
             let wanted = isScored ? run.count : end == sequence.tokens.count ? 1 : 0
             logitRows.append((rows.count, wanted))
             rows += (first + Int32(run.count - wanted)..<first + Int32(run.count)).map { $0 }
@@ -132,12 +132,11 @@ extension Engine {
         let greedy = LogitRows.argmax(logits, rows: rows.count, width: vocabulary)
         for (run, range) in zip(runs, logitRows) {
             guard let sequence = sequences[run.id] else { continue }
-            let before = sequence.computed
-            sequence.computed += run.count
-            score(sequence, logits, range, from: before, width: vocabulary)
+            let computed = computed(sequence)
+            score(sequence, logits, range, from: computed - run.count, width: vocabulary)
             keepPrefix(run.id)
             freeBehindWindows(run.id)
-            if sequence.computed == sequence.tokens.count {
+            if computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
                 guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {
                     self.start(sequence)
@@ -146,8 +145,6 @@ extension Engine {
                 }
                 fork(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
                 sample(run.id, logits, row: row, width: vocabulary, greedy: greedy[row])
-            } else {
-                scheduler.advance(run.id, computed: sequence.computed, tokens: sequence.tokens.count)
             }
         }
         advanceBeams()
@@ -182,10 +179,10 @@ extension Engine {
             if scheduler.hasPlaceToFork {
                 trees[sequence.model].use(copy.path, at: tick())
                 caches[sequence.model].fork(id, as: copy.id)
-                scheduler.addRunning(copy.id, group: copy.request, tokens: copy.tokens.count, computed: copy.computed)
+                scheduler.addRunning(copy.id, group: copy.request)
             } else {
                 copy.leavePages()
-                scheduler.addWaiting(copy.id, group: copy.request, tokens: copy.tokens.count)
+                scheduler.addWaiting(copy.id, group: copy.request)
             }
             sample(copy.id, logits, row: row, width: width, greedy: greedy)
         }
@@ -208,7 +205,6 @@ extension Engine {
         guard sequence.maxTokens > 0 else { return finish(id, .length, text: "") }
         let (token, text, end) = sequence.draw(logits, row: row, width: width, greedy: greedy)
         counters.generatedTokens += 1
-        scheduler.advance(id, computed: sequence.computed, tokens: sequence.tokens.count)
         requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: text))
         guard let end else { return }
         guard end != .stopString else { return finish(id, .stop, text: "") }

@@ -56,17 +56,33 @@ public struct Scheduler: Sendable {
         var order: Int
         /// The first sequence of the request it belongs to.
         var group: Int
-        /// Tokens known, and those whose keys and values are in pages.
-        var tokens: Int
-        var computed: Int
         /// Whether it waits for others of its request, and has nothing to run.
         var isHeld = false
         /// Its last turn among those that decode, where a step was too short for all.
         var turn = 0
         /// Tokens decoded since it came in.
         var decoded = 0
+    }
 
-        var left: Int { tokens - computed }
+    /// The progress and the pages of the sequences, which their owner tells while a step is planned.
+    public struct View {
+        /// Tokens of a sequence whose keys and values are not held yet: its prompt's rest, or the one token that it decodes next.
+        public var left: (_ id: Int) -> Int
+        /// Pages that a sequence has to get for so many more tokens, or for as many as it will ever have; nil where a waiting one has
+        /// reason to wait on, whatever pages are free.
+        public var pagesNeeded: (_ id: Int, _ count: Int) -> Int?
+        /// Pages that come free when a sequence is preempted, at least.
+        public var pagesFreed: (_ id: Int) -> Int
+        /// Pages that each tenant's running sequences hold, each page counted once; asked for where tenants compete.
+        public var tenantPages: () -> [String: Int]
+
+        /// The answers to a plan's questions.
+        public init(
+            left: @escaping (_ id: Int) -> Int, pagesNeeded: @escaping (_ id: Int, _ count: Int) -> Int?,
+            pagesFreed: @escaping (_ id: Int) -> Int, tenantPages: @escaping () -> [String: Int]
+        ) {
+            (self.left, self.pagesNeeded, self.pagesFreed, self.tenantPages) = (left, pagesNeeded, pagesFreed, tenantPages)
+        }
     }
 
     /// A request's sequences.
@@ -101,6 +117,7 @@ public struct Scheduler: Sendable {
     /// A step in the making.
     struct Draft {
         var plan = Plan()
+        let view: View
         var ledger: PageLedger
         var budget: Int
         /// Where in the plan's runs a sequence is, and the pages booked for it.
@@ -111,7 +128,9 @@ public struct Scheduler: Sendable {
         /// What is kept free for a tenant that has nothing running.
         var reserve: Reserve?
 
-        init(_ ledger: PageLedger, budget: Int) { (self.ledger, self.budget) = (ledger, budget) }
+        init(_ ledger: PageLedger, _ view: View, budget: Int) {
+            (self.ledger, self.view, self.budget) = (ledger, view, budget)
+        }
 
         /// Tokens of `id` so far.
         func count(_ id: Int) -> Int { runs[id].map { plan.runs[$0].count } ?? 0 }
@@ -193,23 +212,23 @@ public struct Scheduler: Sendable {
         return Self.available(limits.waiting, own: own, others: others, parties: limits.tenants) > 0
     }
 
-    /// Queues a sequence of `tokens` that will have `width` outputs or beams at once; false where the queue is full.
-    public mutating func add(_ id: Int, model: Int, tenant: String = "", tokens: Int, width: Int = 1) -> Bool {
+    /// Queues a sequence that will have `width` outputs or beams at once; false where the queue is full.
+    public mutating func add(_ id: Int, model: Int, tenant: String = "", width: Int = 1) -> Bool {
         guard mayWait(model, tenant) else { return false }
-        precondition(tokens > 0 && entries[id] == nil, "Scheduler: sequence \(id) with \(tokens) tokens")
+        precondition(entries[id] == nil, "Scheduler: sequence \(id) is scheduled already")
         // A model or tenant that was idle has no claim from that time.
         let active = Set(groups.values.map(\.model))
         if !active.contains(model) { served[model] = max(served[model], active.map { served[$0] }.min() ?? served[model]) }
         groups[id] = Group(model: model, tenant: tenant, order: nextOrder, width: width)
-        enter(id, group: id, tokens: tokens, computed: 0)
+        enter(id, group: id)
         tenants[tenant]?.waiting[model].append(id)
         return true
     }
 
     /// Queues another sequence of `group`'s request, whether the queue is full or not.
-    public mutating func addWaiting(_ id: Int, group: Int, tokens: Int) {
+    public mutating func addWaiting(_ id: Int, group: Int) {
         guard let it = groups[group] else { return }
-        enter(id, group: group, tokens: tokens, computed: 0)
+        enter(id, group: group)
         // Before later requests, which would have further ones waiting in their turn.
         entries[id]?.order = it.order
         insertWaiting(id)
@@ -222,16 +241,15 @@ public struct Scheduler: Sendable {
     }
 
     /// Adds another sequence of `group`'s request that holds pages already: a fork of a running one.
-    public mutating func addRunning(_ id: Int, group: Int, tokens: Int, computed: Int) {
-        enter(id, group: group, tokens: tokens, computed: computed)
+    public mutating func addRunning(_ id: Int, group: Int) {
+        enter(id, group: group)
         running.append(id)
         groups[group]?.running += 1
     }
 
-    private mutating func enter(_ id: Int, group: Int, tokens: Int, computed: Int) {
+    private mutating func enter(_ id: Int, group: Int) {
         guard let it = groups[group] else { preconditionFailure("Scheduler: sequence \(id) of request \(group), which is over") }
-        entries[id] = Entry(
-            model: it.model, tenant: it.tenant, order: nextOrder, group: group, tokens: tokens, computed: computed)
+        entries[id] = Entry(model: it.model, tenant: it.tenant, order: nextOrder, group: group)
         groups[group]?.members += 1
         nextOrder += 1
         let fewest = tenants.values.map(\.served).min() ?? 0
@@ -264,35 +282,21 @@ public struct Scheduler: Sendable {
         if tenants[entry.tenant]?.members == 0 { tenants[entry.tenant] = nil }
     }
 
-    /// Records that `count` of a sequence's tokens are in pages now, and how many it has.
-    public mutating func advance(_ id: Int, computed: Int, tokens: Int) {
-        entries[id]?.computed = computed
-        entries[id]?.tokens = tokens
-    }
-
     /// Whether `id` holds pages.
     public func isRunning(_ id: Int) -> Bool { running.contains(id) }
 
-    /// Plans a step and books it. Unless nothing is left to do the plan isn't empty.
-    ///
-    /// - Parameters:
-    ///   - ledger: the pool's pages.
-    ///   - needed: the pages a sequence has to get for so many more tokens, or for as many as it will ever have; nil where one
-    ///     that waits has reason to wait on, whatever pages there are.
-    ///   - held: the pages that come free when a sequence is put back, at least.
-    ///   - pages: the pages that each tenant's running sequences hold, each page counted once; asked for where tenants compete.
-    public mutating func plan(
-        _ ledger: PageLedger, needed: (_ id: Int, _ count: Int) -> Int?, held: (_ id: Int) -> Int, pages: () -> [String: Int]
-    ) -> Plan {
-        var draft = Draft(ledger, budget: max(1, limits.tokensPerStep))
+    /// Plans a step over the pages of `ledger` and books it. Unless nothing is left to do the plan isn't empty.
+    public mutating func plan(_ ledger: PageLedger, _ view: View) -> Plan {
+        var draft = Draft(ledger, view, budget: max(1, limits.tokensPerStep))
         if tenants.count > 1 {
-            draft.shares = Shares(self, ledger, pages: pages())
-            admitWithinShares(&draft, needed, held)
-            draft.shares?.tokens = tokenShares(draft.budget)
+            draft.shares = Shares(self, ledger, pages: view.tenantPages())
+            admitWithinShares(&draft)
+            let tokens = tokenShares(draft)
+            draft.shares?.tokens = tokens
         }
-        decode(&draft, needed, held)
-        divide(&draft, needed)
-        if draft.shares != nil { decodeRest(&draft, needed) }
+        decode(&draft)
+        divide(&draft)
+        if draft.shares != nil { decodeRest(&draft) }
         if draft.plan.isEmpty { makeRoom(&draft) }
         for run in draft.plan.runs {
             guard let entry = entries[run.id] else { continue }
@@ -319,7 +323,7 @@ public struct Scheduler: Sendable {
     /// The sequences that decode in this step: of each tenant as many as it has tokens, those of tenants above their share of the pages
     /// last.
     private mutating func decoding(_ draft: Draft) -> [Int] {
-        let all = running.filter { entries[$0]?.left == 1 && entries[$0]?.isHeld == false }
+        let all = running.filter { draft.view.left($0) == 1 && entries[$0]?.isHeld == false }
         guard let shares = draft.shares else { return inTurn(all, draft.budget) }
         var chosen: Set<Int> = []
         for tenant in tenantsByTokens {
@@ -330,10 +334,10 @@ public struct Scheduler: Sendable {
     }
 
     /// Lets each decoding sequence have its token, those that have waited longest where the step is too short for all.
-    private mutating func decode(_ draft: inout Draft, _ needed: (Int, Int) -> Int?, _ held: (Int) -> Int) {
+    private mutating func decode(_ draft: inout Draft) {
         for id in decoding(draft) {
             guard running.contains(id), let entry = entries[id] else { continue }
-            let pages = needed(id, 1) ?? 0
+            let pages = draft.view.pagesNeeded(id, 1) ?? 0
             var runs = draft.take(pages, for: id, of: entry.model)
             while !runs {
                 let victim = victim(for: id, entry, draft)
@@ -342,7 +346,7 @@ public struct Scheduler: Sendable {
                     if draft.plan.preempted.isEmpty { draft.plan.exhausted.append(id) }
                     break
                 }
-                draft.ledger.give(held(victim), of: entries[victim]?.model ?? 0)
+                draft.ledger.give(draft.view.pagesFreed(victim), of: entries[victim]?.model ?? 0)
                 putBack(victim, &draft.plan)
                 if victim == id { break }
                 runs = draft.take(pages, for: id, of: entry.model)
@@ -369,29 +373,31 @@ public struct Scheduler: Sendable {
     }
 
     /// Lets more sequences decode than their tenants' shares have tokens for, where others have left some and there are pages.
-    private mutating func decodeRest(_ draft: inout Draft, _ needed: (Int, Int) -> Int?) {
+    private mutating func decodeRest(_ draft: inout Draft) {
         guard draft.budget > 0 else { return }
         let rest = running.filter {
-            entries[$0]?.left == 1 && entries[$0]?.isHeld == false && draft.runs[$0] == nil
+            draft.view.left($0) == 1 && entries[$0]?.isHeld == false && draft.runs[$0] == nil
         }
         for id in inTurn(rest, draft.budget) {
-            guard let entry = entries[id], draft.take(needed(id, 1) ?? 0, for: id, of: entry.model) else { continue }
+            guard let entry = entries[id], draft.take(draft.view.pagesNeeded(id, 1) ?? 0, for: id, of: entry.model) else {
+                continue
+            }
             draft.run(id, 1)
             entries[id]?.decoded += 1
         }
     }
 
     /// Divides what is left of the step between the tenants that have prompts, and each one's part between the models.
-    private mutating func divide(_ draft: inout Draft, _ needed: (Int, Int) -> Int?) {
+    private mutating func divide(_ draft: inout Draft) {
         let order = tenantsByTokens
         if let shares = draft.shares {
             // First what each is sure of, beside what it decodes.
             for tenant in order {
                 let decoded = draft.plan.runs.reduce(0) { $0 + (entries[$1.id]?.tenant == tenant ? $1.count : 0) }
-                _ = prompts(of: tenant, &draft, (shares.tokens[tenant] ?? 0) - decoded, needed)
+                _ = prompts(of: tenant, &draft, (shares.tokens[tenant] ?? 0) - decoded)
             }
         }
-        Self.split(draft.budget, order) { tenant, share in prompts(of: tenant, &draft, share, needed) }
+        Self.split(draft.budget, order) { tenant, share in prompts(of: tenant, &draft, share) }
     }
 
     /// Divides `tokens` between `parties`, which say how many of their shares they use; what one leaves goes to the others.
@@ -412,30 +418,29 @@ public struct Scheduler: Sendable {
     }
 
     /// Works on a tenant's prompts with up to `share` tokens, the model served least so far first; gives the tokens used.
-    private mutating func prompts(
-        of tenant: String, _ draft: inout Draft, _ share: Int, _ needed: (Int, Int) -> Int?
-    ) -> Int {
+    private mutating func prompts(of tenant: String, _ draft: inout Draft, _ share: Int) -> Int {
+        let view = draft.view
         let open = served.indices.sorted { (served[$0], $0) < (served[$1], $1) }.filter { model in
             tenants[tenant]?.waiting[model].isEmpty == false
-                || running.contains { entries[$0].map { $0.model == model && $0.tenant == tenant && $0.left > 1 } ?? false }
+                || running.contains { id in
+                    entries[id].map { $0.model == model && $0.tenant == tenant && view.left(id) > 1 } ?? false
+                }
         }
         let before = draft.budget
-        Self.split(share, open) { model, share in prompts(of: tenant, model, &draft, share, needed) }
+        Self.split(share, open) { model, share in prompts(of: tenant, model, &draft, share) }
         return before - draft.budget
     }
 
     /// Goes on with a tenant's prompts to `model`, then lets new ones in, up to `share` tokens; gives the tokens used.
-    private mutating func prompts(
-        of tenant: String, _ model: Int, _ draft: inout Draft, _ share: Int, _ needed: (Int, Int) -> Int?
-    ) -> Int {
+    private mutating func prompts(of tenant: String, _ model: Int, _ draft: inout Draft, _ share: Int) -> Int {
+        let view = draft.view
         var left = share
         for id in running where left > 0 {
-            guard let entry = entries[id], entry.model == model, entry.tenant == tenant, entry.left > 1, !entry.isHeld else {
-                continue
-            }
+            guard let entry = entries[id], entry.model == model, entry.tenant == tenant, view.left(id) > 1, !entry.isHeld
+            else { continue }
             let planned = draft.count(id)
-            let count = min(entry.left - planned, left)
-            guard count > 0, draft.take(needed(id, planned + count) ?? 0, for: id, of: model) else { continue }
+            let count = min(view.left(id) - planned, left)
+            guard count > 0, draft.take(view.pagesNeeded(id, planned + count) ?? 0, for: id, of: model) else { continue }
             draft.run(id, count)
             left -= count
         }
@@ -444,7 +449,7 @@ public struct Scheduler: Sendable {
         for id in tenants[tenant]?.waiting[model] ?? [] where left > 0 {
             guard let entry = entries[id], !entry.isHeld else { continue }
             // One that waits for something else than pages keeps none behind it from coming in.
-            guard let pages = needed(id, entry.left + 1) else {
+            guard let pages = view.pagesNeeded(id, view.left(id) + 1) else {
                 passed += 1
                 if passed > Self.mostPassed { break }
                 continue
@@ -454,7 +459,7 @@ public struct Scheduler: Sendable {
                 draft.take(pages, for: id, of: model)
             else { break }
             admit(id)
-            let count = min(entry.left, left)
+            let count = min(view.left(id), left)
             draft.run(id, count)
             left -= count
         }

@@ -66,12 +66,12 @@ extension Scheduler {
         tenants.sorted { ($0.value.served, $0.value.order) < ($1.value.served, $1.value.order) }.map(\.key)
     }
 
-    /// The tokens of a step of `budget` that each tenant is sure of, by max-min fairness.
-    func tokenShares(_ budget: Int) -> [String: Int] {
+    /// The tokens of a draft's budget that each tenant is sure of, by max-min fairness.
+    func tokenShares(_ draft: Draft) -> [String: Int] {
         var wanted: [String: Int] = [:]
-        for entry in entries.values where !entry.isHeld { wanted[entry.tenant, default: 0] += entry.left }
+        for (id, entry) in entries where !entry.isHeld { wanted[entry.tenant, default: 0] += draft.view.left(id) }
         let order = tenantsByTokens.filter { wanted[$0] != nil }
-        var (left, shares) = (budget, [String: Int]())
+        var (left, shares) = (draft.budget, [String: Int]())
         let modest = order.sorted { (wanted[$0] ?? 0) < (wanted[$1] ?? 0) }
         for (index, tenant) in modest.enumerated() {
             // All that are left want more than an equal part, once one does.
@@ -94,9 +94,9 @@ extension Scheduler {
     }
 
     /// Lets in what keeps its tenant within its part of places and pages, and puts back for it what is above.
-    mutating func admitWithinShares(_ draft: inout Draft, _ needed: (Int, Int) -> Int?, _ held: (Int) -> Int) {
-        let before = draft.shares
-        draft.reserve = reserve(draft, needed)
+    mutating func admitWithinShares(_ draft: inout Draft) {
+        let (before, view) = (draft.shares, draft.view)
+        draft.reserve = reserve(draft)
         let order = tenantsByTokens.sorted {
             (before?.running[$0] ?? 0) < (before?.running[$1] ?? 0)
         }
@@ -106,17 +106,17 @@ extension Scheduler {
                 var passed = 0
                 for id in tenants[tenant]?.waiting[model] ?? [] where tokens > 0 && passed <= Self.mostPassed {
                     guard let entry = entries[id], !entry.isHeld else { continue }
-                    guard let pages = needed(id, entry.left + 1) else {
+                    guard let pages = view.pagesNeeded(id, view.left(id) + 1) else {
                         passed += 1
                         continue
                     }
-                    guard mayGoFirst(entry, pages, draft), findRoom(pages, for: entry, &draft, held),
+                    guard mayGoFirst(entry, pages, draft), findRoom(pages, for: entry, &draft),
                         draft.take(pages, for: id, of: model)
                     else { break }
                     admit(id)
                     draft.shares?.running[tenant, default: 0] += 1
                     draft.shares?.pages[tenant, default: 0] += pages
-                    tokens -= entry.left
+                    tokens -= view.left(id)
                 }
             }
         }
@@ -124,17 +124,17 @@ extension Scheduler {
     }
 
     /// The oldest sequence that is more than an equal part of the pages, of a tenant that has nothing running.
-    private func reserve(_ draft: Draft, _ needed: (Int, Int) -> Int?) -> Reserve? {
+    private func reserve(_ draft: Draft) -> Reserve? {
         guard let shares = draft.shares else { return nil }
         var oldest: Reserve?
         for (name, tenant) in tenants where shares.running[name] == nil {
             for (model, ids) in tenant.waiting.enumerated() {
                 guard let id = ids.first(where: { entries[$0]?.isHeld == false }), let entry = entries[id],
-                    entry.order < oldest?.order ?? .max, let pages = needed(id, entry.left + 1),
+                    entry.order < oldest?.order ?? .max, let pages = draft.view.pagesNeeded(id, draft.view.left(id) + 1),
                     pages > shares.pagesOfModel[model], pages <= shares.pagesOfModel[model] * tenants.count
                 else { continue }
                 oldest = Reserve(
-                    tenant: name, order: entry.order, model: model, pages: pages, credit: tenant.served + entry.left)
+                    tenant: name, order: entry.order, model: model, pages: pages, credit: tenant.served + draft.view.left(id))
             }
         }
         return oldest
@@ -148,9 +148,7 @@ extension Scheduler {
 
     /// Whether a place and `pages` are there for a sequence that keeps its tenant within its part, if need be after others were put
     /// back.
-    private mutating func findRoom(
-        _ pages: Int, for entry: Entry, _ draft: inout Draft, _ held: (Int) -> Int
-    ) -> Bool {
+    private mutating func findRoom(_ pages: Int, for entry: Entry, _ draft: inout Draft) -> Bool {
         guard var shares = draft.shares, (shares.running[entry.tenant] ?? 0) < shares.places,
             (shares.pages[entry.tenant] ?? 0) + pages <= shares.pagesOfModel[entry.model]
         else { return false }
@@ -171,7 +169,7 @@ extension Scheduler {
                 return false
             }
             back.append(victim)
-            let count = held(victim)
+            let count = draft.view.pagesFreed(victim)
             ledger.give(count, of: it.model)
             shares.pages[it.tenant, default: 0] -= count
             shares.running[it.tenant, default: 0] -= 1

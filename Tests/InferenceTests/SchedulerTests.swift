@@ -30,7 +30,7 @@ import Testing
         mutating func add(
             _ id: Int, model: Int = 0, tenant: String = "", prompt: Int, output: Int, width: Int = 1
         ) {
-            precondition(scheduler.add(id, model: model, tenant: tenant, tokens: prompt, width: width))
+            precondition(scheduler.add(id, model: model, tenant: tenant, width: width))
             self.tenant[id] = tenant
             (tokens[id], computed[id], tables[id], wanted[id], self.model[id]) = (prompt, 0, [], prompt + output, model)
         }
@@ -40,9 +40,9 @@ import Testing
             (wanted[copy], model[copy], tenant[copy]) = (wanted[id], model[id], tenant[id])
             guard scheduler.hasPlaceToFork else {
                 (computed[copy], tables[copy]) = (0, [])
-                return scheduler.addWaiting(copy, group: id, tokens: tokens[id]!)
+                return scheduler.addWaiting(copy, group: id)
             }
-            scheduler.addRunning(copy, group: id, tokens: tokens[id]!, computed: computed[id]!)
+            scheduler.addRunning(copy, group: id)
         }
 
         mutating func remove(_ id: Int) {
@@ -65,32 +65,29 @@ import Testing
 
         mutating func step() -> Scheduler.Plan {
             let ledger = PageLedger(free: pages - used.reduce(0, +), guarantees: guarantees, used: used)
-            let (computed, tables, wanted, waits, held) = (computed, tables, wanted, waits, held)
-            let plan = scheduler.plan(
-                ledger,
-                needed: { id, count in
+            let (tokens, computed, tables, wanted, waits, held) = (tokens, computed, tables, wanted, waits, held)
+            let view = Scheduler.View(
+                left: { tokens[$0]! - computed[$0]! },
+                pagesNeeded: { id, count in
                     // The last token is never computed.
                     waits.contains(id) ? nil : max(0, min(computed[id]! + count, wanted[id]! - 1) - tables[id]!.count)
                 },
-                held: { id in
+                pagesFreed: { id in
                     tables[id]!.count { page in !tables.contains { $0.key != id && $0.value.contains(page) } }
-                }, pages: { held })
+                }, tenantPages: { held })
+            let plan = scheduler.plan(ledger, view)
             if let found = scheduler.inconsistency() { preconditionFailure(found) }
             for id in plan.exhausted { remove(id) }
-            for id in plan.preempted {
-                (self.computed[id], self.tables[id]) = (0, [])
-                scheduler.advance(id, computed: 0, tokens: tokens[id]!)
-            }
+            for id in plan.preempted { (self.computed[id], self.tables[id]) = (0, []) }
             for run in plan.runs {
                 self.computed[run.id]! += run.count
                 while self.tables[run.id]!.count < self.computed[run.id]! {
                     self.tables[run.id]!.append(nextPage)
                     nextPage += 1
                 }
-                precondition(self.computed[run.id]! <= tokens[run.id]!)
-                if self.computed[run.id] == tokens[run.id] { tokens[run.id]! += 1 }
-                scheduler.advance(run.id, computed: self.computed[run.id]!, tokens: tokens[run.id]!)
-                if tokens[run.id]! >= wanted[run.id]! {
+                precondition(self.computed[run.id]! <= self.tokens[run.id]!)
+                if self.computed[run.id] == self.tokens[run.id] { self.tokens[run.id]! += 1 }
+                if self.tokens[run.id]! >= wanted[run.id]! {
                     remove(run.id)
                     finished.append(run.id)
                 }
@@ -188,11 +185,11 @@ import Testing
         var world = World(models: 2, pages: 10_000, limits: limits)
         for id in 0..<6 { world.add(id, prompt: 2, output: 100) }
         // Two places of the queue are the other model's.
-        let ninth = world.scheduler.add(9, model: 0, tokens: 1)
+        let ninth = world.scheduler.add(9, model: 0)
         #expect(!ninth)
         world.add(10, model: 1, prompt: 2, output: 3)
         world.add(11, model: 1, prompt: 2, output: 3)
-        let third = world.scheduler.add(12, model: 1, tokens: 1)
+        let third = world.scheduler.add(12, model: 1)
         #expect(!third)
         #expect(world.step().runs.map(\.id) == [0, 1, 2, 10])
         for _ in 0..<3 { _ = world.step() }

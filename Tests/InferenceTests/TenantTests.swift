@@ -126,7 +126,7 @@ import Testing
         #expect(limits.waitingOfTenant == 8)
         var world = World(pages: 100, limits: limits)
         for id in 0..<8 { world.add(id, tenant: "a", prompt: 1, output: 1) }
-        func add(_ id: Int, _ tenant: String) -> Bool { world.scheduler.add(id, model: 0, tenant: tenant, tokens: 1) }
+        func add(_ id: Int, _ tenant: String) -> Bool { world.scheduler.add(id, model: 0, tenant: tenant) }
         #expect(!add(8, "a") && add(9, "b") && add(10, "b") && !add(11, "b") && add(12, "c") && add(13, "c") && !add(14, "c"))
     }
 
