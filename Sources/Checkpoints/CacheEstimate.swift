@@ -9,7 +9,7 @@ public struct CacheEstimate: Sendable, Hashable {
     public init(layers: [KVGeometry]) { self.layers = layers }
 
     /// The estimate for a model of this tool.
-    public init(_ config: ModelConfig, elementType: ElementType) { layers = config.kvGeometry(elementType) }
+    public init(_ config: ModelConfig, encoding: KVEncoding) { layers = config.kvGeometry(encoding) }
 
     /// Bytes a token adds to a sequence that is shorter than every window.
     public var bytesPerToken: Int { layers.reduce(0) { $0 + $1.bytesPerToken } }

@@ -65,8 +65,8 @@ public struct ConversionReport: Sendable {
     /// Each layer's change.
     public var layers: [Layer]
 
-    /// A table for people; cache bytes with elements of `elementType`.
-    public func text(elementType: ElementType = .float16) -> String {
+    /// A table for people; cache bytes stored by `encoding`.
+    public func text(encoding: KVEncoding = .float16) -> String {
         func number(_ value: Double?) -> String {
             guard let value else { return "      –" }
             let digits = String(Int((value.magnitude * 10000).rounded()))
@@ -78,10 +78,10 @@ public struct ConversionReport: Sendable {
             let digits = String(value)
             return String(repeating: " ", count: max(0, width - digits.count)) + digits
         }
-        let before = parent.kvBytesPerToken(elementType)
-        let after = child.kvBytesPerToken(elementType)
+        let before = parent.kvBytesPerToken(encoding)
+        let after = child.kvBytesPerToken(encoding)
         var lines = [
-            "KV cache: \(before) → \(after) bytes per token in \(elementType.flag) (\(percent(after, of: before)))",
+            "KV cache: \(before) → \(after) bytes per token in \(encoding.name) (\(percent(after, of: before)))",
             "parameters: \(parent.parameterCount) → \(child.parameterCount)",
             "layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio",
         ]

@@ -9,10 +9,12 @@ public enum HeadBudget {
     /// are quick); the losses are taken to add up, and the best sum within the budget is found exactly. `progress` is told the
     /// measurements done and their number. Throws ``ConversionError/budgetTooSmall(bytes:least:)``.
     public static func kvHeads(
-        _ config: ModelConfig, _ parameters: Parameters, bytesPerToken: Int, elementType: ElementType, calibration: Calibration,
+        _ config: ModelConfig, _ parameters: Parameters, bytesPerToken: Int, encoding: KVEncoding, calibration: Calibration,
         progress: (Int, Int) throws -> Void = { _, _ in }
     ) throws -> PerLayer<Int> {
-        let unit = (0..<config.layers).map { 2 * config.headDim[$0] * elementType.byteCount }
+        let unit = (0..<config.layers).map {
+            encoding.tokenBytes(kvHeads: 1, keyDim: config.headDim[$0], valueDim: config.headDim[$0])
+        }
         let least = unit.reduce(0, +)
         guard bytesPerToken >= least else { throw ConversionError.budgetTooSmall(bytes: bytesPerToken, least: least) }
         let options = (0..<config.layers).map { layer in

@@ -4,15 +4,15 @@ import Models
 
 extension Perplexity {
     /// Scores `windows` as they would be served: weights in their own type, keys and values in pages of a pool, stored as
-    /// `elementType`, prompts in chunks of `chunk` tokens.
+    /// `encoding`, prompts in chunks of `chunk` tokens.
     public static func evaluateThroughCache(
-        _ model: ServingModel, _ windows: [EvaluationWindow], elementType: ElementType, pageBytes: Int, chunk: Int = 256,
+        _ model: ServingModel, _ windows: [EvaluationWindow], encoding: KVEncoding, pageBytes: Int, chunk: Int = 256,
         progress: (Int) throws -> Void = { _ in }
     ) throws -> PerplexityResult {
         let config = model.config
         let longest = windows.map(\.inputs.count).max() ?? 1
         var cache = try PagedKVCache(
-            config: config, elementType: elementType, pageBytes: pageBytes, tokens: longest, chunk: chunk)
+            config: config, encoding: encoding, pageBytes: pageBytes, tokens: longest, chunk: chunk)
         var result = PerplexityResult(windows: [], tokens: [])
         for (index, window) in windows.enumerated() {
             cache.add(index)

@@ -10,7 +10,7 @@ public struct Comparison {
     /// Cache figures' sequences.
     public var batch: Int
     /// Cache figures' element type.
-    public var kvType: ElementType
+    public var kvType: KVEncoding
     /// Text tokens in a window.
     public var window: Int
     /// Tokens between windows' starts; nil: no overlap.
@@ -20,7 +20,7 @@ public struct Comparison {
 
     /// A comparison; by default windows of 256 tokens without overlap, and the cache of one sequence of 4096 tokens in fp16.
     public init(
-        contextTokens: Int = 4096, batch: Int = 1, kvType: ElementType = .float16, window: Int = 256, stride: Int? = nil,
+        contextTokens: Int = 4096, batch: Int = 1, kvType: KVEncoding = .float16, window: Int = 256, stride: Int? = nil,
         bos: WindowPolicy.BOS? = nil
     ) {
         self.contextTokens = contextTokens
@@ -47,7 +47,7 @@ public struct Comparison {
         -> ComparisonTable
     {
         guard let first = models.first else {
-            return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.flag, rows: [])
+            return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])
         }
         let oneTokenizer = models.allSatisfy { $0.tokenizer.serialized == first.tokenizer.serialized }
         let reference = try score(first, text, reporter: reporter)
@@ -64,7 +64,7 @@ public struct Comparison {
             }
             rows.append(row)
         }
-        return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.flag, rows: rows)
+        return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: rows)
     }
 
     /// The KL divergence of `child` from `parent` in nats per token; nil where the vocabularies differ in size.

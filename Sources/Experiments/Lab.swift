@@ -67,7 +67,7 @@ public struct Lab {
         let evaluation = lab.evaluation
         let comparison = Comparison(
             contextTokens: evaluation.contextTokens, batch: evaluation.batch,
-            kvType: ElementType(flag: evaluation.kvDtype) ?? .float16,
+            kvType: KVEncoding(name: evaluation.kvDtype) ?? .float16,
             window: min(evaluation.window, parent.model.config.maxSequence), bos: parent.bosID == nil ? .never : .always)
         let text = try evaluated?.text ?? corpus.validationText(recipe)
         let reference = try comparison.score(parent, text, reporter: reporter)

@@ -18,13 +18,13 @@ public struct CacheCapacity: Sendable, Encodable {
     /// Pages are reserved, and freed behind windows, as in serving: while a chunk is taken in, all of its tokens are held. Their
     /// memory isn't touched. Throws ``InferenceError`` where there is no such pool or the model has fewer positions.
     public static func measure(
-        _ config: ModelConfig, elementType: ElementType, bytes: Int, pageBytes: Int, context: Int,
+        _ config: ModelConfig, encoding: KVEncoding, bytes: Int, pageBytes: Int, context: Int,
         chunk: Int = Scheduler.Limits().tokensPerStep
     ) throws(InferenceError) -> CacheCapacity {
         precondition(context > 0 && chunk > 0, "CacheCapacity: \(context) tokens in chunks of \(chunk)")
         guard context <= config.maxSequence else { throw .tooManyTokens(context, limit: config.maxSequence) }
         let store = try PageStore(bytes: bytes, pageBytes: pageBytes)
-        var cache = try PagedKVCache(config: config, elementType: elementType, store: store)
+        var cache = try PagedKVCache(config: config, encoding: encoding, store: store)
         var count = 0
         while true {
             cache.add(count)
@@ -35,7 +35,7 @@ public struct CacheCapacity: Sendable, Encodable {
         let held = cache.bytesHeld
         return CacheCapacity(
             sequences: count, context: context, logicalBytes: held.logical, allocatedBytes: held.allocated,
-            bytesPerToken: config.kvBytesPerToken(elementType))
+            bytesPerToken: config.kvBytesPerToken(encoding))
     }
 
     private static func admit(_ sequence: Int, _ cache: inout PagedKVCache, context: Int, chunk: Int) -> Bool {

@@ -49,7 +49,7 @@ public actor Engine {
     public init(models: [EngineModel], options: EngineOptions = EngineOptions()) throws {
         self.models = models
         self.options = options
-        pageBytes = options.pageBytes ?? PageSize.bytes(for: models.map(\.model.config), options.elementType)
+        pageBytes = options.pageBytes ?? PageSize.bytes(for: models.map(\.model.config), options.encoding)
         let pages = options.cacheBytes / max(1, pageBytes)
         let share = Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / max(1, models.count)
         store = try PageStore(
@@ -61,7 +61,7 @@ public actor Engine {
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
             var cache = try PagedKVCache(
-                config: model.model.config, elementType: options.elementType, store: store, owner: owner)
+                config: model.model.config, encoding: options.encoding, store: store, owner: owner)
             cache.isBatchInvariant = options.batchInvariant
             // The tree may want them first.
             cache.freesOnCommit = false

@@ -7,7 +7,7 @@ public struct EngineOptions: Sendable {
     /// Bytes of a page; nil for what suits the models (``PageSize``).
     public var pageBytes: Int?
     /// How keys and values are stored.
-    public var elementType = ElementType.float32
+    public var encoding = KVEncoding.float32
     /// The share of the pages that is divided into guarantees, one for each model.
     public var guaranteedShare = 0.5
     /// What bounds a step and the queue.

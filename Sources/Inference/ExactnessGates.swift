@@ -46,7 +46,7 @@ public struct ExactnessGates {
     private let config: ModelConfig
     private let reference: DecoderLM
     private let model: ServingModel
-    private let elementType: ElementType
+    private let encoding: KVEncoding
     private let pageBytes: Int
     private let tier: any KVTier
     private let tolerance: Double
@@ -64,7 +64,7 @@ public struct ExactnessGates {
     /// paths are held to the paged one: as closely as in Float32 where they sum in its order, and to 0.1 where not, as last
     /// bits of what they store turn (up to 0.03 was seen).
     public init(
-        config: ModelConfig, parameters: Parameters, elementType: ElementType, pageBytes: Int, tokens: [Int32], decoded: Int,
+        config: ModelConfig, parameters: Parameters, encoding: KVEncoding, pageBytes: Int, tokens: [Int32], decoded: Int,
         tier: any KVTier
     ) throws {
         try PageStore.check(pageBytes: pageBytes)
@@ -75,13 +75,13 @@ public struct ExactnessGates {
         if is16Bit { reference.compute.precision = .bf16 }
         self.reference = reference
         model = try ServingModel(config: config, parameters: parameters)
-        self.elementType = elementType
+        self.encoding = encoding
         self.pageBytes = pageBytes
         self.tokens = tokens
         self.tier = tier
         prompt = tokens.count - decoded
         tolerance = is16Bit ? 0.15 : 1e-3
-        let rounding = elementType == .float32 ? 0 : elementType == .float16 ? 0.1 : 0.5
+        let rounding = encoding == .float32 ? 0 : encoding == .float16 ? 0.1 : 0.5
         reorderedTolerance = max(tolerance, min(rounding, 0.1))
         storedTolerance = max(tolerance, rounding)
     }
@@ -93,7 +93,7 @@ public struct ExactnessGates {
         let full = Array(all[((prompt - 1) * vocabulary)...])
         // Sixteen-bit keys and values are rounded once, the same way on every path: these are compared with each other.
         let paged = try paged()
-        let same = elementType == .float32 ? full : paged
+        let same = encoding == .float32 ? full : paged
         return [
             gate("contiguous", try contiguous(), full), gate("paged, token by token", paged, full, tolerance: storedTolerance),
             gate("paged, prompt in chunks", try self.paged(chunk: 37), same), gate("in a batch of four", try batched(), same),
@@ -113,7 +113,7 @@ public struct ExactnessGates {
     /// A cache with room for so many sequences; four, and their copies of shared pages, by default.
     private func makeCache(sequences: Int = 5) throws -> PagedKVCache {
         try PagedKVCache(
-            config: config, elementType: elementType, pageBytes: pageBytes, sequences: sequences, tokens: tokens.count + 3,
+            config: config, encoding: encoding, pageBytes: pageBytes, sequences: sequences, tokens: tokens.count + 3,
             chunk: tokens.count + 3)
     }
 

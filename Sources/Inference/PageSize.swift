@@ -21,8 +21,8 @@ public enum PageSize {
         return bytes
     }
 
-    /// Bytes of a page for models of `configs`, elements stored as `elementType`.
-    public static func bytes(for configs: [ModelConfig], _ elementType: ElementType) -> Int {
-        bytes(for: configs.flatMap { $0.kvGeometry(elementType) })
+    /// Bytes of a page for models of `configs`, keys and values stored by `encoding`.
+    public static func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
+        bytes(for: configs.flatMap { $0.kvGeometry(encoding) })
     }
 }

@@ -28,15 +28,15 @@ public struct PagedKVCache: KVCache {
     /// The last step's batch for each of `layouts`, for all its layers; nil once something has changed.
     private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch])?
 
-    /// A cache for a model of `config`, elements stored as `elementType`, in the pages of `store` that are `owner`'s.
+    /// A cache for a model of `config`, keys and values stored by `encoding`, in the pages of `store` that are `owner`'s.
     ///
     /// Throws ``InferenceError`` where a token of a layer does not fit a page.
     public init(
-        config: ModelConfig, elementType: ElementType = .float32, store: PageStore, owner: Int = 0
+        config: ModelConfig, encoding: KVEncoding = .float32, store: PageStore, owner: Int = 0
     ) throws(InferenceError) {
         self.store = store
         self.owner = owner
-        geometry = config.kvGeometry(elementType)
+        geometry = config.kvGeometry(encoding)
         var layouts: [PagedLayout] = []
         var stores: [Int] = []
         for (layer, geometry) in geometry.enumerated() {
@@ -59,13 +59,13 @@ public struct PagedKVCache: KVCache {
     ///
     /// Throws ``InferenceError`` where the memory cannot be had or a token of a layer does not fit a page.
     public init(
-        config: ModelConfig, elementType: ElementType = .float32, pageBytes: Int, sequences: Int = 1, tokens: Int, chunk: Int
+        config: ModelConfig, encoding: KVEncoding = .float32, pageBytes: Int, sequences: Int = 1, tokens: Int, chunk: Int
     ) throws(InferenceError) {
         let empty = try PagedKVCache(
-            config: config, elementType: elementType, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
+            config: config, encoding: encoding, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
         let pages = sequences * empty.pages(tokens: tokens, inChunksOf: chunk)
         try self.init(
-            config: config, elementType: elementType, store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
+            config: config, encoding: encoding, store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
     }
 
     /// Whether some layers forget what lies behind their window.
@@ -324,6 +324,6 @@ extension PagedLayout {
     public init?(_ geometry: KVGeometry, pageBytes: Int) {
         self.init(
             kvHeads: geometry.kvHeads, keyDim: geometry.keyDim, valueDim: geometry.valueDim,
-            valuesAreKeys: geometry.valuesAreKeys, elementType: geometry.elementType, pageBytes: pageBytes)
+            valuesAreKeys: geometry.valuesAreKeys, encoding: geometry.encoding, pageBytes: pageBytes)
     }
 }

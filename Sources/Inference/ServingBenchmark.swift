@@ -87,7 +87,7 @@ public struct ServingBenchmark: Sendable {
         let seconds = (decoded - filled) / .seconds(1)
         let config = engine.models[model].model
         let context = Double(prompt) + Double(output) / 2
-        let cacheBytes = Double(config.config.kvBytesPerToken(engine.options.elementType) * batch) * context
+        let cacheBytes = Double(config.config.kvBytesPerToken(engine.options.encoding) * batch) * context
         return Result(
             prefillTokensPerSecond: Double(batch * prompt) / ((filled - start) / .seconds(1)),
             decodeTokensPerSecond: Double(decodedTokens.generatedTokens - filledTokens.generatedTokens) / seconds,

@@ -119,11 +119,13 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         unsafe job.rows += row
                         unsafe job.limits += row
                         unsafe job.kvHeadCount = 1
-                        for kvHead in 0..<layout.kvHeads {
-                            unsafe job.firstKvHead = Int64(kvHead)
-                            unsafe kernels.paged.mass(
-                                &job, logSumExp.pointer + row * heads, results[index].pointer + kvHead * tokens + start,
-                                scratch.pointer)
+                        unsafe decoding(&job, range, kvHeads: 0..<layout.kvHeads) { job in
+                            for kvHead in 0..<layout.kvHeads {
+                                unsafe job.firstKvHead = Int64(kvHead)
+                                unsafe kernels.paged.mass(
+                                    &job, logSumExp.pointer + row * heads, results[index].pointer + kvHead * tokens + start,
+                                    scratch.pointer)
+                            }
                         }
                     }
                 }
@@ -144,13 +146,14 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     }
 
     private func store(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
+        guard layout.encoding.codec.kernel != nil else { return encode(qkv, batch, memory) }
         let keys = heads * layout.keyDim
         let values = keys + layout.kvHeads * layout.keyDim
         Parallel.forRanges(batch.rows, grain: max(1, 1 << 14 / max(1, rowWidth - keys))) { range in
             unsafe batch.tables.withUnsafeBufferPointer { tables in
                 for row in range {
                     let table = unsafe tables.baseAddress! + batch.firstPage[batch.sequenceOf[row]]
-                    var cache = unsafe layout.job(memory, pages: table)
+                    var cache = unsafe layout.job(memory.base, pages: table)
                     let from = unsafe qkv.pointer + row * rowWidth
                     unsafe kernels.paged.store(&cache, batch.limits[row] - 1, from + keys, from + values)
                 }
@@ -191,7 +194,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                             unsafe job.kvHeadCount = 1
                             unsafe job.output = partial.output.pointer + first * width
                             unsafe job.logSumExp = partial.logSumExp.pointer + first * heads
-                            unsafe kernels.paged.block(&job, scratch.pointer)
+                            unsafe decoding(&job, tokens, kvHeads: kvHead..<kvHead + 1) { job in
+                                unsafe kernels.paged.block(&job, scratch.pointer)
+                            }
                         }
                     }
                 case .spans(let tokens, let part, let kvHeads):
@@ -204,7 +209,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                             unsafe job.to = Int64(min(start + Self.span, tokens.upperBound))
                             unsafe job.output = partial.output.pointer + part * width
                             unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
-                            unsafe kernels.paged.row(&job, scratch)
+                            unsafe decoding(&job, Int(job.from)..<Int(job.to), kvHeads: kvHeads) { job in
+                                unsafe kernels.paged.row(&job, scratch)
+                            }
                             part += 1
                         }
                     }
@@ -220,7 +227,10 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                     unsafe job.kvHeadCount = 1
                     unsafe job.output = output.pointer + unit.row * width
                     unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
-                    unsafe kernels.paged.block(&job, scratch.pointer)
+                    let last = Int(batch.limits[unit.row + rows - 1])
+                    unsafe decoding(&job, 0..<last, kvHeads: kvHead..<kvHead + 1) { job in
+                        unsafe kernels.paged.block(&job, scratch.pointer)
+                    }
                 case .row:
                     let ranges = ranges(below: Int(batch.limits[unit.row]))
                     unsafe Scratch.with(rowScratch + ranges.count * (width + heads)) { scratch in
@@ -231,7 +241,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                             unsafe job.to = Int64(range.upperBound)
                             unsafe job.output = outputs + part * width
                             unsafe job.logSumExp = sums + part * heads
-                            unsafe kernels.paged.row(&job, scratch)
+                            unsafe decoding(&job, range, kvHeads: 0..<layout.kvHeads) { job in
+                                unsafe kernels.paged.row(&job, scratch)
+                            }
                         }
                         unsafe kernels.paged.merge(
                             Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),

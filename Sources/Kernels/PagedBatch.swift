@@ -72,7 +72,7 @@ public struct PagedBatch: Sendable {
                     guard let table = tables.baseAddress, let numbers = numbers.baseAddress, let limits = limits.baseAddress
                     else { return }
                     var job = unsafe kk_paged_attention()
-                    unsafe job.cache = kernel.layout.job(memory, pages: table + firstPage[sequence])
+                    unsafe job.cache = kernel.layout.job(memory.base, pages: table + firstPage[sequence])
                     unsafe job.heads = Int64(kernel.heads)
                     unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
                     unsafe job.to = .max

@@ -13,43 +13,46 @@ public struct PagedLayout: Sendable, Hashable {
     public let valueDim: Int
     /// Whether a value is the beginning of its key, and not stored again.
     public let valuesAreKeys: Bool
-    /// How an element is stored.
-    public let elementType: ElementType
+    /// How keys and values are stored.
+    public let encoding: KVEncoding
     /// Bytes of a page.
     public let pageBytes: Int
     /// Tokens a page has room for.
     public let tokensPerPage: Int
+    /// Bytes of one head's key and of its value.
+    let keyBytes: Int, valueBytes: Int
 
     /// The layout of pages of `pageBytes`; nil where not even one token fits.
     public init?(
-        kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false, elementType: ElementType, pageBytes: Int
+        kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false, encoding: KVEncoding, pageBytes: Int
     ) {
-        let token = kvHeads * (keyDim + (valuesAreKeys ? 0 : valueDim)) * elementType.byteCount
+        let token = encoding.tokenBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valuesAreKeys ? nil : valueDim)
         guard token > 0, pageBytes >= token, !valuesAreKeys || valueDim <= keyDim else { return nil }
         self.kvHeads = kvHeads
         self.keyDim = keyDim
         self.valueDim = valueDim
         self.valuesAreKeys = valuesAreKeys
-        self.elementType = elementType
+        self.encoding = encoding
         self.pageBytes = pageBytes
         tokensPerPage = pageBytes / token
+        (keyBytes, valueBytes) = (encoding.codec.bytes(dim: keyDim), valuesAreKeys ? 0 : encoding.codec.bytes(dim: valueDim))
     }
 
     /// Pages that `tokens` take.
     public func pages(tokens: Int) -> Int { (tokens + tokensPerPage - 1) / tokensPerPage }
 
-    var element: Int32 {
-        switch elementType {
-        case .float32: Int32(KK_ELEMENT_FP32.rawValue)
-        case .bfloat16: Int32(KK_ELEMENT_BF16.rawValue)
-        case .float16: Int32(KK_ELEMENT_FP16.rawValue)
-        }
+    /// Where in its page the key of a head in a slot begins, in bytes.
+    func keyOffset(head: Int, slot: Int) -> Int { (head * tokensPerPage + slot) * keyBytes }
+
+    /// Where in its page the value of a head in a slot begins, in bytes: behind all keys.
+    func valueOffset(head: Int, slot: Int) -> Int {
+        kvHeads * tokensPerPage * keyBytes + (head * tokensPerPage + slot) * valueBytes
     }
 
-    func job(_ memory: PageMemory, pages: UnsafePointer<Int32>) -> kk_pages {
+    func job(_ memory: UnsafeMutablePointer<UInt8>, pages: UnsafePointer<Int32>) -> kk_pages {
         unsafe kk_pages(
-            memory: memory.base, pageBytes: Int64(pageBytes), tokensPerPage: Int64(tokensPerPage), kvHeads: Int64(kvHeads),
-            keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: element,
+            memory: memory, pageBytes: Int64(pageBytes), tokensPerPage: Int64(tokensPerPage), kvHeads: Int64(kvHeads),
+            keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: encoding.codec.kernel ?? 0,
             valuesAreKeys: valuesAreKeys ? 1 : 0, pages: pages)
     }
 }

@@ -1,15 +1,15 @@
 import Kernels
 
 /// What one layer caches for each token, and the bytes that takes as a function of tokens.
-public struct KVGeometry: Sendable, Hashable, Codable {
+public struct KVGeometry: Sendable, Hashable {
     /// Heads with keys and values of their own.
     public var kvHeads: Int
     /// Width of a key.
     public var keyDim: Int
     /// Width of a value.
     public var valueDim: Int
-    /// Element type of what is cached.
-    public var elementType: ElementType
+    /// How keys and values are stored.
+    public var encoding: KVEncoding
     /// Whether a value is the first `valueDim` elements of its key, and not stored again: latent attention.
     public var valuesAreKeys: Bool
     /// Tokens a position sees at most, its own included; nil for all. Those behind need not be kept.
@@ -21,13 +21,13 @@ public struct KVGeometry: Sendable, Hashable, Codable {
 
     /// One layer's geometry; keys and values may differ in width, though MHA, GQA and MQA have both at headDim.
     public init(
-        kvHeads: Int, keyDim: Int, valueDim: Int, elementType: ElementType, valuesAreKeys: Bool = false, window: Int? = nil,
+        kvHeads: Int, keyDim: Int, valueDim: Int, encoding: KVEncoding, valuesAreKeys: Bool = false, window: Int? = nil,
         sinks: Int = 0, source: Int? = nil
     ) {
         self.kvHeads = kvHeads
         self.keyDim = keyDim
         self.valueDim = valueDim
-        self.elementType = elementType
+        self.encoding = encoding
         self.valuesAreKeys = valuesAreKeys
         self.window = window
         self.sinks = window == nil ? 0 : sinks
@@ -41,7 +41,10 @@ public struct KVGeometry: Sendable, Hashable, Codable {
     }
 
     /// Bytes a token adds to a sequence shorter than the window.
-    public var bytesPerToken: Int { elementsPerToken * elementType.byteCount }
+    public var bytesPerToken: Int {
+        source != nil
+            ? 0 : encoding.tokenBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valuesAreKeys ? nil : valueDim)
+    }
 
     /// Tokens kept of a sequence of `tokens`: all, or the sinks and the window.
     public func tokensKept(of tokens: Int) -> Int { min(tokens, window.map { $0 + sinks } ?? tokens) }
@@ -51,27 +54,27 @@ public struct KVGeometry: Sendable, Hashable, Codable {
 }
 
 extension ModelConfig {
-    /// Each layer's cache geometry with elements of `elementType`.
-    public func kvGeometry(_ elementType: ElementType) -> [KVGeometry] {
+    /// Each layer's cache geometry, keys and values stored by `encoding`.
+    public func kvGeometry(_ encoding: KVEncoding) -> [KVGeometry] {
         (0..<layers).map { layer in
             if let latent {
                 return KVGeometry(
-                    kvHeads: 1, keyDim: latent.rank + latent.ropeHeadDim, valueDim: latent.rank, elementType: elementType,
+                    kvHeads: 1, keyDim: latent.rank + latent.ropeHeadDim, valueDim: latent.rank, encoding: encoding,
                     valuesAreKeys: true)
             }
             return KVGeometry(
-                kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], elementType: elementType,
+                kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], encoding: encoding,
                 window: window(layer), sinks: attentionSinks ?? 0, source: keyValueSource(layer))
         }
     }
 
     /// Cache bytes one token takes over all layers in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
-    public func kvBytesPerToken(_ elementType: ElementType) -> Int {
-        kvGeometry(elementType).reduce(0) { $0 + $1.bytesPerToken }
+    public func kvBytesPerToken(_ encoding: KVEncoding) -> Int {
+        kvGeometry(encoding).reduce(0) { $0 + $1.bytesPerToken }
     }
 
     /// Cache bytes of a sequence of `tokens` over all layers.
-    public func kvBytes(_ elementType: ElementType, tokens: Int) -> Int {
-        kvGeometry(elementType).reduce(0) { $0 + $1.bytes(tokens: tokens) }
+    public func kvBytes(_ encoding: KVEncoding, tokens: Int) -> Int {
+        kvGeometry(encoding).reduce(0) { $0 + $1.bytes(tokens: tokens) }
     }
 }

@@ -104,7 +104,7 @@ struct PlayRoute {
 
     private func board(for play: PlayRequest) -> PlayBoard {
         let engine = server.engine
-        let geometry = play.completions.map { engine.models[$0.model].model.config.kvGeometry(engine.options.elementType) }
+        let geometry = play.completions.map { engine.models[$0.model].model.config.kvGeometry(engine.options.encoding) }
         let prompts = play.completions.map { $0.prompts[0].count }
         return PlayBoard(counts: play.completions.map(\.sampling.n)) { place, tokens in
             // The last token's keys and values are computed with the next one.

@@ -22,7 +22,7 @@ import Testing
         let calibration = try TestCalibration.random(config)
         func heads(_ bytes: Int) throws -> [Int] {
             let result = try HeadBudget.kvHeads(
-                config, parameters, bytesPerToken: bytes, elementType: .float16, calibration: calibration)
+                config, parameters, bytesPerToken: bytes, encoding: .float16, calibration: calibration)
             return (0..<3).map { result[$0] }
         }
         #expect(try heads(full) == [4, 4, 4])

@@ -81,7 +81,7 @@ import Testing
         var config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 6)
         config.hasQueryKeyValueBias = true
         let chosen = try HeadBudget.kvHeads(
-            config, TinyModel.parameters(config), bytesPerToken: 200, elementType: .float16,
+            config, TinyModel.parameters(config), bytesPerToken: 200, encoding: .float16,
             calibration: try TestCalibration.random(config))
         #expect((0..<config.layers).reduce(0) { $0 + 2 * 2 * 6 * chosen[$1] } <= 200)
     }

@@ -46,12 +46,12 @@ import Testing
         }
     }
 
-    @Test(arguments: TinyDesigns.allCases, [ElementType.float32, .bfloat16])
-    func `every exactness gate holds`(design: TinyDesigns, type: ElementType) throws {
+    @Test(arguments: TinyDesigns.allCases, [KVEncoding.float32, .bfloat16])
+    func `every exactness gate holds`(design: TinyDesigns, type: KVEncoding) throws {
         let scratch = ScratchDirectory()
         let config = try design.config
         let gates = try ExactnessGates(
-            config: config, parameters: TinyModel.parameters(config), elementType: type, pageBytes: 1024,
+            config: config, parameters: TinyModel.parameters(config), encoding: type, pageBytes: 1024,
             tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path)
         ).run()
         for gate in gates { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
@@ -76,7 +76,7 @@ import Testing
         #expect(cache.store.pool.inconsistency() == nil)
         func held(chunk: Int) throws -> Int {
             try CacheCapacity.measure(
-                config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 400, chunk: chunk
+                config, encoding: .float32, bytes: 64 << 10, pageBytes: 1024, context: 400, chunk: chunk
             ).sequences
         }
         // The page of the sinks and two for the window in each of two layers, of 64 pages. The last chunk of 40 tokens takes five
@@ -87,7 +87,7 @@ import Testing
         // All at once they take 50 pages in each layer, which there are not.
         #expect(try held(chunk: 400) == 0)
         #expect(throws: InferenceError.tooManyTokens(600, limit: 512)) {
-            try CacheCapacity.measure(config, elementType: .float32, bytes: 64 << 10, pageBytes: 1024, context: 600)
+            try CacheCapacity.measure(config, encoding: .float32, bytes: 64 << 10, pageBytes: 1024, context: 600)
         }
     }
 

@@ -14,7 +14,8 @@ struct EngineFixture {
 
     init(
         kvHeads: [Int] = [2], pages: Int = 400, deviation: Double = 0.2,
-        _ change: (inout EngineOptions) throws -> Void = { _ in }, configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
+        _ change: (inout EngineOptions) throws -> Void = { _ in },
+        configure: (inout ModelConfig, Int) throws -> Void = { _, _ in }
     ) throws {
         let tokenizer = ByteTokenizer()
         var engineModels: [EngineModel] = []

@@ -17,17 +17,17 @@ import Testing
     }
 
     private func gates(
-        _ config: ModelConfig, tokens: Int, type: ElementType = .float32, pageBytes: Int = 1024
+        _ config: ModelConfig, tokens: Int, type: KVEncoding = .float32, pageBytes: Int = 1024
     ) throws -> [ExactnessGate] {
         let scratch = ScratchDirectory()
         return try ExactnessGates(
-            config: config, parameters: TinyModel.parameters(config), elementType: type, pageBytes: pageBytes,
+            config: config, parameters: TinyModel.parameters(config), encoding: type, pageBytes: pageBytes,
             tokens: (0..<Int32(tokens)).map { $0 * 17 % 61 }, decoded: 20, tier: FileTier(directory: scratch.path)
         ).run()
     }
 
-    @Test(arguments: [1, 2, 4], ElementType.allCases) func `shared prefixes and merged spans are tried where a model allows it`(
-        kvHeads: Int, type: ElementType
+    @Test(arguments: [1, 2, 4], KVEncoding.all) func `shared prefixes and merged spans are tried where a model allows it`(
+        kvHeads: Int, type: KVEncoding
     ) throws {
         let found = try gates(TinyModel.config(kvHeads: kvHeads, maxSequence: 320), tokens: 300, type: type)
         for gate in found {

@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct PageSizeTests {
     private func layer(_ bytesPerToken: Int, source: Int? = nil) -> KVGeometry {
-        KVGeometry(kvHeads: 1, keyDim: bytesPerToken / 4, valueDim: bytesPerToken / 4, elementType: .float16, source: source)
+        KVGeometry(kvHeads: 1, keyDim: bytesPerToken / 4, valueDim: bytesPerToken / 4, encoding: .float16, source: source)
     }
 
     @Test func `a page holds at most 32 of the leanest layer's tokens, and one of the widest`() {
@@ -28,7 +28,7 @@ import Testing
         let configs = [8, 1].map { TinyModel.config(layers: 4, heads: 8, kvHeads: $0, headDim: headDim, maxSequence: 128) }
         let page = PageSize.bytes(for: configs, .float16)
         let held = try configs.map {
-            try CacheCapacity.measure($0, elementType: .float16, bytes: 64 << 20, pageBytes: page, context: 128).sequences
+            try CacheCapacity.measure($0, encoding: .float16, bytes: 64 << 20, pageBytes: page, context: 128).sequences
         }
         #expect(held[1] >= 7 * held[0], "\(held) in pages of \(page)")
     }
@@ -38,7 +38,7 @@ import Testing
         for (kvHeads, page) in [([4, 2, 1], 2 << 10), ([4], 8 << 10)] {
             let engine = try EngineFixture(kvHeads: kvHeads) {
                 $0.pageBytes = nil
-                $0.elementType = .float16
+                $0.encoding = .float16
             }.engine
             #expect(engine.pageBytes == page)
             #expect(await engine.poolMap().pageBytes == page)

@@ -14,11 +14,11 @@ import Testing
         return try DecoderLM(config: config, parameters: TinyModel.parameters(config))
     }
 
-    private func cache(_ model: DecoderLM, page: Int = 1024, pages: Int = 200, type: ElementType = .float32) throws
+    private func cache(_ model: DecoderLM, page: Int = 1024, pages: Int = 200, type: KVEncoding = .float32) throws
         -> PagedKVCache
     {
         try PagedKVCache(
-            config: model.config, elementType: type, store: PageStore(bytes: page * pages, pageBytes: page))
+            config: model.config, encoding: type, store: PageStore(bytes: page * pages, pageBytes: page))
     }
 
     @Test(arguments: [4, 2, 1], [384, 1024, 1 << 14]) func `paged logits equal uncached ones, however the tokens are cut`(
@@ -65,8 +65,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [ElementType.bfloat16, .float16]) func `keys and values of 16 bits change logits by their rounding alone`(
-        type: ElementType
+    @Test(arguments: [KVEncoding.bfloat16, .float16]) func `keys and values of 16 bits change logits by their rounding alone`(
+        type: KVEncoding
     ) throws {
         let model = try model(2, headDim: 16)
         let ids = ids(30)

@@ -268,7 +268,7 @@ private struct PagedCase {
     }
 
     @Test func `results don't depend on the batch or the number of threads`() throws {
-        let layout = try #require(PagedLayout(kvHeads: 2, keyDim: 32, valueDim: 32, elementType: .bfloat16, pageBytes: 2048))
+        let layout = try #require(PagedLayout(kvHeads: 2, keyDim: 32, valueDim: 32, encoding: .bfloat16, pageBytes: 2048))
         let kernel = PagedAttentionKernel(layout: layout, heads: 6)
         let memory = try #require(PageMemory(pages: 200, pageBytes: 2048))
         let lengths = [700, 3, 256, 40, 513]
@@ -310,7 +310,7 @@ private struct PagedCase {
         // From two tokens in a page to one page for all.
         let outputs = try [1536, 4096, 16384, 1 << 21].map { pageBytes in
             let layout = try #require(
-                PagedLayout(kvHeads: kvHeads, keyDim: 40, valueDim: 40, elementType: .float16, pageBytes: pageBytes))
+                PagedLayout(kvHeads: kvHeads, keyDim: 40, valueDim: 40, encoding: .float16, pageBytes: pageBytes))
             let kernel = PagedAttentionKernel(layout: layout, heads: kvHeads * group)
             let count = layout.pages(tokens: tokens + 1)
             let memory = try #require(PageMemory(pages: count, pageBytes: pageBytes))
@@ -332,7 +332,7 @@ private struct PagedCase {
         kvHeads: Int, group: Int
     ) throws {
         let layout = try #require(
-            PagedLayout(kvHeads: kvHeads, keyDim: 32, valueDim: 32, elementType: .float16, pageBytes: 4096))
+            PagedLayout(kvHeads: kvHeads, keyDim: 32, valueDim: 32, encoding: .float16, pageBytes: 4096))
         var kernel = PagedAttentionKernel(layout: layout, heads: kvHeads * group)
         let memory = try #require(PageMemory(pages: 600, pageBytes: 4096))
         let width = kernel.heads * 32

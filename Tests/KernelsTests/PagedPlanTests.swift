@@ -13,7 +13,7 @@ private struct Forest {
     init(kvHeads: Int, pages: Int, slots: Int = 8) throws {
         layout = try #require(
             PagedLayout(
-                kvHeads: kvHeads, keyDim: 16, valueDim: 16, elementType: .float32, pageBytes: kvHeads * slots * 32 * 4))
+                kvHeads: kvHeads, keyDim: 16, valueDim: 16, encoding: .float32, pageBytes: kvHeads * slots * 32 * 4))
         memory = try #require(PageMemory(pages: pages, pageBytes: layout.pageBytes))
         for page in 0..<pages {
             let values = random(layout.pageBytes / 4, seed: UInt64(page), in: -2...2)

@@ -99,7 +99,7 @@ import Testing
         let config = try design.config
         for tokens in [1, 4, 5, 6, 7, 8, 30, 64] {
             for type in [ElementType.float32, .float16] {
-                #expect(config.kvBytes(type, tokens: tokens) == design.elements(tokens: tokens) * type.byteCount)
+                #expect(config.kvBytes(KVEncoding(type), tokens: tokens) == design.elements(tokens: tokens) * type.byteCount)
             }
         }
         var cache = ContiguousKVCache(config: config, capacity: 32)

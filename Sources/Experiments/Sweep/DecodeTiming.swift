@@ -62,28 +62,28 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
     /// Times `models` round by round, each once a round in turn; a round more goes before. Nil where `shouldStop` became true.
     static func measure(
-        _ models: [(name: String, model: ServingModel)], _ timing: SweepRecipe.Timing, elementType: ElementType,
+        _ models: [(name: String, model: ServingModel)], _ timing: SweepRecipe.Timing, encoding: KVEncoding,
         reporter: ProgressReporter, shouldStop: () -> Bool
     ) throws -> DecodeTiming? {
         var rows = models.map { name, model in
             Row(
                 name: name, attention: model.config.attentionLabel, kvHeads: isPlain(model.config) ? model.config.kvHeads[0] : 0,
-                kvBytesPerToken: model.config.kvBytesPerToken(elementType), seconds: [], secondsWithoutContext: [])
+                kvBytesPerToken: model.config.kvBytesPerToken(encoding), seconds: [], secondsWithoutContext: [])
         }
         defer { reporter.clear() }
         for round in 0...timing.rounds {
             for (index, (name, model)) in models.enumerated() {
                 if shouldStop() { return nil }
                 reporter.progress("timing \(name)  round \(round)/\(timing.rounds)")
-                let with = try seconds(model, timing, context: timing.context, elementType)
-                let without = try seconds(model, timing, context: 1, elementType)
+                let with = try seconds(model, timing, context: timing.context, encoding)
+                let without = try seconds(model, timing, context: 1, encoding)
                 guard round > 0 else { continue }
                 rows[index].seconds.append(with)
                 rows[index].secondsWithoutContext.append(without)
             }
         }
         return DecodeTiming(
-            rows: rows, batch: timing.batch, context: timing.context, tokens: timing.tokens, kvDtype: elementType.flag,
+            rows: rows, batch: timing.batch, context: timing.context, tokens: timing.tokens, kvDtype: encoding.name,
             machine: MachineDescription.text, date: MachineDescription.date)
     }
 
@@ -93,11 +93,11 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
     /// Seconds a token of one sequence takes, on the mean over all decoding steps.
     private static func seconds(
-        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ elementType: ElementType
+        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ encoding: KVEncoding
     ) throws -> Double {
-        let pageBytes = PageSize.bytes(for: [model.config], elementType)
+        let pageBytes = PageSize.bytes(for: [model.config], encoding)
         var cache = try PagedKVCache(
-            config: model.config, elementType: elementType, pageBytes: pageBytes, sequences: timing.batch,
+            config: model.config, encoding: encoding, pageBytes: pageBytes, sequences: timing.batch,
             tokens: context + timing.tokens, chunk: 256)
         // Which tokens they are makes no difference to the time.
         func token(_ index: Int) -> Int32 { Int32((index * 7919) % model.config.vocabularySize) }

@@ -352,7 +352,7 @@ public struct Sweep {
         return ScoringContext(hash: parent.record.output, model: model, text: text, comparison: comparison)
     }
 
-    private var kvType: ElementType { ElementType(flag: lab.evaluation.kvDtype) ?? .float16 }
+    private var kvType: KVEncoding { KVEncoding(name: lab.evaluation.kvDtype) ?? .float16 }
 
     /// The cache of one sequence of the text, as long as the model and the recipe allow; nil where the engine can't serve the model.
     private func measuredCache(_ model: LoadedModel, _ scoring: ScoringContext) -> MeasuredCache? {
@@ -363,7 +363,7 @@ public struct Sweep {
         guard !ids.isEmpty,
             let serving = try? ServingModel(config: model.checkpoint.config, parameters: model.checkpoint.parameters)
         else { return nil }
-        return try? MeasuredCache.measure(serving, ids: Array(ids), elementType: kvType)
+        return try? MeasuredCache.measure(serving, ids: Array(ids), encoding: kvType)
     }
 
     // MARK: Timing
@@ -396,7 +396,7 @@ public struct Sweep {
         }
         guard
             let timing = try DecodeTiming.measure(
-                models, section, elementType: kvType, reporter: reporter, shouldStop: shouldStop)
+                models, section, encoding: kvType, reporter: reporter, shouldStop: shouldStop)
         else { return nil }
         try TextFile.write(String(decoding: try encoder.encode(timing), as: UTF8.self) + "\n", to: path)
         return [timing]

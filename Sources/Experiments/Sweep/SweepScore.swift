@@ -72,12 +72,12 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
 
     /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token:
     /// what the last page of each layer wastes is not the architecture's.
-    static func measure(_ model: ServingModel, ids: [Int32], elementType: ElementType) throws -> MeasuredCache {
-        let largest = model.config.kvGeometry(elementType).map(\.bytesPerToken).max() ?? 0
+    static func measure(_ model: ServingModel, ids: [Int32], encoding: KVEncoding) throws -> MeasuredCache {
+        let largest = model.config.kvGeometry(encoding).map(\.bytesPerToken).max() ?? 0
         var pageBytes = 1 << 10
         while pageBytes < largest { pageBytes *= 2 }
         var cache = try PagedKVCache(
-            config: model.config, elementType: elementType, pageBytes: pageBytes, tokens: ids.count, chunk: 256)
+            config: model.config, encoding: encoding, pageBytes: pageBytes, tokens: ids.count, chunk: 256)
         cache.add(0)
         for start in stride(from: 0, to: ids.count, by: 256) {
             let part = Array(ids[start..<min(start + 256, ids.count)])

@@ -38,7 +38,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     var memory = ByteCount(1 << 30)
 
     @Option(help: "Element type of cached keys and values.")
-    var kvDtype = ElementType.float16
+    var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions
 
@@ -97,7 +97,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             var options = EngineOptions()
             options.cacheBytes = memory.bytes
             options.pageBytes = paging.page?.bytes
-            options.elementType = kvDtype
+            options.encoding = kvDtype
             options.limits.tokensPerStep = stepTokens
             options.prefixSharing = shared > 0
             let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent

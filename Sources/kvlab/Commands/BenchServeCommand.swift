@@ -36,7 +36,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Element type of cached keys and values.")
-    var kvDtype = ElementType.float16
+    var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions
 
@@ -100,7 +100,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         let medians = rounds > 1 ? "Medians of \(rounds) rounds, in each of which every model has its turn" : "One round"
         return """
             \(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed \
-            loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \
+            loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \
             \(pages.sorted().map(ByteCount.text).joined(separator: " or ")); \(Parallel.threads) threads. \(medians). Clients and server share one process and its \
             cores, so the clients' work is in the figures.
             """
@@ -115,7 +115,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         }
         let pageBytes = paging.bytes(for: [config], kvDtype)
         let capacity = try CacheCapacity.measure(
-            config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: length)
+            config, encoding: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: length)
         guard capacity.sequences > 0 else {
             throw BenchServeError.memory(path, memory: ByteCount.text(memory.bytes), tokens: length)
         }
@@ -131,7 +131,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     /// One round of one checkpoint: a server of its own, so that no round finds another's prefixes, under both loads.
     private func measure(_ it: inout Contender, round: Int) async throws {
         var options = EngineOptions()
-        (options.cacheBytes, options.pageBytes, options.elementType) = (memory.bytes, it.pageBytes, kvDtype)
+        (options.cacheBytes, options.pageBytes, options.encoding) = (memory.bytes, it.pageBytes, kvDtype)
         // The open loop may be far behind: nothing is refused for that.
         options.limits.waiting = max(options.limits.waiting, load.requests)
         let engine = try Engine(models: [it.model], options: options)

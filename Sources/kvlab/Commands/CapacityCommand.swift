@@ -25,7 +25,7 @@ struct CapacityCommand: ParsableCommand {
     var context: Int
 
     @Option(help: "Element type of cached keys and values.")
-    var kvDtype = ElementType.float16
+    var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions
 
@@ -62,11 +62,11 @@ struct CapacityCommand: ParsableCommand {
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
                 pageBytes: pageBytes,
                 capacity: try CacheCapacity.measure(
-                    config, elementType: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: context, chunk: stepTokens))
+                    config, encoding: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: context, chunk: stepTokens))
         }
         if json { return try printJSON(rows) }
         try print(
-            "\(ByteCount.text(memory.bytes)) of \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence"
+            "\(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence"
         )
         try print("| model | attention | KV bytes/token | sequences | logical | allocated |")
         try print("| --- | --- | ---: | ---: | ---: | ---: |")

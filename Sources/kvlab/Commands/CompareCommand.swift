@@ -26,7 +26,7 @@ struct CompareCommand: ParsableCommand {
     var batch = 1
 
     @Option(help: "Element type of the cache sizes shown.")
-    var kvDtype: ElementType = .float16
+    var kvDtype: KVEncoding = .float16
 
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?

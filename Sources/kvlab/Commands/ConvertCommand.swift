@@ -39,7 +39,7 @@ struct ConvertCommand: ParsableCommand {
     var budgetBytesPerToken: Int?
 
     @Option(help: "Element type of the budget's cache.")
-    var kvDtype = ElementType.float16
+    var kvDtype = KVEncoding.float16
 
     @OptionGroup(title: "Other attentions")
     var design: DesignOptions
@@ -146,7 +146,7 @@ struct ConvertCommand: ParsableCommand {
     private func convertDesign() throws {
         let parent = try ModelImport.load(checkpoint)
         let design = try design.design(
-            methodName, for: parent.config, bytesPerToken: budgetBytesPerToken, elementType: kvDtype)
+            methodName, for: parent.config, bytesPerToken: budgetBytesPerToken, encoding: kvDtype)
         let childConfig = try ArchitectureConversion.childConfig(parent.config, design)
         let reporter = ProgressReporter(quiet: json)
         let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)
@@ -171,7 +171,7 @@ struct ConvertCommand: ParsableCommand {
         try print(
             """
             \(report.attentionBefore) → \(report.attentionAfter)
-            KV cache: \(report.bytesPerTokenBefore) → \(report.bytesPerTokenAfter) bytes per token in \(kvDtype.flag), \
+            KV cache: \(report.bytesPerTokenBefore) → \(report.bytesPerTokenAfter) bytes per token in \(kvDtype.name), \
             \(report.bytesAtContextBefore) → \(report.bytesAtContextAfter) bytes for \(context) tokens
             parameters: \(report.parametersBefore) → \(report.parametersAfter)
             wrote \(out)
@@ -208,7 +208,7 @@ struct ConvertCommand: ParsableCommand {
         }
         if let budgetBytesPerToken, let calibration = converter.calibration {
             converter.kvHeads = try HeadBudget.kvHeads(
-                parent.config, parent.parameters, bytesPerToken: budgetBytesPerToken, elementType: kvDtype,
+                parent.config, parent.parameters, bytesPerToken: budgetBytesPerToken, encoding: kvDtype,
                 calibration: calibration
             ) { done, count in reporter.progress("measuring what layers lose  \(done)/\(count)") }
         }

@@ -62,15 +62,15 @@ struct DesignOptions: ParsableArguments {
 
     /// The design for a model of `config`; a budget of cache bytes per token says the latent's rank.
     func design(
-        _ method: String, for config: ModelConfig, bytesPerToken: Int?, elementType: ElementType
+        _ method: String, for config: ModelConfig, bytesPerToken: Int?, encoding: KVEncoding
     ) throws -> any AttentionDesign {
         switch method {
         case LatentDesign.name:
             let turned = config.rotaryDim(0)
             let rope = ropeHeadDim ?? (turned % 4 == 0 ? turned / 2 : turned)
-            let elements = (bytesPerToken ?? 0) / (config.layers * elementType.byteCount)
+            let elements = encoding.widestVector(bytes: (bytesPerToken ?? 0) / config.layers)
             guard bytesPerToken == nil || elements > rope else {
-                let least = (rope + 1) * config.layers * elementType.byteCount
+                let least = config.layers * encoding.tokenBytes(kvHeads: 1, keyDim: rope + 1, valueDim: nil)
                 throw ValidationError(
                     "a budget of \(bytesPerToken ?? 0) bytes per token is impossible: a latent of one takes \(least)")
             }

@@ -27,7 +27,7 @@ struct EstimateCommand: ParsableCommand {
     var batch = 1
 
     @Option(name: .long, help: "Element type of the cache.")
-    var kvDtype: ElementType = .float16
+    var kvDtype: KVEncoding = .float16
 
     @Flag(name: .long, help: "Print JSON.")
     var json = false
@@ -56,7 +56,7 @@ struct EstimateCommand: ParsableCommand {
             throw ValidationError("\(batch) sequences of \(context) tokens take more bytes than can be counted")
         }
         let report = Report(
-            model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.flag,
+            model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.name,
             bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
             windowedLayers: estimate.layers.count { $0.window != nil })
         if json {
@@ -80,7 +80,7 @@ struct EstimateCommand: ParsableCommand {
             return (try config.cacheEstimate(kvDtype), config.maxSequence, config.modelType)
         }
         let config = try ModelImport.load(path, verify: .structure).config
-        return (CacheEstimate(config, elementType: kvDtype), config.maxSequence, config.attentionLabel)
+        return (CacheEstimate(config, encoding: kvDtype), config.maxSequence, config.attentionLabel)
     }
 
     /// Exact bytes, and the largest unit below them.

@@ -83,7 +83,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     var throughCache = false
 
     @Option(help: "Element type of cached keys and values, with --through-cache. Default: fp32.")
-    var kvDtype: ElementType?
+    var kvDtype: KVEncoding?
 
     @OptionGroup(title: "With --through-cache") var paging: PageOptions
 
@@ -107,14 +107,14 @@ struct EvalPerplexityCommand: ParsableCommand {
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
         let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
-        let elementType = kvDtype ?? .float32
-        let pageBytes = paging.bytes(for: [model.model.config], elementType)
+        let encoding = kvDtype ?? .float32
+        let pageBytes = paging.bytes(for: [model.model.config], encoding)
         let start = ContinuousClock.now
         let text = try options.read()
         let result =
             throughCache
             ? try comparison.scoreThroughCache(
-                model, text, elementType: elementType, pageBytes: pageBytes, reporter: ProgressReporter())
+                model, text, encoding: encoding, pageBytes: pageBytes, reporter: ProgressReporter())
             : try comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
@@ -124,7 +124,7 @@ struct EvalPerplexityCommand: ParsableCommand {
                 tokensScored: result.tokensScored,
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
-                dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? elementType.flag : nil,
+                dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? encoding.name : nil,
                 pageBytes: throughCache ? pageBytes : nil, windows: result.windows.count, seconds: seconds,
                 tokensPerSecond: Double(result.tokensScored) / seconds)
             try printJSON(report)
@@ -135,7 +135,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             try print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
             let way =
                 throughCache
-                ? "\(elementType.flag) cache in pages of \(ByteCount.text(pageBytes))" : "\((dtype ?? .fp32).rawValue) products"
+                ? "\(encoding.name) cache in pages of \(ByteCount.text(pageBytes))" : "\((dtype ?? .fp32).rawValue) products"
             try print(
                 "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(way), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )

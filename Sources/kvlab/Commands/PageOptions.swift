@@ -15,7 +15,26 @@ struct PageOptions: ParsableArguments {
     }
 
     /// What was asked for, or what suits models of `configs`.
-    func bytes(for configs: [ModelConfig], _ elementType: ElementType) -> Int {
-        page?.bytes ?? PageSize.bytes(for: configs, elementType)
+    func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
+        page?.bytes ?? PageSize.bytes(for: configs, encoding)
     }
+}
+
+extension KVEncoding: ExpressibleByArgument {
+    /// Reads an encoding's name from the command line, or PyTorch's name of an element type; nil, which ends in a usage error, for
+    /// anything else.
+    public init?(argument: String) {
+        guard let type = ElementType(argument: argument) else {
+            self.init(name: argument)
+            return
+        }
+        self.init(type)
+    }
+
+    /// How help shows a default.
+    public var defaultValueDescription: String { name }
+    /// The names that help and shell completion offer.
+    public static var allValueStrings: [String] { all.map(\.name) }
+    /// The kind of shell completion.
+    public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

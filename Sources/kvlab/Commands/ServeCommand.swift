@@ -35,7 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
     var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Element type of cached keys and values.")
-    var kvDtype = ElementType.float32
+    var kvDtype = KVEncoding.float32
 
     @OptionGroup var paging: PageOptions
 
@@ -223,7 +223,7 @@ struct ServeCommand: AsyncParsableCommand {
         var options = EngineOptions()
         options.cacheBytes = memory.bytes
         options.pageBytes = paging.page?.bytes
-        options.elementType = kvDtype
+        options.encoding = kvDtype
         (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
         options.limits.tenants = ServerOptions.tenants(apiKeys: keys, adminKey: admin)
         options.prefixSharing = prefixSharing

@@ -26,7 +26,7 @@ struct VerifyCommand: ParsableCommand {
     var decoded = 24
 
     @Option(help: "Element type of cached keys and values.")
-    var kvDtype = ElementType.float32
+    var kvDtype = KVEncoding.float32
 
     @OptionGroup var paging: PageOptions
 
@@ -45,11 +45,11 @@ struct VerifyCommand: ParsableCommand {
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
         let pageBytes = paging.bytes(for: [loaded.config], kvDtype)
         let gates = try ExactnessGates(
-            config: loaded.config, parameters: loaded.parameters, elementType: kvDtype, pageBytes: pageBytes, tokens: ids,
+            config: loaded.config, parameters: loaded.parameters, encoding: kvDtype, pageBytes: pageBytes, tokens: ids,
             decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path)
         ).run()
         try print(
-            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.flag) cache in pages of \(ByteCount.text(pageBytes))"
+            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes))"
         )
         try print(
             "| \(kvDtype == .float32 ? "full forward pass" : "full pass, then the paged one") against | largest difference | allowed | greedy differences | |"
