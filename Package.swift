@@ -124,6 +124,7 @@ let package = Package(
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
+        tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
         tests("TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"]),
         tests(
             "EvaluationTests",

@@ -39,8 +39,10 @@ public struct CacheCapacity: Sendable, Encodable {
     }
 
     private static func admit(_ sequence: Int, _ cache: inout PagedKVCache, context: Int, chunk: Int) -> Bool {
-        for start in stride(from: 0, to: context, by: chunk) {
-            let count = min(chunk, context - start)
+        var start = 0
+        while start < context {
+            let count = min(chunk, context - start, cache.tokensToDecision(sequence) ?? .max)
+            start += count
             let step = RaggedBatch(sequences: [sequence], counts: [count], tokens: [Int32](repeating: 0, count: count))
             guard cache.reserve(step) else { return false }
             cache.commit(step)

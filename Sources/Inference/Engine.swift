@@ -61,10 +61,11 @@ public actor Engine {
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
             var cache = try PagedKVCache(
-                config: model.model.config, encoding: options.encoding, store: store, owner: owner)
+                config: model.model.config, encoding: options.encoding, retention: options.retention, store: store,
+                owner: owner)
             cache.isBatchInvariant = options.batchInvariant
             // The tree may want them first.
-            cache.freesOnCommit = false
+            cache.retainsOnCommit = false
             caches.append(cache)
             trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows))
             capacities.append(
@@ -131,7 +132,7 @@ public actor Engine {
         switch sequence.residence {
         case .none: 0
         case .cache: caches[sequence.model].length(of: sequence.id)
-        case .tier(_, let tokens): tokens
+        case .tier(_, let snapshot): snapshot.table.tokens
         }
     }
 

@@ -8,6 +8,8 @@ public struct EngineOptions: Sendable {
     public var pageBytes: Int?
     /// How keys and values are stored.
     public var encoding = KVEncoding.float32
+    /// Which slots are kept of layers without a window.
+    public var retention: any Retention = FullRetention()
     /// The share of the pages that is divided into guarantees, one for each model.
     public var guaranteedShare = 0.5
     /// What bounds a step and the queue.

@@ -33,7 +33,9 @@ struct PreemptionCosts {
 extension Engine {
     /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
     func keepPrefix(_ id: Int) {
-        guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing else { return }
+        guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing,
+            !caches[sequence.model].isCompacted(id)
+        else { return }
         let computed = computed(sequence)
         let tokens = sequence.tokens.prefix(options.batchInvariant ? min(computed, sequence.promptCount) : computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
@@ -44,10 +46,14 @@ extension Engine {
         sequence.path = path
     }
 
-    /// Lets go of the pages that a sequence's windows have passed; the tree may keep them.
-    func freeBehindWindows(_ id: Int) {
-        guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].hasWindows else { return }
-        caches[sequence.model].freeBehindWindows(id)
+    /// Drops the slots that a sequence's retentions do not keep; the tree may keep their pages.
+    func retain(_ id: Int) {
+        guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides else { return }
+        if caches[sequence.model].retain(id) {
+            // Packed pages begin no other prompt.
+            trees[sequence.model].leave(sequence.path, at: tick())
+            (sequence.path, sequence.keepsPrefix) = (PrefixPath(), false)
+        }
         sequence.path = trees[sequence.model].advance(sequence.path, to: computed(sequence), at: tick())
     }
 
@@ -106,7 +112,7 @@ extension Engine {
             if let tiered = try? tier.store(
                 pages.lazy.map({ self.store.memory.bytes(of: $0) }), pageBytes: store.pageBytes)
             {
-                sequence.residence = .tier(tiered, tokens: computed)
+                sequence.residence = .tier(tiered, caches[sequence.model].snapshot(of: id))
                 costs[sequence.model].wrote(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
             }
         }
@@ -117,17 +123,10 @@ extension Engine {
     }
 
     /// Brings a swapped sequence's pages back; where the tier has lost them, they are computed again.
-    func restore(_ id: Int, _ tokens: Int, from tiered: any TieredPages) -> Bool {
+    func restore(_ id: Int, _ snapshot: PagedKVCache.Snapshot, from tiered: any TieredPages) -> Bool {
         guard let sequence = sequences[id] else { return false }
         let model = sequence.model
-        caches[model].add(id)
-        // The pages of the tokens it had, without a token more.
-        while !caches[model].extend(id, to: tokens) {
-            guard evictForPages(model) else {
-                caches[model].remove(id)
-                return false
-            }
-        }
+        while !caches[model].restore(id, snapshot) { guard evictForPages(model) else { return false } }
         sequence.residence = .cache
         let clock = ContinuousClock()
         let start = clock.now

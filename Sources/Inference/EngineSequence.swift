@@ -28,8 +28,8 @@ enum Residence {
     case none
     /// The model's cache.
     case cache
-    /// A tier, with the pages of so many tokens.
-    case tier(any TieredPages, tokens: Int)
+    /// A tier, where its pages are, and what the cache held beside them.
+    case tier(any TieredPages, PagedKVCache.Snapshot)
 }
 
 /// One output in the making.

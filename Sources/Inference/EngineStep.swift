@@ -55,7 +55,7 @@ extension Engine {
         guard options.prefixSharing, sequence.promptLogprobs == nil, case .none = sequence.residence else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.prefixScope).count + 1) * tree.blockTokens
-        guard wanted < sequence.tokens.count else { return false }
+        guard wanted < min(sequence.tokens.count, sharedTokens(sequence)) else { return false }
         return sequences.values.contains { other in
             // Older ones that are not in yet come in before this one. The same request's beams, and held ones, which go on
             // after others alone, may be waiting for this one.
@@ -71,7 +71,8 @@ extension Engine {
     func prepare(_ runs: [Scheduler.Plan.Run], model: Int) -> [Scheduler.Plan.Run] {
         runs.compactMap { run in
             guard bringIn(run.id), let sequence = sequences[run.id] else { return nil }
-            let count = min(run.count, sequence.tokens.count - computed(sequence))
+            let count = min(
+                run.count, sequence.tokens.count - computed(sequence), caches[model].tokensToDecision(run.id) ?? .max)
             while !caches[model].reserve(run.id, adding: count) {
                 guard evictForPages(model) || letGoOfPrefix(run.id) else { return nil }
             }
@@ -79,13 +80,21 @@ extension Engine {
         }
     }
 
+    /// Tokens of a sequence that may come from the prefix tree: those before the first decision on which slots are kept, none where it
+    /// goes by attention that nobody has recorded, and of the prompt alone where outputs are computed otherwise.
+    private func sharedTokens(_ sequence: EngineSequence) -> Int {
+        if options.retention.needsMass { return 0 }
+        let tokens = options.batchInvariant ? sequence.promptCount : sequence.tokens.count
+        return min(tokens, caches[sequence.model].nextPacking(after: 0, prompt: sequence.promptCount) ?? tokens)
+    }
+
     private func bringIn(_ id: Int) -> Bool {
         guard let sequence = sequences[id], !sequence.isResident else { return true }
         let model = sequence.model
-        if case .tier(let pages, let tokens) = sequence.residence { return restore(id, tokens, from: pages) }
+        if case .tier(let pages, let snapshot) = sequence.residence { return restore(id, snapshot, from: pages) }
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
-            let looked = options.batchInvariant ? Array(sequence.tokens.prefix(sequence.promptCount)) : sequence.tokens
+            let looked = Array(sequence.tokens.prefix(sharedTokens(sequence)))
             sequence.path = trees[model].match(looked, salt: sequence.prefixScope)
             trees[model].use(sequence.path, at: tick())
             table = trees[model].table(of: sequence.path)
@@ -93,6 +102,7 @@ extension Engine {
             counters.prefixHits += table?.tokens ?? 0
         }
         caches[model].add(id, sharing: table)
+        caches[model].setPromptLength(id, sequence.promptCount)
         if !sequence.isStarted { sequence.cached = table?.tokens ?? 0 }
         sequence.enter()
         sequence.residence = .cache
@@ -119,8 +129,6 @@ extension Engine {
             let wanted = isScored ? run.count : end == sequence.tokens.count ? 1 : 0
             logitRows.append((rows.count, wanted))
             rows += (first + Int32(run.count - wanted)..<first + Int32(run.count)).map { $0 }
-            if !options.batchInvariant { continue }
-            caches[model].setPromptLength(run.id, sequence.promptCount)
         }
         if options.checksEachStep {
             precondition(caches[model].sharedWrite(step) == nil, "Engine: a page is written that others hold")
@@ -135,7 +143,7 @@ extension Engine {
             let computed = computed(sequence)
             score(sequence, logits, range, from: computed - run.count, width: vocabulary)
             keepPrefix(run.id)
-            freeBehindWindows(run.id)
+            retain(run.id)
             if computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
                 guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {

@@ -190,9 +190,9 @@ public struct ExactnessGates {
         }
         // Someone computed the prefix before, and has left.
         cache.add(Self.sharers)
-        cache.freesOnCommit = false
+        cache.retainsOnCommit = false
         _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
-        cache.freesOnCommit = true
+        cache.retainsOnCommit = true
         let (path, held) = tree.insert(
             Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: PrefixPath(), at: 1)
         for page in held { cache.store.pool.retain(page) }
@@ -259,13 +259,13 @@ public struct ExactnessGates {
             _ = prefill(&cache, 0..<middle, chunk: middle)
         case .swap:
             let memory = cache.store.memory
+            let snapshot = cache.snapshot(of: 0)
             let tiered = try tier.store(cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes)
             cache.remove(0)
             // Somebody else writes into what was freed.
             cache.add(1)
             _ = prefill(&cache, 0..<min(prompt, 50), chunk: 50, sequence: 1)
-            cache.add(0)
-            guard cache.extend(0, to: middle) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }
+            guard cache.restore(0, snapshot) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }
             for (index, page) in cache.table(of: 0).allPages.enumerated() { memory.write(try tiered.page(index)[...], to: page) }
         }
         found += decode(&cache, middle..<tokens.count)

@@ -17,24 +17,34 @@ public struct PagedKVCache: KVCache {
     /// Which of `layouts` each layer reads: its own, or that of the layer it shares with.
     private let stores: [Int]
     /// The geometry that goes with each of `layouts`.
-    private let shapes: [KVGeometry]
-    private var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
+    let shapes: [KVGeometry]
+    var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
+    /// What each of `layouts` keeps: a window where the layer has one, else the cache's own retention.
+    private(set) var retentions: [any Retention] = []
+    private let retention: any Retention
+    /// Whether any of them ever drops a slot.
+    private(set) var decides = false
     /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
-    var isBatchInvariant = false
-    /// Whether ``commit(_:)`` frees what is behind windows; where not, ``freeBehindWindows(_:)`` has to be called after it.
-    var freesOnCommit = true
-    private var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
+    var isBatchInvariant = false { didSet { retentions = makeRetentions() } }
+    /// Whether ``commit(_:)`` drops the slots that are not retained; where not, ``retain(_:)`` has to be called after it.
+    var retainsOnCommit = true
+    /// For each sequence, layout and KV head the scores of the slots, where the retention needs them.
+    var scores: [Int: [[[Float]]]] = [:]
+    var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
     private var plans = PagedPlans()
     /// The last step's batch for each of `layouts`, for all its layers; nil once something has changed.
     private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch])?
 
-    /// A cache for a model of `config`, keys and values stored by `encoding`, in the pages of `store` that are `owner`'s.
+    /// A cache for a model of `config`, keys and values stored by `encoding`, in the pages of `store` that are `owner`'s; layers
+    /// without a window keep what `retention` does.
     ///
     /// Throws ``InferenceError`` where a token of a layer does not fit a page.
     public init(
-        config: ModelConfig, encoding: KVEncoding = .float32, store: PageStore, owner: Int = 0
+        config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
+        owner: Int = 0
     ) throws(InferenceError) {
         self.store = store
+        self.retention = retention
         self.owner = owner
         geometry = config.kvGeometry(encoding)
         var layouts: [PagedLayout] = []
@@ -52,6 +62,12 @@ public struct PagedKVCache: KVCache {
         }
         (self.layouts, self.stores) = (layouts, stores)
         shapes = geometry.filter { $0.source == nil }
+        retentions = makeRetentions()
+        decides = !retentions.allSatisfy { $0 is FullRetention }
+    }
+
+    private func makeRetentions() -> [any Retention] {
+        zip(shapes, windows).map { shape, window in window ?? retention }
     }
 
     /// A cache in a pool of its own, of pages of `pageBytes`, with room for `sequences` of `tokens` each that come in by at most
@@ -59,23 +75,26 @@ public struct PagedKVCache: KVCache {
     ///
     /// Throws ``InferenceError`` where the memory cannot be had or a token of a layer does not fit a page.
     public init(
-        config: ModelConfig, encoding: KVEncoding = .float32, pageBytes: Int, sequences: Int = 1, tokens: Int, chunk: Int
+        config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), pageBytes: Int,
+        sequences: Int = 1, tokens: Int, chunk: Int
     ) throws(InferenceError) {
         let empty = try PagedKVCache(
-            config: config, encoding: encoding, store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
+            config: config, encoding: encoding, retention: retention,
+            store: PageStore(bytes: pageBytes, pageBytes: pageBytes))
         let pages = sequences * empty.pages(tokens: tokens, inChunksOf: chunk)
         try self.init(
-            config: config, encoding: encoding, store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
+            config: config, encoding: encoding, retention: retention,
+            store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
     }
 
     /// Whether some layers forget what lies behind their window.
     public var hasWindows: Bool { shapes.contains { $0.window != nil } }
 
     /// For each of ``layouts`` the window whose tokens are kept, a little wider where sums must not depend on cuts.
-    var windows: [WindowSpan?] {
+    var windows: [WindowRetention?] {
         shapes.map { shape in
             shape.window.map {
-                WindowSpan(window: $0 + (isBatchInvariant ? PagedAttentionKernel.blockTokens - 1 : 0), sinks: shape.sinks)
+                WindowRetention(window: $0 + (isBatchInvariant ? PagedAttentionKernel.blockTokens - 1 : 0), sinks: shape.sinks)
             }
         }
     }
@@ -92,11 +111,16 @@ public struct PagedKVCache: KVCache {
     }
 
     /// Starts `copy` with all that `sequence` holds, in the same pages.
-    public mutating func fork(_ sequence: Int, as copy: Int) { add(copy, sharing: self.table(of: sequence)) }
+    public mutating func fork(_ sequence: Int, as copy: Int) {
+        var table = table(of: sequence)
+        table.reserved = table.reserved.map { _ in [] }
+        add(copy, sharing: table)
+        (scores[copy], promptLengths[copy]) = (scores[sequence], promptLengths[sequence])
+    }
 
     /// Lets go of `sequence` and its pages.
     public mutating func remove(_ sequence: Int) {
-        promptLengths[sequence] = nil
+        (promptLengths[sequence], scores[sequence]) = (nil, nil)
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
@@ -107,41 +131,39 @@ public struct PagedKVCache: KVCache {
         return table
     }
 
-    /// Tokens held for `sequence`.
+    /// Tokens computed for `sequence`, be their slots kept or not.
     public func length(of sequence: Int) -> Int { table(of: sequence).tokens }
 
     /// Forgets all but the first `tokens` of `sequence`, and frees the pages behind them.
     ///
-    /// Precondition: `tokens` is 0 where a layer has a window, as what lay in an earlier one is gone.
+    /// Precondition: `tokens` is 0 where a layer has a window or slots were dropped, as what lay before is gone.
     public mutating func truncate(_ sequence: Int, to tokens: Int) {
         var table = table(of: sequence)
-        precondition(!hasWindows || tokens <= 0 || tokens >= table.tokens, "PagedKVCache: a window's tokens are gone")
+        precondition(
+            !(hasWindows || table.isCompacted) || tokens <= 0 || tokens >= table.tokens,
+            "PagedKVCache: slots of the first \(tokens) tokens are gone")
         table.tokens = min(table.tokens, max(0, tokens))
+        if table.tokens == 0 { table.positions = table.positions.map { _ in [] } }
+        if let held = scores[sequence] {
+            scores[sequence] = held.enumerated().map { stream, heads in heads.map { Array($0.prefix(table.slots(stream))) } }
+        }
         for index in layouts.indices {
-            let kept = layouts[index].pages(tokens: table.tokens)
+            let kept = layouts[index].pages(tokens: table.slots(index))
             for page in table.pages[index].dropFirst(kept) where page != BlockTable.freed { store.pool.release(page) }
             table.pages[index].removeLast(max(0, table.pages[index].count - kept))
         }
         tables[sequence] = table
     }
 
-    /// Pages that have to be free for `count` more tokens of `sequence`: new ones, and copies of shared ones.
+    /// Pages that have to be free for `count` more tokens of `sequence`: new ones, copies of shared ones, and those that a
+    /// decision on the last of the tokens packs slots into.
     public func pagesNeeded(_ sequence: Int, adding count: Int) -> Int {
         let table = table(of: sequence)
+        let count = min(count, tokensToDecision(sequence) ?? count)
         return layouts.indices.reduce(0) { total, layer in
-            let missing = max(0, layouts[layer].pages(tokens: table.tokens + count) - table.pages[layer].count)
+            let missing = max(0, layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count)
             return total + missing + (sharedTail(table, layer) == nil ? 0 : 1)
-        }
-    }
-
-    /// Pages that a sequence with no shared ones needs to hold `tokens`.
-    public func pages(tokens: Int) -> Int {
-        zip(layouts, windows).reduce(0) { total, layer in
-            let (layout, window) = layer
-            return total
-                + (0..<layout.pages(tokens: tokens)).count {
-                    window?.keeps($0, size: layout.tokensPerPage, after: tokens) ?? true
-                }
+                + pagesToReserve(sequence, table, layer, adding: count)
         }
     }
 
@@ -149,27 +171,21 @@ public struct PagedKVCache: KVCache {
     ///
     /// Never less for more tokens, so that what has room for a long sequence has room for each beginning of it.
     public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
-        layouts.indices.reduce(0) { total, index in
-            let all = layouts[index].pages(tokens: tokens)
-            guard let window = windows[index] else { return total + all }
-            let size = layouts[index].tokensPerPage
-            // What a chunk sees: the window's tokens before it, and itself. It may begin with any token of a page:
-            //     pages of 4, 6 tokens seen:   . . . x | x x x x | x . . .
-            let seen = window.window - 1 + min(chunk, tokens)
-            let touched = seen > 0 ? (seen - 1 + size - 1) / size + 1 : 0
-            return total + min(all, touched + layouts[index].pages(tokens: window.sinks))
+        zip(layouts, retentions).reduce(0) {
+            $0 + $1.1.mostPages(tokens: tokens, chunk: chunk, slotsPerPage: $1.0.tokensPerPage)
         }
     }
 
     /// Bytes of keys and values held, by tokens (logical), and of the pages that hold them (allocated); shared ones count once.
     public var bytesHeld: (logical: Int, allocated: Int) {
-        var logical = 0
-        var pages: Set<Int32> = []
-        for table in tables.values {
-            logical += geometry.reduce(0) { $0 + $1.bytes(tokens: table.tokens) }
-            pages.formUnion(table.allPages)
-        }
-        return (logical, pages.count * store.pageBytes)
+        let pages = tables.values.reduce(into: Set<Int32>()) { $0.formUnion($1.allPages) }
+        return (tables.keys.reduce(0) { $0 + logicalBytes(of: $1) }, pages.count * store.pageBytes)
+    }
+
+    /// Bytes of the keys and values held for `sequence`.
+    func logicalBytes(of sequence: Int) -> Int {
+        let table = table(of: sequence)
+        return shapes.indices.reduce(0) { $0 + shapes[$1].bytes(tokens: table.slots($1)) }
     }
 
     /// Gets pages for the step's new tokens, copying shared ones they will be written to; false, and nothing changed, where
@@ -196,32 +212,43 @@ public struct PagedKVCache: KVCache {
         for (sequence, count) in zip(step.sequences, step.counts) {
             let table = table(of: sequence)
             for (layer, pages) in table.pages.enumerated() {
-                let size = layouts[layer].tokensPerPage
-                let written = table.tokens / size..<(table.tokens + count + size - 1) / size
+                let (size, slots) = (layouts[layer].tokensPerPage, table.slots(layer))
+                let written = slots / size..<(slots + count + size - 1) / size
                 if let page = pages[written].first(where: { store.pool.count(of: $0) != 1 }) { return page }
             }
         }
         return nil
     }
 
-    /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant``.
+    /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant`` and for retentions that decide behind it.
     mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
 
-    /// Gets the pages that an empty sequence's first `tokens` are kept in and counts them as held, whatever is in them; false
-    /// where there are not enough.
-    mutating func extend(_ sequence: Int, to tokens: Int) -> Bool {
-        var table = table(of: sequence)
-        precondition(table.tokens == 0, "PagedKVCache: sequence \(sequence) holds tokens already")
-        guard pages(tokens: tokens) <= store.pool.ledger.available(to: owner) else { return false }
-        for (index, window) in windows.enumerated() {
-            for page in 0..<layouts[index].pages(tokens: tokens) {
-                let isKept = window?.keeps(page, size: layouts[index].tokensPerPage, after: tokens) ?? true
-                let new = isKept ? store.pool.allocate(1, for: owner)?.first : nil
-                table.pages[index].append(new ?? BlockTable.freed)
+    /// What the cache holds of a sequence beside its pages' bytes.
+    struct Snapshot: Sendable {
+        fileprivate(set) var table: BlockTable
+        fileprivate var scores: [[[Float]]]?
+        fileprivate var promptLength: Int?
+    }
+
+    /// The state of `sequence` that ``restore(_:_:)`` takes.
+    func snapshot(of sequence: Int) -> Snapshot {
+        Snapshot(table: table(of: sequence), scores: scores[sequence], promptLength: promptLengths[sequence])
+    }
+
+    /// Starts `sequence` with as many tokens, slots and pages as `snapshot` has, whatever is in these pages; false, and nothing
+    /// changed, where there are not enough.
+    mutating func restore(_ sequence: Int, _ snapshot: Snapshot) -> Bool {
+        precondition(tables[sequence] == nil, "PagedKVCache: sequence \(sequence) is held already")
+        var table = snapshot.table
+        guard var pages = store.pool.allocate(table.allPages.count, for: owner) else { return false }
+        table.reserved = table.reserved.map { _ in [] }
+        for layer in table.pages.indices {
+            for index in table.pages[layer].indices where table.pages[layer][index] != BlockTable.freed {
+                table.pages[layer][index] = pages.removeFirst()
             }
         }
-        table.tokens = tokens
-        tables[sequence] = table
+        for page in pages { store.pool.release(page) }
+        (tables[sequence], scores[sequence], promptLengths[sequence]) = (table, snapshot.scores, snapshot.promptLength)
         return true
     }
 
@@ -241,9 +268,11 @@ public struct PagedKVCache: KVCache {
         let batch = batches(of: step)[stores[layer]]
         kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
         var mass: [Storage] = []
-        if queries.wantsMass {
+        let stream = stores[layer]
+        if queries.wantsMass || retentions[stream].needsMass {
             mass = kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp)
         }
+        if retentions[stream].needsMass { observe(mass, step, stream: stream) }
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
@@ -262,7 +291,7 @@ public struct PagedKVCache: KVCache {
             PagedBatch(
                 held.indices.map { index in
                     var part = PagedSequence(
-                        pages: held[index].pages[layout], held: held[index].tokens, count: step.counts[index])
+                        pages: held[index].pages[layout], held: held[index].slots(layout), count: step.counts[index])
                     part.blockCount = blockCounts[index]
                     return part
                 }, layout: layouts[layout])
@@ -271,34 +300,35 @@ public struct PagedKVCache: KVCache {
         return batches
     }
 
-    /// Counts the step's tokens as held, and frees the pages that are now behind a window, unless told to leave them.
+    /// Counts the step's tokens as computed, and drops the slots that are not retained, unless told to leave them.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) {
-            tables[sequence]?.tokens += count
-            if freesOnCommit { freeBehindWindows(sequence) }
+            precondition(
+                count <= tokensToDecision(sequence) ?? count,
+                "PagedKVCache: \(count) tokens of sequence \(sequence) go past a decision on its slots")
+            tables[sequence]?.append(count)
+            if retainsOnCommit { retain(sequence) }
         }
     }
 
-    /// Frees the pages of `sequence` that are behind a window.
-    mutating func freeBehindWindows(_ sequence: Int) {
-        guard hasWindows else { return }
-        var table = table(of: sequence)
-        for (index, window) in windows.enumerated() {
-            guard let window else { continue }
-            for page in table.pages[index].indices
-            where table.pages[index][page] != BlockTable.freed
-                && !window.keeps(page, size: layouts[index].tokensPerPage, after: table.tokens)
-            {
-                store.pool.release(table.pages[index][page])
-                table.pages[index][page] = BlockTable.freed
+    /// Adds the attention that slots got in a step to their scores.
+    private mutating func observe(_ mass: [Storage], _ step: RaggedBatch, stream: Int) {
+        let heads = shapes[stream].kvHeads
+        for (index, sequence) in step.sequences.enumerated() {
+            let slots = table(of: sequence).slots(stream) + step.counts[index]
+            let values = mass[index].array()
+            var held = scores[sequence] ?? shapes.map { [[Float]](repeating: [], count: $0.kvHeads) }
+            for head in 0..<heads {
+                held[stream][head] += [Float](repeating: 0, count: slots - held[stream][head].count)
+                retentions[stream].observe(Array(values[head * slots..<(head + 1) * slots]), into: &held[stream][head])
             }
+            scores[sequence] = held
         }
-        tables[sequence] = table
     }
 
     /// The page the next token goes to, where the sequence isn't its only holder.
     private func sharedTail(_ table: BlockTable, _ layer: Int) -> Int32? {
-        let index = table.tokens / layouts[layer].tokensPerPage
+        let index = table.slots(layer) / layouts[layer].tokensPerPage
         guard index < table.pages[layer].count else { return nil }
         let page = table.pages[layer][index]
         return store.pool.count(of: page) > 1 ? page : nil
@@ -310,10 +340,12 @@ public struct PagedKVCache: KVCache {
             if let shared = sharedTail(table, layer), let copy = store.pool.allocate(1, for: owner)?.first {
                 store.memory.copy(from: shared, to: copy)
                 store.pool.release(shared)
-                table.pages[layer][table.tokens / layouts[layer].tokensPerPage] = copy
+                table.pages[layer][table.slots(layer) / layouts[layer].tokensPerPage] = copy
             }
-            let missing = layouts[layer].pages(tokens: table.tokens + count) - table.pages[layer].count
+            let missing = layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count
             if missing > 0, let pages = store.pool.allocate(missing, for: owner) { table.pages[layer] += pages }
+            let reserved = pagesToReserve(sequence, table, layer, adding: count)
+            if reserved > 0, let pages = store.pool.allocate(reserved, for: owner) { table.reserved[layer] += pages }
         }
         tables[sequence] = table
     }

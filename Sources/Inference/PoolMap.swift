@@ -74,7 +74,7 @@ extension Engine {
             PoolMap.Holder(
                 request: sequence.request, index: sequence.index, model: sequence.model, tokens: table.tokens,
                 pages: table.pages.count, shared: table.pages.count { users[Int($0)] > 1 },
-                logicalBytes: caches[sequence.model].geometry.reduce(0) { $0 + $1.bytes(tokens: table.tokens) })
+                logicalBytes: caches[sequence.model].logicalBytes(of: sequence.id))
         }
         var map = PoolMap(
             pageBytes: store.pageBytes, pages: pool.pages, pagesPerCell: max(1, (pool.pages + cells - 1) / max(1, cells)),

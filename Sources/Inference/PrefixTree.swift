@@ -17,7 +17,7 @@ public struct PrefixTree: Sendable {
     public let blockTokens: Int
     private let tokensPerPage: [Int]
     /// The windows of the layers that have one.
-    private let windows: [WindowSpan?]
+    private let windows: [WindowRetention?]
     /// The widest of them; 0 where no layer has one.
     private let widest: Int
 
@@ -77,7 +77,7 @@ public struct PrefixTree: Sendable {
     }
 
     /// An empty tree for layers that hold `tokensPerPage` each and have these windows.
-    init(tokensPerPage: [Int], windows: [WindowSpan?]) {
+    init(tokensPerPage: [Int], windows: [WindowRetention?]) {
         self.tokensPerPage = tokensPerPage
         self.windows = windows
         widest = windows.reduce(0) { max($0, $1?.window ?? 0) }

@@ -52,6 +52,23 @@ import Glibc
         }
     }
 
+    /// Copies one head's key and value from slot `source` of the pages `old` to slot `target` of the pages `new`, as they are stored.
+    public func copySlot(
+        _ layout: PagedLayout, head: Int, from source: Int, of old: [Int32], to target: Int, of new: [Int32]
+    ) {
+        let size = layout.tokensPerPage
+        let (from, to) = (old[source / size], new[target / size])
+        check(from)
+        check(to)
+        precondition(layout.pageBytes == pageBytes && head < layout.kvHeads, "PageMemory: a layout of other pages")
+        func copy(_ offset: (_ head: Int, _ slot: Int) -> Int, bytes: Int) {
+            unsafe (base + Int(to) * pageBytes + offset(head, target % size)).update(
+                from: base + Int(from) * pageBytes + offset(head, source % size), count: bytes)
+        }
+        copy(layout.keyOffset, bytes: layout.keyBytes)
+        if !layout.valuesAreKeys { copy(layout.valueOffset, bytes: layout.valueBytes) }
+    }
+
     private func check(_ page: Int32) {
         precondition(page >= 0 && Int(page) < pages, "PageMemory: page \(page) outside 0..<\(pages)")
     }

@@ -22,7 +22,7 @@ import Testing
         init(_ config: ModelConfig, pages: Int) throws {
             store = try PageStore(bytes: pages * 192, pageBytes: 192)
             cache = try PagedKVCache(config: config, store: store)
-            cache.freesOnCommit = false
+            cache.retainsOnCommit = false
             tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
             windows = cache.geometry.map { ($0.window, $0.sinks) }
         }
@@ -62,7 +62,7 @@ import Testing
 
         /// Lets go of what is behind a sequence's windows.
         mutating func pass(_ id: Int) {
-            cache.freeBehindWindows(id)
+            cache.retain(id)
             paths[id] = tree.advance(paths[id]!, to: tokens[id]!.count, at: tick())
         }
 

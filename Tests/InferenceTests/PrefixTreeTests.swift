@@ -75,7 +75,7 @@ import Testing
         // Blocks of two tokens; the second layer's next token sees two tokens before it, and the first of all.
         //     layer 0   0 0 | 1 1 | 2 2 | 3 3        layer 1   4 4 | 5 5 | 6 6 | 7 7
         let text: [Int32] = [1, 2, 3, 4, 5, 6, 7, 8]
-        var tree = PrefixTree(tokensPerPage: [2, 2], windows: [nil, WindowSpan(window: 3, sinks: 1)])
+        var tree = PrefixTree(tokensPerPage: [2, 2], windows: [nil, WindowRetention(window: 3, sinks: 1)])
         var (path, held) = tree.insert(text, salt: "", table: table(8, [2, 2]), behind: PrefixPath(), at: 1)
         #expect(held.count == 8 && tree.idlePages == 0 && tree.oldestUse == nil)
         path = tree.advance(path, to: 8, at: 2)

@@ -34,7 +34,8 @@ extension PagedAttentionKernel {
     /// Runs `body` on a job that the kernels read: the job itself, or, where the codec has no kernel, with heads `kvHeads` of `tokens`
     /// decoded to Float32 for as long as the body runs.
     ///
-    /// The same kernels in the same order: attention over stored codes equals attention over their decoded values bit for bit.
+    /// The same kernels in the same order: attention over codes equals attention over decoded values bit for bit, where rows are planned
+    /// alike.
     func decoding(
         _ job: inout kk_paged_attention, _ tokens: Range<Int>, kvHeads: Range<Int>, _ body: (inout kk_paged_attention) -> Void
     ) {

@@ -1,0 +1,178 @@
+import Foundation
+import Inference
+import Kernels
+import Models
+import Testing
+
+/// Keeps every second slot of those before the newest eight, another half in each head, whenever 32 more tokens have come: a
+/// retention in one file.
+struct ToyRetention: Retention {
+    let name = "toy"
+
+    func nextDecision(after tokens: Int, prompt: Int) -> Int? { (tokens / 32 + 1) * 32 }
+
+    func mostRetained(at tokens: Int) -> Int { min(tokens, 64) }
+
+    func retained(_ stream: StreamState) -> RetainedSlots {
+        .heads(
+            (0..<stream.kvHeads).map { head in
+                let old = stride(from: head % 2, to: stream.slots - 8, by: 2).prefix((stream.slots - 8) / 2)
+                return Array(old) + Array(stream.slots - 8..<stream.slots)
+            })
+    }
+}
+
+/// Keeps the slots that got the most attention, half of them.
+struct ToyHeavyHitters: Retention {
+    let name = "toy-mass"
+    let needsMass = true
+
+    func nextDecision(after tokens: Int, prompt: Int) -> Int? { (tokens / 32 + 1) * 32 }
+
+    func mostRetained(at tokens: Int) -> Int { min(tokens, 64) }
+
+    func retained(_ stream: StreamState) -> RetainedSlots {
+        .heads(
+            stream.scores.map { scores in
+                let heavy = scores.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }
+                return heavy.prefix(stream.slots / 2).sorted()
+            })
+    }
+}
+
+@Suite struct ToyRetentionTests {
+    /// One KV head as the definition has it: the slots kept, and attention over them.
+    private struct Head {
+        var positions: [Int32] = []
+        var keys: [[Float]] = []
+        var values: [[Float]] = []
+        var scores: [Float] = []
+
+        /// The output of a query, and the attention that each slot got.
+        func attend(_ query: [Float]) -> (output: [Double], mass: [Double]) {
+            let scale = 1 / Double(query.count).squareRoot()
+            let logits = keys.map { key in zip(query, key).reduce(0) { $0 + Double($1.0) * Double($1.1) } * scale }
+            let top = logits.max() ?? 0
+            let weights = logits.map { exp($0 - top) }
+            let sum = weights.reduce(0, +)
+            var output = [Double](repeating: 0, count: values[0].count)
+            for (weight, value) in zip(weights, values) {
+                for (index, x) in value.enumerated() { output[index] += weight / sum * Double(x) }
+            }
+            return (output, weights.map { $0 / sum })
+        }
+
+        mutating func keep(_ slots: [Int]) {
+            (positions, keys, values, scores) = (
+                slots.map { positions[$0] }, slots.map { keys[$0] }, slots.map { values[$0] }, slots.map { scores[$0] }
+            )
+        }
+    }
+
+    /// The largest difference of the paged cache's attention from the definition's, for random rows, decisions and all; and the slots
+    /// left.
+    private func difference(_ retention: any Retention, steps: [Int]) throws -> (largest: Double, slots: Int) {
+        let config = try TinyDesign.grouped.config
+        let total = steps.reduce(0, +)
+        var cache = try PagedKVCache(
+            config: config, retention: retention, pageBytes: 1024, tokens: total, chunk: total)
+        cache.add(0)
+        let geometry = cache.geometry[0]
+        let (heads, dim) = (config.heads[0], geometry.keyDim)
+        let group = heads / geometry.kvHeads
+        var random = RandomValues(seed: 3)
+        var reference = [Head](repeating: Head(), count: geometry.kvHeads)
+        var (largest, tokens) = (0.0, 0)
+        for count in steps {
+            var (rows, expected) = ([Float](), [Double]())
+            var mass = reference.map { _ in [Double](repeating: 0, count: 0) }
+            for row in 0..<count {
+                let queries = (0..<heads).map { _ in random.values(dim) }
+                let keys = (0..<geometry.kvHeads).map { _ in random.values(dim) }
+                let values = (0..<geometry.kvHeads).map { _ in random.values(dim) }
+                rows += (queries + keys + values).joined()
+                for head in reference.indices {
+                    reference[head].positions.append(Int32(tokens + row))
+                    reference[head].keys.append(keys[head])
+                    reference[head].values.append(values[head])
+                    mass[head] += [Double](repeating: 0, count: reference[head].keys.count - mass[head].count)
+                }
+                for (index, query) in queries.enumerated() {
+                    let (output, attention) = reference[index / group].attend(query)
+                    expected += output
+                    for (slot, share) in attention.enumerated() { mass[index / group][slot] += share }
+                }
+            }
+            let step = RaggedBatch(sequences: [0], counts: [count], tokens: [Int32](repeating: 0, count: count))
+            let isReserved = cache.reserve(step)
+            #expect(isReserved)
+            // Every layer stores its rows: the first is compared.
+            for layer in 0..<config.layers {
+                let queries = CachedQueries(rows: Storage(copying: rows), heads: heads, geometry: geometry)
+                let found = cache.attend(layer: layer, queries, step).output.array()
+                guard layer == 0 else { continue }
+                for (x, y) in zip(found, expected) { largest = max(largest, abs(Double(x) - y)) }
+            }
+            cache.commit(step)
+            tokens += count
+            for head in reference.indices {
+                reference[head].scores += [Float](repeating: 0, count: count)
+                for (slot, share) in mass[head].enumerated() { reference[head].scores[slot] += Float(share) }
+            }
+            guard retention.nextDecision(after: tokens - 1, prompt: .max) == tokens else { continue }
+            let state = StreamState(
+                tokens: tokens, prompt: .max, kvHeads: geometry.kvHeads, slots: reference[0].keys.count,
+                positions: reference.map(\.positions), scores: retention.needsMass ? reference.map(\.scores) : [])
+            guard case .heads(let kept) = retention.retained(state) else { continue }
+            for head in reference.indices { reference[head].keep(kept[head]) }
+        }
+        return (largest, cache.table(of: 0).slots(0))
+    }
+
+    @Test(arguments: [true, false]) func `attention after packing is attention over the kept slots of each head`(
+        byMass: Bool
+    ) throws {
+        let retention: any Retention = byMass ? ToyHeavyHitters() : ToyRetention()
+        let steps = [20, 12, 32] + [Int](repeating: 1, count: 70) + [3, 5, 18]
+        let (largest, slots) = try difference(retention, steps: steps)
+        #expect(largest < 1e-5 && slots < 80, "\(largest), \(slots) slots")
+    }
+
+    @Test func `packed slots give their pages back`() throws {
+        let config = try TinyDesign.grouped.config
+        var cache = try PagedKVCache(config: config, retention: ToyRetention(), pageBytes: 1024, tokens: 320, chunk: 32)
+        cache.add(0)
+        for _ in 0..<10 {
+            let step = RaggedBatch(sequences: [0], counts: [32], tokens: [Int32](repeating: 0, count: 32))
+            let isReserved = cache.reserve(step)
+            #expect(isReserved)
+            cache.commit(step)
+        }
+        // 40 slots at most are left of 320 tokens.
+        let slots = cache.table(of: 0).slots(0)
+        #expect(cache.length(of: 0) == 320 && slots <= 40)
+        #expect(cache.bytesHeld.logical == slots * config.kvBytesPerToken(.float32))
+        #expect(cache.store.pool.pages - cache.store.pool.freeCount == cache.layouts.reduce(0) { $0 + $1.pages(tokens: slots) })
+        cache.remove(0)
+        #expect(cache.store.pool.inconsistency() == nil && cache.store.pool.freeCount == cache.store.pool.pages)
+    }
+
+    @Test func `tokens do not depend on chunks, sharing, preemption or tiers`() async throws {
+        let expected = try await outputs { $0.retention = ToyRetention() }
+        #expect(try await expected != outputs { _ in })
+        #expect(try await expected == outputs { ($0.retention, $0.limits.tokensPerStep) = (ToyRetention(), 7) })
+        #expect(try await expected == outputs { ($0.retention, $0.prefixSharing) = (ToyRetention(), false) })
+        for way in EngineOptions.Preemption.allCases {
+            let tight = try await outputs {
+                ($0.retention, $0.cacheBytes, $0.tier, $0.preemption) = (ToyRetention(), 100 * 1024, ToyTier(), way)
+            }
+            #expect(tight == expected, "\(way)")
+        }
+    }
+
+    @Test func `a prompt's beginning is shared up to the first decision`() async throws {
+        let prompts = [Int](repeating: 70, count: 4)
+        let shared = try await outputs(prompts: prompts) { $0.retention = ToyRetention() }
+        #expect(try await shared == outputs(prompts: prompts) { ($0.retention, $0.prefixSharing) = (ToyRetention(), false) })
+    }
+}
