@@ -12,13 +12,9 @@ public struct JSONError: Error, CustomStringConvertible, Equatable {
 
     public var description: String { "byte \(offset): \(reason)" }
 
-    /// The line and the column, both from 1, of the error in `text`; columns count bytes.
+    /// The line and the column of the error in `text`.
     public func position(in text: [UInt8]) -> (line: Int, column: Int) {
-        var (line, column) = (1, 1)
-        for byte in text.prefix(offset) {
-            column += 1
-            if byte == UInt8(ascii: "\n") { (line, column) = (line + 1, 1) }
-        }
-        return (line, column)
+        var lines = LineCounter(text)
+        return lines.position(of: offset)
     }
 }

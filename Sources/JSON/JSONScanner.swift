@@ -1,32 +1,88 @@
-/// Reads JSON strictly from left to right (RFC 8259): for headers and configurations written by others.
+/// A reader of JSON from left to right: RFC 8259 strictly, or with the additions that files written by hand have.
 ///
 /// Nothing is built but what the caller asks for, so memory stays in proportion to what is kept.
 public struct JSONScanner {
+    /// The texts that are read.
+    public struct Syntax: Sendable {
+        /// Whether // and /* */ comments, byte order marks and commas before a closing bracket are passed over.
+        var isRelaxed: Bool
+        /// What error messages call the text.
+        var noun: String
+
+        /// RFC 8259 as it is: requests, headers and others' configurations.
+        public static let strict = Syntax(isRelaxed: false, noun: "text")
+        /// A file that people write, with comments and trailing commas.
+        public static let relaxed = Syntax(isRelaxed: true, noun: "file")
+    }
+
     private let bytes: [UInt8]
-    /// Where the scanner stands.
+    private let syntax: Syntax
+    /// The offset of the next byte.
     public private(set) var position = 0
 
     /// A scanner at the start of `bytes`.
-    public init(_ bytes: [UInt8]) { self.bytes = bytes }
+    public init(_ bytes: [UInt8], syntax: Syntax = .strict) {
+        self.bytes = bytes
+        self.syntax = syntax
+    }
 
-    /// An error where the scanner stands.
+    /// An error at the scanner's position.
     public func error(_ reason: String) -> JSONError { JSONError(offset: position, reason: reason) }
 
-    /// The next byte that is no white space, not consumed; nil at the end.
+    /// The error of finding something else than `wanted`.
+    func unexpected(_ wanted: String) -> JSONError {
+        // Of comments only one without an end is left standing.
+        if syntax.isRelaxed, starts(with: "/*") { return error("this comment never ends") }
+        return error("expected \(wanted), found " + (scalar.map { "'\($0)'" } ?? "the end of the \(syntax.noun)"))
+    }
+
+    /// The error of a key at two offsets of one object.
+    func duplicate(_ key: [UInt8], at offset: Int, first: Int) -> JSONError {
+        var lines = LineCounter(bytes)
+        let line = lines.position(of: first).line
+        let name = String(decoding: key, as: UTF8.self)
+        return JSONError(offset: offset, reason: "'\(name)' stands here a second time; the first is on line \(line)")
+    }
+
+    /// The next character.
+    private var scalar: Unicode.Scalar? {
+        String(decoding: bytes[position..<min(position + 4, bytes.count)], as: UTF8.self).unicodeScalars.first
+    }
+
+    private func starts(with text: String) -> Bool { bytes[position...].starts(with: text.utf8) }
+
+    /// The next byte that is neither white space nor part of a comment, not consumed; nil at the end.
     public mutating func peek() -> UInt8? {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x09, 0x0A, 0x0D: position += 1
-            default: return bytes[position]
+            case let byte:
+                guard syntax.isRelaxed, skipAddition() else { return byte }
             }
         }
         return nil
     }
 
+    /// Consumes a comment or a byte order mark.
+    private mutating func skipAddition() -> Bool {
+        if starts(with: "\u{FEFF}") {
+            position += 3
+        } else if starts(with: "//") {
+            position = bytes[position...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+        } else if starts(with: "/*") {
+            var end = position + 2
+            while end + 1 < bytes.count, bytes[end] != UInt8(ascii: "*") || bytes[end + 1] != UInt8(ascii: "/") { end += 1 }
+            guard end + 1 < bytes.count else { return false }
+            position = end + 2
+        } else {
+            return false
+        }
+        return true
+    }
+
     /// Consumes `character`, or throws.
     public mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
-        guard peek() == UInt8(ascii: character) else { throw error("expected '\(character)'") }
-        position += 1
+        guard take(character) else { throw unexpected("'\(character)'") }
     }
 
     /// Consumes `character` if it is next.
@@ -36,38 +92,51 @@ public struct JSONScanner {
         return true
     }
 
-    /// Throws if anything but white space is left.
+    /// Throws if anything is left but white space and comments.
     public mutating func end() throws(JSONError) {
-        guard peek() == nil else { throw error("text after the end of the value") }
+        guard peek() == nil else { throw unexpected("the end of the \(syntax.noun)") }
     }
 
     /// Consumes an object, calling `body` at each value with its key; a key given twice is refused by `body`.
     public mutating func object(_ body: (inout JSONScanner, String) throws(JSONError) -> Void) throws(JSONError) {
-        try objectOfBytes { scanner, key throws(JSONError) in try body(&scanner, String(decoding: key, as: UTF8.self)) }
+        try objectOfBytes { scanner, key, _ throws(JSONError) in try body(&scanner, String(decoding: key, as: UTF8.self)) }
     }
 
-    /// As ``object(_:)``, with keys as UTF-8: two that Unicode calls equivalent stay two.
-    public mutating func objectOfBytes(_ body: (inout JSONScanner, [UInt8]) throws(JSONError) -> Void) throws(JSONError) {
+    /// As ``object(_:)``, with each key as UTF-8, so that two that Unicode calls equivalent stay two, and with its offset.
+    public mutating func objectOfBytes(
+        _ body: (inout JSONScanner, [UInt8], Int) throws(JSONError) -> Void
+    ) throws(JSONError) {
         try expect("{")
-        if take("}") { return }
-        repeat {
+        var isFirst = true
+        while try another(&isFirst, before: "}") {
+            guard let next = peek() else { throw unexpected("a key") }
+            guard next == UInt8(ascii: "\"") else { throw unexpected("a key in double quotes") }
+            let start = position
             let key = try stringBytes()
-            try expect(":")
-            try body(&self, key)
-        } while take(",")
-        try expect("}")
+            guard take(":") else { throw error("expected ':' after '\(String(decoding: key, as: UTF8.self))'") }
+            try body(&self, key, start)
+        }
     }
 
     /// Consumes an array, calling `body` at each element.
     public mutating func array(_ body: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
         try expect("[")
-        if take("]") { return }
-        repeat { try body(&self) } while take(",")
-        try expect("]")
+        var isFirst = true
+        while try another(&isFirst, before: "]") { try body(&self) }
+    }
+
+    /// Whether an object or array has one more part; consumes the comma before it, or the `end`.
+    private mutating func another(_ isFirst: inout Bool, before end: Unicode.Scalar) throws(JSONError) -> Bool {
+        defer { isFirst = false }
+        if !isFirst, take(",") { return !syntax.isRelaxed || !take(end) }
+        if take(end) { return false }
+        guard isFirst else { throw unexpected("',' or '\(end)'") }
+        return true
     }
 
     /// Consumes a whole number from 0.
     public mutating func count() throws(JSONError) -> Int {
+        _ = peek()
         let start = position
         let text = try number()
         guard let value = Int(text), value >= 0, text.utf8.allSatisfy({ $0 != UInt8(ascii: "-") }) else {
@@ -81,13 +150,29 @@ public struct JSONScanner {
         _ = peek()
         let start = position
         _ = skip("-")
-        if !skip("0") { try digits() }
-        if skip(".") { try digits() }
-        if skip("e") || skip("E") {
+        var isSound = skip("0") || digits()
+        if isSound, skip(".") { isSound = digits() }
+        if isSound, skip("e") || skip("E") {
             if !skip("+") { _ = skip("-") }
-            try digits()
+            isSound = digits()
+        }
+        let end = position
+        while position < bytes.count, Self.isOfNumber(bytes[position]) { position += 1 }
+        guard isSound, position == end else {
+            let found = String(decoding: bytes[start..<position], as: UTF8.self)
+            position = start
+            throw found.isEmpty ? unexpected("a number") : error("'\(found)' is no number")
         }
         return String(decoding: bytes[start..<position], as: UTF8.self)
+    }
+
+    private static func isOfNumber(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "e"),
+            UInt8(ascii: "E"), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 
     private mutating func skip(_ character: Unicode.Scalar) -> Bool {
@@ -96,19 +181,29 @@ public struct JSONScanner {
         return true
     }
 
-    private mutating func digits() throws(JSONError) {
+    /// Consumes one digit or more; false where there is none.
+    private mutating func digits() -> Bool {
         let start = position
         while position < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position]) { position += 1 }
-        guard position > start else { throw error("expected a digit") }
+        return position > start
     }
 
     /// Consumes one of the words true, false, null.
     public mutating func word() throws(JSONError) -> String {
-        for word in ["true", "false", "null"] where peek() == word.utf8.first && bytes[position...].starts(with: word.utf8) {
-            position += word.utf8.count
+        _ = peek()
+        for word in ["true", "false", "null"] where starts(with: word) {
+            let end = position + word.utf8.count
+            guard end == bytes.count || !Self.isOfWord(Unicode.Scalar(bytes[end])) else { break }
+            position = end
             return word
         }
-        throw error("expected a value")
+        let rest = String(decoding: bytes[position..<min(position + 64, bytes.count)], as: UTF8.self).unicodeScalars
+        let found = String(rest.prefix(while: Self.isOfWord))
+        throw found.isEmpty ? unexpected("a value") : error("expected a value, found '\(found)'")
+    }
+
+    private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isAlphabetic || scalar == "_" || ("0"..."9").contains(scalar)
     }
 
     /// Consumes a string.
@@ -128,13 +223,18 @@ public struct JSONScanner {
         }
         var content = Array(bytes[start..<position])
         while true {
-            guard position < bytes.count else { throw error("a string does not end") }
+            guard position < bytes.count, bytes[position] != UInt8(ascii: "\n") else {
+                throw JSONError(offset: start - 1, reason: "this string never ends")
+            }
             let byte = bytes[position]
-            guard byte >= 0x20 else { throw error("a control character in a string must be escaped") }
+            guard byte >= 0x20 else {
+                let code = "\\u00\(byte < 16 ? "0" : "")\(String(byte, radix: 16))"
+                throw JSONError(offset: start - 1, reason: "a control character inside a string; write it as \(code)")
+            }
             position += 1
             if byte == UInt8(ascii: "\"") { break }
             if byte == UInt8(ascii: "\\") {
-                content += Array(String(try escape()).utf8)
+                content += Array(String(try escape(from: start - 1)).utf8)
             } else {
                 isASCII = isASCII && byte < 0x80
                 content.append(byte)
@@ -146,12 +246,12 @@ public struct JSONScanner {
         return content
     }
 
-    private mutating func escape() throws(JSONError) -> Unicode.Scalar {
-        guard position < bytes.count else { throw error("a string does not end") }
-        let character = bytes[position]
-        position += 1
-        switch Unicode.Scalar(character) {
-        case "\"", "\\", "/": return Unicode.Scalar(character)
+    /// Consumes an escape behind its backslash, in the string that begins at `start`.
+    private mutating func escape(from start: Int) throws(JSONError) -> Unicode.Scalar {
+        guard let character = scalar else { throw JSONError(offset: start, reason: "this string never ends") }
+        position += UTF8.width(character)
+        switch character {
+        case "\"", "\\", "/": return character
         case "b": return "\u{8}"
         case "f": return "\u{c}"
         case "n": return "\n"
@@ -159,24 +259,23 @@ public struct JSONScanner {
         case "t": return "\t"
         case "u":
             var code = try hexadecimal()
-            if (0xD800..<0xDC00).contains(code) {
-                guard skip("\\"), skip("u") else { throw error("half a surrogate pair") }
+            if (0xD800..<0xDC00).contains(code), starts(with: "\\u") {
+                position += 2
                 let low = try hexadecimal()
                 guard (0xDC00..<0xE000).contains(low) else { throw error("half a surrogate pair") }
                 code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
             }
             guard let scalar = Unicode.Scalar(code) else { throw error("half a surrogate pair") }
             return scalar
-        default: throw error("an unknown escape")
+        default: throw error("'\\\(character)' is no escape")
         }
     }
 
     private mutating func hexadecimal() throws(JSONError) -> UInt32 {
-        guard position + 4 <= bytes.count else { throw error("a string does not end") }
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
-                throw error("expected four digits")
+            guard position < bytes.count, let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
+                throw error("\\u needs four hexadecimal digits")
             }
             value = value << 4 | UInt32(digit)
             position += 1

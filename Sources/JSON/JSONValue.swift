@@ -33,46 +33,9 @@ public indirect enum JSONValue: Equatable, Sendable {
     /// values is an error.
     public init(parsing bytes: [UInt8], nodes limit: Int = 1_000_000) throws(JSONError) {
         var scanner = JSONScanner(bytes)
-        var nodes = 0
-        self = try Self.value(&scanner, depth: 0, &nodes, limit)
+        var builder = JSONTreeBuilder(limit: limit, keepsOffsets: false)
+        self = try builder.value(&scanner, depth: 0)
         try scanner.end()
-    }
-
-    private static func value(
-        _ scanner: inout JSONScanner, depth: Int, _ nodes: inout Int, _ limit: Int
-    ) throws(JSONError) -> JSONValue {
-        nodes += 1
-        guard nodes <= limit else { throw scanner.error("more than \(limit) values") }
-        guard depth < 64 else { throw scanner.error("more than 64 levels") }
-        var count = nodes
-        defer { nodes = count }
-        switch scanner.peek() {
-        case UInt8(ascii: "{"):
-            var members: [Member] = []
-            var keys: Set<[UInt8]> = []
-            try scanner.objectOfBytes { scanner, key throws(JSONError) in
-                guard keys.insert(key).inserted else {
-                    throw scanner.error("'\(String(decoding: key, as: UTF8.self))' twice")
-                }
-                members.append(Member(key: key, value: try value(&scanner, depth: depth + 1, &count, limit)))
-            }
-            return .object(members)
-        case UInt8(ascii: "["):
-            var elements: [JSONValue] = []
-            try scanner.array { scanner throws(JSONError) in
-                elements.append(try value(&scanner, depth: depth + 1, &count, limit))
-            }
-            return .array(elements)
-        case UInt8(ascii: "\""): return .string(try scanner.stringBytes())
-        case let byte? where byte == UInt8(ascii: "-") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte):
-            return .number(try scanner.number())
-        default:
-            switch try scanner.word() {
-            case "true": return .bool(true)
-            case "false": return .bool(false)
-            default: return .null
-            }
-        }
     }
 
     /// The member `key` of an object; nil where it is absent or null.

@@ -1,3 +1,5 @@
+import JSON
+
 /// Where something stands in a recipe.
 public struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
     /// The file's path, or `--set` and the override.
@@ -92,6 +94,55 @@ public struct JSONNode: Sendable {
             return JSONNode(value: .object(moved), position: position)
         default:
             return JSONNode(value: value, position: position)
+        }
+    }
+}
+
+extension JSONNode {
+    /// Reads a document that may have comments and trailing commas.
+    static func parse(_ text: String, file: String) throws(RecipeError) -> JSONNode {
+        let bytes = Array(text.utf8)
+        let document: JSONDocument
+        do throws(JSONError) { document = try JSONDocument(parsing: bytes, syntax: .relaxed) } catch {
+            let (line, column) = error.position(in: bytes)
+            throw .syntax(SourcePosition(file: file, line: line, column: column), error.reason)
+        }
+        var places = Places(file: file, lines: LineCounter(bytes), offsets: document.offsets.makeIterator())
+        return try JSONNode(document.value, &places)
+    }
+
+    /// The positions of a document's parts, in their order.
+    private struct Places {
+        let file: String
+        var lines: LineCounter
+        var offsets: IndexingIterator<[Int]>
+
+        mutating func next() -> SourcePosition {
+            let (line, column) = lines.position(of: offsets.next() ?? 0)
+            return SourcePosition(file: file, line: line, column: column)
+        }
+    }
+
+    private init(_ json: JSONValue, _ places: inout Places) throws(RecipeError) {
+        position = places.next()
+        switch json {
+        case .null: value = .null
+        case .bool(let flag): value = .bool(flag)
+        case .number(let text):
+            guard Double(text)?.isFinite == true else { throw .syntax(position, "'\(text)' is no number") }
+            value = .number(text)
+        case .string(let bytes): value = .string(String(decoding: bytes, as: UTF8.self))
+        case .array(let elements):
+            var nodes: [JSONNode] = []
+            for element in elements { nodes.append(try JSONNode(element, &places)) }
+            value = .array(nodes)
+        case .object(let members):
+            var nodes: [Member] = []
+            for member in members {
+                let key = places.next()
+                nodes.append(Member(key: member.name, position: key, value: try JSONNode(member.value, &places)))
+            }
+            value = .object(nodes)
         }
     }
 }

@@ -33,7 +33,7 @@ extension Recipe {
 
     /// Reads a recipe given as text, such as the resolved one that a checkpoint keeps.
     public static func parse(_ text: String, name: String = "recipe") throws(RecipeError) -> Recipe {
-        try Recipe(try JSONParser.parse(text, file: name))
+        try Recipe(try JSONNode.parse(text, file: name))
     }
 
     private static func document(_ path: String, extendedBy children: [String], at reference: SourcePosition? = nil)
@@ -52,7 +52,7 @@ extension Recipe {
             let offset = zip(data, String(decoding: data, as: UTF8.self).utf8).enumerated().first { $1.0 != $1.1 }?.offset ?? 0
             throw .unreadable(path: path, reason: "byte \(offset) is not UTF-8")
         }
-        let node = try JSONParser.parse(text, file: path)
+        let node = try JSONNode.parse(text, file: path)
         guard case .object = node.value, let parent = node["extends"] else { return node }
         guard case .string(let parentPath) = parent.value else {
             throw .wrongType(parent.position, path: "extends", found: parent.kind, expected: "a file name")
@@ -67,7 +67,7 @@ extension Recipe {
         guard let equals = text.firstIndex(of: "="), let path = JSONPath(text[..<equals]) else { throw .badOverride(text) }
         let raw = String(text[text.index(after: equals)...])
         let position = SourcePosition(file: "--set \(text)", line: 0, column: 0)
-        let parsed = try? JSONParser.parse(raw, file: position.file)
+        let parsed = try? JSONNode.parse(raw, file: position.file)
         return try node.setting(path, to: (parsed ?? JSONNode(value: .string(raw), position: position)).standing(at: position))
     }
 

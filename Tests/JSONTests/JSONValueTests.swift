@@ -52,4 +52,31 @@ import Testing
         #expect(error?.position(in: text).line == 2)
         #expect(error?.position(in: text).column == 7)
     }
+
+    @Test func `the relaxed syntax passes over comments and trailing commas`() throws {
+        let text = Array("\u{FEFF}{ // é\n \"a\": [1, /* , */ 2,], }".utf8)
+        let document = try JSONDocument(parsing: text, syntax: .relaxed)
+        #expect(document.value == (try parse(#"{"a": [1, 2]}"#)))
+        #expect(throws: JSONError.self) { try JSONDocument(parsing: text) }
+        // The object, the key, the array and its two numbers.
+        var lines = LineCounter(text)
+        let places = document.offsets.map { lines.position(of: $0) }
+        #expect(places.map(\.line) == [1, 2, 2, 2, 2])
+        #expect(places.map(\.column) == [2, 2, 7, 8, 19])
+    }
+
+    @Test(arguments: [
+        ("", "byte 0: expected a value, found the end of the text"),
+        ("[1 2]", "byte 3: expected ',' or ']', found '2'"),
+        ("[1,]", "byte 3: expected a value, found ']'"),
+        ("{\"a\":1,}", "byte 7: expected a key in double quotes, found '}'"),
+        ("{\"a\":1,\n\"a\":2}", "byte 8: 'a' stands here a second time; the first is on line 1"),
+        ("[1] é", "byte 4: expected the end of the text, found 'é'"),
+        ("[trues]", "byte 1: expected a value, found 'trues'"),
+        ("[-]", "byte 1: '-' is no number"),
+    ])
+    func `an error tells what was expected and found`(text: String, sentence: String) {
+        let error = #expect(throws: JSONError.self) { try parse(text) }
+        #expect(error?.description == sentence)
+    }
 }

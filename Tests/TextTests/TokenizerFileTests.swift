@@ -79,7 +79,7 @@ import Testing
         (#""merges":[["#, #""merges":[["no","such"],["#, "model.merges[0]"),
         (#""id":0"#, #""id":7"#, "added_tokens"),
         (#""id":0"#, #""id":99999999999"#, "added_tokens[0]"),
-        (#""version""#, #""version":"1","version""#, "twice"),
+        (#""version""#, #""version":"1","version""#, "a second time"),
         (#""vocab":{"#, #""vocab":{"é\ud800":1,"#, "surrogate"),
     ])
     func `what is not supported is refused by name`(part: String, replacement: String, named: String) throws {
