@@ -5,8 +5,8 @@ let strict: [SwiftSetting] = [
     .strictMemorySafety(), .treatAllWarnings(as: .error), .treatWarning("StrictMemorySafety", as: .warning),
 ]
 
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func library(_ name: String, resources: [Resource] = [], _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
 func tests(
@@ -74,7 +74,7 @@ let package = Package(
                 "Registry", "Text", "Training",
             ]),
         library(
-            "Server",
+            "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },
             [
                 "Console", "Inference", "JSON", "Jinja", "Kernels", "Random", "Text",
                 .product(name: "Crypto", package: "swift-crypto"), .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -144,7 +144,7 @@ public struct ModelServer: Sendable {
         let health = Response.json(.object(["status": .text("ok")]))
         router.get("health") { _, _ in health }
         router.head("health") { _, _ in Response(status: .ok, headers: health.headers) }
-        router.head("/") { _, _ in Response(status: .ok, headers: Page.response.headers) }
+        router.head("/") { _, _ in Response(status: .ok, headers: Playground.response.headers) }
         router.get("v1/models") { _, _ in status.models() }
         // An id may have slashes.
         router.get("v1/models/**") { _, context in try status.model(context.parameters.getCatchAll().joined(separator: "/")) }
@@ -164,7 +164,7 @@ public struct ModelServer: Sendable {
             for completion in play.completions { try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens)) }
             return try await PlayRoute(server: state).respond(play, context)
         }
-        router.get("/") { _, _ in Page.response }
+        router.get("/") { _, _ in Playground.response }
         router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }
         router.post("tokenize") { request, context in try await status.tokenize(try await fields(request, context)) }
         router.post("detokenize") { request, context in try await status.detokenize(try await fields(request, context)) }

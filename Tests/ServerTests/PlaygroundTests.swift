@@ -2,15 +2,15 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The page at / in a headless Chromium, spoken to through its debugging pipe by Python's standard library alone.
-@Suite struct PageTests {
+/// The playground at / in a headless Chromium, spoken to through its debugging pipe by Python's standard library alone.
+@Suite struct PlaygroundTests {
     static let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].first {
         FileManager.default.isExecutableFile(atPath: $0)
     }
 
     @Test(
         .enabled(if: chromium != nil, "there is no Chromium"), .enabled(if: Python.has("fcntl"), "there is no python3"))
-    func `the page streams ten answers on one connection, draws the pool meanwhile, and says what is wrong`() async throws {
+    func `the playground streams ten answers on one connection, draws the pool meanwhile, and says what is wrong`() async throws {
         let open = try await ServerFixture()
         let locked = try await ServerFixture { options, _ in options.apiKeys = ["k"] }
         let result = try await Python.runConcurrently(
