@@ -27,7 +27,6 @@ struct AccessMiddleware: RouterMiddleware {
             } else {
                 try check(request)
                 context.caller = try caller(of: request)
-                if request.method == .post { context.record.held = try Holding(server.holdings, tenant: context.caller.tenant) }
                 response = try await next(request, context)
             }
         } catch {
@@ -78,7 +77,7 @@ struct AccessMiddleware: RouterMiddleware {
         switch error {
         case let error as APIError: return error
         case let error as HTTPError:
-            let allowed = ModelServer.methods(of: request.uri.path)
+            let allowed = Route.methods(of: request.uri.path)
             guard error.status == .notFound, !allowed.isEmpty else {
                 return APIError(error.status, Self.words(error.status, request))
             }
@@ -116,10 +115,10 @@ struct AccessMiddleware: RouterMiddleware {
         try origins.check(request)
     }
 
-    /// Who sends `request`; health is for supervisors and the page asks for the key itself, everything else needs it.
+    /// The sender of `request`; a route for everyone needs no key.
     private func caller(of request: Request) throws(APIError) -> Caller {
         if let caller = server.keys.caller(authorization: request.headers[.authorization]) { return caller }
-        guard request.uri.path == "/health" || request.uri.path == "/" else {
+        guard Route.all.contains(where: { $0.callers == .everyone && $0.matches(request.uri.path) }) else {
             throw APIError(
                 .unauthorized, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", code: "invalid_api_key")
         }

@@ -42,7 +42,7 @@ struct KeyRing: Sendable {
     }
 
     /// Whether `caller` may see the load of all tenants: the admin, or anybody where no key is set apart for that.
-    func showsMetrics(to caller: Caller) -> Bool { caller.seesAll || !hasAdmin }
+    func showsAll(to caller: Caller) -> Bool { caller.seesAll || !hasAdmin }
 }
 
 extension SHA256Digest {

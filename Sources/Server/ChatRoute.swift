@@ -100,7 +100,22 @@ struct ChatRequest {
     }
 }
 
-/// /v1/chat/completions.
+extension Route {
+    /// The next message of a chat, see ``ChatRoute``.
+    static let chat = post("/v1/chat/completions") { server, fields, context in
+        let tenant = context.caller.tenant
+        let chat = try await LongWork.render {
+            try ChatRequest(
+                fields, models: server.models, limits: server.options.limits, capacity: server.engine.capacity, tenant: tenant)
+        }
+        try context.record.held?.take(Holdings.Amounts(tokens: chat.heldTokens))
+        let head = AnswerHead(
+            "chat.completion", id: "chatcmpl-", model: server.models[chat.model], prompts: [chat.prompt], context.record)
+        return try await ChatRoute(server: server).respond(chat, head: head, context)
+    }
+}
+
+/// /v1/chat/completions: the whole message at once, or chunk by chunk.
 struct ChatRoute {
     let server: ServerState
 

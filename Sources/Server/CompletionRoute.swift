@@ -1,6 +1,22 @@
+import Foundation
 import Hummingbird
 import Inference
 import JSON
+
+extension Route {
+    /// The continuations of prompts, see ``CompletionRoute``.
+    static let completions = post("/v1/completions") { server, fields, context in
+        let tenant = context.caller.tenant
+        let completion = try await LongWork.run(bytes: fields.size) {
+            try CompletionRequest(
+                fields, models: server.models, limits: server.options.limits, capacity: server.engine.capacity, tenant: tenant)
+        }
+        try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens))
+        let head = AnswerHead(
+            "text_completion", id: "cmpl-", model: server.models[completion.model], prompts: completion.prompts, context.record)
+        return try await CompletionRoute(server: server).respond(completion, head: head, context)
+    }
+}
 
 /// /v1/completions: the whole answer at once, or chunk by chunk.
 struct CompletionRoute {
@@ -135,12 +151,22 @@ struct CompletionRoute {
     }
 }
 
-/// What every answer to one request begins with.
+/// The members that every answer to one request begins with.
 struct AnswerHead: Sendable {
     let id: String
     let object: String
-    let created: Int
+    let created = Int(Date().timeIntervalSince1970)
     let model: String
+
+    /// The head of answers of the kind `object` with an id of their own, which the request's record gets as well.
+    init(_ object: String, id prefix: String, model: ServedModel, prompts: [[Int32]], _ record: RequestRecord) {
+        let id = prefix + UUID().uuidString.lowercased()
+        (self.id, self.object, self.model) = (id, object, model.id)
+        record.update { summary in
+            (summary.id, summary.model) = (id, model.id)
+            summary.promptTokens = prompts.reduce(0) { $0 + $1.count }
+        }
+    }
 
     func object(_ rest: [(String, JSONValue)], as kind: String? = nil) -> JSONValue {
         let head: [(String, JSONValue)] = [

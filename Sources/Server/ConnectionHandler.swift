@@ -231,7 +231,7 @@ extension ConnectionState.Head {
         isOld = head.version != .http1_1
         keepsAlive = head.isKeepAlive
         isPost = head.method == .POST
-        isHealth = [.GET, .HEAD].contains(head.method) && head.uri.prefix { $0 != "?" } == "/health"
+        isHealth = [.GET, .HEAD].contains(head.method) && Route.health.matches(String(head.uri.prefix { $0 != "?" }))
         expectsContinue = head.headers["expect"].contains { $0.lowercased() == "100-continue" }
     }
 }

@@ -2,7 +2,6 @@ import Foundation
 import Hummingbird
 import HummingbirdCore
 import Inference
-import JSON
 import Logging
 import NIOCore
 import ServiceLifecycle
@@ -126,110 +125,14 @@ public struct ModelServer: Sendable {
         }
     }
 
-    /// The methods a route takes; none where there is no such route.
-    static func methods(of path: String) -> [String] {
-        switch path {
-        case "/", "/health": ["GET", "HEAD"]
-        case "/v1/models", "/metrics", "/v1/kvlab/pool", "/tokenizer_info": ["GET"]
-        case "/tokenize", "/detokenize", "/v1/completions", "/v1/chat/completions", "/v1/kvlab/play": ["POST"]
-        default: path.hasPrefix("/v1/models/") ? ["GET"] : []
-        }
-    }
+    /// The paths of the API, for help texts.
+    public static var paths: [String] { Route.all.map(\.path).filter { $0 != "/" && !$0.hasSuffix("/**") } }
 
     private func router() -> Router<ServerContext> {
         let router = Router(context: ServerContext.self)
-        let state = state
         router.middlewares.add(AccessMiddleware(server: state))
-        let status = StatusRoutes(server: state)
-        let health = Response.json(.object(["status": .text("ok")]))
-        router.get("health") { _, _ in health }
-        router.head("health") { _, _ in Response(status: .ok, headers: health.headers) }
-        router.head("/") { _, _ in Response(status: .ok, headers: Playground.response.headers) }
-        router.get("v1/models") { _, _ in status.models() }
-        // An id may have slashes.
-        router.get("v1/models/**") { _, context in try status.model(context.parameters.getCatchAll().joined(separator: "/")) }
-        router.get("metrics") { _, context in
-            guard state.keys.showsMetrics(to: context.caller) else {
-                throw APIError(
-                    .forbidden, "/metrics shows all tenants' load; send the admin key", code: "admin_key_required")
-            }
-            return Response.text(
-                state.metrics.text(await state.engine.statistics), type: "text/plain; version=0.0.4; charset=utf-8")
-        }
-        router.get("v1/kvlab/pool") { request, context in try await status.pool(request, for: context.caller) }
-        router.post("v1/kvlab/play") { request, context in
-            let fields = try await fields(request, context)
-            let tenant = context.caller.tenant
-            let play = try await LongWork.run(bytes: fields.size) { try PlayRequest(fields, server: state, tenant: tenant) }
-            for completion in play.completions { try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens)) }
-            return try await PlayRoute(server: state).respond(play, context)
-        }
-        router.get("/") { _, _ in Playground.response }
-        router.get("tokenizer_info") { request, _ in try status.tokenizerInfo(request) }
-        router.post("tokenize") { request, context in try await status.tokenize(try await fields(request, context)) }
-        router.post("detokenize") { request, context in try await status.detokenize(try await fields(request, context)) }
-        for path in ["v1/completions", "v1/chat/completions"] as [RouterPath] {
-            let isChat = path == "v1/chat/completions"
-            router.post(path) { request, context in
-                let fields = try await fields(request, context)
-                let (limits, tenant) = (state.options.limits, context.caller.tenant)
-                let id = (isChat ? "chatcmpl-" : "cmpl-") + UUID().uuidString.lowercased()
-                func head(_ model: Int, prompts: [[Int32]]) -> AnswerHead {
-                    let name = state.models[model].id
-                    context.record.update { summary in
-                        (summary.id, summary.model) = (id, name)
-                        summary.promptTokens = prompts.reduce(0) { $0 + $1.count }
-                    }
-                    return AnswerHead(
-                        id: id, object: isChat ? "chat.completion" : "text_completion",
-                        created: Int(Date().timeIntervalSince1970), model: name)
-                }
-                if isChat {
-                    let chat = try await LongWork.render {
-                        try ChatRequest(
-                            fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
-                    }
-                    try context.record.held?.take(Holdings.Amounts(tokens: chat.heldTokens))
-                    return try await ChatRoute(server: state).respond(
-                        chat, head: head(chat.model, prompts: [chat.prompt]), context)
-                }
-                let completion = try await LongWork.run(bytes: fields.size) {
-                    try CompletionRequest(
-                        fields, models: state.models, limits: limits, capacity: state.engine.capacity, tenant: tenant)
-                }
-                try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens))
-                return try await CompletionRoute(server: state).respond(
-                    completion, head: head(completion.model, prompts: completion.prompts), context)
-            }
-        }
+        for route in Route.all { route.add(to: router, state) }
         return router
-    }
-
-    /// A request's body, which has to come within ``ServerLimits/bodySeconds``.
-    @Sendable private func fields(_ request: Request, _ context: ServerContext) async throws -> RequestFields {
-        let limits = state.options.limits
-        let length = request.headers[.contentLength].flatMap { Int($0) } ?? limits.bodyBytes
-        guard length <= limits.bodyBytes else {
-            throw APIError(.contentTooLarge, "the body is larger than \(limits.bodyBytes) bytes").closing
-        }
-        do throws(APIError) { try context.record.held?.take(Holdings.Amounts(bytes: length)) } catch { throw error.closing }
-        let body = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
-            group.addTask {
-                var request = request
-                return try await request.collectBody(upTo: limits.bodyBytes)
-            }
-            group.addTask {
-                try await Task.sleep(for: .seconds(limits.bodySeconds))
-                throw APIError(.requestTimeout, "the body did not come within \(limits.bodySeconds) s", type: "timeout_error")
-                    .closing
-            }
-            defer { group.cancelAll() }
-            guard let body = try await group.next() else { throw CancellationError() }
-            return body
-        }
-        // A body of unknown length counted as the longest.
-        context.record.held?.give(Holdings.Amounts(bytes: length - min(length, body.readableBytes)))
-        return try await LongWork.run(bytes: body.readableBytes) { try RequestFields(Array(body.readableBytesView)) }
     }
 }
 

@@ -2,6 +2,16 @@ import Hummingbird
 import Inference
 import JSON
 
+extension Route {
+    /// One prompt to several models, see ``PlayRoute``.
+    static let play = post("/v1/kvlab/play") { server, fields, context in
+        let tenant = context.caller.tenant
+        let play = try await LongWork.run(bytes: fields.size) { try PlayRequest(fields, server: server, tenant: tenant) }
+        for completion in play.completions { try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens)) }
+        return try await PlayRoute(server: server).respond(play, context)
+    }
+}
+
 /// POST /v1/kvlab/play: one prompt to several models at once, and the pool meanwhile, over one connection.
 ///
 /// A browser opens six connections to a host at most: with a stream for each output, the seventh would wait, and the pool's
@@ -88,7 +98,7 @@ struct PlayRoute {
                         }
                         if frame.isLast || due <= .now {
                             due = .now + Self.pool
-                            let pool = await StatusRoutes(server: server).pool(for: caller)
+                            let pool = await server.pool(for: caller)
                             members.append(JSONValue.Member(key: Array("pool".utf8), value: pool))
                         }
                         if !members.isEmpty { try await send(.object(members)) }

@@ -1,5 +1,10 @@
 import Hummingbird
 
+extension Route {
+    /// The web interface, which asks for the key itself.
+    static let playground = get("/", for: .everyone) { _, _, _ in Playground.response }
+}
+
 /// The web interface at /: one prompt to several architectures at once, and a live picture of the pool.
 ///
 /// Its markup, style and script are files of their own beside this one, embedded when the server is built and served as one

@@ -17,9 +17,8 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Serve checkpoints from one pool of cache memory, as OpenAI's API does.",
         discussion: """
-            Model ids are the files' names without extension. Routes: /v1/models, /v1/completions, /v1/chat/completions, /tokenize, \
-            /detokenize, /tokenizer_info, /health, /metrics, /v1/kvlab/pool, /v1/kvlab/play, and a playground at /. SIGTERM takes no more requests \
-            and lets those there are come to their end within --drain-timeout.
+            Model ids are the files' names without extension. Routes: \(ModelServer.paths.joined(separator: ", ")), and a \
+            playground at /. SIGTERM takes no more requests and lets those there are come to their end within --drain-timeout.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
