@@ -22,12 +22,28 @@ public indirect enum JSONValue: Equatable, Sendable {
             self.value = value
         }
 
+        /// A member whose key is a string.
+        public init(_ name: String, _ value: JSONValue) { self.init(key: Array(name.utf8), value: value) }
+
         /// The key as a string.
         public var name: String { String(decoding: key, as: UTF8.self) }
     }
 
     /// A string.
     public static func text(_ text: String) -> JSONValue { .string(Array(text.utf8)) }
+
+    /// A whole number.
+    public static func int(_ value: Int) -> JSONValue { .number("\(value)") }
+
+    /// An object of these members, in this order.
+    public static func object(_ members: KeyValuePairs<String, JSONValue>) -> JSONValue {
+        .object(members.map { Member($0.key, $0.value) })
+    }
+
+    /// An object of members that are put together when the program runs, in this order.
+    public static func object(of members: [(String, JSONValue)]) -> JSONValue {
+        .object(members.map { Member($0.0, $0.1) })
+    }
 
     /// Parses `bytes` strictly (RFC 8259): a key twice, anything after the value, more than 64 levels or more than `nodes`
     /// values is an error.

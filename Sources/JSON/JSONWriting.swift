@@ -6,8 +6,12 @@ extension JSONValue {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// Appends the value as compact JSON.
-    public func write(to output: inout [UInt8]) { write(to: &output, comma: ",", colon: ":") }
+    /// The value as JSON without spaces.
+    public var compact: [UInt8] {
+        var output: [UInt8] = []
+        write(to: &output, comma: ",", colon: ":")
+        return output
+    }
 
     private func write(to output: inout [UInt8], comma: String, colon: String) {
         switch self {

@@ -85,23 +85,8 @@ public struct APIError: Error, Sendable {
 }
 
 extension JSONValue {
-    /// An object of these members, in this order.
-    static func object(_ members: KeyValuePairs<String, JSONValue>) -> JSONValue {
-        .object(members.map { Member(key: Array($0.key.utf8), value: $0.value) })
-    }
-
-    /// A whole number.
-    static func int(_ value: Int) -> JSONValue { .number("\(value)") }
-
     /// A number; what JSON cannot say becomes −9999, as clients of log-probabilities expect.
     static func float(_ value: Float) -> JSONValue { .number(value.isFinite ? "\(value)" : "-9999.0") }
-
-    /// Compact JSON.
-    var compact: [UInt8] {
-        var bytes: [UInt8] = []
-        write(to: &bytes)
-        return bytes
-    }
 }
 
 extension Response {

@@ -167,7 +167,7 @@ struct ChatRoute {
                 ("token", .text(position.text(of: id))), ("logprob", .float(logprob)),
                 ("bytes", .array(position.bytes(of: id).map { .int(Int($0)) })),
             ]
-            return .object((members + rest).map { JSONValue.Member(key: Array($0.0.utf8), value: $0.1) })
+            return .object(of: members + rest)
         }
         let content = tokens.map { token in
             defer { _ = position.append(token.id) }

@@ -172,7 +172,7 @@ struct AnswerHead: Sendable {
         let head: [(String, JSONValue)] = [
             ("id", .text(id)), ("object", .text(kind ?? object)), ("created", .int(created)), ("model", .text(model)),
         ]
-        return .object((head + rest).map { JSONValue.Member(key: Array($0.0.utf8), value: $0.1) })
+        return .object(of: head + rest)
     }
 }
 

@@ -79,7 +79,7 @@ struct LogprobList {
                 key = "token_id:\(entry.id)"
                 seen.insert(key)
             }
-            members.append(JSONValue.Member(key: Array(key.utf8), value: .float(entry.logprob)))
+            members.append(JSONValue.Member(key, .float(entry.logprob)))
         }
         tops.append(.object(members))
     }

@@ -31,7 +31,7 @@ extension RequestFields {
     /// `fields` with one more.
     fileprivate init(_ fields: RequestFields, adding key: String, _ value: JSONValue) throws(APIError) {
         var members = (fields.json.members ?? []).filter { $0.name != key }
-        members.append(JSONValue.Member(key: Array(key.utf8), value: value))
+        members.append(JSONValue.Member(key, value))
         try self.init(JSONValue.object(members).compact)
     }
 }

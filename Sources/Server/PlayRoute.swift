@@ -94,12 +94,12 @@ struct PlayRoute {
                         let frame = board.takeFrame()
                         var members: [JSONValue.Member] = []
                         if !frame.outputs.isEmpty {
-                            members.append(JSONValue.Member(key: Array("outputs".utf8), value: .array(frame.outputs)))
+                            members.append(JSONValue.Member("outputs", .array(frame.outputs)))
                         }
                         if frame.isLast || due <= .now {
                             due = .now + Self.pool
                             let pool = await server.pool(for: caller)
-                            members.append(JSONValue.Member(key: Array("pool".utf8), value: pool))
+                            members.append(JSONValue.Member("pool", pool))
                         }
                         if !members.isEmpty { try await send(.object(members)) }
                         if let error = frame.error { try await send(error.json) }

@@ -35,20 +35,15 @@ extension GGUFVocabulary {
         let start: [(String, JSONValue)] = [
             ("version", .text("1.0")), ("truncation", .null), ("padding", .null), ("added_tokens", .array(addedTokens)),
         ]
-        var bytes: [UInt8] = []
-        Self.object(start + members + [("post_processor", template)]).write(to: &bytes)
-        return SerializedTokenizer(kind: "tokenizer.json", bytes: bytes)
-    }
-
-    private static func object(_ members: [(String, JSONValue)]) -> JSONValue {
-        .object(members.map { JSONValue.Member(key: Array($0.0.utf8), value: $0.1) })
+        let json: JSONValue = .object(of: start + members + [("post_processor", template)])
+        return SerializedTokenizer(kind: "tokenizer.json", bytes: json.compact)
     }
 
     private func isAdded(_ id: Int) -> Bool { [.unknown, .control, .userDefined].contains(types[id]) }
 
     private var addedTokens: [JSONValue] {
         tokens.indices.filter(isAdded).map { id in
-            Self.object([
+            JSONValue.object(of: [
                 ("id", .number("\(id)")), ("content", .string(tokens[id])), ("single_word", .bool(false)),
                 ("lstrip", .bool(false)),
                 ("rstrip", .bool(false)), ("normalized", .bool(false)), ("special", .bool(types[id] != .userDefined)),
@@ -61,13 +56,13 @@ extension GGUFVocabulary {
         guard addsBOS, let bos, tokens.indices.contains(Int(bos)) else { return .null }
         let name = JSONValue.string(tokens[Int(bos)])
         func special(_ type: String) -> JSONValue {
-            Self.object([("SpecialToken", Self.object([("id", name), ("type_id", .number(type))]))])
+            JSONValue.object(of: [("SpecialToken", JSONValue.object(of: [("id", name), ("type_id", .number(type))]))])
         }
         func sequence(_ id: String, _ type: String) -> JSONValue {
-            Self.object([("Sequence", Self.object([("id", .text(id)), ("type_id", .number(type))]))])
+            JSONValue.object(of: [("Sequence", JSONValue.object(of: [("id", .text(id)), ("type_id", .number(type))]))])
         }
-        let entry = Self.object([("id", name), ("ids", .array([.number("\(bos)")])), ("tokens", .array([name]))])
-        return Self.object([
+        let entry = JSONValue.object(of: [("id", name), ("ids", .array([.number("\(bos)")])), ("tokens", .array([name]))])
+        return JSONValue.object(of: [
             ("type", .text("TemplateProcessing")), ("single", .array([special("0"), sequence("A", "0")])),
             ("pair", .array([special("0"), sequence("A", "0"), special("1"), sequence("B", "1")])),
             ("special_tokens", .object([JSONValue.Member(key: tokens[Int(bos)], value: entry)])),
@@ -82,7 +77,7 @@ extension GGUFVocabulary {
             guard let id, tokens.indices.contains(Int(id)), types[Int(id)] != .unused else { return .null }
             return .string(tokens[Int(id)])
         }
-        return Self.object([
+        return JSONValue.object(of: [
             ("type", .text("BPE")), ("dropout", .null), ("unk_token", token(unknown)), ("continuing_subword_prefix", .null),
             ("end_of_word_suffix", .null), ("fuse_unk", .bool(byteFallback)), ("byte_fallback", .bool(byteFallback)),
             ("ignore_merges", .bool(ignoresMerges)), ("eos_token", token(eos)), ("vocab", .object(vocabulary)),
@@ -109,22 +104,22 @@ extension GGUFVocabulary {
         for splitter in pre.splitters {
             if let pattern = splitter.pattern, splitter != .gpt2 {
                 steps.append(
-                    Self.object([
-                        ("type", .text("Split")), ("pattern", Self.object([("Regex", .text(pattern))])),
+                    JSONValue.object(of: [
+                        ("type", .text("Split")), ("pattern", JSONValue.object(of: [("Regex", .text(pattern))])),
                         ("behavior", .text("Isolated")), ("invert", .bool(false)),
                     ]))
             } else if case .digits(let areSingle) = splitter {
-                steps.append(Self.object([("type", .text("Digits")), ("individual_digits", .bool(areSingle))]))
+                steps.append(JSONValue.object(of: [("type", .text("Digits")), ("individual_digits", .bool(areSingle))]))
             }
         }
         func byteLevel(_ usesRegex: Bool) -> JSONValue {
-            Self.object([
+            JSONValue.object(of: [
                 ("type", .text("ByteLevel")), ("add_prefix_space", .bool(false)), ("trim_offsets", .bool(true)),
                 ("use_regex", .bool(usesRegex)),
             ])
         }
         steps.append(byteLevel(pre.splitters.last == .gpt2))
-        let sequence = Self.object([("type", .text("Sequence")), ("pretokenizers", .array(steps))])
+        let sequence = JSONValue.object(of: [("type", .text("Sequence")), ("pretokenizers", .array(steps))])
         return [
             ("normalizer", .null), ("pre_tokenizer", steps.count == 1 ? steps[0] : sequence), ("decoder", byteLevel(true)),
             ("model", model(pairs, byteFallback: false, ignoresMerges: pre.ignoresMerges, unknown: nil)),
@@ -151,22 +146,22 @@ extension GGUFVocabulary {
             pairs += cuts.map { .array([.string($0.left), .string($0.right)]) }
         }
         func replace(_ from: String, _ to: String) -> JSONValue {
-            Self.object([
-                ("type", .text("Replace")), ("pattern", Self.object([("String", .text(from))])), ("content", .text(to)),
+            JSONValue.object(of: [
+                ("type", .text("Replace")), ("pattern", JSONValue.object(of: [("String", .text(from))])), ("content", .text(to)),
             ])
         }
-        let prepend = Self.object([("type", .text("Prepend")), ("prepend", .text("▁"))])
-        let strip = Self.object([
+        let prepend = JSONValue.object(of: [("type", .text("Prepend")), ("prepend", .text("▁"))])
+        let strip = JSONValue.object(of: [
             ("type", .text("Strip")), ("content", .text(" ")), ("start", .number("1")), ("stop", .number("0")),
         ])
         let normalizers = (addsSpacePrefix ? [prepend] : []) + [replace(" ", "▁")]
         let decoders =
-            [replace("▁", " ")] + ["ByteFallback", "Fuse"].map { Self.object([("type", .text($0))]) }
+            [replace("▁", " ")] + ["ByteFallback", "Fuse"].map { JSONValue.object(of: [("type", .text($0))]) }
             + (addsSpacePrefix ? [strip] : [])
         return [
-            ("normalizer", Self.object([("type", .text("Sequence")), ("normalizers", .array(normalizers))])),
+            ("normalizer", JSONValue.object(of: [("type", .text("Sequence")), ("normalizers", .array(normalizers))])),
             ("pre_tokenizer", .null),
-            ("decoder", Self.object([("type", .text("Sequence")), ("decoders", .array(decoders))])),
+            ("decoder", JSONValue.object(of: [("type", .text("Sequence")), ("decoders", .array(decoders))])),
             ("model", model(pairs, byteFallback: true, ignoresMerges: false, unknown: unknown)),
         ]
     }

@@ -19,9 +19,7 @@ extension TokenizerJSON {
         var marked = model
         if let bosID, let name = name(bosID) { marked = marked.setting("bos_token", .string(name)) }
         if let eosID, let name = name(eosID) { marked = marked.setting("eos_token", .string(name)) }
-        var bytes: [UInt8] = []
-        root.setting("model", marked).write(to: &bytes)
-        serialized.bytes = bytes
+        serialized.bytes = root.setting("model", marked).compact
     }
 
     private func usualEnd() -> Int32? {

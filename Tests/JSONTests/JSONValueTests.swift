@@ -10,9 +10,7 @@ import Testing
         let value = try parse(text)
         #expect(value["a"]?.array?.map(\.double) == [1, -2500, nil, nil])
         #expect(value["10"]?.int == 4096)
-        var compact: [UInt8] = []
-        value.write(to: &compact)
-        #expect(try JSONValue(parsing: compact) == value)
+        #expect(try JSONValue(parsing: value.compact) == value)
         #expect(try parse(value.text) == value)
         #expect(try parse(#""\ud83d\ude00\/\t""#).string == "\u{1F600}/\t")
     }
