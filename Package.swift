@@ -76,7 +76,7 @@ let package = Package(
         library(
             "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },
             [
-                "Console", "Inference", "JSON", "Jinja", "Kernels", "Random", "Text",
+                "Console", "Inference", "JSON", "Jinja", "Kernels", "Text",
                 .product(name: "Crypto", package: "swift-crypto"), .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
@@ -85,10 +85,18 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
+        // Programs that measure, apart from what they measure.
+        library(
+            "Benchmarking",
+            [
+                "Autograd", "Inference", "JSON", "Kernels", "Models", "Random", "Text", "Training",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         .executableTarget(
             name: "kvlab",
             dependencies: [
-                "Autograd", "CMalloc", "Checkpoints", "Console", "Conversion", "Evaluation", "Experiments", "Files", "Inference",
+                "Autograd", "Benchmarking", "CMalloc", "Checkpoints", "Console", "Conversion", "Evaluation", "Experiments",
+                "Files", "Inference",
                 "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -140,9 +148,11 @@ let package = Package(
         tests(
             "ServerTests",
             [
-                "Checkpoints", "Evaluation", "Inference", "JSON", "Kernels", "Models", "Random", "Server", "TestSupport", "Text",
+                "Benchmarking", "Checkpoints", "Evaluation", "Inference", "JSON", "Kernels", "Models", "Random", "Server",
+                "TestSupport", "Text",
                 "kvlab", .product(name: "Logging", package: "swift-log"),
             ]),
+        tests("BenchmarkingTests", ["Benchmarking", "Inference", "TestSupport", "Text"]),
         tests("RegistryTests", ["Checkpoints", "Files", "Registry", "TestSupport", "Training"]),
         tests("KvlabTests", ["TestSupport", "kvlab"]),
         tests(

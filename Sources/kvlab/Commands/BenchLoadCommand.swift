@@ -1,6 +1,6 @@
 import ArgumentParser
+import Benchmarking
 import Foundation
-import Server
 
 /// `kvlab bench load`: what clients of a running server see.
 struct BenchLoadCommand: AsyncParsableCommand {

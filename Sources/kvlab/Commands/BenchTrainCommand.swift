@@ -1,9 +1,9 @@
 import ArgumentParser
 import Autograd
+import Benchmarking
 import Foundation
 import Kernels
 import Models
-import Training
 
 /// `kvlab bench train`: whole training steps, forward passes and the kernels they are made of.
 struct BenchTrainCommand: ParsableCommand {

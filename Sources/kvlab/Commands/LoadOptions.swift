@@ -1,5 +1,5 @@
 import ArgumentParser
-import Server
+import Benchmarking
 
 /// The load on a server, shared by `bench load` and `bench serve`.
 struct LoadOptions: ParsableArguments {

@@ -3,6 +3,7 @@ import Kernels
 import Models
 import Random
 import Text
+import Training
 
 /// The shapes and the loop that `kvlab bench train` times.
 public enum TrainingBenchmark {
