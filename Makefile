@@ -1,5 +1,7 @@
 # Everything from a clean clone: `make lab` and `make test` each do all their own set-up.
 
+PACKAGES := $(wildcard Packages/*)
+
 .PHONY: help lab test fuzz torture sanitize build setup format lint docs bench clean
 
 help: ## What there is to make
@@ -11,6 +13,7 @@ lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, co
 
 # The torture's share runs by itself: its kills and full disks keep the threads that other tests wait on.
 test: setup lint ## Run every test
+	for package in $(PACKAGES); do swift test -c release --disable-xctest --package-path $$package || exit 1; done
 	swift test -c release --disable-xctest --skip TortureTests
 	swift test -c release --disable-xctest --filter TortureTests
 
@@ -41,10 +44,10 @@ data/bible.txt: | setup
 	@echo "wrote $@"
 
 format: ## Format all Swift sources
-	swift format --in-place --recursive --parallel Package.swift Sources Tests Documentation .ci
+	swift format --in-place --recursive --parallel Package.swift Packages Sources Tests Documentation .ci
 
-lint: ## Check the formatting of all Swift sources, and that the package file declares what they import
-	swift format lint --strict --recursive --parallel Package.swift Sources Tests Documentation .ci
+lint: ## Check the formatting of all Swift sources, and that package files declare what they import
+	swift format lint --strict --recursive --parallel Package.swift Packages Sources Tests Documentation .ci
 	.ci/modules
 
 docs: ## Build the documentation into docs/, a website without a server
@@ -55,4 +58,4 @@ bench: build ## Time a training step on this machine
 	.build/release/kvlab bench train
 
 clean: ## Remove what was built, not what was trained
-	swift package clean
+	for package in . $(PACKAGES); do swift package clean --package-path $$package; done

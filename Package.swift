@@ -28,6 +28,8 @@ let package = Package(
     name: "kvlab",
     products: [.executable(name: "kvlab", targets: ["kvlab"])],
     dependencies: [
+        .package(path: "Packages/JSON"),
+        .package(path: "Packages/Jinja"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
@@ -50,8 +52,6 @@ let package = Package(
         library("Files", ["CFiles", .product(name: "Crypto", package: "swift-crypto")]),
         library("Console"),
         library("Random"),
-        library("JSON"),
-        library("Jinja", ["JSON"]),
         library("Text", ["Files", "JSON", "Random"]),
         library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
         library("Autograd", ["Kernels"]),
@@ -109,14 +109,12 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("ConsoleTests", ["Console", "TestSupport"]),
         tests("FilesTests", ["Files", "TestSupport"]),
-        tests("JSONTests", ["JSON"]),
         tests("TextTests", ["Files", "Random", "TestSupport", "Text"], exclude: ["Fixtures"]),
         tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"]),
         tests("AutogradTests", ["Autograd", "Kernels", "TestSupport"]),
         tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["HDF5", "TestSupport"]),
         tests("RecipesTests", ["Models", "Recipes", "TestSupport"]),
-        tests("JinjaTests", ["JSON", "Jinja"], exclude: ["Fixtures"]),
         tests(
             "CheckpointsTests",
             [

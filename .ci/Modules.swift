@@ -57,12 +57,15 @@ func imports(of target: Target, root: String) throws -> [String: String] {
     return found
 }
 
-/// The package that has a module, among those fetched for the build.
+/// The package that has a module, among those in the repository and those fetched for the build.
 func package(of module: String, root: String) -> String? {
-    let checkouts = root + "/.build/checkouts"
-    return (try? FileManager.default.contentsOfDirectory(atPath: checkouts))?.sorted().first {
-        FileManager.default.fileExists(atPath: "\(checkouts)/\($0)/Sources/\(module)")
+    for folder in [root + "/Packages", root + "/.build/checkouts"] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
+        if let name = names.first(where: { FileManager.default.fileExists(atPath: "\(folder)/\($0)/Sources/\(module)") }) {
+            return name
+        }
     }
+    return nil
 }
 
 let root = CommandLine.arguments.count > 1 ? CommandLine.arguments[1] : FileManager.default.currentDirectoryPath
@@ -79,11 +82,12 @@ for target in all where !target.isSystem {
         let line =
             own[module] != nil
             ? "\"\(module)\"" : ".product(name: \"\(module)\", package: \"\(package(of: module, root: root) ?? "…")\")"
-        complaints.append("Package.swift: target '\(target.name)' imports \(module) (\(place)) undeclared; add \(line)")
+        complaints.append("\(root)/Package.swift: target '\(target.name)' imports \(module) (\(place)) undeclared; add \(line)")
     }
     // An executable is a dependency of the tests that run it.
     for name in target.dependencies where imported[name] == nil && own[name]?.isExecutable != true {
-        complaints.append("Package.swift: target '\(target.name)' declares \(name), which none of its files imports; remove it")
+        complaints.append(
+            "\(root)/Package.swift: target '\(target.name)' declares \(name), which none of its files imports; remove it")
     }
 }
 for complaint in complaints { print(complaint) }

@@ -109,7 +109,10 @@ public struct FuzzTarget: Sendable {
             name: "items of a task", seeds: ["../../EvaluationTests/Fixtures/hellaswag.jsonl"], file: "items.jsonl"
         ) { _ = try ChoiceTask.hellaswag.items(try TextFile.read($0)) },
         FuzzTarget(
-            name: "a chat template", seeds: ["folder/chat_template.jinja", "../../JinjaTests/Fixtures/templates/qwen3.jinja"],
+            name: "a chat template",
+            seeds: [
+                "folder/chat_template.jinja", "../../../Packages/Jinja/Tests/JinjaTests/Fixtures/templates/qwen3.jinja",
+            ],
             file: "chat_template.jinja", isLenient: true
         ) { path in
             let bytes = FileManager.default.contents(atPath: path) ?? Data()
