@@ -77,34 +77,6 @@ import Files
 }
 
 extension Storage {
-    /// `count` 16- or 32-bit floats at `byteOffset` of a mapped file, widened exactly.
-    ///
-    /// The caller has checked that the range lies inside the file; any alignment will do.
-    public convenience init(widening file: MappedFile, byteOffset: Int, elementType: ElementType, count: Int) {
-        precondition(
-            byteOffset >= 0 && byteOffset + count * elementType.byteCount <= file.count, "Storage: range outside \(file.path)")
-        self.init(count: count)
-        unsafe file.withUnsafeBytes { bytes in
-            for index in 0..<count {
-                let offset = byteOffset + index * elementType.byteCount
-                unsafe pointer[index] =
-                    switch elementType {
-                    case .float32:
-                        unsafe Float(
-                            bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
-                    case .bfloat16:
-                        unsafe Float(
-                            bitPattern: UInt32(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
-                                << 16)
-                    case .float16:
-                        unsafe Float(
-                            Float16(
-                                bitPattern: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))))
-                    }
-            }
-        }
-    }
-
     /// The Float32 bytes, for writing to a file.
     public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         defer { extendLifetime(self) }

@@ -69,36 +69,11 @@ public struct Weight: Sendable {
     /// The values as Float32: in place where they are stored so, else widened (exactly) into fresh storage.
     public func float32() -> Storage {
         switch backing {
-        case .storage(let storage):
-            return storage
-        case .file(let file, let offset):
-            if elementType == .float32, offset % 4 == 0 { return Storage(mapping: file, byteOffset: offset, count: count) }
-            return Storage(widening: file, byteOffset: offset, elementType: elementType, count: count)
-        case .computed(let compute):
-            let bytes = compute()
-            precondition(bytes.count == byteCount, "Weight: \(bytes.count) computed bytes for shape \(shape)")
-            return Storage(copying: unsafe bytes.withUnsafeBytes { unsafe Self.widened($0, elementType) })
-        }
-    }
-
-    private static func widened(_ bytes: UnsafeRawBufferPointer, _ type: ElementType) -> [Float] {
-        func half(_ index: Int) -> UInt16 {
-            unsafe UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
-        }
-        let count = bytes.count / type.byteCount
-        return unsafe [Float](unsafeUninitializedCapacity: count) { floats, initialized in
-            for index in 0..<count {
-                let value: Float =
-                    switch type {
-                    case .float32:
-                        unsafe Float(
-                            bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
-                    case .float16: Float(Float16(bitPattern: half(index)))
-                    case .bfloat16: Float(bitPattern: UInt32(half(index)) << 16)
-                    }
-                unsafe floats.initializeElement(at: index, to: value)
-            }
-            initialized = count
+        case .storage(let storage): storage
+        case .file(let file, let offset) where elementType == .float32 && offset % 4 == 0:
+            Storage(mapping: file, byteOffset: offset, count: count)
+        case .file, .computed:
+            unsafe withUnsafeBytes { unsafe Storage(widening: [$0], elementType: elementType) }
         }
     }
 
@@ -112,7 +87,9 @@ public struct Weight: Sendable {
                 try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + byteCount]))
             }
         case .computed(let compute):
-            return try unsafe compute().withUnsafeBytes(body)
+            let bytes = compute()
+            precondition(bytes.count == byteCount, "Weight: \(bytes.count) computed bytes for shape \(shape)")
+            return try unsafe bytes.withUnsafeBytes(body)
         }
     }
 }
