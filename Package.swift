@@ -76,8 +76,8 @@ let package = Package(
         library(
             "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },
             [
-                "Console", "Inference", "JSON", "Jinja", "Kernels", "Text",
-                .product(name: "Crypto", package: "swift-crypto"), .product(name: "HTTPTypes", package: "swift-http-types"),
+                "Console", "Files", "Inference", "JSON", "Jinja", "Kernels", "Text",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),

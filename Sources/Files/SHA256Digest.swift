@@ -47,10 +47,7 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// 64 hexadecimal digits in lower case.
-    public var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
+    public var hex: String { bytes.hex }
 
     /// The same as ``hex``, which is also how `sha256sum` prints a digest.
     public var description: String { hex }

@@ -1,4 +1,4 @@
-import Crypto
+import Files
 
 /// Who sends a request, as its API key tells.
 struct Caller: Sendable, Hashable {
@@ -19,8 +19,8 @@ struct KeyRing: Sendable {
     /// Takes `keys` and, with more rights, `admin`. Without `keys` none is demanded, and all who send none are one tenant.
     init(_ keys: [String], admin: String?) {
         func entry(_ key: String, seesAll: Bool) -> (digest: SHA256Digest, caller: Caller) {
-            let digest = SHA256.hash(data: Array(key.utf8))
-            return (digest, Caller(tenant: digest.hexadecimal, seesAll: seesAll))
+            let digest = SHA256Digest(of: key)
+            return (digest, Caller(tenant: digest.hex, seesAll: seesAll))
         }
         self.keys = keys.map { entry($0, seesAll: false) } + (admin.map { [entry($0, seesAll: true)] } ?? [])
         anonymous = keys.isEmpty ? Caller(seesAll: admin == nil) : nil
@@ -34,10 +34,12 @@ struct KeyRing: Sendable {
     func caller(authorization: String?) -> Caller? {
         // No header is no key, not an empty one.
         guard let given = authorization, given.prefix(7).lowercased() == "bearer ", given.utf8.count > 7 else { return anonymous }
-        let digest = SHA256.hash(data: Array(given.dropFirst(7).utf8))
+        let digest = SHA256Digest(of: String(given.dropFirst(7)))
         var found = anonymous
         // Digests of equal length, compared to the last byte of the last one.
-        for key in keys where zip(digest, key.digest).reduce(UInt8(0), { $0 | ($1.0 ^ $1.1) }) == 0 { found = key.caller }
+        for key in keys where zip(digest.bytes, key.digest.bytes).reduce(UInt8(0), { $0 | ($1.0 ^ $1.1) }) == 0 {
+            found = key.caller
+        }
         return found
     }
 
@@ -45,19 +47,9 @@ struct KeyRing: Sendable {
     func showsAll(to caller: Caller) -> Bool { caller.seesAll || !hasAdmin }
 }
 
-extension SHA256Digest {
-    /// The digest as 64 hexadecimal digits.
-    fileprivate var hexadecimal: String {
-        map { byte in
-            let digits = String(byte, radix: 16)
-            return (digits.count < 2 ? "0" : "") + digits
-        }.joined()
-    }
-}
-
 extension RequestFields {
     /// What divides a tenant's prefix cache further: the digest of `cache_salt`, whose length is the client's to choose.
     func cacheSalt() throws(APIError) -> String {
-        try string("cache_salt").map { SHA256.hash(data: Array($0.utf8)).hexadecimal } ?? ""
+        try string("cache_salt").map { SHA256Digest(of: $0).hex } ?? ""
     }
 }

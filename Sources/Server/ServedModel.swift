@@ -1,3 +1,4 @@
+import Files
 import Inference
 import Text
 
@@ -68,10 +69,6 @@ public struct ServedModel: Sendable {
     /// Bytes as text; spelled out where they are none.
     static func text(_ bytes: [UInt8]) -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
-        return "bytes:"
-            + bytes.map { byte in
-                let digits = String(byte, radix: 16)
-                return "\\x" + (digits.count < 2 ? "0" : "") + digits
-            }.joined()
+        return "bytes:" + bytes.map { "\\x" + [$0].hex }.joined()
     }
 }

@@ -1,3 +1,5 @@
+import Files
+
 /// One change of the text before it is encoded.
 enum Normalizer: Sendable, Equatable {
     /// Puts bytes before any text that is not empty.
@@ -162,7 +164,6 @@ enum ByteName {
     }
 
     static func of(_ byte: UInt8) -> [UInt8] {
-        let digits = String(byte, radix: 16, uppercase: true)
-        return Array("<0x\(byte < 16 ? "0" : "")\(digits)>".utf8)
+        Array("<0x\([byte].hex.uppercased())>".utf8)
     }
 }

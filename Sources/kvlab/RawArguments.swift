@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 
 /// The command line as the system gave it, before Swift has turned it into strings.
 enum RawArguments {
@@ -35,8 +36,7 @@ enum RawArguments {
     private static func spelled(_ bytes: ArraySlice<UInt8>) -> String {
         bytes.map { byte in
             if (0x20..<0x7F).contains(byte) { return String(UnicodeScalar(byte)) }
-            let digits = String(byte, radix: 16)
-            return "\\x" + (digits.count < 2 ? "0" : "") + digits
+            return "\\x" + [byte].hex
         }.joined()
     }
 }

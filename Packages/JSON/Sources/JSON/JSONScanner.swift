@@ -228,8 +228,8 @@ public struct JSONScanner {
             }
             let byte = bytes[position]
             guard byte >= 0x20 else {
-                let code = "\\u00\(byte < 16 ? "0" : "")\(String(byte, radix: 16))"
-                throw JSONError(offset: start - 1, reason: "a control character inside a string; write it as \(code)")
+                let reason = "a control character inside a string; write it as \(JSONValue.escape(byte))"
+                throw JSONError(offset: start - 1, reason: reason)
             }
             position += 1
             if byte == UInt8(ascii: "\"") { break }

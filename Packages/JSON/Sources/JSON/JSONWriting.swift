@@ -47,14 +47,15 @@ extension JSONValue {
             case UInt8(ascii: "\n"): output += Array("\\n".utf8)
             case UInt8(ascii: "\r"): output += Array("\\r".utf8)
             case UInt8(ascii: "\t"): output += Array("\\t".utf8)
-            case 0..<0x20:
-                let digits = String(byte, radix: 16)
-                output += Array(("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
+            case 0..<0x20: output += Array(escape(byte).utf8)
             default: output.append(byte)
             }
         }
         output.append(UInt8(ascii: "\""))
     }
+
+    /// A control character as JSON writes it.
+    static func escape(_ byte: UInt8) -> String { "\\u00" + (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 
     /// `text` as JSON writes it, with its quotes.
     public static func quoted(_ text: String) -> String {
