@@ -57,7 +57,7 @@ let package = Package(
         library("Autograd", ["Kernels"]),
         library("Models", ["Autograd", "Files", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
-        library("Recipes", ["JSON", "Kernels", "Models"]),
+        library("Recipes", ["Files", "JSON", "Kernels", "Models"]),
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),

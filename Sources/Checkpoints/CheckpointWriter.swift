@@ -1,5 +1,4 @@
 import Files
-import FoundationEssentials
 import HDF5
 import Kernels
 import Models
@@ -45,11 +44,11 @@ struct CheckpointWriter {
         try target.reserve(expectedSize(userBlock: userBlock))
         try file.setAttribute("format", to: CheckpointLayout.format)
         try file.setAttribute("format_version", to: CheckpointLayout.formatVersion)
-        manifest.config = try Self.json(checkpoint.config)
-        manifest.tokenIDs = try Self.json(checkpoint.tokenIDs)
+        manifest.config = try CanonicalJSON.text(of: checkpoint.config)
+        manifest.tokenIDs = try CanonicalJSON.text(of: checkpoint.tokenIDs)
         var lineage = checkpoint.lineage
         lineage.contentHash = nil
-        manifest.lineage = try Self.json(lineage)
+        manifest.lineage = try CanonicalJSON.text(of: lineage)
         try file.setAttribute("config", to: manifest.config)
         try file.setAttribute("token_ids", to: manifest.tokenIDs)
         try file.setAttribute("lineage", to: manifest.lineage)
@@ -128,12 +127,6 @@ struct CheckpointWriter {
         }
         for storage in (checkpoint.trainingState?.arrays ?? [:]).values { size += 4 * storage.count + 4096 }
         return size
-    }
-
-    static func json(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 }
 

@@ -39,8 +39,8 @@ extension Checkpoint {
     public func identity() throws -> String {
         if let hash = lineage.contentHash { return hash }
         var manifest = ContentManifest()
-        manifest.config = try CheckpointWriter.json(config)
-        manifest.tokenIDs = try CheckpointWriter.json(tokenIDs)
+        manifest.config = try CanonicalJSON.text(of: config)
+        manifest.tokenIDs = try CanonicalJSON.text(of: tokenIDs)
         manifest.tokenizer = tokenizer.map { ($0.kind, SHA256Digest(of: $0.bytes)) }
         for name in parameters.names {
             guard let weight = parameters[name] else { continue }

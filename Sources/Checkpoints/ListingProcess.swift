@@ -185,7 +185,7 @@ public enum ListingProcess {
             let text = "\(error)"
             answer = .failure(text.hasPrefix(name + ": ") ? String(text.dropFirst(name.count + 2)) : text)
         }
-        let output = [UInt8](try JSONEncoder().encode(answer))
+        let output = Array(try CanonicalJSON.text(of: answer).utf8)
         var written = 0
         while written < output.count {
             let count = unsafe output.withUnsafeBytes {

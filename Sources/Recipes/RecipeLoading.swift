@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 extension Recipe {
@@ -73,10 +74,7 @@ extension Recipe {
 
     /// The recipe with every default, as JSON that loads again to an equal recipe.
     public var resolvedJSON: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         // Encoding plain values cannot fail.
-        let data = (try? encoder.encode(self)) ?? Data()
-        return String(decoding: data, as: UTF8.self)
+        (try? CanonicalJSON.text(of: self, pretty: true)) ?? ""
     }
 }

@@ -29,16 +29,13 @@ public final class MetricsFile {
 
     private let file: RegularFile
     private let path: String
-    private let encoder: JSONEncoder
 
     /// Opens the file, dropping lines past `step`: those of steps that a resumed run will do again.
     public init(path: String, keepingThrough step: Int) throws {
         self.path = path
-        encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let kept = Self.read(path: path).filter { $0.step <= step }
         var rewritten = try AtomicFile(path: path, links: .refused)
-        for line in kept { try rewritten.append(Array(try encoder.encode(line)) + [10]) }
+        for line in kept { try rewritten.append(Array((try CanonicalJSON.text(of: line) + "\n").utf8)) }
         try rewritten.commit()
         file = try RegularFile(path: path, .append, links: .refused)
     }
@@ -46,7 +43,7 @@ public final class MetricsFile {
     /// Appends one line, all of it or, where the disk is full, nothing.
     public func write(_ line: Line) throws {
         let bytes: [UInt8]
-        do { bytes = try [UInt8](encoder.encode(line)) + [10] } catch {
+        do { bytes = Array((try CanonicalJSON.text(of: line) + "\n").utf8) } catch {
             throw TrainingError.unwritableMetrics(path: path, step: line.step)
         }
         let start = lseek(file.descriptor, 0, SEEK_END)

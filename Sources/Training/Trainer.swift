@@ -1,4 +1,5 @@
 import Checkpoints
+import Files
 import Foundation
 import Kernels
 import Models
@@ -150,10 +151,8 @@ public final class Trainer {
             arrays["m/" + entry.name] = optimizer.firstMoments[entry.name]
             arrays["v/" + entry.name] = optimizer.secondMoments[entry.name]
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        let json = try encoder.encode(Position(step: step, tokensSeen: tokensSeen, reachedTarget: reachedTarget ? true : nil))
-        return TrainingState(arrays: arrays, json: String(decoding: json, as: UTF8.self))
+        let position = Position(step: step, tokensSeen: tokensSeen, reachedTarget: reachedTarget ? true : nil)
+        return TrainingState(arrays: arrays, json: try CanonicalJSON.text(of: position))
     }
 
     private struct Position: Codable {

@@ -1,5 +1,5 @@
 import Console
-import Foundation
+import Files
 
 /// Prints lines for people as a result of the command. Swift's own `print`, which this hides, ignores what goes wrong.
 func print(_ text: String, terminator: String = "\n") throws {
@@ -10,11 +10,7 @@ func print(_ text: String, terminator: String = "\n") throws {
 ///
 /// A number that JSON cannot say is a string: "inf", "-inf" or "nan".
 func printJSON(_ value: some Encodable, pretty: Bool = false) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    if pretty { encoder.outputFormatting.insert(.prettyPrinted) }
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    try StandardOutput.write([UInt8](try encoder.encode(value)) + [10])
+    try StandardOutput.write(try CanonicalJSON.text(of: value, pretty: pretty, nonFinite: .spelled) + "\n")
 }
 
 /// Says something beside the results, on standard error.

@@ -1,0 +1,24 @@
+import FoundationEssentials
+
+/// JSON as every result and file of kvlab has it: sorted keys and plain slashes, so that equal values are equal texts.
+public enum CanonicalJSON {
+    /// The text of numbers that JSON cannot say.
+    public enum NonFinite: Sendable {
+        /// None: encoding throws.
+        case refused
+        /// The strings "inf", "-inf" and "nan".
+        case spelled
+    }
+
+    /// `value` as JSON on one line or, `pretty`, over many for people to read too.
+    public static func text(of value: some Encodable, pretty: Bool = false, nonFinite: NonFinite = .refused) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        if pretty { encoder.outputFormatting.insert(.prettyPrinted) }
+        if nonFinite == .spelled {
+            encoder.nonConformingFloatEncodingStrategy = .convertToString(
+                positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        }
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+}
