@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Models
 import Recipes
@@ -37,10 +38,8 @@ struct TrainingBasis: Sendable, Codable, Hashable {
 
     /// As a lineage keeps it.
     var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        let data = (try? encoder.encode(self)) ?? Data()
-        return String(decoding: data, as: UTF8.self)
+        // Encoding plain values cannot fail.
+        (try? CanonicalJSON.text(of: self)) ?? ""
     }
 
     /// What `uptrain` makes of a parent's basis: a share of its steps, its schedule rescaled to them, peak and batch unless set.

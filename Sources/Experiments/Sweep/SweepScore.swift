@@ -50,11 +50,7 @@ struct SweepScore: Codable, Sendable, Equatable {
     }
 
     func write(to path: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        try TextFile.write(String(decoding: try encoder.encode(self), as: UTF8.self) + "\n", to: path)
+        try TextFile.write(try CanonicalJSON.text(of: self, nonFinite: .spelled) + "\n", to: path)
     }
 }
 
