@@ -72,3 +72,15 @@ public struct ServedModel: Sendable {
         return "bytes:" + bytes.map { "\\x" + [$0].hex }.joined()
     }
 }
+
+extension [ServedModel] {
+    /// The place of the model called `name`; throws 404 where none has that name.
+    func index(named name: String) throws(APIError) -> Int {
+        guard let index = firstIndex(where: { $0.id == name }) else {
+            throw APIError(
+                .notFound, "the model '\(name.prefix(100))' does not exist; there are \(map(\.id).joined(separator: ", "))",
+                parameter: "model", code: "model_not_found")
+        }
+        return index
+    }
+}

@@ -55,16 +55,10 @@ struct CompletionRequest {
         if echo, logprobs != nil { heldTokens += try limits.check(outputs: 1, tokens: promptTokens, logprobs: logprobs) }
     }
 
-    /// The model's number; throws 404 where there is none of that name.
+    /// The model's place; throws 404 where none has that name.
     static func model(_ fields: RequestFields, _ models: [ServedModel]) throws(APIError) -> Int {
         guard let name = try fields.string("model") else { throw .parameter("model", "is missing") }
-        guard let index = models.firstIndex(where: { $0.id == name }) else {
-            throw APIError(
-                .notFound,
-                "the model '\(name.prefix(100))' does not exist; there are \(models.map(\.id).joined(separator: ", "))",
-                parameter: "model", code: "model_not_found")
-        }
-        return index
+        return try models.index(named: name)
     }
 
     /// The prompts as they were sent, each a text or a list of ids.

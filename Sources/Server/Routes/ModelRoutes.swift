@@ -23,13 +23,8 @@ extension ServerState {
         ])
     }
 
-    /// The place of the model called `name`, the first one without a name.
+    /// The place of the model called `name`, the first one's where no name is given.
     func index(ofModel name: String?) throws(APIError) -> Int {
-        guard let name else { return 0 }
-        guard let index = models.firstIndex(where: { $0.id == name }) else {
-            throw APIError(
-                .notFound, "the model '\(name.prefix(100))' does not exist", parameter: "model", code: "model_not_found")
-        }
-        return index
+        try name.map { name throws(APIError) in try models.index(named: name) } ?? 0
     }
 }
