@@ -3,8 +3,8 @@ import Hummingbird
 import NIOCore
 import NIOHTTP1
 
-/// Lets through who has the key, and whose Host is this server; turns every error into OpenAI's error object; tells the log and
-/// the metrics how each request ended.
+/// Middleware that authenticates requests and checks their Host and Origin, turns every error into OpenAI's error object, and
+/// reports each request's end to the log and the metrics.
 struct AccessMiddleware: RouterMiddleware {
     typealias Context = ServerContext
     let server: ServerState
@@ -36,7 +36,7 @@ struct AccessMiddleware: RouterMiddleware {
             response = answer.response
         }
         origins.admit(&response, to: request)
-        // Who left while the answer was made has not got it.
+        // A client that left while the answer was made has not got it.
         guard context.channel.isActive else { throw leave(context) }
         let (body, status, record) = (response.body, response.status.code, context.record)
         guard record.summary.isStream else {
@@ -64,7 +64,7 @@ struct AccessMiddleware: RouterMiddleware {
         return response
     }
 
-    /// Notes that nobody takes the answer, and closes the connection, so that none is written.
+    /// Records an aborted request, and closes the connection, so that no answer is written.
     private func leave(_ context: ServerContext) -> CancellationError {
         server.ended(context.record, status: nil)
         context.record.held?.end()
@@ -72,7 +72,7 @@ struct AccessMiddleware: RouterMiddleware {
         return CancellationError()
     }
 
-    /// What to say about an error; nil where the client has left or the server is told to stop.
+    /// The answer to an error; nil where the client has left or the server is told to stop.
     private func answer(to error: any Error, _ request: Request, _ context: ServerContext) -> APIError? {
         switch error {
         case let error as APIError: return error

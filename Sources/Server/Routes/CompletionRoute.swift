@@ -1,4 +1,3 @@
-import Foundation
 import Hummingbird
 import Inference
 import JSON
@@ -148,78 +147,5 @@ struct CompletionRoute {
                 }
             }
         }
-    }
-}
-
-/// The members that every answer to one request begins with.
-struct AnswerHead: Sendable {
-    let id: String
-    let object: String
-    let created = Int(Date().timeIntervalSince1970)
-    let model: String
-
-    /// The head of answers of the kind `object` with an id of their own, which the request's record gets as well.
-    init(_ object: String, id prefix: String, model: ServedModel, prompts: [[Int32]], _ record: RequestRecord) {
-        let id = prefix + UUID().uuidString.lowercased()
-        (self.id, self.object, self.model) = (id, object, model.id)
-        record.update { summary in
-            (summary.id, summary.model) = (id, model.id)
-            summary.promptTokens = prompts.reduce(0) { $0 + $1.count }
-        }
-    }
-
-    func object(_ rest: [(String, JSONValue)], as kind: String? = nil) -> JSONValue {
-        let head: [(String, JSONValue)] = [
-            ("id", .text(id)), ("object", .text(kind ?? object)), ("created", .int(created)), ("model", .text(model)),
-        ]
-        return .object(of: head + rest)
-    }
-}
-
-extension Response {
-    /// Server-sent events: `body` sends JSON values, each a chunk, and an error becomes the last of them. A client that leaves
-    /// ends `body`.
-    static func events(
-        _ connections: Connections, _ context: ServerContext,
-        _ body: @escaping @Sendable (_ send: @escaping @Sendable (JSONValue) async throws -> Void) async throws -> Void
-    ) -> Response {
-        let (record, channel) = (context.record, context.channel)
-        record.update { $0.isStream = true }
-        return Response(
-            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
-            body: ResponseBody { writer in
-                let (chunks, continuation) = AsyncStream.makeStream(of: JSONValue?.self)
-                let gate = ChunkGate(limit: 64)
-                let work = Task {
-                    defer { continuation.finish() }
-                    try await connections.whileOpen(channel) {
-                        do {
-                            try await body { chunk in
-                                await gate.enter()
-                                continuation.yield(chunk)
-                            }
-                            continuation.yield(nil)
-                        } catch let error as APIError {
-                            record.update { $0.error = error.message }
-                            continuation.yield(error.json)
-                        }
-                    }
-                }
-                try await withTaskCancellationHandler {
-                    defer {
-                        work.cancel()
-                        gate.open()
-                    }
-                    for await chunk in chunks {
-                        let text = chunk.map { "data: " + String(decoding: $0.compact, as: UTF8.self) } ?? "data: [DONE]"
-                        try await writer.write(ByteBuffer(string: text + "\n\n"))
-                        gate.leave()
-                    }
-                    try await work.value
-                } onCancel: {
-                    work.cancel()
-                }
-                try await writer.finish(nil)
-            })
     }
 }

@@ -1,0 +1,100 @@
+import Inference
+import JSON
+
+/// A request to /v1/chat/completions, read and checked.
+struct ChatRequest {
+    var model: Int
+    var prompt: [Int32]
+    var sampling: SamplingFields
+    /// Likeliest tokens beside each, where log-probabilities are wanted.
+    var logprobs: Int?
+    var tenant: String
+    /// The digest that divides the tenant's prefix cache.
+    var cacheSalt: String
+    /// Tokens of its prompt and answer, likeliest ones included.
+    var heldTokens: Int
+
+    /// Reads a request whose model's sequences hold `capacity` tokens at most.
+    init(
+        _ fields: RequestFields, models: [ServedModel], limits: ServerLimits, capacity: (Int) -> Int, tenant: String
+    ) throws(APIError) {
+        model = try CompletionRequest.model(fields, models)
+        sampling = try fields.sampling(limits, maxTokens: 1024)
+        let wanted = try fields.bool("logprobs") ?? false
+        let top = try fields.int("top_logprobs", in: 0...limits.logprobs)
+        if top != nil, !wanted { throw .parameter("top_logprobs", "needs 'logprobs' to be true") }
+        logprobs = wanted ? top ?? 0 : nil
+        sampling.options.logprobs = logprobs
+        self.tenant = tenant
+        cacheSalt = try fields.cacheSalt()
+        switch models[model].chatFormat {
+        case .named(let format): sampling.options.stopStrings += format.stops
+        case .own(let template): sampling.options.stopStrings += template.stops
+        }
+        let capacity = capacity(model)
+        heldTokens = try limits.check(
+            outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
+        prompt = try Self.prompt(fields, models[model], capacity)
+        heldTokens += sampling.n * prompt.count
+    }
+
+    /// The tokens of a chat as the model's format has it.
+    private static func prompt(_ fields: RequestFields, _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
+        let messages = try messages(fields)
+        let settings = fields.json["chat_template_kwargs"]
+        guard settings == nil || settings?.members != nil else { throw .parameter("chat_template_kwargs", "is not an object") }
+        let addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
+        switch model.chatFormat {
+        case .named(let format):
+            guard addsGenerationPrompt, settings?.members?.isEmpty ?? true else {
+                let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
+                throw .parameter(name, "is not supported: the model has no chat template of its own")
+            }
+            return try prompt(format.turns(messages), model, capacity)
+        case .own(let template):
+            let text = try template.prompt(
+                messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
+            try model.check(text, capacity: capacity, parameter: "messages")
+            // The template itself writes what a text begins with.
+            return model.encode(text, special: false)
+        }
+    }
+
+    /// The tokens of a chat, in which the end of one turn and the beginning of the next are tokens, whatever their text.
+    private static func prompt(_ turns: [String], _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
+        try model.check(turns.joined(), capacity: capacity, parameter: "messages")
+        var ids = turns.first.map { model.encode($0) } ?? []
+        for turn in turns.dropFirst() { ids += model.eosIDs.prefix(1) + model.encode(turn) }
+        return ids
+    }
+
+    private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {
+        guard let array = fields.json["messages"]?.array, !array.isEmpty else {
+            throw .parameter("messages", "is not a list of at least one message")
+        }
+        guard array.count <= 1024 else { throw .parameter("messages", "has \(array.count) messages, at most 1024 are allowed") }
+        var messages: [ChatTemplate.Message] = []
+        for message in array {
+            guard let role = message["role"]?.string, ["system", "developer", "user", "assistant"].contains(role) else {
+                throw .parameter("messages", "has a role that is none of system, user and assistant")
+            }
+            var content = message["content"]?.string
+            if let parts = message["content"]?.array {
+                guard parts.allSatisfy({ $0["type"]?.string == "text" && $0["text"]?.string != nil }) else {
+                    throw .parameter("messages", "has content that is not text")
+                }
+                content = parts.compactMap { $0["text"]?.string }.joined(separator: "\n")
+            }
+            guard let content else { throw .parameter("messages", "has a message without content") }
+            messages.append(ChatTemplate.Message(role: role == "developer" ? "system" : role, content: content))
+        }
+        return messages
+    }
+
+    var engineRequest: GenerationRequest {
+        var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
+        request.count = sampling.n
+        (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
+        return request
+    }
+}
