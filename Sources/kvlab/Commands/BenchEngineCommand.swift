@@ -5,6 +5,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Models
 import Text
 
 /// `kvlab bench engine`: how fast the serving engine is on checkpoints, without a server.

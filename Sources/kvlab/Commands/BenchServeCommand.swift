@@ -6,6 +6,7 @@ import Foundation
 import Inference
 import Kernels
 import Logging
+import Models
 import Server
 import Text
 

@@ -1,5 +1,4 @@
 import Kernels
-import Models
 
 /// One layer's attention made ready for serving.
 protocol ServingAttention: Sendable {

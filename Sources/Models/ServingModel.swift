@@ -1,5 +1,4 @@
 import Kernels
-import Models
 
 /// A decoder made ready for serving: weights packed once in the type the checkpoint has them in, nothing kept for gradients.
 ///

@@ -1,5 +1,4 @@
 import Kernels
-import Models
 
 /// A norm made ready for serving: RMSNorm, or LayerNorm where there is a bias.
 struct ServingNorm: Sendable {
