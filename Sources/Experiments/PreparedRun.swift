@@ -126,14 +126,15 @@ public struct PreparedRun: Sendable {
     /// A held-out loss in nats per token as bits per byte.
     public func bitsPerByte(_ loss: Double) -> Double { loss / M_LN2 * validationTokensPerByte }
 
-    /// The recipe's prompt continued by `model`: the same for the same step and weights.
-    func sample(_ model: DecoderLM, step: Int) -> String {
+    /// The recipe's prompt continued by the model of `weights`, served: the same for the same step and weights.
+    func sample(_ weights: Parameters, step: Int) throws -> String {
         let bos = tokenizer.bosID ?? tokenizer.eosID
         let prompt = tokenizer.encode(recipe.train.samplePrompt)
         let ids = (tokenizer.bosID.map { [$0] } ?? []) + (prompt.isEmpty ? bos.map { [$0] } ?? [0] : prompt)
         var random = SeededGenerator(seed: UInt64(recipe.seed), stream: 0x5A, UInt64(step))
         let generator = Generator(
-            model: model, sampler: Sampler(temperature: 0.8, topK: 50), stops: Set(tokenizer.eosID.map { [$0] } ?? []))
+            model: try ServingModel(config: config, parameters: weights), sampler: Sampler(temperature: 0.8, topK: 50),
+            stops: Set(tokenizer.eosID.map { [$0] } ?? []))
         let drawn = generator.continuation(of: ids, count: recipe.train.sampleTokens, generator: &random)
         return String(decoding: tokenizer.decode(ids + drawn), as: UTF8.self)
     }

@@ -86,8 +86,8 @@ public struct Run {
                     line.validationLoss = loss
                     line.validationBitsPerByte = prepared.bitsPerByte(loss)
                     display.validation(step: trainer.step, loss: loss)
-                case .sampleDue(let step, let model):
-                    line.sample = prepared.sample(model, step: step)
+                case .sampleDue(let step):
+                    line.sample = try prepared.sample(trainer.weights.parameters, step: step)
                     display.sample(step: step, text: line.sample ?? "")
                 case .checkpointDue:
                     try checkpoint(trainer, lineage).save(to: checkpointPath)

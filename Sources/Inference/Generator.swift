@@ -1,17 +1,17 @@
 import Models
 import Random
 
-/// Continues one sequence token by token with a contiguous KV cache.
+/// Continues one sequence token by token: the serving model over a contiguous KV cache.
 public struct Generator: Sendable {
     /// The model.
-    public let model: DecoderLM
+    public let model: ServingModel
     /// How tokens are chosen.
     public let sampler: Sampler
     /// Tokens that end the continuation; they are not part of it.
     public let stops: Set<Int32>
 
     /// A generator over `model`; by default it takes the likeliest token and ends at none.
-    public init(model: DecoderLM, sampler: Sampler = Sampler(), stops: Set<Int32> = []) {
+    public init(model: ServingModel, sampler: Sampler = Sampler(), stops: Set<Int32> = []) {
         self.model = model
         self.sampler = sampler
         self.stops = stops
@@ -30,7 +30,7 @@ public struct Generator: Sendable {
         var logits = model.logits(RaggedBatch(sequences: [0], counts: [prompt.count], tokens: prompt), cache: &cache)
         var ids: [Int32] = []
         while true {
-            let next = sampler.sample(logits.values, using: &generator)
+            let next = sampler.sample(logits.array(), using: &generator)
             guard !stops.contains(next) else { return ids }
             ids.append(next)
             guard onToken(next), ids.count < count, ids.count <= room else { return ids }

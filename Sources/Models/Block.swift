@@ -65,12 +65,4 @@ struct Block: Sendable {
             feedForwardNorm: feedForwardNorm.with(weights: &rest), feedForward: feedForward.with(weights: &rest),
             isParallel: isParallel)
     }
-
-    /// x [tokens, hidden], keys and values in `cache`.
-    func callAsFunction(_ x: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
-        let projected = attentionNorm.linear(x, attention.cachedProjections, .fp32)
-        let middle = attention.projected(
-            attention.attended(projected, step, layer: layer, cache: &cache), residual: x, precision: .fp32)
-        return feedForward(isParallel ? x : middle, norm: feedForwardNorm, residual: middle)
-    }
 }

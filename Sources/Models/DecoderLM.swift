@@ -7,8 +7,8 @@ import Kernels
 /// learned positions (GPT-2) or partial rotary ones and a parallel residual (GPT-NeoX); with latent attention (DeepSeek-V2) in
 /// place of heads with keys of their own, or with keys and values shared between layers.
 ///
-/// A value, cheap to rebuild from its configuration and parameters. Training runs without a cache over whole sequences;
-/// ``logits(_:cache:)`` decodes with one.
+/// The training form: a value, cheap to rebuild from its configuration and parameters, which runs over whole sequences without a
+/// cache. ``ServingModel`` decodes with one.
 public struct DecoderLM: Sendable {
     /// The model's shape.
     public let config: ModelConfig
@@ -18,7 +18,7 @@ public struct DecoderLM: Sendable {
     let blocks: BlockList
     let finalNorm: Norm
     let head: Tensor
-    /// How passes without a cache are computed; decoding is in Float32.
+    /// How passes are computed.
     public var compute = ComputeOptions()
     /// Rotary tables by head dim: they depend on the configuration alone.
     let rotaries: [Int: RotaryTable]
@@ -113,17 +113,5 @@ public struct DecoderLM: Sendable {
         let wanted = Storage(count: rows.count * config.hiddenSize)
         Gather.rows(of: hidden(input).storage, at: rows, width: config.hiddenSize, into: wanted)
         return Tensor(shape: [rows.count, config.hiddenSize], storage: wanted).linear(head, precision: compute.precision)
-    }
-
-    /// The logits of the last token of each sequence of a ragged batch, [sequences, vocab], with keys and values read
-    /// from and added to `cache`.
-    public func logits(_ step: RaggedBatch, cache: inout some KVCache) -> Tensor {
-        var x = embedding.embedding(step.tokens)
-        if let positions { x = x + positions.embedding(step.positions(in: cache)) }
-        for layer in blocks.indices { x = blocks[layer](x, step, layer: layer, cache: &cache) }
-        cache.commit(step)
-        let last = Storage(count: step.counts.count * config.hiddenSize)
-        Gather.rows(of: x.storage, at: step.lastRows, width: config.hiddenSize, into: last)
-        return finalNorm(Tensor(shape: [step.counts.count, config.hiddenSize], storage: last)).linear(head)
     }
 }

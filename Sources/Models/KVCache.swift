@@ -95,7 +95,7 @@ public struct CachedAttention: Sendable {
     }
 }
 
-/// Keys and values of earlier tokens: holds what it holds and attends over itself.
+/// The keys and values of earlier tokens, with attention over them.
 ///
 /// Contiguous and paged caches differ only inside. A pass calls ``attend(layer:_:_:)`` once a layer, then ``commit(_:)``.
 public protocol KVCache {

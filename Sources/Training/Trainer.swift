@@ -18,7 +18,7 @@ public final class Trainer {
         /// The held-out loss after `step` steps, in nats per token.
         case validation(step: Int, loss: Double)
         /// It is time for a sampled continuation.
-        case sampleDue(step: Int, model: DecoderLM)
+        case sampleDue(step: Int)
         /// A checkpoint of `step` steps has to be written.
         case checkpointDue(step: Int)
     }
@@ -128,7 +128,7 @@ public final class Trainer {
                 try observe(.validation(step: step, loss: loss), self)
             }
             let last = step == plan.steps || reachedTarget
-            if isDue(plan.sampleEvery) { try observe(.sampleDue(step: step, model: try model()), self) }
+            if isDue(plan.sampleEvery) { try observe(.sampleDue(step: step), self) }
             let stopping = !last && shouldStop()
             if last || stopping || isDue(plan.checkpointEvery) { try observe(.checkpointDue(step: step), self) }
             if stopping { return false }

@@ -33,8 +33,8 @@ struct ExportPeerTests {
 
     private func continued(_ model: Checkpoint, _ prompt: [Int32]) throws -> [Int32] {
         var generator = SeededGenerator(seed: 0)
-        let decoder = try DecoderLM(config: model.config, parameters: model.parameters)
-        return prompt + Generator(model: decoder).continuation(of: prompt, count: 40, generator: &generator)
+        let serving = try ServingModel(config: model.config, parameters: model.parameters)
+        return prompt + Generator(model: serving).continuation(of: prompt, count: 40, generator: &generator)
     }
 
     @Test(

@@ -42,8 +42,10 @@ import Text
         return name == "stories260K" ? all.stories260K : all.tinystories
     }
 
+    private func checkpoint(_ name: String) throws -> Checkpoint { try HuggingFaceFolder.load(SharedData.path("models/\(name)")) }
+
     private func load(_ name: String) throws -> DecoderLM {
-        let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
+        let checkpoint = try checkpoint(name)
         return try DecoderLM(config: checkpoint.config, parameters: checkpoint.parameters)
     }
 
@@ -91,7 +93,9 @@ import Text
         let reference = try reference(name)
         let prompt = reference.greedy_prompt_ids
         var random = SeededGenerator(seed: 0)
-        let ids = Generator(model: try load(name)).continuation(
+        let checkpoint = try checkpoint(name)
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        let ids = Generator(model: model).continuation(
             of: prompt, count: reference.greedy_ids.count - prompt.count, generator: &random)
         #expect(prompt + ids == reference.greedy_ids)
         #expect(String(decoding: try tokenizer(name).decode(reference.greedy_ids), as: UTF8.self) == reference.greedy_text)

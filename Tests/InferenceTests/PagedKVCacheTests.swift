@@ -9,12 +9,16 @@ import Testing
 @Suite struct PagedKVCacheTests {
     private func ids(_ count: Int) -> [Int32] { (0..<count).map { Int32(($0 * 17 + 5) % 61) } }
 
-    private func model(_ kvHeads: Int, headDim: Int = 12) throws -> DecoderLM {
+    /// The serving form under test, and the training form whose passes over whole sequences it is compared with.
+    private func models(_ kvHeads: Int, headDim: Int = 12) throws -> (ServingModel, DecoderLM) {
         let config = TinyModel.config(kvHeads: kvHeads, headDim: headDim)
-        return try DecoderLM(config: config, parameters: TinyModel.parameters(config))
+        let parameters = TinyModel.parameters(config)
+        return (
+            try ServingModel(config: config, parameters: parameters), try DecoderLM(config: config, parameters: parameters)
+        )
     }
 
-    private func cache(_ model: DecoderLM, page: Int = 1024, pages: Int = 200, type: KVEncoding = .float32) throws
+    private func cache(_ model: ServingModel, page: Int = 1024, pages: Int = 200, type: KVEncoding = .float32) throws
         -> PagedKVCache
     {
         try PagedKVCache(
@@ -24,16 +28,16 @@ import Testing
     @Test(arguments: [4, 2, 1], [384, 1024, 1 << 14]) func `paged logits equal uncached ones, however the tokens are cut`(
         kvHeads: Int, page: Int
     ) throws {
-        let model = try model(kvHeads)
+        let (model, reference) = try models(kvHeads)
         let ids = ids(41)
-        let full = model.logits(ModelInput(batch: 1, seq: ids.count, tokens: ids)).values
+        let full = reference.logits(ModelInput(batch: 1, seq: ids.count, tokens: ids)).values
         for cuts in [[41], [1, 40], [7, 9, 2, 23], [Int](repeating: 1, count: 41), [3, 3, 30, 5]] {
             var cache = try cache(model, page: page)
             cache.add(7)
             var start = 0
             for count in cuts {
                 let step = RaggedBatch(sequences: [7], counts: [count], tokens: Array(ids[start..<start + count]))
-                let logits = model.logits(step, cache: &cache).values
+                let logits = model.logits(step, cache: &cache).array()
                 start += count
                 // Another order of summation over at most 41 keys and 48 inputs: rounding of some 1e-6 of logits near 1.
                 #expect(
@@ -48,7 +52,7 @@ import Testing
 
     @Test func `greedy tokens through pages are those of the contiguous cache`() throws {
         for kvHeads in [4, 2, 1] {
-            let model = try model(kvHeads, headDim: 16)
+            let (model, _) = try models(kvHeads, headDim: 16)
             var random = SeededGenerator(seed: 1)
             let expected = Generator(model: model).continuation(of: ids(9), count: 40, generator: &random)
             var cache = try cache(model)
@@ -57,7 +61,7 @@ import Testing
             var next = ids(9)
             while found.count < 40 {
                 let step = RaggedBatch(sequences: [0], counts: [next.count], tokens: next)
-                let id = Sampler.greedy(model.logits(step, cache: &cache).values)
+                let id = Sampler.greedy(model.logits(step, cache: &cache).array())
                 found.append(id)
                 next = [id]
             }
@@ -68,12 +72,12 @@ import Testing
     @Test(arguments: [KVEncoding.bfloat16, .float16]) func `keys and values of 16 bits change logits by their rounding alone`(
         type: KVEncoding
     ) throws {
-        let model = try model(2, headDim: 16)
+        let (model, reference) = try models(2, headDim: 16)
         let ids = ids(30)
-        let full = model.logits(ModelInput(batch: 1, seq: 30, tokens: ids)).values.suffix(61)
+        let full = reference.logits(ModelInput(batch: 1, seq: 30, tokens: ids)).values.suffix(61)
         var cache = try cache(model, type: type)
         cache.add(0)
-        let found = model.logits(RaggedBatch(sequences: [0], counts: [30], tokens: ids), cache: &cache).values
+        let found = model.logits(RaggedBatch(sequences: [0], counts: [30], tokens: ids), cache: &cache).array()
         // Keys of magnitude 2 rounded to 2⁻⁹ (bf16) or 2⁻¹² (fp16) of themselves, scores and values alike, over two layers.
         #expect(differences(found, Array(full), absolute: type == .bfloat16 ? 0.1 : 0.012).isEmpty)
         #expect(!differences(found, Array(full), absolute: 1e-6).isEmpty)
@@ -81,7 +85,7 @@ import Testing
     }
 
     @Test func `a fork writes into copies, and both go on as if alone`() throws {
-        let model = try model(2)
+        let (model, reference) = try models(2)
         var cache = try cache(model)
         cache.add(0)
         let prompt = ids(13)
@@ -92,10 +96,10 @@ import Testing
         let tails: [[Int32]] = [[1, 2, 3, 4, 5], [50, 40, 30, 20, 10]]
         for position in 0..<5 {
             let step = RaggedBatch(sequences: [0, 1], counts: [1, 1], tokens: tails.map { $0[position] })
-            let logits = model.logits(step, cache: &cache).values
+            let logits = model.logits(step, cache: &cache).array()
             for row in 0..<2 {
                 let all = prompt + tails[row].prefix(position + 1)
-                let alone = model.logits(ModelInput(batch: 1, seq: all.count, tokens: all)).values.suffix(61)
+                let alone = reference.logits(ModelInput(batch: 1, seq: all.count, tokens: all)).values.suffix(61)
                 #expect(differences(Array(logits[row * 61..<(row + 1) * 61]), Array(alone), absolute: 2e-5).isEmpty)
             }
         }
@@ -110,12 +114,12 @@ import Testing
     @Test func `two architectures share one pool, and the leaner one holds more`() throws {
         let store = try PageStore(bytes: 100 * 1024, pageBytes: 1024)
         store.pool = PagePool(pages: 100, guarantees: [0, 0])
-        let models = [try model(4, headDim: 16), try model(1, headDim: 16)]
-        var caches = try models.enumerated().map { try PagedKVCache(config: $1.config, store: store, owner: $0) }
-        for (index, model) in models.enumerated() {
+        let models = [try models(4, headDim: 16), try models(1, headDim: 16)]
+        var caches = try models.enumerated().map { try PagedKVCache(config: $1.0.config, store: store, owner: $0) }
+        for (index, (model, reference)) in models.enumerated() {
             caches[index].add(0)
-            let found = model.logits(RaggedBatch(sequences: [0], counts: [20], tokens: ids(20)), cache: &caches[index]).values
-            let alone = model.logits(ModelInput(batch: 1, seq: 20, tokens: ids(20))).values.suffix(61)
+            let found = model.logits(RaggedBatch(sequences: [0], counts: [20], tokens: ids(20)), cache: &caches[index]).array()
+            let alone = reference.logits(ModelInput(batch: 1, seq: 20, tokens: ids(20))).values.suffix(61)
             #expect(differences(found, Array(alone), absolute: 2e-5).isEmpty)
         }
         // 512 and 128 bytes a token and layer: 2 and 8 tokens a page.
@@ -124,7 +128,7 @@ import Testing
     }
 
     @Test func `a step without pages changes nothing, and truncating frees them`() throws {
-        let model = try model(4, headDim: 16)
+        let (model, reference) = try models(4, headDim: 16)
         var cache = try cache(model, page: 1024, pages: 12)
         cache.add(0)
         let reserved = cache.reserve(RaggedBatch(sequences: [0], counts: [13], tokens: ids(13)))
@@ -133,9 +137,9 @@ import Testing
         _ = model.logits(RaggedBatch(sequences: [0], counts: [12], tokens: ids(12)), cache: &cache)
         cache.truncate(0, to: 5)
         #expect(cache.store.pool.freeCount == 6 && cache.length(of: 0) == 5)
-        let found = model.logits(RaggedBatch(sequences: [0], counts: [3], tokens: [9, 8, 7]), cache: &cache).values
+        let found = model.logits(RaggedBatch(sequences: [0], counts: [3], tokens: [9, 8, 7]), cache: &cache).array()
         let all = ids(5) + [9, 8, 7]
-        let alone = model.logits(ModelInput(batch: 1, seq: 8, tokens: all)).values.suffix(61)
+        let alone = reference.logits(ModelInput(batch: 1, seq: 8, tokens: all)).values.suffix(61)
         #expect(differences(found, Array(alone), absolute: 2e-5).isEmpty)
     }
 

@@ -103,7 +103,7 @@ import Testing
             }
         }
         var cache = ContiguousKVCache(config: config, capacity: 32)
-        let model = try DecoderLM(config: config, parameters: TinyModel.parameters(config))
+        let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
         _ = model.logits(RaggedBatch(sequences: [0], counts: [20], tokens: Array(tokens.prefix(20))), cache: &cache)
         #expect(cache.bytesHeld == 4 * design.elements(tokens: 20))
     }

@@ -10,8 +10,6 @@ protocol Attention: Sendable {
     var projections: [Tensor] { get }
     /// Weights of the keys and values that this and later layers read; empty where no other layer does.
     var sharedProjections: [Tensor] { get }
-    /// Weights whose outputs stand side by side in a row that ``attended(_:_:layer:cache:)`` takes.
-    var cachedProjections: [Tensor] { get }
     /// All weights, in the order that ``with(weights:)`` takes them.
     var weights: [Tensor] { get }
     /// The same attention over other weights, taken off the front of `rest`.
@@ -21,8 +19,6 @@ protocol Attention: Sendable {
     func preparedShared(_ projected: Tensor) -> Tensor
     /// Projections [batch·seq, …], with `keysAndValues` where these are shared, to [batch·seq, heads·valueDim].
     func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor
-    /// Projections of new tokens [tokens, …] to [tokens, heads·valueDim], over what `cache` holds of their sequences.
-    func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor
     /// The output projection [hidden, heads·valueDim].
     var output: Tensor { get }
     /// Its bias [hidden]; nil for none.

@@ -66,10 +66,11 @@ struct GroupedQueryAttention: Attention {
     private var keysAndValues: [Tensor] { [key, value].compactMap { $0 } }
     private var sharesKeys: Bool { isRead || geometry.source != nil }
 
-    var projections: [Tensor] { sharesKeys ? [query] : cachedProjections }
+    /// Projections of the normed input: queries, and keys and values where the layer has its own.
+    var inputs: [Tensor] { [query] + keysAndValues }
+    var projections: [Tensor] { sharesKeys ? [query] : inputs }
     var sharedProjections: [Tensor] { isRead ? keysAndValues : [] }
-    var cachedProjections: [Tensor] { [query] + keysAndValues }
-    var weights: [Tensor] { cachedProjections + [output] + biases + headNorms + (outputBias.map { [$0] } ?? []) }
+    var weights: [Tensor] { inputs + [output] + biases + headNorms + (outputBias.map { [$0] } ?? []) }
 
     func with(weights rest: inout ArraySlice<Tensor>) -> GroupedQueryAttention {
         GroupedQueryAttention(self, weights: &rest)
@@ -121,16 +122,5 @@ struct GroupedQueryAttention: Attention {
         return (0..<input.batch * input.seq).map { row in
             max(input.keyStarts?[row] ?? 0, Int32(row % input.seq - window + 1))
         }
-    }
-
-    /// Keys are cached after their rotation.
-    func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
-        let ownsKeys = geometry.source == nil
-        let rows = prepared(projected, keysAndValues: ownsKeys).detached.storage
-        let queries = CachedQueries(rows: rows, heads: heads, geometry: geometry)
-        rotary?.rotate(
-            rows, positions: step.positions(in: cache), rows: step.tokens.count, stride: queries.rowWidth,
-            heads: ownsKeys ? heads + kvHeads : heads, headDim: headDim)
-        return Tensor(shape: [step.tokens.count, heads * headDim], storage: cache.attend(layer: layer, queries, step).output)
     }
 }

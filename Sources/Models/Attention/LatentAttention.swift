@@ -68,8 +68,7 @@ public struct LatentShape: Codable, Sendable, Hashable {
 /// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share; where
 /// positions are learned there is no such part.
 ///
-/// Without a cache, keys and values are made for every head. With one, latent and rotated part alone are kept, and the
-/// expanding weights absorbed: a query is carried into the latent's space, and the output out of it.
+/// Keys and values are made for every head; only ``ServingLatentAttention`` keeps latent and rotated part alone.
 struct LatentAttention: Attention {
     let heads: Int
     /// Width of a query: its part without position, then its rotated part.
@@ -88,7 +87,6 @@ struct LatentAttention: Attention {
     /// Of `query` and `compress`, where the model has biases.
     var biases: [Tensor] = []
     var outputBias: Tensor?
-    let geometry: KVGeometry
 
     init(
         config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
@@ -105,7 +103,6 @@ struct LatentAttention: Attention {
             for name in ["q_proj", "kv_a_proj_with_mqa"] { biases.append(try take(name + ".bias")) }
         }
         if config.hasOutputBias == true { outputBias = try take("o_proj.bias") }
-        geometry = config.kvGeometry(.float32)[layer]
     }
 
     private init(_ other: LatentAttention, weights rest: inout ArraySlice<Tensor>) {
@@ -117,12 +114,10 @@ struct LatentAttention: Attention {
         output = rest.removeFirst()
         biases = other.biases.map { _ in rest.removeFirst() }
         outputBias = other.outputBias.map { _ in rest.removeFirst() }
-        geometry = other.geometry
     }
 
     var projections: [Tensor] { [query, compress] }
     var sharedProjections: [Tensor] { [] }
-    var cachedProjections: [Tensor] { projections }
     var weights: [Tensor] {
         [query, compress, latentNorm, expand, output].compactMap { $0 } + biases + [outputBias].compactMap { $0 }
     }
@@ -152,32 +147,5 @@ struct LatentAttention: Attention {
             AttentionKernel(
                 batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
                 valueDim: shape.valueHeadDim, scale: scale, rotary: rotary, rotaryStart: plainDim, keyStarts: input.keyStarts))
-    }
-
-    func attended(_ projected: Tensor, _ step: RaggedBatch, layer: Int, cache: inout some KVCache) -> Tensor {
-        let projected = biased(projected)
-        let (tokens, rank, rope) = (step.tokens.count, shape.rank, shape.ropeHeadDim)
-        let positions = step.positions(in: cache)
-        let byHead = expand.reshaped(heads, plainDim + shape.valueHeadDim, rank)
-        let query = projected.slice(0..<queryWidth, axis: 1).reshaped(tokens, heads, headDim)
-        let absorbed = query.slice(0..<plainDim, axis: 2).permuted(1, 0, 2)
-            .matmul(byHead.slice(0..<plainDim, axis: 1)).permuted(1, 0, 2)
-        let raw = projected.slice(queryWidth..<queryWidth + rank, axis: 1)
-        let latent = latentNorm.map { raw.rmsNorm(weight: $0, epsilon: LatentShape.normEpsilon) } ?? raw
-        var queryParts = [absorbed]
-        var parts = [latent]
-        if let rotary {
-            queryParts.append(query.slice(plainDim..<headDim, axis: 2).rotary(rotary, positions: positions))
-            parts.append(
-                projected.slice(queryWidth + rank..<queryWidth + rank + rope, axis: 1).reshaped(tokens, 1, rope)
-                    .rotary(rotary, positions: positions).reshaped(tokens, rope))
-        }
-        let rows = Tensor.concat(
-            [Tensor.concat(queryParts, axis: 2).reshaped(tokens, heads * (rank + rope))] + parts, axis: 1)
-        let queries = CachedQueries(rows: rows.storage, heads: heads, geometry: geometry, scale: scale)
-        let attended = Tensor(shape: [tokens, heads, rank], storage: cache.attend(layer: layer, queries, step).output)
-        return attended.permuted(1, 0, 2)
-            .matmul(byHead.slice(plainDim..<plainDim + shape.valueHeadDim, axis: 1), transposeB: true)
-            .permuted(1, 0, 2).reshaped(tokens, heads * shape.valueHeadDim)
     }
 }

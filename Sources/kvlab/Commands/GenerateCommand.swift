@@ -2,15 +2,13 @@ import ArgumentParser
 import Console
 import Experiments
 import Inference
-import Kernels
-import Models
 import Random
 import Text
 
 /// `kvlab generate`: continue a text.
 struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "generate", abstract: "Continue a prompt with a contiguous KV cache.")
+        commandName: "generate", abstract: "Continue a prompt with the model as it is served.")
 
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
     var checkpoint: String
@@ -49,16 +47,15 @@ struct GenerateCommand: ParsableCommand {
     }
 
     func run() throws {
-        let loaded = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
+        let loaded = try ServableModel(path: checkpoint, tokenizerPath: tokenizer)
         var ids = (loaded.bosID.map { [$0] } ?? []) + loaded.tokenizer.encode(prompt)
         if ids.isEmpty, let eos = loaded.tokenizer.eosID { ids = [eos] }
         guard !ids.isEmpty else { throw ValidationError("--prompt is empty and the tokenizer has no BOS to start from") }
-        guard ids.count <= loaded.model.config.maxSequence else {
-            throw ValidationError("--prompt has \(ids.count) tokens, the model \(loaded.model.config.maxSequence) positions")
+        guard ids.count <= loaded.config.maxSequence else {
+            throw ValidationError("--prompt has \(ids.count) tokens, the model \(loaded.config.maxSequence) positions")
         }
         let generator = Generator(
-            model: try DecoderLM(config: loaded.checkpoint.config, parameters: loaded.checkpoint.parameters),
-            sampler: Sampler(temperature: temperature, topK: topK, topP: topP ?? 1), stops: loaded.stopIDs)
+            model: loaded.model, sampler: Sampler(temperature: temperature, topK: topK, topP: topP ?? 1), stops: loaded.stopIDs)
         var random = SeededGenerator(seed: seed, name: "generate")
         var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
         if !json { try StandardOutput.write(prompt) }
