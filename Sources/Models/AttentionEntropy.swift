@@ -11,7 +11,7 @@ extension DecoderLM {
         }
         let (heads, d, seq) = (attention.heads, attention.headDim, input.seq)
         let width = (heads + 2 * attention.kvHeads) * d
-        let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.inputs)).storage
+        let qkv = attention.prepared(attentionInput(x, layer: layer).linear(attention.weights.inputs)).storage
         let positions = (0..<input.batch).flatMap { _ in (0..<seq).map { Int32($0) } }
         attention.rotary?.rotate(
             qkv, positions: positions, rows: positions.count, stride: width, heads: heads + attention.kvHeads, headDim: d)

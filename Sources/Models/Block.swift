@@ -3,12 +3,40 @@ import Kernels
 
 /// One decoder block: x + attention(norm(x)), then that + feedForward(norm(that)), or in parallel + feedForward(norm(x)).
 struct Block: Sendable {
-    let attentionNorm: Norm
+    let attentionNorm: Norm<Tensor>
     let attention: any Attention
-    let feedForwardNorm: Norm
+    let feedForwardNorm: Norm<Tensor>
     let feedForward: FeedForward
+    private let config: ModelConfig
+    private let layer: Int
+    private let rotary: RotaryTable?
+    /// All weights, in the order of their declaration.
+    private let weights: [Tensor]
+
+    /// Block `layer` over the tensors that `bind` gives.
+    init<Failure>(
+        _ config: ModelConfig, layer: Int, rotary: RotaryTable?, _ bind: WeightBinding<Tensor, Failure>
+    ) throws(Failure) {
+        var weights: [Tensor] = []
+        let parts = try LayerWeights<Tensor>(config, layer: layer) { (name, shape) throws(Failure) in
+            let weight = try bind(name, shape)
+            weights.append(weight)
+            return weight
+        }
+        (self.config, self.layer, self.rotary, self.weights) = (config, layer, rotary, weights)
+        (attentionNorm, feedForwardNorm) = (parts.attentionNorm, parts.feedForwardNorm)
+        attention = parts.attention.attention(config, layer: layer, rotary: rotary)
+        feedForward = FeedForward(weights: parts.feedForward, activation: config.activation)
+    }
+
     /// Whether the feed-forward layer reads what attention read, not what it gave (GPT-NeoX).
-    let isParallel: Bool
+    private var isParallel: Bool { config.hasParallelResidual == true }
+
+    /// The same block over other weights, in the order of their declaration.
+    private func with(weights: ArraySlice<Tensor>) -> Block {
+        var rest = weights
+        return Block(config, layer: layer, rotary: rotary) { _, _ in rest.removeFirst() }
+    }
 
     /// The keys and values of x [batch·seq, hidden] that this and later layers read; nil where only this one does.
     func sharedKeysAndValues(_ x: Tensor, _ precision: ComputePrecision) -> Tensor? {
@@ -18,22 +46,19 @@ struct Block: Sendable {
     }
 
     /// x [batch·seq, hidden], no cache; `keysAndValues` where the layer shares them with others.
-    func callAsFunction(_ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ compute: ComputeOptions) -> Tensor
-    {
-        guard compute.recompute == .block else {
-            return callAsFunction(x, keysAndValues, input, layer: layer, compute.precision)
-        }
+    func callAsFunction(_ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ compute: ComputeOptions) -> Tensor {
+        guard compute.recompute == .block else { return callAsFunction(x, keysAndValues, input, compute.precision) }
         let shared = keysAndValues.map { [$0] } ?? []
         return .recomputed([x] + shared + weights) { inputs in
             with(weights: inputs.dropFirst(1 + shared.count))(
-                inputs[0], shared.isEmpty ? nil : inputs[1], input, layer: layer, compute.precision)
+                inputs[0], shared.isEmpty ? nil : inputs[1], input, compute.precision)
         }
     }
 
     private func callAsFunction(
-        _ x: Tensor, _ keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ precision: ComputePrecision
+        _ x: Tensor, _ keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision
     ) -> Tensor {
-        let middle = attend(x, keysAndValues: keysAndValues, input, layer: layer, precision)
+        let middle = attend(x, keysAndValues: keysAndValues, input, precision)
         let source = isParallel ? x : middle
         guard (input.dropout?.rate ?? 0) > 0 else {
             return feedForward(source, norm: feedForwardNorm, residual: middle, precision)
@@ -43,7 +68,7 @@ struct Block: Sendable {
 
     /// x + attention(norm(x)), the block's first half.
     private func attend(
-        _ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, layer: Int, _ precision: ComputePrecision
+        _ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision
     ) -> Tensor {
         let projected = attentionNorm.linear(x, attention.projections, precision)
         let attended = attention.attended(projected, keysAndValues: keysAndValues, input, precision)
@@ -51,18 +76,5 @@ struct Block: Sendable {
             return attention.projected(attended, residual: x, precision: precision)
         }
         return x + input.dropped(attention.projected(attended, residual: nil, precision: precision), site: 2 * layer + 1)
-    }
-
-    private var weights: [Tensor] {
-        attentionNorm.weights + attention.weights + feedForwardNorm.weights + feedForward.weights
-    }
-
-    /// The same block over other weights, in the order of `weights`.
-    private func with(weights: ArraySlice<Tensor>) -> Block {
-        var rest = weights
-        return Block(
-            attentionNorm: attentionNorm.with(weights: &rest), attention: attention.with(weights: &rest),
-            feedForwardNorm: feedForwardNorm.with(weights: &rest), feedForward: feedForward.with(weights: &rest),
-            isParallel: isParallel)
     }
 }

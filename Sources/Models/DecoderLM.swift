@@ -16,7 +16,7 @@ public struct DecoderLM: Sendable {
     /// A vector for each position, added to the token's, where positions are learned.
     let positions: Tensor?
     let blocks: BlockList
-    let finalNorm: Norm
+    let finalNorm: Norm<Tensor>
     let head: Tensor
     /// How passes are computed.
     public var compute = ComputeOptions()
@@ -29,8 +29,7 @@ public struct DecoderLM: Sendable {
         var tensors: [String: Tensor] = [:]
         for name in parameters.names {
             guard let weight = parameters[name] else { continue }
-            let tensor = Tensor(shape: Shape(weight.shape), storage: weight.float32())
-            tensors[name] = trainable ? .variable(tensor) : tensor
+            tensors[name] = trainable ? .variable(Tensor(weight)) : Tensor(weight)
         }
         try self.init(config: config, tensors: tensors)
     }
@@ -39,38 +38,46 @@ public struct DecoderLM: Sendable {
     /// anew in each pass. For evaluating in large batches, beside which that is little work; the results are the same.
     public init(widening parameters: Parameters, config: ModelConfig) throws(ParametersError) {
         try parameters.validate(against: config)
-        func take(_ name: String) throws(ParametersError) -> Tensor {
-            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
-            return Tensor(shape: Shape(weight.shape), storage: weight.float32())
-        }
-        self.config = config
-        embedding = try take("model.embed_tokens.weight")
-        positions = config.hasLearnedPositions == true ? try take("model.embed_positions.weight") : nil
-        var rotaries: [Int: RotaryTable] = [:]
-        var kept = parameters
+        var kept = Parameters()
         for name in parameters.names { kept[name] = parameters[name]?.evaluated }
-        blocks = BlockList(config, &rotaries, widening: kept)
-        self.rotaries = rotaries
-        finalNorm = try Norm(config, "model.norm", take: take)
-        head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
+        var rotaries: [Int: RotaryTable] = [:]
+        let tables = (0..<config.layers).map { config.rotary($0, among: &rotaries) }
+        let blocks = BlockList(count: config.layers) { [kept] layer in
+            Block(config, layer: layer, rotary: tables[layer]) { name, _ in
+                guard let weight = kept[name] else { preconditionFailure("DecoderLM: '\(name)' was there when it was validated") }
+                return Tensor(weight)
+            }
+        }
+        try self.init(config, blocks, rotaries) { (name, shape) throws(ParametersError) in
+            Tensor(try parameters.weight(name, shape: shape))
+        }
     }
 
     /// Builds the model over tensors under their Hugging Face names, such as a trainer's variables.
     ///
     /// `earlier`, a model of the same configuration, lends its rotary tables.
     public init(config: ModelConfig, tensors: [String: Tensor], earlier: DecoderLM? = nil) throws(ParametersError) {
-        func take(_ name: String) throws(ParametersError) -> Tensor {
-            guard let tensor = tensors[name] else { throw .missing(name: name, shape: []) }
+        func bind(_ name: WeightName, _ shape: [Int]) throws(ParametersError) -> Tensor {
+            guard let tensor = tensors["\(name)"] else { throw .missing(name: "\(name)", shape: shape) }
             return tensor
         }
-        self.config = config
-        embedding = try take("model.embed_tokens.weight")
-        positions = config.hasLearnedPositions == true ? try take("model.embed_positions.weight") : nil
         var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
-        blocks = try BlockList(config, &rotaries, take: take)
-        self.rotaries = rotaries
-        finalNorm = try Norm(config, "model.norm", take: take)
-        head = config.tiedEmbeddings ? embedding : try take("lm_head.weight")
+        var blocks: [Block] = []
+        for layer in 0..<config.layers {
+            blocks.append(try Block(config, layer: layer, rotary: config.rotary(layer, among: &rotaries), bind))
+        }
+        try self.init(config, BlockList(blocks), rotaries, bind)
+    }
+
+    private init(
+        _ config: ModelConfig, _ blocks: BlockList, _ rotaries: [Int: RotaryTable],
+        _ bind: WeightBinding<Tensor, ParametersError>
+    ) throws(ParametersError) {
+        let embeddings = try EmbeddingWeights(config, bind)
+        let head = try HeadWeights(config, bind)
+        (self.config, self.blocks, self.rotaries) = (config, blocks, rotaries)
+        (embedding, positions) = (embeddings.tokens, embeddings.positions)
+        (finalNorm, self.head) = (head.norm, head.projection ?? embeddings.tokens)
     }
 
     /// What layers whose keys and values others read have made so far in a pass, by layer.
@@ -80,8 +87,7 @@ public struct DecoderLM: Sendable {
     func run(_ layer: Int, _ x: Tensor, _ input: ModelInput, _ shared: inout SharedKeysAndValues) -> Tensor {
         let block = blocks[layer]
         if let own = block.sharedKeysAndValues(x, compute.precision) { shared[layer] = own }
-        return block(
-            x, keysAndValues: shared[config.keyValueSource(layer) ?? layer], input, layer: layer, compute)
+        return block(x, keysAndValues: shared[config.keyValueSource(layer) ?? layer], input, compute)
     }
 
     /// The residual stream after the last block and the final norm, [batch·seq, hidden].
@@ -114,4 +120,9 @@ public struct DecoderLM: Sendable {
         Gather.rows(of: hidden(input).storage, at: rows, width: config.hiddenSize, into: wanted)
         return Tensor(shape: [rows.count, config.hiddenSize], storage: wanted).linear(head, precision: compute.precision)
     }
+}
+
+extension Tensor {
+    /// A constant over a stored weight, widened to Float32.
+    init(_ weight: Weight) { self.init(shape: Shape(weight.shape), storage: weight.float32()) }
 }

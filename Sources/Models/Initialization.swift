@@ -8,16 +8,16 @@ extension Parameters {
     /// Each weight has a generator of its own keyed by its name, so that a weight does not depend on which others exist.
     public static func initialized(for config: ModelConfig, seed: UInt64, deviation: Double = 0.02) -> Parameters {
         var parameters = Parameters()
-        for (name, shape) in config.weightShapes {
+        for (name, shape) in config.weights {
             let count = shape.reduce(1, *)
             if shape.count == 1 {
-                let value: Float = name.hasSuffix(".bias") ? 0 : 1
+                let value: Float = name.isBias ? 0 : 1
                 parameters[name] = Weight(shape: shape, storage: Storage(repeating: value, count: count))
                 continue
             }
-            let isResidual = name.hasSuffix("o_proj.weight") || name.hasSuffix("down_proj.weight")
+            let isResidual = [.output, .down].contains(name.module)
             let scale = isResidual ? deviation / Double(2 * config.layers).squareRoot() : deviation
-            var generator = SeededGenerator(seed: seed, name: name)
+            var generator = SeededGenerator(seed: seed, name: "\(name)")
             parameters[name] = Weight(shape: shape, storage: Storage(copying: generator.normals(count, deviation: scale)))
         }
         return parameters

@@ -6,7 +6,7 @@ extension ModelConfig {
     /// (Kaplan et al. 2020, section 2.1).
     public func matrixParametersPerToken(seq: Int) -> Double {
         var total = Double(vocabularySize * hiddenSize)
-        for (name, shape) in weightShapes where shape.count == 2 && name.hasPrefix("model.layers.") {
+        for (name, shape) in weights where shape.count == 2 && name.layer != nil {
             total += Double(shape[0] * shape[1])
         }
         for layer in 0..<layers {

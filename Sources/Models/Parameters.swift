@@ -21,6 +21,18 @@ public struct Parameters: Sendable {
         }
     }
 
+    /// The weight called `name`.
+    public subscript(name: WeightName) -> Weight? {
+        get { self["\(name)"] }
+        set { self["\(name)"] = newValue }
+    }
+
+    /// The weight called `name`; throws ``ParametersError/missing(name:shape:)`` where there is none.
+    public func weight(_ name: WeightName, shape: [Int]) throws(ParametersError) -> Weight {
+        guard let weight = self[name] else { throw .missing(name: "\(name)", shape: shape) }
+        return weight
+    }
+
     /// Elements over all weights.
     public var count: Int { weights.values.reduce(0) { $0 + $1.count } }
 

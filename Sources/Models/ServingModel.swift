@@ -10,13 +10,13 @@ public struct ServingModel: Sendable {
     private let layers: [Layer]
     /// A vector for each position, where positions are learned.
     private let positions: EmbeddingRows?
-    private let finalNorm: ServingNorm
+    private let finalNorm: Norm<Storage>
     private let head: PackedLinear
 
     private struct Layer: Sendable {
-        var attentionNorm: ServingNorm
+        var attentionNorm: Norm<Storage>
         var attention: any ServingAttention
-        var feedForwardNorm: ServingNorm
+        var feedForwardNorm: Norm<Storage>
         var feedForward: ServingFeedForward
     }
 
@@ -27,31 +27,28 @@ public struct ServingModel: Sendable {
     public init(config: ModelConfig, parameters: consuming Parameters) throws(ParametersError) {
         try parameters.validate(against: config)
         var left = consume parameters
-        func take(_ name: String) throws(ParametersError) -> Weight {
-            guard let weight = left[name] else { throw .missing(name: name, shape: []) }
-            left[name] = nil
+        func take(_ name: WeightName, _ shape: [Int]) throws(ParametersError) -> Weight {
+            let weight = try left.weight(name, shape: shape)
+            left["\(name)"] = nil
             // Matrices are packed, vectors read where they are.
-            return weight.shape.count == 1 ? weight.owned : weight
+            return shape.count == 1 ? weight.owned : weight
         }
         self.config = config
-        let embedding = try take("model.embed_tokens.weight")
-        self.embedding = EmbeddingRows(embedding)
-        positions = config.hasLearnedPositions == true ? EmbeddingRows(try take("model.embed_positions.weight")) : nil
-        finalNorm = try ServingNorm(config, "model.norm", take: take)
-        head = PackedLinear([config.tiedEmbeddings ? embedding : try take("lm_head.weight")])
+        do {
+            let (embeddings, output) = (try EmbeddingWeights(config, take), try HeadWeights(config, take))
+            (embedding, positions) = (EmbeddingRows(embeddings.tokens), embeddings.positions.map { EmbeddingRows($0) })
+            (finalNorm, head) = (Norm(output.norm), PackedLinear([output.projection ?? embeddings.tokens]))
+        }
         var rotaries: [Int: RotaryTable] = [:]
         var layers: [Layer] = []
         for index in 0..<config.layers {
-            let rotary = config.rotary(index, among: &rotaries)
-            let prefix = "model.layers.\(index)."
-            let attention = try Self.attention(config, layer: index, rotary: rotary) {
-                (name: String) throws(ParametersError) in try take(prefix + "self_attn." + name)
-            }
+            let (weights, rotary) = (try LayerWeights(config, layer: index, take), config.rotary(index, among: &rotaries))
             layers.append(
                 Layer(
-                    attentionNorm: try ServingNorm(config, prefix + "input_layernorm", take: take), attention: attention,
-                    feedForwardNorm: try ServingNorm(config, prefix + "post_attention_layernorm", take: take),
-                    feedForward: try ServingFeedForward(config, prefix + "mlp.", take: take)))
+                    attentionNorm: Norm(weights.attentionNorm),
+                    attention: weights.attention.servingAttention(config, layer: index, rotary: rotary),
+                    feedForwardNorm: Norm(weights.feedForwardNorm),
+                    feedForward: ServingFeedForward(weights.feedForward, activation: config.activation)))
         }
         self.layers = layers
     }

@@ -42,7 +42,7 @@ public struct TrainableWeights: Sendable {
         case keyValueOutput
 
         func contains(_ name: String) -> Bool {
-            self == .all || ["k_proj.", "v_proj.", "o_proj."].contains { name.contains("self_attn." + $0) }
+            self == .all || [WeightName.Module.key, .value, .output].contains { name.contains($0.rawValue + ".") }
         }
     }
 

@@ -1,20 +1,46 @@
 import Autograd
 import Kernels
 
-/// A layer's attention: what a block's normed input is projected to, and how positions then look at each other.
-///
-/// Its variants: ``GroupedQueryAttention`` (MHA, GQA, MQA; windowed; reading another layer's keys and values) and
-/// ``LatentAttention``. `DecoderLM.attention(config:layer:rotary:take:)` is the table that chooses.
+/// The kinds of attention, with their weights held as `Value`: the table that gives each its training and its serving form.
+enum AttentionKind<Value> {
+    case groupedQuery(GroupedQueryWeights<Value>)
+    case latent(LatentWeights<Value>)
+
+    init<Failure>(_ config: ModelConfig, layer: Int, _ bind: WeightBinding<Value, Failure>) throws(Failure) {
+        guard let shape = config.latent else {
+            self = .groupedQuery(try GroupedQueryWeights(config, layer: layer, bind))
+            return
+        }
+        self = .latent(try LatentWeights(config, shape, layer: layer, bind))
+    }
+}
+
+extension AttentionKind where Value == Tensor {
+    /// The training form.
+    func attention(_ config: ModelConfig, layer: Int, rotary: RotaryTable?) -> any Attention {
+        switch self {
+        case .groupedQuery(let weights): GroupedQueryAttention(weights, config, layer: layer, rotary: rotary)
+        case .latent(let weights): LatentAttention(weights, config, layer: layer, rotary: rotary)
+        }
+    }
+}
+
+extension AttentionKind where Value == Weight {
+    /// The serving form.
+    func servingAttention(_ config: ModelConfig, layer: Int, rotary: RotaryTable?) -> any ServingAttention {
+        switch self {
+        case .groupedQuery(let weights): ServingGroupedQueryAttention(weights, config, layer: layer, rotary: rotary)
+        case .latent(let weights): ServingLatentAttention(weights, config, layer: layer, rotary: rotary)
+        }
+    }
+}
+
+/// The training form of a layer's attention: the projections of a block's normed input, and how positions attend to each other.
 protocol Attention: Sendable {
     /// Weights whose outputs stand side by side in a row that ``attended(_:keysAndValues:_:_:)`` takes.
     var projections: [Tensor] { get }
     /// Weights of the keys and values that this and later layers read; empty where no other layer does.
     var sharedProjections: [Tensor] { get }
-    /// All weights, in the order that ``with(weights:)`` takes them.
-    var weights: [Tensor] { get }
-    /// The same attention over other weights, taken off the front of `rest`.
-    func with(weights rest: inout ArraySlice<Tensor>) -> Self
-
     /// The outputs of ``sharedProjections`` made ready for the layers that read them.
     func preparedShared(_ projected: Tensor) -> Tensor
     /// Projections [batch·seq, …], with `keysAndValues` where these are shared, to [batch·seq, heads·valueDim].
@@ -27,26 +53,33 @@ protocol Attention: Sendable {
 
 extension Attention {
     /// attended [tokens, heads·valueDim] through the output projection, onto `residual`.
-    func projected(_ attended: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
-        let result =
-            if let residual {
-                attended.linear(output, residual: residual, precision: precision)
-            } else {
-                attended.linear(output, precision: precision)
-            }
+    func projected(_ attended: Tensor, residual: Tensor?, precision: ComputePrecision) -> Tensor {
+        let result = attended.linear(output, residual: residual, precision: precision)
         return outputBias.map { result + $0 } ?? result
     }
 }
 
-extension DecoderLM {
-    /// The attention that `config` gives `layer`, its weights by their names behind "self_attn.".
-    static func attention(
-        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
-    ) throws(ParametersError) -> any Attention {
-        if config.latent != nil {
-            return try LatentAttention(config: config, layer: layer, rotary: rotary, take: take)
-        }
-        return try GroupedQueryAttention(config: config, layer: layer, rotary: rotary, take: take)
+/// The serving form of a layer's attention: packed weights, keys and values in a cache.
+protocol ServingAttention: Sendable {
+    /// Bytes of its packed weights.
+    var weightBytes: Int { get }
+    /// Width of the rows that ``attend(_:_:_:layer:cache:)`` gives.
+    var outputWidth: Int { get }
+    /// The element type of the weights that normed rows are multiplied with.
+    var elementType: ElementType { get }
+    /// Normed rows of the hidden size, one a token, at `positions` to [tokens, outputWidth], over the tokens in `cache`.
+    func attend(_ x: PackedRows, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage
+    /// The output projection.
+    var output: PackedLinear { get }
+    /// Its bias; nil for none.
+    var outputBias: Storage? { get }
+}
+
+extension ServingAttention {
+    /// Adds the output projection of `attended` [rows, outputWidth] to x [rows, hidden].
+    func project(_ attended: Storage, rows: Int, into x: Storage) {
+        output.run(attended, rows: rows, into: x, .add)
+        if let outputBias { RowWise.add(outputBias, to: x, rows: rows) }
     }
 }
 

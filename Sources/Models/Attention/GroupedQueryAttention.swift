@@ -1,6 +1,40 @@
 import Autograd
 import Kernels
 
+/// The weights of grouped-query attention, each held as `Value`.
+public struct GroupedQueryWeights<Value> {
+    /// Projections [out, hidden] of queries, and of keys and values unless the layer reads another's.
+    public let inputs: [Value]
+    /// The output projection [hidden, heads·headDim].
+    public let output: Value
+    /// Of ``inputs``; empty where the model has none.
+    public let biases: [Value]
+    /// Of ``output``; nil for none.
+    public let outputBias: Value?
+    /// Gains [headDim] of the norms of each head's queries, and of its keys unless the layer reads another's; empty without QK-norm.
+    public let headNorms: [Value]
+
+    /// Binds the weights of `layer`.
+    public init<Failure>(_ config: ModelConfig, layer: Int, _ bind: WeightBinding<Value, Failure>) throws(Failure) {
+        let (hidden, headDim) = (config.hiddenSize, config.headDim[layer])
+        let (queryWidth, kvWidth) = (config.heads[layer] * headDim, config.kvHeads[layer] * headDim)
+        let ownsKeys = config.keyValueSource(layer) == nil
+        let modules: [WeightName.Module] = ownsKeys ? [.query, .key, .value] : [.query]
+        let projections = modules.map { (name: WeightName($0, layer: layer), width: $0 == .query ? queryWidth : kvWidth) }
+        let output = WeightName(.output, layer: layer)
+        let hasBias = config.hasQueryKeyValueBias == true
+        inputs = try projections.map { (projection) throws(Failure) in try bind(projection.name, [projection.width, hidden]) }
+        self.output = try bind(output, [hidden, queryWidth])
+        let biased = hasBias ? projections : []
+        biases = try biased.map { (projection) throws(Failure) in try bind(projection.name.bias, [projection.width]) }
+        outputBias = config.hasOutputBias == true ? try bind(output.bias, [hidden]) : nil
+        let norms: [WeightName.Module] = config.hasQueryKeyNorm != true ? [] : ownsKeys ? [.queryNorm, .keyNorm] : [.queryNorm]
+        headNorms = try norms.map { (norm) throws(Failure) in try bind(WeightName(norm, layer: layer), [headDim]) }
+    }
+}
+
+extension GroupedQueryWeights: Sendable where Value: Sendable {}
+
 /// Attention whose query heads share KV heads in equal groups (Ainslie et al. 2023): MHA with as many KV heads as heads,
 /// MQA with one.
 ///
@@ -8,80 +42,40 @@ import Kernels
 /// stands between the projections and the attention kernel. A layer may read an earlier one's keys and values (see
 /// ``CrossLayerAttention``): these are projected and normed once, and rotated in each layer that reads them.
 struct GroupedQueryAttention: Attention {
+    let weights: GroupedQueryWeights<Tensor>
     let heads: Int
     let kvHeads: Int
     let headDim: Int
     /// Of queries and keys; nil for none.
     let rotary: RotaryTable?
-    let query: Tensor
-    /// Of keys and values; nil in a layer that reads another's.
-    let key: Tensor?
-    let value: Tensor?
-    let output: Tensor
-    /// Of query, key and value, where the model has biases.
-    var biases: [Tensor] = []
-    var outputBias: Tensor?
-    /// Gains [headDim] of the norms of queries and keys, where the model has them, and the norms' epsilon.
-    var headNorms: [Tensor] = []
-    var epsilon: Float = 0
+    /// The norms' epsilon.
+    let epsilon: Float
     /// What the layer caches; with it the window and the sinks.
-    var geometry: KVGeometry
+    let geometry: KVGeometry
     /// Whether later layers read this one's keys and values.
-    var isRead = false
+    let isRead: Bool
 
-    init(
-        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
-    ) throws(ParametersError) {
+    init(_ weights: GroupedQueryWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {
+        (self.weights, self.rotary) = (weights, rotary)
         (heads, kvHeads, headDim) = (config.heads[layer], config.kvHeads[layer], config.headDim[layer])
-        self.rotary = rotary
+        epsilon = Float(config.normEpsilon)
         geometry = config.kvGeometry(.float32)[layer]
         isRead = config.isRead(layer)
-        let ownsKeys = geometry.source == nil
-        query = try take("q_proj.weight")
-        key = ownsKeys ? try take("k_proj.weight") : nil
-        value = ownsKeys ? try take("v_proj.weight") : nil
-        output = try take("o_proj.weight")
-        if config.hasQueryKeyValueBias == true {
-            for name in ownsKeys ? ["q_proj", "k_proj", "v_proj"] : ["q_proj"] { biases.append(try take(name + ".bias")) }
-        }
-        if config.hasOutputBias == true { outputBias = try take("o_proj.bias") }
-        if config.hasQueryKeyNorm == true {
-            for name in ownsKeys ? ["q_norm", "k_norm"] : ["q_norm"] { headNorms.append(try take(name + ".weight")) }
-        }
-        epsilon = Float(config.normEpsilon)
     }
 
-    private init(_ other: GroupedQueryAttention, weights rest: inout ArraySlice<Tensor>) {
-        (heads, kvHeads, headDim, rotary) = (other.heads, other.kvHeads, other.headDim, other.rotary)
-        query = rest.removeFirst()
-        key = other.key.map { _ in rest.removeFirst() }
-        value = other.value.map { _ in rest.removeFirst() }
-        output = rest.removeFirst()
-        biases = other.biases.map { _ in rest.removeFirst() }
-        headNorms = other.headNorms.map { _ in rest.removeFirst() }
-        outputBias = other.outputBias.map { _ in rest.removeFirst() }
-        (epsilon, geometry, isRead) = (other.epsilon, other.geometry, other.isRead)
-    }
-
-    private var keysAndValues: [Tensor] { [key, value].compactMap { $0 } }
     private var sharesKeys: Bool { isRead || geometry.source != nil }
 
-    /// Projections of the normed input: queries, and keys and values where the layer has its own.
-    var inputs: [Tensor] { [query] + keysAndValues }
-    var projections: [Tensor] { sharesKeys ? [query] : inputs }
-    var sharedProjections: [Tensor] { isRead ? keysAndValues : [] }
-    var weights: [Tensor] { inputs + [output] + biases + headNorms + (outputBias.map { [$0] } ?? []) }
-
-    func with(weights rest: inout ArraySlice<Tensor>) -> GroupedQueryAttention {
-        GroupedQueryAttention(self, weights: &rest)
-    }
+    var projections: [Tensor] { sharesKeys ? [weights.inputs[0]] : weights.inputs }
+    var sharedProjections: [Tensor] { isRead ? Array(weights.inputs.dropFirst()) : [] }
+    var output: Tensor { weights.output }
+    var outputBias: Tensor? { weights.outputBias }
 
     /// Rows of [queries | keys | values], or of some of these, with their biases, queries and keys normed head by head.
     func prepared(_ projected: Tensor, queries: Bool = true, keysAndValues: Bool = true) -> Tensor {
         var result = projected
-        let biases = (queries ? biases.prefix(1) : []) + (keysAndValues ? biases.dropFirst() : [])
-        if !biases.isEmpty { result = result + (biases.count == 1 ? biases[biases.startIndex] : Tensor.concat(Array(biases))) }
-        guard !headNorms.isEmpty else { return result }
+        let biases = (queries ? weights.biases.prefix(1) : []) + (keysAndValues ? weights.biases.dropFirst() : [])
+        if let bias = Array(biases).joined { result = result + bias }
+        guard !weights.headNorms.isEmpty else { return result }
         let (source, rows) = (result, result.shape[0])
         var pieces: [Tensor] = []
         var column = 0
@@ -92,9 +86,9 @@ struct GroupedQueryAttention: Attention {
             pieces.append(
                 part.reshaped(rows * heads, headDim).rmsNorm(weight: gain, epsilon: epsilon).reshaped(rows, heads * headDim))
         }
-        if queries { take(heads: heads, gain: headNorms[0]) }
-        if keysAndValues, headNorms.count == 2 {
-            take(heads: kvHeads, gain: headNorms[1])
+        if queries { take(heads: heads, gain: weights.headNorms[0]) }
+        if keysAndValues, weights.headNorms.count == 2 {
+            take(heads: kvHeads, gain: weights.headNorms[1])
             take(heads: kvHeads, gain: nil)
         }
         return pieces.count == 1 ? pieces[0] : .concat(pieces, axis: 1)

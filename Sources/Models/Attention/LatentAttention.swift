@@ -43,26 +43,46 @@ public struct LatentShape: Codable, Sendable, Hashable {
         }
         guard ropeHeadDim % 2 == 0 else { throw .latent("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
     }
+}
 
-    /// The weights of an attention with these widths, named as in transformers' DeepseekV2; `hasBias` gives queries and what is
-    /// cached one, `hasOutputBias` the output.
-    func weightShapes(
-        heads: Int, headDim: Int, hidden: Int, hasBias: Bool, hasOutputBias: Bool
-    ) -> [(name: String, shape: [Int])] {
-        var shapes = [
-            (name: "q_proj.weight", shape: [heads * headDim, hidden]),
-            ("kv_a_proj_with_mqa.weight", [rank + ropeHeadDim, hidden]),
+/// The weights of latent attention, each held as `Value`; named as in transformers' DeepseekV2.
+struct LatentWeights<Value> {
+    let shape: LatentShape
+    /// Projections of queries [heads·headDim, hidden], and to the latent and the rotated key [rank + ropeHeadDim, hidden].
+    let inputs: [Value]
+    /// Gain [rank] of the latent's norm, where it has one.
+    let latentNorm: Value?
+    /// From the latent to each head's [key without position | value].
+    let expand: Value
+    /// The output projection [hidden, heads·valueHeadDim].
+    let output: Value
+    /// Of ``inputs``; empty where the model has none.
+    let biases: [Value]
+    /// Of ``output``; nil for none.
+    let outputBias: Value?
+
+    init<Failure>(
+        _ config: ModelConfig, _ shape: LatentShape, layer: Int, _ bind: WeightBinding<Value, Failure>
+    ) throws(Failure) {
+        self.shape = shape
+        let (heads, headDim, hidden) = (config.heads[layer], config.headDim[layer], config.hiddenSize)
+        let projections = [
+            (name: WeightName(.query, layer: layer), width: heads * headDim),
+            (name: WeightName(.compress, layer: layer), width: shape.rank + shape.ropeHeadDim),
         ]
-        if isNormed { shapes.append(("kv_a_layernorm.weight", [rank])) }
-        shapes += [
-            ("kv_b_proj.weight", [heads * (headDim - ropeHeadDim + valueHeadDim), rank]),
-            ("o_proj.weight", [hidden, heads * valueHeadDim]),
-        ]
-        if hasBias { shapes += [("q_proj.bias", [heads * headDim]), ("kv_a_proj_with_mqa.bias", [rank + ropeHeadDim])] }
-        if hasOutputBias { shapes.append(("o_proj.bias", [hidden])) }
-        return shapes
+        let output = WeightName(.output, layer: layer)
+        inputs = try projections.map { (projection) throws(Failure) in try bind(projection.name, [projection.width, hidden]) }
+        latentNorm = shape.isNormed ? try bind(WeightName(.latentNorm, layer: layer), [shape.rank]) : nil
+        expand = try bind(
+            WeightName(.expand, layer: layer), [heads * (headDim - shape.ropeHeadDim + shape.valueHeadDim), shape.rank])
+        self.output = try bind(output, [hidden, heads * shape.valueHeadDim])
+        let biased = config.hasQueryKeyValueBias == true ? projections : []
+        biases = try biased.map { (projection) throws(Failure) in try bind(projection.name.bias, [projection.width]) }
+        outputBias = config.hasOutputBias == true ? try bind(output.bias, [hidden]) : nil
     }
 }
+
+extension LatentWeights: Sendable where Value: Sendable {}
 
 /// Multi-head latent attention (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1): keys and values of all heads
 /// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share; where
@@ -70,82 +90,42 @@ public struct LatentShape: Codable, Sendable, Hashable {
 ///
 /// Keys and values are made for every head; only ``ServingLatentAttention`` keeps latent and rotated part alone.
 struct LatentAttention: Attention {
+    let weights: LatentWeights<Tensor>
     let heads: Int
     /// Width of a query: its part without position, then its rotated part.
     let headDim: Int
-    let shape: LatentShape
     /// Of the rotated part; nil where there is none.
     let rotary: RotaryTable?
-    let query: Tensor
-    /// To [rank | rotated key].
-    let compress: Tensor
-    /// Gain of the latent's norm, where it has one.
-    let latentNorm: Tensor?
-    /// From the latent to each head's [key without position | value].
-    let expand: Tensor
-    let output: Tensor
-    /// Of `query` and `compress`, where the model has biases.
-    var biases: [Tensor] = []
-    var outputBias: Tensor?
 
-    init(
-        config: ModelConfig, layer: Int, rotary: RotaryTable?, take: (String) throws(ParametersError) -> Tensor
-    ) throws(ParametersError) {
-        guard let shape = config.latent else { preconditionFailure("LatentAttention: the configuration has no latent") }
-        (self.shape, self.rotary) = (shape, rotary)
+    init(_ weights: LatentWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {
+        (self.weights, self.rotary) = (weights, rotary)
         (heads, headDim) = (config.heads[layer], config.headDim[layer])
-        query = try take("q_proj.weight")
-        compress = try take("kv_a_proj_with_mqa.weight")
-        latentNorm = shape.isNormed ? try take("kv_a_layernorm.weight") : nil
-        expand = try take("kv_b_proj.weight")
-        output = try take("o_proj.weight")
-        if config.hasQueryKeyValueBias == true {
-            for name in ["q_proj", "kv_a_proj_with_mqa"] { biases.append(try take(name + ".bias")) }
-        }
-        if config.hasOutputBias == true { outputBias = try take("o_proj.bias") }
     }
 
-    private init(_ other: LatentAttention, weights rest: inout ArraySlice<Tensor>) {
-        (heads, headDim, shape, rotary) = (other.heads, other.headDim, other.shape, other.rotary)
-        query = rest.removeFirst()
-        compress = rest.removeFirst()
-        latentNorm = other.latentNorm.map { _ in rest.removeFirst() }
-        expand = rest.removeFirst()
-        output = rest.removeFirst()
-        biases = other.biases.map { _ in rest.removeFirst() }
-        outputBias = other.outputBias.map { _ in rest.removeFirst() }
-    }
-
-    var projections: [Tensor] { [query, compress] }
+    var projections: [Tensor] { weights.inputs }
     var sharedProjections: [Tensor] { [] }
-    var weights: [Tensor] {
-        [query, compress, latentNorm, expand, output].compactMap { $0 } + biases + [outputBias].compactMap { $0 }
-    }
-
-    func with(weights rest: inout ArraySlice<Tensor>) -> LatentAttention { LatentAttention(self, weights: &rest) }
-
-    private var plainDim: Int { headDim - shape.ropeHeadDim }
-    private var queryWidth: Int { heads * headDim }
-    private var scale: Float { 1 / Float(headDim).squareRoot() }
+    var output: Tensor { weights.output }
+    var outputBias: Tensor? { weights.outputBias }
 
     func preparedShared(_ projected: Tensor) -> Tensor { projected }
 
-    /// Rows of [queries | latent | rotated key] with their biases.
-    private func biased(_ projected: Tensor) -> Tensor { biases.isEmpty ? projected : projected + .concat(biases) }
-
     func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor {
-        let projected = biased(projected)
+        let shape = weights.shape
+        let (queryWidth, plainDim) = (heads * headDim, headDim - shape.ropeHeadDim)
+        // Rows of [queries | latent | rotated key].
+        let projected = weights.biases.joined.map { projected + $0 } ?? projected
         let latent = projected.slice(queryWidth..<queryWidth + shape.rank, axis: 1)
         let expanded =
-            latentNorm.map {
-                latent.normLinear(gain: $0, weights: [expand], epsilon: LatentShape.normEpsilon, precision: precision)
-            } ?? latent.linear(expand, precision: precision)
+            weights.latentNorm.map {
+                latent.normLinear(gain: $0, weights: [weights.expand], epsilon: LatentShape.normEpsilon, precision: precision)
+            } ?? latent.linear(weights.expand, precision: precision)
         let qkv = projected.latentHeads(
             expanded, heads: heads, plainDim: plainDim, rotaryDim: shape.ropeHeadDim, valueDim: shape.valueHeadDim,
             rank: shape.rank)
         return qkv.causalAttention(
             AttentionKernel(
                 batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
-                valueDim: shape.valueHeadDim, scale: scale, rotary: rotary, rotaryStart: plainDim, keyStarts: input.keyStarts))
+                valueDim: shape.valueHeadDim, scale: 1 / Float(headDim).squareRoot(), rotary: rotary, rotaryStart: plainDim,
+                keyStarts: input.keyStarts))
     }
 }

@@ -1,33 +1,25 @@
 import Autograd
 import Kernels
 
-/// A block's norm: RMSNorm (Zhang and Sennrich 2019), or LayerNorm where there is a bias (Ba et al. 2016).
-struct Norm: Sendable {
-    let gain: Tensor
+/// A norm: RMSNorm (Zhang and Sennrich 2019), or LayerNorm where it has a bias (Ba et al. 2016); its weights held as `Value`.
+///
+/// Over tensors it is the training form, over storages the serving form.
+struct Norm<Value> {
+    let gain: Value
     /// LayerNorm's, nil for RMSNorm.
-    let bias: Tensor?
+    let bias: Value?
     let epsilon: Float
 
-    /// The norm called `name`, such as "model.norm".
-    init(
-        _ config: ModelConfig, _ name: String, take: (String) throws(ParametersError) -> Tensor
-    ) throws(ParametersError) {
-        gain = try take(name + ".weight")
-        bias = config.hasLayerNorm == true ? try take(name + ".bias") : nil
+    init<Failure>(_ config: ModelConfig, _ name: WeightName, _ bind: WeightBinding<Value, Failure>) throws(Failure) {
+        gain = try bind(name, [config.hiddenSize])
+        bias = config.hasLayerNorm == true ? try bind(name.bias, [config.hiddenSize]) : nil
         epsilon = Float(config.normEpsilon)
     }
+}
 
-    private init(_ other: Norm, weights rest: inout ArraySlice<Tensor>) {
-        gain = rest.removeFirst()
-        bias = other.bias.map { _ in rest.removeFirst() }
-        epsilon = other.epsilon
-    }
+extension Norm: Sendable where Value: Sendable {}
 
-    var weights: [Tensor] { [gain] + (bias.map { [$0] } ?? []) }
-
-    /// The same norm over other weights, taken off the front of `rest`.
-    func with(weights rest: inout ArraySlice<Tensor>) -> Norm { Norm(self, weights: &rest) }
-
+extension Norm where Value == Tensor {
     /// Rows of x [rows, hidden], normed.
     func callAsFunction(_ x: Tensor) -> Tensor {
         guard let bias else { return x.rmsNorm(weight: gain, epsilon: epsilon) }
@@ -38,5 +30,18 @@ struct Norm: Sendable {
     func linear(_ x: Tensor, _ weights: [Tensor], _ precision: ComputePrecision) -> Tensor {
         guard bias == nil else { return self(x).linear(weights, precision: precision) }
         return x.normLinear(gain: gain, weights: weights, epsilon: epsilon, precision: precision)
+    }
+}
+
+extension Norm where Value == Storage {
+    /// The serving form of a norm over stored weights.
+    init(_ norm: Norm<Weight>) {
+        (gain, bias, epsilon) = (norm.gain.float32(), norm.bias?.float32(), norm.epsilon)
+    }
+
+    /// Rows of x [rows, hidden], normed, for packed weights of `elementType`.
+    func callAsFunction(_ x: Storage, rows: Int, for elementType: ElementType) -> PackedRows {
+        guard let bias else { return Normalization.rmsNorm(x: x, weight: gain, rows: rows, epsilon: epsilon, for: elementType) }
+        return Normalization.layerNorm(x: x, weight: gain, bias: bias, rows: rows, epsilon: epsilon, for: elementType)
     }
 }

@@ -1,49 +1,22 @@
 import Kernels
 
-/// A norm made ready for serving: RMSNorm, or LayerNorm where there is a bias.
-struct ServingNorm: Sendable {
-    private let gain: Storage
-    private let bias: Storage?
-    private let epsilon: Float
-
-    /// The norm called `name`, such as "model.norm".
-    init(_ config: ModelConfig, _ name: String, take: (String) throws(ParametersError) -> Weight) throws(ParametersError) {
-        gain = try take(name + ".weight").float32()
-        bias = config.hasLayerNorm == true ? try take(name + ".bias").float32() : nil
-        epsilon = Float(config.normEpsilon)
-    }
-
-    /// Rows of x [rows, hidden], normed, for packed weights of `elementType`.
-    func callAsFunction(_ x: Storage, rows: Int, for elementType: ElementType) -> PackedRows {
-        guard let bias else { return Normalization.rmsNorm(x: x, weight: gain, rows: rows, epsilon: epsilon, for: elementType) }
-        return Normalization.layerNorm(x: x, weight: gain, bias: bias, rows: rows, epsilon: epsilon, for: elementType)
-    }
-}
-
-/// A feed-forward layer made ready for serving: SwiGLU in one product where it has no biases.
+/// The serving form of a feed-forward layer: packed weights, SwiGLU in one product where it has no biases.
 struct ServingFeedForward: Sendable {
     private let up: PackedLinear
     private let down: PackedLinear
     private let width: Int
     private let activation: Activation?
     /// Of gate and up side by side, and of down, where the model has biases.
-    private var upBias: Storage?
-    private var downBias: Storage?
+    private let upBias: Storage?
+    private let downBias: Storage?
 
-    /// The layer whose weights are named behind `prefix`, such as "model.layers.0.mlp.".
-    init(_ config: ModelConfig, _ prefix: String, take: (String) throws(ParametersError) -> Weight) throws(ParametersError) {
-        (width, activation) = (config.feedForwardSize, config.activation)
-        let hasBias = config.hasFeedForwardBias == true
-        let names = activation == nil ? ["gate_proj", "up_proj"] : ["up_proj"]
-        var weights: [Weight] = []
-        for name in names { weights.append(try take(prefix + name + ".weight")) }
-        up = activation == nil && !hasBias ? PackedLinear(gate: weights[0], up: weights[1]) : PackedLinear(weights)
-        down = PackedLinear([try take(prefix + "down_proj.weight")])
-        guard hasBias else { return }
-        var values: [Float] = []
-        for name in names { values += try take(prefix + name + ".bias").float32().array() }
-        upBias = Storage(copying: values)
-        downBias = try take(prefix + "down_proj.bias").float32()
+    init(_ weights: FeedForwardWeights<Weight>, activation: Activation?) {
+        self.activation = activation
+        width = weights.down.shape[1]
+        let isGated = activation == nil && weights.inputBiases.isEmpty
+        up = isGated ? PackedLinear(gate: weights.inputs[0], up: weights.inputs[1]) : PackedLinear(weights.inputs)
+        down = PackedLinear([weights.down])
+        (upBias, downBias) = (weights.inputBiases.joined, weights.downBias?.float32())
     }
 
     /// Bytes of the packed weights.
