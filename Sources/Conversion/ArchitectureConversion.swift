@@ -113,9 +113,8 @@ public struct ArchitectureConversion: Sendable {
             let before = try AttentionWeights(config, converted, layer: layer).normsFolded(epsilon: config.normEpsilon, context)
             let conversion = LatentConversion(shape: shape, frequencies: frequencies, distances: window)
             let weights = try conversion.convert(before, context)
-            for name in ["k_proj", "v_proj"] { AttentionWeights.remove(name, from: &converted, layer: layer) }
-            for name in ["q_norm", "k_norm"] { converted[AttentionWeights.name(name, layer: layer)] = nil }
-            for (name, matrix) in weights { before.set(name, matrix, in: &converted, layer: layer) }
+            AttentionWeights.remove(.key, .value, .queryNorm, .keyNorm, from: &converted, layer: layer)
+            for (module, matrix) in weights { before.set(module, matrix, in: &converted, layer: layer) }
         }
     }
 
@@ -134,19 +133,17 @@ public struct ArchitectureConversion: Sendable {
             let shared = try CrossLayerConversion().convert(
                 layers, moment: moments[source], crossMoments: members.map { moments[$0] }, seed: seed)
             for (layer, weights) in zip(members, shared) {
-                weights.set("q_proj", weights.query, in: &converted, layer: layer)
-                weights.set("o_proj", weights.output, in: &converted, layer: layer)
+                weights.set(.query, weights.query, in: &converted, layer: layer)
+                weights.set(.output, weights.output, in: &converted, layer: layer)
                 if let gains = weights.gains.first {
-                    converted[AttentionWeights.name("q_norm", layer: layer)] = Weight(
+                    converted[WeightName(.queryNorm, layer: layer)] = Weight(
                         shape: [gains.count], storage: Storage(copying: gains.map { Float($0) }))
                 }
                 if layer == source {
-                    weights.set("k_proj", weights.key, in: &converted, layer: layer)
-                    weights.set("v_proj", weights.value, in: &converted, layer: layer)
+                    weights.set(.key, weights.key, in: &converted, layer: layer)
+                    weights.set(.value, weights.value, in: &converted, layer: layer)
                 } else {
-                    for name in ["k_proj", "v_proj", "k_norm"] {
-                        AttentionWeights.remove(name, from: &converted, layer: layer)
-                    }
+                    AttentionWeights.remove(.key, .value, .keyNorm, from: &converted, layer: layer)
                 }
             }
         }

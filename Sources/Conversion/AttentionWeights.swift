@@ -48,29 +48,23 @@ public struct AttentionWeights: Sendable, Equatable {
         headDim = config.headDim[layer]
         rotaryDim = config.rotaryDim(layer)
         hasBias = config.hasQueryKeyValueBias == true
-        func stored(_ name: String) throws(ParametersError) -> Weight {
-            guard let weight = parameters[name] else { throw .missing(name: name, shape: []) }
-            return weight
-        }
-        func matrix(_ projection: String, hasBias: Bool) throws(ParametersError) -> DenseMatrix {
-            let weight = try stored(Self.name(projection, layer: layer))
+        let weights = try GroupedQueryWeights(config, layer: layer, parameters.weight)
+        guard weights.inputs.count == 3 else { throw .missing(name: "\(WeightName(.key, layer: layer))", shape: []) }
+        func matrix(_ weight: Weight, bias: Weight?) -> DenseMatrix {
             let matrix = DenseMatrix(
                 rows: weight.shape[0], columns: weight.shape[1], values: weight.float32().array().map(Double.init))
-            guard hasBias else { return matrix }
-            let bias = try stored(Self.biasName(projection, layer: layer)).float32().array()
+            guard let bias = bias?.float32().array() else { return matrix }
             var joined = DenseMatrix(rows: matrix.rows, columns: matrix.columns + 1)
             joined.replace(0, 0, with: matrix)
             for row in bias.indices { joined[row, matrix.columns] = Double(bias[row]) }
             return joined
         }
-        query = try matrix("q_proj", hasBias: hasBias)
-        key = try matrix("k_proj", hasBias: hasBias)
-        value = try matrix("v_proj", hasBias: hasBias)
-        output = try matrix("o_proj", hasBias: false)
-        guard config.hasQueryKeyNorm == true else { return }
-        for norm in ["q_norm", "k_norm"] {
-            gains.append(try stored(Self.name(norm, layer: layer)).float32().array().map(Double.init))
-        }
+        let biases: [Weight?] = hasBias ? weights.biases : [nil, nil, nil]
+        let inputs = zip(weights.inputs, biases).map { matrix($0, bias: $1) }
+        (query, key, value) = (inputs[0], inputs[1], inputs[2])
+        output = matrix(weights.output, bias: nil)
+        gains = weights.headNorms.map { $0.float32().array().map(Double.init) }
+        guard !gains.isEmpty else { return }
         turnable = (0..<rotaryDim / 2).map { plane in gains.allSatisfy { $0[plane] == $0[plane + rotaryDim / 2] } }
     }
 
@@ -97,34 +91,33 @@ public struct AttentionWeights: Sendable, Equatable {
 
     /// Sets those of the four weights that differ from `parent`'s; the others keep their element type and their bits.
     func write(to parameters: inout Parameters, layer: Int, unless parent: AttentionWeights) {
-        let pairs = [
-            ("q_proj", query, parent.query), ("k_proj", key, parent.key), ("v_proj", value, parent.value),
-            ("o_proj", output, parent.output),
+        let pairs: [(WeightName.Module, DenseMatrix, DenseMatrix)] = [
+            (.query, query, parent.query), (.key, key, parent.key), (.value, value, parent.value),
+            (.output, output, parent.output),
         ]
-        for (name, matrix, before) in pairs where matrix != before { set(name, matrix, in: &parameters, layer: layer) }
+        for (module, matrix, before) in pairs where matrix != before { set(module, matrix, in: &parameters, layer: layer) }
     }
 
-    /// Sets the weight `projection` of a layer, and its bias where the matrix has one as its last column.
-    func set(_ projection: String, _ matrix: DenseMatrix, in parameters: inout Parameters, layer: Int) {
-        let hasBias = hasBias && Self.readsInput.contains(projection)
+    /// Sets the weight of a layer's module, and its bias where the matrix has one as its last column.
+    func set(_ module: WeightName.Module, _ matrix: DenseMatrix, in parameters: inout Parameters, layer: Int) {
+        let name = WeightName(module, layer: layer)
+        let hasBias = hasBias && Self.readsInput.contains(module)
         let width = matrix.columns - (hasBias ? 1 : 0)
-        func put(_ name: String, _ shape: [Int], _ part: DenseMatrix) {
+        func put(_ name: WeightName, _ shape: [Int], _ part: DenseMatrix) {
             parameters[name] = Weight(shape: shape, storage: Storage(copying: part.values.map { Float($0) }))
         }
-        put(Self.name(projection, layer: layer), [matrix.rows, width], hasBias ? matrix.columns(0..<width) : matrix)
-        if hasBias { put(Self.biasName(projection, layer: layer), [matrix.rows], matrix.columns(width..<width + 1)) }
+        put(name, [matrix.rows, width], hasBias ? matrix.columns(0..<width) : matrix)
+        if hasBias { put(name.bias, [matrix.rows], matrix.columns(width..<width + 1)) }
     }
 
-    /// Takes the weight `projection` of a layer away, and its bias.
-    static func remove(_ projection: String, from parameters: inout Parameters, layer: Int) {
-        parameters[name(projection, layer: layer)] = nil
-        parameters[biasName(projection, layer: layer)] = nil
+    /// Removes the weights of a layer's modules, and their biases.
+    static func remove(_ modules: WeightName.Module..., from parameters: inout Parameters, layer: Int) {
+        for module in modules {
+            let name = WeightName(module, layer: layer)
+            (parameters[name], parameters[name.bias]) = (nil, nil)
+        }
     }
 
     /// The projections of a layer's input, whose matrices have a column for the bias.
-    private static let readsInput: Set = ["q_proj", "k_proj", "v_proj", "kv_a_proj_with_mqa"]
-
-    static func biasName(_ projection: String, layer: Int) -> String { "model.layers.\(layer).self_attn.\(projection).bias" }
-
-    static func name(_ projection: String, layer: Int) -> String { "model.layers.\(layer).self_attn.\(projection).weight" }
+    private static let readsInput: Set<WeightName.Module> = [.query, .key, .value, .compress]
 }

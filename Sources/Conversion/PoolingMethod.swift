@@ -1,4 +1,5 @@
 import Kernels
+import Models
 import Random
 
 /// Projection rows of a set of KV heads: `heads` matrices of [headDim, width], one after the other.
@@ -32,11 +33,11 @@ public struct HeadRows: Sendable, Equatable {
 }
 
 /// Which of the two cached projections a group of heads belongs to.
-public enum KVProjection: String, Sendable, CaseIterable {
-    /// Keys: `k_proj`, the weight's name on disk.
-    case key = "k_proj"
-    /// Values: `v_proj`.
-    case value = "v_proj"
+public enum KVProjection: Sendable, CaseIterable {
+    case key, value
+
+    /// The module that has its weight.
+    public var module: WeightName.Module { self == .key ? .key : .value }
 }
 
 /// A method that merges the rows of each projection by themselves and leaves queries and output projection alone.
@@ -61,7 +62,7 @@ extension PoolingMethod {
         _ matrix: DenseMatrix, _ layer: AttentionWeights, to kvHeads: Int, _ projection: KVProjection, _ context: LayerContext
     ) -> DenseMatrix {
         let size = layer.kvHeads / kvHeads * layer.headDim
-        let name = AttentionWeights.name(projection.rawValue, layer: context.layer)
+        let name = WeightName(projection.module, layer: context.layer)
         let values = (0..<kvHeads).flatMap { group in
             var generator = SeededGenerator(seed: context.seed, name: "\(name)/\(group)")
             let rows = HeadRows(matrix.rows(group * size..<(group + 1) * size), headDim: layer.headDim)

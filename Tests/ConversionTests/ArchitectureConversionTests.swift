@@ -38,7 +38,7 @@ import Testing
                         by: .init(re: 1 - 0.3 * Double(plane), im: 0.4 * Double(plane) - 0.5))
                 }
                 weights.key.replace(12, 0, with: turned)
-                weights.set("k_proj", weights.key, in: &parameters, layer: layer)
+                weights.set(.key, weights.key, in: &parameters, layer: layer)
             }
         }
         let shape = LatentShape(rank: 12 * kvHeads, ropeHeadDim: 12, valueHeadDim: 12)
@@ -164,14 +164,14 @@ import Testing
         (config.hasQueryKeyValueBias, config.hasQueryKeyNorm) = (true, true)
         var parameters = TinyModel.parameters(config)
         for layer in 0..<config.layers {
-            for name in ["q_proj", "k_proj"] {
-                let shape = try #require(parameters[AttentionWeights.name(name, layer: layer)]).shape
-                parameters[AttentionWeights.name(name, layer: layer)] = Weight(
+            for name in [WeightName(.query, layer: layer), WeightName(.key, layer: layer)] {
+                let shape = try #require(parameters[name]).shape
+                parameters[name] = Weight(
                     shape: shape, storage: Storage(repeating: 0, count: shape[0] * shape[1]))
             }
-            for norm in ["q_norm", "k_norm"] {
+            for norm in [WeightName.Module.queryNorm, .keyNorm] {
                 let gains = (0..<12).map { 0.5 + Float(($0 * 5 + layer) % 7) / 4 }
-                parameters[AttentionWeights.name(norm, layer: layer)] = Weight(shape: [12], storage: Storage(copying: gains))
+                parameters[WeightName(norm, layer: layer)] = Weight(shape: [12], storage: Storage(copying: gains))
             }
         }
         let (child, converted) = try convert(

@@ -60,7 +60,7 @@ import Testing
         var repeated = original
         for layer in 0..<small.layers {
             for projection in KVProjection.allCases {
-                let key = "model.layers.\(layer).self_attn.\(projection.rawValue).weight"
+                let key = WeightName(projection.module, layer: layer)
                 let rows = try #require(original[key]).float32().array()
                 let size = 4 * small.hiddenSize
                 var values: [Float] = []

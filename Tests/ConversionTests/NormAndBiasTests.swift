@@ -12,9 +12,9 @@ import Testing
         config.hasQueryKeyNorm = true
         var parameters = TinyModel.parameters(config)
         for layer in 0..<config.layers {
-            for norm in ["q_norm", "k_norm"] {
+            for norm in [WeightName.Module.queryNorm, .keyNorm] {
                 let gains: [Float] = equalGains ? [0.5, 2, 1, 0.5, 2, 1] : [0.5, 2, 1, 0.7, 2, 1]
-                parameters[AttentionWeights.name(norm, layer: layer)] = Weight(shape: [6], storage: Storage(copying: gains))
+                parameters[WeightName(norm, layer: layer)] = Weight(shape: [6], storage: Storage(copying: gains))
             }
         }
         return (config, parameters)
@@ -31,7 +31,7 @@ import Testing
         #expect(report.logitChange < 1e-4)
         #expect(report.layers.map(\.fixedPlanes) == (equalGains ? [0, 0] : [1, 1]))
         #expect(report.text().contains("in 2 of 6 RoPE planes") == !equalGains)
-        let name = AttentionWeights.name("q_proj", layer: 0)
+        let name = WeightName(.query, layer: 0)
         let (before, after) = try (#require(parameters[name]).float32().array(), #require(weights[name]).float32().array())
         let rows = (0..<6).filter { before[$0 * 32..<$0 * 32 + 32] != after[$0 * 32..<$0 * 32 + 32] }
         #expect(equalGains || !rows.contains(0) && !rows.contains(3))
@@ -42,8 +42,8 @@ import Testing
         let calibration = try TestCalibration.random(config)
         let aligned = try Converter(kvHeads: 2, method: AlignedMethod(), calibration: calibration).convert(config, parameters).1
         let svd = try Converter(kvHeads: 2, method: SVDMethod(), calibration: calibration).convert(config, parameters).1
-        for projection in ["q_proj", "k_proj"] {
-            let name = AttentionWeights.name(projection, layer: 1)
+        for projection in [WeightName.Module.query, .key] {
+            let name = WeightName(projection, layer: 1)
             #expect(try #require(aligned[name]).float32().array() == #require(svd[name]).float32().array())
         }
     }
@@ -58,14 +58,14 @@ import Testing
         var parameters = TinyModel.parameters(config)
         // Heads that are all alike, biases too.
         for layer in 0..<config.layers {
-            for projection in ["k_proj", "v_proj"] {
-                let name = AttentionWeights.name(projection, layer: layer)
+            for projection in [WeightName.Module.key, .value] {
+                let name = WeightName(projection, layer: layer)
                 let rows = try #require(parameters[name]).float32().array()
                 let size = rows.count / 8
                 parameters[name] = Weight(
                     shape: [48, 32], storage: Storage(copying: (0..<8).flatMap { _ in rows[..<size] }))
                 let bias = (0..<48).map { Float($0 % 6) - 2 }
-                parameters[AttentionWeights.biasName(projection, layer: layer)] = Weight(
+                parameters[name.bias] = Weight(
                     shape: [48], storage: Storage(copying: bias))
             }
         }

@@ -25,8 +25,9 @@ struct LatentConversion {
     /// Distances a query looks back, for the mean rotation.
     let distances: Int
 
-    /// The weights of the latent layer, by their names behind "self_attn.".
-    func convert(_ layer: AttentionWeights, _ context: LayerContext) throws -> [(name: String, matrix: DenseMatrix)] {
+    /// The weights of the latent layer.
+    func convert(_ layer: AttentionWeights, _ context: LayerContext) throws -> [(module: WeightName.Module, matrix: DenseMatrix)]
+    {
         let (d, turned, rope, hidden) = (layer.headDim, layer.rotaryDim, shape.ropeHeadDim, layer.key.columns)
         let keyGram = context.gram(layer.key)
         let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
@@ -89,13 +90,13 @@ struct LatentConversion {
             return keyUp.rows(rows).values + valueUp.rows(rows).values
         }
         return [
-            ("q_proj", queries(layer, shares)),
+            (.query, queries(layer, shares)),
             (
-                "kv_a_proj_with_mqa",
+                .compress,
                 DenseMatrix(rows: shape.rank + rope, columns: hidden, values: down.values + rotatedKey.values)
             ),
-            ("kv_b_proj", DenseMatrix(rows: layer.heads * 2 * d, columns: shape.rank, values: expand.flatMap { $0 })),
-            ("o_proj", layer.output),
+            (.expand, DenseMatrix(rows: layer.heads * 2 * d, columns: shape.rank, values: expand.flatMap { $0 })),
+            (.output, layer.output),
         ]
     }
 
