@@ -64,105 +64,34 @@ public struct HuggingFaceConfig: Sendable {
 
     /// The model the configuration describes, for computing with it.
     ///
-    /// Llama, Mistral, Qwen2, Qwen3, GPT-2, GPT-NeoX and DeepSeek-V2 without experts. Every key that would change the mathematics is honoured or refused by name.
+    /// One of the families of ``ModelFamilies``. Every key that would change the mathematics is honoured or refused by name.
     public func modelConfig() throws(ImportError) -> ModelConfig {
-        let family = try refuseUnsupported()
-        if family == .gpt2 || family == .neox { return try gptConfig(family) }
-        let hiddenSize = try positive("hidden_size")
-        let heads = try positive("num_attention_heads")
-        var config = ModelConfig(
-            vocabularySize: try positive("vocab_size"), hiddenSize: hiddenSize,
-            feedForwardSize: try positive("intermediate_size"),
-            layers: try positive("num_hidden_layers"), heads: .all(heads),
-            // Null means MHA; where it is absent some classes have a number of their own.
-            kvHeads: .all(
-                try positive(
-                    "num_key_value_heads", default: json.has("num_key_value_heads") ? heads : family.defaultKVHeads ?? heads)),
-            headDim: .all(try headDim(hiddenSize: hiddenSize, heads: heads, family)),
-            maxSequence: try positive("max_position_embeddings", default: family.defaultMaxSequence),
-            normEpsilon: try number("rms_norm_eps", default: 1e-6), ropeTheta: try ropeTheta(),
-            tiedEmbeddings: try flag("tie_word_embeddings") ?? false)
-        guard config.layers <= 4096 else {
-            throw .invalid(path: path, reason: "'num_hidden_layers' \(config.layers) is above 4096")
-        }
-        try addParts(family, to: &config)
+        let config = try family().modelConfig(self)
         do throws(ModelConfigError) { try config.validate() } catch { throw .invalid(path: path, reason: error.description) }
         return config
     }
 
-    private func headDim(hiddenSize: Int, heads: Int, _ family: HuggingFaceFamily) throws(ImportError) -> Int {
-        if family == .deepseek { return try latentHeadDim() }
-        if json["head_dim"] != nil { return try positive("head_dim") }
-        if !json.has("head_dim"), let dim = family.defaultHeadDim { return dim }
-        guard hiddenSize % heads == 0 else {
-            throw .invalid(
-                path: path,
-                reason: "'hidden_size' \(hiddenSize) is no multiple of 'num_attention_heads' \(heads), and there is no 'head_dim'"
-            )
-        }
-        return hiddenSize / heads
-    }
-
-    /// How positions are turned, and the key that says it: `rope_scaling`, or `rope_parameters` as transformers 5 writes it.
-    ///
-    /// transformers takes the former where both are there, so they have to agree.
-    func ropeSettings() throws(ImportError) -> (key: String, value: JSONValue)? {
-        var found: (key: String, value: JSONValue)?
-        for key in ["rope_scaling", "rope_parameters"] {
-            guard let value = json[key] else { continue }
-            guard let members = value.members else {
-                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
-            }
-            if members.isEmpty { continue }
-            if let found, found.value != value {
-                throw .invalid(
-                    path: path, reason: "'rope_scaling' and 'rope_parameters' say different things; leave one of them out")
-            }
-            found = found ?? (key, value)
-        }
-        return found
-    }
-
-    /// RoPE's base: from ``ropeSettings()``, else from the family's own key.
-    func ropeTheta(_ ownKey: String = "rope_theta") throws(ImportError) -> Double {
-        let own = json[ownKey] == nil ? nil : try number(ownKey, default: 0)
-        guard let settings = try ropeSettings(), let value = settings.value["rope_theta"] else { return own ?? 10_000 }
-        guard let theta = value.double else {
-            throw .wrongValue(path: path, key: settings.key + ".rope_theta", found: value.text, expected: "a number")
-        }
-        if let own, own != theta {
-            throw .invalid(path: path, reason: "'\(ownKey)' is \(own), but '\(settings.key).rope_theta' is \(theta)")
-        }
-        return theta
-    }
-
-    private func refuseUnsupported() throws(ImportError) -> HuggingFaceFamily {
-        guard let family = HuggingFaceFamily(rawValue: modelType) else {
-            throw .unsupported(path: path, key: "model_type", found: "'\(modelType)'", supported: HuggingFaceFamily.names)
-        }
-        func refuse(_ key: String, _ value: JSONValue, _ supported: String) -> ImportError {
-            .unsupported(path: path, key: key, found: value.text, supported: supported)
+    /// The family that the configuration is of; throws the first key that no family of the table honours.
+    func family() throws(ImportError) -> any ModelFamily {
+        guard let family = ModelFamilies.named(modelType) else {
+            throw .unsupported(
+                path: path, key: "model_type", found: "'\(modelType)'",
+                supported: ModelFamilies.all.map(\.modelType).joined(separator: ", "))
         }
         if let found = json["architectures"] {
             guard let names = found.array?.compactMap(\.string), !names.isEmpty,
                 names.allSatisfy({ $0 == family.className })
-            else { throw refuse("architectures", found, family.className) }
+            else { throw unsupported("architectures", found, family.className) }
         }
-        let isGPT = family == .gpt2 || family == .neox
-        if !isGPT, let value = json["hidden_act"], !["silu", "swish"].contains(value.string) {
-            throw refuse("hidden_act", value, "silu")
-        }
-        for key in Self.falseOnly {
-            if let value = json[key], value != .bool(false) { throw refuse(key, value, "false") }
-        }
+        for key in Self.falseOnly { try refuse(key) }
         for key in Self.trueOnly {
-            if let value = json[key], value != .bool(true) { throw refuse(key, value, "true") }
+            if let value = json[key], value != .bool(true) { throw unsupported(key, value, "true") }
         }
-        for key in Self.absentOnly where family != .deepseek || key != "kv_lora_rank" {
-            if let value = json[key] { throw refuse(key, value, "null") }
+        for key in Self.absentOnly where !family.ownKeys.contains(key) {
+            if let value = json[key] { throw unsupported(key, value, "null") }
         }
-        for key in Self.oneOnly where !isGPT || key != "partial_rotary_factor" {
-            if let value = json[key], value.double != 1 { throw refuse(key, value, "1") }
+        for key in Self.oneOnly where !family.ownKeys.contains(key) {
+            if let value = json[key], value.double != 1 { throw unsupported(key, value, "1") }
         }
         return family
     }
@@ -181,6 +110,23 @@ public struct HuggingFaceConfig: Sendable {
 }
 
 extension HuggingFaceConfig {
+    /// The error for a value of `key` that kvlab does not compute.
+    func unsupported(_ key: String, _ found: JSONValue?, _ supported: String) -> ImportError {
+        .unsupported(path: path, key: key, found: found?.text ?? "absent", supported: supported)
+    }
+
+    /// Throws where `key` asks for a part that the family does not have.
+    func refuse(_ key: String) throws(ImportError) {
+        if let value = json[key], value != .bool(false) { throw unsupported(key, value, "false") }
+    }
+
+    /// A number of layers, small enough to list them.
+    func layers(_ key: String) throws(ImportError) -> Int {
+        let layers = try positive(key)
+        guard layers <= 4096 else { throw .invalid(path: path, reason: "'\(key)' \(layers) is above 4096") }
+        return layers
+    }
+
     func positive(_ key: String, default fallback: Int? = nil) throws(ImportError) -> Int {
         guard let value = json[key] else {
             guard let fallback else { throw .missingKey(path: path, key: key) }

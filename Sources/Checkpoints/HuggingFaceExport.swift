@@ -16,12 +16,13 @@ extension HuggingFaceFolder {
     public static func export(
         _ checkpoint: Checkpoint, to directory: String, elementType: ElementType? = nil
     ) throws -> [String] {
-        let checkpoint = try NormedLatent.model(checkpoint, elementType: elementType)
-        let config = try configuration(checkpoint, elementType: elementType)
+        try checkpoint.config.validate()
+        let family = try ModelFamilies.family(of: checkpoint.config)
+        let checkpoint = try family.prepared(checkpoint, elementType: elementType)
+        let config = try configuration(checkpoint, family, elementType: elementType)
         try checkpoint.parameters.validate(against: checkpoint.config)
         return try NewFolder.create(directory) { temporary in
-            let layout = HuggingFaceLayout(try HuggingFaceExportConfig(config: checkpoint.config).family()) { _ in true }
-            let weights = layout.tensors(checkpoint.config, checkpoint.parameters)
+            let weights = family.tensors(checkpoint.config, checkpoint.parameters)
             try SafetensorsWriter.write(weights, to: temporary + "/model.safetensors", elementType: elementType)
             var names = ["config.json", "model.safetensors"]
             var texts = [("config.json", config)]
@@ -35,42 +36,17 @@ extension HuggingFaceFolder {
     }
 
     /// The model's `config.json`, with the keys that all versions of transformers read.
-    static func configuration(_ checkpoint: Checkpoint, elementType: ElementType?) throws -> String {
-        let config = checkpoint.config
-        try config.validate()
-        func uniform(_ key: String, _ setting: PerLayer<Int>) throws -> Int {
-            guard let value = setting.uniform else {
-                let values = (0..<config.layers).map { setting[$0] }
-                throw ImportError.notExpressible(
-                    reason: "'\(key)' differs between layers (\(values)), config.json has one for all")
-            }
-            return value
-        }
+    private static func configuration(
+        _ checkpoint: Checkpoint, _ family: some ModelFamily, elementType: ElementType?
+    ) throws -> String {
         let types: [ElementType: String] = [.float32: "float32", .float16: "float16", .bfloat16: "bfloat16"]
         let eos = checkpoint.tokenIDs.eos
-        let parts = HuggingFaceExportConfig(config: config)
-        let family = try parts.family()
-        let stored: [(String, String)] = [
+        let stored = [
             ("bos_token_id", checkpoint.tokenIDs.bos.map { "\($0)" } ?? "null"),
             ("eos_token_id", eos.isEmpty ? "null" : eos.count == 1 ? "\(eos[0])" : "\(eos)"),
             ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
         ]
-        if family == .gpt2 || family == .neox {
-            return object((stored + parts.gptMembers(family)).sorted { $0.0 < $1.0 })
-        }
-        let members: [(String, String)] = [
-            ("attention_dropout", "0.0"),
-            ("head_dim", "\(try config.latent?.ropeHeadDim ?? uniform("head_dim", config.headDim))"), ("hidden_act", "\"silu\""),
-            ("hidden_size", "\(config.hiddenSize)"), ("initializer_range", "0.02"),
-            ("intermediate_size", "\(config.feedForwardSize)"), ("max_position_embeddings", "\(config.maxSequence)"),
-            ("num_attention_heads", "\(try uniform("num_attention_heads", config.heads))"),
-            ("num_hidden_layers", "\(config.layers)"),
-            ("num_key_value_heads", "\(try uniform("num_key_value_heads", config.kvHeads))"),
-            ("pad_token_id", padID(checkpoint).map { "\($0)" } ?? "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
-            ("rope_theta", "\(config.ropeTheta)"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"),
-            ("use_cache", "true"), ("vocab_size", "\(config.vocabularySize)"),
-        ]
-        return object((stored + members + (try parts.members(family))).sorted { $0.0 < $1.0 })
+        return object((stored + (try family.members(checkpoint.config, padID: padID(checkpoint)))).sorted { $0.0 < $1.0 })
     }
 
     private static func generation(_ ids: TokenIDs) -> [(String, String)] {

@@ -7,9 +7,6 @@ import Text
 
 /// A model as Hugging Face lays it out: `config.json`, `model.safetensors` or shards, `tokenizer.json`.
 public enum HuggingFaceFolder {
-    private static let embedding = "model.embed_tokens.weight"
-    private static let head = "lm_head.weight"
-
     /// Reads the folder at `directory`; weights stay in their files, mapped into memory, in their own element types.
     ///
     /// A tied model's matrix may be stored as the embedding or as the head. Throws ``ImportError``,
@@ -20,9 +17,7 @@ public enum HuggingFaceFolder {
         let file = try HuggingFaceConfig(path: directory + "/config.json")
         let config = try file.modelConfig()
         let tensors = try HuggingFaceTensors(directory: directory)
-        let family = HuggingFaceFamily(rawValue: file.modelType) ?? .llama
-        let layout = try HuggingFaceLayout(family) { try tensors.weight($0) != nil }
-        let parameters = try parameters(config, tensors, layout)
+        let parameters = try parameters(config, tensors, file.family())
         let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? bundledTokenizer(directory)
         let name = URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent
         return Checkpoint(
@@ -32,14 +27,21 @@ public enum HuggingFaceFolder {
     }
 
     private static func parameters(
-        _ config: ModelConfig, _ tensors: HuggingFaceTensors, _ layout: HuggingFaceLayout
+        _ config: ModelConfig, _ tensors: HuggingFaceTensors, _ family: any ModelFamily
     ) throws -> Parameters {
         var parameters = Parameters()
         var known: Set<String> = []
-        let storedHead = layout.place(head, shape: [], config).name
-        for (name, shape) in config.weightShapes {
-            var place = layout.place(name, shape: shape, config)
-            if config.tiedEmbeddings, name == embedding, try tensors.weight(place.name) == nil { place.name = storedHead }
+        let prefix = family.optionalPrefix
+        let isBare = !tensors.names.contains { $0.hasPrefix(prefix) }
+        func place(_ name: WeightName, shape: [Int]) -> StoredWeight {
+            var place = family.place(name, shape: shape, config)
+            if isBare, place.name.hasPrefix(prefix) { place.name.removeFirst(prefix.count) }
+            return place
+        }
+        let head = place(WeightName(.head), shape: [config.vocabularySize, config.hiddenSize]).name
+        for (name, shape) in config.weights {
+            var place = place(name, shape: shape)
+            if config.tiedEmbeddings, name.module == .embedding, try tensors.weight(place.name) == nil { place.name = head }
             guard let weight = try tensors.weight(place.name) else {
                 throw ImportError.missingTensor(path: tensors.path(of: place.name), name: place.name)
             }
@@ -51,16 +53,18 @@ public enum HuggingFaceFolder {
             known.insert(place.name)
             parameters[name] = place.taken(from: weight)
         }
-        if config.tiedEmbeddings, let embedding = parameters[embedding], let head = try tensors.weight(storedHead) {
-            let isSame = unsafe embedding.withUnsafeBytes { a in unsafe head.withUnsafeBytes { b in unsafe a.elementsEqual(b) } }
-            guard isSame, embedding.elementType == head.elementType, embedding.shape == head.shape else {
+        if config.tiedEmbeddings, let embedding = parameters[WeightName(.embedding)], let stored = try tensors.weight(head) {
+            let isSame = unsafe embedding.withUnsafeBytes { a in
+                unsafe stored.withUnsafeBytes { b in unsafe a.elementsEqual(b) }
+            }
+            guard isSame, embedding.elementType == stored.elementType, embedding.shape == stored.shape else {
                 throw ImportError.tensor(
-                    path: tensors.path(of: storedHead), name: storedHead,
+                    path: tensors.path(of: head), name: head,
                     reason: "differs from the embedding, but 'tie_word_embeddings' says that they are one")
             }
-            known.insert(storedHead)
+            known.insert(head)
         }
-        if let extra = tensors.names.filter({ !known.contains($0) && !layout.isBuffer($0) }).min() {
+        if let extra = tensors.names.filter({ !known.contains($0) && !family.isBuffer($0) }).min() {
             throw ImportError.tensor(
                 path: tensors.path(of: extra), name: extra, reason: "belongs to no layer of this configuration")
         }

@@ -62,10 +62,8 @@ extension Llama2cFile {
             config.tiedEmbeddings ? config.vocabularySize : -config.vocabularySize, config.maxSequence,
         ]
         try file.append(numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } })
-        var names = ["model.embed_tokens.weight"]
-        for (name, _) in stackShapes(config) { names += (0..<config.layers).map { "model.layers.\($0).\(name)" } }
-        names.append("model.norm.weight")
-        for name in names { try append(checkpoint, name, to: &file) }
+        let order = order(config)
+        for name in order.beforeTables { try append(checkpoint, name, to: &file) }
         for function in [{ (angle: Double) in cos(angle) }, { sin($0) }] {
             let headDim = config.headDim[0]
             for position in 0..<config.maxSequence {
@@ -77,15 +75,13 @@ extension Llama2cFile {
                     })
             }
         }
-        if !config.tiedEmbeddings { try append(checkpoint, "lm_head.weight", to: &file) }
+        for name in order.behindTables { try append(checkpoint, name, to: &file) }
         try file.commit()
     }
 
-    private static func append(_ checkpoint: Checkpoint, _ name: String, to file: inout AtomicFile) throws {
-        guard var weight = checkpoint.parameters[name] else { return }
-        if name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight") {
-            weight = RotaryOrder.interleaved(weight, headDim: checkpoint.config.headDim[0])
-        }
-        try unsafe weight.forEachPiece(as: .float32) { try unsafe file.append($0) }
+    private static func append(_ checkpoint: Checkpoint, _ name: WeightName, to file: inout AtomicFile) throws {
+        guard let weight = checkpoint.parameters[name] else { return }
+        let stored = RotaryOrder.interleaved(weight, name, checkpoint.config)
+        try unsafe stored.forEachPiece(as: .float32) { try unsafe file.append($0) }
     }
 }

@@ -15,29 +15,15 @@ public enum Llama2cFile {
         let file = try MappedFile(path: path)
         guard file.count >= headerBytes, let config = try header(file) else { return nil }
         var reader = Reader(file: file, offset: headerBytes)
-        var stacks: [String: [Weight]] = [:]
-        let embedding = reader.next([config.vocabularySize, config.hiddenSize])
-        for (name, shape) in stackShapes(config) {
-            stacks[name] = (0..<config.layers).map { _ in reader.next(shape) }
-        }
-        let norm = reader.next([config.hiddenSize])
+        let shapes = Dictionary(uniqueKeysWithValues: config.weights.map { ($0.name, $0.shape) })
+        var weights: [WeightName: Weight] = [:]
+        let order = order(config)
+        for name in order.beforeTables { weights[name] = shapes[name].map { reader.next($0) } }
         // Tables of cosines and sines, which follow from the configuration.
         reader.offset += 4 * config.maxSequence * config.headDim[0]
+        for name in order.behindTables { weights[name] = shapes[name].map { reader.next($0) } }
         var parameters = Parameters()
-        for (name, shape) in config.weightShapes {
-            if name == "model.embed_tokens.weight" {
-                parameters[name] = embedding
-            } else if name == "model.norm.weight" {
-                parameters[name] = norm
-            } else if name == "lm_head.weight" {
-                parameters[name] = reader.next(shape)
-            } else {
-                let parts = name.split(separator: ".", maxSplits: 3)
-                guard let layer = Int(parts[2]), let weight = stacks[String(parts[3])]?[layer] else { continue }
-                let isRotated = name.hasSuffix("q_proj.weight") || name.hasSuffix("k_proj.weight")
-                parameters[name] = isRotated ? RotaryOrder.halfSplit(weight, headDim: config.headDim[layer]) : weight
-            }
-        }
+        for (name, _) in config.weights { parameters[name] = weights[name].map { RotaryOrder.halfSplit($0, name, config) } }
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         return Checkpoint(
             config: config, parameters: parameters, tokenIDs: TokenIDs(bos: 1, eos: [2]),
@@ -57,7 +43,7 @@ public enum Llama2cFile {
             kvHeads: .all(kvHeads), headDim: .all(dim / heads), maxSequence: seq, tiedEmbeddings: numbers[5] > 0)
         do throws(ModelConfigError) { try config.validate() } catch { return nil }
         var bytesLeft = file.count - headerBytes
-        for (_, shape) in config.weightShapes + [("", [seq, dim / heads])] {
+        for shape in config.weights.map(\.shape) + [[seq, dim / heads]] {
             var size = 4
             for extent in shape {
                 let (product, overflow) = size.multipliedReportingOverflow(by: extent)
@@ -69,17 +55,16 @@ public enum Llama2cFile {
         return bytesLeft == 0 ? config : nil
     }
 
-    /// What the layers have, in the file's order.
-    static func stackShapes(_ config: ModelConfig) -> [(String, [Int])] {
-        let (dim, hidden) = (config.hiddenSize, config.feedForwardSize)
-        let kvWidth = config.kvHeads[0] * config.headDim[0]
-        return [
-            ("input_layernorm.weight", [dim]), ("self_attn.q_proj.weight", [dim, dim]),
-            ("self_attn.k_proj.weight", [kvWidth, dim]), ("self_attn.v_proj.weight", [kvWidth, dim]),
-            ("self_attn.o_proj.weight", [dim, dim]), ("post_attention_layernorm.weight", [dim]),
-            ("mlp.gate_proj.weight", [hidden, dim]), ("mlp.down_proj.weight", [dim, hidden]),
-            ("mlp.up_proj.weight", [hidden, dim]),
+    /// The weights in the file's order: those of one kind for all layers, one kind after the other; the output projection of an
+    /// untied model behind RoPE's tables.
+    static func order(_ config: ModelConfig) -> (beforeTables: [WeightName], behindTables: [WeightName]) {
+        let kinds: [WeightName.Module] = [
+            .attentionNorm, .query, .key, .value, .output, .feedForwardNorm, .gate, .down, .up,
         ]
+        let layers = kinds.flatMap { kind in (0..<config.layers).map { WeightName(kind, layer: $0) } }
+        return (
+            [WeightName(.embedding)] + layers + [WeightName(.finalNorm)], config.tiedEmbeddings ? [] : [WeightName(.head)]
+        )
     }
 
     /// Weights one after the other, in place; ``header(_:)`` has checked that the file has room for all.

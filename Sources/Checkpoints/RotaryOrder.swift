@@ -6,18 +6,22 @@ import Models
 /// Half-split, (i, i + d/2), is kvlab's and Hugging Face's; interleaved, (2i, 2i + 1), is that of llama2.c and of GGUF's
 /// llama architecture. The same permutation goes for biases.
 enum RotaryOrder {
-    /// Rows of each head from interleaved into half-split order, whenever the weight is read.
-    static func halfSplit(_ weight: Weight, headDim: Int) -> Weight {
-        reordered(weight, headDim: headDim) { 2 * ($0 % (headDim / 2)) + $0 / (headDim / 2) }
+    /// Rows of each head from interleaved into half-split order, whenever the weight is read; a weight that is not turned as it is.
+    static func halfSplit(_ weight: Weight, _ name: WeightName, _ config: ModelConfig) -> Weight {
+        reordered(weight, name, config) { row, headDim in 2 * (row % (headDim / 2)) + row / (headDim / 2) }
     }
 
-    /// Rows of each head from half-split into interleaved order, whenever the weight is read.
-    static func interleaved(_ weight: Weight, headDim: Int) -> Weight {
-        reordered(weight, headDim: headDim) { $0 / 2 + $0 % 2 * (headDim / 2) }
+    /// Rows of each head from half-split into interleaved order, whenever the weight is read; a weight that is not turned as it is.
+    static func interleaved(_ weight: Weight, _ name: WeightName, _ config: ModelConfig) -> Weight {
+        reordered(weight, name, config) { row, headDim in row / 2 + row % 2 * (headDim / 2) }
     }
 
     /// Row r of each head comes from the row `source` gives.
-    private static func reordered(_ weight: Weight, headDim: Int, _ source: @escaping @Sendable (Int) -> Int) -> Weight {
+    private static func reordered(
+        _ weight: Weight, _ name: WeightName, _ config: ModelConfig, _ source: @escaping @Sendable (Int, Int) -> Int
+    ) -> Weight {
+        guard let layer = name.layer, [.query, .key].contains(name.module) else { return weight }
+        let headDim = config.headDim[layer]
         let rowBytes = weight.byteCount / weight.shape[0]
         let rows = weight.shape[0]
         return Weight(elementType: weight.elementType, shape: weight.shape) {
@@ -25,7 +29,7 @@ enum RotaryOrder {
                 unsafe [UInt8](unsafeUninitializedCapacity: bytes.count) { output, initialized in
                     for row in 0..<rows {
                         let within = row % headDim
-                        let from = row - within + source(within)
+                        let from = row - within + source(within, headDim)
                         unsafe UnsafeMutableRawPointer(output.baseAddress! + row * rowBytes).copyMemory(
                             from: bytes.baseAddress! + from * rowBytes, byteCount: rowBytes)
                     }

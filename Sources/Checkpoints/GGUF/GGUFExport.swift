@@ -50,14 +50,11 @@ public enum GGUFExport {
         if let template = checkpoint.tokenIDs.chatTemplate { keys.append(GGUFKey("tokenizer.chat_template", .string(template))) }
         if let license = checkpoint.tokenIDs.license { keys.append(GGUFKey("general.license", .string(license))) }
         for key in keys { writer.add(key) }
-        for name in checkpoint.parameters.names {
-            guard var weight = checkpoint.parameters[name], let (stored, layer) = GGUFNames.gguf(name) else {
+        for (name, _) in config.weights {
+            guard let weight = checkpoint.parameters[name], let stored = layout.name(of: name) else {
                 throw GGUFError.notExpressible(reason: "'\(name)' has no name there")
             }
-            if let layer, GGUFNames.isRotated(name) {
-                weight = RotaryOrder.interleaved(weight, headDim: config.headDim[layer])
-            }
-            writer.add(stored, weight, as: type(weight, precision))
+            writer.add(stored, RotaryOrder.interleaved(weight, name, config), as: type(weight, precision))
         }
         if let divisors = GGUFRotary.divisors(config, headDim: config.headDim[0]) {
             writer.add(
@@ -66,6 +63,9 @@ public enum GGUFExport {
         try writer.write(to: path)
         return omitted
     }
+
+    /// The one form that models are written in.
+    private static let layout = GGUFLayout.llama
 
     private static func type(_ weight: Weight, _ precision: Precision) -> GGMLType {
         guard weight.shape.count > 1 else { return .f32 }
@@ -88,7 +88,7 @@ public enum GGUFExport {
             throw GGUFError.notExpressible(reason: "it has \(part), which is not of the llama architecture")
         }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
-        let architecture = isUniform ? "llama" : "deci"
+        let architecture = isUniform ? layout.architecture : layout.perLayerArchitecture
         func counts(_ setting: PerLayer<Int>) -> GGUFKey.Value {
             isUniform ? .uint32(setting[0]) : .uint32s((0..<config.layers).map { setting[$0] })
         }

@@ -12,8 +12,16 @@ enum GGUFModel {
     static func load(_ mapped: MappedFile, tokenizer tokenizerPath: String? = nil) throws -> Checkpoint {
         let file = try GGUFFile(mapped)
         let metadata = GGUFMetadata(path: file.path, values: file.metadata)
-        let config = try config(file, metadata)
-        let parameters = try parameters(file, config)
+        let architecture = try metadata.string("general.architecture")
+        let layouts = ModelFamilies.all.compactMap(\.gguf)
+        let architectures = layouts.flatMap { [$0.architecture, $0.perLayerArchitecture] }
+        guard let layout = layouts.first(where: { [$0.architecture, $0.perLayerArchitecture].contains(architecture) }) else {
+            throw GGUFError.unsupported(
+                path: file.path, key: "general.architecture", found: "'\(architecture)'",
+                supported: architectures.joined(separator: ", "))
+        }
+        let config = try config(file, metadata, architecture: architecture)
+        let parameters = try parameters(file, config, layout)
         let vocabulary = try tokenizerPath == nil ? GGUFTokenizer.read(metadata) : nil
         let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? vocabulary?.serialized(file: file.path)
         let name = URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
@@ -31,20 +39,11 @@ enum GGUFModel {
         }
         return Checkpoint(
             config: config, parameters: parameters, tokenizer: tokenizer, tokenIDs: ids,
-            lineage: Lineage(name: name, source: "GGUF file '\(name)' (\(try metadata.string("general.architecture")))"))
+            lineage: Lineage(name: name, source: "GGUF file '\(name)' (\(architecture))"))
     }
 
-    /// Architectures that compute what kvlab does: deci is llama with head counts of each layer's own.
-    private static let architectures = ["llama", "deci"]
-
-    private static func config(_ file: GGUFFile, _ metadata: GGUFMetadata) throws -> ModelConfig {
+    private static func config(_ file: GGUFFile, _ metadata: GGUFMetadata, architecture: String) throws -> ModelConfig {
         let path = file.path
-        let architecture = try metadata.string("general.architecture")
-        guard architectures.contains(architecture) else {
-            throw GGUFError.unsupported(
-                path: path, key: "general.architecture", found: "'\(architecture)'",
-                supported: architectures.joined(separator: ", "))
-        }
         func key(_ name: String) -> String { architecture + "." + name }
         func refuse(_ name: String, unless isFine: (GGUFValue) -> Bool, _ supported: String) throws(GGUFError) {
             guard let value = file.metadata[key(name)], !isFine(value) else { return }
@@ -104,20 +103,18 @@ enum GGUFModel {
         return config
     }
 
-    private static func parameters(_ file: GGUFFile, _ config: ModelConfig) throws(GGUFError) -> Parameters {
+    private static func parameters(
+        _ file: GGUFFile, _ config: ModelConfig, _ layout: GGUFLayout
+    ) throws(GGUFError) -> Parameters {
         var parameters = Parameters()
         var known: Set<String> = [GGUFRotary.divisorsName]
-        for (name, shape) in config.weightShapes {
-            guard let (stored, layer) = GGUFNames.gguf(name) else { continue }
+        for (name, shape) in config.weights {
+            guard let stored = layout.name(of: name) else { continue }
             func wrong(_ reason: String) -> GGUFError { .tensor(path: file.path, name: stored, reason: reason) }
             guard let weight = file.weight(stored) else { throw wrong("is missing") }
             guard weight.shape == shape else { throw wrong("is \(weight.shape), but the metadata wants \(shape)") }
             known.insert(stored)
-            if let layer, GGUFNames.isRotated(name) {
-                parameters[name] = RotaryOrder.halfSplit(weight, headDim: config.headDim[layer])
-            } else {
-                parameters[name] = weight
-            }
+            parameters[name] = RotaryOrder.halfSplit(weight, name, config)
         }
         if let extra = file.tensors.map(\.name).filter({ !known.contains($0) }).min() {
             throw .tensor(path: file.path, name: extra, reason: "belongs to no layer of a Llama")
