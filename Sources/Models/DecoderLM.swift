@@ -23,15 +23,10 @@ public struct DecoderLM: Sendable {
     /// Rotary tables by head dim: they depend on the configuration alone.
     let rotaries: [Int: RotaryTable]
 
-    /// Builds the model from its weights, widened to Float32; `trainable` makes every weight a variable.
-    public init(config: ModelConfig, parameters: Parameters, trainable: Bool = false) throws(ParametersError) {
+    /// Builds the model from its weights, widened to Float32.
+    public init(config: ModelConfig, parameters: Parameters) throws(ParametersError) {
         try parameters.validate(against: config)
-        var tensors: [String: Tensor] = [:]
-        for name in parameters.names {
-            guard let weight = parameters[name] else { continue }
-            tensors[name] = trainable ? .variable(Tensor(weight)) : Tensor(weight)
-        }
-        try self.init(config: config, tensors: tensors)
+        try self.init(config) { (name, shape) throws(ParametersError) in Tensor(try parameters.weight(name, shape: shape)) }
     }
 
     /// Builds the model from its weights, of which it holds as Float32 only what is outside the blocks: a block's are widened
@@ -57,10 +52,15 @@ public struct DecoderLM: Sendable {
     ///
     /// `earlier`, a model of the same configuration, lends its rotary tables.
     public init(config: ModelConfig, tensors: [String: Tensor], earlier: DecoderLM? = nil) throws(ParametersError) {
-        func bind(_ name: WeightName, _ shape: [Int]) throws(ParametersError) -> Tensor {
+        try self.init(config, earlier: earlier) { (name, shape) throws(ParametersError) in
             guard let tensor = tensors["\(name)"] else { throw .missing(name: "\(name)", shape: shape) }
             return tensor
         }
+    }
+
+    private init(
+        _ config: ModelConfig, earlier: DecoderLM? = nil, _ bind: WeightBinding<Tensor, ParametersError>
+    ) throws(ParametersError) {
         var rotaries = earlier?.config == config ? earlier?.rotaries ?? [:] : [:]
         var blocks: [Block] = []
         for layer in 0..<config.layers {
