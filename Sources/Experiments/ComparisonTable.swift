@@ -59,7 +59,7 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
 }
 
 /// A comparison of models on one text; the first row is what the others are measured against.
-public struct ComparisonTable: Sendable, Codable, Hashable {
+public struct ComparisonTable: ResultTable, Codable, Hashable {
     /// What was scored and how, in words.
     public var text: String
     /// Context tokens of ``ComparisonRow/cacheBytes``.
@@ -80,64 +80,29 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
         self.rows = rows
     }
 
-    struct Column {
-        var title: String
-        var cells: [String]
-        var leading = false
-    }
-
     /// Columns that no row fills are left out.
-    var columns: [Column] {
-        func filled(_ title: String, _ value: (ComparisonRow) -> String?) -> Column? {
-            let cells = rows.map(value)
-            return cells.contains { $0 != nil } ? Column(title: title, cells: cells.map { $0 ?? "–" }) : nil
+    public var columns: [TableColumn] {
+        func column(_ title: String, leading: Bool = false, _ cell: (ComparisonRow) -> String?) -> TableColumn? {
+            TableColumn.filled(title, rows, leading: leading, cell)
         }
         func decimal(_ value: Double?, _ digits: Int) -> String? { value.map { String(format: "%.\(digits)f", $0) } }
-        func signed(_ value: Double?) -> String? { value.map { String(format: "%+.4f", $0) } }
-        let all: [Column?] = [
-            Column(title: "model", cells: rows.map(\.name), leading: true),
-            Column(title: "attention", cells: rows.map(\.attention), leading: true),
-            filled("KV bytes/token") { groupedDigits($0.kvBytesPerToken) },
-            filled("cache at \(contextTokens)×\(batch)") { byteCountText($0.cacheBytes) },
-            filled("parameters") { groupedDigits($0.parameters) },
-            filled("ppl before") { decimal($0.perplexityBefore, 3) },
-            filled("bits/byte before") { decimal($0.bitsPerByteBefore, 4) },
-            filled("ppl") { decimal($0.perplexity, 3) },
-            filled("bits/byte") { decimal($0.bitsPerByte, 4) },
-            filled("difference") { signed($0.difference) },
-            filled("± s.e.") { decimal($0.standardError, 4) },
-            filled("KL (nats)") { decimal($0.klDivergence, 4) },
-            filled("uptrained tokens") { $0.uptrainedTokens.map(groupedDigits) },
-            filled("wall") { $0.wallSeconds.map(ProgressReporter.duration) },
+        let all: [TableColumn?] = [
+            TableColumn(title: "model", cells: rows.map(\.name), leading: true),
+            TableColumn(title: "attention", cells: rows.map(\.attention), leading: true),
+            column("KV bytes/token") { groupedDigits($0.kvBytesPerToken) },
+            column("cache at \(contextTokens)×\(batch)") { byteCountText($0.cacheBytes) },
+            column("parameters") { groupedDigits($0.parameters) },
+            column("ppl before") { decimal($0.perplexityBefore, 3) },
+            column("bits/byte before") { decimal($0.bitsPerByteBefore, 4) },
+            column("ppl") { decimal($0.perplexity, 3) },
+            column("bits/byte") { decimal($0.bitsPerByte, 4) },
+            column("difference") { $0.difference.map { String(format: "%+.4f", $0) } },
+            column("± s.e.") { decimal($0.standardError, 4) },
+            column("KL (nats)") { decimal($0.klDivergence, 4) },
+            column("uptrained tokens") { $0.uptrainedTokens.map(groupedDigits) },
+            column("wall") { $0.wallSeconds.map(ProgressReporter.duration) },
         ]
         return all.compactMap { $0 }
-    }
-
-    /// Aligned columns for a terminal.
-    public var plain: String { [caption, "", Self.plain(columns, rows: rows.count)].joined(separator: "\n") }
-
-    static func plain(_ columns: [Column], rows: Int) -> String {
-        let widths = columns.map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
-        func line(_ cells: [String]) -> String {
-            zip(cells, zip(columns, widths)).map { cell, layout in
-                let padding = String(repeating: " ", count: layout.1 - cell.count)
-                return layout.0.leading ? cell + padding : padding + cell
-            }.joined(separator: "  ")
-        }
-        let body = (0..<rows).map { row in line(columns.map { $0.cells[row] }) }
-        return ([line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })] + body)
-            .joined(separator: "\n")
-    }
-
-    /// A Markdown table.
-    public var markdown: String { [Self.markdown(columns, rows: rows.count), "", caption].joined(separator: "\n") }
-
-    static func markdown(_ columns: [Column], rows: Int) -> String {
-        func line(_ cells: [String]) -> String {
-            "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |"
-        }
-        let body = (0..<rows).map { row in line(columns.map { $0.cells[row] }) }
-        return ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + body).joined(separator: "\n")
     }
 
     /// What the figures are, in one sentence.
@@ -145,25 +110,22 @@ public struct ComparisonTable: Sendable, Codable, Hashable {
         "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows."
     }
 
-    /// Every figure in full, one line a model, as RFC 4180 has it; nothing between commas where there is no figure.
+    /// Every figure in full, one line a model.
     public var csv: String {
-        func quoted(_ text: String) -> String {
-            text.contains { "\",\n\r".contains($0) } ? "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : text
-        }
-        func number(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
         let head = [
             "name", "attention", "kv_bytes_per_token", "cache_bytes", "parameters", "perplexity_before", "bits_per_byte_before",
             "perplexity", "bits_per_byte", "difference", "standard_error", "kl_divergence", "uptrained_tokens", "wall_seconds",
         ]
-        let lines = rows.map { row in
-            [
-                quoted(row.name), quoted(row.attention), "\(row.kvBytesPerToken)", "\(row.cacheBytes)", "\(row.parameters)",
-                number(row.perplexityBefore), number(row.bitsPerByteBefore), number(row.perplexity), number(row.bitsPerByte),
-                number(row.difference), number(row.standardError), number(row.klDivergence),
-                row.uptrainedTokens.map { "\($0)" } ?? "", number(row.wallSeconds),
-            ].joined(separator: ",")
-        }
-        return ([head.joined(separator: ",")] + lines).joined(separator: "\r\n") + "\r\n"
+        return Self.csv(
+            [head]
+                + rows.map { row in
+                    [
+                        row.name, row.attention, "\(row.kvBytesPerToken)", "\(row.cacheBytes)", "\(row.parameters)",
+                        Self.csv(row.perplexityBefore), Self.csv(row.bitsPerByteBefore), Self.csv(row.perplexity),
+                        "\(row.bitsPerByte)", Self.csv(row.difference), Self.csv(row.standardError), Self.csv(row.klDivergence),
+                        Self.csv(row.uptrainedTokens), Self.csv(row.wallSeconds),
+                    ]
+                })
     }
 
     /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".

@@ -157,15 +157,6 @@ public struct Run {
         return (trainer, lineage)
     }
 
-    /// Removes the run's model and checkpoint, so that it can be made again.
-    func discard() throws {
-        let lock = try FileLock(path: directory + "/lock", purpose: "kvlab lab")
-        defer { withExtendedLifetime(lock) {} }
-        for path in [Self.modelPath(directory), checkpointPath] where FileManager.default.fileExists(atPath: path) {
-            try FileManager.default.removeItem(atPath: path)
-        }
-    }
-
     private func writeRecipe() throws {
         try TextFile.write(prepared.recipeJSON + "\n", to: directory + "/recipe.json")
     }

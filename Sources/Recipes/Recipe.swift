@@ -320,14 +320,12 @@ extension Recipe {
 
 /// A whole experiment: convert the trained model, uptrain the children, compare.
 public struct LabRecipe: Sendable, Hashable, Encodable {
-    /// One converted child.
+    /// One conversion of the parent, whose result is uptrained.
     public struct Child: Sendable, Hashable, Encodable {
         /// Its name in tables.
         public var name: String
-        /// KV heads; nil for another attention.
-        public var kvHeads: Int?
-        /// Another attention; nil for KV heads.
-        public var attention: AttentionRecipe?
+        /// The attention afterwards.
+        public var architecture: ChildArchitecture
         /// Conversion method, for KV heads.
         public var method: String
         /// Which heads form a group.
@@ -335,13 +333,23 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         /// Tokens of the training text that methods look at the parent's activations over.
         public var calibrationTokens: Int
 
+        /// The head merge's name, or "converted": another attention has one conversion of its own.
+        public var methodName: String { architecture.attention == nil ? method : "converted" }
+
+        /// The conversion as a run's `init` names it.
+        public func conversion(seed: Int) -> InitRecipe.Convert {
+            InitRecipe.Convert(
+                kvHeads: architecture.kvHeads, attention: architecture.attention, method: method, grouping: grouping,
+                calibrationTokens: calibrationTokens, seed: seed)
+        }
+
         /// Method and grouping are those of KV heads: beside another attention they are left out, as a recipe must.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(name, forKey: .name)
-            try container.encodeIfPresent(kvHeads, forKey: .kvHeads)
-            try container.encodeIfPresent(attention, forKey: .attention)
-            if attention == nil {
+            try container.encodeIfPresent(architecture.kvHeads, forKey: .kvHeads)
+            try container.encodeIfPresent(architecture.attention, forKey: .attention)
+            if architecture.attention == nil {
                 try container.encode(method, forKey: .method)
                 try container.encode(grouping, forKey: .grouping)
             }
@@ -383,6 +391,11 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var control: Bool
     /// How everything is scored.
     public var evaluation: Evaluation
+
+    /// Every conversion: the children listed, or the product of the sweep's axes.
+    public var conversions: [Child] { sweep?.children ?? children }
+    /// Shares of the parent's steps, ascending.
+    public var alphas: [Double] { sweep?.alphas ?? [alpha] }
 
     private enum CodingKeys: String, CodingKey {
         case children, alpha, sweep, learningRate, distill, stopAt, keyValueShare, control, evaluation

@@ -58,16 +58,16 @@ extension Recipe {
         for (index, child) in (lab?.children ?? []).enumerated() {
             let parents = model?.kvHeads ?? []
             let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
-            if let attention = child.attention, let model {
+            if let attention = child.architecture.attention, let model {
                 do {
-                    _ = try ChildArchitecture(attention: attention).applied(to: model).config(vocabularySize: 1)
+                    _ = try child.architecture.applied(to: model).config(vocabularySize: 1)
                 } catch {
                     throw .impossible(
                         node["lab"]?["children"]?[index]?["attention"]?.position ?? reader.position,
                         path: "lab.children[\(index)].attention", reason: "\(attention.name) in a model of this shape: \(error)")
                 }
             }
-            if let heads = child.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
+            if let heads = child.architecture.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
                 throw .impossible(
                     place, path: "lab.children[\(index)].kvHeads",
                     reason: "\(count) KV heads cannot form \(heads) equal groups")
@@ -341,10 +341,11 @@ extension LabRecipe {
         var children: [Child] = []
         for var section in sections {
             let (kvHeads, attention) = try section.childAttention()
+            let architecture = attention.map(ChildArchitecture.init(attention:)) ?? ChildArchitecture(kvHeads: kvHeads ?? 1)
             let method = try section.string("method") ?? InitRecipe.Convert.defaultMethod
             let (grouping, tokens) = (try section.grouping(), try section.calibrationTokens())
-            let name = try section.string("name") ?? attention?.name ?? "kv\(kvHeads ?? 0)-\(method)"
-            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control"].contains(name) else {
+            let name = try section.string("name") ?? attention?.name ?? "\(architecture.name)-\(method)"
+            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control", "lock"].contains(name) else {
                 throw .impossible(
                     section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
             }
@@ -354,9 +355,7 @@ extension LabRecipe {
             }
             try section.finish()
             children.append(
-                Child(
-                    name: name, kvHeads: kvHeads, attention: attention, method: method, grouping: grouping,
-                    calibrationTokens: tokens))
+                Child(name: name, architecture: architecture, method: method, grouping: grouping, calibrationTokens: tokens))
         }
         guard !children.isEmpty || sweep != nil else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")

@@ -21,6 +21,19 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     /// The folder of the steps, which sweeps may share; nil: steps/ in the sweep's own.
     public var store: String?
 
+    /// The product of the axes: each architecture by each of its conversions.
+    public var children: [LabRecipe.Child] {
+        architectures.flatMap { architecture in
+            (architecture.attention == nil ? methods : [InitRecipe.Convert.defaultMethod]).map { method in
+                var child = LabRecipe.Child(
+                    name: "", architecture: architecture, method: method, grouping: grouping,
+                    calibrationTokens: calibrationTokens)
+                child.name = "\(architecture.name)-\(child.methodName)"
+                return child
+            }
+        }
+    }
+
     /// How long decoding takes a token, measured on the paged cache in process.
     public struct Timing: Sendable, Hashable, Encodable {
         /// Sequences decoded at once.
@@ -77,9 +90,6 @@ public struct ChildArchitecture: Sendable, Hashable {
     /// A short name: kv2, mla-r32.
     public var name: String { attention?.name ?? "kv\(kvHeads ?? 0)" }
 
-    /// The methods of a sweep that make it: all for KV heads, for another attention its own.
-    public func methods(_ sweep: SweepRecipe) -> [String] { attention == nil ? sweep.methods : ["converted"] }
-
     /// `model` with this attention, to train from scratch.
     public func applied(to model: ModelRecipe) -> ModelRecipe {
         var model = model
@@ -92,13 +102,6 @@ public struct ChildArchitecture: Sendable, Hashable {
             model.headDim = model.headDim.map { $0 + (attention.ropeHeadDim ?? 0) }
         }
         return model
-    }
-
-    /// The conversion of a parent to this attention.
-    public func conversion(method: String, sweep: SweepRecipe, seed: Int) -> InitRecipe.Convert {
-        InitRecipe.Convert(
-            kvHeads: kvHeads, attention: attention, method: attention == nil ? method : InitRecipe.Convert.defaultMethod,
-            grouping: attention == nil ? sweep.grouping : "contiguous", calibrationTokens: sweep.calibrationTokens, seed: seed)
     }
 }
 

@@ -137,8 +137,8 @@ import Training
     private static let lab =
         #", "lab": {"alpha": 0.5, "children": [{"kvHeads": 1, "method": "mean"}], "evaluation": {"window": 24"#
 
-    private func lab(_ recipe: Recipe, _ name: String = "lab") throws -> Lab {
-        Lab(recipe: recipe, lab: try #require(recipe.lab), directory: scratch[name], reporter: reporter)
+    private func lab(_ recipe: Recipe, _ name: String = "lab") throws -> Sweep {
+        try Sweep(recipe: recipe, lab: try #require(recipe.lab), directory: scratch[name], reporter: reporter)
     }
 
     private static let parts = ["parent", "control", "kv1-mean"]
@@ -166,11 +166,11 @@ import Training
         let forced = try #require(try lab(recipe).execute(resume: true, force: true) { false })
         #expect(try texts() == [digest()])
         let fresh = try #require(try lab(recipe, "fresh").execute(resume: false) { false })
-        #expect(forced.table == fresh.table)
+        #expect(forced.comparison == fresh.comparison)
         for part in Self.parts {
             #expect(try lineage("lab/\(part)/model.h5").contentHash == lineage("fresh/\(part)/model.h5").contentHash)
         }
-        #expect(try lab(recipe).execute(resume: true) { false }?.table == fresh.table)
+        #expect(try lab(recipe).execute(resume: true) { false }?.comparison == fresh.comparison)
     }
 
     @Test func `parts of another text are refused where the lab's own record is gone`() throws {
@@ -198,24 +198,18 @@ import Training
         let forced = try #require(try lab(recipe).execute(resume: true, force: true) { false })
         #expect(try Self.parts.map { try lineage("lab/\($0)/model.h5").contentHash } == models)
         let fresh = try #require(try lab(recipe, "fresh").execute(resume: false) { false })
-        #expect(forced.table == fresh.table)
+        #expect(forced.comparison == fresh.comparison)
     }
 
     // MARK: Sweeps
-
-    private func sweep(_ recipe: Recipe, _ name: String) throws -> Sweep {
-        let lab = try #require(recipe.lab)
-        return try Sweep(
-            recipe: recipe, lab: lab, sweep: try #require(lab.sweep), directory: scratch[name], reporter: reporter)
-    }
 
     private static let axes =
         #", "lab": {"distill": {"weight": 0.3}, "sweep": {"kvHeads": [1], "methods": ["mean"], "alphas": [0.5], "seeds": [1]}, "evaluation": {"window": 24, "contextTokens": 32"#
 
     @Test func `a sweep into two folders makes the same content hashes, in folders of the same names`() throws {
         let recipe = try recipe(lab: Self.axes + "}}")
-        let first = try #require(try sweep(recipe, "a").execute { false }).results
-        let second = try #require(try sweep(recipe, "deeper/b").execute { false }).results
+        let first = try #require(try lab(recipe, "a").execute { false }).results
+        let second = try #require(try lab(recipe, "deeper/b").execute { false }).results
         #expect(first.points.map(\.model) == second.points.map(\.model) && Set(first.points.map(\.model)).count == 4)
         #expect(first.points.map(\.folder) == second.points.map(\.folder))
         for folder in try FileManager.default.contentsOfDirectory(atPath: scratch["a/steps"]) {
@@ -226,10 +220,10 @@ import Training
     @Test func `a sweep scores anew where its evaluation text changed, and makes no model again`() throws {
         try write(5, "eval.txt")
         let recipe = try recipe(lab: Self.axes + #", "text": "\#(scratch["eval.txt"])"}}"#)
-        let first = try #require(try sweep(recipe, "a").execute { false })
+        let first = try #require(try lab(recipe, "a").execute { false })
         try write(6, "eval.txt")
-        let again = try #require(try sweep(recipe, "a").execute { false })
-        let fresh = try #require(try sweep(recipe, "b").execute { false })
+        let again = try #require(try lab(recipe, "a").execute { false })
+        let fresh = try #require(try lab(recipe, "b").execute { false })
         #expect(again.stepsMade == 0 && again.results.points.map(\.model) == first.results.points.map(\.model))
         #expect(again.results.points.map(\.bitsPerByte) == fresh.results.points.map(\.bitsPerByte))
         #expect(zip(again.results.points, first.results.points).allSatisfy { $0.bitsPerByte != $1.bitsPerByte })
@@ -237,10 +231,10 @@ import Training
 
     @Test func `a text replaced while a sweep runs leaves the sweep with the text it began with`() throws {
         let recipe = try recipe(lab: Self.axes + "}}")
-        let whole = try #require(try sweep(recipe, "a").execute { false }).results
+        let whole = try #require(try lab(recipe, "a").execute { false }).results
         var polls = 0
         let replaced = try #require(
-            try sweep(recipe, "b").execute {
+            try lab(recipe, "b").execute {
                 polls += 1
                 if polls == 7 { try? write(1) }
                 return false
@@ -249,14 +243,14 @@ import Training
         #expect(replaced.points.map(\.model) == whole.points.map(\.model))
         #expect(replaced.points.map(\.bitsPerByte) == whole.points.map(\.bitsPerByte))
         // Begun again it makes models of the new text.
-        #expect(try #require(try sweep(recipe, "b").execute { false }).stepsMade == 5)
+        #expect(try #require(try lab(recipe, "b").execute { false }).stepsMade == 5)
     }
 
     @Test func `a text written to in place, or a model replaced, while a sweep runs ends it with a sentence`() throws {
         let recipe = try recipe(lab: Self.axes + "}}")
         var polls = 0
         let changed = #expect(throws: TextError.self) {
-            try sweep(recipe, "a").execute {
+            try lab(recipe, "a").execute {
                 polls += 1
                 if polls == 3 {
                     let handle = FileHandle(forWritingAtPath: scratch["text.txt"])
@@ -270,7 +264,7 @@ import Training
         try write(0)
         polls = 0
         let replaced = #expect(throws: ExperimentError.self) {
-            try sweep(recipe, "b").execute {
+            try lab(recipe, "b").execute {
                 polls += 1
                 let steps = (try? FileManager.default.contentsOfDirectory(atPath: scratch["b/steps"])) ?? []
                 guard polls == 7, let parent = steps.first(where: { $0.hasPrefix("parent") }),

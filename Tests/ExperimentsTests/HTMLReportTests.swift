@@ -8,10 +8,14 @@ import Testing
 struct HTMLReportTests {
     private var html: String {
         let curves = SampleTable.table.rows.enumerated().map { index, row in
-            HTMLReport.Curve(
-                name: row.name, points: (1...(index == 0 ? 1200 : 60)).map { ($0, 3 + 5 * exp(-Double($0) / 100)) })
+            LossPlot.Curve(
+                name: row.name, color: index,
+                points: (1...(index == 0 ? 1200 : 60)).map { ($0, 3 + 5 * exp(-Double($0) / 100)) })
         }
-        return HTMLReport(title: "a & b", table: SampleTable.table, curves: curves, recipeJSON: "{\"a\": \"<b>\"}").html
+        var report = HTMLReport(title: "a & b", table: SampleTable.table)
+        report.sections.append(HTMLReport.losses([("", curves)]))
+        report.details = [("Recipe", "<pre>\("{\"a\": \"<b>\"}".escapedForHTML)</pre>")]
+        return report.html
     }
 
     @Test func `the file needs nothing else and runs no script`() {
@@ -39,15 +43,15 @@ struct HTMLReportTests {
     }
 
     @Test func `short runs get a figure of their own`() {
-        // Beside the frontier, and what conversion lost.
-        #expect(html.components(separatedBy: "<svg").count - 1 == 4)
+        // Beside the frontier.
+        #expect(html.components(separatedBy: "<svg").count - 1 == 3)
     }
 
     @Test func `the heat map has a square for each pair of heads in each layer`() throws {
         let config = TinyModel.config(layers: 3, heads: 4, kvHeads: 4)
         let parameters = TinyModel.parameters(config)
         let layers = try (0..<3).map { try HeadSimilarity(config, parameters, layer: $0) }
-        let page = HTMLReport(title: "t", table: SampleTable.table, curves: [], similarity: layers).html
+        let page = HTMLReport.similarity(layers).markup
         #expect(page.components(separatedBy: "<title>raw similarity").count - 1 == 3 * 2 * 6)
         #expect(page.components(separatedBy: "<title>aligned similarity").count - 1 == 3 * 2 * 6)
         for layer in layers {
@@ -66,11 +70,14 @@ struct HTMLReportTests {
             table.rows[index].bitsPerByte = .nan
             table.rows[index].standardError = .infinity
         }
-        let curve = HTMLReport.Curve(name: "x", points: [(1, .nan), (2, .infinity)])
-        #expect(HTMLReport(title: "t", table: table, curves: [curve]).html.contains("No model has a finite figure."))
-        let one = HTMLReport.Curve(name: "x", points: [(1, 3)])
+        #expect(HTMLReport(title: "t", table: table).html.contains("No model has a finite figure."))
+        let curve = LossPlot.Curve(name: "x", color: 0, points: [(1, .nan), (2, .infinity)])
+        #expect(HTMLReport.losses([("", [curve])]).markup.isEmpty)
+        let one = LossPlot.Curve(name: "x", color: 0, points: [(1, 3)])
         let empty = ComparisonTable(text: "", contextTokens: 1, batch: 1, kvDtype: "fp16", rows: [])
-        let page = HTMLReport(title: "t", table: empty, curves: [one]).html
+        var report = HTMLReport(title: "t", table: empty)
+        report.sections.append(HTMLReport.losses([("", [one])]))
+        let page = report.html
         #expect(!page.contains("nan") && !page.contains("inf"))
     }
 
@@ -94,6 +101,23 @@ struct HTMLReportTests {
             #expect(box.x >= 0 && box.x + box.width <= 900)
             #expect(box.y >= 0 && box.y + box.height <= 400)
         }
+    }
+
+    @Test func `a few models bear their names, many a legend of their families`() {
+        func figure(_ count: Int) -> String {
+            let points = (0..<count).map { index -> ParetoPlot.Point in
+                let family = index % 3
+                return ParetoPlot.Point(
+                    name: "m\(index / 2)", family: "f\(family)", color: family, bytes: Double(64 << (index / 4)),
+                    bitsPerByte: 1.5 - Double(index) / 100, alpha: Double(1 + index % 2) / 20)
+            }
+            return ParetoPlot(points).figure
+        }
+        #expect(figure(12).contains(">m3</text>") && !figure(12).contains("legend"))
+        #expect(!figure(13).contains(">m3</text>") && figure(13).components(separatedBy: "<li>").count - 1 == 3)
+        // Each model's shares are joined, and each share has a frontier.
+        #expect(figure(12).components(separatedBy: "class=\"lane").count - 1 == 6)
+        #expect(figure(12).components(separatedBy: "class=\"frontier").count - 1 == 2)
     }
 
     @Test func `ticks are round and inside the axis`() {

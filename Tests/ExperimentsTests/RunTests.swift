@@ -117,30 +117,36 @@ import Training
     @Test func `a lab that is interrupted goes on where it stopped and ends with the whole table`() throws {
         let recipe = try recipe(lab: true)
         let section = try #require(recipe.lab)
-        let lab = Lab(recipe: recipe, lab: section, directory: scratch["lab"], reporter: reporter)
+        let lab = try Sweep(recipe: recipe, lab: section, directory: scratch["lab"], reporter: reporter)
         var polls = 0
         #expect(
             try lab.execute(resume: false) {
                 polls += 1
                 return polls > 9
             } == nil)
-        let result = try #require(try lab.execute(resume: true) { false })
-        #expect(result.table.rows.map(\.name) == ["parent", "parent continued", "kv2-learned", "kv1-first"])
-        #expect(result.table.rows.map(\.attention) == ["MHA", "MHA", "GQA-2", "MQA"])
-        #expect(result.table.rows.map(\.kvBytesPerToken) == [256, 256, 128, 64].map { $0 / 2 })
-        for row in result.table.rows.dropFirst() {
+        let result = try #require(try lab.execute(resume: true) { false }?.comparison)
+        #expect(result.rows.map(\.name) == ["parent", "parent continued", "kv2-learned", "kv1-first"])
+        #expect(result.rows.map(\.attention) == ["MHA", "MHA", "GQA-2", "MQA"])
+        #expect(result.rows.map(\.kvBytesPerToken) == [256, 256, 128, 64].map { $0 / 2 })
+        for row in result.rows.dropFirst() {
             #expect(row.uptrainedTokens == 2 * 4 * 24)
             #expect((row.standardError ?? 0) > 0 && (row.klDivergence ?? -1) > 0)
         }
-        #expect(result.table.rows[1].bitsPerByteBefore == nil && result.table.rows[2].bitsPerByteBefore != nil)
+        #expect(result.rows[1].bitsPerByteBefore == nil && result.rows[2].bitsPerByteBefore != nil)
         func uptrain(_ part: String) throws -> UptrainRecipe? {
             try Recipe.parse(String(decoding: scratch.bytes("lab/\(part)/recipe.json"), as: UTF8.self)).uptrain
         }
         // The children learn from the parent; it would learn nothing from itself.
         #expect(try uptrain("control")?.distill == nil && uptrain("kv1-first")?.distill?.weight == 0.3)
         let saved = try JSONDecoder().decode(ComparisonTable.self, from: Data(scratch.bytes("lab/results.json")))
-        #expect(saved == result.table)
+        #expect(saved == result)
         #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab.execute(resume: false) { false } }
+        #expect(try lab.planText().hasSuffix("6 steps, 0 to make: 0 tokens to train on"))
+        let unknown = try self.recipe(["lab.children[1].method=best"], lab: true)
+        let refused = #expect(throws: ExperimentError.self) {
+            try Sweep(recipe: unknown, lab: #require(unknown.lab), directory: scratch["other"], reporter: reporter)
+        }
+        #expect(refused?.description.contains("lab.children[1].method") == true)
     }
 
     @Test func `an uptraining learns from its unconverted parent and ends where it is near enough to that`() throws {

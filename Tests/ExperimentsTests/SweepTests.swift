@@ -27,8 +27,7 @@ import Training
     }
 
     private func sweep(_ recipe: Recipe, _ out: String = "out") throws -> Sweep {
-        let lab = try #require(recipe.lab)
-        return try Sweep(recipe: recipe, lab: lab, sweep: try #require(lab.sweep), directory: scratch[out], reporter: reporter)
+        try Sweep(recipe: recipe, lab: try #require(recipe.lab), directory: scratch[out], reporter: reporter)
     }
 
     private func run(_ recipe: Recipe, _ out: String = "out") throws -> Sweep.Result {
@@ -76,7 +75,7 @@ import Training
         // In the seal.
         bytes[45] ^= 1
         try scratch.write(bytes, to: path)
-        #expect(try sweep(recipe).planText.contains("1 to make"))
+        #expect(try sweep(recipe).planText().contains("1 to make"))
         let again = try run(recipe)
         #expect(again.stepsMade == 1)
         #expect(again.results.points.map(\.model) == whole.results.points.map(\.model))
@@ -162,8 +161,7 @@ import Training
             #expect(weights[0] == weights[1])
         }
         // With a schedule that knows its length each share is a run of its own.
-        let plan = try #require(recipe(both).lab.flatMap { lab in lab.sweep.map { (lab, $0) } })
-        #expect(!SweepPlan(try recipe(both), plan.0, plan.1).sharesTrajectories)
+        #expect(!SweepPlan(try recipe(both), try #require(recipe(both).lab)).sharesTrajectories)
     }
 
     @Test func `uptrainings of one parent with seeds of their own differ, and the parent counts once`() throws {

@@ -1,65 +1,66 @@
 import Conversion
 
-/// A comparison as one HTML file that needs nothing else: the table, bits per byte over cache bytes, and loss curves.
+/// An experiment as one HTML file that needs nothing else: its table, sections of figures, folded details.
 ///
 /// It follows the reader's light or dark setting and runs no script.
 public struct HTMLReport {
-    /// One run's training loss.
-    public struct Curve {
-        /// The run's name; where it is also a row's, both have one colour.
-        public var name: String
-        /// Loss in nats per token after each step, in order.
-        public var points: [(step: Int, loss: Double)]
-        /// Place of its colour; nil: the curve's own place.
-        var color: Int?
-        /// How it is dashed: 0 is solid.
-        var dash = 0
+    /// A titled part; left out where it has no content.
+    struct Section {
+        var title: String
+        /// Plain text below the title.
+        var caption = ""
+        /// Markup.
+        var content: String
 
-        /// The curve of the run called `name`; `points` go by ascending step, losses in nats per token.
-        public init(name: String, points: [(step: Int, loss: Double)]) {
-            self.name = name
-            self.points = points
+        var markup: String {
+            guard !content.isEmpty else { return "" }
+            return "<h2>\(title)</h2>\n" + (caption.isEmpty ? "" : "<p class=\"caption\">\(caption.escapedForHTML)</p>\n")
+                + content
         }
-
-        var lastStep: Int { points.last?.step ?? 0 }
     }
 
     /// Colours of curves and points, used in turn.
     static let colors = 10
 
     private let title: String
-    private let table: ComparisonTable
-    private let curves: [Curve]
-    private let recipeJSON: String?
-    private let similarity: [HeadSimilarity]
+    private let caption: String
+    private let table: String
+    /// Figures, in order.
+    var sections: [Section]
+    /// Parts that are folded away, each under a line of its own.
+    var details: [(summary: String, content: String)] = []
 
-    /// A report called `title`; `recipeJSON` is shown as it is, `similarity` is the parent's, layer by layer.
-    public init(
-        title: String, table: ComparisonTable, curves: [Curve], recipeJSON: String? = nil, similarity: [HeadSimilarity] = []
-    ) {
-        self.similarity = similarity
+    /// A report called `title` with a table whose rows have the colours at these places.
+    init(title: String, caption: String? = nil, table: any ResultTable, colors: [Int], sections: [Section]) {
         self.title = title
-        self.table = table
-        self.curves = curves
-        self.recipeJSON = recipeJSON
+        self.caption = caption ?? table.caption
+        self.table = Self.table(table.columns, colors: colors)
+        self.sections = sections
+    }
+
+    /// The comparison of models that need no training.
+    public init(title: String, table: ComparisonTable) {
+        self.init(
+            title: title, table: table, colors: Array(table.rows.indices),
+            sections: [
+                Section(
+                    title: "Quality against cache size",
+                    caption:
+                        "Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \(table.rows.first?.name ?? "the first").",
+                    content: ParetoPlot(table).figure)
+            ])
     }
 
     /// The whole file.
     public var html: String {
-        let figures = LossPlot(curvesInRowOrder).figures.map { "<figure>\($0)</figure>" }
-        let body = """
-            <p class="caption">\(table.caption.escapedForHTML)</p>
-            <div class="scroll">\(tableMarkup)</div>
-            <h2>Quality against cache size</h2>
-            <p class="caption">Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \((table.rows.first?.name ?? "the first").escapedForHTML).</p>
-            <figure>\(ParetoPlot(table).svg)</figure>
-            \(recovery)
-            \(figures.isEmpty ? "" : "<h2>Training loss</h2>")
-            \(figures.joined(separator: "\n"))
-            \(Self.heatMap(similarity))
-            \(recipeJSON.map { "<details><summary>Recipe, every default filled in</summary><pre>\($0.escapedForHTML)</pre></details>" } ?? "")
-            """
-        return Self.page(title: title, body: body)
+        Self.page(
+            title: title,
+            body: """
+                <p class="caption">\(caption.escapedForHTML)</p>
+                <div class="scroll">\(table)</div>
+                \(sections.map(\.markup).joined(separator: "\n"))
+                \(details.map { "<details><summary>\($0.summary)</summary>\($0.content)</details>" }.joined(separator: "\n"))
+                """)
     }
 
     /// A page called `title` around `body`, with the styles of tables and drawings.
@@ -87,43 +88,34 @@ public struct HTMLReport {
         """
     }
 
-    private var recovery: String {
-        guard let plot = RecoveryPlot(table) else { return "" }
-        return """
-            <h2>What conversion loses and uptraining wins back</h2>
-            <p class="caption">Open: converted, nothing trained yet. Filled: after uptraining. The upright line is \((table.rows.first?.name ?? "the first").escapedForHTML).</p>
-            <figure>\(plot.svg)</figure>
-            """
-    }
-
-    static func heatMap(_ similarity: [HeadSimilarity]) -> String {
-        guard !similarity.isEmpty else { return "" }
-        return """
-            <h2>How alike the parent's KV heads are</h2>
-            <p class="caption">Cosine of each two heads: below the diagonal as they are, above it once they are aligned (keys turned in each RoPE plane, values by orthogonal maps). Darker is more alike; point at a square for its value.</p>
-            <figure>\(SimilarityHeatMap(similarity).svg)</figure>
-            """
-    }
-
-    /// Curves at the place of their rows, so that places give the colours; those without a row come after.
-    private var curvesInRowOrder: [Curve] {
-        let ordered = table.rows.map { row in curves.first { $0.name == row.name } ?? Curve(name: row.name, points: []) }
-        return ordered + curves.filter { curve in !table.rows.contains { $0.name == curve.name } }
-    }
-
-    private var tableMarkup: String { Self.table(table.columns, colors: Array(table.rows.indices)) }
-
     /// A table of `columns`, each row with a swatch of its place among the colours, or without any.
-    static func table(_ columns: [ComparisonTable.Column], colors places: [Int]?) -> String {
+    static func table(_ columns: [TableColumn], colors places: [Int]?) -> String {
         let head = columns.map { "<th\($0.leading ? " class=\"text\"" : "")>\($0.title.escapedForHTML)</th>" }.joined()
-        let body = (columns.first?.cells ?? []).indices.map { row in
-            let cells = columns.enumerated().map { index, column in
+        let body = columns.rows.enumerated().map { row, texts in
+            let cells = zip(columns, texts).enumerated().map { index, cell in
                 let swatch = index == 0 ? places.map { "<span class=\"swatch c\($0[row] % colors)\"></span>" } ?? "" : ""
-                return "<td\(column.leading ? " class=\"text\"" : "")>\(swatch)\(column.cells[row].escapedForHTML)</td>"
+                return "<td\(cell.0.leading ? " class=\"text\"" : "")>\(swatch)\(cell.1.escapedForHTML)</td>"
             }
             return "<tr>\(cells.joined())</tr>"
         }
         return "<table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))\n</tbody></table>"
+    }
+
+    /// Losses of runs in groups under a title each.
+    static func losses(_ groups: [(title: String, curves: [LossPlot.Curve])], caption: String = "") -> Section {
+        let figures = groups.flatMap { group in
+            LossPlot(group.curves).figures.map { (group.title.isEmpty ? "" : "<h3>\(group.title)</h3>\n") + $0 }
+        }
+        return Section(title: "Training loss", caption: caption, content: figures.joined(separator: "\n"))
+    }
+
+    /// The heads of the layers of a model, pair by pair.
+    static func similarity(_ layers: [HeadSimilarity]) -> Section {
+        Section(
+            title: "How alike the parent's KV heads are",
+            caption:
+                "Cosine of each two heads: below the diagonal as they are, above it once they are aligned (keys turned in each RoPE plane, values by orthogonal maps). Darker is more alike; point at a square for its value.",
+            content: layers.isEmpty ? "" : "<figure>\(SimilarityHeatMap(layers).svg)</figure>")
     }
 
     // Colours: Okabe and Ito (2008), darkened or lightened where contrast needs it.

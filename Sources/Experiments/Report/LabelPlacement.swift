@@ -52,3 +52,23 @@ struct LabelPlacement {
             && box.y + box.height <= bounds.y + bounds.height
     }
 }
+
+extension SVG {
+    /// Writes names beside their points, off these and `others`, with leaders where they stand further away.
+    mutating func label(
+        _ points: [(name: String, x: Double, y: Double)], in bounds: LabelPlacement.Box,
+        avoiding others: [(x: Double, y: Double)] = []
+    ) {
+        var placement = LabelPlacement(bounds: bounds, points: points.map { ($0.x, $0.y) } + others)
+        for point in points.sorted(by: { $0.y < $1.y }) {
+            let name = point.name.count > 24 ? point.name.prefix(23) + "…" : point.name[...]
+            let box = placement.place(width: Double(name.count) * 7.4 + 4, besideX: point.x, y: point.y)
+            let (middle, isLeft) = (box.y + box.height / 2, box.x < point.x)
+            if abs(middle - point.y) > 9 {
+                line(point.x, point.y, isLeft ? box.x + box.width + 1 : box.x - 1, middle, style: "leader")
+            }
+            text(
+                String(name), isLeft ? box.x + box.width : box.x, middle + 4.5, style: "label", anchor: isLeft ? "end" : "start")
+        }
+    }
+}

@@ -42,24 +42,10 @@ struct LinePlot {
             fromZero
             ? PlotAxis(domain: 0...max((ends.max() ?? 1) * 1.06, 1e-12), pixels: (bottom, top))
             : PlotAxis(showing: ends, pixels: (bottom, top))
-        for tick in y.ticks(about: 5) {
-            svg.line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
-            svg.text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
-        }
+        svg.grid(y, from: left, to: right, about: 5)
         if let reference { svg.line(left, y.position(reference), right, y.position(reference), style: "axis") }
-        var free = -Double.infinity
-        for value in Set(points.map(\.x)).sorted() {
-            let position = x.position(value)
-            svg.line(position, bottom, position, bottom + 5, style: "axis")
-            let text = xText(value)
-            let half = Double(text.count) * 3.6 + 3
-            guard position - half > free else { continue }
-            svg.text(text, position, bottom + 20, style: "tick", anchor: "middle")
-            free = position + half
-        }
-        svg.line(left, bottom, right, bottom, style: "axis")
-        svg.text(xName, (left + right) / 2, bottom + 46, style: "name", anchor: "middle")
-        svg.text(yName, 18, (top + bottom) / 2, style: "name", anchor: "middle", rotated: true)
+        svg.ticks(x, at: points.map(\.x), bottom: bottom, text: xText)
+        svg.names(x: xName, y: yName, from: (left, top), to: (right, bottom))
         for (place, line) in lines.enumerated() {
             let style = "c\(line.color % HTMLReport.colors)"
             // Bars of lines that meet stand side by side.

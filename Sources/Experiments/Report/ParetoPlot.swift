@@ -1,27 +1,53 @@
 import Foundation
 
-/// Bits per byte over the cache's bytes per token; lower left is better.
+/// Bits per byte over the cache's bytes per token, one mark a model; lower left is better.
 ///
-/// Bars are 1.96 standard errors of the difference to the first model each way. The line joins the models that no other
-/// beats in both directions.
+/// Models of equal bytes stand side by side, one lane a family, joined in the order of their tokens, which are the size of a mark. For each
+/// share of tokens a line joins the models that no other of at most as many tokens beats in both directions. A few models bear their names,
+/// many have a legend of their families.
 struct ParetoPlot {
-    private struct Point {
-        var row: ComparisonRow
+    /// A model.
+    struct Point {
+        var name: String
+        /// The models of its colour.
+        var family: String
+        /// Place of its colour.
         var color: Int
-        var bytes: Double { Double(row.kvBytesPerToken) }
-        var error: Double { 1.96 * (row.standardError.flatMap { $0.isFinite ? $0 : nil } ?? 0) }
+        var bytes: Double
+        var bitsPerByte: Double
+        /// Half of its bar's length; 0 for none.
+        var error = 0.0
+        /// Share of the parent's steps; 0 for a model that isn't trained further.
+        var alpha = 0.0
+        /// More for its title.
+        var detail = ""
     }
 
     private let points: [Point]
-    private let left = 76.0
+    private let xName: String
+    /// Token budgets, ascending.
+    private let budgets: [Double]
+    private let left = 86.0
     private let right = 880.0
     private let top = 18.0
-    private let bottom = 380.0
+    private let bottom = 430.0
 
-    /// Rows whose figures are not finite are left out.
+    /// Points whose figures are not finite are left out.
+    init(_ points: [Point], xName: String = "KV cache bytes per token (log scale)") {
+        self.points = points.filter { $0.bitsPerByte.isFinite && $0.bytes > 0 }
+        self.xName = xName
+        budgets = Set(self.points.map(\.alpha)).filter { $0 > 0 }.sorted()
+    }
+
+    /// A table's models, with 95 % intervals of their differences to the first.
     init(_ table: ComparisonTable) {
-        points = table.rows.enumerated().filter { $0.element.bitsPerByte.isFinite && $0.element.kvBytesPerToken > 0 }
-            .map { Point(row: $0.element, color: $0.offset) }
+        self.init(
+            table.rows.enumerated().map { index, row in
+                let error = row.standardError.map { 1.96 * $0 } ?? 0
+                return Point(
+                    name: row.name, family: row.name, color: index, bytes: Double(row.kvBytesPerToken),
+                    bitsPerByte: row.bitsPerByte, error: error.isFinite ? error : 0)
+            })
     }
 
     /// The models that no other beats in both directions, fewest bytes first.
@@ -35,72 +61,79 @@ struct ParetoPlot {
         }
     }
 
-    var svg: String {
+    var figure: String {
         guard !points.isEmpty else { return "<p>No model has a finite figure.</p>" }
-        var svg = SVG(width: 900, height: 440)
-        // The margin on the right holds the last models' labels.
-        let x = PlotAxis(showing: points.map(\.bytes), pixels: (left, right - 130), logarithmic: true, margin: 0.07)
+        let isNamed = points.count <= 12
+        var svg = SVG(width: 900, height: 490)
+        // The margin on the right holds the last models' names.
+        let x = PlotAxis(
+            showing: points.map(\.bytes), pixels: (left, right - (isNamed ? 130 : 0)), logarithmic: true,
+            margin: isNamed ? 0.07 : 0.12)
         let y = PlotAxis(
-            showing: points.flatMap { [$0.row.bitsPerByte - $0.error, $0.row.bitsPerByte + $0.error] }, pixels: (bottom, top))
-        axes(x, y, into: &svg)
-        let frontier = Self.frontier(points.map { ($0.row.kvBytesPerToken, $0.row.bitsPerByte) })
-        let corners = frontier.map { (x: x.position(points[$0].bytes), y: y.position(points[$0].row.bitsPerByte)) }
-        if corners.count > 1 { svg.path(corners, style: "frontier") }
-        for point in points { draw(point, x, y, into: &svg) }
-        labels(x, y, into: &svg)
-        return svg.markup(label: "Bits per byte over KV cache bytes per token, one point a model")
+            showing: points.flatMap { [$0.bitsPerByte - $0.error, $0.bitsPerByte + $0.error] }, pixels: (bottom, top),
+            margin: 0.05)
+        svg.grid(y, from: left, to: right, about: 8)
+        svg.ticks(x, at: points.map(\.bytes), bottom: bottom) { byteCountText(Int($0.rounded())) }
+        svg.names(x: xName, y: "bits per byte", from: (left, top), to: (right, bottom))
+        for budget in budgets.isEmpty ? [0] : budgets { frontier(budget, x, y, into: &svg) }
+        let places = points.map { (x: x.position($0.bytes) + shift($0), y: y.position($0.bitsPerByte)) }
+        lanes(places, into: &svg)
+        for (point, place) in zip(points, places) { draw(point, place, y, into: &svg) }
+        let label = "Bits per byte over KV cache bytes per token, one mark a model"
+        guard isNamed else {
+            let families = points.reduce(into: [(String, Int, Bool)]()) { found, point in
+                if !found.contains(where: { $0.0 == point.family }) { found.append((point.family, point.color, false)) }
+            }
+            return "<figure>" + svg.markup(label: label) + "\n" + LinePlot.legend(families.sorted { $0.1 < $1.1 }) + "</figure>"
+        }
+        svg.label(
+            zip(points, places).map { ($0.name, $1.x, $1.y) },
+            in: LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2))
+        return "<figure>" + svg.markup(label: label) + "</figure>"
     }
 
-    private func axes(_ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
-        for tick in y.ticks(about: 6) {
-            svg.line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
-            svg.text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
-        }
-        var free = -Double.infinity
-        for bytes in Set(points.map { $0.row.kvBytesPerToken }).sorted() {
-            let position = x.position(Double(bytes))
-            svg.line(position, bottom, position, bottom + 5, style: "axis")
-            guard position - 30 > free else { continue }
-            svg.text(byteCountText(bytes), position, bottom + 20, style: "tick", anchor: "middle")
-            free = position + 30
-        }
-        svg.line(left, bottom, right, bottom, style: "axis")
-        svg.text("KV cache bytes per token (log scale)", (left + right) / 2, bottom + 46, style: "name", anchor: "middle")
-        svg.text("bits per byte", 18, (top + bottom) / 2, style: "name", anchor: "middle", rotated: true)
+    /// The frontier of models of at most a share `budget` of the parent's steps, the parent's own beyond it.
+    private func frontier(_ budget: Double, _ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
+        let chosen = points.filter { $0.alpha <= budget }
+        let best = Self.frontier(chosen.map { (bytes: Int($0.bytes.rounded()), bits: $0.bitsPerByte) })
+        guard best.count > 1 else { return }
+        svg.path(
+            best.map { (x.position(chosen[$0].bytes), y.position(chosen[$0].bitsPerByte)) },
+            style: budget == budgets.last ?? 0 ? "frontier" : "frontier faint")
     }
 
-    private func draw(_ point: Point, _ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
-        let (cx, cy) = (x.position(point.bytes), y.position(point.row.bitsPerByte))
+    /// How far beside its bytes a point stands.
+    private func shift(_ point: Point) -> Double {
+        let families = Set(points.filter { $0.bytes == point.bytes }.map(\.color)).sorted()
+        return (Double(families.firstIndex(of: point.color) ?? 0) - Double(families.count - 1) / 2) * 13
+    }
+
+    private func lanes(_ places: [(x: Double, y: Double)], into svg: inout SVG) {
+        let groups = Dictionary(grouping: points.indices, by: { points[$0].name })
+        for name in groups.keys.sorted() {
+            let line = (groups[name] ?? []).sorted { points[$0].alpha < points[$1].alpha }
+            guard line.count > 1, let first = line.first else { continue }
+            svg.path(line.map { places[$0] }, style: "lane c\(points[first].color % HTMLReport.colors)")
+        }
+    }
+
+    private func draw(_ point: Point, _ place: (x: Double, y: Double), _ y: PlotAxis, into svg: inout SVG) {
         let style = "c\(point.color % HTMLReport.colors)"
         if point.error > 0 {
-            let (high, low) = (y.position(point.row.bitsPerByte + point.error), y.position(point.row.bitsPerByte - point.error))
-            svg.line(cx, high, cx, low, style: "bar \(style)")
-            svg.line(cx - 4, high, cx + 4, high, style: "bar \(style)")
-            svg.line(cx - 4, low, cx + 4, low, style: "bar \(style)")
+            let (high, low) = (y.position(point.bitsPerByte + point.error), y.position(point.bitsPerByte - point.error))
+            svg.line(place.x, high, place.x, low, style: "bar \(style)")
+            for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style)") }
         }
         let text =
-            "\(point.row.name): \(String(format: "%.4f", point.row.bitsPerByte)) bits per byte, \(point.row.kvBytesPerToken) bytes per token"
+            "\(point.name)\(point.alpha > 0 ? ", α \(point.alpha)" : ""): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "
+            + "\(Int(point.bytes.rounded())) bytes per token\(point.detail)"
         svg.add(
-            "<circle cx=\"\(SVG.text(cx))\" cy=\"\(SVG.text(cy))\" r=\"5\" class=\"point \(style)\"><title>\(text.escapedForHTML)</title></circle>"
+            "<circle cx=\"\(SVG.text(place.x))\" cy=\"\(SVG.text(place.y))\" r=\"\(SVG.text(radius(point.alpha)))\" class=\"point \(style)\"><title>\(text.escapedForHTML)</title></circle>"
         )
     }
 
-    private func labels(_ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
-        let places = points.map { (x: x.position($0.bytes), y: y.position($0.row.bitsPerByte)) }
-        let bounds = LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2)
-        var placement = LabelPlacement(bounds: bounds, points: places)
-        for (point, place) in zip(points, places).sorted(by: { $0.1.y < $1.1.y }) {
-            let name = point.row.name.count > 24 ? point.row.name.prefix(23) + "…" : point.row.name[...]
-            let width = Double(name.count) * 7.4 + 4
-            let box = placement.place(width: width, besideX: place.x, y: place.y)
-            let middle = box.y + box.height / 2
-            if abs(middle - place.y) > 9 {
-                let end = box.x > place.x ? box.x - 1 : box.x + box.width + 1
-                svg.line(place.x, place.y, end, middle, style: "leader")
-            }
-            let isLeft = box.x < place.x
-            svg.text(
-                String(name), isLeft ? box.x + box.width : box.x, middle + 4.5, style: "label", anchor: isLeft ? "end" : "start")
-        }
+    private func radius(_ alpha: Double) -> Double {
+        guard let index = budgets.firstIndex(of: alpha) else { return 5.5 }
+        return budgets.count == 1 ? 5 : 3 + 4.5 * Double(index) / Double(budgets.count - 1)
     }
 }

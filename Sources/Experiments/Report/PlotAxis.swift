@@ -52,3 +52,34 @@ struct PlotAxis {
         }
     }
 }
+
+extension SVG {
+    /// Level lines at about `count` round values of `y`, each with its text on the left.
+    mutating func grid(_ y: PlotAxis, from left: Double, to right: Double, about count: Int) {
+        for tick in y.ticks(about: count) {
+            line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
+            text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
+        }
+    }
+
+    /// Ticks of `x` below `bottom` at each of `values`, with the texts that have room.
+    mutating func ticks(_ x: PlotAxis, at values: [Double], bottom: Double, text: (Double) -> String) {
+        var free = -Double.infinity
+        for value in Set(values).sorted() {
+            let position = x.position(value)
+            line(position, bottom, position, bottom + 5, style: "axis")
+            let name = text(value)
+            let half = Double(name.count) * 3.6 + 3
+            guard position - half > free else { continue }
+            self.text(name, position, bottom + 20, style: "tick", anchor: "middle")
+            free = position + half
+        }
+    }
+
+    /// The lower axis of a drawing between two corners, and both axes' names.
+    mutating func names(x: String, y: String, from corner: (left: Double, top: Double), to end: (right: Double, bottom: Double)) {
+        line(corner.left, end.bottom, end.right, end.bottom, style: "axis")
+        text(x, (corner.left + end.right) / 2, end.bottom + 46, style: "name", anchor: "middle")
+        text(y, 18, (corner.top + end.bottom) / 2, style: "name", anchor: "middle", rotated: true)
+    }
+}

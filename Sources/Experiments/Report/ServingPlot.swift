@@ -28,7 +28,10 @@ struct ServingPlot {
         let x = PlotAxis(
             showing: points.map { Double($0.bytes) }, pixels: (Self.left, Self.right), logarithmic: true, margin: 0.12)
         let y = PlotAxis(fromZeroPast: points.map(\.y.highest).max() ?? 0, pixels: (Self.bottom, Self.top), ticks: 6)
-        axes(x, y, bytes: Set(points.map(\.bytes)).sorted(), into: &svg)
+        svg.grid(y, from: Self.left, to: Self.right, about: 6)
+        svg.ticks(x, at: points.map { Double($0.bytes) }, bottom: Self.bottom) { byteCountText(Int($0)) }
+        svg.names(
+            x: "KV cache bytes per token (log scale)", y: yName, from: (Self.left, Self.top), to: (Self.right, Self.bottom))
         // The architecture's colour, by its first place among the models; the first two colours are greys.
         var attentions: [String] = []
         for point in points where !attentions.contains(point.attention) { attentions.append(point.attention) }
@@ -74,27 +77,6 @@ struct ServingPlot {
         }
     }
 
-    private func axes(_ x: PlotAxis, _ y: PlotAxis, bytes: [Int], into svg: inout SVG) {
-        let (left, right, bottom) = (Self.left, Self.right, Self.bottom)
-        for tick in y.ticks(about: 6) {
-            svg.line(left, y.position(tick.value), right, y.position(tick.value), style: "grid")
-            svg.text(tick.text, left - 8, y.position(tick.value) + 4, style: "tick", anchor: "end")
-        }
-        var free = -Double.infinity
-        for bytes in bytes {
-            let position = x.position(Double(bytes))
-            svg.line(position, bottom, position, bottom + 5, style: "axis")
-            let text = byteCountText(bytes)
-            let half = Double(text.count) * 3.6 + 3
-            guard position - half > free else { continue }
-            svg.text(text, position, bottom + 20, style: "tick", anchor: "middle")
-            free = position + half
-        }
-        svg.line(left, bottom, right, bottom, style: "axis")
-        svg.text("KV cache bytes per token (log scale)", (left + right) / 2, bottom + 46, style: "name", anchor: "middle")
-        svg.text(yName, 18, (Self.top + bottom) / 2, style: "name", anchor: "middle", rotated: true)
-    }
-
     private func labels(_ places: [(point: Point, x: Double, y: Double)], _ y: PlotAxis, into svg: inout SVG) {
         let bounds = LabelPlacement.Box(
             x: Self.left + 2, y: 2, width: svg.width - Self.left - 4, height: Self.bottom - 4)
@@ -104,17 +86,7 @@ struct ServingPlot {
                 (place.x, $0)
             }
         }
-        var placement = LabelPlacement(bounds: bounds, points: places.map { ($0.x, $0.y) } + bars)
-        for place in places.sorted(by: { $0.y < $1.y }) {
-            let name = place.point.model.count > 24 ? place.point.model.prefix(23) + "…" : place.point.model[...]
-            let box = placement.place(width: Double(name.count) * 7.4 + 4, besideX: place.x, y: place.y)
-            let (middle, isLeft) = (box.y + box.height / 2, box.x < place.x)
-            if abs(middle - place.y) > 9 {
-                svg.line(place.x, place.y, isLeft ? box.x + box.width + 1 : box.x - 1, middle, style: "leader")
-            }
-            svg.text(
-                String(name), isLeft ? box.x + box.width : box.x, middle + 4.5, style: "label", anchor: isLeft ? "end" : "start")
-        }
+        svg.label(places.map { ($0.point.model, $0.x, $0.y) }, in: bounds, avoiding: bars)
     }
 }
 

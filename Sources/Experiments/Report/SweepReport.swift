@@ -5,20 +5,22 @@ import Models
 import Recipes
 import Training
 
-/// A sweep as one HTML file that needs nothing else and runs no script.
+/// The parts of a sweep's report.
 struct SweepReport {
     private let results: SweepResults
+    private let table: any ResultTable
     /// Training losses of the first seed's runs, the parent's and then those of each share.
-    private let curves: [(title: String, curves: [HTMLReport.Curve])]
+    private let curves: [(title: String, curves: [LossPlot.Curve])]
     private let similarity: [HeadSimilarity]
     private let lineage: String
     private let runs: [(name: String, json: String)]
-    /// Methods and controls in the order of their colours.
+    /// Methods, listed children and controls in the order of their colours.
     private let families: [String]
 
     /// Reads metrics and the first parent from the steps' folders.
-    init(results: SweepResults, steps: [SweepStep], made: [Int: SweepRecipes.Made], recipes: SweepRecipes) throws {
-        self.results = results
+    init(result: Sweep.Result, steps: [SweepStep], made: [Int: SweepRecipes.Made], recipes: SweepRecipes) throws {
+        results = result.results
+        table = result.table
         var families: [String] = []
         for summary in results.summaries where !families.contains(summary.family) { families.append(summary.family) }
         self.families = families
@@ -30,17 +32,16 @@ struct SweepReport {
             if let architecture = step.architecture, !found.contains(architecture) { found.append(architecture) }
         }
         let points = Dictionary(results.points.map { ($0.model, $0) }) { first, _ in first }
-        func curve(_ index: Int) -> HTMLReport.Curve? {
+        func curve(_ index: Int) -> LossPlot.Curve? {
             guard let output = made[index], let point = points[output.record.output] else { return nil }
             let losses = MetricsFile.read(path: output.folder + "/metrics.jsonl").compactMap { line in
                 line.loss.map { (line.step, $0) }
             }
-            var curve = HTMLReport.Curve(
-                name: point.architecture.map { "\($0) \(point.family)" } ?? point.family,
+            // A listed child has a colour of its own.
+            let dash = point.child == nil ? steps[index].architecture.flatMap { architectures.firstIndex(of: $0) } : nil
+            return LossPlot.Curve(
+                name: point.name, color: families.firstIndex(of: point.family) ?? 0, dash: dash ?? 0,
                 points: LossPlot.thinned(losses, to: 150))
-            curve.color = families.firstIndex(of: point.family)
-            curve.dash = steps[index].architecture.flatMap { architectures.firstIndex(of: $0) } ?? 0
-            return curve
         }
         var curves = [("", first.filter { steps[$0].kind == .parent }.compactMap(curve))]
         for alpha in Set(steps.map(\.alpha)).filter({ $0 > 0 }).sorted() {
@@ -58,11 +59,9 @@ struct SweepReport {
         lineage = Self.lineage(steps, made)
         runs = steps.indices.compactMap { index in
             guard let output = made[index], let resolved = recipes.resolve(steps[index], made: made) else { return nil }
-            let start = resolved.recipe.`init`
-            return (
-                (output.folder as NSString).lastPathComponent,
-                steps[index].kind == .converted ? Self.json(start) : resolved.recipe.resolvedJSON
-            )
+            let folder = output.folder
+            let store = recipes.lab.sweep == nil ? steps[index].folder : (folder as NSString).lastPathComponent
+            return (store, steps[index].kind == .converted ? Self.json(resolved.recipe.`init`) : resolved.recipe.resolvedJSON)
         }
     }
 
@@ -86,35 +85,77 @@ struct SweepReport {
 
     /// The whole file.
     var html: String {
-        let seeds = "bars are standard errors over seeds"
         let sharing =
             results.sharesTrajectories
             ? "The learning rate is constant, so that the uptrainings of one child for several α are one trajectory."
             : "Each α is a run of its own, its learning-rate schedule scaled to its steps."
-        return HTMLReport.page(
-            title: results.name,
-            body: """
-                <p class="caption">\(results.caption.escapedForHTML) \(results.machine.escapedForHTML), \(results.date.escapedForHTML).</p>
-                <div class="scroll">\(HTMLReport.table(results.columns, colors: results.summaries.map { families.firstIndex(of: $0.family) ?? 0 }))</div>
-                \(section("Quality against cache size", "\(sizes) Lower left is better; \(seeds). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)", pareto.figure))
-                \(section(budgets.count > 1 ? "Recovery against α" : "After uptraining", "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(seeds). \(budgets.count > 1 ? sharing : "")", recovery))
-                \(section("After conversion, before any training", "Bits per byte; the upright line is the parent; \(seeds).", before))
-                \(section("Time per token", timingCaption, timing))
-                \(prediction)
-                <h2>Training loss</h2>
-                <p class="caption">Runs of the first seed.\(dashes)</p>
-                \(curves.flatMap { group in LossPlot(group.curves).figures.map { (group.title.isEmpty ? "" : "<h3>\(group.title)</h3>\n") + "<figure>\($0)</figure>" } }.joined(separator: "\n"))
-                \(HTMLReport.heatMap(similarity))
-                <details><summary>Every run</summary><div class="scroll">\(HTMLReport.table(runColumns, colors: results.points.map { families.firstIndex(of: $0.family) ?? 0 }))</div></details>
-                <details><summary>Lineage</summary><pre>\(lineage.escapedForHTML)</pre></details>
-                <details><summary>Recipe, every default filled in</summary><pre>\(results.recipe.escapedForHTML)</pre></details>
-                <details><summary>The recipes of all \(runs.count) steps</summary>
-                \(runs.map { "<details><summary>\($0.name.escapedForHTML)</summary><pre>\($0.json.escapedForHTML)</pre></details>" }.joined(separator: "\n"))
-                </details>
-                """)
+        let (pareto, leftOut) = pareto
+        var report = HTMLReport(
+            title: results.name, caption: "\(table.caption) \(results.machine), \(results.date).", table: table,
+            colors: results.summaries.map { color($0.family) },
+            sections: [
+                HTMLReport.Section(
+                    title: "Quality against cache size",
+                    caption:
+                        "\(sizes) Lower left is better; \(bars). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)",
+                    content: pareto.figure),
+                HTMLReport.Section(
+                    title: budgets.count > 1 ? "Recovery against α" : "After uptraining",
+                    caption:
+                        "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(bars). \(budgets.count > 1 ? sharing : "")",
+                    content: recovery),
+                HTMLReport.Section(
+                    title: "After conversion, before any training", caption: "Bits per byte; the upright line is the parent.",
+                    content: before),
+                HTMLReport.Section(title: "Time per token", caption: timingCaption, content: timing),
+                prediction,
+                HTMLReport.losses(curves, caption: "Runs of the first seed.\(dashes)"),
+                HTMLReport.similarity(similarity),
+            ])
+        report.details = [
+            (
+                "Every run",
+                "<div class=\"scroll\">\(HTMLReport.table(runColumns, colors: results.points.map { color($0.family) }))</div>"
+            ),
+            ("Lineage", "<pre>\(lineage.escapedForHTML)</pre>"),
+            ("Recipe, every default filled in", "<pre>\(results.recipe.escapedForHTML)</pre>"),
+            (
+                "The recipes of all \(runs.count) steps",
+                runs.map { "<details><summary>\($0.name.escapedForHTML)</summary><pre>\($0.json.escapedForHTML)</pre></details>" }
+                    .joined(separator: "\n")
+            ),
+        ]
+        return report.html
     }
 
-    private var pareto: SweepParetoPlot { SweepParetoPlot(results.summaries, families: families) }
+    private func color(_ family: String) -> Int { families.firstIndex(of: family) ?? 0 }
+
+    /// What bars are.
+    private var bars: String {
+        results.summaries.contains { $0.runs > 1 }
+            ? "bars are standard errors over seeds" : "bars are 95 % intervals of the difference, paired over windows"
+    }
+
+    /// The models that are trained from the parent or are it, and those from scratch that lie near them; what the others are.
+    private var pareto: (plot: ParetoPlot, leftOut: String) {
+        let finite = results.summaries.filter { $0.bitsPerByte.mean.isFinite }
+        let trained = finite.filter { $0.point.kind != .scratch }.map(\.bitsPerByte.mean)
+        let (low, high) = (trained.min() ?? 0, trained.max() ?? .infinity)
+        let shown = finite.filter { $0.point.kind != .scratch || $0.bitsPerByte.mean <= high + 0.5 * (high - low) }
+        let points = shown.map { summary in
+            ParetoPlot.Point(
+                name: summary.name, family: summary.family, color: color(summary.family), bytes: summary.point.cacheBytesPerToken,
+                bitsPerByte: summary.bitsPerByte.mean, error: summary.bar(summary.bitsPerByte, summary.point.standardError),
+                alpha: summary.point.alpha, detail: ", \(groupedDigits(summary.point.tokens)) tokens")
+        }
+        let plot = ParetoPlot(points, xName: "measured cache bytes per token (log scale)")
+        guard results.summaries.contains(where: { $0.point.kind == .scratch }) else { return (plot, "") }
+        let count = finite.count - shown.count
+        let fresh = "From scratch: the child's architecture trained from random weights on the uptraining's tokens"
+        return (
+            plot, count == 0 ? "\(fresh)." : "\(fresh); \(count) such models lie far above the drawing and are in the table only."
+        )
+    }
 
     /// What the marks' sizes mean.
     private var sizes: String {
@@ -128,63 +169,55 @@ struct SweepReport {
         return "The larger a mark, the more tokens of uptraining: \(names.joined(separator: ", "))."
     }
 
-    private var leftOut: String {
-        let count = pareto.leftOut
-        let what = "From scratch: the child's architecture trained from random weights on the uptraining's tokens"
-        return count == 0 ? "\(what)." : "\(what); \(count) such models lie far above the drawing and are in the table only."
-    }
-
-    private func section(_ title: String, _ caption: String, _ figure: String) -> String {
-        figure.isEmpty ? "" : "<h2>\(title)</h2>\n<p class=\"caption\">\(caption.escapedForHTML)</p>\n\(figure)"
-    }
-
     private var hasControl: Bool { results.summaries.contains { $0.point.kind == .continued } }
 
     private var budgets: Set<Double> { Set(results.summaries.map(\.point.alpha).filter { $0 > 0 }) }
 
     /// Which architecture has which dashes.
     private var dashes: String {
-        let names = results.summaries.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
+        let names = results.points.filter { $0.child == nil }.compactMap(\.architecture).reduce(into: [String]()) { found, name in
             if !found.contains(name) { found.append(name) }
         }
         guard names.count > 1 else { return "" }
         let styles = ["solid", "dashed", "dotted", "dash-dotted"]
         // Past the fourth the last three come again, as the drawing has them.
         return " "
-            + names.enumerated().map { "\($1.escapedForHTML): \(styles[$0 == 0 ? 0 : ($0 - 1) % 3 + 1])" }.joined(separator: ", ")
+            + names.enumerated().map { "\($1): \(styles[$0 == 0 ? 0 : ($0 - 1) % 3 + 1])" }.joined(separator: ", ")
             + "."
     }
 
+    /// What a child has left to the control, or to the parent where there is none, with its bar.
+    private func left(_ summary: SweepSummary) -> (mean: Double, error: Double)? {
+        let (figure, error) =
+            hasControl
+            ? (summary.toContinued, summary.point.toContinuedError) : (summary.toParent, summary.point.standardError)
+        return figure.map { ($0.mean, summary.bar($0, error)) }
+    }
+
     private var recovery: String {
+        let children = results.summaries.filter { $0.point.kind == .child }
         if budgets.count == 1 {
-            let rows = results.summaries.filter { $0.point.kind == .child }.compactMap { summary in
-                (hasControl ? summary.toContinued : summary.toParent).map {
-                    ErrorBarPlot.Row(
-                        name: summary.name, color: families.firstIndex(of: summary.family) ?? 0, mean: $0.mean,
-                        error: $0.standardError ?? 0)
+            let rows = children.compactMap { summary in
+                left(summary).map {
+                    ErrorBarPlot.Row(name: summary.name, color: color(summary.family), mean: $0.mean, error: $0.error)
                 }
             }
             return ErrorBarPlot(
                 rows: rows, xName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0
             ).figure
         }
-        let shown = results.summaries.filter { $0.point.kind == .child || $0.point.kind == .scratch }
-        let architectures = shown.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
+        let architectures = children.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
             if !found.contains(name) { found.append(name) }
         }
         // One drawing for each architecture: lines of several would cross everywhere.
         return architectures.map { architecture in
-            let chosen = shown.filter { $0.point.architecture == architecture && $0.point.kind == .child }
-            let names = families.filter { family in chosen.contains { $0.family == family } }
+            let chosen = children.filter { $0.point.architecture == architecture }.sorted { $0.point.alpha < $1.point.alpha }
             let plot = LinePlot(
-                series: names.map { family in
+                series: families.filter { family in chosen.contains { $0.family == family } }.map { family in
                     LinePlot.Series(
-                        name: family, color: families.firstIndex(of: family) ?? 0,
-                        points: chosen.filter { $0.family == family }.sorted { $0.point.alpha < $1.point.alpha }.compactMap {
-                            summary in
-                            (hasControl ? summary.toContinued : summary.toParent).map {
-                                (summary.point.alpha, $0.mean, $0.standardError ?? 0)
-                            }
+                        name: family, color: color(family),
+                        points: chosen.filter { $0.family == family }.compactMap { summary in
+                            left(summary).map { (summary.point.alpha, $0.mean, $0.error) }
                         })
                 }, xName: "α, share of the parent's steps (log scale)",
                 yName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0,
@@ -201,8 +234,7 @@ struct SweepReport {
         let rows = children.compactMap { summary in
             summary.before.map { figure in
                 ErrorBarPlot.Row(
-                    name: summary.name, color: families.firstIndex(of: summary.family) ?? 0, mean: figure.mean,
-                    error: figure.standardError ?? 0)
+                    name: summary.name, color: color(summary.family), mean: figure.mean, error: summary.bar(figure))
             }
         }
         let parent = results.summaries.first { $0.point.kind == .parent }?.bitsPerByte.mean
@@ -232,11 +264,10 @@ struct SweepReport {
         ).figure
     }
 
-    private var prediction: String {
-        guard !results.predictions.isEmpty else { return "" }
+    private var prediction: HTMLReport.Section {
         func factor(_ value: Double?) -> String { value.map { String(format: "×/÷ %.2f", $0) } ?? "–" }
-        func column(_ title: String, leading: Bool = false, _ cell: (RecoveryJudgement) -> String) -> ComparisonTable.Column {
-            ComparisonTable.Column(title: title, cells: results.predictions.map(cell), leading: leading)
+        func column(_ title: String, leading: Bool = false, _ cell: (RecoveryJudgement) -> String) -> TableColumn {
+            TableColumn(title: title, cells: results.predictions.map(cell), leading: leading)
         }
         let columns = [
             column("within", leading: true) { String(format: "%g %%", $0.withinPercent) },
@@ -256,16 +287,17 @@ struct SweepReport {
                 }
             },
         ]
-        return """
-            <h2>Can recovery be predicted before training?</h2>
-            <p class="caption">Tokens until an uptraining's held-out bits per byte are within so many percent of its parent's, predicted from the conversion's diagnosis (\(RecoveryExample.featureNames.joined(separator: ", "))) by ridge regression: each parent's conversions from the other parents' alone, against the others' mean. Errors are root mean squares as factors; the gain is the mean's absolute error minus the regression's, with its 95 % interval over parents. It takes \(RecoveryJudgement.leastExamples) conversions of \(RecoveryJudgement.leastParents) parents to judge.</p>
-            <div class="scroll">\(HTMLReport.table(columns, colors: nil))</div>
-            """
+        return HTMLReport.Section(
+            title: "Can recovery be predicted before training?",
+            caption:
+                "Tokens until an uptraining's held-out bits per byte are within so many percent of its parent's, predicted from the conversion's diagnosis (\(RecoveryExample.featureNames.joined(separator: ", "))) by ridge regression: each parent's conversions from the other parents' alone, against the others' mean. Errors are root mean squares as factors; the gain is the mean's absolute error minus the regression's, with its 95 % interval over parents. It takes \(RecoveryJudgement.leastExamples) conversions of \(RecoveryJudgement.leastParents) parents to judge.",
+            content: results.predictions.isEmpty
+                ? "" : "<div class=\"scroll\">\(HTMLReport.table(columns, colors: nil))</div>")
     }
 
-    private var runColumns: [ComparisonTable.Column] {
-        func column(_ title: String, leading: Bool = false, _ cell: (SweepPoint) -> String) -> ComparisonTable.Column {
-            ComparisonTable.Column(title: title, cells: results.points.map(cell), leading: leading)
+    private var runColumns: [TableColumn] {
+        func column(_ title: String, leading: Bool = false, _ cell: (SweepPoint) -> String) -> TableColumn {
+            TableColumn(title: title, cells: results.points.map(cell), leading: leading)
         }
         func decimal(_ value: Double?, _ format: String = "%.4f") -> String { value.map { String(format: format, $0) } ?? "–" }
         return [

@@ -2,10 +2,11 @@ import Checkpoints
 import Files
 import Foundation
 
-/// Folders of steps, each named by what the step is and by a hash of all that decides its outcome.
+/// Folders of steps, addressed by content: by the step's name and a hash of all that decides its outcome.
 ///
 /// A step is done where its folder holds a record with its key and the model whose content hash the record names: what is done is
-/// never done again, and what was changed or cut short is.
+/// never done again, and what was changed or cut short is. The steps of listed children are addressed by name alone, for paths that
+/// people and recipes can write down: such a folder may hold a step of another key, which ``Sweep`` refuses or makes again.
 struct StepStore: Sendable {
     /// Raised when a step of the same recipe and inputs would come out otherwise than before.
     static let format = 1
@@ -33,8 +34,8 @@ struct StepStore: Sendable {
     }
 
     let directory: String
-
-    init(directory: String) { self.directory = directory }
+    /// Whether a folder's name ends with the step's key.
+    let isAddressedByContent: Bool
 
     /// The key of a step: `recipe` names inputs by their hashes, so that it doesn't matter where they lie.
     static func key(_ kind: SweepStep.Kind, recipe: String, inputs: [String: String]) -> String {
@@ -42,20 +43,32 @@ struct StepStore: Sendable {
         return SHA256Digest(of: "kvlab step \(format)\n\(kind.rawValue)\n\(names)\(recipe)\n").hex
     }
 
-    /// The step's folder.
-    func folder(_ name: String, key: String) -> String { "\(directory)/\(name)-\(key.prefix(12))" }
+    /// The folder of the step with this key.
+    func folder(_ step: SweepStep, key: String) -> String {
+        "\(directory)/\(step.folder)" + (isAddressedByContent ? "-\(key.prefix(12))" : "")
+    }
 
-    /// The record of a step that is done; nil where it isn't. Throws what is wrong with the model of one that was.
-    func record(_ folder: String, key: String) throws -> Record? {
-        guard let data = TextFile.ownBytes(folder + "/step.json"),
-            let record = try? JSONDecoder().decode(Record.self, from: data), record.key == key
-        else { return nil }
+    /// The record of the step that the folder holds, whatever its key; nil for none.
+    func record(in folder: String) -> Record? {
+        TextFile.ownBytes(folder + "/step.json").flatMap { try? JSONDecoder().decode(Record.self, from: $0) }
+    }
+
+    /// Throws the difference where the folder doesn't hold the model that `record` names.
+    func checkModel(of record: Record, in folder: String) throws {
         let path = Run.modelPath(folder)
         let model = try Checkpoint.load(path, verify: .structure, trainingState: false)
         guard model.lineage.contentHash == record.output else {
             throw CheckpointError.changed(path: path, part: "the model that the step's record names")
         }
-        return record
+    }
+
+    /// Removes a step from its folder, so that it can be made again.
+    func discard(_ folder: String) throws {
+        let lock = try FileLock(path: folder + "/lock", purpose: "kvlab lab")
+        defer { withExtendedLifetime(lock) {} }
+        for name in ["step.json", "model.h5", "checkpoint.h5"] where FileManager.default.fileExists(atPath: "\(folder)/\(name)") {
+            try FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+        }
     }
 
     /// Marks the step done, after its model is written.

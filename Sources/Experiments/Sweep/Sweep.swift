@@ -10,22 +10,31 @@ import Recipes
 import Text
 import Training
 
-/// A lab over several axes: for each seed a parent, its conversions, their uptrainings and the controls for each token budget.
+/// An experiment around one recipe: for each seed a parent, its conversions, their uptrainings and the controls for each token budget.
 ///
-/// Every model has a folder whose name ends in a hash of all that decides it (``StepStore``). What is there is not made again: a sweep that
-/// was interrupted, however, goes on where it stopped, within a run from the run's own checkpoint; one that has been made larger makes what
-/// is new; and one parent is trained once. A conversion is a step of its own, scored before its uptrainings start from it.
+/// Children are the product of a sweep's axes, or those that the recipe lists. Every model has a folder with a record of all that decides
+/// it (``StepStore``), and what is there is not made again: an interrupted sweep, however, goes on where it stopped, within a run from the
+/// run's own checkpoint; a larger sweep makes the new models alone; and one parent is trained once. A conversion is a step of its own,
+/// scored before its uptrainings start from it.
+///
+/// Folders of listed children bear their names alone. Where inputs have changed since such a folder was made it is refused, unless `force`
+/// makes its step again: a table compares models of one text.
 public struct Sweep {
     /// What a sweep leaves behind.
     public struct Result: Sendable {
         /// Every model's figures.
         public var results: SweepResults
+        /// The comparison of listed children, the parent first; nil for the product of axes, whose table is over seeds.
+        public var comparison: ComparisonTable?
         /// The report's path.
         public var reportPath: String
         /// Steps made by this call; the others were there.
         public var stepsMade: Int
         /// Wall-clock seconds of this call.
         public var seconds: Double
+
+        /// The table to show.
+        public var table: any ResultTable { comparison ?? results }
     }
 
     private let recipes: SweepRecipes
@@ -34,38 +43,28 @@ public struct Sweep {
     private let reporter: ProgressReporter
     private var recipe: Recipe { recipes.recipe }
     private var lab: LabRecipe { recipes.lab }
-    private var sweep: SweepRecipe { recipes.sweep }
     private var steps: [SweepStep] { recipes.plan.steps }
+    private var isListed: Bool { lab.sweep == nil }
 
-    /// A sweep for a recipe with a `lab.sweep` section; reads the texts, whose content decides which steps are done already.
+    /// A sweep for a recipe with a `lab` section; reads the texts, whose content decides which steps are done already.
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` for what can't be, before any work.
-    public init(recipe: Recipe, lab: LabRecipe, sweep: SweepRecipe, directory: String, reporter: ProgressReporter) throws {
-        for (index, method) in sweep.methods.enumerated() where ConversionMethods.named(method) == nil {
-            throw ExperimentError.recipe(
-                key: "lab.sweep.methods[\(index)]", reason: ConversionError.unknownMethod(method).description)
-        }
-        let designs = sweep.architectures.compactMap(\.attention)
-        if !designs.isEmpty, let config = try recipe.model?.config(vocabularySize: recipe.tokenizer?.vocabSize ?? 256) {
-            for (index, attention) in designs.enumerated() {
-                do {
-                    _ = try ArchitectureConversion.childConfig(config, attention.design(headDim: config.headDim[0]))
-                } catch {
-                    throw ExperimentError.recipe(key: "lab.sweep.architectures[\(index)]", reason: "\(error)")
-                }
-            }
-        }
+    public init(recipe: Recipe, lab: LabRecipe, directory: String, reporter: ProgressReporter) throws {
+        try Self.checkConversions(recipe, lab)
         if let path = lab.evaluation.text, !FileManager.default.isReadableFile(atPath: path) {
             throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(path): no such file, or it can't be read")
         }
-        recipes = try SweepRecipes(recipe: recipe, lab: lab, sweep: sweep)
-        self.directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
-        store = StepStore(directory: sweep.store ?? self.directory + "/steps")
+        recipes = try SweepRecipes(recipe: recipe, lab: lab)
+        let directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
+        self.directory = directory
+        store = StepStore(
+            directory: lab.sweep.map { $0.store ?? directory + "/steps" } ?? directory, isAddressedByContent: lab.sweep != nil)
         self.reporter = reporter
         let training = try recipes.corpus.split(recipe).train.byteCount
-        if training < Calibration.leastTokens,
-            !designs.isEmpty || sweep.methods.contains(where: { ConversionMethods.named($0)?.usesActivations == true })
-        {
+        let isCalibrated = lab.conversions.contains {
+            $0.architecture.attention != nil || ConversionMethods.named($0.method)?.usesActivations == true
+        }
+        if training < Calibration.leastTokens, isCalibrated {
             throw ExperimentError.recipe(
                 key: "data.files",
                 reason: "the training part's \(training) bytes are too short to calibrate a conversion on; it takes "
@@ -73,20 +72,55 @@ public struct Sweep {
         }
     }
 
+    /// Refuses conversions that are unknown or don't fit the parent, naming their keys in the recipe.
+    private static func checkConversions(_ recipe: Recipe, _ lab: LabRecipe) throws {
+        let methods =
+            lab.sweep.map { $0.methods.enumerated().map { ("lab.sweep.methods[\($0)]", $1) } }
+            ?? lab.children.enumerated().map { ("lab.children[\($0)].method", $1.method) }
+        for (key, method) in methods where ConversionMethods.named(method) == nil {
+            throw ExperimentError.recipe(key: key, reason: ConversionError.unknownMethod(method).description)
+        }
+        guard let config = try recipe.model?.config(vocabularySize: recipe.tokenizer?.vocabSize ?? 256) else { return }
+        let designs =
+            lab.sweep.map { sweep in
+                sweep.architectures.compactMap(\.attention).enumerated().map { ("lab.sweep.architectures[\($0)]", $1) }
+            }
+            ?? lab.children.enumerated().compactMap { index, child in
+                child.architecture.attention.map { ("lab.children[\(index)].attention", $0) }
+            }
+        for (key, attention) in designs {
+            do {
+                _ = try ArchitectureConversion.childConfig(config, attention.design(headDim: config.headDim[0]))
+            } catch {
+                throw ExperimentError.recipe(key: key, reason: "\(error)")
+            }
+        }
+    }
+
     /// Makes what is not there yet; nil where `shouldStop` ended a run early.
-    public func execute(shouldStop: () -> Bool) throws -> Result? {
+    ///
+    /// - Parameters:
+    ///   - resume: whether a folder that holds the steps of listed children is gone on with; otherwise it is refused.
+    ///   - force: whether listed children's steps are made again where their inputs have changed; otherwise they are refused.
+    public func execute(resume: Bool = true, force: Bool = false, shouldStop: () -> Bool) throws -> Result? {
         let start = ContinuousClock.now
+        if isListed, !resume, let parent = steps.first,
+            FileManager.default.fileExists(atPath: "\(directory)/\(parent.folder)/recipe.json")
+        {
+            throw TrainingError.runExists(directory: directory)
+        }
         for folder in [directory, store.directory] {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         }
         let lock = try FileLock(path: directory + "/lock", purpose: "kvlab lab")
         defer { withExtendedLifetime(lock) {} }
         defer { reporter.setPrefix("") }
-        var made = found()
+        if isListed { try recordInputs(resume: resume, force: force) }
+        var made = try found(force: force)
         let missing = steps.indices.filter { made[$0] == nil }
         // A kill between a step's record and this leaves its training state behind.
         dropTrainingStates(steps.indices, made)
-        if recipes.plan.sharesTrajectories, sweep.alphas.count > 1 {
+        if recipes.plan.sharesTrajectories, lab.alphas.count > 1 {
             reporter.line("the schedule is constant: uptrainings of one child share their beginnings, which is exact")
         }
         reporter.line("\(steps.count) steps, \(missing.count) to make")
@@ -97,19 +131,22 @@ public struct Sweep {
         for (index, step) in steps.enumerated() {
             if made[index] == nil {
                 guard let resolved = recipes.resolve(step, made: made) else { continue }
-                let folder = store.folder(step.name, key: resolved.key)
-                let record: StepStore.Record?
-                if step.kind == .converted {
-                    if shouldStop() { return nil }
-                    record = try convert(step, resolved, folder)
-                } else {
-                    let beginning = step.beginning.flatMap { made[$0]?.folder }
-                    record = try train(step, resolved, folder, beginning: beginning, shouldStop: shouldStop) {
-                        progress.step($0.tokens, seconds: $0.seconds)
+                made[index] = try found(step, resolved, force: force)
+                if made[index] == nil {
+                    let folder = store.folder(step, key: resolved.key)
+                    let record: StepStore.Record?
+                    if step.kind == .converted {
+                        if shouldStop() { return nil }
+                        record = try convert(step, resolved, folder)
+                    } else {
+                        let beginning = step.beginning.flatMap { made[$0]?.folder }
+                        record = try train(
+                            step, resolved, folder, beginning: beginning, force: force, shouldStop: shouldStop
+                        ) { progress.step($0.tokens, seconds: $0.seconds) }
                     }
+                    guard let record else { return nil }
+                    made[index] = SweepRecipes.Made(folder: folder, record: record)
                 }
-                guard let record else { return nil }
-                made[index] = SweepRecipes.Made(folder: folder, record: record)
                 dropTrainingStates([index] + (step.beginning.map { [$0] } ?? []), made)
             }
             guard let output = made[index], let parent = made[step.parent ?? index] else { continue }
@@ -124,15 +161,18 @@ public struct Sweep {
         context = nil
         guard let timing = try self.timing(made, shouldStop: shouldStop) else { return nil }
         reporter.setPrefix("")
-        let results = try write(made, scores, timing.first)
-        return Result(
-            results: results, reportPath: directory + "/report.html", stepsMade: missing.count,
-            seconds: (ContinuousClock.now - start) / .seconds(1))
+        var result = Result(
+            results: results(made, scores, timing.first), reportPath: directory + "/report.html", stepsMade: missing.count,
+            seconds: 0)
+        if isListed { result.comparison = try comparison(made, scores, result.results) }
+        try write(result, made)
+        result.seconds = (ContinuousClock.now - start) / .seconds(1)
+        return result
     }
 
-    /// What there is to do, for people: each step with its tokens, and whether it is there.
-    public var planText: String {
-        let made = found()
+    /// The plan for people: each step with its tokens, and whether it is there.
+    public func planText() throws -> String {
+        let made = try found(force: false)
         let lines = steps.indices.map { index in
             let tokens = ownTokens(index) > 0 ? "\(groupedDigits(ownTokens(index))) tokens" : "conversion"
             return "\(made[index] == nil ? "to make" : "there  ")  \(steps[index].name)  \(tokens)"
@@ -148,36 +188,76 @@ public struct Sweep {
         steps[index].tokens - (steps[index].beginning.map { steps[$0].tokens } ?? 0)
     }
 
-    /// The steps that are done before.
-    private func found() -> [Int: SweepRecipes.Made] {
+    /// The steps that are done before, as far as those they are made from are.
+    private func found(force: Bool) throws -> [Int: SweepRecipes.Made] {
         var made: [Int: SweepRecipes.Made] = [:]
         for (index, step) in steps.enumerated() {
             guard let resolved = recipes.resolve(step, made: made) else { continue }
-            let folder = store.folder(step.name, key: resolved.key)
-            do {
-                guard let record = try store.record(folder, key: resolved.key) else { continue }
-                made[index] = SweepRecipes.Made(folder: folder, record: record)
-            } catch {
-                // One bad file is a step to make again.
-                reporter.line("\(step.name): to make again, as its model can't be used: \(error)")
-            }
+            made[index] = try found(step, resolved, force: force)
         }
         return made
+    }
+
+    /// The step where it is done; nil where it is to be made.
+    ///
+    /// Throws ``TrainingError`` where its folder holds the same child's step of another recipe, or of other inputs without `force`.
+    private func found(_ step: SweepStep, _ resolved: SweepRecipes.Resolved, force: Bool) throws -> SweepRecipes.Made? {
+        let folder = store.folder(step, key: resolved.key)
+        guard let record = store.record(in: folder) else { return nil }
+        guard record.key == resolved.key else {
+            // The beginning of a key in a folder's name that is another key's too.
+            if store.isAddressedByContent { return nil }
+            let changes = recipes.changes(of: resolved, since: record)
+            guard !changes.isEmpty else { throw TrainingError.otherRecipe(directory: folder) }
+            guard force else { throw TrainingError.changedInputs(directory: folder, changes) }
+            reporter.line("\(step.name): made from other inputs; it is made again")
+            try store.discard(folder)
+            return nil
+        }
+        do {
+            try store.checkModel(of: record, in: folder)
+        } catch {
+            // One bad file is a step to make again.
+            reporter.line("\(step.name): to make again, as its model can't be used: \(error)")
+            return nil
+        }
+        return SweepRecipes.Made(folder: folder, record: record)
+    }
+
+    /// Keeps the digests of all texts beside the results of listed children; throws where they are others than those it was begun with.
+    private func recordInputs(resume: Bool, force: Bool) throws {
+        let path = directory + "/inputs.json"
+        if resume, let recorded = TextFile.ownBytes(path).flatMap({ try? JSONDecoder().decode(InputDigests.self, from: $0) }),
+            recorded.version == InputDigests.currentVersion
+        {
+            let changes = recipes.inputs.changes(since: recorded)
+            guard changes.isEmpty || force else { throw TrainingError.changedInputs(directory: directory, changes) }
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try TextFile.write(String(decoding: try encoder.encode(recipes.inputs), as: UTF8.self) + "\n", to: path)
     }
 
     // MARK: Steps
 
     /// Trains what the step's recipe says, from the run's own checkpoint where it was interrupted; nil where it is again.
     private func train(
-        _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, beginning: String?, shouldStop: () -> Bool,
-        onStep: (Trainer.StepReport) -> Void
+        _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, beginning: String?, force: Bool,
+        shouldStop: () -> Bool, onStep: (Trainer.StepReport) -> Void
     ) throws -> StepStore.Record? {
         let prepared = try PreparedRun(resolved.recipe, corpus: recipes.corpus, reporter: reporter)
         try check(prepared.inputs, resolved)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let resumes = try makeResumable(folder, as: prepared, beginning: beginning)
-        let outcome = try Run(prepared, directory: folder, reporter: reporter)
-            .execute(resume: resumes, shouldStop: shouldStop, onStep: onStep)
+        let run = Run(prepared, directory: folder, reporter: reporter)
+        let outcome: Run.Outcome
+        do {
+            outcome = try run.execute(resume: resumes, shouldStop: shouldStop, onStep: onStep)
+        } catch let error as TrainingError where force && error.isOfInputs {
+            reporter.line("\(step.name): begun with other inputs; it is made again")
+            try store.discard(folder)
+            outcome = try run.execute(resume: false, shouldStop: shouldStop, onStep: onStep)
+        }
         guard outcome.finished else { return nil }
         let stepTokens = Double(prepared.plan.batch * prepared.sequenceLength)
         let seconds = MetricsFile.read(path: folder + "/metrics.jsonl").compactMap(\.tokensPerSecond).reduce(0) {
@@ -207,11 +287,13 @@ public struct Sweep {
 
     /// Whether the folder holds a checkpoint to go on from, after it has been made one of this recipe.
     ///
-    /// The key in the folder's name says that all that decides the run is the same; its recipe may still name other places, as when the
-    /// sweep's folder was moved, and a checkpoint of a shorter uptraining names another share.
+    /// A key in the folder's name says that all that decides the run is the same; its recipe may still name other places, as when the
+    /// sweep's folder was moved, and a checkpoint of a shorter uptraining names another share. A folder without a key may hold any run,
+    /// which is left for ``Run`` to refuse.
     private func makeResumable(_ folder: String, as prepared: PreparedRun, beginning: String?) throws -> Bool {
         let (own, model) = (folder + "/checkpoint.h5", Run.modelPath(folder))
         let files = FileManager.default
+        let isVouchedFor = store.isAddressedByContent || store.record(in: folder) != nil
         if !files.fileExists(atPath: own), let beginning, files.fileExists(atPath: beginning + "/checkpoint.h5") {
             var checkpoint: Checkpoint
             do {
@@ -229,8 +311,8 @@ public struct Sweep {
             return true
         }
         guard files.fileExists(atPath: own) else {
-            // Without a record or a checkpoint beside it nothing vouches for a model.
-            if files.fileExists(atPath: model) { try files.removeItem(atPath: model) }
+            // A model without a record of its content, or with one of other content, is of no use.
+            if isVouchedFor, files.fileExists(atPath: model) { try files.removeItem(atPath: model) }
             return false
         }
         guard var checkpoint = try? Checkpoint.load(own) else {
@@ -239,7 +321,7 @@ public struct Sweep {
             if files.fileExists(atPath: model) { try files.removeItem(atPath: model) }
             return false
         }
-        if !prepared.isRecipe(of: checkpoint.lineage) {
+        if isVouchedFor, !prepared.isRecipe(of: checkpoint.lineage) {
             checkpoint.lineage.recipe = prepared.lineage.recipe
             try checkpoint.save(to: own)
         }
@@ -370,7 +452,7 @@ public struct Sweep {
 
     /// The timing that the recipe asks for, measured before or now: none or one; nil where `shouldStop` became true.
     private func timing(_ made: [Int: SweepRecipes.Made], shouldStop: () -> Bool) throws -> [DecodeTiming]? {
-        guard let section = sweep.timing else { return [] }
+        guard let section = lab.sweep?.timing else { return [] }
         var seen: Set<ChildArchitecture?> = []
         let chosen = steps.enumerated().filter { index, step in
             [.parent, .converted].contains(step.kind) && made[index] != nil && seen.insert(step.architecture).inserted
@@ -404,24 +486,55 @@ public struct Sweep {
 
     // MARK: Results
 
-    private func write(_ made: [Int: SweepRecipes.Made], _ scores: [Int: SweepScore], _ timing: DecodeTiming?) throws
-        -> SweepResults
-    {
-        let evaluation = lab.evaluation
-        let text =
-            "\(evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(evaluation.window)"
+    private func results(
+        _ made: [Int: SweepRecipes.Made], _ scores: [Int: SweepScore], _ timing: DecodeTiming?
+    ) -> SweepResults {
         var results = SweepResults(
-            name: recipe.name, text: text, kvDtype: evaluation.kvDtype,
-            points: SweepPoint.all(steps, made: made, scores: scores, store: store.directory), timing: timing)
-        results.sharesTrajectories = recipes.plan.sharesTrajectories && sweep.alphas.count > 1
+            name: recipe.name, text: text, kvDtype: lab.evaluation.kvDtype,
+            points: SweepPoint.all(steps, made: made, scores: scores, store: store.directory, isListed: isListed), timing: timing)
+        results.sharesTrajectories = recipes.plan.sharesTrajectories && lab.alphas.count > 1
         results.recipe = recipe.resolvedJSON
         let examples = RecoveryExample.all(steps, made: made)
         results.predictions = [1, 2, 5, 10, 20].map { RecoveryJudgement(examples, within: $0) }
-        try TextFile.write(results.json + "\n", to: directory + "/results.json")
-        try TextFile.write(results.csv, to: directory + "/results.csv")
-        try TextFile.write(results.markdown + "\n", to: directory + "/results.md")
-        let report = try SweepReport(results: results, steps: steps, made: made, recipes: recipes)
-        try TextFile.write(report.html, to: directory + "/report.html")
         return results
+    }
+
+    /// The text scored, in words.
+    private var text: String {
+        let window = min(lab.evaluation.window, recipe.model?.maxSeq ?? .max)
+        return "\(lab.evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(window)"
+    }
+
+    /// The trained models side by side, each with its figures to the parent.
+    private func comparison(
+        _ made: [Int: SweepRecipes.Made], _ scores: [Int: SweepScore], _ results: SweepResults
+    ) throws -> ComparisonTable {
+        let evaluation = lab.evaluation
+        let comparison = Comparison(contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvType: kvType)
+        let points = Dictionary(results.points.map { ($0.folder, $0) }) { first, _ in first }
+        let rows = try steps.indices.compactMap { index -> ComparisonRow? in
+            let step = steps[index]
+            guard let output = made[index], let score = scores[index], let point = points[step.folder] else { return nil }
+            let model = try Checkpoint.load(output.model, verify: .structure, trainingState: false)
+            var row = comparison.row(point.name, model.config, score.result)
+            if step.kind == .child, let before = step.source.flatMap({ scores[$0]?.result }) {
+                (row.perplexityBefore, row.bitsPerByteBefore) = (before.perplexity, before.bitsPerByte)
+            }
+            guard step.kind != .parent else { return row }
+            (row.difference, row.standardError) = (point.difference, point.standardError)
+            (row.klDivergence, row.uptrainedTokens) = (point.klDivergence, point.tokens)
+            row.isControl = step.kind == .continued
+            return row
+        }
+        return ComparisonTable(
+            text: text, contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvDtype: evaluation.kvDtype, rows: rows)
+    }
+
+    private func write(_ result: Result, _ made: [Int: SweepRecipes.Made]) throws {
+        try TextFile.write(result.table.json + "\n", to: directory + "/results.json")
+        try TextFile.write(result.table.csv, to: directory + "/results.csv")
+        try TextFile.write(result.table.markdown + "\n", to: directory + "/results.md")
+        let report = try SweepReport(result: result, steps: steps, made: made, recipes: recipes)
+        try TextFile.write(report.html, to: directory + "/report.html")
     }
 }

@@ -16,6 +16,8 @@ public struct SweepPoint: Sendable, Codable, Hashable {
 
     /// What it is.
     public var kind: Kind
+    /// Its name where the recipe lists children one by one.
+    public var child: String?
     /// MHA, GQA-2, MQA.
     public var attention: String
     /// A child's architecture: kv2; nil for the parent's own.
@@ -65,22 +67,31 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     /// Tokens trained on for each parameter.
     public var tokensPerParameter: Double { Double(tokens) / Double(max(parameters, 1)) }
 
-    /// The method, or which control it is: what has one colour.
+    /// The listed child's name; else the architecture and method that models of one budget differ in: "kv2 learned".
+    public var name: String {
+        switch kind {
+        case .parent, .continued: family
+        case .scratch: "\(architecture ?? "") \(family)"
+        case .child: child ?? "\(architecture ?? "") \(family)"
+        }
+    }
+
+    /// The method, the control or the listed child: what has one colour.
     var family: String {
         switch kind {
         case .parent: "parent"
         case .continued: "parent continued"
         case .scratch: "from scratch"
-        case .child: method ?? ""
+        case .child: child ?? method ?? ""
         }
     }
 }
 
 extension SweepPoint {
     /// The points of a sweep's scored trainings, in its order.
-    static func all(_ steps: [SweepStep], made: [Int: SweepRecipes.Made], scores: [Int: SweepScore], store: String)
-        -> [SweepPoint]
-    {
+    static func all(
+        _ steps: [SweepStep], made: [Int: SweepRecipes.Made], scores: [Int: SweepScore], store: String, isListed: Bool
+    ) -> [SweepPoint] {
         steps.indices.compactMap { index in
             let step = steps[index]
             guard let kind = Kind(rawValue: step.kind.rawValue), let output = made[index], let score = scores[index] else {
@@ -88,9 +99,10 @@ extension SweepPoint {
             }
             let result = score.result
             var point = SweepPoint(
-                kind: kind, attention: score.attention, architecture: step.architecture?.name,
+                kind: kind, child: isListed ? step.child?.name : nil, attention: score.attention,
+                architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
-                method: step.method, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
+                method: step.child?.methodName, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
                 kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
                 tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
                 seconds: output.record.seconds,

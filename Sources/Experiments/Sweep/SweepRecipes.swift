@@ -17,13 +17,30 @@ struct SweepRecipes: Sendable {
         var inputs: [String: String]
 
         /// The same under the keys of a run's inputs.
-        var digests: InputDigests {
-            let keys = ["source": "init.checkpoint", "parent": "init.parent", "tokenizer": "tokenizer.path"]
-            return InputDigests(
-                inputs.sorted { $0.key < $1.key }.map { name, hash in
-                    let key = name.hasPrefix("data[") ? "data.files" + name.dropFirst("data".count) : keys[name] ?? name
-                    return InputDigests.Input(key: key, model: nil, contentHash: hash)
-                })
+        var digests: InputDigests { SweepRecipes.digests(inputs) }
+    }
+
+    /// A step's inputs under the keys of a run's inputs.
+    private static func digests(_ inputs: [String: String]) -> InputDigests {
+        let keys = ["source": "init.checkpoint", "parent": "init.parent", "tokenizer": "tokenizer.path"]
+        return InputDigests(
+            inputs.sorted { $0.key < $1.key }.map { name, hash in
+                let key = name.hasPrefix("data[") ? "data.files" + name.dropFirst("data".count) : keys[name] ?? name
+                return InputDigests.Input(key: key, model: nil, contentHash: hash)
+            })
+    }
+
+    /// The inputs whose content has changed since `record` was written.
+    func changes(of resolved: Resolved, since record: StepStore.Record) -> [InputDigests.Change] {
+        let start = resolved.recipe.`init`
+        return resolved.digests.changes(since: Self.digests(record.inputs)).map { change in
+            var change = change
+            switch change.key {
+            case "init.checkpoint": change.path = start?.checkpoint
+            case "init.parent": change.path = start?.parent
+            default: change.path = inputs.inputs.first { $0.key == change.key }?.path
+            }
+            return change
         }
     }
 
@@ -36,7 +53,6 @@ struct SweepRecipes: Sendable {
 
     let recipe: Recipe
     let lab: LabRecipe
-    let sweep: SweepRecipe
     let plan: SweepPlan
     /// The texts, which all steps share.
     let corpus: Corpus
@@ -46,15 +62,17 @@ struct SweepRecipes: Sendable {
     private let tokenizer: [InputDigests.Input]
 
     /// Reads and hashes the texts, once for all steps.
-    init(recipe: Recipe, lab: LabRecipe, sweep: SweepRecipe) throws {
+    init(recipe: Recipe, lab: LabRecipe) throws {
         self.recipe = recipe
         self.lab = lab
-        self.sweep = sweep
-        plan = SweepPlan(recipe, lab, sweep)
+        plan = SweepPlan(recipe, lab)
         corpus = try Corpus(recipe.data)
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
     }
+
+    /// All files that are read for the sweep.
+    var inputs: InputDigests { InputDigests(corpus.inputs + tokenizer + (evaluated.map { [$0.input] } ?? [])) }
 
     /// The digest of what is scored.
     var scoredText: String { evaluated?.input.sha256 ?? corpus.contents.map(\.sha256.hex).joined(separator: " ") }
@@ -84,9 +102,8 @@ struct SweepRecipes: Sendable {
             recipe.train.sampleEvery = 0
             if let model = recipe.model, let architecture = step.architecture { recipe.model = architecture.applied(to: model) }
         case .converted:
-            guard let source = step.source.flatMap({ made[$0] }), let architecture = step.architecture, let method = step.method
-            else { return nil }
-            let convert = architecture.conversion(method: method, sweep: sweep, seed: step.uptrainSeed ?? step.seed)
+            guard let source = step.source.flatMap({ made[$0] }), let child = step.child else { return nil }
+            let convert = child.conversion(seed: step.uptrainSeed ?? step.seed)
             recipe.`init` = InitRecipe(checkpoint: source.model, convert: convert)
             inputs["source"] = source.record.output
         case .child, .continued:

@@ -1,7 +1,7 @@
 import Foundation
 
-/// What a sweep found.
-public struct SweepResults: Sendable, Codable, Hashable {
+/// The figures of a sweep: every trained model's, and their means over seeds, which are its table.
+public struct SweepResults: ResultTable, Codable, Hashable {
     /// The sweep's name.
     public var name: String
     /// What was scored and how, in words.
@@ -47,27 +47,27 @@ public struct SweepResults: Sendable, Codable, Hashable {
         return String(decoding: (try? encoder.encode(self)) ?? Data(), as: UTF8.self)
     }
 
-    /// One line a model, as RFC 4180 has it.
+    /// Every point's figures in full, one line a model.
     public var csv: String {
-        func number(_ value: Double?) -> String { value.map { "\($0)" } ?? "" }
         let head = [
             "kind", "attention", "architecture", "kv_heads", "method", "alpha", "seed", "uptrain_seed", "kv_bytes_per_token",
             "measured_cache_bytes_per_token", "parameters", "tokens", "tokens_per_parameter", "bits_per_byte_before",
             "bits_per_byte", "difference", "standard_error", "to_continued", "to_continued_error", "kl_divergence", "seconds",
             "folder", "model",
         ]
-        let lines = points.map { point in
-            [
-                point.kind.rawValue, point.attention.contains(" ") ? "\"\(point.attention)\"" : point.attention,
-                point.architecture ?? "", point.kvHeads.map(String.init) ?? "", point.method ?? "", "\(point.alpha)",
-                "\(point.seed)", point.uptrainSeed.map(String.init) ?? "", "\(point.kvBytesPerToken)",
-                number(point.cache?.bytesPerToken), "\(point.parameters)", "\(point.tokens)", "\(point.tokensPerParameter)",
-                number(point.bitsPerByteBefore), "\(point.bitsPerByte)", number(point.difference),
-                number(point.standardError), number(point.toContinued), number(point.toContinuedError),
-                number(point.klDivergence), number(point.seconds), point.folder, point.model,
-            ].joined(separator: ",")
-        }
-        return ([head.joined(separator: ",")] + lines).joined(separator: "\r\n") + "\r\n"
+        return Self.csv(
+            [head]
+                + points.map { point in
+                    [
+                        point.kind.rawValue, point.attention, Self.csv(point.architecture), Self.csv(point.kvHeads),
+                        Self.csv(point.method), "\(point.alpha)", "\(point.seed)", Self.csv(point.uptrainSeed),
+                        "\(point.kvBytesPerToken)", Self.csv(point.cache?.bytesPerToken), "\(point.parameters)",
+                        "\(point.tokens)", "\(point.tokensPerParameter)", Self.csv(point.bitsPerByteBefore),
+                        "\(point.bitsPerByte)", Self.csv(point.difference), Self.csv(point.standardError),
+                        Self.csv(point.toContinued), Self.csv(point.toContinuedError), Self.csv(point.klDivergence),
+                        Self.csv(point.seconds), point.folder, point.model,
+                    ]
+                })
     }
 
     /// What the figures are, in words.
@@ -79,17 +79,15 @@ public struct SweepResults: Sendable, Codable, Hashable {
         return "\(text); cache in \(kvDtype).\(deviations)"
     }
 
-    /// The summaries' table.
-    var columns: [ComparisonTable.Column] {
+    /// The summaries' table; columns that no summary fills are left out.
+    public var columns: [TableColumn] {
         func figure(_ value: SweepSummary.Figure?, signed: Bool = false) -> String? {
             guard let value else { return nil }
             let mean = String(format: signed ? "%+.4f" : "%.4f", value.mean)
             return value.deviation.map { mean + String(format: " ± %.4f", $0) } ?? mean
         }
-        func column(_ title: String, leading: Bool = false, _ cell: (SweepSummary) -> String?) -> ComparisonTable.Column? {
-            let cells = summaries.map(cell)
-            guard cells.contains(where: { $0 != nil }) else { return nil }
-            return ComparisonTable.Column(title: title, cells: cells.map { $0 ?? "–" }, leading: leading)
+        func column(_ title: String, leading: Bool = false, _ cell: (SweepSummary) -> String?) -> TableColumn? {
+            TableColumn.filled(title, summaries, leading: leading, cell)
         }
         return [
             column("model", leading: true) { $0.name },
@@ -102,13 +100,5 @@ public struct SweepResults: Sendable, Codable, Hashable {
             column("to parent") { figure($0.toParent, signed: true) },
             column("to parent continued") { figure($0.toContinued, signed: true) },
         ].compactMap { $0 }
-    }
-
-    /// Aligned columns for a terminal.
-    public var plain: String { [caption, "", ComparisonTable.plain(columns, rows: summaries.count)].joined(separator: "\n") }
-
-    /// A Markdown table.
-    public var markdown: String {
-        [ComparisonTable.markdown(columns, rows: summaries.count), "", caption].joined(separator: "\n")
     }
 }

@@ -1,6 +1,6 @@
 import Recipes
 
-/// One model of a sweep: what it is, and which models it is made from.
+/// One model of a sweep with the models it is made from.
 struct SweepStep: Sendable, Hashable {
     /// What a step makes.
     enum Kind: String, Sendable, Codable {
@@ -17,16 +17,18 @@ struct SweepStep: Sendable, Hashable {
     }
 
     var kind: Kind
-    /// Its folder's name begins with it.
+    /// Its run's name.
     var name: String
+    /// Its folder's name, or the beginning of it where steps are addressed by content.
+    var folder: String
     /// The parent's seed.
     var seed: Int
     /// The uptraining's own seed, where the sweep has them.
     var uptrainSeed: Int?
+    /// The conversion; nil for a model that was not converted.
+    var child: LabRecipe.Child?
     /// A child's attention; nil for the parent's own.
     var architecture: ChildArchitecture?
-    /// How it was converted; nil where it wasn't.
-    var method: String?
     /// Share of the parent's steps; 0 for the parent.
     var alpha = 0.0
     /// Tokens it is trained on at most.
@@ -46,60 +48,66 @@ struct SweepPlan: Sendable {
     let sharesTrajectories: Bool
 
     /// The plan of `recipe`, whose model and steps are given as they are by its decoding.
-    init(_ recipe: Recipe, _ lab: LabRecipe, _ sweep: SweepRecipe) {
+    ///
+    /// The product of a sweep's axes has names that say the values; a listed child has its own.
+    init(_ recipe: Recipe, _ lab: LabRecipe) {
         let train = recipe.train
         // Any other schedule gives each share rates of its own from its first step on.
         let shares =
             train.schedule == .constant && train.warmupSteps == 0 && (lab.keyValueShare ?? 0) == 0 && lab.stopAt == nil
         let stepTokens = (train.batch ?? 1) * (train.seq ?? 1)
+        let sweep = lab.sweep
         var steps: [SweepStep] = []
-        for seed in sweep.seeds {
+        for seed in sweep?.seeds ?? [recipe.seed] {
             let parent = steps.count
-            steps.append(SweepStep(kind: .parent, name: "parent-s\(seed)", seed: seed, tokens: (train.steps ?? 1) * stepTokens))
-            for uptrainSeed in sweep.uptrainSeeds.map({ $0.map(Optional.some) }) ?? [nil] {
+            let name = sweep == nil ? "parent" : "parent-s\(seed)"
+            steps.append(
+                SweepStep(kind: .parent, name: name, folder: name, seed: seed, tokens: (train.steps ?? 1) * stepTokens))
+            for uptrainSeed in sweep?.uptrainSeeds.map({ $0.map(Optional.some) }) ?? [nil] {
                 let suffix = "-s\(seed)" + (uptrainSeed.map { "-u\($0)" } ?? "")
                 var trained: [String: Int] = [:]
-                func add(_ step: SweepStep, _ group: String, _ alpha: Double) {
-                    var step = step
+                func add(_ kind: SweepStep.Kind, _ group: String, alpha: Double, _ change: (inout SweepStep) -> Void) {
+                    let name = "\(group)-a\(alpha)" + (kind == .scratch ? "-s\(seed)" : suffix)
+                    var step = SweepStep(kind: kind, name: name, folder: name, seed: seed)
                     step.alpha = alpha
-                    step.tokens = SweepRecipe.steps(alpha, of: train.steps ?? 1) * stepTokens
+                    step.tokens = SweepRecipe.steps(alpha, of: recipe.train.steps ?? 1) * stepTokens
                     step.parent = parent
+                    change(&step)
                     if shares { step.beginning = trained[group] }
                     trained[group] = steps.count
                     steps.append(step)
                 }
                 var converted: [String: Int] = [:]
-                for architecture in sweep.architectures {
-                    for method in architecture.methods(sweep) {
-                        let name = "\(architecture.name)-\(method)"
-                        converted[name] = steps.count
-                        steps.append(
-                            SweepStep(
-                                kind: .converted, name: name + suffix, seed: seed, uptrainSeed: uptrainSeed,
-                                architecture: architecture, method: method, parent: parent, source: parent))
-                    }
+                for child in lab.conversions {
+                    converted[child.name] = steps.count
+                    steps.append(
+                        SweepStep(
+                            kind: .converted, name: sweep == nil ? "\(child.name) converted" : child.name + suffix,
+                            folder: sweep == nil ? "\(child.name)/converted" : child.name + suffix, seed: seed,
+                            uptrainSeed: uptrainSeed, child: child, architecture: child.architecture, parent: parent,
+                            source: parent))
                 }
-                for alpha in sweep.alphas {
+                for alpha in lab.alphas {
                     if lab.control {
-                        let step = SweepStep(
-                            kind: .continued, name: "continued-a\(alpha)\(suffix)", seed: seed, uptrainSeed: uptrainSeed,
-                            source: parent)
-                        add(step, "continued", alpha)
-                    }
-                    for architecture in sweep.architectures {
-                        // A fresh model has the parent's seed: there is one for each parent.
-                        if sweep.scratch, uptrainSeed == sweep.uptrainSeeds?.first {
-                            let step = SweepStep(
-                                kind: .scratch, name: "\(architecture.name)-scratch-a\(alpha)-s\(seed)", seed: seed,
-                                architecture: architecture)
-                            add(step, "\(architecture.name) scratch", alpha)
+                        add(.continued, "continued", alpha: alpha) { step in
+                            (step.uptrainSeed, step.source) = (uptrainSeed, parent)
+                            if sweep == nil { (step.name, step.folder) = ("parent continued", "control") }
                         }
-                        for method in architecture.methods(sweep) {
-                            let name = "\(architecture.name)-\(method)"
-                            let step = SweepStep(
-                                kind: .child, name: "\(name)-a\(alpha)\(suffix)", seed: seed, uptrainSeed: uptrainSeed,
-                                architecture: architecture, method: method, source: converted[name])
-                            add(step, name, alpha)
+                    }
+                    var fresh: Set<ChildArchitecture> = []
+                    for child in lab.conversions {
+                        // A fresh model has the parent's seed: there is one for each parent.
+                        if let sweep, sweep.scratch, uptrainSeed == sweep.uptrainSeeds?.first,
+                            fresh.insert(child.architecture).inserted
+                        {
+                            add(.scratch, "\(child.architecture.name)-scratch", alpha: alpha) {
+                                $0.architecture = child.architecture
+                            }
+                        }
+                        add(.child, child.name, alpha: alpha) { step in
+                            (step.child, step.architecture) = (child, child.architecture)
+                            (step.uptrainSeed, step.source) = (uptrainSeed, converted[child.name])
+                            if sweep == nil { (step.name, step.folder) = (child.name, child.name) }
                         }
                     }
                 }

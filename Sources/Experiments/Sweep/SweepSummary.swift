@@ -46,31 +46,29 @@ public struct SweepSummary: Sendable, Codable, Hashable {
     /// Bits per byte minus those of the parent continued for the same tokens from the same seed.
     public var toContinued: Figure?
 
-    /// What tells models of one budget apart: "kv2 learned".
-    public var name: String {
-        switch point.kind {
-        case .parent: "parent"
-        case .continued: "parent continued"
-        case .scratch: "\(point.architecture ?? "") from scratch"
-        case .child: "\(point.architecture ?? "") \(point.method ?? "")"
-        }
-    }
+    /// The points' name.
+    public var name: String { point.name }
 
-    /// The point's family.
+    /// The points' family.
     var family: String { point.family }
+
+    /// Half of a figure's bar: over several seeds the standard error of their mean, of one run 1.96 times its `error` over windows.
+    func bar(_ figure: Figure?, _ error: Double? = nil) -> Double {
+        let half = figure?.standardError ?? (runs == 1 ? error.map { 1.96 * $0 } : nil) ?? 0
+        return half.isFinite ? half : 0
+    }
 
     /// The summaries of `points`, in the order in which groups first occur.
     static func all(_ points: [SweepPoint]) -> [SweepSummary] {
         struct Key: Hashable {
             var kind: SweepPoint.Kind
-            var architecture: String?
-            var method: String?
+            var name: String
             var alpha: Double
         }
         var order: [Key] = []
         var groups: [Key: [SweepPoint]] = [:]
         for point in points {
-            let key = Key(kind: point.kind, architecture: point.architecture, method: point.method, alpha: point.alpha)
+            let key = Key(kind: point.kind, name: point.name, alpha: point.alpha)
             if groups[key] == nil { order.append(key) }
             groups[key, default: []].append(point)
         }

@@ -51,7 +51,7 @@ struct CompareCommand: ParsableCommand {
         let title = "\(options.text), window \(options.window), stride \(options.stride ?? options.window)"
         let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
         if let html {
-            try TextFile.write(HTMLReport(title: "kvlab compare", table: table, curves: []).html, to: html, links: .followed)
+            try TextFile.write(HTMLReport(title: "kvlab compare", table: table).html, to: html, links: .followed)
         }
         if json { try StandardOutput.write(table.json + "\n") } else { try print(table.plain) }
     }

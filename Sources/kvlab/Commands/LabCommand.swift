@@ -20,7 +20,7 @@ struct LabCommand: ParsableCommand {
 
     @OptionGroup var options: RecipeOptions
 
-    @Flag(name: .customLong("dry-run"), help: "Print a sweep's steps, and which of them are there; make none.")
+    @Flag(name: .customLong("dry-run"), help: "Print the steps, and which of them are there; make none.")
     var dryRun = false
 
     @Flag(help: "Print the table as JSON.")
@@ -29,36 +29,21 @@ struct LabCommand: ParsableCommand {
     func run() throws {
         let (recipe, directory) = try options.load()
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
-        let signal = StopSignal()
-        if let sweep = lab.sweep {
-            guard !options.force else {
-                throw ValidationError("--force has no effect on a sweep: changed inputs make steps of their own")
-            }
-            let result = try options.located { () throws -> Sweep.Result? in
-                let whole = try Sweep(recipe: recipe, lab: lab, sweep: sweep, directory: directory, reporter: ProgressReporter())
-                if dryRun {
-                    try print(whole.planText)
-                    throw ExitCode.success
-                }
-                return try whole.execute { signal.number != nil }
-            }
-            guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
-            if json { return try StandardOutput.write(result.results.json + "\n") }
-            try print(result.results.plain)
-            try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
-            return
+        guard lab.sweep == nil || !options.force else {
+            throw ValidationError("--force has no effect on a sweep: changed inputs make steps of their own")
         }
-        guard !dryRun else { throw ValidationError("--dry-run plans sweeps; this lab has a list of children") }
-        let result = try options.located {
-            try Lab(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
-                .execute(resume: options.resume, force: options.force) { signal.number != nil }
+        let signal = StopSignal()
+        let result = try options.located { () throws -> Sweep.Result? in
+            let sweep = try Sweep(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
+            if dryRun {
+                try print(sweep.planText())
+                throw ExitCode.success
+            }
+            return try sweep.execute(resume: options.resume, force: options.force) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
-        if json {
-            try StandardOutput.write(result.table.json + "\n")
-        } else {
-            try print(result.table.plain)
-            try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
-        }
+        if json { return try StandardOutput.write(result.table.json + "\n") }
+        try print(result.table.plain)
+        try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
     }
 }

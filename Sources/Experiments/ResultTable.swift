@@ -1,0 +1,74 @@
+/// A table of models: aligned for a terminal, in Markdown and in HTML, and in full as JSON and CSV.
+public protocol ResultTable: Sendable {
+    /// The figures' text, cache and reference in one sentence.
+    var caption: String { get }
+    /// The columns, each with a cell for every model.
+    var columns: [TableColumn] { get }
+    /// Every figure as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
+    var json: String { get }
+    /// Every figure in full, one line a model, as RFC 4180 has it; nothing between commas where there is no figure.
+    var csv: String { get }
+}
+
+/// A column of a table.
+public struct TableColumn: Sendable, Hashable {
+    /// Its head.
+    public var title: String
+    /// Its cells, row by row.
+    public var cells: [String]
+    /// Whether it is text, which is aligned on the left.
+    public var leading = false
+
+    /// The column of `rows`; nil where none has a value. A row without one has a dash.
+    static func filled<Row>(_ title: String, _ rows: [Row], leading: Bool = false, _ cell: (Row) -> String?) -> TableColumn? {
+        let cells = rows.map(cell)
+        guard cells.contains(where: { $0 != nil }) else { return nil }
+        return TableColumn(title: title, cells: cells.map { $0 ?? "–" }, leading: leading)
+    }
+}
+
+extension ResultTable {
+    /// Aligned columns for a terminal.
+    public var plain: String {
+        let columns = columns
+        let widths = columns.map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
+        func line(_ cells: [String]) -> String {
+            zip(cells, zip(columns, widths)).map { cell, layout in
+                let padding = String(repeating: " ", count: layout.1 - cell.count)
+                return layout.0.leading ? cell + padding : padding + cell
+            }.joined(separator: "  ")
+        }
+        return
+            ([caption, "", line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })]
+            + columns.rows.map(line)).joined(separator: "\n")
+    }
+
+    /// A Markdown table.
+    public var markdown: String {
+        let columns = columns
+        func line(_ cells: [String]) -> String {
+            "| " + cells.map { $0.replacing("|", with: "\\|") }.joined(separator: " | ") + " |"
+        }
+        return
+            ([line(columns.map(\.title)), line(columns.map { $0.leading ? "---" : "---:" })] + columns.rows.map(line) + [
+                "", caption,
+            ])
+            .joined(separator: "\n")
+    }
+
+    /// Lines of comma-separated values; those with commas, quotes or line ends are quoted.
+    static func csv(_ lines: [[String]]) -> String {
+        func quoted(_ text: String) -> String {
+            text.contains { "\",\n\r".contains($0) } ? "\"" + text.replacing("\"", with: "\"\"") + "\"" : text
+        }
+        return lines.map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()
+    }
+
+    /// A figure in full; nothing for none.
+    static func csv(_ value: (some CustomStringConvertible)?) -> String { value.map(\.description) ?? "" }
+}
+
+extension [TableColumn] {
+    /// The cells of each row.
+    var rows: [[String]] { (first?.cells ?? []).indices.map { row in map { $0.cells[row] } } }
+}
