@@ -57,12 +57,12 @@ let package = Package(
         library("Autograd", ["Kernels"]),
         library("Models", ["Autograd", "Files", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
-        library("Recipes", ["Files", "JSON", "Kernels", "Models"]),
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
         library("Evaluation", ["Autograd", "Inference", "JSON", "Kernels", "Models", "Text"]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
+        library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models"]),
         library(
             "Registry",
             ["Checkpoints", "Console", "Files", "JSON", "Models", "Training", .product(name: "GRDB", package: "GRDB.swift")]),

@@ -1,76 +1,107 @@
 import Kernels
 import Models
-import Random
 
-/// What a method may use beside a layer's weights.
-public struct LayerContext: Sendable {
-    /// Index of the layer, from 0.
-    public var layer: Int
-    /// E[x xᵀ] over calibration tokens of what the layer's projections read, [hidden, hidden]; nil without calibration.
-    public var moment: DenseMatrix?
-    /// Seed for methods that draw random numbers.
-    public var seed: UInt64
-
-    /// m S mᵀ, S the calibrated second moment or else the identity.
-    func gram(_ matrix: DenseMatrix) -> DenseMatrix {
-        guard let moment else { return matrix.timesTransposed(matrix) }
-        return (matrix * moment).timesTransposed(matrix)
-    }
-}
-
-/// A layer after its conversion.
-public struct LayerConversion: Sendable {
-    /// The weights with fewer KV heads.
-    public var child: AttentionWeights
-    /// The parent's weights rewritten before heads were merged, where the method does that: the logits must not change.
-    public var rewritten: AttentionWeights?
-}
-
-/// How the KV heads of a layer become fewer: neighbouring heads form equal groups, and each group becomes one head.
+/// A conversion of a trained model to a smaller KV cache: a merge of KV heads, or a change of the attention.
+///
+/// A method in ``ConversionMethods/all`` is a recipe's `method` or attention, a `--method` of the command line, and its settings are their
+/// keys and options.
 public protocol ConversionMethod: Sendable {
     /// The name `--method` and recipes use.
-    static var name: String { get }
+    var name: String { get }
     /// One line for `--help`.
-    static var summary: String { get }
-    /// Whether calibration text makes a difference.
-    static var usesActivations: Bool { get }
-    /// Whether weights are refined against the parent's activations afterwards, which takes calibration text.
-    static var refines: Bool { get }
-    /// The layer with `kvHeads` KV heads, a proper divisor of what it has.
-    func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion
+    var summary: String { get }
+    /// Its settings.
+    var settings: [DesignSetting] { get }
+    /// The use of calibration text under its present values.
+    var calibrationUse: CalibrationUse { get }
+    /// The key of the setting that a budget of cache bytes decides; nil for none.
+    var budgetedSetting: String? { get }
+    /// Takes values of its settings, which are in their ranges.
+    mutating func set(_ values: DesignSettings)
+    /// Decides ``budgetedSetting`` so that the cache of `config` takes at most `bytesPerToken`; throws where it can't.
+    mutating func spend(
+        bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig, _ parameters: Parameters,
+        _ calibration: Calibration,
+        progress: (Int, Int) throws -> Void) throws
+    /// The configuration afterwards; throws the reason where the model has no such conversion.
+    func childConfig(_ config: ModelConfig) throws -> ModelConfig
+    /// The weights afterwards; adds its own figures to `report`.
+    func convert(_ job: ConversionJob, report: inout ConversionReport) throws -> Parameters
+    /// The design, for heads of `headDim`, of a model from scratch with the attention that the conversion leads to, and that model's
+    /// headDim; nil for KV heads, which need no design.
+    func design(headDim: Int) -> (settings: DesignSettings, headDim: Int)?
 }
 
 extension ConversionMethod {
-    /// Most methods go by weights alone.
-    public static var usesActivations: Bool { false }
-    /// Most methods are done after one pass over the weights.
-    public static var refines: Bool { false }
+    /// Most methods have settings that decide the cache's bytes in steps of their own.
+    public var budgetedSetting: String? { nil }
+    /// Without a budgeted setting there is nothing to decide.
+    public func spend(
+        bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig, _ parameters: Parameters,
+        _ calibration: Calibration,
+        progress: (Int, Int) throws -> Void
+    ) throws {}
 }
 
-/// The methods there are, by name.
+/// The use of calibration text by a conversion.
+public enum CalibrationUse: Sendable, Equatable {
+    /// It makes no difference.
+    case none
+    /// It makes the conversion better.
+    case optional
+    /// The part of the conversion that is named works on activations alone.
+    case required(by: String)
+}
+
+/// A model on its way through a conversion.
+public struct ConversionJob {
+    let config: ModelConfig
+    let child: ModelConfig
+    let parameters: Parameters
+    let parent: DecoderLM
+    let calibration: Calibration?
+    let seed: UInt64
+    let progress: (String) throws -> Void
+
+    /// The weights refined against the parent's activations, in as many steps as suit a model of `sizes`.
+    func refined(_ parameters: Parameters, sizes: ModelConfig) throws -> Parameters {
+        guard let calibration else { return parameters }
+        let refinement = Refinement(
+            parent: parent, calibration: calibration, steps: Refinement.steps(sizes, calibration), seed: seed)
+        return try refinement.run(child, parameters) { try progress("refined layer \($0) of \(config.layers)") }
+    }
+}
+
+/// The conversions there are, by name.
 public enum ConversionMethods {
     /// Every method.
-    public static let all: [any (ConversionMethod & SendableMetatype).Type] = [
-        MeanMethod.self, FirstMethod.self, RandomMethod.self, MedoidMethod.self, AlignedMethod.self, SVDMethod.self,
-        LearnedMethod.self,
+    public static let all: [any ConversionMethod] = [
+        HeadMergeMethod(MeanMethod()), HeadMergeMethod(FirstMethod()), HeadMergeMethod(RandomMethod()),
+        HeadMergeMethod(MedoidMethod()), HeadMergeMethod(AlignedMethod()), HeadMergeMethod(SVDMethod()),
+        HeadMergeMethod(LearnedMethod()), LatentMethod(), DesignMethod(CrossLayerAttention.self),
+        DesignMethod(YOCOAttention.self),
+        DesignMethod(HybridAttention.self),
     ]
 
-    /// The method called `name`, or nil.
-    public static func named(_ name: String) -> (any ConversionMethod)? {
-        switch name {
-        case MeanMethod.name: MeanMethod()
-        case FirstMethod.name: FirstMethod()
-        case RandomMethod.name: RandomMethod()
-        case MedoidMethod.name: MedoidMethod()
-        case AlignedMethod.name: AlignedMethod()
-        case SVDMethod.name: SVDMethod()
-        case LearnedMethod.name: LearnedMethod()
-        default: nil
-        }
+    /// Every name, in order.
+    public static var names: [String] { all.map(\.name) }
+
+    /// The merges of KV heads.
+    public static var merges: [HeadMergeMethod] { all.compactMap { $0 as? HeadMergeMethod } }
+
+    /// The method called `name` with these values of its settings; nil for none.
+    public static func named(_ name: String, _ values: DesignSettings = [:]) -> (any ConversionMethod)? {
+        guard var method = all.first(where: { $0.name == name }) else { return nil }
+        method.set(values)
+        return method
     }
 
-    /// Every name, in order.
-    public static var names: [String] { all.map { $0.name } }
+    /// The reason why `name` can't merge KV heads; nil where it can.
+    public static func refusal(ofMerge name: String) -> String? {
+        let names = merges.map(\.name)
+        return names.contains(name)
+            ? nil : "no conversion method '\(name)' of KV heads; there are \(names.joined(separator: ", "))"
+    }
 
     /// What is best by measurement: with calibration text `learned`, on weights alone `aligned`.
     public static func defaultName(calibrated: Bool) -> String { calibrated ? LearnedMethod.name : AlignedMethod.name }

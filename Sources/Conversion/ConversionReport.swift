@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Models
 
@@ -52,46 +53,56 @@ public struct ConversionReport: Sendable {
 
     /// Method's name.
     public var method: String
-    /// Which heads formed a group.
-    public var grouping: HeadGrouping
+    /// Which heads formed a group; nil where none were merged.
+    public var grouping: HeadGrouping?
     /// Tokens of calibration text; nil where there was none.
     public var calibrationTokens: Int?
+    /// Whether the weights of another attention were refined; nil for merges, whose method says.
+    public var isRefined: Bool?
     /// The largest change of a logit by rewriting the heads before merging, over the logits' root mean square: rounding.
-    public var logitChange: Double
+    public var logitChange = 0.0
     /// Configuration before.
     public var parent: ModelConfig
     /// Configuration after.
     public var child: ModelConfig
-    /// Each layer's change.
-    public var layers: [Layer]
+    /// Each layer's merge; none for another attention.
+    public var layers: [Layer] = []
+
+    /// The conversion in a lineage's words.
+    var lineage: String {
+        func text(_ heads: PerLayer<Int>) -> String {
+            heads.uniform.map(String.init) ?? "[" + (0..<parent.layers).map { String(heads[$0]) }.joined(separator: " ") + "]"
+        }
+        let tokens = calibrationTokens.map { " on \($0) tokens" } ?? ""
+        guard let grouping else { return "\(method)\(tokens), \(parent.attentionLabel) to \(child.attentionLabel)" }
+        let groups = grouping == .contiguous ? "" : " by \(grouping.rawValue)"
+        return "\(method)\(groups)\(tokens), \(text(parent.kvHeads)) to \(text(child.kvHeads)) KV heads"
+    }
 
     /// A table for people; cache bytes stored by `encoding`.
     public func text(encoding: KVEncoding = .float16) -> String {
-        func number(_ value: Double?) -> String {
-            guard let value else { return "      –" }
-            let digits = String(Int((value.magnitude * 10000).rounded()))
-            let padded = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-            let body = (value < 0 ? "-" : "") + padded.dropLast(4) + "." + padded.suffix(4)
-            return String(repeating: " ", count: max(0, 7 - body.count)) + body
-        }
-        func cell(_ value: Int, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: " ", count: max(0, width - digits.count)) + digits
-        }
         let before = parent.kvBytesPerToken(encoding)
         let after = child.kvBytesPerToken(encoding)
+        guard grouping != nil else {
+            let context = parent.maxSequence
+            return """
+                \(parent.attentionLabel) → \(child.attentionLabel)
+                KV cache: \(before) → \(after) bytes per token in \(encoding.name), \
+                \(parent.kvBytes(encoding, tokens: context)) → \(child.kvBytes(encoding, tokens: context)) bytes for \(context) tokens
+                parameters: \(parent.parameterCount) → \(child.parameterCount)
+                """
+        }
         var lines = [
             "KV cache: \(before) → \(after) bytes per token in \(encoding.name) (\(percent(after, of: before)))",
             "parameters: \(parent.parameterCount) → \(child.parameterCount)",
             "layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio",
         ]
         for layer in layers {
-            let k = layer.projections[.key]
-            let v = layer.projections[.value]
+            let (key, value) = (layer.projections[.key], layer.projections[.value])
             lines.append(
-                cell(layer.layer, 5) + "  " + cell(layer.from, 2) + " → " + cell(layer.to, 2) + " " + "      "
-                    + number(k?.similarity)
-                    + "       " + number(k?.normRatio) + "       " + number(v?.similarity) + "       " + number(v?.normRatio))
+                String(
+                    format: "%5d  %2d → %2d       %7.4f       %7.4f       %7.4f       %7.4f", layer.layer, layer.from, layer.to,
+                    key?.similarity ?? .nan, key?.normRatio ?? .nan, value?.similarity ?? .nan, value?.normRatio ?? .nan))
         }
         let fixed = layers.reduce(0) { $0 + $1.fixedPlanes }
         if fixed > 0 {

@@ -41,7 +41,7 @@ public enum KVProjection: Sendable, CaseIterable {
 }
 
 /// A method that merges the rows of each projection by themselves and leaves queries and output projection alone.
-public protocol PoolingMethod: ConversionMethod {
+public protocol PoolingMethod: HeadMerge {
     /// The group's heads in, one head's rows [headDim, width] out.
     ///
     /// `generator` is the method's own for this layer, projection and group.

@@ -32,30 +32,6 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
     public var wallSeconds: Double?
     /// Whether it belongs to the first model's architecture family as a control.
     public var isControl: Bool?
-
-    /// A row; a figure left at nil is shown as a dash, and a column that no row fills is left out.
-    public init(
-        name: String, attention: String, kvBytesPerToken: Int, cacheBytes: Int, parameters: Int, perplexityBefore: Double? = nil,
-        bitsPerByteBefore: Double? = nil, perplexity: Double?, bitsPerByte: Double, difference: Double? = nil,
-        standardError: Double? = nil, klDivergence: Double? = nil, uptrainedTokens: Int? = nil, wallSeconds: Double? = nil,
-        isControl: Bool? = nil
-    ) {
-        self.name = name
-        self.attention = attention
-        self.kvBytesPerToken = kvBytesPerToken
-        self.cacheBytes = cacheBytes
-        self.parameters = parameters
-        self.perplexityBefore = perplexityBefore
-        self.bitsPerByteBefore = bitsPerByteBefore
-        self.perplexity = perplexity
-        self.bitsPerByte = bitsPerByte
-        self.difference = difference
-        self.standardError = standardError
-        self.klDivergence = klDivergence
-        self.uptrainedTokens = uptrainedTokens
-        self.wallSeconds = wallSeconds
-        self.isControl = isControl
-    }
 }
 
 /// A comparison of models on one text; the first row is what the others are measured against.
@@ -70,15 +46,6 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
     public var kvDtype: String
     /// The models.
     public var rows: [ComparisonRow]
-
-    /// A table of `rows`, the reference first; `contextTokens`, `batch` and `kvDtype` say what their cache bytes are of.
-    public init(text: String, contextTokens: Int, batch: Int, kvDtype: String, rows: [ComparisonRow]) {
-        self.text = text
-        self.contextTokens = contextTokens
-        self.batch = batch
-        self.kvDtype = kvDtype
-        self.rows = rows
-    }
 
     /// Columns that no row fills are left out.
     public var columns: [TableColumn] {

@@ -1,32 +1,14 @@
-import Checkpoints
 import Conversion
 import Recipes
 import Text
 
 extension InitRecipe.Convert {
-    /// `parent` converted, with the converter where KV heads became fewer; `progress` is told what is being done.
-    func converted(
-        _ parent: LoadedModel, training: Corpus, progress: (String) throws -> Void = { _ in }
-    ) throws -> (checkpoint: Checkpoint, converter: Converter?) {
-        guard let attention else {
-            let converter = try self.converter(parent, training: training)
-            return (try parent.checkpoint.converted(by: converter, progress: progress).0, converter)
-        }
-        let conversion = ArchitectureConversion(
-            design: attention.design(headDim: parent.checkpoint.config.headDim[0]),
-            calibration: try calibration(parent, training: training, tokens: calibrationTokens), seed: UInt64(seed))
-        return (try parent.checkpoint.converted(by: conversion, progress: progress), nil)
-    }
-
     /// The converter for `parent`, calibrated on the first documents of the recipe's training text where its method looks at
     /// activations.
     func converter(_ parent: LoadedModel, training: Corpus) throws -> Converter {
-        guard let method = ConversionMethods.named(method) else { throw ConversionError.unknownMethod(self.method) }
-        let grouping = HeadGrouping(rawValue: grouping) ?? .contiguous
-        var converter = Converter(
-            kvHeads: kvHeads ?? parent.checkpoint.config.kvHeads[0], method: method, grouping: grouping, seed: UInt64(seed))
-        if method.usesActivations || grouping == .activation {
-            converter.calibration = try calibration(parent, training: training, tokens: calibrationTokens)
+        var converter = Converter(try conversion.resolved(), seed: UInt64(seed))
+        if converter.method.calibrationUse != .none {
+            converter.calibration = try calibration(parent, training: training, tokens: conversion.calibrationTokens)
         }
         return converter
     }

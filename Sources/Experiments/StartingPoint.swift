@@ -50,7 +50,7 @@ struct StartingPoint {
         }
         if let convert = section.convert {
             let parent = try LoadedModel(name: path, checkpoint: checkpoint, path: path)
-            checkpoint = try convert.converted(parent, training: training).checkpoint
+            checkpoint = try checkpoint.converted(by: convert.converter(parent, training: training)).0
         } else {
             checkpoint.lineage.conversion = nil
         }

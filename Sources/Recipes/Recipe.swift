@@ -169,52 +169,25 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
 public struct InitRecipe: Sendable, Hashable, Encodable {
     /// A conversion on the way.
     public struct Convert: Sendable, Hashable, Encodable {
-        /// KV heads afterwards; nil where the attention changes otherwise.
-        public var kvHeads: Int?
-        /// The attention afterwards; nil for fewer KV heads.
-        public var attention: AttentionRecipe?
-        /// The method's name, for fewer KV heads.
-        public var method: String
-        /// Which heads form a group: contiguous, similarity or activation.
-        public var grouping: String
-        /// Tokens of the training text that methods look at the parent's activations over.
-        public var calibrationTokens: Int
+        /// The conversion.
+        public var conversion: ConversionRecipe
         /// Seed for methods that draw.
         public var seed: Int
 
-        /// A conversion to `kvHeads` by the method called `method`, or to `attention`.
-        public init(
-            kvHeads: Int? = nil, attention: AttentionRecipe? = nil, method: String = Self.defaultMethod,
-            grouping: String = "contiguous",
-            calibrationTokens: Int = Self.defaultCalibrationTokens, seed: Int
-        ) {
-            self.kvHeads = kvHeads
-            self.attention = attention
-            self.method = method
-            self.grouping = grouping
-            self.calibrationTokens = calibrationTokens
+        /// This conversion with this seed.
+        public init(_ conversion: ConversionRecipe, seed: Int) {
+            self.conversion = conversion
             self.seed = seed
         }
 
-        /// Method and grouping are those of KV heads: beside another attention they are left out, as a recipe must.
+        /// The seed beside the conversion's own keys.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encodeIfPresent(kvHeads, forKey: .kvHeads)
-            try container.encodeIfPresent(attention, forKey: .attention)
-            if attention == nil {
-                try container.encode(method, forKey: .method)
-                try container.encode(grouping, forKey: .grouping)
-            }
-            try container.encode(calibrationTokens, forKey: .calibrationTokens)
             try container.encode(seed, forKey: .seed)
+            try conversion.encode(to: encoder)
         }
 
-        private enum CodingKeys: String, CodingKey { case kvHeads, attention, method, grouping, calibrationTokens, seed }
-
-        /// The method that loses least.
-        public static let defaultMethod = "learned"
-        /// Enough for the second moments and the refinement of small models.
-        public static let defaultCalibrationTokens = 32_768
+        private enum CodingKeys: String, CodingKey { case seed }
     }
 
     /// The checkpoint's path.
@@ -324,39 +297,17 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public struct Child: Sendable, Hashable, Encodable {
         /// Its name in tables.
         public var name: String
-        /// The attention afterwards.
-        public var architecture: ChildArchitecture
-        /// Conversion method, for KV heads.
-        public var method: String
-        /// Which heads form a group.
-        public var grouping: String
-        /// Tokens of the training text that methods look at the parent's activations over.
-        public var calibrationTokens: Int
+        /// Its conversion.
+        public var conversion: ConversionRecipe
 
-        /// The head merge's name, or "converted": another attention has one conversion of its own.
-        public var methodName: String { architecture.attention == nil ? method : "converted" }
-
-        /// The conversion as a run's `init` names it.
-        public func conversion(seed: Int) -> InitRecipe.Convert {
-            InitRecipe.Convert(
-                kvHeads: architecture.kvHeads, attention: architecture.attention, method: method, grouping: grouping,
-                calibrationTokens: calibrationTokens, seed: seed)
-        }
-
-        /// Method and grouping are those of KV heads: beside another attention they are left out, as a recipe must.
+        /// The name beside the conversion's own keys.
         public func encode(to encoder: any Encoder) throws {
             var container = encoder.container(keyedBy: CodingKeys.self)
             try container.encode(name, forKey: .name)
-            try container.encodeIfPresent(architecture.kvHeads, forKey: .kvHeads)
-            try container.encodeIfPresent(architecture.attention, forKey: .attention)
-            if architecture.attention == nil {
-                try container.encode(method, forKey: .method)
-                try container.encode(grouping, forKey: .grouping)
-            }
-            try container.encode(calibrationTokens, forKey: .calibrationTokens)
+            try conversion.encode(to: encoder)
         }
 
-        private enum CodingKeys: String, CodingKey { case name, kvHeads, attention, method, grouping, calibrationTokens }
+        private enum CodingKeys: String, CodingKey { case name }
     }
 
     /// How everything is scored.
@@ -392,8 +343,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     /// How everything is scored.
     public var evaluation: Evaluation
 
-    /// Every conversion: the children listed, or the product of the sweep's axes.
-    public var conversions: [Child] { sweep?.children ?? children }
+    /// Every child: those listed, or the product of the sweep's axes.
+    public var allChildren: [Child] { sweep?.children ?? children }
     /// Shares of the parent's steps, ascending.
     public var alphas: [Double] { sweep?.alphas ?? [alpha] }
 

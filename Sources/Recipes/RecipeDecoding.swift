@@ -56,18 +56,16 @@ extension Recipe {
         }
         if let sweep = lab?.sweep { try sweep.check(node["lab"]?["sweep"], model: model, train: train) }
         for (index, child) in (lab?.children ?? []).enumerated() {
-            let parents = model?.kvHeads ?? []
+            let (architecture, parents) = (child.conversion.architecture, model?.kvHeads ?? [])
             let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
-            if let attention = child.architecture.attention, let model {
-                do {
-                    _ = try child.architecture.applied(to: model).config(vocabularySize: 1)
-                } catch {
+            if let attention = architecture.attention, let model {
+                do { try child.conversion.check(model) } catch {
                     throw .impossible(
                         node["lab"]?["children"]?[index]?["attention"]?.position ?? reader.position,
                         path: "lab.children[\(index)].attention", reason: "\(attention.name) in a model of this shape: \(error)")
                 }
             }
-            if let heads = child.architecture.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
+            if let heads = architecture.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
                 throw .impossible(
                     place, path: "lab.children[\(index)].kvHeads",
                     reason: "\(count) KV heads cannot form \(heads) equal groups")
@@ -173,7 +171,7 @@ extension ModelRecipe {
         } catch {
             throw .impossible(
                 reader.position(of: "attention"), path: "model.attention",
-                reason: "\"\(attention.kind.rawValue)\" in a model of this shape: \(error)")
+                reason: "\"\(attention.kind)\" in a model of this shape: \(error)")
         }
     }
 
@@ -246,11 +244,7 @@ extension InitRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         checkpoint = try reader.require("checkpoint", try reader.string("checkpoint"))
         if var section = try reader.object("convert") {
-            let (kvHeads, attention) = try section.childAttention()
-            convert = Convert(
-                kvHeads: kvHeads, attention: attention,
-                method: try section.string("method") ?? Convert.defaultMethod, grouping: try section.grouping(),
-                calibrationTokens: try section.calibrationTokens(), seed: try section.int("seed", 0...Int.max) ?? 0)
+            convert = Convert(try ConversionRecipe(&section), seed: try section.int("seed", 0...Int.max) ?? 0)
             try section.finish()
         }
         parent = try reader.string("parent")
@@ -260,22 +254,6 @@ extension InitRecipe {
                 reason: "with 'convert' the parent is 'checkpoint'; leave one of them out")
         }
         try reader.finish()
-    }
-}
-
-extension ObjectReader {
-    mutating func grouping() throws(RecipeError) -> String {
-        let name = try string("grouping") ?? "contiguous"
-        guard ["contiguous", "similarity", "activation"].contains(name) else {
-            throw .wrongType(
-                position(of: "grouping"), path: keyPath("grouping"), found: "\"\(name)\"",
-                expected: "one of \"contiguous\", \"similarity\", \"activation\"")
-        }
-        return name
-    }
-
-    mutating func calibrationTokens() throws(RecipeError) -> Int {
-        try int("calibrationTokens", 2048...(1 << 24)) ?? InitRecipe.Convert.defaultCalibrationTokens
     }
 }
 
@@ -315,19 +293,6 @@ extension ObjectReader {
     }
 }
 
-extension ObjectReader {
-    /// What a conversion leads to: `kvHeads`, or another `attention`.
-    fileprivate mutating func childAttention() throws(RecipeError) -> (kvHeads: Int?, attention: AttentionRecipe?) {
-        let kvHeads = try int("kvHeads", 1...(1 << 16))
-        guard var section = try object("attention") else { return (try require("kvHeads", kvHeads), nil) }
-        for key in ["kvHeads", "method", "grouping"] where has(key) {
-            throw .impossible(
-                position(of: key), path: keyPath(key), reason: "means nothing for another 'attention'; convert twice for both")
-        }
-        return (nil, try AttentionRecipe(converting: &section))
-    }
-}
-
 extension LabRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         if var section = try reader.object("sweep") { sweep = try SweepRecipe(&section) }
@@ -340,11 +305,10 @@ extension LabRecipe {
         let sections = sweep == nil ? try reader.require("children", found) : []
         var children: [Child] = []
         for var section in sections {
-            let (kvHeads, attention) = try section.childAttention()
-            let architecture = attention.map(ChildArchitecture.init(attention:)) ?? ChildArchitecture(kvHeads: kvHeads ?? 1)
-            let method = try section.string("method") ?? InitRecipe.Convert.defaultMethod
-            let (grouping, tokens) = (try section.grouping(), try section.calibrationTokens())
-            let name = try section.string("name") ?? attention?.name ?? "\(architecture.name)-\(method)"
+            let conversion = try ConversionRecipe(&section)
+            let architecture = conversion.architecture
+            let name =
+                try section.string("name") ?? architecture.attention?.name ?? "\(architecture.name)-\(conversion.method)"
             guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control", "lock"].contains(name) else {
                 throw .impossible(
                     section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
@@ -354,8 +318,7 @@ extension LabRecipe {
                     section.position, path: section.path, reason: "a second child is called '\(name)'; give it a 'name'")
             }
             try section.finish()
-            children.append(
-                Child(name: name, architecture: architecture, method: method, grouping: grouping, calibrationTokens: tokens))
+            children.append(Child(name: name, conversion: conversion))
         }
         guard !children.isEmpty || sweep != nil else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")

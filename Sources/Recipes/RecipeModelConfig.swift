@@ -8,7 +8,7 @@ extension ModelRecipe {
             kvHeads: perLayer(kvHeads), headDim: perLayer(headDim), maxSequence: maxSeq, normEpsilon: normEps,
             ropeTheta: ropeTheta,
             tiedEmbeddings: tied)
-        try attention?.design(headDim: headDim[0]).configure(&config)
+        try attention?.design(headDim: headDim[0])?.configure(&config)
         try config.validate()
         return config
     }

@@ -1,3 +1,6 @@
+import Conversion
+import Models
+
 /// The axes of a sweep: its models are their product, with a parent for each seed and controls for each token budget.
 public struct SweepRecipe: Sendable, Hashable, Encodable {
     /// What the children's attention is.
@@ -24,13 +27,16 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     /// The product of the axes: each architecture by each of its conversions.
     public var children: [LabRecipe.Child] {
         architectures.flatMap { architecture in
-            (architecture.attention == nil ? methods : [InitRecipe.Convert.defaultMethod]).map { method in
-                var child = LabRecipe.Child(
-                    name: "", architecture: architecture, method: method, grouping: grouping,
-                    calibrationTokens: calibrationTokens)
-                child.name = "\(architecture.name)-\(child.methodName)"
-                return child
-            }
+            let conversions =
+                architecture.attention.map {
+                    [ConversionRecipe($0.kind, $0.settings, calibrationTokens: calibrationTokens)]
+                }
+                ?? methods.map { method in
+                    ConversionRecipe(
+                        method, ["kvHeads": .integer(architecture.kvHeads ?? 1), "grouping": .choice(grouping)],
+                        calibrationTokens: calibrationTokens)
+                }
+            return conversions.map { LabRecipe.Child(name: "\(architecture.name)-\($0.methodName)", conversion: $0) }
         }
     }
 
@@ -94,12 +100,13 @@ public struct ChildArchitecture: Sendable, Hashable {
     public func applied(to model: ModelRecipe) -> ModelRecipe {
         var model = model
         if let kvHeads { model.kvHeads = [kvHeads] }
-        model.attention = attention
-        if let attention, attention.kind == .mla {
-            // As a conversion makes it: heads without position beside the rotated part, values as they were, no norm.
-            model.attention?.valueHeadDim = model.headDim[0]
-            model.attention?.norm = false
-            model.headDim = model.headDim.map { $0 + (attention.ropeHeadDim ?? 0) }
+        model.attention = nil
+        if let attention, let method = ConversionMethods.named(attention.kind, attention.settings),
+            let design = method.design(headDim: model.headDim[0])
+        {
+            let added = design.headDim - model.headDim[0]
+            model.attention = AttentionRecipe(kind: attention.kind, settings: design.settings)
+            model.headDim = model.headDim.map { $0 + added }
         }
         return model
     }
@@ -110,7 +117,7 @@ extension SweepRecipe {
         let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
         var designs: [AttentionRecipe] = []
         for var section in try reader.objects("architectures") ?? [] {
-            designs.append(try AttentionRecipe(converting: &section))
+            designs.append(try AttentionRecipe(&section, isConversion: true))
         }
         architectures = try reader.axis("kvHeads", heads, designs.isEmpty ? nil : []).map(ChildArchitecture.init(kvHeads:))
         for (index, design) in designs.enumerated() {
@@ -122,8 +129,9 @@ extension SweepRecipe {
             architectures.append(ChildArchitecture(attention: design))
         }
         let names = try reader.strings("methods")
-        methods = try reader.axis("methods", names, [InitRecipe.Convert.defaultMethod])
-        grouping = try reader.grouping()
+        methods = try reader.axis("methods", names, [ConversionRecipe.defaultMethod])
+        grouping =
+            try reader.settings(HeadMergeMethod.settings.filter { $0.key == "grouping" }).choice("grouping") ?? "contiguous"
         calibrationTokens = try reader.calibrationTokens()
         let shares = try reader.values("alphas", 1e-6...100) { $0 }
         alphas = try reader.axis("alphas", shares, [0.05]).sorted()
@@ -151,21 +159,24 @@ extension SweepRecipe {
         func place(_ key: String, _ index: Int) -> SourcePosition {
             node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
         }
+        for (index, method) in methods.enumerated() {
+            guard let reason = ConversionMethods.refusal(ofMerge: method) else { continue }
+            throw .impossible(place("methods", index), path: "lab.sweep.methods[\(index)]", reason: reason)
+        }
         for (index, architecture) in architectures.enumerated() {
             if let kvHeads = architecture.kvHeads, let count = (model?.kvHeads ?? []).first(where: { $0 % kvHeads != 0 }) {
                 throw .impossible(
                     place("kvHeads", index), path: "lab.sweep.kvHeads[\(index)]",
                     reason: "\(count) KV heads cannot form \(kvHeads) equal groups")
             }
-            guard architecture.attention != nil, let model else { continue }
+            guard let attention = architecture.attention, let model else { continue }
+            let conversion = ConversionRecipe(attention.kind, attention.settings)
             let own = index - architectures.count { $0.kvHeads != nil }
             let (spot, path) = (place("architectures", own), "lab.sweep.architectures[\(own)]")
             guard model.attention == nil else {
                 throw .impossible(spot, path: path, reason: "the parent has another attention already")
             }
-            do {
-                _ = try architecture.applied(to: model).config(vocabularySize: 1)
-            } catch {
+            do { try conversion.check(model) } catch {
                 throw .impossible(
                     spot, path: path, reason: "\(architecture.name) in a model of this shape: \(error)")
             }

@@ -15,11 +15,20 @@ import Testing
     }
 
     private func convert(
-        _ design: some AttentionDesign, _ config: ModelConfig, _ parameters: Parameters, refines: Bool = false
+        _ settings: DesignSettings, to method: String = "mla", _ config: ModelConfig, _ parameters: Parameters,
+        refines: Bool = false
     ) throws -> (ModelConfig, Parameters) {
-        try ArchitectureConversion(
-            design: design, calibration: TestCalibration.random(config), refines: refines
-        ).convert(config, parameters)
+        var settings = settings
+        settings.values["refinement"] = .flag(refines)
+        let method = try #require(ConversionMethods.named(method, settings))
+        let converter = Converter(method, calibration: try TestCalibration.random(config))
+        let (child, converted, report) = try converter.convert(config, parameters)
+        #expect(report.isRefined == refines && report.grouping == nil)
+        return (child, converted)
+    }
+
+    private func latent(_ rank: Int, _ rope: Int) -> DesignSettings {
+        ["rank": .integer(rank), "ropeHeadDim": .integer(rope)]
     }
 
     @Test(arguments: [1, 2], [false, true])
@@ -41,8 +50,7 @@ import Testing
                 weights.set(.key, weights.key, in: &parameters, layer: layer)
             }
         }
-        let shape = LatentShape(rank: 12 * kvHeads, ropeHeadDim: 12, valueHeadDim: 12)
-        let (child, converted) = try convert(LatentDesign(shape: shape), config, parameters)
+        let (child, converted) = try convert(latent(12 * kvHeads, 12), config, parameters)
         #expect(child.kvBytesPerToken(.float32) == 2 * 4 * (12 * kvHeads + 12))
         // Float64 decompositions stored as Float32: logits of some 3 move by rounding.
         #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
@@ -54,8 +62,7 @@ import Testing
         (config.hasLayerNorm, config.activation) = (true, .gelu)
         let parameters = TinyModel.parameters(config)
         // Twelve elements of values and eight of keys that RoPE leaves alone.
-        let shape = LatentShape(rank: 20, ropeHeadDim: 4, valueHeadDim: 12)
-        let (child, converted) = try convert(LatentDesign(shape: shape), config, parameters)
+        let (child, converted) = try convert(latent(20, 4), config, parameters)
         #expect(child.rotaryWidth == nil && child.kvBytesPerToken(.float32) == 2 * 4 * 24)
         #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
     }
@@ -67,7 +74,7 @@ import Testing
         let parameters = TinyModel.parameters(config)
         // Keys and values are made of 32 elements and a bias.
         let (child, converted) = try convert(
-            LatentDesign(shape: LatentShape(rank: 33, ropeHeadDim: 0, valueHeadDim: 12)), config, parameters, refines: refines)
+            latent(33, 0), config, parameters, refines: refines)
         #expect(child.kvBytesPerToken(.float32) == 2 * 4 * 33)
         #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
     }
@@ -78,7 +85,7 @@ import Testing
         let before = try logits(config, parameters)
         let errors = try [8, 24, 48, 90].map { rank in
             let (child, converted) = try convert(
-                LatentDesign(shape: LatentShape(rank: rank, ropeHeadDim: 12, valueHeadDim: 12)), config, parameters)
+                latent(rank, 12), config, parameters)
             return zip(try logits(child, converted), before).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
         }
         #expect(errors[0] > 1.5 * errors[1] && errors[1] > 1.02 * errors[2])
@@ -175,7 +182,7 @@ import Testing
             }
         }
         let (child, converted) = try convert(
-            LatentDesign(shape: LatentShape(rank: 12, ropeHeadDim: 12, valueHeadDim: 12)), config, parameters)
+            latent(12, 12), config, parameters)
         #expect(child.hasQueryKeyNorm == nil && child.hasQueryKeyValueBias == true)
         #expect(differences(try logits(child, converted), try logits(config, parameters), absolute: 1e-3) == [])
     }
@@ -187,20 +194,20 @@ import Testing
         if design == .latentLearned { (config.hasLearnedPositions, config.rotaryWidth) = (true, 0) }
         config.hasQueryKeyNorm = isNormed
         let parameters = TinyModel.parameters(config)
-        let chosen: any AttentionDesign =
+        let (method, settings): (String, DesignSettings) =
             switch design {
-            case .latent, .latentBiased: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 6, valueHeadDim: 12))
-            case .latentLearned: LatentDesign(shape: LatentShape(rank: 30, ropeHeadDim: 0, valueHeadDim: 12))
-            case .yoco: YOCOAttention(window: 6)
-            case .hybrid: HybridAttention(window: 5, fullEvery: 2, sinks: 2)
-            case .windowed: HybridAttention(window: 7, fullEvery: 0)
-            default: CrossLayerAttention(share: 2)
+            case .gqa, .crossLayer, .crossLayerNormed: ("cross-layer", ["share": .integer(2)])
+            case .latent, .latentBiased: ("mla", latent(30, 6))
+            case .latentLearned: ("mla", latent(30, 0))
+            case .yoco: ("yoco", ["window": .integer(6)])
+            case .hybrid: ("hybrid", ["window": .integer(5), "fullEvery": .integer(2), "sinks": .integer(2)])
+            case .windowed: ("hybrid", ["window": .integer(7), "fullEvery": .integer(0)])
             }
         // What random weights make of random tokens says nothing of others: the text refined on is the one looked at.
         let text = try TestCalibration.random(config).batches[0]
         let before = try DecoderLM(config: config, parameters: parameters).logits(text).values
         func error(_ refines: Bool) throws -> Double {
-            let (child, converted) = try convert(chosen, config, parameters, refines: refines)
+            let (child, converted) = try convert(settings, to: method, config, parameters, refines: refines)
             #expect(child.kvBytes(.float16, tokens: 64) < config.kvBytes(.float16, tokens: 64))
             let after = try DecoderLM(config: child, parameters: converted).logits(text).values
             return zip(after, before).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
@@ -210,16 +217,15 @@ import Testing
     }
 
     @Test func `what cannot be converted is refused with the reason before any work`() throws {
-        func refusal(_ design: some AttentionDesign, _ change: (inout ModelConfig) -> Void = { _ in }) throws -> String {
+        func refusal(
+            _ settings: DesignSettings, of method: String = "mla", _ change: (inout ModelConfig) -> Void = { _ in }
+        ) throws -> String {
             var config = TinyModel.config(layers: 4)
             change(&config)
             do {
-                _ = try ArchitectureConversion.childConfig(config, design)
+                _ = try #require(ConversionMethods.named(method, settings)).childConfig(config)
                 return "nothing"
             } catch { return "\(error)" }
-        }
-        func latent(_ rank: Int, _ rope: Int) -> LatentDesign {
-            LatentDesign(shape: LatentShape(rank: rank, ropeHeadDim: rope, valueHeadDim: 12))
         }
         #expect(try refusal(latent(49, 6)).contains("choose 1 to 48"))
         #expect(try refusal(latent(20, 8)).contains("choose one of 2, 4, 6, 12"))
@@ -228,7 +234,51 @@ import Testing
         #expect(try refusal(latent(20, 6)) { $0.rotaryWidth = 0 }.contains("no rotary positions"))
         #expect(try refusal(latent(20, 4)) { $0.rotaryWidth = 6 }.contains("RoPE turns in a head; choose one of 2, 6"))
         #expect(try refusal(latent(20, 0)).contains("choose one of 2, 4, 6, 12"))
-        #expect(try refusal(CrossLayerAttention(share: 2)) { $0.keyValueSources = [0, 0, 2, 2] }.contains("already"))
-        #expect(try refusal(YOCOAttention(window: 4)) { $0.slidingWindow = .all(8) }.contains("windows already"))
+        #expect(try refusal(["share": .integer(2)], of: "cross-layer") { $0.keyValueSources = [0, 0, 2, 2] }.contains("already"))
+        #expect(try refusal(["window": .integer(4)], of: "yoco") { $0.slidingWindow = .all(8) }.contains("windows already"))
+    }
+
+    @Test func `a budget decides a latent's rank, and half of the rotated elements stay so unless said`() throws {
+        let config = TinyModel.config(layers: 4)
+        var method = LatentMethod()
+        let calibration = try TestCalibration.random(config)
+        func spend(_ bytes: Int) throws {
+            try method.spend(
+                bytesPerToken: bytes, .float16, config, TinyModel.parameters(config), calibration, progress: { _, _ in })
+        }
+        try spend(4 * 2 * 20 + 7)
+        #expect(try method.childConfig(config).latent == LatentShape(rank: 14, ropeHeadDim: 6, valueHeadDim: 12, hasNorm: false))
+        #expect(try method.childConfig(config).kvBytesPerToken(.float16) == 4 * 2 * 20)
+        let refused = #expect(throws: ConversionError.self) { try spend(4 * 2 * 7 - 1) }
+        #expect(refused == .budgetTooSmall(bytes: 4 * 2 * 7 - 1, least: 4 * 2 * 7))
+    }
+
+    @Test func `every design has a conversion, whose design from scratch is what it makes`() throws {
+        let settings: [String: DesignSettings] = [
+            "mla": ["rank": .integer(10), "ropeHeadDim": .integer(6)], "cross-layer": ["share": .integer(2)],
+            "yoco": ["window": .integer(5), "sinks": .integer(1)], "hybrid": ["window": .integer(5), "fullEvery": .integer(2)],
+        ]
+        let config = TinyModel.config(layers: 4)
+        for design in AttentionDesigns.all {
+            let given = try #require(settings[design.name])
+            let method = try #require(ConversionMethods.named(design.name, given))
+            let (values, headDim) = try #require(method.design(headDim: 12))
+            #expect(values.values.keys.allSatisfy { key in design.settings.contains { $0.key == key } })
+            var fresh = config
+            fresh.headDim = .all(headDim)
+            try design.init(values, headDim: headDim).configure(&fresh)
+            #expect(try method.childConfig(config).weightShapes.map(\.shape) == fresh.weightShapes.map(\.shape), "\(design.name)")
+            #expect(method.settings.filter(\.isRequired).allSatisfy { given.values[$0.key] != nil })
+        }
+    }
+
+    @Test func `settings of one key are one option, and no two keys share theirs`() {
+        let settings = ConversionMethods.all.flatMap(\.settings)
+        #expect(Set(settings.map(\.key)).count == Set(settings.map(\.option)).count)
+        let options = Set(settings.map(\.option))
+        #expect(
+            options.isSuperset(of: [
+                "kv-heads", "grouping", "rank", "rope-head-dim", "share-layers", "full-every", "no-refinement",
+            ]))
     }
 }

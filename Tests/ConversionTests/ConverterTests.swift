@@ -12,12 +12,13 @@ import Testing
     private let config = TinyModel.config(heads: 8, kvHeads: 8, headDim: 4)
 
     private func convert(
-        _ kvHeads: Int, _ method: any ConversionMethod, _ config: ModelConfig, _ parameters: Parameters, seed: UInt64 = 0
+        _ kvHeads: Int, _ method: any HeadMerge, _ config: ModelConfig, _ parameters: Parameters, seed: UInt64 = 0
     ) throws
         -> (ModelConfig, Parameters, ConversionReport)
     {
         try Converter(
-            kvHeads: kvHeads, method: method, calibration: method.usesActivations ? TestCalibration.random(config) : nil,
+            HeadMergeMethod(method, kvHeads: kvHeads),
+            calibration: type(of: method).usesActivations ? TestCalibration.random(config) : nil,
             seed: seed
         ).convert(config, parameters)
     }
@@ -27,9 +28,10 @@ import Testing
             && a.names.allSatisfy { a[$0]?.shape == b[$0]?.shape && a[$0]?.float32().array() == b[$0]?.float32().array() }
     }
 
-    @Test(arguments: ConversionMethods.names) func `as many KV heads as before is the identity, bit for bit`(name: String) throws
-    {
-        let method = try #require(ConversionMethods.named(name))
+    @Test(arguments: ConversionMethods.merges.map(\.name)) func `as many KV heads as before is the identity, bit for bit`(
+        name: String
+    ) throws {
+        let method = try merge(named: name)
         let parameters = TinyModel.parameters(config)
         let (child, converted, report) = try convert(8, method, config, parameters)
         #expect(child.kvHeads.uniform == 8)
@@ -38,11 +40,11 @@ import Testing
             report.layers.allSatisfy { $0.projections.values.allSatisfy { $0.similarity == 1 && abs($0.normRatio - 1) < 1e-12 } })
     }
 
-    @Test(arguments: ConversionMethods.names, [1, 2, 4])
+    @Test(arguments: ConversionMethods.merges.map(\.name), [1, 2, 4])
     func `every method gives weights of the child's shape and nothing else changes`(
         name: String, kvHeads: Int
     ) throws {
-        let method = try #require(ConversionMethods.named(name))
+        let method = try merge(named: name)
         let parameters = TinyModel.parameters(config)
         let (child, converted, _) = try convert(kvHeads, method, config, parameters)
         try converted.validate(against: child)
@@ -54,7 +56,7 @@ import Testing
     }
 
     @Test(arguments: ["mean", "first", "medoid"]) func `repeated heads pool back without loss, bit for bit`(name: String) throws {
-        let method = try #require(ConversionMethods.named(name))
+        let method = try merge(named: name)
         let small = TinyModel.config(heads: 8, kvHeads: 2, headDim: 4)
         let original = TinyModel.parameters(small)
         var repeated = original
@@ -125,7 +127,7 @@ import Testing
     func `the shared MHA checkpoints pool back to their originals, bit for bit`(name: String) throws {
         let original = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let expanded = try HuggingFaceFolder.load(SharedData.path("models/\(name)-mha8"))
-        let (pooled, _) = try expanded.converted(by: Converter(kvHeads: 4, method: MeanMethod()))
+        let (pooled, _) = try expanded.converted(by: Converter(HeadMergeMethod(MeanMethod(), kvHeads: 4)))
         #expect(pooled.config.kvHeads == original.config.kvHeads)
         for name in original.parameters.names {
             #expect(pooled.parameters[name]?.float32().array() == original.parameters[name]?.float32().array(), "\(name)")

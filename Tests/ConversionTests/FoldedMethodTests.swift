@@ -75,15 +75,15 @@ import Testing
     func `svd and aligned are exact with learned and with partly rotary positions, and with biases`(
         positions: Positions, hasBias: Bool
     ) throws {
-        for method: any ConversionMethod in [SVDMethod(), AlignedMethod()] {
+        for method: any HeadMerge in [SVDMethod(), AlignedMethod()] {
             let parent = try disguised(orthogonal: method is AlignedMethod, positions, hasBias: hasBias)
             for calibration in [nil, try TestCalibration.random(config)] {
-                let converter = Converter(kvHeads: 2, method: method, calibration: calibration)
+                let converter = Converter(HeadMergeMethod(method, kvHeads: 2), calibration: calibration)
                 let (child, weights, report) = try converter.convert(parent.0, parent.1)
                 #expect(try logitDistance(parent, (child, weights)) < 5e-4, "\(method)")
                 #expect(report.logitChange < 1e-4)
             }
-            let (mean, pooled, _) = try Converter(kvHeads: 2, method: MeanMethod()).convert(parent.0, parent.1)
+            let (mean, pooled, _) = try Converter(HeadMergeMethod(MeanMethod(), kvHeads: 2)).convert(parent.0, parent.1)
             #expect(try logitDistance(parent, (mean, pooled)) > 0.05)
         }
     }
@@ -93,17 +93,17 @@ import Testing
     ) throws {
         let parent = try disguised(orthogonal: false)
         let converter = Converter(
-            kvHeads: 2, method: SVDMethod(), calibration: calibrated ? try TestCalibration.random(config) : nil)
+            HeadMergeMethod(SVDMethod(), kvHeads: 2), calibration: calibrated ? try TestCalibration.random(config) : nil)
         let (child, weights, _) = try converter.convert(parent.0, parent.1)
         #expect(try logitDistance(parent, (child, weights)) < 2e-4)
         // Pooling them is not.
-        let (mean, pooled, _) = try Converter(kvHeads: 2, method: MeanMethod()).convert(parent.0, parent.1)
+        let (mean, pooled, _) = try Converter(HeadMergeMethod(MeanMethod(), kvHeads: 2)).convert(parent.0, parent.1)
         #expect(try logitDistance(parent, (mean, pooled)) > 0.05)
     }
 
     @Test func `aligned is exact for heads that are turned copies of each other`() throws {
         let parent = try disguised(orthogonal: true)
-        let (child, weights, report) = try Converter(kvHeads: 2, method: AlignedMethod()).convert(parent.0, parent.1)
+        let (child, weights, report) = try Converter(HeadMergeMethod(AlignedMethod(), kvHeads: 2)).convert(parent.0, parent.1)
         #expect(try logitDistance(parent, (child, weights)) < 2e-4)
         #expect(report.logitChange < 1e-4)
     }
@@ -133,10 +133,10 @@ import Testing
         }
         #expect(try logitDistance((config, parameters), (config, shuffled)) < 1e-4)
         var converter = Converter(
-            kvHeads: 2, method: SVDMethod(), grouping: grouping, calibration: try TestCalibration.random(config))
+            HeadMergeMethod(SVDMethod(), kvHeads: 2, grouping: grouping), calibration: try TestCalibration.random(config))
         let found = try converter.convert(config, shuffled)
         #expect(try logitDistance((config, parameters), (found.0, found.1)) < 2e-4)
-        converter.grouping = .contiguous
+        converter.method = HeadMergeMethod(SVDMethod(), kvHeads: 2)
         let missed = try converter.convert(config, shuffled)
         #expect(try logitDistance((config, parameters), (missed.0, missed.1)) > 0.02)
     }
@@ -144,8 +144,8 @@ import Testing
     @Test func `refinement brings the blocks nearer to the parent's than where it starts, the same each time`() throws {
         let parameters = TinyModel.parameters(config)
         let calibration = try TestCalibration.random(config)
-        func convert(_ method: any ConversionMethod) throws -> (ModelConfig, Parameters) {
-            let result = try Converter(kvHeads: 2, method: method, calibration: calibration).convert(config, parameters)
+        func convert(_ method: any HeadMerge) throws -> (ModelConfig, Parameters) {
+            let result = try Converter(HeadMergeMethod(method, kvHeads: 2), calibration: calibration).convert(config, parameters)
             return (result.0, result.1)
         }
         let (start, refined, again) = (
@@ -164,11 +164,11 @@ import Testing
     @Test func `what needs calibration says so, and too short a text is refused`() {
         let parameters = TinyModel.parameters(config)
         let missing = #expect(throws: ConversionError.self) {
-            try Converter(kvHeads: 2, method: LearnedMethod()).convert(config, parameters)
+            try Converter(HeadMergeMethod(LearnedMethod(), kvHeads: 2)).convert(config, parameters)
         }
         #expect(missing == .needsCalibration("method 'learned'"))
         #expect(throws: ConversionError.needsCalibration("grouping 'activation'")) {
-            try Converter(kvHeads: 2, method: SVDMethod(), grouping: .activation).convert(config, parameters)
+            try Converter(HeadMergeMethod(SVDMethod(), kvHeads: 2, grouping: .activation)).convert(config, parameters)
         }
         #expect(throws: ConversionError.calibrationTooShort(found: 100, needed: 2048)) {
             try Calibration(ids: [Int32](repeating: 1, count: 100), maxSequence: 64)
@@ -184,7 +184,7 @@ import Testing
         let shape = try #require(parameters[name]).shape
         parameters[name] = Weight(shape: shape, storage: Storage(repeating: .nan, count: shape.reduce(1, *)))
         #expect(throws: (any Error).self) {
-            try Converter(kvHeads: 2, method: AlignedMethod()).convert(config, parameters)
+            try Converter(HeadMergeMethod(AlignedMethod(), kvHeads: 2)).convert(config, parameters)
         }
     }
 }

@@ -37,15 +37,15 @@ import Testing
 
     @Test func `KV heads that differ between layers convert, and as many as before leave a layer alone`() throws {
         let parameters = TinyModel.parameters(config)
-        var converter = Converter(kvHeads: 1, method: SVDMethod())
-        converter.kvHeads = .each([4, 2, 1])
-        let (child, weights, report) = try converter.convert(config, parameters)
+        var method = HeadMergeMethod(SVDMethod())
+        method.kvHeads = .each([4, 2, 1])
+        let (child, weights, report) = try Converter(method).convert(config, parameters)
         try weights.validate(against: child)
         #expect(report.layers.map(\.to) == [4, 2, 1])
         let name = "model.layers.0.self_attn.k_proj.weight"
         #expect(weights[name]?.float32().array() == parameters[name]?.float32().array())
-        converter.kvHeads = .each([4, 2])
-        #expect(throws: ConversionError.layerCount(2, layers: 3)) { try converter.convert(config, parameters) }
+        method.kvHeads = .each([4, 2])
+        #expect(throws: ConversionError.layerCount(2, layers: 3)) { try Converter(method).convert(config, parameters) }
     }
 }
 
@@ -59,7 +59,7 @@ import Testing
         for head in 1..<4 { layer.value.replace(head * 6, 0, with: layer.value.rows(layer.range(of: 0))) }
         parameters = try parameters.replacing(layer, at: 0, of: config)
         let calibration = try TestCalibration.random(config)
-        let (child, weights, _) = try Converter(kvHeads: 2, method: MeanMethod()).convert(config, parameters)
+        let (child, weights, _) = try Converter(HeadMergeMethod(MeanMethod(), kvHeads: 2)).convert(config, parameters)
         let diagnosis = try Diagnosis(
             parent: (config, parameters), child: (child, weights), method: "mean", calibration: calibration)
         let seq = calibration.batches[0].seq

@@ -26,7 +26,7 @@ import Testing
         let (config, parameters) = normed(equalGains: equalGains)
         let layer = try AttentionWeights(config, parameters, layer: 0)
         #expect(layer.turnable == [equalGains, true, true])
-        let converter = Converter(kvHeads: 2, method: AlignedMethod(), calibration: try TestCalibration.random(config))
+        let converter = Converter(HeadMergeMethod(AlignedMethod(), kvHeads: 2), calibration: try TestCalibration.random(config))
         let (_, weights, report) = try converter.convert(config, parameters)
         #expect(report.logitChange < 1e-4)
         #expect(report.layers.map(\.fixedPlanes) == (equalGains ? [0, 0] : [1, 1]))
@@ -40,8 +40,10 @@ import Testing
     @Test func `under QK-norm svd keeps the queries' sizes and merges keys as aligned does`() throws {
         let (config, parameters) = normed(equalGains: false)
         let calibration = try TestCalibration.random(config)
-        let aligned = try Converter(kvHeads: 2, method: AlignedMethod(), calibration: calibration).convert(config, parameters).1
-        let svd = try Converter(kvHeads: 2, method: SVDMethod(), calibration: calibration).convert(config, parameters).1
+        let aligned = try Converter(HeadMergeMethod(AlignedMethod(), kvHeads: 2), calibration: calibration).convert(
+            config, parameters
+        ).1
+        let svd = try Converter(HeadMergeMethod(SVDMethod(), kvHeads: 2), calibration: calibration).convert(config, parameters).1
         for projection in [WeightName.Module.query, .key] {
             let name = WeightName(projection, layer: 1)
             #expect(try #require(aligned[name]).float32().array() == #require(svd[name]).float32().array())
@@ -49,7 +51,7 @@ import Testing
     }
 
     /// `learned` starts from `svd`, and where nothing is lost its steps only stir.
-    @Test(arguments: ConversionMethods.names.filter { $0 != "learned" })
+    @Test(arguments: ConversionMethods.merges.map(\.name).filter { $0 != "learned" })
     func `every method merges biases with the rows they belong to`(method: String)
         throws
     {
@@ -70,7 +72,7 @@ import Testing
             }
         }
         let calibration = try TestCalibration.random(config)
-        let converter = Converter(kvHeads: 2, method: try #require(ConversionMethods.named(method)), calibration: calibration)
+        let converter = Converter(HeadMergeMethod(try merge(named: method), kvHeads: 2), calibration: calibration)
         let (child, weights, _) = try converter.convert(config, parameters)
         try weights.validate(against: child)
         let distance = try logitDistance((config, parameters), (child, weights))

@@ -2,6 +2,7 @@ import Kernels
 import Models
 import Random
 import TestSupport
+import Testing
 
 @testable import Conversion
 
@@ -39,4 +40,9 @@ func logitDistance(_ a: (ModelConfig, Parameters), _ b: (ModelConfig, Parameters
     let x = try DecoderLM(config: a.0, parameters: a.1).logits(input).values
     let y = try DecoderLM(config: b.0, parameters: b.1).logits(input).values
     return zip(x, y).reduce(0) { max($0, abs($1.0 - $1.1)) }
+}
+
+/// The merge of KV heads called `name`.
+func merge(named name: String) throws -> any HeadMerge {
+    try #require(ConversionMethods.merges.first { $0.name == name }).merge
 }

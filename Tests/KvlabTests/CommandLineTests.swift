@@ -155,6 +155,31 @@ import Testing
                 ["convert", "run/model.h5", "--kv-heads", "2", "--method", "magic", "--out", "x.h5"],
                 "no conversion method 'magic'"
             ),
+            (["convert", "run/model.h5", "--out", "x.h5"], "'aligned' needs --kv-heads or --budget-bytes-per-token"),
+            (
+                ["convert", "--rank", "8", "run/model.h5", "--kv-heads", "2", "--out", "x.h5"],
+                "--rank means nothing for 'aligned'"
+            ),
+            (
+                ["convert", "run/model.h5", "--kv-heads", "2", "--method", "svd", "--no-refinement", "--out", "x.h5"],
+                "--no-refinement means nothing for 'svd'"
+            ),
+            (
+                ["convert", "run/model.h5", "--method", "hybrid", "--window", "0", "--full-every", "2", "--out", "x.h5"],
+                "--window is 0, expected at least 1"
+            ),
+            (
+                ["convert", "run/model.h5", "--method", "mla", "--rank", "8", "--budget-bytes-per-token", "99", "--out", "x.h5"],
+                "--rank means nothing for 'mla' with a budget"
+            ),
+            (
+                ["convert", "run/model.h5", "--method", "mla", "--rank", "8", "--out", "x.h5"],
+                "method 'mla' works on the model's activations"
+            ),
+            (
+                ["convert", "run/model.h5", "--kv-heads", "2", "--grouping", "alike", "--out", "x.h5"],
+                "--grouping is 'alike', expected one of contiguous, similarity, activation"
+            ),
             (["eval", "ppl", "run/model.h5", "--text", "bad.txt"], "bad.txt: invalid UTF-8 at byte 1"),
             (["eval", "ppl", "run/model.h5", "--text", "empty.txt"], "empty.txt: the file is empty"),
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "900"], "a window of 900 tokens does not fit"),
@@ -169,6 +194,28 @@ import Testing
             #expect(outcome.status != 0, "\(arguments)")
             #expect(outcome.error.contains(sentence), "\(arguments): \(outcome.error)")
             #expect(!outcome.error.contains("Fatal error") && outcome.output.isEmpty, "\(arguments): \(outcome.output)")
+        }
+    }
+
+    @Test func `conversions to another attention take the settings that their methods declare`() throws {
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+        let converted = try run(
+            "convert", "--method", "hybrid", "run/model.h5", "--window", "8", "--full-every", "2", "--sinks", "1",
+            "--no-refinement",
+            "--calibration", "text.txt", "--out", "hybrid.h5", "--json")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(converted.output.utf8)) as? [String: Any])
+        #expect(json["refined"] as? Bool == false && json["attentionAfter"] as? String == "MHA w8+1, 1 of 2 full", "\(converted)")
+        #expect(try run("inspect", "hybrid.h5").output.contains("conversion: hybrid on "))
+        let latent = try run(
+            "convert", "run/model.h5", "--method", "mla", "--rank", "6", "--calibration", "text.txt", "--out", "mla.h5")
+        #expect(latent.status == 0 && latent.output.contains("MHA → MLA-6"), "\(latent.error)")
+        let help = try run("convert", "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+        for part in [
+            "--rank <rank> mla: elements of the latent", "yoco, hybrid: tokens that a windowed layer sees",
+            "--no-refinement mla,",
+        ] {
+            #expect(help.contains(part), "\(help)")
         }
     }
 

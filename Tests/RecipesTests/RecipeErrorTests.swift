@@ -217,6 +217,10 @@ struct RecipeErrorTests {
             "r.json:6:40: 'lab.children[1]': a second child is called 'kv1-learned'; give it a 'name'"
         ),
         (
+            lab(#""children": [{"kvHeads": 1, "method": "best"}]"#),
+            "r.json:6:49: 'lab.children[0].method': no conversion method 'best' of KV heads; there are mean, first, random, medoid, aligned, svd, learned"
+        ),
+        (
             lab(#""children": [{"kvHeads": 1, "name": "control"}]"#),
             "r.json:6:47: 'lab.children[0].name': 'control' cannot name a child"
         ),

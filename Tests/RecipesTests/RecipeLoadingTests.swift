@@ -141,7 +141,7 @@ struct RecipeLoadingTests {
             (base.dropLast(1) + #""lab": {"children": [{"kvHeads": 1}, {"kvHeads": 2, "method": "random"}]}}"#).utf8, to: "r.json"
         )
         let recipe = try Recipe.load(scratch["r.json"], overrides: ["lab.children[1].method=first", "lab.children[0].name=one"])
-        #expect(recipe.lab?.children[1].method == "first")
+        #expect(recipe.lab?.children[1].conversion.method == "first")
         #expect(recipe.lab?.children[0].name == "one")
         #expect(
             message(scratch["r.json"], ["lab.children[2].method=first"])

@@ -64,6 +64,18 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
             #""kvHeads": [2], "method": "mean""#, "",
             "r.json:7:18: unknown key 'lab.sweep.method'; did you mean 'lab.sweep.methods'?"
         ),
+        (
+            #""kvHeads": [2], "methods": ["mean", "best"]"#, "",
+            "r.json:7:38: 'lab.sweep.methods[1]': no conversion method 'best' of KV heads; there are mean, first, random, medoid, aligned, svd, learned"
+        ),
+        (
+            #""kvHeads": [2], "grouping": "alike""#, "",
+            "r.json:7:30: 'lab.sweep.grouping' is \"alike\", expected one of \"contiguous\", \"similarity\", \"activation\""
+        ),
+        (
+            #""architectures": [{"kind": "mla", "rank": 600}]"#, "",
+            "r.json:7:20: 'lab.sweep.architectures[0]': mla-r600 in a model of this shape: the model cannot be converted: a latent of 600 elements for keys and values of 128 together; choose 1 to 128"
+        ),
         (#""kvHeads": [2]"#, #""alpha": 1, "#, "r.json:6:18: 'lab.alpha': a sweep has its own 'alphas'; leave it or 'sweep' out"),
         (
             #""kvHeads": [2]"#, #""children": [], "#,

@@ -5,7 +5,7 @@ import Kernels
 /// Keys are turned plane by plane, which RoPE commutes with, and where there are no rotary positions by an orthogonal Procrustes
 /// rotation, and the queries with them; values by such a rotation that the output projection undoes. Both leave the logits as they were. The mean that follows gets the norm of the
 /// heads that went into it. Similarity is measured over calibration activations where there are any, else over weights.
-public struct AlignedMethod: ConversionMethod {
+public struct AlignedMethod: HeadMerge {
     /// What `--method` and recipes call it.
     public static let name = "aligned"
     /// Its line in `--help`.

@@ -1,5 +1,5 @@
 /// The `svd` merge, refined layer by layer against the parent's activations (see ``Refinement``).
-public struct LearnedMethod: ConversionMethod {
+public struct LearnedMethod: HeadMerge {
     /// What `--method` and recipes call it.
     public static let name = "learned"
     /// Its line in `--help`.

@@ -8,7 +8,7 @@ import Kernels
 /// the group's stacked heads as the output projection reads them; its coefficients go into that. Exact for groups of
 /// one, for keys that are complex multiples of each other in each plane, and for values that share one headDim-dimensional
 /// row space. Without calibration the activations count as white.
-public struct SVDMethod: ConversionMethod {
+public struct SVDMethod: HeadMerge {
     /// What `--method` and recipes call it.
     public static let name = "svd"
     /// Its line in `--help`.

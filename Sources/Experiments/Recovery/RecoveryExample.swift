@@ -11,12 +11,6 @@ public struct RecoveryExample: Sendable, Hashable {
         public var tokens: Double
         /// Bits per byte.
         public var bitsPerByte: Double
-
-        /// Bits per byte after `tokens` tokens.
-        public init(tokens: Double, bitsPerByte: Double) {
-            self.tokens = tokens
-            self.bitsPerByte = bitsPerByte
-        }
     }
 
     /// What to call it.

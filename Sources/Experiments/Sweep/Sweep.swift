@@ -50,7 +50,6 @@ public struct Sweep {
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` for what can't be, before any work.
     public init(recipe: Recipe, lab: LabRecipe, directory: String, reporter: ProgressReporter) throws {
-        try Self.checkConversions(recipe, lab)
         if let path = lab.evaluation.text, !FileManager.default.isReadableFile(atPath: path) {
             throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(path): no such file, or it can't be read")
         }
@@ -61,39 +60,12 @@ public struct Sweep {
             directory: lab.sweep.map { $0.store ?? directory + "/steps" } ?? directory, isAddressedByContent: lab.sweep != nil)
         self.reporter = reporter
         let training = try recipes.corpus.split(recipe).train.byteCount
-        let isCalibrated = lab.conversions.contains {
-            $0.architecture.attention != nil || ConversionMethods.named($0.method)?.usesActivations == true
-        }
+        let isCalibrated = try lab.allChildren.contains { try $0.conversion.resolved().calibrationUse != .none }
         if training < Calibration.leastTokens, isCalibrated {
             throw ExperimentError.recipe(
                 key: "data.files",
                 reason: "the training part's \(training) bytes are too short to calibrate a conversion on; it takes "
                     + "\(Calibration.leastTokens) tokens")
-        }
-    }
-
-    /// Refuses conversions that are unknown or don't fit the parent, naming their keys in the recipe.
-    private static func checkConversions(_ recipe: Recipe, _ lab: LabRecipe) throws {
-        let methods =
-            lab.sweep.map { $0.methods.enumerated().map { ("lab.sweep.methods[\($0)]", $1) } }
-            ?? lab.children.enumerated().map { ("lab.children[\($0)].method", $1.method) }
-        for (key, method) in methods where ConversionMethods.named(method) == nil {
-            throw ExperimentError.recipe(key: key, reason: ConversionError.unknownMethod(method).description)
-        }
-        guard let config = try recipe.model?.config(vocabularySize: recipe.tokenizer?.vocabSize ?? 256) else { return }
-        let designs =
-            lab.sweep.map { sweep in
-                sweep.architectures.compactMap(\.attention).enumerated().map { ("lab.sweep.architectures[\($0)]", $1) }
-            }
-            ?? lab.children.enumerated().compactMap { index, child in
-                child.architecture.attention.map { ("lab.children[\(index)].attention", $0) }
-            }
-        for (key, attention) in designs {
-            do {
-                _ = try ArchitectureConversion.childConfig(config, attention.design(headDim: config.headDim[0]))
-            } catch {
-                throw ExperimentError.recipe(key: key, reason: "\(error)")
-            }
         }
     }
 
@@ -341,9 +313,8 @@ public struct Sweep {
             key: "init.checkpoint", model: start.checkpoint, contentHash: try parent.checkpoint.identity())
         try check(InputDigests([source]), resolved)
         let training = try recipes.corpus.split(resolved.recipe).train
-        let (converted, converter) = try section.converted(parent, training: training) {
-            reporter.progress("\(step.name)  \($0)")
-        }
+        let converter = try section.converter(parent, training: training)
+        let (converted, report) = try parent.checkpoint.converted(by: converter) { reporter.progress("\(step.name)  \($0)") }
         try recipes.corpus.checkUnchanged()
         reporter.clear()
         var child = converted
@@ -352,11 +323,11 @@ public struct Sweep {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try TextFile.write(String(decoding: try encoder.encode(start), as: UTF8.self) + "\n", to: folder + "/conversion.json")
         // A diagnosis is of heads that merge.
-        if let converter, let calibration = try converter.calibration ?? calibration(section, parent, training) {
+        if report.grouping != nil, let calibration = try converter.calibration ?? calibration(section, parent, training) {
             reporter.progress("\(step.name)  diagnosing")
             let diagnosis = try Diagnosis(
                 parent: (parent.checkpoint.config, parent.checkpoint.parameters), child: (child.config, child.parameters),
-                method: section.method, calibration: calibration)
+                method: report.method, calibration: calibration)
             reporter.clear()
             // A model whose losses are no numbers has no diagnosis to keep.
             if let data = try? encoder.encode(diagnosis) {

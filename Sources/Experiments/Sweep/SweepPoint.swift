@@ -102,7 +102,7 @@ extension SweepPoint {
                 kind: kind, child: isListed ? step.child?.name : nil, attention: score.attention,
                 architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
-                method: step.child?.methodName, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
+                method: step.child?.conversion.methodName, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
                 kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
                 tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
                 seconds: output.record.seconds,

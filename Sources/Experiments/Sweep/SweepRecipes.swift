@@ -103,7 +103,7 @@ struct SweepRecipes: Sendable {
             if let model = recipe.model, let architecture = step.architecture { recipe.model = architecture.applied(to: model) }
         case .converted:
             guard let source = step.source.flatMap({ made[$0] }), let child = step.child else { return nil }
-            let convert = child.conversion(seed: step.uptrainSeed ?? step.seed)
+            let convert = InitRecipe.Convert(child.conversion, seed: step.uptrainSeed ?? step.seed)
             recipe.`init` = InitRecipe(checkpoint: source.model, convert: convert)
             inputs["source"] = source.record.output
         case .child, .continued:

@@ -78,13 +78,13 @@ struct SweepPlan: Sendable {
                     steps.append(step)
                 }
                 var converted: [String: Int] = [:]
-                for child in lab.conversions {
+                for child in lab.allChildren {
                     converted[child.name] = steps.count
                     steps.append(
                         SweepStep(
                             kind: .converted, name: sweep == nil ? "\(child.name) converted" : child.name + suffix,
                             folder: sweep == nil ? "\(child.name)/converted" : child.name + suffix, seed: seed,
-                            uptrainSeed: uptrainSeed, child: child, architecture: child.architecture, parent: parent,
+                            uptrainSeed: uptrainSeed, child: child, architecture: child.conversion.architecture, parent: parent,
                             source: parent))
                 }
                 for alpha in lab.alphas {
@@ -95,17 +95,17 @@ struct SweepPlan: Sendable {
                         }
                     }
                     var fresh: Set<ChildArchitecture> = []
-                    for child in lab.conversions {
+                    for child in lab.allChildren {
                         // A fresh model has the parent's seed: there is one for each parent.
                         if let sweep, sweep.scratch, uptrainSeed == sweep.uptrainSeeds?.first,
-                            fresh.insert(child.architecture).inserted
+                            fresh.insert(child.conversion.architecture).inserted
                         {
-                            add(.scratch, "\(child.architecture.name)-scratch", alpha: alpha) {
-                                $0.architecture = child.architecture
+                            add(.scratch, "\(child.conversion.architecture.name)-scratch", alpha: alpha) {
+                                $0.architecture = child.conversion.architecture
                             }
                         }
                         add(.child, child.name, alpha: alpha) { step in
-                            (step.child, step.architecture) = (child, child.architecture)
+                            (step.child, step.architecture) = (child, child.conversion.architecture)
                             (step.uptrainSeed, step.source) = (uptrainSeed, converted[child.name])
                             if sweep == nil { (step.name, step.folder) = (child.name, child.name) }
                         }

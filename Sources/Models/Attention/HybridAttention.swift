@@ -5,6 +5,15 @@
 /// decodes with.
 public struct HybridAttention: AttentionDesign {
     public static let name = "hybrid"
+    public static let summary = "layers see a window and attention sinks, every n-th of them everything"
+    public static let settings: [DesignSetting] = [
+        windowSetting, sinksSetting,
+        .integer("fullEvery", 0...4096, isRequired: true, help: "layers to one that sees everything; 0 for none"),
+    ]
+    static let windowSetting = DesignSetting.integer(
+        "window", 1...(1 << 24), isRequired: true, help: "tokens that a windowed layer sees")
+    static let sinksSetting = DesignSetting.integer(
+        "sinks", 0...(1 << 16), help: "first tokens that it sees as well (attention sinks); 0 unless said")
     /// Tokens a position of a windowed layer sees, its own included.
     public var window: Int
     /// Layers to one full one; 0 for none.
@@ -16,6 +25,12 @@ public struct HybridAttention: AttentionDesign {
     public init(window: Int, fullEvery: Int, sinks: Int = 0) {
         (self.window, self.fullEvery, self.sinks) = (window, fullEvery, sinks)
     }
+
+    public init(_ settings: DesignSettings, headDim: Int) {
+        self.init(window: settings["window"] ?? 0, fullEvery: settings["fullEvery"] ?? 0, sinks: settings["sinks"] ?? 0)
+    }
+
+    public var label: String { "hybrid-w\(window)-f\(fullEvery)" }
 
     public func configure(_ config: inout ModelConfig) throws(ModelConfigError) {
         guard window >= 1 else { throw .notPositive(key: "window", value: window) }

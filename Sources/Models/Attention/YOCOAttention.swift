@@ -6,6 +6,9 @@
 /// window is.
 public struct YOCOAttention: AttentionDesign {
     public static let name = "yoco"
+    public static let summary =
+        "the lower half of the layers sees a window, the upper half reads one set of global keys and values"
+    public static let settings: [DesignSetting] = [HybridAttention.windowSetting, HybridAttention.sinksSetting]
     /// Tokens a position of the lower half sees, its own included.
     public var window: Int
     /// First tokens it sees beside these.
@@ -13,6 +16,12 @@ public struct YOCOAttention: AttentionDesign {
 
     /// A lower half with this window and these sinks.
     public init(window: Int, sinks: Int = 0) { (self.window, self.sinks) = (window, sinks) }
+
+    public init(_ settings: DesignSettings, headDim: Int) {
+        self.init(window: settings["window"] ?? 0, sinks: settings["sinks"] ?? 0)
+    }
+
+    public var label: String { "yoco-w\(window)" }
 
     public func configure(_ config: inout ModelConfig) throws(ModelConfigError) {
         guard window >= 1 else { throw .notPositive(key: "window", value: window) }
