@@ -150,7 +150,7 @@ let package = Package(
                 "TestSupport", "Text",
                 "kvlab", .product(name: "Logging", package: "swift-log"),
             ]),
-        tests("BenchmarkingTests", ["Benchmarking", "Inference", "TestSupport", "Text"]),
+        tests("BenchmarkingTests", ["Benchmarking", "Inference", "Models", "TestSupport", "Text"]),
         tests("RegistryTests", ["Checkpoints", "Files", "Registry", "TestSupport", "Training"]),
         tests("KvlabTests", ["TestSupport", "kvlab"]),
         tests(

@@ -94,7 +94,9 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
                     ]
                 })
     }
+}
 
+extension ComparisonTable {
     /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
     public var json: String {
         let encoder = JSONEncoder()
