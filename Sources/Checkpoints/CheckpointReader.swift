@@ -44,6 +44,9 @@ struct CheckpointReader {
         var checkpoint = Checkpoint(
             config: config, parameters: Parameters(), tokenIDs: try decode("the token ids", manifest.tokenIDs),
             lineage: try decode("the lineage", manifest.lineage))
+        do { try checkpoint.lineage.readNotes() } catch {
+            throw CheckpointError.invalid(path: path, part: "the lineage's training basis", reason: String(describing: error))
+        }
         checkpoint.parameters = try parameters(config, listing, &manifest)
         checkpoint.tokenizer = try tokenizer(listing, &manifest)
         checkpoint.trainingState = try readTrainingState(listing, wanted: trainingState, &manifest)

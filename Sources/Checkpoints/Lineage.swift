@@ -22,6 +22,8 @@ public struct Lineage: Codable, Sendable, Hashable {
     public var conversion: String?
     /// Where it was imported from, in words.
     public var source: String?
+    /// The training behind it, from which an uptraining takes its share; nil for a model of another origin.
+    public var training: TrainingBasis?
     /// What it scored at the end of its training; a conversion has no figures until it is trained.
     public var figures: Figures?
     /// Anything a later tool wants to keep.

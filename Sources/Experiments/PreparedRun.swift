@@ -92,7 +92,7 @@ public struct PreparedRun: Sendable {
         data = TrainingData(
             samples: { first, count in batches.batch(samples: first..<first + count) },
             validation: Array(ValidationBatches(validationStream, seq: basis.seq, batch: size, packing: packing, limit: limit)))
-        var plan = basis.plan(recipe, firstSample: start.nextSample)
+        var plan = basis.plan(recipe)
         if let uptrain = recipe.uptrain, let parent = start.parent {
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
         }
@@ -103,7 +103,7 @@ public struct PreparedRun: Sendable {
         lineage.recipe = recipe.namingModels(inputs).resolvedJSON
         lineage.inputs = inputs.withoutModelPaths
         lineage.toolVersion = Lineage.currentTool
-        lineage.notes = ["basis": basis.json]
+        lineage.training = basis
         self.lineage = lineage
     }
 

@@ -165,9 +165,7 @@ public struct Run {
         var lineage = lineage
         lineage.steps += trainer.step
         lineage.tokensSeen += trainer.tokensSeen
-        lineage.notes = (lineage.notes ?? [:]).merging(
-            ["nextSample": String(prepared.plan.firstSample + trainer.step * prepared.plan.batch)]
-        ) { _, new in new }
+        lineage.training?.nextSample = prepared.plan.firstSample + trainer.step * prepared.plan.batch
         return Checkpoint(
             config: trainer.config, parameters: trainer.weights.parameters, tokenizer: prepared.tokenizer.serialized,
             tokenIDs: prepared.tokenIDs, lineage: lineage, trainingState: try trainer.trainingState())

@@ -1,6 +1,5 @@
 import Checkpoints
 import Conversion
-import Foundation
 import Models
 import Recipes
 import Text
@@ -14,11 +13,8 @@ struct StartingPoint {
     var lineage = Lineage()
     /// The checkpoint's model as it was before any conversion, or the one the recipe names as its parent; nil for fresh weights.
     private(set) var parent: (config: ModelConfig, parameters: Parameters)?
-    /// Global index of the first sample that no ancestor has read.
-    var nextSample = 0
     /// The models that were read, by the recipe's keys.
     private(set) var inputs: [InputDigests.Input] = []
-    private var parentBasis: TrainingBasis?
     private var path = ""
 
     /// Fresh weights.
@@ -33,7 +29,6 @@ struct StartingPoint {
         path = section.checkpoint
         var checkpoint = try ModelImport.load(path)
         let parentHash = checkpoint.lineage.contentHash
-        let notes = checkpoint.lineage.notes ?? [:]
         parent = (checkpoint.config, checkpoint.parameters)
         inputs.append(InputDigests.Input(key: "init.checkpoint", model: path, contentHash: try checkpoint.identity()))
         if let path = section.parent {
@@ -59,18 +54,20 @@ struct StartingPoint {
         tokenIDs = checkpoint.tokenIDs
         guard let serialized = checkpoint.tokenizer else { throw ExperimentError.noTokenizer(path) }
         tokenizer = try TokenizerFile.load(serialized, name: path)
-        nextSample = notes["nextSample"].flatMap { Int($0) } ?? 0
-        parentBasis = notes["basis"].flatMap { try? JSONDecoder().decode(TrainingBasis.self, from: Data($0.utf8)) }
         lineage = checkpoint.lineage
         lineage.parentHash = parentHash
         lineage.contentHash = nil
         lineage.figures = nil
     }
 
-    /// What decides steps, batch, sequence and schedule: the parent's share for an uptraining, else the recipe itself.
+    /// The steps, batch, sequence and schedule of a run from here: the parent's share for an uptraining, else the recipe's own.
     func basis(_ recipe: Recipe) throws -> TrainingBasis {
-        guard let uptrain = recipe.uptrain else { return TrainingBasis(recipe.train) }
-        guard let parentBasis else { throw ExperimentError.noParentRecipe(path) }
-        return parentBasis.uptraining(uptrain)
+        guard let uptrain = recipe.uptrain else {
+            var basis = TrainingBasis(recipe.train)
+            basis.nextSample = lineage.training?.nextSample ?? 0
+            return basis
+        }
+        guard let parent = lineage.training else { throw ExperimentError.noParentRecipe(path) }
+        return parent.uptraining(uptrain)
     }
 }

@@ -1,29 +1,13 @@
-import Files
-import Foundation
+import Checkpoints
 import Models
 import Recipes
 import Training
 
-/// The part of a training that an uptraining takes over from its parent: kept in every checkpoint's lineage.
-struct TrainingBasis: Sendable, Codable, Hashable {
-    /// Steps that a share is taken of: those of the first ancestor's training.
-    var baseSteps: Int
-    /// Steps of this run.
-    var steps: Int
-    /// Sequences in a step.
-    var batch: Int
-    /// Tokens in a sequence.
-    var seq: Int
-    /// The schedule over `baseSteps`.
-    var schedule: LearningRateSchedule
-
+extension TrainingBasis {
+    /// The basis of a training as `train` has it.
     init(_ train: TrainRecipe) {
-        // A recipe without 'uptrain' has these four: its decoding refuses it otherwise.
-        steps = train.steps ?? 1
-        baseSteps = steps
-        batch = train.batch ?? 1
-        seq = train.seq ?? 1
-        let peak = train.learningRate ?? 0
+        // A recipe without 'uptrain' has these: its decoding refuses it otherwise.
+        let (steps, peak) = (train.steps ?? 1, train.learningRate ?? 0)
         let shape: LearningRateSchedule.Shape =
             switch train.schedule {
             case .cosine: .cosine
@@ -31,15 +15,10 @@ struct TrainingBasis: Sendable, Codable, Hashable {
             case .wsd: .wsd
             case .constant: .constant
             }
-        schedule = LearningRateSchedule(
+        let schedule = LearningRateSchedule(
             shape: shape, peak: peak, final: peak * train.minLearningRateRatio, warmupSteps: train.warmupSteps, steps: steps,
             decayFraction: train.decayFraction)
-    }
-
-    /// As a lineage keeps it.
-    var json: String {
-        // Encoding plain values cannot fail.
-        (try? CanonicalJSON.text(of: self)) ?? ""
+        self.init(steps: steps, batch: train.batch ?? 1, seq: train.seq ?? 1, schedule: schedule)
     }
 
     /// What `uptrain` makes of a parent's basis: a share of its steps, its schedule rescaled to them, peak and batch unless set.
@@ -55,7 +34,7 @@ struct TrainingBasis: Sendable, Codable, Hashable {
     }
 
     /// The plan of a run with this basis and the recipe's other settings.
-    func plan(_ recipe: Recipe, firstSample: Int) -> TrainingPlan {
+    func plan(_ recipe: Recipe) -> TrainingPlan {
         let train = recipe.train
         func positive(_ value: Int) -> Int? { value > 0 ? value : nil }
         return TrainingPlan(
@@ -66,7 +45,7 @@ struct TrainingBasis: Sendable, Codable, Hashable {
             clip: train.clip > 0 ? train.clip : nil, dropout: train.dropout,
             compute: ComputeOptions(precision: train.dtype, recompute: train.recompute),
             seed: UInt64(recipe.uptrain?.seed ?? recipe.seed),
-            firstSample: firstSample,
+            firstSample: nextSample,
             validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
             checkpointEvery: positive(train.checkpointEvery))
     }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Training
+@testable import Checkpoints
 
 struct LearningRateScheduleTests {
     private func close(_ schedule: LearningRateSchedule, _ expected: [(step: Int, rate: Double)]) {

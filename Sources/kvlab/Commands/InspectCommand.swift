@@ -98,6 +98,11 @@ struct InspectCommand: ParsableCommand {
             let place = input.path.map { "\($0), " } ?? ""
             lines.append("  " + "input \(input.key): \(place)SHA-256 \(input.sha256)".onOneLine)
         }
+        if let training = lineage.training {
+            lines.append(
+                "  training: \(training.steps) steps (of \(training.baseSteps)) of \(training.batch) × \(training.seq) tokens, "
+                    + "\(training.schedule.shape.rawValue) schedule, next sample \(training.nextSample)")
+        }
         for change in lineage.changedInputs ?? [] { lines.append("  " + change.text.onOneLine) }
         for (name, value) in (lineage.notes ?? [:]).sorted(by: { $0.key < $1.key }) {
             lines.append("  \(name.onOneLine): \(value.onOneLine)")
