@@ -16,21 +16,22 @@ public enum SafetensorsWriter {
     ) throws {
         let entries = weights.map { (name: $0.name, weight: $0.weight, type: elementType ?? $0.weight.elementType) }
             .sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }
-        var members: [String] = []
+        var members: [(String, JSONValue)] = []
         if !metadata.isEmpty {
-            let texts = metadata.sorted { $0.key < $1.key }.map { "\(JSONValue.quoted($0.key)):\(JSONValue.quoted($0.value))" }
-            members.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
+            let texts = metadata.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.text($0.value)) }
+            members.append(("__metadata__", .object(of: texts)))
         }
         var offset = 0
         for entry in entries {
             let end = offset + entry.weight.count * entry.type.byteCount
-            let shape = entry.weight.shape.map(String.init).joined(separator: ",")
-            members.append(
-                "\(JSONValue.quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],\"data_offsets\":[\(offset),\(end)]}"
-            )
+            let tensor: JSONValue = .object([
+                "dtype": .text(entry.type.rawValue), "shape": .array(entry.weight.shape.map { .int($0) }),
+                "data_offsets": .array([.int(offset), .int(end)]),
+            ])
+            members.append((entry.name, tensor))
             offset = end
         }
-        var header = Array("{\(members.joined(separator: ","))}".utf8)
+        var header = JSONValue.object(of: members).compact
         header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
         guard header.count <= SafetensorsFile.headerLimit else {
             throw SafetensorsError.malformed(path: path, reason: "the header would be \(header.count) bytes")
