@@ -13,7 +13,7 @@ struct Output {
     }
 }
 
-/// What one prompt gave.
+/// The outputs of one prompt as they have come so far.
 struct PromptOutputs {
     var prompt: [SampledToken] = []
     var cached = 0
@@ -34,6 +34,31 @@ struct PromptOutputs {
     }
 
     var isFinished: Bool { outputs.allSatisfy { $0.reason != nil } }
+}
+
+extension ServerState {
+    /// The outputs of submitted `prompts`, `count` for each, once the last one has finished.
+    func outputs(
+        of running: [Generation], prompts: [[Int32]], count: Int, _ record: RequestRecord
+    ) async throws -> [PromptOutputs] {
+        try await runner.run(running) { events in
+            var results = [PromptOutputs](repeating: PromptOutputs(count: count), count: prompts.count)
+            var clock = TokenClock(metrics, record)
+            for await (index, event) in events {
+                if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
+                results[index].take(event)
+                if case .prompt(_, let cached, let queued) = event {
+                    clock.prompt(tokens: prompts[index].count, cached: cached, queued: queued)
+                }
+            }
+            try Task.checkCancellation()
+            guard results.allSatisfy(\.isFinished) else {
+                throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1)
+            }
+            clock.finished(results.flatMap { $0.outputs.compactMap(\.reason) })
+            return results
+        }
+    }
 }
 
 /// Log-probabilities as /v1/completions shows them.

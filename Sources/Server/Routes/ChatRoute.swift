@@ -32,22 +32,7 @@ struct ChatRoute {
     private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord) async throws
         -> JSONValue
     {
-        let metrics = server.metrics
-        let result = try await server.runner.run(running) { events in
-            var result = PromptOutputs(count: chat.sampling.n)
-            var clock = TokenClock(metrics, record)
-            for await (_, event) in events {
-                if case .token(let output, _, _) = event { clock.token(prompt: 0, output: output) }
-                result.take(event)
-                if case .prompt(_, let cached, let queued) = event {
-                    clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
-                }
-            }
-            try Task.checkCancellation()
-            guard result.isFinished else { throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1) }
-            clock.finished(result.outputs.compactMap(\.reason))
-            return result
-        }
+        let result = try await server.outputs(of: running, prompts: [chat.prompt], count: chat.sampling.n, record)[0]
         let start = TextPosition(server.models[chat.model], after: chat.prompt)
         let choices = result.outputs.enumerated().map { index, output -> JSONValue in
             var position = start

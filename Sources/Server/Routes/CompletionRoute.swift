@@ -37,24 +37,8 @@ struct CompletionRoute {
     private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord)
         async throws -> JSONValue
     {
-        let metrics = server.metrics
-        let results = try await server.runner.run(running) { events in
-            var results = completion.prompts.map { _ in PromptOutputs(count: completion.bestOf) }
-            var clock = TokenClock(metrics, record)
-            for await (index, event) in events {
-                if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
-                results[index].take(event)
-                if case .prompt(_, let cached, let queued) = event {
-                    clock.prompt(tokens: completion.prompts[index].count, cached: cached, queued: queued)
-                }
-            }
-            try Task.checkCancellation()
-            guard results.allSatisfy(\.isFinished) else {
-                throw APIError(.serviceUnavailable, "the request was dropped", retryAfter: 1)
-            }
-            clock.finished(results.flatMap { $0.outputs.compactMap(\.reason) })
-            return results
-        }
+        let results = try await server.outputs(
+            of: running, prompts: completion.prompts, count: completion.bestOf, record)
         let model = server.models[completion.model]
         var choices: [JSONValue] = []
         var usage = Usage()
