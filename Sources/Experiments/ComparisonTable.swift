@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// One model's line in a comparison.
@@ -99,21 +100,13 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
 extension ComparisonTable {
     /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
     public var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         // Encoding plain values cannot fail.
-        let data = (try? encoder.encode(self)) ?? Data()
-        return String(decoding: data, as: UTF8.self)
+        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
     }
 
     /// Reads what ``json`` wrote.
     public init(json: String) throws {
-        let decoder = JSONDecoder()
-        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        self = try decoder.decode(ComparisonTable.self, from: Data(json.utf8))
+        self = try CanonicalJSON.value(ComparisonTable.self, from: Data(json.utf8))
     }
 }
 

@@ -21,4 +21,12 @@ public enum CanonicalJSON {
         }
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
+
+    /// Decodes what ``text(of:pretty:nonFinite:)`` gave, spelled numbers included.
+    public static func value<Value: Decodable>(_ type: Value.Type, from data: Data) throws -> Value {
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return try decoder.decode(type, from: data)
+    }
 }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Conversion
+import Files
 import Foundation
 import Models
 import Recipes
@@ -66,10 +67,8 @@ struct SweepReport {
     }
 
     private static func json(_ value: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         // Encoding plain values cannot fail.
-        return String(decoding: (try? encoder.encode(value)) ?? Data(), as: UTF8.self)
+        (try? CanonicalJSON.text(of: value, pretty: true)) ?? ""
     }
 
     /// A line a model under what it was made from, with the start of its content hash.

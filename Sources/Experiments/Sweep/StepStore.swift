@@ -73,8 +73,6 @@ struct StepStore: Sendable {
 
     /// Marks the step done, after its model is written.
     func write(_ record: Record, to folder: String) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try TextFile.write(String(decoding: try encoder.encode(record), as: UTF8.self) + "\n", to: folder + "/step.json")
+        try TextFile.write(CanonicalJSON.text(of: record, pretty: true) + "\n", to: folder + "/step.json")
     }
 }

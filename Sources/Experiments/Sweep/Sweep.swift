@@ -205,9 +205,7 @@ public struct Sweep {
             let changes = recipes.inputs.changes(since: recorded)
             guard changes.isEmpty || force else { throw TrainingError.changedInputs(directory: directory, changes) }
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try TextFile.write(String(decoding: try encoder.encode(recipes.inputs), as: UTF8.self) + "\n", to: path)
+        try TextFile.write(CanonicalJSON.text(of: recipes.inputs, pretty: true) + "\n", to: path)
     }
 
     // MARK: Steps
@@ -319,9 +317,7 @@ public struct Sweep {
         reporter.clear()
         var child = converted
         child.lineage.name = step.name
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        try TextFile.write(String(decoding: try encoder.encode(start), as: UTF8.self) + "\n", to: folder + "/conversion.json")
+        try TextFile.write(CanonicalJSON.text(of: start, pretty: true) + "\n", to: folder + "/conversion.json")
         // A diagnosis is of heads that merge.
         if report.grouping != nil, let calibration = try converter.calibration ?? calibration(section, parent, training) {
             reporter.progress("\(step.name)  diagnosing")
@@ -330,8 +326,8 @@ public struct Sweep {
                 method: report.method, calibration: calibration)
             reporter.clear()
             // A model whose losses are no numbers has no diagnosis to keep.
-            if let data = try? encoder.encode(diagnosis) {
-                try TextFile.write(String(decoding: data, as: UTF8.self) + "\n", to: folder + "/diagnosis.json")
+            if let text = try? CanonicalJSON.text(of: diagnosis, pretty: true) {
+                try TextFile.write(text + "\n", to: folder + "/diagnosis.json")
             }
         }
         try child.save(to: Run.modelPath(folder))
@@ -428,10 +424,8 @@ public struct Sweep {
         let chosen = steps.enumerated().filter { index, step in
             [.parent, .converted].contains(step.kind) && made[index] != nil && seen.insert(step.architecture).inserted
         }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
         let hashes = chosen.compactMap { made[$0.offset]?.record.output }.joined(separator: "\n")
-        let identity = String(decoding: try encoder.encode(section), as: UTF8.self) + lab.evaluation.kvDtype + hashes
+        let identity = try CanonicalJSON.text(of: section, pretty: true) + lab.evaluation.kvDtype + hashes
         let key = SHA256Digest(of: "kvlab timing \(StepStore.format)\n\(MachineDescription.text)\n\(identity)").hex
         let path = "\(store.directory)/timing-\(key.prefix(12)).json"
         if let data = TextFile.ownBytes(path),
@@ -451,7 +445,7 @@ public struct Sweep {
             let timing = try DecodeTiming.measure(
                 models, section, encoding: kvType, reporter: reporter, shouldStop: shouldStop)
         else { return nil }
-        try TextFile.write(String(decoding: try encoder.encode(timing), as: UTF8.self) + "\n", to: path)
+        try TextFile.write(CanonicalJSON.text(of: timing, pretty: true) + "\n", to: path)
         return [timing]
     }
 

@@ -143,10 +143,8 @@ struct SweepRecipes: Sendable {
         guard kind == .converted, let start = recipe.`init` else { return recipe.resolvedJSON }
         // Training settings don't matter to a conversion; the split and the seed decide its calibration text.
         let conversion = Conversion(data: recipe.data, convert: start.convert, seed: recipe.seed)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Encoding plain values cannot fail.
-        return String(decoding: (try? encoder.encode(conversion)) ?? Data(), as: UTF8.self)
+        return (try? CanonicalJSON.text(of: conversion)) ?? ""
     }
 
     private struct Conversion: Encodable {
@@ -167,11 +165,7 @@ struct SweepRecipes: Sendable {
         data.cache = ""
         var evaluation = lab.evaluation
         evaluation.text = evaluation.text == nil ? nil : "text"
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        let identity = (try? encoder.encode(Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? Data()
-        return SHA256Digest(
-            of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n" + String(decoding: identity, as: UTF8.self)
-        ).hex
+        let identity = (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? ""
+        return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex
     }
 }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// The figures of a sweep: every trained model's, and their means over seeds, which are its table.
@@ -39,12 +40,8 @@ public struct SweepResults: ResultTable, Codable, Hashable {
 
     /// With stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
     public var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        encoder.nonConformingFloatEncodingStrategy = .convertToString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         // Encoding plain values cannot fail.
-        return String(decoding: (try? encoder.encode(self)) ?? Data(), as: UTF8.self)
+        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
     }
 
     /// Every point's figures in full, one line a model.

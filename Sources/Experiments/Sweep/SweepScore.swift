@@ -39,13 +39,9 @@ struct SweepScore: Codable, Sendable, Equatable {
 
     /// The score in the file at `path`; nil where there is none, or none that can be read.
     static func read(_ path: String) -> SweepScore? {
-        guard let data = TextFile.ownBytes(path) else { return nil }
-        let decoder = JSONDecoder()
-        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
-            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-        guard let score = try? decoder.decode(SweepScore.self, from: data), score.windows.allSatisfy({ $0.count == 3 }) else {
-            return nil
-        }
+        guard let data = TextFile.ownBytes(path), let score = try? CanonicalJSON.value(SweepScore.self, from: data),
+            score.windows.allSatisfy({ $0.count == 3 })
+        else { return nil }
         return score
     }
 
