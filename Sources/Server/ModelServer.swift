@@ -7,7 +7,7 @@ import NIOCore
 import ServiceLifecycle
 import UnixSignals
 
-/// What all routes share.
+/// The state that all routes share.
 struct ServerState: Sendable {
     let engine: Engine
     let models: [ServedModel]
@@ -19,7 +19,7 @@ struct ServerState: Sendable {
     let holdings: Holdings
     let started: Int
 
-    /// Notes a request's end: an answer of `status`, or nil for none that anybody took.
+    /// Notes a request's end: an answer of `status`, or nil where no client took one.
     func ended(_ record: RequestRecord, status: Int?) {
         record.update { summary in
             summary.status = status
@@ -56,7 +56,7 @@ public struct ModelServer: Sendable {
         self.logger = logger
     }
 
-    /// Serves until SIGTERM or SIGINT, then takes no more requests and lets those there are come to their end.
+    /// Serves until SIGTERM or SIGINT, then takes no more requests and lets the running ones come to their end.
     ///
     /// `onReady` is told the port. Throws ``ServerError`` where the address cannot be had.
     public func run(onReady: @escaping @Sendable (Int) -> Void = { _ in }) async throws {
@@ -110,7 +110,7 @@ public struct ModelServer: Sendable {
                             isFirst = false
                             await group.triggerGracefulShutdown()
                             deadline.addTask {
-                                // Who is still sending a request or not reading its answer by then is let go of.
+                                // A client still sending a request or not reading its answer is disconnected.
                                 if (try? await Task.sleep(for: .seconds(seconds))) != nil { connections.closeAll() }
                             }
                         }

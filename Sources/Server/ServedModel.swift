@@ -2,13 +2,13 @@ import Files
 import Inference
 import Text
 
-/// A model under its public name, with what requests need of it.
+/// A model under its public name, with its tokenizer and its chat format.
 public struct ServedModel: Sendable {
     /// The id clients use: the checkpoint's file name without extension.
     public var id: String
     /// How text becomes tokens.
     public var tokenizer: any Tokenizer
-    /// What a text prompt starts with, where the tokenizer has it.
+    /// The token that a text prompt starts with, where the tokenizer has one.
     public var bosID: Int32?
     /// Tokens that end a text, the first of which is named to clients.
     public var eosIDs: [Int32]
@@ -32,7 +32,7 @@ public struct ServedModel: Sendable {
         longestToken = (0..<Int32(tokenizer.vocabularySize)).reduce(1) { max($0, tokenizer.decode([$1]).count) }
     }
 
-    /// The bytes that no text of `tokens` tokens exceeds: what is longer need not be tokenized to be refused.
+    /// The most bytes of a text of `tokens` tokens: a longer one need not be tokenized to be refused.
     func longestText(tokens: Int) -> Int { tokens * longestToken }
 
     /// The tokens of a text prompt.
@@ -50,7 +50,7 @@ public struct ServedModel: Sendable {
             parameter: parameter, code: "context_length_exceeded")
     }
 
-    /// What clients are told a special token is called: its text where that is encoded to it, else what most call it.
+    /// A special token's name for clients: its text where that is encoded to it, else the most common name.
     func name(ofSpecial id: Int32) -> String {
         let text = text(of: id)
         if !text.isEmpty, tokenizer.encode(text) == [id] { return text }

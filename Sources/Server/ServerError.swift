@@ -1,14 +1,14 @@
 import Foundation
 import NIOCore
 
-/// What keeps a server from serving.
+/// The reason that a server cannot start.
 public enum ServerError: Error, CustomStringConvertible, Equatable {
     /// The address cannot be listened on.
     case cannotListen(host: String, port: Int, reason: String)
     /// The limit of open files leaves no connection.
     case noDescriptors(needed: Int)
 
-    /// What a start that failed with `error` is called here; nil where it has nothing to do with the address.
+    /// The reason behind `error`; nil where it has nothing to do with the address.
     init?(_ error: any Error, host: String, port: Int) {
         switch error {
         case let error as IOError:

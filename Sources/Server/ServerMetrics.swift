@@ -3,8 +3,8 @@ import Kernels
 
 /// Counters and histograms in Prometheus' text format, under vLLM's names where the meaning is the same, else under kvlab's.
 ///
-/// What is measured here is told apart by `model_name`; the engine's own counters are of all models together, and carry the name
-/// where there is only one.
+/// Figures of requests carry `model_name`; the engine's own counters are of all models together, and carry the name where only
+/// one is served.
 final class ServerMetrics: Sendable {
     private struct Histogram {
         static let bounds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60]

@@ -31,7 +31,7 @@ struct AccessMiddleware: RouterMiddleware {
             }
         } catch {
             guard let answer = answer(to: error, request, context) else { throw leave(context) }
-            // What went wrong inside stays as it was noted.
+            // An internal error stays as it was noted.
             context.record.update { $0.error = $0.error ?? answer.message }
             response = answer.response
         }

@@ -1,8 +1,8 @@
 import Files
 
-/// Who sends a request, as its API key tells.
+/// The sender of a request, as its API key tells.
 struct Caller: Sendable, Hashable {
-    /// The digest of the key in hexadecimal digits, so that keys stay out of what is kept; empty for callers without a key.
+    /// The digest of the key in hexadecimal digits, so that keys are kept nowhere; empty for callers without a key.
     var tenant = ""
     /// Whether every tenant's sequences and load are shown.
     var seesAll = false
@@ -16,7 +16,7 @@ struct KeyRing: Sendable {
     /// Whether one key alone shows the load of all tenants.
     private let hasAdmin: Bool
 
-    /// Takes `keys` and, with more rights, `admin`. Without `keys` none is demanded, and all who send none are one tenant.
+    /// Takes `keys` and, with more rights, `admin`. Without `keys` none is demanded, and all callers without one are one tenant.
     init(_ keys: [String], admin: String?) {
         func entry(_ key: String, seesAll: Bool) -> (digest: SHA256Digest, caller: Caller) {
             let digest = SHA256Digest(of: key)
@@ -27,7 +27,7 @@ struct KeyRing: Sendable {
         hasAdmin = admin != nil
     }
 
-    /// Tenants that there can be.
+    /// The number of tenants.
     var tenants: Int { keys.count + (anonymous == nil ? 0 : 1) }
 
     /// The caller that an Authorization header names; nil where its key is missing or wrong.
@@ -43,12 +43,12 @@ struct KeyRing: Sendable {
         return found
     }
 
-    /// Whether `caller` may see the load of all tenants: the admin, or anybody where no key is set apart for that.
+    /// Whether `caller` may see the load of all tenants: the admin, or any caller where no key is set apart for that.
     func showsAll(to caller: Caller) -> Bool { caller.seesAll || !hasAdmin }
 }
 
 extension RequestFields {
-    /// What divides a tenant's prefix cache further: the digest of `cache_salt`, whose length is the client's to choose.
+    /// The digest of `cache_salt`, which divides a tenant's prefix cache further; the salt itself may have any length.
     func cacheSalt() throws(APIError) -> String {
         try string("cache_salt").map { SHA256Digest(of: $0).hex } ?? ""
     }

@@ -1,8 +1,8 @@
 import Kernels
 
-/// What the requests at work hold, in all and of each tenant, and the most that may be.
+/// The memory that requests in flight hold, in all and of each tenant, and its bounds.
 ///
-/// All of it grows with what clients send and ask for; a request that would exceed a bound is told to come again. Where there are
+/// It grows with the clients' bodies and the outputs they ask for; a request that would exceed a bound is told to come again. With
 /// several tenants none has more than half, so that one alone never keeps the others out.
 final class Holdings: Sendable {
     /// Amounts held, or bounds of them.
@@ -42,7 +42,7 @@ final class Holdings: Sendable {
             tokens: limits.keyTokens ?? most.tokens / parts)
     }
 
-    /// What `tenant` holds now.
+    /// The amounts that `tenant` holds now.
     func held(by tenant: String) -> Amounts { state.withLock { $0.tenants[tenant] ?? Amounts() } }
 
     /// Counts `amounts` for `tenant`; throws 429 where that is too much.
@@ -84,7 +84,7 @@ final class Holdings: Sendable {
     }
 }
 
-/// What one request holds, given back at its end, at the latest when nobody knows it any more.
+/// The amounts that one request holds, given back at its end, at the latest when it is released.
 final class Holding: Sendable {
     private let holdings: Holdings
     private let tenant: String
@@ -102,7 +102,7 @@ final class Holding: Sendable {
         amounts.withLock { $0 = $0 + more }
     }
 
-    /// Gives back a part of what was counted.
+    /// Gives back a part of the amounts.
     func give(_ part: Holdings.Amounts) {
         holdings.give(part, of: tenant)
         amounts.withLock { $0 = $0 - part }

@@ -3,7 +3,7 @@ import Hummingbird
 import Inference
 import JSON
 
-/// What a client is told when something is wrong: OpenAI's error object and a status.
+/// An error answer: OpenAI's error object and a status.
 public struct APIError: Error, Sendable {
     /// The status.
     public var status: HTTPResponse.Status
@@ -17,9 +17,9 @@ public struct APIError: Error, Sendable {
     public var code: String?
     /// Seconds after which another try makes sense.
     public var retryAfter: Int?
-    /// Whether the connection ends with the answer: what is left of the request cannot be read, or is not worth it.
+    /// Whether the connection ends with the answer: the rest of the request cannot be read, or is not worth it.
     var closes = false
-    /// What the answer's header says beside; clients of OpenAI heed `x-should-retry`.
+    /// Further header fields; clients of OpenAI heed `x-should-retry`.
     var headers: HTTPFields = [:]
 
     /// An error of a status; the type follows from it unless given.
@@ -51,7 +51,7 @@ public struct APIError: Error, Sendable {
         APIError(.badRequest, "'\(name)' \(message)", parameter: name)
     }
 
-    /// What the engine refused.
+    /// The answer to a request that the engine refused.
     init(_ error: InferenceError) {
         switch error {
         case .queueFull: self.init(.tooManyRequests, error.description, code: "queue_full", retryAfter: 1)
@@ -85,7 +85,7 @@ public struct APIError: Error, Sendable {
 }
 
 extension JSONValue {
-    /// A number; what JSON cannot say becomes −9999, as clients of log-probabilities expect.
+    /// A number; infinities and NaN become −9999, as clients of log-probabilities expect.
     static func float(_ value: Float) -> JSONValue { .number(value.isFinite ? "\(value)" : "-9999.0") }
 }
 

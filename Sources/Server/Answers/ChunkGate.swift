@@ -1,7 +1,7 @@
 import Kernels
 
-/// Keeps the one who makes a stream's chunks from running far ahead of the one who writes them: a client that reads slowly would
-/// have the whole answer held for it as JSON, which takes many times the memory of its tokens.
+/// Backpressure between the task that makes a stream's chunks and the task that writes them: for a client that reads slowly the
+/// whole answer would be held as JSON, which takes many times the memory of its tokens.
 final class ChunkGate: Sendable {
     private struct State {
         var pending = 0
@@ -39,7 +39,7 @@ final class ChunkGate: Sendable {
         waiter?.resume()
     }
 
-    /// Nothing is written any more, and nobody need wait.
+    /// Ends all waiting, as nothing is written any more.
     func open() {
         let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
             state.isOpen = true

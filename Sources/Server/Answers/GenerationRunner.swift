@@ -1,7 +1,7 @@
 import HTTPTypes
 import Inference
 
-/// Runs a request's prompts on the engine and merges what comes back.
+/// Runs a request's prompts on the engine and merges their events.
 struct GenerationRunner {
     let engine: Engine
     let seconds: Int
@@ -18,7 +18,7 @@ struct GenerationRunner {
         return generations
     }
 
-    /// Reads what comes of submitted prompts: events with the number of their prompt, until the last has finished.
+    /// Gives `body` the events of submitted prompts, each with the number of its prompt, until the last has finished.
     ///
     /// When `body` returns or throws, whatever still runs is cancelled.
     func run<Value: Sendable>(

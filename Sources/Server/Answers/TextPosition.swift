@@ -18,16 +18,16 @@ struct TextPosition: Sendable {
         previous = context.last
     }
 
-    /// What `id` stands for here, as bytes.
+    /// The bytes of `id` at this position.
     func bytes(of id: Int32) -> [UInt8] {
         guard let previous else { return model.tokenizer.decode([id]) }
         return Array(model.tokenizer.decode([previous, id]).dropFirst(model.tokenizer.decode([previous]).count))
     }
 
-    /// What `id` reads here; bytes that are no text are spelled out.
+    /// The text of `id` at this position; bytes that are no text are spelled out.
     func text(of id: Int32) -> String { ServedModel.text(bytes(of: id)) }
 
-    /// Goes past `id` and says where it began.
+    /// Goes past `id` and gives its offset.
     mutating func append(_ id: Int32) -> Int {
         defer {
             offset += decoder.append(id).unicodeScalars.count
@@ -36,7 +36,7 @@ struct TextPosition: Sendable {
         return offset
     }
 
-    /// Goes past a prompt that is part of the text; what follows doesn't complete its last character.
+    /// Goes past a prompt that is part of the text; a later token doesn't complete its last character.
     mutating func endPrompt(_ prompt: [Int32]) {
         offset += decoder.finish().unicodeScalars.count
         decoder = TokenStreamDecoder(model.tokenizer, after: prompt)

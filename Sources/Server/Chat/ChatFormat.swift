@@ -28,7 +28,7 @@ public enum ChatFormat: Sendable {
 public struct OwnChatTemplate: Sendable {
     private let template: JinjaTemplate
     private let specialTokens: [String: String]
-    /// What ends the assistant's turn, where the template writes markers known here, beside the model's own end.
+    /// The stop strings of the assistant's turn, where the template writes known markers, beside the model's end of sequence.
     let stops: [String]
 
     init(_ template: JinjaTemplate, specialTokens: [String: String], stops: [String]) {

@@ -55,7 +55,7 @@ struct ChatRequest {
             let text = try template.prompt(
                 messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
             try model.check(text, capacity: capacity, parameter: "messages")
-            // The template itself writes what a text begins with.
+            // The template itself writes the token that a text begins with.
             return model.encode(text, special: false)
         }
     }

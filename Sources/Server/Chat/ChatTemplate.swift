@@ -84,7 +84,7 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
         }
     }
 
-    /// What ends the assistant's turn, beside the model's own end.
+    /// The stop strings of the assistant's turn, beside the model's end of sequence.
     var stops: [String] {
         switch self {
         case .plain: ["\nUser:", "\nSystem:"]

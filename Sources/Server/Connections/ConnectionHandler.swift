@@ -28,7 +28,7 @@ struct GuardedHTTP1: ServerChildChannel {
     func handle(value: HTTP1Channel.Value, logger: Logger) async { await http1.handle(value: value, logger: logger) }
 }
 
-/// Carries out what a connection's ``ConnectionState`` decides.
+/// Carries out the actions of a connection's ``ConnectionState``.
 final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart

@@ -53,7 +53,7 @@ struct ConnectionState: Hashable {
         case fail
     }
 
-    /// What the client has a limited time for.
+    /// A part of an exchange for which the client has a limited time.
     enum Deadline: Hashable {
         /// Sending a request's head.
         case head
@@ -168,7 +168,7 @@ struct ConnectionState: Hashable {
     mutating func endWritten() -> [Action] {
         guard phase == .open else { return late }
         answer = .none
-        // An answer to no request: what the server says of input that no request could be made of.
+        // An answer to no request: the refusal of input that is none.
         guard !requests.isEmpty else { return finish() }
         let closes = requests.removeFirst().closes
         if reading == .unanswered, requests.isEmpty { reading = .answered }

@@ -7,7 +7,7 @@ import NIOCore
 /// be it between two requests or before its first one. Where none is idle, every connection has a request at work: then the new
 /// one is reserved, which serves `/health` alone and refuses the rest. Reserved connections have places of their own.
 final class Connections: Sendable {
-    /// What a new connection may do.
+    /// The service that a new connection gets.
     enum Admission { case full, reserved }
 
     private struct Entry {
@@ -17,7 +17,7 @@ final class Connections: Sendable {
         var idleSince: Int?
         /// Whether it was told to close, and counts no longer.
         var isClosing = false
-        /// What to do when it closes, by its number.
+        /// Called when it closes, by number.
         var onClose: [Int: @Sendable () -> Void] = [:]
     }
 

@@ -2,10 +2,10 @@ import Inference
 import JSON
 import Kernels
 
-/// Where the outputs of a playground's request gather between two frames.
+/// The outputs of a playground's request as they gather between two frames.
 ///
-/// The engine's events come in as they happen; a frame takes out what has changed since the last one. So a client that reads
-/// slowly gets fewer, longer pieces, and holds up nobody.
+/// The engine's events come in as they happen; a frame takes out the changes since the last one. So a client that reads slowly
+/// gets fewer, longer pieces, and holds up no other.
 final class PlayBoard: Sendable {
     private struct Output {
         /// Text that no frame has taken yet.
@@ -63,7 +63,7 @@ final class PlayBoard: Sendable {
         }
     }
 
-    /// What a frame tells.
+    /// The content of a frame.
     struct Frame {
         /// Each output that has changed.
         var outputs: [JSONValue]
@@ -72,7 +72,7 @@ final class PlayBoard: Sendable {
         var error: APIError?
     }
 
-    /// What has changed since the last frame.
+    /// The changes since the last frame.
     func takeFrame() -> Frame {
         state.withLock { state in
             var changed: [JSONValue] = []

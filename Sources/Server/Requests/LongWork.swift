@@ -5,14 +5,14 @@ enum LongWork {
     /// Bytes that are worked off in about a millisecond: too little to move elsewhere.
     private static let small = 32 << 10
 
-    /// Runs `work` over so many `bytes`: where it takes long on threads of its own, as on the tasks' threads, of which there are
-    /// as few as processors, it would keep every other request waiting.
+    /// Runs `work` over so many `bytes`, on threads of its own where it takes long: the tasks' threads are as few as processors, and
+    /// it would keep every other request waiting.
     static func run<Value: Sendable>(bytes: Int, _ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         bytes <= small ? try work() : try await NIOThreadPool.singleton.runIfActive(work)
     }
 
     /// Runs `work` that a model's own template is part of: a stranger's program, which takes as long as its limits allow however
-    /// small the request is. The threads are its own, so that it keeps nobody's large body waiting either.
+    /// small the request is. The threads are its own, so that it keeps no other request's large body waiting either.
     static func render<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await templates.runIfActive(work)
     }

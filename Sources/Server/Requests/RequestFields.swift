@@ -48,7 +48,7 @@ struct RequestFields {
         return value
     }
 
-    /// What every generating endpoint takes beside its prompt.
+    /// The sampling options that every generating route takes beside its prompt.
     func sampling(_ limits: ServerLimits, maxTokens: Int) throws(APIError) -> SamplingFields {
         try UnsupportedFields.check(json)
         var fields = SamplingFields()

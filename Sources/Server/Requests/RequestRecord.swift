@@ -5,7 +5,7 @@ import JSON
 import Kernels
 import NIOCore
 
-/// What became of one request, as the log tells it.
+/// The outcome of one request, as the log tells it.
 public struct RequestSummary: Sendable {
     /// The id clients see, where the request got as far.
     public internal(set) var id: String?
@@ -13,15 +13,15 @@ public struct RequestSummary: Sendable {
     public internal(set) var method = "", path = ""
     /// The model asked for.
     public internal(set) var model: String?
-    /// Tokens of its prompts, those of them found in the prefix cache, and those generated.
+    /// Tokens of its prompts, cached tokens among them, and generated tokens.
     public internal(set) var promptTokens = 0, cachedTokens = 0, outputTokens = 0
     /// Seconds to the first token and to the end.
     public internal(set) var firstToken: Double?, seconds = 0.0
     /// Why its outputs ended; "abort" where the client left or the server closed.
     public internal(set) var finishReason: String?
-    /// The answer's status; nil where none was given or nobody took it.
+    /// The answer's status; nil where none was given or no client took it.
     public internal(set) var status: Int?
-    /// What went wrong inside, which no client is told.
+    /// An internal error, which no client is told.
     public internal(set) var error: String?
     /// Whether the answer is written after it has begun.
     var isStream = false
@@ -63,7 +63,7 @@ final class RequestRecord: Sendable {
 
     var summary: RequestSummary { state.withLock { $0 } }
 
-    /// What the request holds; none before it is known whose it is, and after its end.
+    /// The memory that the request holds; none before its tenant is known and after its end.
     var held: Holding? {
         get { holding.withLock { $0 } }
         set { holding.withLock { $0 = newValue } }
@@ -73,11 +73,11 @@ final class RequestRecord: Sendable {
     var seconds: Double { (ContinuousClock.now - start) / .seconds(1) }
 }
 
-/// A request's surroundings: the connection it came on, and what is written down of it.
+/// A request's context: its connection, its caller and its record.
 struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     let channel: any Channel
-    /// Who sends the request, as the access check found.
+    /// The caller that the access check found.
     var caller = Caller()
     let record = RequestRecord()
 

@@ -1,4 +1,4 @@
-/// What a request may ask for at most.
+/// Bounds of requests and connections.
 public struct ServerLimits: Sendable {
     /// Bytes of a body.
     public var bodyBytes = 8 << 20

@@ -7,7 +7,7 @@ extension Route {
         let index = try server.index(ofModel: try fields.string("model"))
         let model = server.models[index]
         guard let text = try fields.string("prompt") else { throw APIError.parameter("prompt", "is missing") }
-        // Longer than a prompt: whoever scores a document in pieces asks for its tokens first.
+        // Longer than a prompt: a client that scores a document in pieces asks for its tokens first.
         let limit = max(server.options.limits.textBytes, model.longestText(tokens: server.engine.capacity(of: index)))
         guard text.utf8.count <= limit else {
             throw APIError.parameter("prompt", "has \(text.utf8.count) bytes, at most \(limit) are tokenized at once")
