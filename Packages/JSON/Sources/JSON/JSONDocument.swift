@@ -2,8 +2,7 @@
 public struct JSONDocument: Sendable {
     /// The text's one value.
     public let value: JSONValue
-    /// Where each value begins in the text, an object or array before its parts; a member's key comes before its value. They
-    /// ascend.
+    /// The offset of each value in the text, an object or array before its parts, a member's key before its value. They ascend.
     public let offsets: [Int]
 
     /// Parses `bytes` under the same limits as ``JSONValue/init(parsing:nodes:)``.
@@ -18,7 +17,7 @@ public struct JSONDocument: Sendable {
     }
 }
 
-/// Builds values out of what a scanner reads.
+/// Builds a tree of values with a scanner.
 struct JSONTreeBuilder {
     let limit: Int
     let keepsOffsets: Bool

@@ -1,8 +1,8 @@
 /// Why some bytes are no JSON, or not the JSON that was asked for.
 public struct JSONError: Error, CustomStringConvertible, Equatable {
-    /// Where, in bytes from the start of the text.
+    /// The place, in bytes from the start of the text.
     public var offset: Int
-    /// What is wrong there.
+    /// The error in words.
     public var reason: String
 
     public init(offset: Int, reason: String) {

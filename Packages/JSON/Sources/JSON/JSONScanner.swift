@@ -1,12 +1,12 @@
 /// A reader of JSON from left to right: RFC 8259 strictly, or with the additions that files written by hand have.
 ///
-/// Nothing is built but what the caller asks for, so memory stays in proportion to what is kept.
+/// Nothing is built that the caller does not ask for.
 public struct JSONScanner {
-    /// The texts that are read.
+    /// The language of a text.
     public struct Syntax: Sendable {
         /// Whether // and /* */ comments, byte order marks and commas before a closing bracket are passed over.
         var isRelaxed: Bool
-        /// What error messages call the text.
+        /// The name of the text in error messages.
         var noun: String
 
         /// RFC 8259 as it is: requests, headers and others' configurations.
@@ -29,7 +29,7 @@ public struct JSONScanner {
     /// An error at the scanner's position.
     public func error(_ reason: String) -> JSONError { JSONError(offset: position, reason: reason) }
 
-    /// The error of finding something else than `wanted`.
+    /// The error where something else than `wanted` is found.
     func unexpected(_ wanted: String) -> JSONError {
         // Of comments only one without an end is left standing.
         if syntax.isRelaxed, starts(with: "/*") { return error("this comment never ends") }

@@ -3,7 +3,7 @@
 public indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
-    /// The number's own text, so that nothing is rounded before it is known what it is.
+    /// The number's own text, which is rounded only once a type is asked for.
     case number(String)
     case string([UInt8])
     case array([JSONValue])
@@ -14,7 +14,7 @@ public indirect enum JSONValue: Equatable, Sendable {
     public struct Member: Equatable, Sendable {
         /// The key, as UTF-8.
         public var key: [UInt8]
-        /// What it stands for.
+        /// The key's value.
         public var value: JSONValue
 
         public init(key: [UInt8], value: JSONValue) {

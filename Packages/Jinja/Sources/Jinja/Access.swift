@@ -22,7 +22,7 @@ extension Renderer {
         return try ownAttribute(name, of: object) ?? .undefined(.attribute(type: object.objectType, name: name))
     }
 
-    /// What the object has by its type; nil if nothing.
+    /// The attribute that the object has by its type; nil if none.
     private func ownAttribute(_ name: String, of object: Value) throws(JinjaError) -> Value? {
         let methods: Set<String>
         switch object {
@@ -152,7 +152,7 @@ extension Renderer {
         return Array(stride(from: from, to: to, by: step))
     }
 
-    /// What a walk over `value` meets.
+    /// The elements of a walk over `value`.
     func elements(of value: Value) throws(JinjaError) -> [Value] {
         let elements: [Value]
         switch value {

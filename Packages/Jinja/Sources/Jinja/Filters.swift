@@ -1,4 +1,4 @@
-/// The filters there are; what jinja2 has beyond them is for HTML pages.
+/// The table of filters; the others of jinja2 are for HTML pages.
 enum FilterName: String, Sendable {
     case abs, attr, batch, capitalize, center, count, d, `default`, dictsort, e, escape, first, float, forceescape, format
     case groupby, indent, int, items, join, last, length, list, lower, map, max, min, reject, rejectattr, replace, reverse

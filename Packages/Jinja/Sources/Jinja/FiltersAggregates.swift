@@ -30,7 +30,7 @@ extension Renderer {
         return .string(lowered(text))
     }
 
-    /// What to compare: for each element a list of its attributes `a,b`, or of itself.
+    /// The keys to compare by: for each element a list of its attributes `a,b`, or of itself.
     private func sortKeys(_ elements: [Value], _ path: Value?, caseSensitive: Bool) throws(JinjaError) -> [Value] {
         var paths = [path]
         if case .string(let text)? = path { paths = text.split(separator: ",").map { .string(String($0)) } }

@@ -2,7 +2,7 @@
 struct JSONDump {
     let renderer: Renderer
     var ensureASCII = false
-    /// What a level is indented by; nil for one line.
+    /// The indent of a level; nil for one line.
     var indent: String?
     var comma = ", "
     var colon = ": "

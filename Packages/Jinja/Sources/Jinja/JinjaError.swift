@@ -1,10 +1,10 @@
 /// Why a template could not be read or rendered.
 public struct JinjaError: Error, Equatable, CustomStringConvertible {
-    /// What sort of failure it is, which says whom to tell.
+    /// The kinds of failure, each the fault of another party.
     public enum Kind: Sendable, Equatable {
         /// The template is no Jinja, or uses something this library does not know.
         case syntax
-        /// The template did at rendering what it must not: a missing attribute, a wrong type, a division by zero.
+        /// A runtime error of the template: a missing attribute, a wrong type, a division by zero.
         case fault
         /// The template would take more work, memory or depth than ``JinjaLimits`` allows.
         case limit
@@ -12,11 +12,11 @@ public struct JinjaError: Error, Equatable, CustomStringConvertible {
         case raised
     }
 
-    /// What sort of failure it is.
+    /// The kind of failure.
     public var kind: Kind
     /// The line of the template, from 1.
     public var line: Int
-    /// What is wrong there; of ``Kind/raised`` the template's message, word for word. Clients and logs are told it, so it has
+    /// The error in words; of ``Kind/raised`` the template's message, word for word. Clients and logs are told it, so it has
     /// at most ``longestReason`` characters of the template's or its input's choice, and says how many were left out.
     public let reason: String
 
@@ -37,6 +37,6 @@ public struct JinjaError: Error, Equatable, CustomStringConvertible {
     /// The message that the template itself raised; nil where the template is at fault.
     public var raisedMessage: String? { kind == .raised ? reason : nil }
 
-    /// The line and what is wrong there.
+    /// The line and the reason.
     public var description: String { "line \(line): \(reason)" }
 }

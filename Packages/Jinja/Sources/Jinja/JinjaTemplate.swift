@@ -24,8 +24,8 @@ public struct JinjaTemplate: Sendable {
     /// The template's text for `variables`.
     ///
     /// - Parameters:
-    ///   - now: what `strftime_now` takes for the time.
-    ///   - timeZone: where it is that time.
+    ///   - now: the time for `strftime_now`.
+    ///   - timeZone: the time zone that it is told in.
     ///   - limits: how much the template may take.
     public func render(
         _ variables: [String: JinjaValue], now: Date = Date(), timeZone: TimeZone = .current, limits: JinjaLimits = JinjaLimits()

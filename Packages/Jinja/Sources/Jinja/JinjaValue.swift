@@ -1,10 +1,10 @@
-/// A value that a template can be given: what JSON can say, and undefined.
+/// A value that a template can be given: any JSON value, and undefined.
 ///
 /// ```swift
 /// let message: JinjaValue = ["role": "user", "content": "Hello"]
 /// ```
 public indirect enum JinjaValue: Sendable, Equatable {
-    /// A variable that is not there: prints as nothing, and is false.
+    /// A missing variable: prints as nothing, and is false.
     case undefined
     case none
     case bool(Bool)
@@ -19,7 +19,7 @@ public indirect enum JinjaValue: Sendable, Equatable {
     public struct Member: Sendable, Equatable {
         /// The key.
         public var key: String
-        /// What it stands for.
+        /// The key's value.
         public var value: JinjaValue
 
         /// A member of a dictionary.

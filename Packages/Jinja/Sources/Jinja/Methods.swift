@@ -1,4 +1,4 @@
-/// Methods of lists, dictionaries, numbers and loops; those of strings are in another file.
+/// Methods of lists, dictionaries, numbers and loops; strings' methods are in another file.
 extension Renderer {
     @inline(never)
     func call(_ method: BoundMethod, _ arguments: CallArguments) throws(JinjaError) -> Value {

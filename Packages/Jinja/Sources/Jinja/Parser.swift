@@ -240,7 +240,7 @@ struct Parser {
 
     // MARK: Targets
 
-    /// What is assigned to: a name, names between commas, or with `attributes` a namespace's attribute.
+    /// The target of an assignment: a name, names between commas, or with `attributes` a namespace's attribute.
     private mutating func target(attributes: Bool = false, end: String? = nil) throws(JinjaError) -> Target {
         try nested { parser throws(JinjaError) in try parser.targets(attributes, end) }
     }

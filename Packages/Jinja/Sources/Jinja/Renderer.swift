@@ -1,4 +1,4 @@
-/// One rendering: the variables, the output, and what is left of the limits.
+/// One rendering: the variables, the output, and the rest of the limits.
 final class Renderer {
     let limits: JinjaLimits
     let clock: Clock
@@ -7,7 +7,7 @@ final class Renderer {
     private var steps = 0
     private var textBytes = 0
     private var depth = 0
-    /// What the current block has put out so far.
+    /// The output of the current block so far.
     private var output = ""
 
     // Tables of what values refer to by number: see ``Value``.
@@ -113,7 +113,7 @@ final class Renderer {
         }
     }
 
-    /// What `body` puts out.
+    /// The output of `body`.
     @inline(never)
     func captured(_ body: () throws(JinjaError) -> Void) throws(JinjaError) -> String {
         let outer = output
@@ -191,7 +191,7 @@ final class Renderer {
         return bodies.count > tests.count ? try run(bodies[tests.count], scope) : .done
     }
 
-    /// What `body` puts out, through `filters`.
+    /// The output of `body`, through `filters`.
     @inline(never)
     private func filtered(_ body: [Statement], _ filters: [FilterCall], _ scope: Scope) throws(JinjaError) -> Value {
         let inner = Scope(scope)

@@ -61,7 +61,7 @@ enum Comparison: String, Sendable {
     case isNotIn = "not in"
 }
 
-/// What stands in the parentheses of a call.
+/// The arguments of a call.
 struct Arguments: Sendable {
     var positional: [Expression] = []
     var names: [String] = []
@@ -81,7 +81,7 @@ struct FilterCall: Sendable {
     var arguments: Arguments
 }
 
-/// What can be assigned to.
+/// The target of an assignment.
 indirect enum Target: Sendable {
     case name(String)
     /// `namespace.attribute`

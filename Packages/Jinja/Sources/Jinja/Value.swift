@@ -1,7 +1,7 @@
 /// A value while a template renders: Python's types as far as templates see them.
 ///
-/// What can refer to itself (namespaces, macros) is a number of a table that the renderer owns, so that no cycle of references
-/// forms; what nests knows its depth, so that nothing that walks it, its own release included, runs out of stack.
+/// Values that can refer to themselves (namespaces, macros) are numbers of a table that the renderer owns, so that no cycle of
+/// references forms; nested values know their depth, so that no walk over them, their release included, runs out of stack.
 enum Value {
     case undefined(Undefined)
     case none
@@ -116,7 +116,7 @@ final class OrderedDictionary {
     var items: [Value] { zip(keys, values).map { .tuple(Items([$0, $1])) } }
 }
 
-/// What can be a key, as it was given: numbers that are equal are one key, strings are compared character by character.
+/// A dictionary's key as it was given: numbers that are equal are one key, strings are compared character by character.
 enum DictionaryKey: Hashable {
     case none
     case bool(Bool)
@@ -173,7 +173,7 @@ enum DictionaryKey: Hashable {
     }
 }
 
-/// What `keys()`, `values()` and `items()` of a dictionary give.
+/// The views that `keys()`, `values()` and `items()` of a dictionary give.
 final class DictionaryView {
     /// Python's name of the type.
     let type: String
@@ -212,7 +212,7 @@ final class PythonRange {
     var elements: [Value] { (0..<count).map { .int(start &+ $0 &* step) } }
 }
 
-/// What a filter gives that Python makes a generator: it can be walked once, has no length, and is always true.
+/// The result of a filter that is a generator in Python: it can be walked once, has no length, and is always true.
 final class ValueIterator {
     /// Python's name of the type.
     let type: String
@@ -226,7 +226,7 @@ final class ValueIterator {
         depth = items.depth
     }
 
-    /// What is left, which then is gone.
+    /// Takes the rest of the elements.
     func rest() -> [Value] {
         defer { (items, position) = (.empty, 0) }
         return position == 0 ? items.elements : Array(items.elements[position...])
@@ -240,7 +240,7 @@ final class ValueIterator {
     }
 }
 
-/// What `loop` is within a loop.
+/// The variable `loop` of a loop's body.
 final class LoopState {
     let items: Items
     var index = 0

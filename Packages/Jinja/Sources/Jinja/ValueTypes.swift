@@ -1,4 +1,4 @@
-/// What Python says of a value's type.
+/// The types of values as Python has them.
 extension Value {
     /// Levels of lists in the value.
     var depth: Int {
@@ -90,7 +90,7 @@ extension Value {
         }
     }
 
-    /// Elements of what has a length; nil for anything else.
+    /// The elements of a value that has a length; nil for anything else.
     var count: Int? {
         switch self {
         case .undefined: 0
