@@ -87,6 +87,8 @@ import Testing
         assert browser.js("[...document.querySelectorAll('.figures')].every(it => /^128 tokens, \\d+ tokens\\/s, [\\d.]+ KiB of cache$/.test(it.textContent))")
         assert int(browser.js("document.getElementById('pool').dataset.live")) >= 2
         assert browser.js("performance.getEntriesByName(location.origin + '/v1/kvlab/play').length") == 1
+        # The server was never called away, not even before its first answer.
+        assert browser.js(text % "stale") == ""
         legend = browser.js(text % "legend")
         for part in ["used by one sequence: 0", "shared by several: 0", "idle, kept for prefixes: ", "free: "]:
             assert part in legend, legend

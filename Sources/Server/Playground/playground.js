@@ -7,7 +7,7 @@ const bytes = n =>
   n >= 1 << 20 ? (n / (1 << 20)).toFixed(1) + " MiB" : n >= 1024 ? (n / 1024).toFixed(1) + " KiB" : n + " B";
 const many = (n, noun) => n.toLocaleString("en") + " " + noun + (n === 1 ? "" : "s");
 const say = (text, failed = false) => { $("status").textContent = text; $("status").classList.toggle("failed", failed); };
-let models = [], running = null, pool = null, answeredAt = null;
+let models = [], running = null, pool = null, sentAt = null, answeredAt = null;
 
 // Asks the server. What it says is wrong becomes an Error with its status; a server that is gone has none.
 async function call(path, options = {}) {
@@ -75,6 +75,7 @@ async function send() {
   const chosen = models.filter(model => checked.includes(model.id));
   if (!chosen.length) return say("Choose at least one model.", true);
   const mine = running = new AbortController(), views = [], started = performance.now();
+  sentAt = new Date();
   $("answers").replaceChildren();
   for (const model of chosen) views.push(Array.from({ length: copies }, (_, copy) => card(model, copies, copy)));
   $("stop").disabled = false;
@@ -265,7 +266,7 @@ async function watch() {
       } catch (error) {
         if (error.status === 401) { models = []; say(error.message, true); } else { away = true; stale(); }
       }
-    } else if (running && new Date() - answeredAt > 10000) {
+    } else if (running && new Date() - Math.max(sentAt, answeredAt) > 10000) {
       // A stream whose connection is dead does not say so.
       stale();
     } else if (!models.length && $("keyLabel").hidden) {
