@@ -18,7 +18,7 @@ public struct JSONScanner {
     private let bytes: [UInt8]
     private let syntax: Syntax
     /// The offset of the next byte.
-    public private(set) var position = 0
+    private(set) var position = 0
 
     /// A scanner at the start of `bytes`.
     public init(_ bytes: [UInt8], syntax: Syntax = .strict) {
@@ -52,7 +52,7 @@ public struct JSONScanner {
     private func starts(with text: String) -> Bool { bytes[position...].starts(with: text.utf8) }
 
     /// The next byte that is neither white space nor part of a comment, not consumed; nil at the end.
-    public mutating func peek() -> UInt8? {
+    mutating func peek() -> UInt8? {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x09, 0x0A, 0x0D: position += 1
@@ -81,12 +81,12 @@ public struct JSONScanner {
     }
 
     /// Consumes `character`, or throws.
-    public mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
+    mutating func expect(_ character: Unicode.Scalar) throws(JSONError) {
         guard take(character) else { throw unexpected("'\(character)'") }
     }
 
     /// Consumes `character` if it is next.
-    public mutating func take(_ character: Unicode.Scalar) -> Bool {
+    mutating func take(_ character: Unicode.Scalar) -> Bool {
         guard peek() == UInt8(ascii: character) else { return false }
         position += 1
         return true
@@ -103,7 +103,7 @@ public struct JSONScanner {
     }
 
     /// As ``object(_:)``, with each key as UTF-8, so that two that Unicode calls equivalent stay two, and with its offset.
-    public mutating func objectOfBytes(
+    mutating func objectOfBytes(
         _ body: (inout JSONScanner, [UInt8], Int) throws(JSONError) -> Void
     ) throws(JSONError) {
         try expect("{")
@@ -146,7 +146,7 @@ public struct JSONScanner {
     }
 
     /// Consumes a number and gives its text.
-    public mutating func number() throws(JSONError) -> String {
+    mutating func number() throws(JSONError) -> String {
         _ = peek()
         let start = position
         _ = skip("-")
@@ -189,7 +189,7 @@ public struct JSONScanner {
     }
 
     /// Consumes one of the words true, false, null.
-    public mutating func word() throws(JSONError) -> String {
+    mutating func word() throws(JSONError) -> String {
         _ = peek()
         for word in ["true", "false", "null"] where starts(with: word) {
             let end = position + word.utf8.count
@@ -210,7 +210,7 @@ public struct JSONScanner {
     public mutating func string() throws(JSONError) -> String { String(decoding: try stringBytes(), as: UTF8.self) }
 
     /// Consumes a string and gives its UTF-8.
-    public mutating func stringBytes() throws(JSONError) -> [UInt8] {
+    mutating func stringBytes() throws(JSONError) -> [UInt8] {
         try expect("\"")
         let start = position
         var isASCII = true
