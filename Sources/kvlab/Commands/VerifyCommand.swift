@@ -10,10 +10,10 @@ struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Check that a checkpoint's logits don't depend on how its cache is kept.",
         discussion: """
-            Compares the full forward pass with contiguous, paged, batched, forked, preempted and resumed caches (both ways) and \
-            merged spans on the same random tokens, and sequences that share a prefix with each alone: the largest difference of a \
-            logit, and tokens whose likeliest successor differs. A gate that says nothing of the model is named with the reason. \
-            Exits with 1 where a gate fails.
+            Compares the contiguous cache with the full forward pass, and paged, batched, forked, preempted and resumed caches (both \
+            ways) and merged spans with the contiguous one on the same random tokens, and sequences that share a prefix with each \
+            alone: the largest difference of a logit, and tokens whose likeliest successor differs. A gate that says nothing of the \
+            model is named with the reason. Exits with 1 where a gate fails.
             """)
 
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
@@ -52,7 +52,7 @@ struct VerifyCommand: ParsableCommand {
             "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes))"
         )
         try print(
-            "| \(kvDtype == .float32 ? "full forward pass" : "full pass, then the paged one") against | largest difference | allowed | greedy differences | |"
+            "| full pass, then the contiguous cache\(kvDtype == .float32 ? "" : ", then pages") against | largest difference | allowed | greedy differences | |"
         )
         try print("| --- | ---: | ---: | ---: | --- |")
         for gate in gates {
