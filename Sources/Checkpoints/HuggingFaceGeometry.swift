@@ -91,15 +91,7 @@ extension HuggingFaceConfig {
         if try flag("use_sliding_window") == false || modelType.hasPrefix("qwen") && json["use_sliding_window"] == nil {
             return none
         }
-        if let value = json["layer_types"] {
-            let types = value.array?.compactMap(\.string) ?? []
-            guard types.count == layers, types.allSatisfy({ ["full_attention", "sliding_attention"].contains($0) }) else {
-                throw .unsupported(
-                    path: path, key: "layer_types", found: value.text,
-                    supported: "full_attention or sliding_attention for each layer")
-            }
-            return types.map { $0 == "sliding_attention" ? window : nil }
-        }
+        if let types = try slidingLayers(layers, windowed: true) { return types.map { $0 ? window : nil } }
         if let from = try optional("max_window_layers", from: 0) { return (0..<layers).map { $0 >= from ? window : nil } }
         let pattern = try optional("sliding_window_pattern", from: 1) ?? ["gemma2": 2, "gemma3_text": 6, "cohere2": 4][modelType]
         guard let pattern else { return [Int?](repeating: window, count: layers) }
