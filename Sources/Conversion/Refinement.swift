@@ -48,9 +48,9 @@ struct Refinement {
     private func refine(
         _ run: Range<Int>, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [[Tensor]]
     ) throws {
-        let names = parameters.names.filter { name in
-            run.contains { name.hasPrefix("model.layers.\($0).self_attn.") } && parameters[name]?.shape.count == 2
-        }
+        let names = config.weights.filter { name, shape in
+            name.module.isAttention && shape.count == 2 && name.layer.map(run.contains) == true
+        }.map { "\($0.name)" }
         var tensors = Dictionary(
             uniqueKeysWithValues: parameters.names.compactMap { name in
                 parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }

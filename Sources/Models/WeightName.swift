@@ -3,10 +3,12 @@
 ///     "\(WeightName(.key, layer: 3))" == "model.layers.3.self_attn.k_proj.weight"
 public struct WeightName: Sendable, Hashable, CustomStringConvertible {
     /// An embedding, a norm or a linear map: the owner of one weight, and of a bias where the model has it.
-    public enum Module: String, Sendable, CaseIterable {
+    public enum Module: String, Sendable {
         case embedding = "model.embed_tokens"
         case positions = "model.embed_positions"
+        /// The norm behind the last layer.
         case finalNorm = "model.norm"
+        /// The output projection of an untied model.
         case head = "lm_head"
         // Of each layer, behind "model.layers.N.".
         case attentionNorm = "input_layernorm"
@@ -14,15 +16,22 @@ public struct WeightName: Sendable, Hashable, CustomStringConvertible {
         case key = "self_attn.k_proj"
         case value = "self_attn.v_proj"
         case output = "self_attn.o_proj"
+        /// The norm of each head's queries.
         case queryNorm = "self_attn.q_norm"
+        /// The norm of each head's keys.
         case keyNorm = "self_attn.k_norm"
+        /// The projection to the latent and the rotated key of latent attention.
         case compress = "self_attn.kv_a_proj_with_mqa"
         case latentNorm = "self_attn.kv_a_layernorm"
+        /// The projection from the latent to each head's keys and values.
         case expand = "self_attn.kv_b_proj"
         case feedForwardNorm = "post_attention_layernorm"
         case gate = "mlp.gate_proj"
         case up = "mlp.up_proj"
         case down = "mlp.down_proj"
+
+        /// Whether it is part of a layer's attention.
+        public var isAttention: Bool { rawValue.hasPrefix("self_attn.") }
     }
 
     /// The owner.
