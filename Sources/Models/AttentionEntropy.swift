@@ -6,7 +6,7 @@ extension DecoderLM {
     /// The mean entropy in nats of each head's attention in block `layer`, over all queries of x [batch·seq, hidden]: 0 looks at one
     /// key, the logarithm of the keys there are at all alike. Empty for a layer without keys of its own for each head.
     public func attentionEntropies(_ x: Tensor, _ input: ModelInput, layer: Int) -> [Double] {
-        guard let attention = blocks[layer].attention as? GroupedQueryAttention, attention.geometry.source == nil else {
+        guard let attention = block(layer).attention as? GroupedQueryAttention, attention.geometry.source == nil else {
             return []
         }
         let (heads, d, seq) = (attention.heads, attention.headDim, input.seq)

@@ -11,7 +11,7 @@ extension DecoderLM {
 
     /// What block `layer`'s projections to queries, keys and values read: the norm of the residual stream x [batch·seq, hidden].
     public func attentionInput(_ x: Tensor, layer: Int) -> Tensor {
-        blocks[layer].attentionNorm(x)
+        block(layer).attentionNorm(x)
     }
 
     /// The residual stream behind each block of `range`, x [batch·seq, hidden] going into the first.

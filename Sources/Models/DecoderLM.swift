@@ -15,7 +15,8 @@ public struct DecoderLM: Sendable {
     let embedding: Tensor
     /// A vector for each position, added to the token's, where positions are learned.
     let positions: Tensor?
-    let blocks: BlockList
+    /// The block of a layer: held, or made whenever it is asked for, over weights widened for as long as it is used.
+    let block: @Sendable (Int) -> Block
     let finalNorm: Norm<Tensor>
     let head: Tensor
     /// How passes are computed.
@@ -37,13 +38,13 @@ public struct DecoderLM: Sendable {
         for name in parameters.names { kept[name] = parameters[name]?.evaluated }
         var rotaries: [Int: RotaryTable] = [:]
         let tables = (0..<config.layers).map { config.rotary($0, among: &rotaries) }
-        let blocks = BlockList(count: config.layers) { [kept] layer in
+        let block: @Sendable (Int) -> Block = { [kept] layer in
             Block(config, layer: layer, rotary: tables[layer]) { name, _ in
                 guard let weight = kept[name] else { preconditionFailure("DecoderLM: '\(name)' was there when it was validated") }
                 return Tensor(weight)
             }
         }
-        try self.init(config, blocks, rotaries) { (name, shape) throws(ParametersError) in
+        try self.init(config, block, rotaries) { (name, shape) throws(ParametersError) in
             Tensor(try parameters.weight(name, shape: shape))
         }
     }
@@ -66,16 +67,16 @@ public struct DecoderLM: Sendable {
         for layer in 0..<config.layers {
             blocks.append(try Block(config, layer: layer, rotary: config.rotary(layer, among: &rotaries), bind))
         }
-        try self.init(config, BlockList(blocks), rotaries, bind)
+        try self.init(config, { [blocks] in blocks[$0] }, rotaries, bind)
     }
 
     private init(
-        _ config: ModelConfig, _ blocks: BlockList, _ rotaries: [Int: RotaryTable],
+        _ config: ModelConfig, _ block: @escaping @Sendable (Int) -> Block, _ rotaries: [Int: RotaryTable],
         _ bind: WeightBinding<Tensor, ParametersError>
     ) throws(ParametersError) {
         let embeddings = try EmbeddingWeights(config, bind)
         let head = try HeadWeights(config, bind)
-        (self.config, self.blocks, self.rotaries) = (config, blocks, rotaries)
+        (self.config, self.block, self.rotaries) = (config, block, rotaries)
         (embedding, positions) = (embeddings.tokens, embeddings.positions)
         (finalNorm, self.head) = (head.norm, head.projection ?? embeddings.tokens)
     }
@@ -85,7 +86,7 @@ public struct DecoderLM: Sendable {
 
     /// Block `layer` over x [batch·seq, hidden].
     func run(_ layer: Int, _ x: Tensor, _ input: ModelInput, _ shared: inout SharedKeysAndValues) -> Tensor {
-        let block = blocks[layer]
+        let block = block(layer)
         if let own = block.sharedKeysAndValues(x, compute.precision) { shared[layer] = own }
         return block(x, keysAndValues: shared[config.keyValueSource(layer) ?? layer], input, compute)
     }
@@ -95,7 +96,7 @@ public struct DecoderLM: Sendable {
         precondition(input.seq <= config.maxSequence, "DecoderLM: \(input.seq) positions, the model has \(config.maxSequence)")
         var x = embedded(input)
         var shared = SharedKeysAndValues()
-        for layer in blocks.indices { x = run(layer, x, input, &shared) }
+        for layer in 0..<config.layers { x = run(layer, x, input, &shared) }
         return finalNorm(x)
     }
 
