@@ -42,9 +42,7 @@ struct ErrorBarPlot {
                 for end in [low, high] { svg.line(end, y - 4, end, y + 4, style: "bar \(style)") }
             }
             let text = "\(row.name): \(String(format: "%.4f", row.mean))"
-            svg.add(
-                "<circle cx=\"\(SVG.text(x.position(row.mean)))\" cy=\"\(SVG.text(y))\" r=\"5\" class=\"point \(style)\"><title>\(text.escapedForHTML)</title></circle>"
-            )
+            svg.mark(x.position(row.mean), y, style: "point \(style)", title: text)
         }
         svg.text(xName, (left + right) / 2, bottom + 44, style: "name", anchor: "middle")
         return "<figure>" + svg.markup(label: xName) + "</figure>"

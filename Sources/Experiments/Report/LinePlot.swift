@@ -59,9 +59,7 @@ struct LinePlot {
                     svg.line(cx, y.position(point.y - point.error), cx, y.position(point.y + point.error), style: "bar \(style)")
                 }
                 let text = "\(line.name): \(yText(point.y)) at \(xText(point.x))"
-                svg.add(
-                    "<circle cx=\"\(SVG.text(cx))\" cy=\"\(SVG.text(cy))\" r=\"4\" class=\"\(line.isDashed ? "open" : "point") \(style)\"><title>\(text.escapedForHTML)</title></circle>"
-                )
+                svg.mark(cx, cy, radius: 4, style: "\(line.isDashed ? "open" : "point") \(style)", title: text)
             }
         }
         return "<figure>" + svg.markup(label: "\(yName) over \(xName)") + "\n"

@@ -127,9 +127,7 @@ struct ParetoPlot {
         let text =
             "\(point.name)\(point.alpha > 0 ? ", α \(point.alpha)" : ""): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "
             + "\(Int(point.bytes.rounded())) bytes per token\(point.detail)"
-        svg.add(
-            "<circle cx=\"\(SVG.text(place.x))\" cy=\"\(SVG.text(place.y))\" r=\"\(SVG.text(radius(point.alpha)))\" class=\"point \(style)\"><title>\(text.escapedForHTML)</title></circle>"
-        )
+        svg.mark(place.x, place.y, radius: radius(point.alpha), style: "point \(style)", title: text)
     }
 
     private func radius(_ alpha: Double) -> Double {

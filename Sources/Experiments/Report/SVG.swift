@@ -33,6 +33,13 @@ struct SVG {
         add("<path d=\"M\(corners.joined(separator: "L"))\" class=\"\(style)\"/>")
     }
 
+    /// A round mark, which shows `title` when it is pointed at.
+    mutating func mark(_ x: Double, _ y: Double, radius: Double = 5, style: String, title: String) {
+        add(
+            "<circle cx=\"\(Self.text(x))\" cy=\"\(Self.text(y))\" r=\"\(Self.text(radius))\" class=\"\(style)\"><title>\(title.escapedForHTML)</title></circle>"
+        )
+    }
+
     /// The drawing; `label` describes it to those who cannot see it.
     func markup(label: String) -> String {
         """

@@ -45,9 +45,7 @@ struct ServingPlot {
                     place.x, y.position(place.point.y.highest), place.x, y.position(place.point.y.lowest), style: "bar \(style)")
             }
             let mark = place.point.isOpen ? "open" : "point"
-            svg.add(
-                "<circle cx=\"\(SVG.text(place.x))\" cy=\"\(SVG.text(place.y))\" r=\"5\" class=\"\(mark) \(style)\">"
-                    + "<title>\(title(place.point).escapedForHTML)</title></circle>")
+            svg.mark(place.x, place.y, style: "\(mark) \(style)", title: title(place.point))
         }
         labels(places, y, into: &svg)
         var legend: [(String, Int, Bool)] = attentions.map { ($0, color($0), false) }
