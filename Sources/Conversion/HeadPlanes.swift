@@ -55,4 +55,51 @@ enum HeadPlanes {
         let vector = try products.symmetricEigen().vectors
         return (0..<heads).map { Factor(re: vector[0, $0], im: vector[0, heads + $0]) }
     }
+
+    /// One complex row for the keys of several heads in one plane: k ≈ v/√w · row, with row = Σ v̄·√w·k.
+    struct Merged {
+        /// Its real and its imaginary part, [2, hidden].
+        var rows: DenseMatrix
+        /// v, the leading direction of the heads' rows weighted by √w.
+        var direction: [Factor]
+        /// w, the strength with which the queries read each head's plane.
+        var weights: [Double]
+        /// The row's squared norm over the calibration activations.
+        var norm: Double
+        /// The mean of the squared norms of the keys that it stands for.
+        var typical: Double
+    }
+
+    /// The best rank-1 approximation of the keys of a group's heads in plane `plane`.
+    ///
+    /// `gram` is K S Kᵀ over the group's heads, `queryGram` the same of each query head.
+    static func merged(
+        _ layer: AttentionWeights, _ group: HeadGroup, gram: DenseMatrix, queryGram: [DenseMatrix], plane: Int,
+        _ context: LayerContext
+    ) throws -> Merged {
+        let (d, width, imaginary) = (layer.headDim, layer.key.columns, plane + layer.rotaryDim / 2)
+        // Never quite zero, so that each head's coefficient exists.
+        var weights = group.heads.map { head in
+            layer.queryHeads(of: head).reduce(0) { $0 + queryGram[$1][plane, plane] + queryGram[$1][imaginary, imaginary] }
+        }
+        let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
+        weights = weights.map { max($0, floor) }
+        let direction = try leading(
+            products(gram, heads: group.heads.count, headDim: d, rotaryDim: layer.rotaryDim, plane: plane, weights: weights))
+        var rows = DenseMatrix(rows: 2, columns: width)
+        for (j, head) in group.heads.enumerated() {
+            let factor = direction[j].conjugate.scaled(by: weights[j].squareRoot())
+            for column in 0..<width {
+                let (x, y) = (layer.key[head * d + plane, column], layer.key[head * d + imaginary, column])
+                rows[0, column] += factor.re * x - factor.im * y
+                rows[1, column] += factor.re * y + factor.im * x
+            }
+        }
+        let typical = (0..<group.heads.count).reduce(0.0) { sum, head in
+            sum + gram[head * d + plane, head * d + plane] + gram[head * d + imaginary, head * d + imaginary]
+        }
+        return Merged(
+            rows: rows, direction: direction, weights: weights, norm: context.gram(rows).trace,
+            typical: typical / Double(group.heads.count))
+    }
 }

@@ -33,47 +33,17 @@ struct LatentConversion {
         let queryGram = (0..<layer.heads).map { context.gram(layer.query.rows(layer.range(of: $0))) }
         var left = layer.key
         var rotatedKey = DenseMatrix(rows: rope, columns: hidden)
+        let group = HeadGroup(heads: 0..<layer.kvHeads, headDim: d)
         // Each KV head's share in the rotated key of each rotated plane.
         var shares: [[HeadPlanes.Factor]] = []
         for index in 0..<rope / 2 {
             let plane = index * (turned / rope)
-            // Weighted by how strongly each head's queries read the plane.
-            var weights = (0..<layer.kvHeads).map { head in
-                layer.queryHeads(of: head).reduce(0) {
-                    $0 + queryGram[$1][plane, plane] + queryGram[$1][plane + turned / 2, plane + turned / 2]
-                }
-            }
-            let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
-            weights = weights.map { max($0, floor) }
-            let vector = try HeadPlanes.leading(
-                HeadPlanes.products(keyGram, heads: layer.kvHeads, headDim: d, rotaryDim: turned, plane: plane, weights: weights))
-            // Of rows weighted by √w: k ≈ v/√w · shared, with shared = Σ v̄·√w·k.
-            for head in 0..<layer.kvHeads {
-                let factor = vector[head].conjugate.scaled(by: weights[head].squareRoot())
-                let (a, b) = (head * d + plane, head * d + plane + turned / 2)
-                for column in 0..<hidden {
-                    let (x, y) = (layer.key[a, column], layer.key[b, column])
-                    rotatedKey[index, column] += factor.re * x - factor.im * y
-                    rotatedKey[index + rope / 2, column] += factor.re * y + factor.im * x
-                }
-            }
+            let merged = try HeadPlanes.merged(layer, group, gram: keyGram, queryGram: queryGram, plane: plane, context)
             // At the typical norm of the keys it stands for: a latent's parts should be of one size.
-            let rows = DenseMatrix(
-                rows: 2, columns: hidden,
-                values: rotatedKey.rows(index..<index + 1).values
-                    + rotatedKey.rows(index + rope / 2..<index + rope / 2 + 1).values)
-            let norm = context.gram(rows).trace
-            let typical =
-                (0..<layer.kvHeads).reduce(0.0) { sum, head in
-                    let (a, b) = (head * d + plane, head * d + plane + turned / 2)
-                    return sum + keyGram[a, a] + keyGram[b, b]
-                } / Double(layer.kvHeads)
-            let scale = norm > 0 && typical > 0 ? (typical / norm).squareRoot() : 1
-            for column in 0..<hidden {
-                rotatedKey[index, column] *= scale
-                rotatedKey[index + rope / 2, column] *= scale
-            }
-            let share = (0..<layer.kvHeads).map { vector[$0].scaled(by: 1 / (weights[$0].squareRoot() * scale)) }
+            let scale = merged.norm > 0 && merged.typical > 0 ? (merged.typical / merged.norm).squareRoot() : 1
+            rotatedKey.replace(index, 0, with: merged.rows.rows(0..<1).scaled(by: scale))
+            rotatedKey.replace(index + rope / 2, 0, with: merged.rows.rows(1..<2).scaled(by: scale))
+            let share = zip(merged.direction, merged.weights).map { $0.scaled(by: 1 / ($1.squareRoot() * scale)) }
             shares.append(share)
             for head in 0..<layer.kvHeads {
                 let (a, b) = (head * d + plane, head * d + plane + turned / 2)

@@ -46,40 +46,13 @@ public struct SVDMethod: HeadMerge {
         let gram = context.gram(layer.key.rows(group.rows))
         try mergePlainKeys(group, at: start, layer, &child, queryGram, context)
         for plane in 0..<rotaryDim / 2 {
-            let imaginary = plane + rotaryDim / 2
-            // How strongly the queries of each head read this plane; never quite zero, so that its coefficient exists.
-            var weights = group.heads.map { head in
-                layer.queryHeads(of: head).reduce(0) { $0 + queryGram[$1][plane, plane] + queryGram[$1][imaginary, imaginary] }
-            }
-            let floor = max(weights.max() ?? 0, 1e-30) * 1e-8
-            weights = weights.map { max($0, floor) }
-            let vector = try HeadPlanes.leading(
-                HeadPlanes.products(
-                    gram, heads: group.heads.count, headDim: d, rotaryDim: rotaryDim, plane: plane, weights: weights))
-            var (real, imaginaryRow) = (
-                [Double](repeating: 0, count: layer.key.columns), [Double](repeating: 0, count: layer.key.columns)
-            )
-            for (j, head) in group.heads.enumerated() {
-                let factor = vector[j].conjugate.scaled(by: weights[j].squareRoot())
-                for column in real.indices {
-                    let (x, y) = (layer.key[head * d + plane, column], layer.key[head * d + imaginary, column])
-                    real[column] += factor.re * x - factor.im * y
-                    imaginaryRow[column] += factor.re * y + factor.im * x
-                }
-            }
+            let merged = try HeadPlanes.merged(layer, group, gram: gram, queryGram: queryGram, plane: plane, context)
             // The shared row at the typical norm of those it stands for.
-            let merged = DenseMatrix(rows: 2, columns: real.count, values: real + imaginaryRow)
-            let norm = context.gram(merged).trace
-            let typical =
-                group.heads.indices.reduce(0) { sum, head in
-                    let row = (head - group.heads.lowerBound) * d
-                    return sum + gram[row + plane, row + plane] + gram[row + imaginary, row + imaginary]
-                } / Double(group.heads.count)
-            let scale = norm > 0 && typical > 0 ? (norm / typical).squareRoot() : 1
-            child.key.replace(start + plane, 0, with: merged.rows(0..<1).scaled(by: 1 / scale))
-            child.key.replace(start + imaginary, 0, with: merged.rows(1..<2).scaled(by: 1 / scale))
+            let scale = merged.norm > 0 && merged.typical > 0 ? (merged.norm / merged.typical).squareRoot() : 1
+            child.key.replace(start + plane, 0, with: merged.rows.rows(0..<1).scaled(by: 1 / scale))
+            child.key.replace(start + plane + rotaryDim / 2, 0, with: merged.rows.rows(1..<2).scaled(by: 1 / scale))
             for (j, head) in group.heads.enumerated() {
-                let factor = vector[j].scaled(by: scale / weights[j].squareRoot()).conjugate
+                let factor = merged.direction[j].scaled(by: scale / merged.weights[j].squareRoot()).conjugate
                 for query in layer.queryHeads(of: head) {
                     HeadPlanes.multiply(&child.query, start: query * d, rotaryDim: rotaryDim, plane: plane, by: factor)
                 }
