@@ -37,18 +37,35 @@ public struct ConversionReport: Sendable {
         }
     }
 
-    /// One layer's change.
-    public struct Layer: Sendable, Equatable {
+    /// One layer's merge.
+    public struct Layer: Sendable, Equatable, Encodable {
         /// Index from 0.
         public var layer: Int
         /// KV heads before.
         public var from: Int
         /// KV heads after.
         public var to: Int
-        /// Keys and values.
-        public var projections: [KVProjection: Projection] = [:]
+        /// The change of the keys' projection.
+        public var key: Projection
+        /// The change of the values' projection.
+        public var value: Projection
         /// RoPE planes of a head whose keys no method turns, as QK-norm's gains differ within them.
         public var fixedPlanes = 0
+
+        private enum CodingKeys: String, CodingKey {
+            case layer, kvHeadsBefore, kvHeadsAfter, keySimilarity, keyNormRatio, valueSimilarity, valueNormRatio
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(layer, forKey: .layer)
+            try container.encode(from, forKey: .kvHeadsBefore)
+            try container.encode(to, forKey: .kvHeadsAfter)
+            try container.encode(key.similarity, forKey: .keySimilarity)
+            try container.encode(key.normRatio, forKey: .keyNormRatio)
+            try container.encode(value.similarity, forKey: .valueSimilarity)
+            try container.encode(value.normRatio, forKey: .valueNormRatio)
+        }
     }
 
     /// Method's name.
@@ -98,11 +115,10 @@ public struct ConversionReport: Sendable {
             "layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio",
         ]
         for layer in layers {
-            let (key, value) = (layer.projections[.key], layer.projections[.value])
             lines.append(
                 String(
                     format: "%5d  %2d → %2d       %7.4f       %7.4f       %7.4f       %7.4f", layer.layer, layer.from, layer.to,
-                    key?.similarity ?? .nan, key?.normRatio ?? .nan, value?.similarity ?? .nan, value?.normRatio ?? .nan))
+                    layer.key.similarity, layer.key.normRatio, layer.value.similarity, layer.value.normRatio))
         }
         let fixed = layers.reduce(0) { $0 + $1.fixedPlanes }
         if fixed > 0 {

@@ -3,13 +3,13 @@ import Models
 import Random
 
 /// The input of a head merge beside a layer's weights.
-public struct LayerContext: Sendable {
+struct LayerContext: Sendable {
     /// Index of the layer, from 0.
-    public var layer: Int
+    var layer: Int
     /// E[x xᵀ] over calibration tokens of what the layer's projections read, [hidden, hidden]; nil without calibration.
-    public var moment: DenseMatrix?
+    var moment: DenseMatrix?
     /// Seed for methods that draw random numbers.
-    public var seed: UInt64
+    var seed: UInt64
 
     /// m S mᵀ, S the calibrated second moment or else the identity.
     func gram(_ matrix: DenseMatrix) -> DenseMatrix {
@@ -19,15 +19,15 @@ public struct LayerContext: Sendable {
 }
 
 /// A layer after its conversion.
-public struct LayerConversion: Sendable {
+struct LayerConversion: Sendable {
     /// The weights with fewer KV heads.
-    public var child: AttentionWeights
+    var child: AttentionWeights
     /// The parent's weights rewritten before heads were merged, where the method does that: the logits must not change.
-    public var rewritten: AttentionWeights?
+    var rewritten: AttentionWeights?
 }
 
 /// A merge of a layer's KV heads into fewer: neighbouring heads form equal groups, and each group becomes one head.
-public protocol HeadMerge: Sendable {
+protocol HeadMerge: Sendable {
     /// The name `--method` and recipes use.
     static var name: String { get }
     /// One line for `--help`.
@@ -42,7 +42,7 @@ public protocol HeadMerge: Sendable {
 
 extension HeadMerge {
     /// Most merges go by weights alone.
-    public static var usesActivations: Bool { false }
+    static var usesActivations: Bool { false }
     /// Most merges are done after one pass over the weights.
-    public static var refines: Bool { false }
+    static var refines: Bool { false }
 }

@@ -9,7 +9,7 @@ import Random
 /// first, with their queries and output columns. With as many KV heads as before the weights are the same, bit for bit.
 public struct HeadMergeMethod: ConversionMethod {
     /// How a group becomes one head.
-    public let merge: any HeadMerge
+    let merge: any HeadMerge
     /// KV heads of each layer afterwards.
     public var kvHeads: PerLayer<Int>
     /// Which heads form a group.
@@ -24,12 +24,13 @@ public struct HeadMergeMethod: ConversionMethod {
             "kvHeads", 1...(1 << 16), isRequired: true, help: "KV heads of every layer afterwards; divides the checkpoint's"),
         DesignSetting(
             "grouping", .choice(HeadGrouping.allCases.map(\.rawValue)),
-            help: "which heads form a group: contiguous, similarity (of weights) or activation (over calibration text)"),
+            help:
+                "which heads form a group: contiguous unless said, similarity (of weights) or activation (over calibration text)"),
     ]
     public let budgetedSetting: String? = "kvHeads"
 
     /// A merge to `kvHeads` in every layer.
-    public init(_ merge: any HeadMerge, kvHeads: Int = 1, grouping: HeadGrouping = .contiguous) {
+    init(_ merge: any HeadMerge, kvHeads: Int = 1, grouping: HeadGrouping = .contiguous) {
         self.merge = merge
         self.kvHeads = .all(kvHeads)
         self.grouping = grouping
@@ -94,14 +95,14 @@ public struct HeadMergeMethod: ConversionMethod {
                 (result.rewritten ?? grouped).write(to: &rewritten, layer: layer, unless: before)
                 result.child.write(to: &converted, layer: layer, unless: before)
             }
-            var change = ConversionReport.Layer(layer: layer, from: before.kvHeads, to: kvHeads[layer])
-            if before.kvHeads != kvHeads[layer] { change.fixedPlanes = before.turnable?.count { !$0 } ?? 0 }
-            for (projection, parent, child) in [
-                (KVProjection.key, before.key, result.child.key), (.value, before.value, result.child.value),
-            ] {
-                change.projections[projection] = ConversionReport.Projection(
-                    parent: HeadRows(parent, headDim: before.headDim), child: HeadRows(child, headDim: before.headDim))
+            func projection(_ matrix: KeyPath<AttentionWeights, DenseMatrix>) -> ConversionReport.Projection {
+                ConversionReport.Projection(
+                    parent: HeadRows(before[keyPath: matrix], headDim: before.headDim),
+                    child: HeadRows(result.child[keyPath: matrix], headDim: before.headDim))
             }
+            var change = ConversionReport.Layer(
+                layer: layer, from: before.kvHeads, to: kvHeads[layer], key: projection(\.key), value: projection(\.value))
+            if before.kvHeads != kvHeads[layer] { change.fixedPlanes = before.turnable?.count { !$0 } ?? 0 }
             report.layers.append(change)
         }
         report.grouping = grouping

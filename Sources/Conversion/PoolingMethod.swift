@@ -3,18 +3,18 @@ import Models
 import Random
 
 /// Projection rows of a set of KV heads: `heads` matrices of [headDim, width], one after the other.
-public struct HeadRows: Sendable, Equatable {
+struct HeadRows: Sendable, Equatable {
     /// Heads in `values`.
-    public var heads: Int
+    var heads: Int
     /// Rows of each head.
-    public var headDim: Int
+    var headDim: Int
     /// Columns: the hidden size.
-    public var width: Int
+    var width: Int
     /// [heads, headDim, width].
-    public var values: [Float]
+    var values: [Float]
 
     /// Rows laid out head by head; precondition: `values` has heads · headDim · width of them.
-    public init(heads: Int, headDim: Int, width: Int, values: [Float]) {
+    init(heads: Int, headDim: Int, width: Int, values: [Float]) {
         precondition(
             values.count == heads * headDim * width, "HeadRows: \(values.count) values for [\(heads), \(headDim), \(width)]")
         self.heads = heads
@@ -29,19 +29,11 @@ public struct HeadRows: Sendable, Equatable {
     }
 
     /// The values of head `index`, [headDim, width].
-    public func head(_ index: Int) -> ArraySlice<Float> { values[index * headDim * width..<(index + 1) * headDim * width] }
-}
-
-/// Which of the two cached projections a group of heads belongs to.
-public enum KVProjection: Sendable, CaseIterable {
-    case key, value
-
-    /// The module that has its weight.
-    public var module: WeightName.Module { self == .key ? .key : .value }
+    func head(_ index: Int) -> ArraySlice<Float> { values[index * headDim * width..<(index + 1) * headDim * width] }
 }
 
 /// A method that merges the rows of each projection by themselves and leaves queries and output projection alone.
-public protocol PoolingMethod: HeadMerge {
+protocol PoolingMethod: HeadMerge {
     /// The group's heads in, one head's rows [headDim, width] out.
     ///
     /// `generator` is the method's own for this layer, projection and group.
@@ -50,7 +42,7 @@ public protocol PoolingMethod: HeadMerge {
 
 extension PoolingMethod {
     /// Keys and values merged group by group.
-    public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) -> LayerConversion {
+    func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) -> LayerConversion {
         var child = layer
         child.kvHeads = kvHeads
         child.key = merge(layer.key, layer, to: kvHeads, .key, context)
@@ -59,10 +51,11 @@ extension PoolingMethod {
     }
 
     private func merge(
-        _ matrix: DenseMatrix, _ layer: AttentionWeights, to kvHeads: Int, _ projection: KVProjection, _ context: LayerContext
+        _ matrix: DenseMatrix, _ layer: AttentionWeights, to kvHeads: Int, _ projection: WeightName.Module,
+        _ context: LayerContext
     ) -> DenseMatrix {
         let size = layer.kvHeads / kvHeads * layer.headDim
-        let name = WeightName(projection.module, layer: context.layer)
+        let name = WeightName(projection, layer: context.layer)
         let values = (0..<kvHeads).flatMap { group in
             var generator = SeededGenerator(seed: context.seed, name: "\(name)/\(group)")
             let rows = HeadRows(matrix.rows(group * size..<(group + 1) * size), headDim: layer.headDim)

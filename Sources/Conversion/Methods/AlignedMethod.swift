@@ -5,20 +5,15 @@ import Kernels
 /// Keys are turned plane by plane, which RoPE commutes with, and where there are no rotary positions by an orthogonal Procrustes
 /// rotation, and the queries with them; values by such a rotation that the output projection undoes. Both leave the logits as they were. The mean that follows gets the norm of the
 /// heads that went into it. Similarity is measured over calibration activations where there are any, else over weights.
-public struct AlignedMethod: HeadMerge {
-    /// What `--method` and recipes call it.
-    public static let name = "aligned"
-    /// Its line in `--help`.
-    public static let summary = "heads turned towards each other (RoPE planes, Procrustes), then averaged at their own norm"
+struct AlignedMethod: HeadMerge {
+    static let name = "aligned"
+    static let summary = "heads turned towards each other (RoPE planes, Procrustes), then averaged at their own norm"
 
     /// Similarity and errors are measured over activations where there are any.
-    public static let usesActivations = true
-
-    /// The method has no settings.
-    public init() {}
+    static let usesActivations = true
 
     /// The pooled layer, and the layer as it was after the turns alone.
-    public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
+    func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         var rewritten = layer
         for group in HeadGroup.all(of: layer, into: kvHeads) {
             try alignKeys(group, &rewritten, context)

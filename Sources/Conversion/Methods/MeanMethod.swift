@@ -1,17 +1,12 @@
 import Random
 
 /// The mean of the group's projections (Ainslie et al. 2023, GQA, section 2.1).
-public struct MeanMethod: PoolingMethod {
-    /// What `--method` and recipes call it.
-    public static let name = "mean"
-    /// Its line in `--help`.
-    public static let summary = "mean of each group's heads (Ainslie et al. 2023)"
-
-    /// The method has no settings.
-    public init() {}
+struct MeanMethod: PoolingMethod {
+    static let name = "mean"
+    static let summary = "mean of each group's heads (Ainslie et al. 2023)"
 
     /// Sums in Float64 in head order, so that equal heads pool to themselves bit for bit.
-    public func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
+    func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
         let size = group.headDim * group.width
         var sums = [Double](repeating: 0, count: size)
         for head in 0..<group.heads {

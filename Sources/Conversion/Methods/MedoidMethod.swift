@@ -1,17 +1,12 @@
 import Random
 
 /// The head of each group that is nearest to the others: the smallest sum of distances, the first of equals.
-public struct MedoidMethod: PoolingMethod {
-    /// What `--method` and recipes call it.
-    public static let name = "medoid"
-    /// Its line in `--help`.
-    public static let summary = "the head of each group that is nearest to the others"
-
-    /// The method has no settings.
-    public init() {}
+struct MedoidMethod: PoolingMethod {
+    static let name = "medoid"
+    static let summary = "the head of each group that is nearest to the others"
 
     /// One of the heads' rows [headDim, width] as they are.
-    public func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
+    func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
         let sums = (0..<group.heads).map { head in
             (0..<group.heads).reduce(0.0) { sum, other in
                 sum

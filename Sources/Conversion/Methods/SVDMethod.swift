@@ -8,20 +8,15 @@ import Kernels
 /// the group's stacked heads as the output projection reads them; its coefficients go into that. Exact for groups of
 /// one, for keys that are complex multiples of each other in each plane, and for values that share one headDim-dimensional
 /// row space. Without calibration the activations count as white.
-public struct SVDMethod: HeadMerge {
-    /// What `--method` and recipes call it.
-    public static let name = "svd"
-    /// Its line in `--help`.
-    public static let summary = "best low-rank merge of keys per RoPE plane and of values, folded into queries and output"
+struct SVDMethod: HeadMerge {
+    static let name = "svd"
+    static let summary = "best low-rank merge of keys per RoPE plane and of values, folded into queries and output"
 
     /// Similarity and errors are measured over activations where there are any.
-    public static let usesActivations = true
-
-    /// The method has no settings.
-    public init() {}
+    static let usesActivations = true
 
     /// The merged layer; queries and output projection take up the coefficients.
-    public func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
+    func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         var child = layer
         // QK-norm undoes the sizes that a rank-1 merge folds into the queries: keys are turned and pooled then.
         let aligned = layer.turnable == nil ? nil : try AlignedMethod().convert(layer, to: kvHeads, context).child

@@ -169,7 +169,7 @@ struct ConvertCommand: ParsableCommand {
         var logitChange: Double?
         var bytesPerTokenBefore: Int
         var bytesPerTokenAfter: Int
-        var layers: [Layer]?
+        var layers: [ConversionReport.Layer]?
         var diagnosis: Diagnosis?
         var recovery: RecoveryPrediction?
         var attentionBefore: String?
@@ -180,16 +180,6 @@ struct ConvertCommand: ParsableCommand {
         var bytesAtContextAfter: Int?
         var parametersBefore: Int?
         var parametersAfter: Int?
-
-        struct Layer: Encodable {
-            var layer: Int
-            var kvHeadsBefore: Int
-            var kvHeadsAfter: Int
-            var keySimilarity: Double?
-            var keyNormRatio: Double?
-            var valueSimilarity: Double?
-            var valueNormRatio: Double?
-        }
 
         init(_ report: ConversionReport, _ kvDtype: KVEncoding, _ diagnosis: Diagnosis?, _ recovery: RecoveryPrediction?) {
             let (parent, child) = (report.parent, report.child)
@@ -212,12 +202,7 @@ struct ConvertCommand: ParsableCommand {
             }
             self.grouping = grouping.rawValue
             logitChange = report.logitChange
-            layers = report.layers.map { layer in
-                Layer(
-                    layer: layer.layer, kvHeadsBefore: layer.from, kvHeadsAfter: layer.to,
-                    keySimilarity: layer.projections[.key]?.similarity, keyNormRatio: layer.projections[.key]?.normRatio,
-                    valueSimilarity: layer.projections[.value]?.similarity, valueNormRatio: layer.projections[.value]?.normRatio)
-            }
+            layers = report.layers
         }
     }
 }
