@@ -22,6 +22,13 @@ struct HTMLReportTests {
         for outside in ["http://", "https://", "<script", "<link", "<img", "@import", "url("] { #expect(!html.contains(outside)) }
     }
 
+    @Test func `a plot as a file of its own is one drawing with its styles`() throws {
+        let image = try #require(HTMLReport.image(ParetoPlot(SampleTable.table).figure))
+        #expect(image.hasPrefix("<svg xmlns=\"http://www.w3.org/2000/svg\"") && image.hasSuffix("</svg>\n"))
+        #expect(image.matches(of: /<svg/).count == 1 && image.contains("<style>") && image.contains("kv1-&lt;mean&gt;"))
+        #expect(HTMLReport.image("<p>No model has a finite figure.</p>") == nil)
+    }
+
     @Test func `names are escaped wherever they stand`() {
         #expect(html.contains("<h1>a &amp; b</h1>"))
         #expect(html.contains("kv1-&lt;mean&gt;"))

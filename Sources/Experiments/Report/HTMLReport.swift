@@ -88,6 +88,22 @@ public struct HTMLReport {
         """
     }
 
+    /// The first drawing of a figure as an SVG file that needs nothing else; nil where the figure has none.
+    static func image(_ figure: String) -> String? {
+        guard let start = figure.range(of: "<svg "), let end = figure.range(of: "</svg>") else { return nil }
+        let attributes = #"<svg xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" "#
+        let drawing = figure[start.upperBound..<end.lowerBound]
+        guard let opened = drawing.firstIndex(of: ">") else { return nil }
+        return """
+            \(attributes)\(drawing[...opened])
+            <style>
+            \(style.replacing("&", with: "&amp;").replacing("<", with: "&lt;"))
+            </style>
+            <rect width="100%" height="100%" style="fill: var(--paper)"/>\(drawing[drawing.index(after: opened)...])</svg>
+
+            """
+    }
+
     /// A table of `columns`, each row with a swatch of its place among the colours, or without any.
     static func table(_ columns: [TableColumn], colors places: [Int]?) -> String {
         let head = columns.map { "<th\($0.leading ? " class=\"text\"" : "")>\($0.title.escapedForHTML)</th>" }.joined()

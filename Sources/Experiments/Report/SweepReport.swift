@@ -156,6 +156,9 @@ struct SweepReport {
         )
     }
 
+    /// The plot of quality against cache size as an SVG file.
+    var image: String? { HTMLReport.image(pareto.plot.figure) }
+
     /// What the marks' sizes mean.
     private var sizes: String {
         let budgets = Dictionary(

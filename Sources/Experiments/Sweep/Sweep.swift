@@ -501,5 +501,6 @@ public struct Sweep {
         try TextFile.write(result.table.markdown + "\n", to: directory + "/results.md")
         let report = try SweepReport(result: result, steps: steps, made: made, recipes: recipes)
         try TextFile.write(report.html, to: directory + "/report.html")
+        if let image = report.image { try TextFile.write(image, to: directory + "/pareto.svg") }
     }
 }
