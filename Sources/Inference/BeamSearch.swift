@@ -1,30 +1,30 @@
 import Glibc
 
-/// How many likely outputs a request follows at once, and how they are ranked.
+/// The width of a request's beam search, and how its hypotheses are ranked.
 public struct BeamOptions: Sendable, Hashable {
-    /// Outputs followed at once.
+    /// Beams kept in each step.
     public var width: Int
-    /// Outputs are ranked by Σ ln p / length^lengthPenalty, their length in tokens without the prompt: above 0 longer ones gain.
+    /// Hypotheses are ranked by Σ ln p / length^lengthPenalty, length in tokens without the prompt: above 0 favours longer ones.
     public var lengthPenalty = 1.0
-    /// Whether the search ends with as many finished outputs as `width`, be there likelier ones in the making or not.
+    /// Whether the search ends with the `width`-th finished hypothesis, even if an open beam could still rank higher.
     public var stopsEarly = false
 
-    /// A search of `width` beams, outputs ranked by their mean ln p.
+    /// A search of `width` beams, hypotheses ranked by their mean ln p.
     public init(width: Int) { self.width = width }
 }
 
-/// One request's beams: a value that says which to go on with, and has the best outputs at the end.
+/// One request's beam search: chooses the beams of each step and ends with the best hypotheses.
 ///
-/// In each step every beam offers its likeliest next tokens; of all, the `width` likeliest sums of log-probabilities go on. One that
-/// ends its text among these is finished. The search is over when nothing in the making can rank above what is finished, taken
-/// at its length now, as in transformers' `generate` with `num_beams`.
+/// In each step every beam offers its likeliest next tokens, and the `width` likeliest continuations by summed log-probability
+/// become the next beams. A continuation that ends its text is finished instead. The search ends when no open beam, scored at its
+/// present length, ranks above the finished hypotheses, as in transformers' `generate` with `num_beams`.
 struct BeamSearch: Sendable {
     struct Beam: Sendable {
         /// The sequence that computes it.
         var sequence: Int
         var sum = 0.0
         var tokens: [SampledToken] = []
-        /// Its likeliest next tokens, once they are known.
+        /// Its likeliest next tokens; nil until its logits are computed.
         var candidates: [SampledToken]?
     }
 
@@ -35,7 +35,7 @@ struct BeamSearch: Sendable {
         var reason: FinishReason
     }
 
-    /// A beam's next token, and the sequence it comes from.
+    /// A beam's next token and the beam's sequence.
     struct Continuation: Sendable {
         var parent: Int
         var token: SampledToken
@@ -47,7 +47,7 @@ struct BeamSearch: Sendable {
     private(set) var beams: [Beam]
     private(set) var finished: [Hypothesis] = []
 
-    /// Tokens that each beam has to offer.
+    /// Candidates that each beam offers.
     var candidateCount: Int { 2 * options.width }
 
     init(_ options: BeamOptions, sequence: Int, stopIDs: Set<Int32>, maxTokens: Int) {
@@ -55,19 +55,19 @@ struct BeamSearch: Sendable {
         beams = [Beam(sequence: sequence)]
     }
 
-    /// Whether all beams have made their offers.
+    /// Whether every beam has offered its candidates.
     var isReady: Bool { beams.allSatisfy { $0.candidates != nil } }
 
-    /// Takes the likeliest next tokens of `sequence`, with their log-probabilities, the likeliest first.
+    /// Takes the candidates of `sequence`: its likeliest next tokens with their log-probabilities, likeliest first.
     mutating func offer(_ sequence: Int, _ candidates: [SampledToken]) {
         guard let index = beams.firstIndex(where: { $0.sequence == sequence }) else { return }
         beams[index].candidates = candidates
     }
 
-    /// The next step's beams, the likeliest first, each still under its parent's sequence; none where the search is over.
+    /// The next step's beams, likeliest first, each still under its parent's sequence; empty where the search is over.
     mutating func advance() -> [Continuation] {
         let length = (beams.first?.tokens.count ?? 0) + 1
-        // Ties fall to the better beam, then to the likelier token of it.
+        // Ties fall to the better beam, then to its likelier token.
         let all = beams.enumerated().flatMap { index, beam in
             (beam.candidates ?? []).enumerated().map { rank, token in
                 (sum: beam.sum + Double(token.logprob ?? 0), beam: index, rank: rank, token: token)
@@ -94,12 +94,12 @@ struct BeamSearch: Sendable {
         return beams.isEmpty ? [] : continuations
     }
 
-    /// Names the sequences that compute the beams from now on.
+    /// Sets the sequences that compute the beams from now on.
     mutating func assign(_ sequences: [Int]) {
         for (index, sequence) in sequences.enumerated() { beams[index].sequence = sequence }
     }
 
-    /// Takes the beams as they are for outputs of their own, where nothing better is finished.
+    /// Ends the search early: open beams count as hypotheses where no better one is finished.
     mutating func end() {
         for beam in beams { keep(beam.tokens, sum: beam.sum, .length) }
         beams = []

@@ -1,22 +1,21 @@
 import Kernels
 import Models
 
-/// How many sequences of a length one model's cache holds, found by taking them in.
+/// The number of sequences of one length that a model's cache holds, found by admitting them.
 public struct CacheCapacity: Sendable, Encodable {
     /// Sequences that fit.
     public var sequences: Int
     /// Tokens of each.
     public var context: Int
-    /// Bytes of their keys and values, and of the pages these lie in.
+    /// Bytes of their keys and values, and of the pages allocated for them.
     public var logicalBytes: Int, allocatedBytes: Int
     /// Cache bytes of a token over all layers.
     public var bytesPerToken: Int
 
-    /// Takes sequences of `context` tokens of a model into a pool of `bytes`, `chunk` tokens at a time, until the next one finds
-    /// no pages on its way.
+    /// Adds sequences of `context` tokens to a pool of `bytes`, in chunks of `chunk` tokens, until one finds no free pages.
     ///
-    /// Pages are reserved, and freed behind windows, as in serving: while a chunk is taken in, all of its tokens are held. Their
-    /// memory isn't touched. Throws ``InferenceError`` where there is no such pool or the model has fewer positions.
+    /// Pages are reserved, and freed behind windows, as in serving: all tokens of a chunk are resident while it is computed. The
+    /// pages' memory isn't touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
     public static func measure(
         _ config: ModelConfig, encoding: KVEncoding, bytes: Int, pageBytes: Int, context: Int,
         chunk: Int = Scheduler.Limits().tokensPerStep

@@ -3,12 +3,12 @@ import Models
 import Random
 import Text
 
-/// Serves several models from one pool of pages: continuous batching, shared prefixes, preemption.
+/// Serves several models from one pool of pages: continuous batching, prefix caching, preemption.
 ///
-/// Requests come in at any time; ``step()`` runs one pass of every model that has something to do, and ``run()`` goes on until
-/// ``stop()``. Outputs arrive as streams; letting go of a stream frees its pages before the next step.
+/// Requests may be submitted at any time. ``step()`` runs one pass of every model with scheduled tokens, and ``run()`` repeats it
+/// until ``stop()``. Outputs arrive as streams; dropping a stream frees its pages before the next step.
 public actor Engine {
-    /// The models, by their numbers.
+    /// The models; an index here is a model's number.
     public nonisolated let models: [EngineModel]
     /// The options.
     public nonisolated let options: EngineOptions
@@ -20,28 +20,28 @@ public actor Engine {
     var scheduler: Scheduler
     var sequences: [Int: EngineSequence] = [:]
     var requests: [Int: Request] = [:]
-    /// Beam searches by their requests.
+    /// Beam searches by request.
     var beams: [Int: BeamSearch] = [:]
     var counters = EngineStatistics()
     var costs: [PreemptionCosts]
     private let capacities: [Int]
     private var nextID = 0
-    /// Counts the prefix trees' uses, for all of them.
+    /// The logical clock of the prefix trees' uses, one for all trees.
     var clock = 0
-    /// For each page the last mark it got while pages were counted, and the last mark given; empty until tenants compete.
+    /// The last mark of each page from counting tenants' pages, and the last mark given; empty until tenants compete.
     var pageMarks: [UInt32] = []
     var lastMark: UInt32 = 0
     private var isStopping = false
-    /// Steps since one ran or ended something.
+    /// Steps since a step ran or ended a sequence.
     private(set) var stalled = 0
     private var sleeper: CheckedContinuation<Void, Never>?
 
-    /// Steps after which memory for batches of sizes that have not come again is given back.
+    /// Steps between trims of memory for batch sizes that did not recur.
     private static let stepsBetweenTrims = 1024
 
     struct Request {
         let continuation: AsyncStream<GenerationEvent>.Continuation
-        /// Outputs that have not finished.
+        /// Unfinished outputs.
         var open: Int
     }
 
@@ -64,7 +64,7 @@ public actor Engine {
                 config: model.model.config, encoding: options.encoding, retention: options.retention, store: store,
                 owner: owner)
             cache.isBatchInvariant = options.batchInvariant
-            // The tree may want them first.
+            // The prefix tree takes its pages before slots are evicted.
             cache.retainsOnCommit = false
             caches.append(cache)
             trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows))
@@ -79,20 +79,20 @@ public actor Engine {
         self.capacities = capacities
     }
 
-    /// Tokens a sequence of `model` can have at most: its positions, and what the pool can give it.
+    /// The most tokens a sequence of `model` can have, by the model's positions and by the pool.
     public nonisolated func capacity(of model: Int) -> Int { capacities[model] }
 
     private static func capacity(of cache: PagedKVCache, longest: Int, pages: Int, step: Int) -> Int {
         var (low, high) = (0, longest)
         while low < high {
             let middle = (low + high + 1) / 2
-            // A window's pages are freed after the step that left them behind.
+            // Pages behind a window are freed only after the step that passes them.
             if cache.pages(tokens: middle, inChunksOf: step) <= pages { low = middle } else { high = middle - 1 }
         }
         return low
     }
 
-    /// Takes a request on; throws ``InferenceError`` where it cannot be served.
+    /// Queues a request; throws ``InferenceError`` where it cannot be served.
     public func submit(_ request: GenerationRequest) throws(InferenceError) -> Generation {
         guard !isStopping else { throw .stopping }
         guard models.indices.contains(request.model) else { throw .noModel(request.model) }
@@ -104,7 +104,7 @@ public actor Engine {
             sampler: TokenSampler(
                 sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
             maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1))
-        // A request for no tokens is computed for its prompt's scores alone.
+        // A request for no tokens only scores its prompt.
         guard
             scheduler.add(
                 id, model: request.model, tenant: request.tenant,
@@ -127,7 +127,7 @@ public actor Engine {
         return Generation(id: id, events: events)
     }
 
-    /// Tokens of a sequence whose keys and values are held, in pages or in the tier.
+    /// Tokens of a sequence with stored keys and values, in pages or in the tier.
     func computed(_ sequence: EngineSequence) -> Int {
         switch sequence.residence {
         case .none: 0
@@ -136,13 +136,13 @@ public actor Engine {
         }
     }
 
-    /// A number for a sequence.
+    /// A new sequence's number.
     func takeID() -> Int {
         nextID += 1
         return nextID - 1
     }
 
-    /// Drops a request and frees its pages.
+    /// Cancels a request and frees its pages.
     public func cancel(_ request: Int) {
         guard let entry = requests.removeValue(forKey: request) else { return }
         beams[request] = nil
@@ -151,8 +151,8 @@ public actor Engine {
         entry.continuation.finish()
     }
 
-    /// Runs steps as long as there is something to do, and waits where there isn't, until ``stop()`` has been called and all
-    /// requests are done.
+    /// Runs steps while any sequence is scheduled, waits while the engine is idle, and returns once ``stop()`` was called and all
+    /// requests are finished.
     public func run() async {
         while !(isStopping && scheduler.isIdle) {
             if scheduler.isIdle {
@@ -164,7 +164,7 @@ public actor Engine {
         }
     }
 
-    /// Takes no more requests; those there are go on to their end.
+    /// Rejects further requests; submitted ones run to their end.
     public func stop() {
         isStopping = true
         wake()
@@ -175,10 +175,10 @@ public actor Engine {
         sleeper = nil
     }
 
-    /// Whether nothing is left to do.
+    /// Whether no request is queued or running.
     public var isIdle: Bool { scheduler.isIdle }
 
-    /// The counters now.
+    /// The counters and gauges now.
     public var statistics: EngineStatistics {
         var result = counters
         result.running = scheduler.runningCount
@@ -189,7 +189,7 @@ public actor Engine {
         return result
     }
 
-    /// What is wrong with the pool's books, or nil: every page free or counted, counts equal to those of the sequences and
+    /// A fault in the page accounting, or nil: every page is free or referenced, and its reference count equals the sequences and
     /// prefixes that hold it.
     public func inconsistency() -> String? {
         if let found = store.pool.inconsistency() ?? trees.lazy.compactMap({ $0.inconsistency() }).first { return found }
@@ -202,18 +202,18 @@ public actor Engine {
         return nil
     }
 
-    /// Frees every prefix that nobody uses.
+    /// Evicts every prefix that no sequence uses.
     public func dropPrefixes() {
         for model in trees.indices { while evict(model) {} }
     }
 
-    /// Schedules, runs and hands out one step; says whether there was anything to do.
+    /// Schedules and runs one step and sends its tokens; false where the engine was idle.
     @discardableResult
     public func step() -> Bool {
         guard !scheduler.isIdle else { return false }
         let plan = schedule()
         for id in plan.preempted { preempt(id) }
-        // A prefix is given up for its user's sake, which then has another try.
+        // An exhausted sequence first gives up its prefix blocks and is scheduled again; only one without a prefix ends.
         for id in plan.exhausted where !letGoOfPrefix(id) { finish(id, .length, text: "") }
         var ran = false
         for model in models.indices {
@@ -225,7 +225,7 @@ public actor Engine {
         if !ran, !plan.runs.isEmpty { makeRoom() }
         counters.steps += 1
         if counters.steps % Self.stepsBetweenTrims == 0 { StoragePool.shared.trimUnused() }
-        // Nothing ran: so some made room for others, which they can do only once each before one of these runs.
+        // A step that ran nothing preempted sequences, which each can suffer only once before another one runs.
         stalled = ran || !plan.exhausted.isEmpty ? 0 : stalled + 1
         if options.checksEachStep {
             precondition(stalled <= 2 * sequences.count + 2, "Engine: \(stalled) steps without progress")
@@ -236,7 +236,7 @@ public actor Engine {
 }
 
 extension Engine {
-    /// The plan counted on pages that were not to be had: the newest sequence makes room, or ends where there is no other one.
+    /// Preempts the newest sequence, as pages that the plan counted on could not be had; ends it where it is the only one.
     private func makeRoom() {
         if scheduler.runningCount > 1, stalled <= sequences.count, let newest = scheduler.putBackNewest() {
             preempt(newest)
@@ -247,7 +247,7 @@ extension Engine {
 }
 
 extension SeededGenerator {
-    /// A seed of its own for each request.
+    /// The seed of one request, different from every other request's.
     static func key(_ seed: UInt64, _ request: Int) -> UInt64 {
         var generator = SeededGenerator(seed: seed, stream: UInt64(request))
         return generator.next()

@@ -1,9 +1,9 @@
 import Kernels
 import Text
 
-/// Beam search over pages: beams that part share what they have in common, and copy a page when they write to it.
+/// Beam search over pages: diverging beams share their common pages, copy-on-write.
 extension Engine {
-    /// Takes the likeliest next tokens of a beam from its logits' row, and lets the beam wait for the others.
+    /// Takes a beam's candidates from its row of logits and holds the beam until the other beams have theirs.
     func offer(_ id: Int, _ logits: Storage, row: Int, width: Int) {
         guard let sequence = sequences[id], var search = beams[sequence.request] else { return }
         let shown = sequence.sampler.options.logprobs
@@ -20,7 +20,7 @@ extension Engine {
         scheduler.hold(id)
     }
 
-    /// Goes on with the beams of the requests all of whose beams have made their offers.
+    /// Advances every search whose beams have all offered their candidates.
     func advanceBeams() {
         for request in beams.keys.sorted() where beams[request]?.isReady == true { advanceBeams(of: request) }
     }
@@ -32,7 +32,7 @@ extension Engine {
         beams[request] = search
         guard !continuations.isEmpty else { return finishBeams(of: request) }
         var kept: Set<Int> = []
-        // Copies before anything is added to what they are copies of.
+        // Forks come before any append to the beams that they copy.
         let ids = continuations.map { kept.insert($0.parent).inserted ? $0.parent : forkBeam($0.parent) }
         for id in parents where !kept.contains(id) { remove(id) }
         for (id, continuation) in zip(ids, continuations) {
@@ -43,7 +43,7 @@ extension Engine {
         beams[request]?.assign(ids)
     }
 
-    /// A beam with all that `id` has: in the same pages where it has pages, else to be computed anew.
+    /// Forks `id`: the copy shares its pages where it is resident, and is recomputed otherwise.
     private func forkBeam(_ id: Int) -> Int {
         guard let sequence = sequences[id] else { return id }
         let copy = sequence.copied(as: takeID())
@@ -59,7 +59,7 @@ extension Engine {
         return copy.id
     }
 
-    /// Ends a search, whatever it has by now, and sends its best outputs.
+    /// Ends a search in its present state and sends its best hypotheses.
     func finishBeams(of request: Int) {
         guard var search = beams.removeValue(forKey: request) else { return }
         let prompt = sequences.values.first { $0.request == request }
@@ -77,7 +77,7 @@ extension Engine {
             counters.finished += 1
             entry.continuation.yield(.finished(index: index, hypothesis.reason, text: decoder.finish()))
         }
-        // Fewer than asked for where the vocabulary has no more.
+        // Fewer outputs than requested where the vocabulary has no more.
         for index in min(search.finished.count, entry.open)..<entry.open {
             entry.continuation.yield(.finished(index: index, .length, text: ""))
         }

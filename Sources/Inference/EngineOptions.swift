@@ -1,38 +1,38 @@
 import Kernels
 
-/// How an engine is set up.
+/// The configuration of an engine.
 public struct EngineOptions: Sendable {
     /// Bytes of cache memory for all models together.
     public var cacheBytes = 512 << 20
-    /// Bytes of a page; nil for what suits the models (``PageSize``).
+    /// Bytes of a page; nil for a size that suits the models (``PageSize``).
     public var pageBytes: Int?
-    /// How keys and values are stored.
+    /// The encoding of cached keys and values.
     public var encoding = KVEncoding.float32
-    /// Which slots are kept of layers without a window.
+    /// The retention of layers without a window.
     public var retention: any Retention = FullRetention()
-    /// The share of the pages that is divided into guarantees, one for each model.
+    /// The share of the pages divided into the models' guarantees.
     public var guaranteedShare = 0.5
-    /// What bounds a step and the queue.
+    /// The limits of a step and of the queue.
     public var limits = Scheduler.Limits()
-    /// Whether prompts' beginnings are kept and shared.
+    /// Whether the prefix cache is on.
     public var prefixSharing = true
-    /// Whether results are to be the same, bit for bit, whatever else is in the batch and however a sequence came to be where it
-    /// is: prompts always go in blocks, outputs token by token, and only prompts are shared.
+    /// Whether results are the same, bit for bit, whatever else is in the batch and however a sequence was scheduled: prompts always
+    /// go in blocks, outputs token by token, and the prefix cache holds prompts only.
     public var batchInvariant = false
-    /// The tier that preempted sequences may be swapped to; nil for recomputing them always.
+    /// The tier for swapped pages; nil to recompute every preempted sequence.
     public var tier: (any KVTier)?
-    /// Which way a sequence is preempted; nil for the cheaper one by what was measured.
+    /// How sequences are preempted; nil for the cheaper way by measured costs.
     public var preemption: Preemption?
     /// Seeds the draws of requests without a seed of their own.
     public var seed: UInt64 = 0
-    /// Whether the books are checked after each step, in time that grows with the pages held; debug builds do so unasked.
+    /// Whether invariants are checked after each step, in time linear in the pages held; always on in debug builds.
     package var checksEachStep = _isDebugAssertConfiguration()
 
-    /// What happens to a preempted sequence's pages.
+    /// The treatment of a preempted sequence's pages.
     public enum Preemption: String, Sendable, CaseIterable {
-        /// They are freed, and computed again later.
+        /// Freed, and recomputed on resumption.
         case recompute
-        /// They are stored in the tier and read back.
+        /// Swapped to the tier and read back.
         case swap
     }
 
@@ -40,22 +40,22 @@ public struct EngineOptions: Sendable {
     public init() {}
 }
 
-/// Counters of an engine since it began, and what it holds now.
+/// Counters of an engine since it began, and gauges of its present state.
 public struct EngineStatistics: Sendable, Hashable {
-    /// Sequences that hold pages, and that wait.
+    /// Gauges: sequences that hold pages, and sequences that wait.
     public var running = 0, waiting = 0
-    /// Steps that ran something.
+    /// Steps that ran at least one sequence.
     public var steps = 0
-    /// Prompt tokens computed or found in the prefix tree, and tokens generated.
+    /// Prompt tokens computed or found in the prefix cache, and tokens generated.
     public var promptTokens = 0, generatedTokens = 0
-    /// Tokens looked up in the prefix tree, and found there.
+    /// Tokens looked up in the prefix cache, and tokens found there.
     public var prefixQueries = 0, prefixHits = 0
-    /// Sequences put back, by recomputing and by swapping.
+    /// Preemptions by recomputation and by swapping.
     public var recomputed = 0, swapped = 0
-    /// Blocks of prefixes that left for others' sake.
+    /// Prefix blocks evicted to free their pages.
     public var evicted = 0
-    /// Outputs that ended of themselves, and requests that were cancelled.
+    /// Outputs that finished, and requests that were cancelled.
     public var finished = 0, cancelled = 0
-    /// Pages in all, free, and held for prefixes nobody uses now.
+    /// Gauges: pages in all, free pages, and pages held only for unused prefixes.
     public var pages = 0, freePages = 0, idlePages = 0
 }

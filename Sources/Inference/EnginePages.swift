@@ -1,14 +1,14 @@
 import Kernels
 import Models
 
-/// What preempting one model's sequences costs, learnt from what ran.
+/// The measured costs of preempting one model's sequences.
 struct PreemptionCosts {
-    /// Seconds to compute a prompt's token, and to write or read a page.
+    /// Seconds to compute a token of a prompt, and to write or read a page.
     private(set) var tokenSeconds = 1e-3
     private(set) var writeSeconds = 2e-5, readSeconds = 2e-5
 
     mutating func ran(tokens: Int, seconds: Double) {
-        // Small steps say more about decoding than about prompts.
+        // Small steps measure decoding rather than prefill.
         guard tokens >= 64 else { return }
         tokenSeconds += 0.2 * (seconds / Double(tokens) - tokenSeconds)
     }
@@ -23,15 +23,15 @@ struct PreemptionCosts {
         readSeconds += 0.2 * (seconds / Double(pages) - readSeconds)
     }
 
-    /// The cheaper way for a sequence of `tokens` to compute and `pages` to write and read once each.
+    /// The cheaper preemption of a sequence: recomputing `tokens`, or writing and reading `pages` once each.
     func choice(tokens: Int, pages: Int) -> EngineOptions.Preemption {
         Double(pages) * (writeSeconds + readSeconds) < Double(tokens) * tokenSeconds ? .swap : .recompute
     }
 }
 
-/// Pages that come and go: prefixes kept and evicted, sequences preempted and restored.
+/// Page lifetimes: prefixes cached and evicted, sequences preempted and restored.
 extension Engine {
-    /// Lets the tree hold the prompt's blocks computed so far, so that others find them.
+    /// Inserts the prompt's computed blocks into the prefix tree.
     func keepPrefix(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing,
             !caches[sequence.model].isCompacted(id)
@@ -46,25 +46,25 @@ extension Engine {
         sequence.path = path
     }
 
-    /// Drops the slots that a sequence's retentions do not keep; the tree may keep their pages.
+    /// Evicts the slots outside the retained set of a sequence; the prefix tree may keep their pages.
     func retain(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides else { return }
         if caches[sequence.model].retain(id) {
-            // Packed pages begin no other prompt.
+            // Compacted pages are no prefix of another prompt.
             trees[sequence.model].leave(sequence.path, at: tick())
             (sequence.path, sequence.keepsPrefix) = (PrefixPath(), false)
         }
         sequence.path = trees[sequence.model].advance(sequence.path, to: computed(sequence), at: tick())
     }
 
-    /// Evicts one block of `model`'s tree, or its pages of windows; says whether there was one.
+    /// Evicts one block of `model`'s prefix tree, or a block's window pages; false where the tree has none to evict.
     func evict(_ model: Int) -> Bool {
         guard let pages = trees[model].evict() else { return false }
         for page in pages { store.pool.release(page) }
         return true
     }
 
-    /// Evicts the block unused longest of those that may give `model` a page: its own, and of models above their guarantee.
+    /// Evicts the least recently used block that can free a page for `model`: one of its own or of a model above its guarantee.
     func evictForPages(_ model: Int) -> Bool {
         let ledger = store.pool.ledger
         let open = trees.indices.filter { $0 == model || ledger.used[$0] > ledger.guarantees[$0] }
@@ -76,11 +76,11 @@ extension Engine {
         return true
     }
 
-    /// Takes the blocks that a sequence uses out of the tree where nobody else uses them, as it finds no page for itself; false
-    /// where it uses none.
+    /// Removes a sequence's otherwise unused blocks from the prefix tree, as the sequence itself finds no page; false where it has no
+    /// blocks there.
     ///
-    /// Where layers hold unequal numbers of tokens a page, a block ends within a page of some: the tree's copy of it and the
-    /// sequence's are two pages then, which is more than a sequence alone would need.
+    /// Where layers hold unequal numbers of tokens a page, a block may end inside a page. The tree's copy and the sequence's are then
+    /// two pages, one more than the sequence needs alone.
     func letGoOfPrefix(_ id: Int) -> Bool {
         guard let sequence = sequences[id], !sequence.path.isEmpty else { return false }
         let path = sequence.path
@@ -90,17 +90,17 @@ extension Engine {
         return true
     }
 
-    /// A moment after all that were: trees compare theirs.
+    /// The next moment of the logical clock by which the prefix trees order their uses.
     func tick() -> Int {
         clock += 1
         return clock
     }
 
-    /// Puts a running sequence back: by file or by forgetting its pages.
+    /// Preempts a running sequence: swaps its pages to the tier or drops them.
     func preempt(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident else { return }
         let pages = caches[sequence.model].table(of: id).allPages
-        // Blocks that others use too stay in the tree and are found again.
+        // Blocks that other sequences use stay in the prefix tree and are matched again on resumption.
         let kept = trees[sequence.model].tokensShared(of: sequence.path)
         let computed = computed(sequence)
         let wanted = options.preemption ?? costs[sequence.model].choice(tokens: computed - kept, pages: pages.count)
@@ -108,7 +108,7 @@ extension Engine {
         if wanted == .swap, let tier = options.tier {
             let clock = ContinuousClock()
             let start = clock.now
-            // Where the tier refuses, the sequence is computed again.
+            // A sequence that the tier refuses is recomputed.
             if let tiered = try? tier.store(
                 pages.lazy.map({ self.store.memory.bytes(of: $0) }), pageBytes: store.pageBytes)
             {
@@ -122,7 +122,7 @@ extension Engine {
         caches[sequence.model].remove(id)
     }
 
-    /// Brings a swapped sequence's pages back; where the tier has lost them, they are computed again.
+    /// Restores a swapped sequence's pages; where the tier has lost them, the sequence is recomputed.
     func restore(_ id: Int, _ snapshot: PagedKVCache.Snapshot, from tiered: any TieredPages) -> Bool {
         guard let sequence = sequences[id] else { return false }
         let model = sequence.model

@@ -2,13 +2,13 @@ import Kernels
 import Models
 import Text
 
-/// A model with what the engine needs beside it.
+/// A model to serve, with its tokenizer and its stop tokens.
 public struct EngineModel: Sendable {
-    /// What clients call it.
+    /// The name that clients request.
     public var name: String
     /// The model.
     public var model: ServingModel
-    /// How its tokens become text.
+    /// The model's tokenizer.
     public var tokenizer: any Tokenizer
     /// Tokens that end a text.
     public var stopIDs: Set<Int32>
@@ -24,17 +24,18 @@ public struct EngineModel: Sendable {
 
 /// The place of a sequence's keys and values.
 enum Residence {
-    /// Nowhere: its tokens are to be computed.
+    /// Nowhere: all tokens are still to be computed.
     case none
-    /// The model's cache.
+    /// In the model's cache.
     case cache
-    /// A tier, where its pages are, and what the cache held beside them.
+    /// In a tier: the swapped pages, and the cache's state beside them.
     case tier(any TieredPages, PagedKVCache.Snapshot)
 }
 
-/// One output in the making.
+/// One unfinished output.
 ///
-/// The engine alone has it. What grows with the text is changed where it is, as copying it would cost each token more.
+/// A class owned by the engine alone: its arrays grow in place, as copying them would add a cost proportional to the text to each
+/// token.
 final class EngineSequence {
     let id: Int
     let request: Int
@@ -46,30 +47,30 @@ final class EngineSequence {
     /// Prompt and output so far.
     var tokens: [Int32]
     let promptCount: Int
-    /// Outputs that are still to be forked from this one's prompt.
+    /// Outputs still to be forked from this one's prompt.
     var forks: Int
     private(set) var sampler: TokenSampler
     private var decoder: TokenStreamDecoder
     private var matcher: StopMatcher
     let stopIDs: Set<Int32>
     let maxTokens: Int
-    /// Where its keys and values are; how many tokens' is said there, ``Engine/computed(_:)``.
+    /// The place of its keys and values; ``Engine/computed(_:)`` gives their number.
     var residence = Residence.none
-    /// Blocks of the prefix tree it uses.
+    /// The prefix tree's blocks that it uses.
     var path = PrefixPath()
-    /// Whether the tree may hold its blocks: no more once it has wanted their pages for itself.
+    /// Whether its blocks may enter the prefix tree; false once it needed the tree's pages itself.
     var keepsPrefix = true
-    /// The prompt's scores so far, where asked for.
+    /// The scores of the prompt's tokens so far, where requested.
     var promptScores: [SampledToken] = []
     let promptLogprobs: Int?
     var cached = 0
     private let arrival = ContinuousClock.now
-    /// How long it waited for its first step.
+    /// Seconds from arrival to its first step.
     private(set) var queuedSeconds: Double?
-    /// The prompt's event was sent.
+    /// Whether the prompt's event was sent.
     var isStarted = false
 
-    /// The first output of `request`, which asks for at most `maxTokens` of `model` and draws by `sampler`.
+    /// The first output of `request`, of at most `maxTokens` tokens, drawn by `sampler`.
     init(_ request: GenerationRequest, id: Int, of model: EngineModel, sampler: TokenSampler, maxTokens: Int) {
         (self.id, self.request, index, self.model) = (id, id, 0, request.model)
         (tenant, prefixScope) = (request.tenant, request.prefixScope)
@@ -83,7 +84,7 @@ final class EngineSequence {
         promptLogprobs = request.promptLogprobs
     }
 
-    /// `other` up to here under another number, as output `index`, drawn by `sampler`, without pages in a tier.
+    /// A copy of `other` under a new number, as output `index`, drawn by `sampler`, without pages in a tier.
     private init(_ other: EngineSequence, id: Int, index: Int, sampler: TokenSampler) {
         (self.id, request, self.index, model) = (id, other.request, index, other.model)
         (tenant, prefixScope) = (other.tenant, other.prefixScope)
@@ -93,10 +94,10 @@ final class EngineSequence {
         (residence, isStarted, path) = (other.residence, other.isStarted, other.path)
     }
 
-    /// The same output up to here under another number.
+    /// A copy of the same output under a new number.
     func copied(as id: Int) -> EngineSequence { EngineSequence(self, id: id, index: index, sampler: sampler) }
 
-    /// Another output from here on, with random numbers of its own.
+    /// A fork from here on, as another output with random numbers of its own.
     func forked(as id: Int, index: Int) -> EngineSequence {
         EngineSequence(
             self, id: id, index: index,
@@ -104,16 +105,16 @@ final class EngineSequence {
                 sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount))))
     }
 
-    /// Forgets its keys and values, to be computed again.
+    /// Drops its keys and values, so that it is recomputed.
     func leavePages() { (residence, path) = (.none, PrefixPath()) }
 
-    /// Whether the model's cache has it.
+    /// Whether it is resident in the model's cache.
     var isResident: Bool { if case .cache = residence { true } else { false } }
 
-    /// Says that it is in a step.
+    /// Records that it is scheduled; the first time ends its queueing time.
     func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
 
-    /// Draws the next token from a row of logits and adds it; what may be shown of the text now, and whether that ends it.
+    /// Draws and appends the next token from a row of logits; returns the text that may be sent now, and whether it ends the output.
     func draw(
         _ logits: Storage, row: Int, width: Int, greedy: Int32
     ) -> (token: SampledToken, text: String, end: TextEnd?) {
@@ -124,18 +125,18 @@ final class EngineSequence {
         return (token, shown.text, shown.stopped ? .stopString : generated >= maxTokens ? .length : nil)
     }
 
-    /// The text held back, be it half a character or the start of a stop string, and whether it stops after all.
+    /// The held-back text, an incomplete character or the start of a stop string, and whether it completes a stop string.
     func finishText() -> (text: String, stopped: Bool) {
         let rest = matcher.append(decoder.finish())
         return (rest.text + (rest.stopped ? "" : matcher.finish()), rest.stopped)
     }
 
-    /// What ends a text.
+    /// The reasons for the end of a text.
     enum TextEnd {
         case stopID, stopString, length
     }
 
-    /// Tokens it has in pages at most: the last one drawn is never computed.
+    /// The most tokens it ever stores: the last token drawn is never computed.
     var longest: Int { promptCount + max(1, maxTokens) - 1 }
 
     var generated: Int { tokens.count - promptCount }

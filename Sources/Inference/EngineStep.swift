@@ -1,9 +1,9 @@
 import Kernels
 import Models
 
-/// What a step is made of.
+/// The parts of a step.
 extension Engine {
-    /// The scheduler's plan for the pages there are.
+    /// The scheduler's plan over the free and evictable pages.
     func schedule() -> Scheduler.Plan {
         let ledger = store.pool.ledger.freeing(trees.map(\.idlePages))
         let waiting = scheduler.heldIDs
@@ -14,13 +14,13 @@ extension Engine {
                 let cache = self.caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
                 if self.awaitsPrefix(sequence, held: waiting) { return nil }
-                // A swapped one's pages are among these: its tier holds none that lie behind a window.
+                // A swapped sequence's pages count too: its tier holds none that lie behind a window.
                 let tokens = min(self.computed(sequence) + count, max(sequence.longest, sequence.tokens.count))
                 return cache.pages(tokens: tokens, inChunksOf: self.options.limits.tokensPerStep)
             },
             pagesFreed: { id in
                 guard let sequence = self.sequences[id], sequence.isResident else { return 0 }
-                // Shared pages stay with their other holders, unless that is the prefix tree and nobody else uses them there.
+                // Preemption frees only pages without another holder, or with the prefix tree as their only other holder.
                 let own = self.caches[sequence.model].table(of: id).allPages.count { self.store.pool.count(of: $0) == 1 }
                 return own + self.trees[sequence.model].pagesLeft(by: sequence.path)
             },
@@ -28,7 +28,7 @@ extension Engine {
         return scheduler.plan(ledger, view)
     }
 
-    /// The pages that each tenant's sequences hold, each page counted once; tenants share none.
+    /// Pages held by each tenant's sequences, each page counted once; tenants share no pages.
     private func pagesOfTenants() -> [String: Int] {
         if pageMarks.isEmpty || lastMark > .max / 2 {
             (pageMarks, lastMark) = ([UInt32](repeating: 0, count: store.pool.pages), 0)
@@ -50,15 +50,15 @@ extension Engine {
         return counts
     }
 
-    /// Whether another sequence is just computing more of this one's prompt than the tree has: then it's worth waiting for.
+    /// Whether to wait for the prefix cache: another sequence is computing more of this prompt than the tree holds.
     private func awaitsPrefix(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
         guard options.prefixSharing, sequence.promptLogprobs == nil, case .none = sequence.residence else { return false }
         let tree = trees[sequence.model]
         let wanted = (tree.match(sequence.tokens, salt: sequence.prefixScope).count + 1) * tree.blockTokens
         guard wanted < min(sequence.tokens.count, sharedTokens(sequence)) else { return false }
         return sequences.values.contains { other in
-            // Older ones that are not in yet come in before this one. The same request's beams, and held ones, which go on
-            // after others alone, may be waiting for this one.
+            // Older waiting sequences are admitted before this one. Beams of the same request, and held sequences, which resume
+            // only after others, may themselves be waiting for this one.
             other.request != sequence.request && !held.contains(other.id)
                 && (other.isResident || other.id < sequence.id) && other.model == sequence.model
                 && other.prefixScope == sequence.prefixScope
@@ -67,7 +67,7 @@ extension Engine {
         }
     }
 
-    /// Brings new and swapped sequences in and gets their pages; leaves out those that find none after all.
+    /// Makes new and swapped sequences resident and reserves their pages; leaves out sequences for which there are too few.
     func prepare(_ runs: [Scheduler.Plan.Run], model: Int) -> [Scheduler.Plan.Run] {
         runs.compactMap { run in
             guard bringIn(run.id), let sequence = sequences[run.id] else { return nil }
@@ -80,8 +80,8 @@ extension Engine {
         }
     }
 
-    /// Tokens of a sequence that may come from the prefix tree: those before the first decision on which slots are kept, none where it
-    /// goes by attention that nobody has recorded, and of the prompt alone where outputs are computed otherwise.
+    /// Tokens of a sequence that may come from the prefix cache: those before its retention's first decision, none where that decision
+    /// needs attention mass that was not recorded, and the prompt's alone where outputs are computed in another way.
     private func sharedTokens(_ sequence: EngineSequence) -> Int {
         if options.retention.needsMass { return 0 }
         let tokens = options.batchInvariant ? sequence.promptCount : sequence.tokens.count
@@ -109,12 +109,12 @@ extension Engine {
         return true
     }
 
-    /// One pass of a model over its part of the step, and what follows from it.
+    /// Runs one pass of a model over its part of the step, then samples.
     func forward(_ runs: [Scheduler.Plan.Run], model: Int) {
         let vocabulary = models[model].model.config.vocabularySize
         var step = RaggedBatch(sequences: [], counts: [], tokens: [])
         var rows: [Int32] = []
-        /// For each run where its rows of logits begin, and how many it has.
+        /// The first row of logits of each run, and its number of rows.
         var logitRows: [(first: Int, count: Int)] = []
         for run in runs {
             guard let sequence = sequences[run.id] else { continue }
@@ -124,7 +124,7 @@ extension Engine {
             step.sequences.append(run.id)
             step.counts.append(run.count)
             step.tokens += sequence.tokens[start..<end]
-            // A prompt that is scored wants all its rows, others the last one, once it is reached.
+            // A scored prompt needs logits of all its rows; other runs need the last row, once the sequence's end is reached.
             let isScored = sequence.promptLogprobs != nil && start < sequence.promptCount && !sequence.isStarted
             let wanted = isScored ? run.count : end == sequence.tokens.count ? 1 : 0
             logitRows.append((rows.count, wanted))
@@ -158,14 +158,14 @@ extension Engine {
         advanceBeams()
     }
 
-    /// Scores the prompt's tokens that this part predicts.
+    /// Scores the prompt's tokens that this run predicts.
     private func score(
         _ sequence: EngineSequence, _ logits: Storage, _ range: (first: Int, count: Int), from before: Int, width: Int
     ) {
         guard let top = sequence.promptLogprobs, !sequence.isStarted, before < sequence.promptCount else { return }
         if before == 0, sequence.promptScores.isEmpty { sequence.promptScores.append(SampledToken(id: sequence.tokens[0])) }
         for offset in 0..<range.count where before + offset + 1 < sequence.promptCount {
-            // A prompt that was put back half-way is scored once.
+            // A prompt that was preempted half-way is scored once.
             guard sequence.promptScores.count == before + offset + 1 else { continue }
             var token = SampledToken(id: sequence.tokens[before + offset + 1])
             TokenSampler.score(&token, logits, row: range.first + offset, width: width, top: top)
@@ -173,8 +173,8 @@ extension Engine {
         }
     }
 
-    /// Starts the request's other outputs from this one's pages; those that find no place beside other tenants' wait, to be
-    /// computed again.
+    /// Forks the request's other outputs from this one's pages; forks without a running place beside other tenants wait and are
+    /// recomputed.
     private func fork(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
         guard let sequence = sequences[id], sequence.forks > 0 else { return }
         let forks = sequence.forks
@@ -196,7 +196,7 @@ extension Engine {
         }
     }
 
-    /// Sends what precedes the first token.
+    /// Sends the event that precedes the first token.
     private func start(_ sequence: EngineSequence) {
         guard !sequence.isStarted else { return }
         sequence.isStarted = true
@@ -206,7 +206,7 @@ extension Engine {
         sequence.promptScores = []
     }
 
-    /// Chooses the next token, sends it on, and ends the output where it is the last.
+    /// Samples the next token, sends it, and finishes the output where it is the last.
     private func sample(_ id: Int, _ logits: Storage, row: Int, width: Int, greedy: Int32) {
         guard let sequence = sequences[id] else { return }
         start(sequence)
@@ -220,14 +220,14 @@ extension Engine {
         finish(id, end == .stopID || rest.stopped ? .stop : .length, text: rest.text)
     }
 
-    /// Ends an output, and its request with the last one.
+    /// Finishes an output, and its request with the last one.
     func finish(_ id: Int, _ reason: FinishReason, text: String) {
         guard let sequence = sequences[id] else { return }
         guard beams[sequence.request] == nil else { return finishBeams(of: sequence.request) }
         counters.finished += 1
         remove(id)
         guard var request = requests[sequence.request] else { return }
-        // An output that ends before its forks were made takes them along.
+        // An output that ends before its forks were made ends them too.
         let ended = 1 + sequence.forks
         for index in sequence.index..<sequence.index + ended {
             request.continuation.yield(.finished(index: index, reason, text: text))
@@ -237,7 +237,7 @@ extension Engine {
         if request.open <= 0 { request.continuation.finish() }
     }
 
-    /// Takes a sequence out of everything.
+    /// Removes a sequence from the engine, the scheduler and the caches.
     func remove(_ id: Int) {
         guard let sequence = sequences.removeValue(forKey: id) else { return }
         scheduler.remove(id)

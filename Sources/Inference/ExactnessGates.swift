@@ -1,18 +1,18 @@
 import Kernels
 import Models
 
-/// One way to the same logits, and how far from them it came.
+/// One path to the same logits, and its distance from the reference.
 public struct ExactnessGate: Sendable {
-    /// What was done.
+    /// The path's name.
     public var name: String
-    /// The largest |difference| of a logit from the reference's, over all tokens compared.
+    /// The largest |difference| of a logit from the reference, over all tokens compared.
     public var largestDifference: Double
-    /// Tokens at which the likeliest differs although the reference has it ahead by more than twice the tolerance: either of
-    /// the two logits may be off by it.
+    /// Tokens with another likeliest token than the reference's, although the reference leads by more than twice the tolerance:
+    /// either of the two logits may be off by it.
     public var greedyDifferences: Int
-    /// What the difference may be.
+    /// The largest difference allowed.
     public var tolerance: Double
-    /// Why the gate says nothing of this model on these tokens; nil where it does.
+    /// The reason why the gate does not apply to this model and these tokens; nil where it does.
     public var notExercised: String?
 
     /// Whether the gate holds, or could not be tried.
@@ -43,9 +43,9 @@ public struct ExactnessGate: Sendable {
 
 /// Checks that a model gives the same logits however its cache is kept: contiguous, paged, shared, preempted and resumed.
 ///
-/// The serving model over a contiguous cache is compared with the training form's pass over the whole sequence, which knows no cache.
-/// Every other way is the serving model too and compared with it over the contiguous cache; where keys and values are stored in 16 bits,
-/// with it over pages.
+/// The serving model over a contiguous cache is compared with the training form's pass over the whole sequence, without a cache.
+/// Every other path runs the serving model and is compared with the contiguous cache; where keys and values are stored in 16
+/// bits, with the paged cache.
 public struct ExactnessGates {
     private let config: ModelConfig
     private let reference: DecoderLM
@@ -54,19 +54,19 @@ public struct ExactnessGates {
     private let pageBytes: Int
     private let tier: any KVTier
     private let tolerance: Double
-    /// What a path that sums in another order may differ by, and what stored keys and values may.
+    /// Tolerances for sums in another order, and for stored keys and values.
     private let reorderedTolerance: Double, storedTolerance: Double
-    /// Prompt and the tokens after it, of which the prompt's last and the others are compared.
+    /// The prompt and the tokens after it; logits of the prompt's last token and of all later ones are compared.
     private var tokens: [Int32]
     private let prompt: Int
 
     /// Gates for a model on `tokens`, the last `decoded` of which go through the caches one by one.
     ///
-    /// The tolerance is 1e-3 for Float32 weights: logits of some ten, off by rounding in other orders. Sixteen-bit weights are
+    /// The tolerance is 1e-3 for Float32 weights: logits of about ten, off by rounding in other orders. Sixteen-bit weights are
     /// multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys and values are stored in
-    /// 16 bits the paged pass may differ from the contiguous one by their rounding, 0.1 for Float16 and 0.5 for BFloat16, and the other
-    /// paths are held to the paged one: as closely as in Float32 where they sum in its order, and to 0.1 where not, as last
-    /// bits of what they store turn (up to 0.03 was seen).
+    /// 16 bits, the paged pass may differ from the contiguous one by their rounding: 0.1 for Float16, 0.5 for BFloat16. The other
+    /// paths are compared with the paged one: as closely as in Float32 where they sum in its order, else to 0.1, as last bits of
+    /// stored values turn (up to 0.03 was seen).
     public init(
         config: ModelConfig, parameters: Parameters, encoding: KVEncoding, pageBytes: Int, tokens: [Int32], decoded: Int,
         tier: any KVTier
@@ -96,7 +96,7 @@ public struct ExactnessGates {
         let all = reference.logits(ModelInput(batch: 1, seq: tokens.count, tokens: tokens)).values
         let full = Array(all[((prompt - 1) * vocabulary)...])
         let contiguous = try contiguous()
-        // Sixteen-bit keys and values are rounded once, the same way on every path: these are compared with each other.
+        // Sixteen-bit keys and values are rounded once, the same way on every path, so these are compared with each other.
         let paged = try paged()
         let same = encoding == .float32 ? contiguous : paged
         return [
@@ -115,7 +115,7 @@ public struct ExactnessGates {
         ExactnessGate(name: name, found, reference, width: config.vocabularySize, tolerance: tolerance ?? self.tolerance)
     }
 
-    /// A cache with room for so many sequences; four, and their copies of shared pages, by default.
+    /// A cache with room for `sequences` sequences; by default four and their copies of shared pages.
     private func makeCache(sequences: Int = 5) throws -> PagedKVCache {
         try PagedKVCache(
             config: config, encoding: encoding, pageBytes: pageBytes, sequences: sequences, tokens: tokens.count + 3,
@@ -149,7 +149,7 @@ public struct ExactnessGates {
         return prefill(&cache, 0..<prompt, chunk: chunk ?? prompt) + decode(&cache, prompt..<tokens.count)
     }
 
-    /// The sequence decodes as the third of four, whose others are parts of it.
+    /// The sequence decoded as the third of a batch of four, the others being parts of it.
     private func batched() throws -> [Float] {
         var cache = try makeCache()
         var found: [Float] = []
@@ -168,7 +168,7 @@ public struct ExactnessGates {
         return found
     }
 
-    /// Another sequence computed the prompt and went on differently.
+    /// The sequence forked from another one, which computed the prompt and continued differently.
     private func forked() throws -> [Float] {
         var cache = try makeCache()
         cache.add(1)
@@ -179,9 +179,9 @@ public struct ExactnessGates {
         return last + decode(&cache, prompt..<tokens.count)
     }
 
-    /// Sequences that take the prompt's beginning out of a prefix tree and decode together, against each alone.
+    /// Sequences that share a prefix from the prefix tree and decode together, against each of them alone.
     ///
-    /// So many that attention goes in two phases whatever the heads' grouping: first the shared tokens with all queries at once.
+    /// Their number is large enough for attention in two phases at any head grouping: first the shared tokens, with all queries.
     private func prefixShared() throws -> ExactnessGate {
         let name = "prefix shared by \(Self.sharers), decoded together"
         var cache = try makeCache(sequences: Self.sharers + 2)
@@ -193,7 +193,7 @@ public struct ExactnessGates {
                 notExercised: "\(PagedAttentionKernel.sharedTokens) tokens are shared from on, blocks of \(tree.blockTokens) "
                     + "leave \(shared) of a prompt of \(prompt)")
         }
-        // Someone computed the prefix before, and has left.
+        // A sequence that computed the prefix and was then removed.
         cache.add(Self.sharers)
         cache.retainsOnCommit = false
         _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
@@ -231,15 +231,15 @@ public struct ExactnessGates {
         return gate(name, together.flatMap { $0 }, alone.flatMap { $0 }, tolerance: reorderedTolerance)
     }
 
-    /// Eight queries of one head are what the kernel shares keys and values among at least.
+    /// The least number of queries of one head for which the kernel shares keys and values.
     private static let sharers = 8
 
-    /// The tokens, from `start` on each moved up by `number`.
+    /// The tokens with each one from `start` on raised by `number`.
     private func variant(_ number: Int, from start: Int) -> [Int32] {
         tokens[..<start] + tokens[start...].map { ($0 + Int32(number)) % Int32(config.vocabularySize) }
     }
 
-    /// Token by token from the start: all rows go over spans, which are merged.
+    /// Token by token from the start: every row is computed over spans and merged.
     private func split(_ same: [Float]) throws -> ExactnessGate {
         let name = "one by one from the start, spans merged"
         guard tokens.count > PagedAttentionKernel.span else {
@@ -250,7 +250,7 @@ public struct ExactnessGates {
         return gate(name, try paged(chunk: 1), same, tolerance: reorderedTolerance)
     }
 
-    /// The sequence loses its pages half-way through decoding.
+    /// The sequence preempted half-way through decoding, and resumed.
     private func resumed(_ way: EngineOptions.Preemption) throws -> [Float] {
         var cache = try makeCache()
         cache.add(0)
@@ -260,14 +260,14 @@ public struct ExactnessGates {
         case .recompute:
             cache.remove(0)
             cache.add(0)
-            // The last of them gave its logits before.
+            // The logits of the last of these tokens were taken before.
             _ = prefill(&cache, 0..<middle, chunk: middle)
         case .swap:
             let memory = cache.store.memory
             let snapshot = cache.snapshot(of: 0)
             let tiered = try tier.store(cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes)
             cache.remove(0)
-            // Somebody else writes into what was freed.
+            // Another sequence overwrites the freed pages.
             cache.add(1)
             _ = prefill(&cache, 0..<min(prompt, 50), chunk: 50, sequence: 1)
             guard cache.restore(0, snapshot) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }

@@ -1,21 +1,21 @@
-/// What a client asks of the engine.
+/// A client's request to the engine.
 public struct GenerationRequest: Sendable {
     /// The model's number in the engine.
     public var model: Int
     /// The prompt's tokens.
     public var prompt: [Int32]
-    /// How tokens are chosen and when the output ends.
+    /// How tokens are sampled and when the output ends.
     public var sampling: SamplingOptions
-    /// Outputs to draw from the one prompt, which is computed once.
+    /// Outputs to generate from the prompt, which is computed once.
     public var count = 1
-    /// Whether the likeliest outputs are searched for; the `count` best come at the end. Nil for drawing them token by token.
+    /// Options of a beam search, whose `count` best hypotheses are sent at its end; nil for sampling token by token.
     public var beams: BeamOptions?
-    /// Whether the prompt's own tokens are to be scored, with so many likeliest ones beside each.
+    /// Whether the prompt's tokens are scored, and with how many likeliest tokens at each position.
     public var promptLogprobs: Int?
-    /// Whose request it is: tenants have equal shares of the engine where they compete, and prefixes of their own.
+    /// The tenant: competing tenants have equal shares of the engine, and each has a prefix cache of its own.
     public var tenant = ""
-    /// Divides a tenant's prefixes further: they are shared among equal salts alone. Kept as long as a prefix; so the caller
-    /// bounds its length.
+    /// Divides a tenant's prefix cache further: prefixes are shared only between equal salts. A salt is kept as long as its
+    /// prefixes, so the caller bounds its length.
     public var cacheSalt = ""
 
     /// A request for one output.
@@ -25,34 +25,34 @@ public struct GenerationRequest: Sendable {
         self.sampling = sampling
     }
 
-    /// The prefixes it may share: the tenant's, and within them the salt's; no salt spells another tenant's.
+    /// The scope of its prefixes: the tenant and, within it, the salt; no salt spells another tenant's scope.
     var prefixScope: String { "\(tenant.utf8.count) \(tenant)\(cacheSalt)" }
 }
 
 /// Why an output ended.
 public enum FinishReason: String, Sendable, Hashable {
-    /// A stop token, a stop string or the model's own end.
+    /// A stop token, a stop string or the model's end-of-sequence token.
     case stop
-    /// As long as was asked for, or as the model or the cache allows.
+    /// The requested length, or the limit of the model or of the cache.
     case length
 }
 
-/// What comes back, in order.
+/// The events of a generation, in order.
 public enum GenerationEvent: Sendable {
-    /// The prompt's tokens scored, where asked for, of which the first has no log-probability; how many of them were found in the
-    /// prefix cache, and how long the request waited for its first step.
+    /// The prompt's scored tokens, where requested, the first without a log-probability; the number of them found in the prefix
+    /// cache; and the seconds from arrival to the first step.
     case prompt([SampledToken], cached: Int, queuedSeconds: Double)
-    /// One more token of output `index`, and the text that is certain by now; empty where a character or a stop string may
-    /// still be incomplete.
+    /// The next token of output `index`, and the text that is final by now; empty while a character or a possible stop string is
+    /// incomplete.
     case token(index: Int, SampledToken, text: String)
-    /// The end of output `index`, with what text was held back.
+    /// The end of output `index`, with the text held back until then.
     case finished(index: Int, FinishReason, text: String)
 }
 
-/// A request in the engine: its number, and what becomes of it.
+/// A submitted request: its number and the stream of its events.
 public struct Generation: Sendable {
     /// The number, for ``Engine/cancel(_:)``.
     public let id: Int
-    /// Ends after every output has finished, or at once where the engine stops. Letting go of it cancels the request.
+    /// The events; the stream ends after the last output, or at once where the engine stops. Dropping it cancels the request.
     public let events: AsyncStream<GenerationEvent>
 }

@@ -5,21 +5,21 @@ import Random
 public struct Generator: Sendable {
     /// The model.
     public let model: ServingModel
-    /// How tokens are chosen.
+    /// How tokens are sampled.
     public let sampler: Sampler
     /// Tokens that end the continuation; they are not part of it.
     public let stops: Set<Int32>
 
-    /// A generator over `model`; by default it takes the likeliest token and ends at none.
+    /// A generator over `model`; by default greedy and without stop tokens.
     public init(model: ServingModel, sampler: Sampler = Sampler(), stops: Set<Int32> = []) {
         self.model = model
         self.sampler = sampler
         self.stops = stops
     }
 
-    /// At most `count` ids that follow `prompt` (not empty), fewer at a stop token or where the model's positions end.
+    /// At most `count` ids that follow `prompt` (not empty); fewer at a stop token or where the model's positions end.
     ///
-    /// `onToken` sees each as it is drawn and ends the continuation by returning false.
+    /// `onToken` gets each token as it is sampled and ends the continuation by returning false.
     public func continuation(
         of prompt: [Int32], count: Int, generator: inout SeededGenerator, onToken: (Int32) -> Bool = { _ in true }
     ) -> [Int32] {

@@ -1,31 +1,31 @@
-/// What stops a model from being served as asked.
+/// A reason why a model or a request cannot be served.
 public enum InferenceError: Error, CustomStringConvertible, Equatable {
-    /// Pages of this many bytes cannot be: a page is a positive multiple of 64, and at most a gigabyte.
+    /// An invalid page size: a page has a positive multiple of 64 bytes, and at most a gigabyte.
     case pageSize(Int)
-    /// The cache memory holds no page, too many, or more than the system gives.
+    /// The cache memory holds no page or too many, or exceeds the system's.
     case memory(bytes: Int, pageBytes: Int)
     /// One token of a layer takes more than a page.
     case pageTooSmall(layer: Int, tokenBytes: Int, pageBytes: Int)
-    /// The models' guaranteed pages are more than there are.
+    /// The models' guarantees exceed the pool.
     case guarantees([Int], pages: Int)
-    /// One token of a model takes more pages than it can ever have.
+    /// One token of a model takes more pages than the model can ever have.
     case modelTooLarge(model: String, pages: Int, available: Int)
 
-    /// There is no model of this number.
+    /// No model has this number.
     case noModel(Int)
     /// A prompt has no tokens.
     case emptyPrompt
-    /// A prompt's token is not in the model's vocabulary.
+    /// A token of a prompt is outside the model's vocabulary.
     case token(Int32, vocabulary: Int)
-    /// A prompt leaves no room for an answer: in the model's positions or in the cache memory.
+    /// A prompt leaves no room for an answer, in the model's positions or in the cache memory.
     case promptTooLong(tokens: Int, limit: Int)
-    /// Sequences of this many tokens are more than the model's positions or the cache memory have room for.
+    /// A sequence of this many tokens exceeds the model's positions or the cache memory.
     case tooManyTokens(Int, limit: Int)
     /// A sampling option is out of its range.
     case sampling(option: String, value: String, expected: String)
-    /// As many requests wait as may.
+    /// The queue has its limit of waiting requests.
     case queueFull(Int)
-    /// The engine takes no more requests.
+    /// The engine is stopping and takes no more requests.
     case stopping
     /// The swap file cannot be written or read back; `code` is errno.
     case swap(path: String, code: Int32)
