@@ -6,7 +6,8 @@
 ///
 /// Slot i holds token i until slots are evicted and the kept ones packed; from then on the table lists their positions. Pages may
 /// be shared with other sequences; a shared page is copied before a token is written into it (copy-on-write). Where a layer has a
-/// window, the pages behind it are freed and ``freed`` stands in their place. Layers that share another layer's cache have no pages.
+/// window, the pages behind it are freed and ``freed`` stands in their place. Layers that share another layer's cache have no
+/// pages.
 public struct BlockTable: Sendable, Hashable {
     /// Tokens computed.
     public var tokens = 0

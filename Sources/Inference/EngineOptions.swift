@@ -16,8 +16,8 @@ public struct EngineOptions: Sendable {
     public var limits = Scheduler.Limits()
     /// Whether the prefix cache is on.
     public var prefixSharing = true
-    /// Whether results are the same, bit for bit, whatever else is in the batch and however a sequence was scheduled: prompts always
-    /// go in blocks, outputs token by token, and the prefix cache holds prompts only.
+    /// Whether results are the same, bit for bit, whatever else is in the batch and however a sequence was scheduled: prompts
+    /// always go in blocks, outputs token by token, and the prefix cache holds prompts only.
     public var batchInvariant = false
     /// The tier for swapped pages; nil to recompute every preempted sequence.
     public var tier: (any KVTier)?

@@ -76,11 +76,11 @@ extension Engine {
         return true
     }
 
-    /// Removes a sequence's otherwise unused blocks from the prefix tree, as the sequence itself finds no page; false where it has no
-    /// blocks there.
+    /// Removes a sequence's otherwise unused blocks from the prefix tree, as the sequence itself finds no page; false where it
+    /// has no blocks there.
     ///
-    /// Where layers hold unequal numbers of tokens a page, a block may end inside a page. The tree's copy and the sequence's are then
-    /// two pages, one more than the sequence needs alone.
+    /// Where layers hold unequal numbers of tokens a page, a block may end inside a page. The tree's copy and the sequence's are
+    /// then two pages, one more than the sequence needs alone.
     func letGoOfPrefix(_ id: Int) -> Bool {
         guard let sequence = sequences[id], !sequence.path.isEmpty else { return false }
         let path = sequence.path

@@ -114,7 +114,8 @@ final class EngineSequence {
     /// Records that it is scheduled; the first time ends its queueing time.
     func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
 
-    /// Draws and appends the next token from a row of logits; returns the text that may be sent now, and whether it ends the output.
+    /// Draws and appends the next token from a row of logits; returns the text that may be sent now, and whether it ends the
+    /// output.
     func draw(
         _ logits: Storage, row: Int, width: Int, greedy: Int32
     ) -> (token: SampledToken, text: String, end: TextEnd?) {

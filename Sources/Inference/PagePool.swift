@@ -1,21 +1,21 @@
-/// Who holds which pages: reference counts, a free list, and for each model a share that no other can take.
+/// The page allocator: reference counts, a free list, and for each model a guarantee that no other model can take.
 ///
-/// A value without memory or I/O. A page is free or counted, never both; a page's owner is the model it was allocated for.
+/// A value without memory or I/O. A page is free or referenced, never both; its owner is the model it was allocated for.
 ///
 ///     12 pages, model 0 is guaranteed 4, model 1 none:
 ///     model 1 may take 8 while model 0 holds none; as model 0 takes its 4, that limit stays; beyond them both compete
 public struct PagePool: Sendable {
     /// Pages in all.
     public let pages: Int
-    /// The same books as counts alone.
+    /// The page counts alone.
     public private(set) var ledger: PageLedger
     private var free: [Int32]
     private var counts: [Int32]
     private var owners: [Int32]
 
-    /// `pages` free pages for as many models as there are `guarantees`, the pages each can always have.
+    /// `pages` free pages, and one model for each of `guarantees`, the pages that model can always have.
     ///
-    /// Precondition: the guarantees add up to no more than there are.
+    /// Precondition: the guarantees add up to at most `pages`.
     public init(pages: Int, guarantees: [Int] = [0]) {
         precondition(
             pages >= 0 && guarantees.allSatisfy { $0 >= 0 } && guarantees.reduce(0, +) <= pages,
@@ -30,13 +30,13 @@ public struct PagePool: Sendable {
     /// Pages without a holder.
     public var freeCount: Int { ledger.free }
 
-    /// Holders of `page`; 0 where it is free.
+    /// The reference count of `page`; 0 where it is free.
     public func count(of page: Int32) -> Int { Int(counts[Int(page)]) }
 
     /// The model `page` was allocated for; nil where it is free.
     public func owner(of page: Int32) -> Int? { owners[Int(page)] < 0 ? nil : Int(owners[Int(page)]) }
 
-    /// `count` pages for `model`, held once each; nil, and nothing changed, where there are not enough.
+    /// Allocates `count` pages for `model`, each with one holder; nil, and nothing changed, where it cannot have that many.
     public mutating func allocate(_ count: Int, for model: Int) -> [Int32]? {
         guard ledger.take(count, for: model) else { return nil }
         let taken = Array(free.suffix(count).reversed())
@@ -48,13 +48,13 @@ public struct PagePool: Sendable {
         return taken
     }
 
-    /// Adds a holder to a page that is held.
+    /// Adds a holder to an allocated page.
     public mutating func retain(_ page: Int32) {
         precondition(counts[Int(page)] > 0, "PagePool: page \(page) is free, it cannot be shared")
         counts[Int(page)] += 1
     }
 
-    /// Takes a holder away, and says whether that freed the page.
+    /// Removes a holder of a page; true where that freed the page.
     @discardableResult
     public mutating func release(_ page: Int32) -> Bool {
         precondition(counts[Int(page)] > 0, "PagePool: page \(page) is free already")
@@ -66,7 +66,7 @@ public struct PagePool: Sendable {
         return true
     }
 
-    /// What is wrong with the books, or nil: every page free or counted, never both, and each model's count true.
+    /// A fault in the page accounting, or nil: every page is free or referenced, never both, and each model's count is right.
     public func inconsistency() -> String? {
         var isFree = [Bool](repeating: false, count: pages)
         for page in free {

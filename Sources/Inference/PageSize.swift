@@ -1,17 +1,17 @@
 import Kernels
 import Models
 
-/// The size of pages where none is asked for.
+/// The default page size.
 public enum PageSize {
-    /// Tokens that the leanest layer's page holds at most.
+    /// The most tokens in a page of the layer with the fewest bytes a token.
     static let tokens = 32
 
-    /// Bytes of a page for caches of `geometries`, all layers of all models: the largest power of two from 1 KiB to 16 KiB at
-    /// which the leanest layer's page holds at most 32 tokens, and more only where one token of some layer needs it.
+    /// Bytes of a page for the layers `geometries` of all models: the largest power of two from 1 KiB to 16 KiB at which a page
+    /// of the leanest layer (fewest bytes a token) holds at most 32 tokens, or more where one token of some layer needs it.
     ///
-    /// A sequence wastes half a page of each layer on average, and prefixes are shared by as many tokens as the leanest layer's
-    /// page holds: both ask for small pages. Decoding hardly depends on their size (Benchmarks/README.md), but tables of
-    /// few pages are shorter.
+    /// Small pages waste less, on average half a page of each layer of a sequence, and make the prefix cache finer, whose blocks
+    /// are as long as the leanest layer's page. Decoding speed hardly depends on the page size (Benchmarks/README.md), but block
+    /// tables of large pages are shorter.
     public static func bytes(for geometries: [KVGeometry]) -> Int {
         let tokens = geometries.filter { $0.source == nil }.map(\.bytesPerToken).filter { $0 > 0 }
         var bytes = 16 << 10
@@ -21,7 +21,7 @@ public enum PageSize {
         return bytes
     }
 
-    /// Bytes of a page for models of `configs`, keys and values stored by `encoding`.
+    /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`.
     public static func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
         bytes(for: configs.flatMap { $0.kvGeometry(encoding) })
     }

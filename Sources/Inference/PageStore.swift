@@ -1,16 +1,16 @@
 import Kernels
 
-/// Pages with their memory, for several models' caches at once.
+/// Page allocator and page memory, shared by several models' caches.
 ///
-/// An object, as the caches share it; whoever runs them (one engine) keeps it to itself.
+/// A class, as the caches share it; its one user (an engine) keeps it to itself.
 public final class PageStore {
-    /// Who holds what.
+    /// The page allocator.
     public var pool: PagePool
-    /// The pages themselves.
+    /// The pages' memory.
     public let memory: PageMemory
 
-    /// As many pages of `pageBytes` as fit into `bytes`, with `guarantees` for the models; throws ``InferenceError`` where that
-    /// is none, more than the system has, or less than the guarantees.
+    /// As many pages of `pageBytes` as fit into `bytes`, with the models' `guarantees`; throws ``InferenceError`` where that is
+    /// no page, more than the system's memory, or fewer than the guarantees.
     public init(bytes: Int, pageBytes: Int, guarantees: [Int] = [0]) throws(InferenceError) {
         try Self.check(pageBytes: pageBytes)
         let pages = bytes / pageBytes
@@ -23,13 +23,12 @@ public final class PageStore {
         pool = PagePool(pages: pages, guarantees: guarantees)
     }
 
-    /// Throws ``InferenceError/pageSize(_:)`` where pages of so many bytes cannot be: 64 and its
-    /// multiples up to ``largestPage`` can.
+    /// Throws ``InferenceError/pageSize(_:)`` unless `pageBytes` is a positive multiple of 64, at most ``largestPage``.
     public static func check(pageBytes: Int) throws(InferenceError) {
         guard pageBytes > 0, pageBytes % 64 == 0, pageBytes <= largestPage else { throw .pageSize(pageBytes) }
     }
 
-    /// Bytes of the largest page: more than any layer's longest sequence here takes, and no product of it overflows.
+    /// The largest page in bytes: above the longest sequence of any layer here, and no product of it overflows.
     public static let largestPage = 1 << 30
 
     /// Bytes of a page.

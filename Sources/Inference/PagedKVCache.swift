@@ -3,40 +3,40 @@ import Models
 
 /// One model's keys and values in pages of a shared ``PageStore`` (Kwon et al. 2023, PagedAttention).
 ///
-/// Sequences come and go under numbers the caller gives. Two may share pages (``fork(_:as:)``): a page is copied when one of
-/// them writes into it. Copies of this value share everything: use only one of them afterwards.
+/// Sequences are numbered by the caller. Two of them may share pages (``fork(_:as:)``), copy-on-write. Copies of this value share
+/// all their state: use only one of them afterwards.
 public struct PagedKVCache: KVCache {
-    /// Where the pages are.
+    /// The store of the pages.
     public let store: PageStore
     /// The model's number in the store's pool.
     public let owner: Int
-    /// What each layer caches.
+    /// The cache geometry of each layer.
     public let geometry: [KVGeometry]
-    /// How it lies in pages, for each layer with keys and values of its own.
+    /// The page layout of each layer with keys and values of its own.
     public let layouts: [PagedLayout]
-    /// Which of `layouts` each layer reads: its own, or that of the layer it shares with.
+    /// The index into `layouts` for each layer: its own, or that of the layer whose cache it shares.
     private let stores: [Int]
-    /// The geometry that goes with each of `layouts`.
+    /// The geometry of each of `layouts`.
     let shapes: [KVGeometry]
     var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
-    /// What each of `layouts` keeps: a window where the layer has one, else the cache's own retention.
+    /// The retention of each of `layouts`: a window where the layer has one, else the cache's own.
     private(set) var retentions: [any Retention] = []
     private let retention: any Retention
-    /// Whether any of them ever drops a slot.
+    /// Whether some retention ever evicts a slot.
     private(set) var decides = false
-    /// Whether a row's sums must not depend on how its sequence was cut: prompts in blocks, later tokens one by one.
+    /// Whether a row's sums must not depend on the chunks of its sequence: prompts in blocks, later tokens one by one.
     var isBatchInvariant = false { didSet { retentions = makeRetentions() } }
-    /// Whether ``commit(_:)`` drops the slots that are not retained; where not, ``retain(_:)`` has to be called after it.
+    /// Whether ``commit(_:)`` evicts the slots outside the retained sets; otherwise ``retain(_:)`` has to be called after it.
     var retainsOnCommit = true
-    /// For each sequence, layout and KV head the scores of the slots, where the retention needs them.
+    /// Scores of the slots by sequence, layout and KV head, where the retention needs them.
     var scores: [Int: [[[Float]]]] = [:]
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
     private var plans = PagedPlans()
-    /// The last step's batch for each of `layouts`, for all its layers; nil once something has changed.
+    /// The last step's batch for each of `layouts`, reused by all of its layers; nil after a change.
     private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch])?
 
-    /// A cache for a model of `config`, keys and values stored by `encoding`, in the pages of `store` that are `owner`'s; layers
-    /// without a window keep what `retention` does.
+    /// A cache for a model of `config`, keys and values in `encoding`, in pages of `store` that `owner` allocates; layers without
+    /// a window use `retention`.
     ///
     /// Throws ``InferenceError`` where a token of a layer does not fit a page.
     public init(
@@ -70,8 +70,8 @@ public struct PagedKVCache: KVCache {
         zip(shapes, windows).map { shape, window in window ?? retention }
     }
 
-    /// A cache in a pool of its own, of pages of `pageBytes`, with room for `sequences` of `tokens` each that come in by at most
-    /// `chunk` tokens at a time.
+    /// A cache with a pool of its own, of pages of `pageBytes`, large enough for `sequences` of `tokens` each, computed in chunks
+    /// of at most `chunk` tokens.
     ///
     /// Throws ``InferenceError`` where the memory cannot be had or a token of a layer does not fit a page.
     public init(
@@ -87,10 +87,10 @@ public struct PagedKVCache: KVCache {
             store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
     }
 
-    /// Whether some layers forget what lies behind their window.
+    /// Whether some layer has a sliding window.
     public var hasWindows: Bool { shapes.contains { $0.window != nil } }
 
-    /// For each of ``layouts`` the window whose tokens are kept, a little wider where sums must not depend on cuts.
+    /// The window of each of ``layouts``, a little wider where sums must not depend on chunks.
     var windows: [WindowRetention?] {
         shapes.map { shape in
             shape.window.map {
@@ -99,10 +99,10 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Numbers of the sequences held.
+    /// Numbers of the cached sequences.
     public var sequences: some Collection<Int> { tables.keys }
 
-    /// Starts `sequence`, empty or with the tokens and pages of `table`, of which it becomes a holder.
+    /// Adds `sequence`, empty or with the tokens and the pages of `table`, whose reference counts rise.
     public mutating func add(_ sequence: Int, sharing table: BlockTable? = nil) {
         precondition(tables[sequence] == nil, "PagedKVCache: sequence \(sequence) is held already")
         let table = table ?? BlockTable(layers: layouts.count)
@@ -110,7 +110,7 @@ public struct PagedKVCache: KVCache {
         tables[sequence] = table
     }
 
-    /// Starts `copy` with all that `sequence` holds, in the same pages.
+    /// Forks `sequence`: `copy` has the same tokens in the same pages, copy-on-write.
     public mutating func fork(_ sequence: Int, as copy: Int) {
         var table = table(of: sequence)
         table.reserved = table.reserved.map { _ in [] }
@@ -118,25 +118,25 @@ public struct PagedKVCache: KVCache {
         (scores[copy], promptLengths[copy]) = (scores[sequence], promptLengths[sequence])
     }
 
-    /// Lets go of `sequence` and its pages.
+    /// Removes `sequence` and releases its pages.
     public mutating func remove(_ sequence: Int) {
         (promptLengths[sequence], scores[sequence]) = (nil, nil)
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
 
-    /// The sequence's pages.
+    /// The block table of `sequence`.
     public func table(of sequence: Int) -> BlockTable {
         guard let table = tables[sequence] else { preconditionFailure("PagedKVCache: there is no sequence \(sequence)") }
         return table
     }
 
-    /// Tokens computed for `sequence`, be their slots kept or not.
+    /// Tokens computed for `sequence`, evicted ones included.
     public func length(of sequence: Int) -> Int { table(of: sequence).tokens }
 
-    /// Forgets all but the first `tokens` of `sequence`, and frees the pages behind them.
+    /// Truncates `sequence` to its first `tokens` and releases the pages behind them.
     ///
-    /// Precondition: `tokens` is 0 where a layer has a window or slots were dropped, as what lay before is gone.
+    /// Precondition: `tokens` is 0 where a layer has a window or slots were evicted, as earlier slots are gone.
     public mutating func truncate(_ sequence: Int, to tokens: Int) {
         var table = table(of: sequence)
         precondition(
@@ -155,8 +155,8 @@ public struct PagedKVCache: KVCache {
         tables[sequence] = table
     }
 
-    /// Pages that have to be free for `count` more tokens of `sequence`: new ones, copies of shared ones, and those that a
-    /// decision on the last of the tokens packs slots into.
+    /// Free pages that `count` more tokens of `sequence` need: new pages, copies of shared ones, and pages that a compaction
+    /// after the last of the tokens packs slots into.
     public func pagesNeeded(_ sequence: Int, adding count: Int) -> Int {
         let table = table(of: sequence)
         let count = min(count, tokensToDecision(sequence) ?? count)
@@ -167,29 +167,29 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Pages that a sequence taken in by at most `chunk` tokens at a time needs at most, until it has `tokens`.
+    /// The most pages a sequence holds until it has `tokens`, computed in chunks of at most `chunk` tokens.
     ///
-    /// Never less for more tokens, so that what has room for a long sequence has room for each beginning of it.
+    /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
     public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
         zip(layouts, retentions).reduce(0) {
             $0 + $1.1.mostPages(tokens: tokens, chunk: chunk, slotsPerPage: $1.0.tokensPerPage)
         }
     }
 
-    /// Bytes of keys and values held, by tokens (logical), and of the pages that hold them (allocated); shared ones count once.
+    /// Bytes of the stored keys and values (logical), and of the pages that hold them (allocated); shared pages count once.
     public var bytesHeld: (logical: Int, allocated: Int) {
         let pages = tables.values.reduce(into: Set<Int32>()) { $0.formUnion($1.allPages) }
         return (tables.keys.reduce(0) { $0 + logicalBytes(of: $1) }, pages.count * store.pageBytes)
     }
 
-    /// Bytes of the keys and values held for `sequence`.
+    /// Bytes of the stored keys and values of `sequence`.
     func logicalBytes(of sequence: Int) -> Int {
         let table = table(of: sequence)
         return shapes.indices.reduce(0) { $0 + shapes[$1].bytes(tokens: table.slots($1)) }
     }
 
-    /// Gets pages for the step's new tokens, copying shared ones they will be written to; false, and nothing changed, where
-    /// there are not enough.
+    /// Allocates pages for the step's new tokens and copies the shared pages that the step writes into; false, and nothing
+    /// changed, where there are too few free pages.
     public mutating func reserve(_ step: RaggedBatch) -> Bool {
         let needed = zip(step.sequences, step.counts).reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
         guard needed > 0 else { return true }
@@ -198,7 +198,7 @@ public struct PagedKVCache: KVCache {
         return true
     }
 
-    /// The same for `count` new tokens of one sequence.
+    /// Reserves pages for `count` new tokens of one sequence.
     mutating func reserve(_ sequence: Int, adding count: Int) -> Bool {
         let needed = pagesNeeded(sequence, adding: count)
         guard needed > 0 else { return true }
@@ -207,7 +207,7 @@ public struct PagedKVCache: KVCache {
         return true
     }
 
-    /// A page that the step would write into though it isn't its sequence's alone; nil where ``reserve(_:)`` has seen to it.
+    /// A shared page that the step would write into; nil after ``reserve(_:)``.
     func sharedWrite(_ step: RaggedBatch) -> Int32? {
         for (sequence, count) in zip(step.sequences, step.counts) {
             let table = table(of: sequence)
@@ -220,23 +220,23 @@ public struct PagedKVCache: KVCache {
         return nil
     }
 
-    /// Says which of a sequence's tokens are its prompt, for ``isBatchInvariant`` and for retentions that decide behind it.
+    /// Sets the length of a sequence's prompt, for ``isBatchInvariant`` and for retentions that decide after the prompt.
     mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
 
-    /// What the cache holds of a sequence beside its pages' bytes.
+    /// The cached state of a sequence apart from its pages' bytes.
     struct Snapshot: Sendable {
         fileprivate(set) var table: BlockTable
         fileprivate var scores: [[[Float]]]?
         fileprivate var promptLength: Int?
     }
 
-    /// The state of `sequence` that ``restore(_:_:)`` takes.
+    /// A snapshot of `sequence` for ``restore(_:_:)``.
     func snapshot(of sequence: Int) -> Snapshot {
         Snapshot(table: table(of: sequence), scores: scores[sequence], promptLength: promptLengths[sequence])
     }
 
-    /// Starts `sequence` with as many tokens, slots and pages as `snapshot` has, whatever is in these pages; false, and nothing
-    /// changed, where there are not enough.
+    /// Adds `sequence` with the tokens, slots and number of pages of `snapshot`, in new pages of undefined contents; false, and
+    /// nothing changed, where there are too few free pages.
     mutating func restore(_ sequence: Int, _ snapshot: Snapshot) -> Bool {
         precondition(tables[sequence] == nil, "PagedKVCache: sequence \(sequence) is held already")
         var table = snapshot.table
@@ -254,7 +254,7 @@ public struct PagedKVCache: KVCache {
 
     /// Stores the new tokens' keys and values, then attends: rows [tokens, rowWidth] → [tokens, heads·valueDim].
     ///
-    /// Precondition: the pool has the pages, which ``reserve(_:)`` sees to beforehand.
+    /// Precondition: ``reserve(_:)`` allocated the step's pages.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         if layer == 0 { precondition(reserve(step), "PagedKVCache: the pool has no pages left for \(step.tokens.count) tokens") }
         let layout = layouts[stores[layer]]
@@ -276,7 +276,7 @@ public struct PagedKVCache: KVCache {
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
-    /// A step's rows and pages for each of ``layouts``.
+    /// The step's rows and pages, for each of ``layouts``.
     private mutating func batches(of step: RaggedBatch) -> [PagedBatch] {
         if let prepared, prepared.sequences == step.sequences, prepared.counts == step.counts { return prepared.batches }
         let held = step.sequences.map { table(of: $0) }
@@ -300,7 +300,7 @@ public struct PagedKVCache: KVCache {
         return batches
     }
 
-    /// Counts the step's tokens as computed, and drops the slots that are not retained, unless told to leave them.
+    /// Counts the step's tokens as computed, and evicts slots outside the retained sets where ``retainsOnCommit`` is set.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) {
             precondition(
@@ -311,7 +311,7 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Adds the attention that slots got in a step to their scores.
+    /// Adds a step's attention mass to the slots' scores.
     private mutating func observe(_ mass: [Storage], _ step: RaggedBatch, stream: Int) {
         let heads = shapes[stream].kvHeads
         for (index, sequence) in step.sequences.enumerated() {
@@ -326,7 +326,7 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// The page the next token goes to, where the sequence isn't its only holder.
+    /// The page of the next token, where it is shared with another holder.
     private func sharedTail(_ table: BlockTable, _ layer: Int) -> Int32? {
         let index = table.slots(layer) / layouts[layer].tokensPerPage
         guard index < table.pages[layer].count else { return nil }
@@ -352,7 +352,7 @@ public struct PagedKVCache: KVCache {
 }
 
 extension PagedLayout {
-    /// How a layer's cache lies in pages of `pageBytes`; nil where not even one token fits.
+    /// The layout of a layer's cache in pages of `pageBytes`; nil where not even one token fits.
     public init?(_ geometry: KVGeometry, pageBytes: Int) {
         self.init(
             kvHeads: geometry.kvHeads, keyDim: geometry.keyDim, valueDim: geometry.valueDim,

@@ -1,38 +1,38 @@
-/// Who holds which pages at one moment, at a resolution that stays cheap to send however many pages there are.
+/// A map of the pool at one moment: the holders of its pages, at a resolution that stays cheap to send at any pool size.
 ///
-/// The pool is cut into cells of equally many pages in a row; cells that read alike are counted together.
+/// The pool is cut into cells of equally many consecutive pages; consecutive cells with equal counts form one run.
 ///
 ///     12 pages, 2 a cell:   | a a | a A | . . | . . | b b | . . |      a used, A shared, b of another model
 ///     runs:                  a2    a1 A1  2 × free    b2    free
 public struct PoolMap: Sendable {
-    /// Pages by what holds them: one sequence alone, several, or no sequence but a prefix kept in case it comes again.
+    /// Page counts by kind of holder: one sequence, several sequences, or only the prefix cache.
     public struct Pages: Sendable, Hashable {
-        /// Held by one sequence, held by several, and kept for prefixes that nobody uses now.
+        /// Pages held by one sequence, by several sequences, and only by the prefix cache.
         public var used = 0, shared = 0, idle = 0
 
-        /// All of them.
+        /// Pages with a holder.
         public var held: Int { used + shared + idle }
     }
 
-    /// One sequence's holdings.
+    /// One sequence and its pages.
     public struct Holder: Sendable {
-        /// The request and the output.
+        /// The request's number and the output's index.
         public var request: Int, index: Int
         /// The model's number.
         public var model: Int
         /// Tokens in pages.
         public var tokens: Int
-        /// Pages, shared ones included, and those that other sequences hold too.
+        /// Its pages, shared ones included, and the pages it shares with other sequences.
         public var pages: Int, shared: Int
         /// Bytes of its tokens' keys and values.
         public var logicalBytes: Int
     }
 
-    /// Cells in a row that hold the same.
+    /// Consecutive cells with equal counts.
     public struct Run: Sendable, Hashable {
-        /// How many cells.
+        /// Number of cells.
         public var cells: Int
-        /// What each of them holds for each model that has pages in it, by the models' numbers; the rest is free.
+        /// Pages held in each cell by each model with pages in it, keyed by the models' numbers; the rest is free.
         public var held: [Int: Pages]
     }
 
@@ -44,25 +44,24 @@ public struct PoolMap: Sendable {
     public var pagesPerCell: Int
     /// The cells, from the first page on.
     public var runs: [Run]
-    /// What each model holds.
+    /// Pages held by each model.
     public var models: [Pages]
-    /// Pages each model is sure of, and its cache bytes of a token.
+    /// The guarantee of each model in pages, and its cache bytes a token.
     public var guaranteed: [Int], bytesPerToken: [Int]
-    /// The sequences that hold pages, the oldest first, and how many wait for some: all, or those of one tenant.
+    /// The resident sequences, oldest first, and the number of waiting ones: all, or those of one tenant.
     public var sequences: [Holder], waiting: Int
 
-    /// Pages nobody holds.
+    /// Free pages.
     public var free: Int { pages - models.reduce(0) { $0 + $1.held } }
 }
 
 extension Engine {
-    /// Who holds which pages now, the pool cut into at most `cells` cells; its sequences are those of `tenant` alone unless that is
-    /// nil.
+    /// The map of the pool now, cut into at most `cells` cells; lists only the sequences of `tenant` unless that is nil.
     ///
-    /// O(pages), with a few nanoseconds for each: no step runs meanwhile.
+    /// O(pages), at a few nanoseconds a page, during which no step runs.
     public func poolMap(cells: Int = 2048, of tenant: String? = nil) -> PoolMap {
         let pool = store.pool
-        // For each page its sequences, as none, one or several.
+        // The number of sequences of each page: none, one or several.
         var users = [UInt8](repeating: 0, count: pool.pages)
         let resident = sequences.values.filter(\.isResident).sorted { $0.id < $1.id }
         let tables = resident.map { sequence in
@@ -83,7 +82,7 @@ extension Engine {
             guaranteed: pool.ledger.guarantees,
             bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } }, sequences: holders,
             waiting: sequences.values.count { !$0.isResident && (tenant == nil || $0.tenant == tenant) })
-        // Counted in place: a dictionary would be looked up for each of what may be millions of pages.
+        // Counted in place: a dictionary look-up for each of possibly millions of pages would be slow.
         var counts = map.models
         for start in stride(from: 0, to: pool.pages, by: map.pagesPerCell) {
             for page in start..<min(pool.pages, start + map.pagesPerCell) {

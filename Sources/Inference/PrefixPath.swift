@@ -1,11 +1,11 @@
-/// The blocks that a sequence uses, from its first token on, and the first of them that its windows reach.
+/// The prefix tree's blocks that a sequence uses, from its first token on, and the first of them that its windows reach.
 public struct PrefixPath: Sendable, Hashable {
-    /// Their numbers.
+    /// Numbers of the blocks.
     public internal(set) var blocks: [Int]
-    /// Of what is before it, pages of layers with windows are not used.
+    /// The first block in reach of a window: before it the sequence uses no pages of layers with windows.
     public internal(set) var windowStart: Int
 
-    /// No blocks, or those given, all of them within reach.
+    /// A path of `blocks`, all of them in reach of the windows.
     public init(_ blocks: [Int] = []) { (self.blocks, windowStart) = (blocks, 0) }
 
     /// How many there are.

@@ -1,35 +1,36 @@
-/// Prompts' beginnings whose keys and values are in pages, as a tree over blocks of token ids (Ye et al. 2024, ChunkAttention).
+/// The prefix cache: pages of prompts' beginnings, as a tree over blocks of token ids (Ye et al. 2024, ChunkAttention).
 ///
-/// A block is found by its very tokens, not by a hash of them. Blocks that nobody uses stay until pages are wanted; the one
-/// unused longest leaves first, children before their parents. Each salt has a tree of its own, so that one tenant cannot find
-/// out, by timing, what another has asked.
+/// A block is matched by its tokens themselves, not by a hash of them. Unused blocks stay until their pages are needed and are
+/// evicted in least recently used order, children before their parents. Each salt has a tree of its own, so that one tenant
+/// cannot find out, by timing, the prompts of another.
 ///
 ///     blocks of 2:   [5 9] ─ [4 4] ─ [7 1]
 ///                          └ [3 8]            5 9 3 8 6 finds two blocks, four tokens
 ///
-/// Where layers have windows, a block's pages of these are needed by who ends just behind it alone. They are idle once its users'
-/// windows have passed, leave in the order in which that happened while the block itself stays, and come back with the next
-/// sequence that computes the block again. A prompt finds its blocks up to where the windows' pages are there.
+/// Where layers have windows, only sequences that end shortly behind a block need its pages of these layers (window pages).
+/// Window pages are idle once the windows of all the block's users have passed it. They are evicted in that order while the block
+/// itself stays, and are replenished by the next sequence that computes the block again. A prompt matches blocks only as far as
+/// the window pages it needs are present.
 ///
-/// A value without pages' memory: it says which pages to hold or let go of, and the caller does.
+/// A value without page memory: it returns the pages to retain or release, and the caller does so.
 public struct PrefixTree: Sendable {
     /// Tokens of a block.
     public let blockTokens: Int
     private let tokensPerPage: [Int]
     /// The windows of the layers that have one.
     private let windows: [WindowRetention?]
-    /// The widest of them; 0 where no layer has one.
+    /// The widest window; 0 where no layer has one.
     private let widest: Int
 
-    /// The pages of a block that leave together.
+    /// The pages of a block that are evicted together.
     private enum Part: CaseIterable, Sendable {
-        /// Those that stay as long as the block.
+        /// Pages evicted with the block.
         case block
-        /// Those that windows pass.
+        /// Window pages.
         case windows
     }
 
-    /// Who has a use for a part of a block.
+    /// The users of a part of a block.
     private struct Use: Sendable {
         var users = 0
         var last: Int
@@ -42,10 +43,10 @@ public struct PrefixTree: Sendable {
         var depth: Int
         var tokens: [Int32]
         var children: [[Int32]: Int] = [:]
-        /// For each layer the pages its tokens lie in; a window's may be gone, with ``BlockTable/freed`` in their place.
+        /// The pages of its tokens, by layer; ``BlockTable/freed`` stands in for an evicted window page.
         var pages: [[Int32]]
         var block: Use
-        /// Of those users whose windows reach it.
+        /// The users whose windows reach the block.
         var windows: Use
 
         subscript(_ part: Part) -> Use {
@@ -54,7 +55,7 @@ public struct PrefixTree: Sendable {
         }
     }
 
-    /// A page's blocks, of which it may have two, and those of them that are in use.
+    /// The number of blocks with tokens in a page (at most two), and the number of these in use.
     private struct PageUse: Sendable, Equatable {
         var blocks = 0
         var used = 0
@@ -64,19 +65,20 @@ public struct PrefixTree: Sendable {
     private var nodes: [Int: Node] = [:]
     private var nextNode = 0
     private var pageUses: [Int32: PageUse] = [:]
-    /// Blocks that nobody uses, in the order of their last use, and those that nobody's window reaches but that have pages of windows.
+    /// Unused blocks, and blocks whose window pages are unused, each in the order of their last use.
     ///
-    /// A path is entered from its end, and who uses a block uses those before it: so the oldest block never has children.
+    /// A path is released from its end, and a user of a block uses all blocks before it: so the oldest unused block has no
+    /// children.
     private var unused: [Part: UseOrder] = [.block: UseOrder(), .windows: UseOrder()]
-    /// Pages held for blocks that nobody uses now, or whose users' windows have passed them, each counted once.
+    /// Pages held only for unused blocks, or as window pages that all windows have passed, each counted once.
     public private(set) var idlePages = 0
 
-    /// An empty tree for layers that hold `tokensPerPage` each, without windows.
+    /// An empty tree for layers with `tokensPerPage` tokens a page each, without windows.
     public init(tokensPerPage: [Int]) {
         self.init(tokensPerPage: tokensPerPage, windows: tokensPerPage.map { _ in nil })
     }
 
-    /// An empty tree for layers that hold `tokensPerPage` each and have these windows.
+    /// An empty tree for layers with `tokensPerPage` tokens a page each, and with `windows`.
     init(tokensPerPage: [Int], windows: [WindowRetention?]) {
         self.tokensPerPage = tokensPerPage
         self.windows = windows
@@ -87,21 +89,21 @@ public struct PrefixTree: Sendable {
     /// Blocks held.
     public var count: Int { nodes.count }
 
-    /// Every page held, as often as it is held.
+    /// The pages of all blocks; a page of two blocks appears twice.
     public var allPages: [Int32] { nodes.keys.flatMap { pages(of: $0) } }
 
-    /// When what leaves next was used last; nil where everything is in use.
+    /// The last use of the next part to be evicted; nil where everything is in use.
     public var oldestUse: Int? { Part.allCases.compactMap { oldest($0)?.lastUse }.min() }
 
-    /// The block whose part leaves first; nil where all are in use.
+    /// The block whose `part` is evicted next; nil where all are in use.
     private func oldest(_ part: Part) -> (id: Int, lastUse: Int)? {
         unused[part]?.oldest.flatMap { id in nodes[id].map { (id, $0[part].last) } }
     }
 
-    /// Tokens of `path` in blocks that others use too.
+    /// Tokens of `path` in blocks that other sequences use too.
     public func tokensShared(of path: PrefixPath) -> Int { blockTokens * path.blocks.count { (nodes[$0]?.block.users ?? 0) > 1 } }
 
-    /// Pages that nobody uses any more once the user of `path` has left.
+    /// Pages that become idle when the user of `path` leaves.
     public func pagesLeft(by path: PrefixPath) -> Int {
         var leaving: [Int32: Int] = [:]
         for (index, id) in path.blocks.enumerated() {
@@ -113,7 +115,7 @@ public struct PrefixTree: Sendable {
         return leaving.count { pageUses[$0.key]?.used == $0.value }
     }
 
-    /// The blocks that `tokens` begin with, from the first on; at most all but the last token, which has to be computed.
+    /// The longest cached prefix of `tokens`, without their last token, which has to be computed.
     public func match(_ tokens: [Int32], salt: String) -> PrefixPath {
         var path = PrefixPath()
         var children = roots[salt] ?? [:]
@@ -128,7 +130,7 @@ public struct PrefixTree: Sendable {
         return path
     }
 
-    /// Whether all that the next token sees through windows is there.
+    /// Whether all window pages that the next token needs are present.
     private func hasWindowPages(_ path: PrefixPath) -> Bool {
         let tokens = path.count * blockTokens
         guard widest > 0, tokens > 0 else { return true }
@@ -136,25 +138,25 @@ public struct PrefixTree: Sendable {
             guard let window = windows[layer] else { return true }
             let size = tokensPerPage[layer]
             return (max(0, window.first(after: tokens)) / size..<(tokens + size - 1) / size).allSatisfy { page in
-                // The last block that reaches into the page has all that the path has in it.
+                // The last block with tokens in the page has every token of the path that lies in it.
                 let index = min(path.count - 1, ((page + 1) * size - 1) / blockTokens)
                 return nodes[path.blocks[index]]?.pages[layer][page - index * blockTokens / size] != BlockTable.freed
             }
         }
     }
 
-    /// The first block of `path` that a window reaches from behind `tokens`.
+    /// The first block of `path` in reach of a window behind `tokens`.
     private func windowStart(_ path: PrefixPath, tokens: Int) -> Int {
         widest == 0 ? path.count : min(path.count, max(0, tokens - widest + 1) / blockTokens)
     }
 
-    /// The pages of a path of blocks, as a sequence's table.
+    /// The block table of a path.
     public func table(of path: PrefixPath) -> BlockTable {
         var table = BlockTable(layers: tokensPerPage.count)
         for (index, id) in path.blocks.enumerated() {
             guard let node = nodes[id] else { continue }
             for layer in tokensPerPage.indices {
-                // A page that reaches into this block holds what the block before had in its copy of it.
+                // A page that begins in the block before has that block's tokens in this block's copy too.
                 let first = index * blockTokens / tokensPerPage[layer]
                 table.pages[layer].removeLast(table.pages[layer].count - first)
                 for (offset, page) in node.pages[layer].enumerated() {
@@ -167,7 +169,7 @@ public struct PrefixTree: Sendable {
         return table
     }
 
-    /// Marks a path as used by one more sequence, at a `moment` not before any other.
+    /// Adds a user to every block of a path, at a `moment` not before any other.
     public mutating func use(_ path: PrefixPath, at moment: Int) {
         for (index, id) in path.blocks.enumerated() {
             use(id, .block, at: moment)
@@ -175,7 +177,7 @@ public struct PrefixTree: Sendable {
         }
     }
 
-    /// Counts one more user of a part of a block.
+    /// Adds a user to a part of a block.
     private mutating func use(_ id: Int, _ part: Part, at moment: Int) {
         guard part == .block || widest > 0, let users = nodes[id]?[part].users else { return }
         if users == 0 {
@@ -185,7 +187,7 @@ public struct PrefixTree: Sendable {
         nodes[id]?[part] = Use(users: users + 1, last: moment)
     }
 
-    /// Takes the mark of ``use(_:at:)`` away.
+    /// Removes the user that ``use(_:at:)`` added.
     public mutating func leave(_ path: PrefixPath, at moment: Int) {
         for (index, id) in path.blocks.enumerated().reversed() {
             if index >= path.windowStart { leave(id, .windows, at: moment) }
@@ -193,7 +195,7 @@ public struct PrefixTree: Sendable {
         }
     }
 
-    /// Counts one user less of a part of a block.
+    /// Removes a user from a part of a block.
     private mutating func leave(_ id: Int, _ part: Part, at moment: Int) {
         guard part == .block || widest > 0, let users = nodes[id]?[part].users else { return }
         precondition(users > 0, "PrefixTree: the \(part) part of block \(id) is left once more than it was used")
@@ -204,8 +206,7 @@ public struct PrefixTree: Sendable {
         for page in pages { exit(page) }
     }
 
-    /// The path of a user that has `tokens` now: blocks that its windows have passed keep their pages of these no more for its
-    /// sake.
+    /// Advances the path of a user to `tokens`: it stops using the window pages of blocks that its windows have passed.
     public mutating func advance(_ path: PrefixPath, to tokens: Int, at moment: Int) -> PrefixPath {
         var path = path
         let start = max(path.windowStart, windowStart(path, tokens: tokens))
@@ -214,12 +215,12 @@ public struct PrefixTree: Sendable {
         return path
     }
 
-    /// Whether a layer's page can fall behind a window.
+    /// Whether a page can fall behind its layer's window.
     private func isInWindow(_ page: Int, _ layer: Int) -> Bool {
         windows[layer].map { !$0.isSink(page, size: tokensPerPage[layer]) } ?? false
     }
 
-    /// The pages of a part of a block; nil for all.
+    /// The pages of a part of a block; all pages where `part` is nil.
     private func pages(of id: Int, _ part: Part? = nil) -> [Int32] {
         guard let node = nodes[id] else { return [] }
         if widest == 0 { return part == .windows ? [] : node.pages.flatMap { $0 } }
@@ -242,14 +243,14 @@ public struct PrefixTree: Sendable {
         if pageUses[page]?.used == 0 { idlePages += 1 }
     }
 
-    /// Counts a page as held for a block in use.
+    /// Counts a page as held by one more block in use.
     private mutating func hold(_ page: Int32) {
         if pageUses[page]?.used == 0 { idlePages -= 1 }
         pageUses[page, default: PageUse()].blocks += 1
         pageUses[page]?.used += 1
     }
 
-    /// Counts a page as held no more for a block that does not use it.
+    /// Counts a page as held by one unused block fewer.
     private mutating func drop(_ page: Int32) {
         pageUses[page]?.blocks -= 1
         guard pageUses[page]?.blocks == 0 else { return }
@@ -257,11 +258,11 @@ public struct PrefixTree: Sendable {
         idlePages -= 1
     }
 
-    /// Adds the whole blocks of `tokens` [0, tokens.count) behind `path`, which the sequence uses already, from its table, and
-    /// what the table has of windows' pages to blocks that are there without.
+    /// Inserts the whole blocks of `tokens` [0, tokens.count) behind `path`, which the sequence uses already, from its block
+    /// table, and replenishes window pages of blocks without them.
     ///
-    /// Gives the longer path, marked as used for what is new in it, and the pages the caller has to hold for new blocks. Windows
-    /// reach all that is new, until ``advance(_:to:at:)`` says otherwise.
+    /// Returns the longer path, with the sequence as a user of its new blocks, and the pages the caller has to retain. All new
+    /// blocks are in reach of the windows until ``advance(_:to:at:)``.
     public mutating func insert(
         _ tokens: [Int32], salt: String, table: BlockTable, behind path: PrefixPath, at moment: Int
     ) -> (path: PrefixPath, held: [Int32]) {
@@ -300,7 +301,7 @@ public struct PrefixTree: Sendable {
         return (path, held)
     }
 
-    /// Gives a block that a window reaches those of `pages` that it lacks; gives the pages to hold.
+    /// Replenishes the missing window pages of a block from `pages`; returns the pages to retain.
     private mutating func replenish(_ id: Int, from pages: [[Int32]]) -> [Int32] {
         var held: [Int32] = []
         for (layer, pages) in pages.enumerated() {
@@ -314,10 +315,10 @@ public struct PrefixTree: Sendable {
         return held
     }
 
-    /// Removes what has been unused longest, a block or the pages of windows that have passed it, and gives the pages to let go
-    /// of; nil where everything is in use.
+    /// Evicts the least recently used part, a block or a block's window pages, and returns the pages to release; nil where
+    /// everything is in use.
     ///
-    /// Takes the time of one block, however many there are.
+    /// O(1) in the number of blocks.
     public mutating func evict() -> [Int32]? {
         let block = oldest(.block)
         if let windows = oldest(.windows), windows.lastUse <= block?.lastUse ?? .max { return removeWindows(windows.id) }
@@ -337,10 +338,10 @@ public struct PrefixTree: Sendable {
         return pages
     }
 
-    /// Removes what nobody uses of `path`, with all behind it, and gives the pages to let go of.
+    /// Removes the unused blocks of `path` and all their descendants; returns the pages to release.
     public mutating func remove(unused path: PrefixPath) -> [Int32] {
         guard let first = path.blocks.first(where: { nodes[$0]?.block.users == 0 }) else { return [] }
-        // Who used a block behind it would use it too.
+        // Descendants are unused too: their users would use this block.
         var found = [first]
         var next = 0
         while next < found.count {
@@ -366,8 +367,8 @@ public struct PrefixTree: Sendable {
         return pages
     }
 
-    /// What is wrong with the tree's books, or nil: each page counted for its blocks and those in use, the idle ones, and what
-    /// leaves next in the order of its last use.
+    /// A fault in the tree's accounting, or nil: the blocks and uses of each page, the idle pages, and the order of eviction by
+    /// last use.
     func inconsistency() -> String? {
         var uses: [Int32: PageUse] = [:]
         for (id, node) in nodes {

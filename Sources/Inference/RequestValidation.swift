@@ -1,10 +1,10 @@
 extension GenerationRequest {
-    /// Throws the first thing that keeps the request from being served by a model of `vocabulary` whose sequences hold
-    /// `capacity` tokens.
+    /// Throws the first reason why a model of `vocabulary`, with sequences of at most `capacity` tokens, cannot serve the
+    /// request.
     public func validate(vocabulary: Int, capacity: Int) throws(InferenceError) {
         guard !prompt.isEmpty else { throw .emptyPrompt }
         if let odd = prompt.first(where: { $0 < 0 || Int($0) >= vocabulary }) { throw .token(odd, vocabulary: vocabulary) }
-        // The last token drawn needs no room of its own.
+        // The last token sampled is never stored.
         guard prompt.count <= capacity else { throw .promptTooLong(tokens: prompt.count, limit: capacity) }
         guard count >= 1, count <= 128 else { throw .sampling(option: "n", value: "\(count)", expected: "1 to 128") }
         try sampling.validate(vocabulary: vocabulary)
@@ -13,7 +13,7 @@ extension GenerationRequest {
 }
 
 extension BeamOptions {
-    /// Throws what a search for `count` outputs cannot be had with.
+    /// Throws the first option that a beam search for `count` outputs does not support.
     func validate(count: Int, _ sampling: SamplingOptions) throws(InferenceError) {
         guard width >= count, width <= 128 else {
             throw .sampling(option: "best_of", value: "\(width)", expected: "\(count) to 128 beams")
@@ -33,7 +33,7 @@ extension BeamOptions {
 }
 
 extension SamplingOptions {
-    /// Throws the first option that is out of its range.
+    /// Throws the first option that is outside its range.
     public func validate(vocabulary: Int) throws(InferenceError) {
         func check(_ option: String, _ value: Double, _ range: ClosedRange<Double>) throws(InferenceError) {
             guard range.contains(value) else {

@@ -1,15 +1,15 @@
 import Kernels
 import Random
 
-/// How the next token is chosen from its logits.
+/// How the next token is sampled from its logits.
 public struct Sampler: Sendable, Hashable {
-    /// 0 takes the likeliest token; above, logits are divided by it.
+    /// 0 is greedy; above, logits are divided by it.
     public var temperature: Double
-    /// Only the `topK` likeliest tokens may be drawn; nil for all.
+    /// Top-k: only the `topK` likeliest tokens may be drawn; nil for all.
     public var topK: Int?
-    /// Only the fewest likeliest tokens whose probabilities reach `topP` may be drawn (Holtzman et al. 2020); 1 for all.
+    /// Top-p: only the fewest likeliest tokens whose probabilities reach `topP` may be drawn (Holtzman et al. 2020); 1 for all.
     public var topP: Double
-    /// Only tokens of at least `minP` times the likeliest one's probability may be drawn (Nguyen et al. 2024).
+    /// Min-p: only tokens of at least `minP` times the likeliest one's probability may be drawn (Nguyen et al. 2024).
     public var minP: Double
 
     /// A sampler; by default greedy, in which case the other options change nothing.
@@ -19,12 +19,13 @@ public struct Sampler: Sendable, Hashable {
         (self.temperature, self.topK, self.topP, self.minP) = (temperature, topK, topP, minP)
     }
 
-    /// Below this a temperature leaves nothing to chance, and its reciprocal is no factor to compute with.
+    /// The least temperature that is not greedy: below it the distribution is one-hot and the reciprocal too large to compute
+    /// with.
     private static let leastTemperature = 1e-5
 
     var isGreedy: Bool { temperature < Self.leastTemperature }
 
-    /// The likeliest token; the lowest id of several equal ones, and never one whose logit is not a number, if another is.
+    /// The likeliest token; the lowest id of equal ones, and no NaN logit's unless all are NaN.
     public static func greedy(_ logits: [Float]) -> Int32 {
         var best = 0
         for (index, value) in logits.enumerated() where value > logits[best] || (logits[best].isNaN && !value.isNaN) {
@@ -38,31 +39,31 @@ public struct Sampler: Sendable, Hashable {
         guard !isGreedy else { return Self.greedy(logits) }
         let probabilities = LogitRows.softmax(logits, temperature: Float(temperature))
         let uniform = generator.uniform()
-        // Logits that are no numbers have no distribution to draw from.
+        // NaN or infinite probabilities are no distribution to draw from.
         guard probabilities.allSatisfy(\.isFinite) else { return Self.greedy(logits) }
         guard topK != nil || topP < 1 || minP > 0 else { return Self.pick(probabilities.indices, probabilities, uniform) }
         return Self.pick(candidates(probabilities), probabilities, uniform)
     }
 
-    /// The tokens that may be drawn, the likeliest first: top-k, then top-p, then min-p.
+    /// The tokens that may be drawn, likeliest first: after top-k, then top-p, then min-p.
     private func candidates(_ probabilities: [Float]) -> [Int] {
         let top = probabilities.max() ?? 0
         let wanted = max(1, topK ?? probabilities.count)
-        // All that can be kept lie above a threshold, which is lowered until they do: sorting the whole row is seldom needed.
+        // Candidates lie above a threshold, lowered until all of them do: sorting the whole row is seldom needed.
         var threshold = top / 256
         var found: [Int] = []
         while true {
             found = probabilities.indices.filter { probabilities[$0] >= threshold }
             let mass = found.reduce(0.0) { $0 + Double(probabilities[$1]) }
             if found.count >= min(wanted, probabilities.count) || threshold == 0 { break }
-            // Top-p goes by the mass of what top-k leaves, all of it.
+            // Top-p counts all of the mass that top-k leaves.
             if topK == nil, topP < 1, mass >= topP { break }
             threshold = threshold < 1e-30 ? 0 : threshold / 4096
         }
         found.sort { probabilities[$0] != probabilities[$1] ? probabilities[$0] > probabilities[$1] : $0 < $1 }
         found = Array(found.prefix(wanted))
         if topP < 1 {
-            // Of what top-k left, as a whole.
+            // A share of the mass that top-k left.
             let limit = topP * (topK == nil ? 1 : found.reduce(0.0) { $0 + Double(probabilities[$1]) })
             var sum = 0.0
             let last = found.firstIndex { index in

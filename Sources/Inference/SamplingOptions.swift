@@ -1,32 +1,32 @@
-/// How a request's tokens are chosen and when it ends.
+/// A request's sampling parameters and stop conditions.
 public struct SamplingOptions: Sendable, Hashable {
-    /// Tokens at most.
+    /// The most tokens to generate.
     public var maxTokens = 16
-    /// 0 takes the likeliest token; above, logits are divided by it.
+    /// 0 is greedy; above, logits are divided by it.
     public var temperature = 1.0
-    /// Only the `topK` likeliest tokens may be drawn; nil for all.
+    /// Top-k: only the `topK` likeliest tokens may be drawn; nil for all.
     public var topK: Int?
-    /// Only the fewest likeliest tokens whose probabilities reach `topP` may be drawn (Holtzman et al. 2020); 1 for all.
+    /// Top-p: only the fewest likeliest tokens whose probabilities reach `topP` may be drawn (Holtzman et al. 2020); 1 for all.
     public var topP = 1.0
-    /// Only tokens of at least `minP` times the likeliest one's probability may be drawn (Nguyen et al. 2024).
+    /// Min-p: only tokens of at least `minP` times the likeliest one's probability may be drawn (Nguyen et al. 2024).
     public var minP = 0.0
-    /// Taken off the logit of every token generated before.
+    /// Subtracted from the logit of every token generated before.
     public var presencePenalty = 0.0
-    /// Taken off the logit of a token for each time it was generated before.
+    /// Subtracted from a token's logit for each time it was generated before.
     public var frequencyPenalty = 0.0
     /// Divides a positive logit, multiplies a negative one, of every token of prompt and output (Keskar et al. 2019).
     public var repetitionPenalty = 1.0
     /// Added to the logits of these tokens.
     public var logitBias: [Int32: Float] = [:]
-    /// The same seed draws the same tokens from the same logits; nil for one of the engine's choosing.
+    /// The seed: equal seeds draw equal tokens from equal logits; nil for one of the engine's.
     public var seed: UInt64?
-    /// Tokens that end the output, beside the model's own end-of-sequence; they are not part of its text.
+    /// Tokens that end the output, beside the model's end-of-sequence tokens; they are not part of its text.
     public var stopIDs: Set<Int32> = []
     /// Strings that end the output; they are not part of it.
     public var stopStrings: [String] = []
-    /// Whether the model's own end-of-sequence tokens are taken for ordinary ones.
+    /// Whether the model's end-of-sequence tokens are treated as ordinary ones.
     public var ignoreEOS = false
-    /// Whether log-probabilities are wanted, and of how many likeliest tokens beside the chosen one.
+    /// Number of likeliest tokens to return with each chosen token's log-probability; nil for no log-probabilities.
     public var logprobs: Int?
 
     /// OpenAI's defaults.
@@ -47,12 +47,12 @@ public struct TokenLogprob: Sendable, Hashable {
     }
 }
 
-/// A token that was chosen, or one of the prompt that was scored.
+/// A sampled token, or a scored token of the prompt.
 public struct SampledToken: Sendable, Hashable {
     /// The token.
     public var id: Int32
-    /// ln p, where log-probabilities were asked for.
+    /// ln p, where log-probabilities were requested.
     public var logprob: Float?
-    /// The likeliest tokens, the likeliest first; ties fall to the lower id.
+    /// The likeliest tokens in descending order; ties fall to the lower id.
     public var top: [TokenLogprob] = []
 }

@@ -1,52 +1,53 @@
-/// Decides, step by step, which sequences run with how many tokens: continuous batching (Yu et al. 2022, Orca) with prompts
-/// cut into chunks beside the decoding (Agrawal et al. 2023, Sarathi).
+/// Schedules sequences step by step: continuous batching (Yu et al. 2022, Orca) with chunked prefill beside decoding
+/// (Agrawal et al. 2023, Sarathi).
 ///
-/// A value without clocks, memory or I/O. Order of business in a step: sequences that decode, one token each, oldest first, in
-/// turns where the step is too short for all; what is left is divided between the models that have prompts, in progress first,
-/// then new ones, and what one cannot use goes to the others. A decoding sequence that finds no page takes the newest sequence's;
-/// new ones wait for pages. Each model is sure of a part of the running sequences and of the queue:
+/// A value without clocks, memory or I/O. A step first schedules decoding sequences, one token each, oldest first, or in turns
+/// where the step has fewer tokens. The remaining tokens are divided between the models with prompts, running prompts before
+/// waiting ones, and a model's unused tokens go to the others. A decoding sequence without a free page preempts the newest
+/// sequence; waiting sequences are admitted only into free pages. Each model is guaranteed a part of the running places and of
+/// the queue:
 ///
-///     3 models, 12 may run: each is sure of 2, for the other 6 they compete
+///     3 models, 12 running places: each is guaranteed 2, and they compete for the other 6
 ///
-/// Tenants that compete have equal shares of each step's tokens, of the running places and of the pages (SchedulerShares); one that
-/// is alone has everything.
+/// Tenants that compete have equal shares of each step's tokens, of the running places and of the pages (SchedulerShares); a
+/// single tenant has all of them.
 public struct Scheduler: Sendable {
-    /// What bounds a step and the queue.
+    /// The limits of a step and of the queue.
     public struct Limits: Sendable, Hashable {
-        /// Tokens of a step, decoded ones and prompts together.
+        /// Tokens of a step, decode and prefill together.
         public var tokensPerStep = 512
-        /// Sequences that hold pages at once.
+        /// Running places: sequences that hold pages at once.
         public var running = 256
-        /// Sequences that wait.
+        /// Sequences in the queue.
         public var waiting = 1024
-        /// Tenants expected, each of which is sure of a part of the queue.
+        /// Tenants expected, each with a guaranteed part of the queue.
         public var tenants = 1
 
         /// The defaults.
         public init() {}
 
-        /// Sequences of one tenant that wait at most.
+        /// The most waiting sequences of one tenant.
         public var waitingOfTenant: Int { Scheduler.available(waiting, own: 0, others: [], parties: tenants) }
     }
 
-    /// What a step does.
+    /// The plan of a step.
     public struct Plan: Sendable, Hashable {
-        /// Sequences to run with so many of their next tokens.
+        /// Scheduled sequences, each with a number of its next tokens.
         public var runs: [Run] = []
-        /// Running sequences to put back into the queue, in this order, before anything runs.
+        /// Running sequences to preempt, in this order, before anything runs.
         public var preempted: [Int] = []
-        /// Sequences that cannot go on: alone, and still without a page.
+        /// Sequences that cannot continue: no page is free for them although nothing else runs.
         public var exhausted: [Int] = []
 
-        /// One sequence's part in a step.
+        /// The tokens scheduled for one sequence.
         public struct Run: Sendable, Hashable {
             /// The sequence.
             public var id: Int
-            /// Its next tokens.
+            /// Number of its next tokens.
             public var count: Int
         }
 
-        /// Whether nothing happens.
+        /// Whether the plan is empty.
         public var isEmpty: Bool { runs.isEmpty && preempted.isEmpty && exhausted.isEmpty }
     }
 
@@ -54,29 +55,29 @@ public struct Scheduler: Sendable {
         var model: Int
         var tenant: String
         var order: Int
-        /// The first sequence of the request it belongs to.
+        /// The first sequence of its request.
         var group: Int
-        /// Whether it waits for others of its request, and has nothing to run.
+        /// Whether it waits for other sequences of its request and is not scheduled.
         var isHeld = false
-        /// Its last turn among those that decode, where a step was too short for all.
+        /// Its last turn to decode, where steps have fewer tokens than decoding sequences.
         var turn = 0
-        /// Tokens decoded since it came in.
+        /// Tokens decoded since it was admitted.
         var decoded = 0
     }
 
-    /// The progress and the pages of the sequences, which their owner tells while a step is planned.
+    /// The sequences' progress and pages, which their owner supplies while a step is planned.
     public struct View {
-        /// Tokens of a sequence whose keys and values are not held yet: its prompt's rest, or the one token that it decodes next.
+        /// Tokens of a sequence still to be computed: the rest of its prompt, or the one token that it decodes next.
         public var left: (_ id: Int) -> Int
-        /// Pages that a sequence has to get for so many more tokens, or for as many as it will ever have; nil where a waiting one has
-        /// reason to wait on, whatever pages are free.
+        /// New pages that `count` more tokens of a sequence need, at most those of its full length; nil where a waiting sequence
+        /// has to wait whatever pages are free.
         public var pagesNeeded: (_ id: Int, _ count: Int) -> Int?
-        /// Pages that come free when a sequence is preempted, at least.
+        /// The least number of pages that preempting a sequence frees.
         public var pagesFreed: (_ id: Int) -> Int
-        /// Pages that each tenant's running sequences hold, each page counted once; asked for where tenants compete.
+        /// Pages held by each tenant's running sequences, each page counted once; called where tenants compete.
         public var tenantPages: () -> [String: Int]
 
-        /// The answers to a plan's questions.
+        /// A view by these closures.
         public init(
             left: @escaping (_ id: Int) -> Int, pagesNeeded: @escaping (_ id: Int, _ count: Int) -> Int?,
             pagesFreed: @escaping (_ id: Int) -> Int, tenantPages: @escaping () -> [String: Int]
@@ -85,54 +86,54 @@ public struct Scheduler: Sendable {
         }
     }
 
-    /// A request's sequences.
+    /// The sequences of one request.
     struct Group: Sendable {
         var model: Int
         var tenant: String
-        /// The first sequence's place in the order of arrival.
+        /// The first sequence's arrival order.
         var order: Int
-        /// Sequences it may have running at once, as far as is known.
+        /// The most sequences it may have running at once, as far as is known.
         var width: Int
         var members = 0
         var running = 0
 
-        /// Running places it takes: all it may come to need, once the first one runs.
+        /// Running places booked for it: all it may come to need, from its first admission on.
         var places: Int { running == 0 ? 0 : max(width, running) }
     }
 
-    /// A tenant that has sequences; one that has none is forgotten.
+    /// A tenant with sequences; a tenant without any is forgotten.
     struct Tenant: Sendable {
-        /// Its sequences.
+        /// Number of its sequences.
         var members = 0
-        /// Those that wait, of each model, the next first.
+        /// Its waiting sequences of each model, in the order of admission.
         var waiting: [[Int]]
-        /// Tokens it has had, counted from what the tenant with the fewest had when this one came.
+        /// Tokens scheduled for it, starting from the fewest of any tenant at its arrival.
         var served: Int
-        /// When it came: of equals in tokens the one that came first goes first, as others may come again and again.
+        /// Its arrival order: of tenants with equally many tokens the earlier one goes first, as a later one may keep returning.
         let order: Int
 
         var waitingCount: Int { waiting.reduce(0) { $0 + $1.count } }
     }
 
-    /// A step in the making.
+    /// A plan in progress.
     struct Draft {
         var plan = Plan()
         let view: View
         var ledger: PageLedger
         var budget: Int
-        /// Where in the plan's runs a sequence is, and the pages booked for it.
+        /// The index of each sequence in the plan's runs, and the pages booked for it.
         var runs: [Int: Int] = [:]
         var pages: [Int: Int] = [:]
-        /// Where tenants compete, what each is sure of and has.
+        /// The tenants' shares, where tenants compete.
         var shares: Shares?
-        /// What is kept free for a tenant that has nothing running.
+        /// Pages kept free for a tenant without running sequences.
         var reserve: Reserve?
 
         init(_ ledger: PageLedger, _ view: View, budget: Int) {
             (self.ledger, self.view, self.budget) = (ledger, view, budget)
         }
 
-        /// Tokens of `id` so far.
+        /// Tokens scheduled for `id` so far.
         func count(_ id: Int) -> Int { runs[id].map { plan.runs[$0].count } ?? 0 }
 
         mutating func run(_ id: Int, _ count: Int) {
@@ -145,7 +146,7 @@ public struct Scheduler: Sendable {
             }
         }
 
-        /// Books what `pages` are more than are booked for `id`, or says that there are not enough.
+        /// Raises the pages booked for `id` to `pages`; false where too few are available.
         mutating func take(_ pages: Int, for id: Int, of model: Int) -> Bool {
             let booked = self.pages[id] ?? 0
             guard ledger.take(max(0, pages - booked), for: model) else { return false }
@@ -154,43 +155,43 @@ public struct Scheduler: Sendable {
         }
     }
 
-    /// The bounds.
+    /// The limits.
     public let limits: Limits
     var entries: [Int: Entry] = [:]
     private var groups: [Int: Group] = [:]
-    /// Running ids, the oldest first.
+    /// The running sequences, oldest first.
     private(set) var running: [Int] = []
     private(set) var tenants: [String: Tenant] = [:]
-    /// Tokens each model has had.
+    /// Tokens scheduled for each model.
     private(set) var served: [Int]
     private var nextOrder = 0
     private var nextTurn = 0
 
-    /// Waiting sequences of a model, beyond the first, that a step looks at in search of one that may come in.
+    /// The most waiting sequences of a model, after its first, that a step examines for admission.
     static let mostPassed = 64
 
-    /// An empty schedule for `models`.
+    /// A scheduler of `models` models without sequences.
     public init(models: Int, limits: Limits = Limits()) {
         self.limits = limits
         served = [Int](repeating: 0, count: models)
     }
 
-    /// Sequences that hold pages.
+    /// Running sequences, which hold pages.
     public var runningCount: Int { running.count }
-    /// Sequences in the queue.
+    /// Waiting sequences.
     public var waitingCount: Int { entries.count - running.count }
-    /// Whether there is nothing to do.
+    /// Whether no sequence runs or waits.
     public var isIdle: Bool { entries.isEmpty }
-    /// The sequences that wait for ``release(_:)``.
+    /// Sequences held until ``release(_:)``.
     public var heldIDs: Set<Int> { Set(entries.lazy.filter(\.value.isHeld).map(\.key)) }
 
-    /// Of `places`, those each of `parties` is sure of: half are divided evenly, at least one each where there are as many as
+    /// The places guaranteed to each of `parties`: an equal part of one half, at least one where there are as many places as
     /// parties.
     static func guarantee(of places: Int, among parties: Int) -> Int {
         parties < 2 || places < parties ? 0 : max(1, places / 2 / parties)
     }
 
-    /// Of `places`, those that one of `parties` may still take that holds `own`, where others hold so many and the rest none.
+    /// The places that a party with `own` may still take, where other parties have `others` and the remaining ones none.
     static func available(_ places: Int, own: Int, others: [Int], parties: Int) -> Int {
         let sure = guarantee(of: places, among: parties)
         let kept = others.reduce(sure * max(0, parties - 1 - others.count)) { $0 + max(0, sure - $1) }
@@ -203,7 +204,7 @@ public struct Scheduler: Sendable {
         return Self.available(places, own: own, others: others, parties: held.count)
     }
 
-    /// Whether one more sequence may wait: both its model and its tenant have a place in the queue.
+    /// Whether the queue has a place for one more sequence, both of the model's and of the tenant's.
     private func mayWait(_ model: Int, _ tenant: String) -> Bool {
         let held = served.indices.map { model in tenants.values.reduce(0) { $0 + $1.waiting[model].count } }
         guard available(limits.waiting, to: model, held: held) > 0 else { return false }
@@ -212,11 +213,11 @@ public struct Scheduler: Sendable {
         return Self.available(limits.waiting, own: own, others: others, parties: limits.tenants) > 0
     }
 
-    /// Queues a sequence that will have `width` outputs or beams at once; false where the queue is full.
+    /// Queues a sequence of a request with `width` outputs or beams; false where the queue is full.
     public mutating func add(_ id: Int, model: Int, tenant: String = "", width: Int = 1) -> Bool {
         guard mayWait(model, tenant) else { return false }
         precondition(entries[id] == nil, "Scheduler: sequence \(id) is scheduled already")
-        // A model or tenant that was idle has no claim from that time.
+        // An idle model or tenant earns no claim from its idle time.
         let active = Set(groups.values.map(\.model))
         if !active.contains(model) { served[model] = max(served[model], active.map { served[$0] }.min() ?? served[model]) }
         groups[id] = Group(model: model, tenant: tenant, order: nextOrder, width: width)
@@ -225,11 +226,11 @@ public struct Scheduler: Sendable {
         return true
     }
 
-    /// Queues another sequence of `group`'s request, whether the queue is full or not.
+    /// Queues another sequence of `group`'s request, even if the queue is full.
     public mutating func addWaiting(_ id: Int, group: Int) {
         guard let it = groups[group] else { return }
         enter(id, group: group)
-        // Before later requests, which would have further ones waiting in their turn.
+        // Ahead of later requests; else several of these would wait for each other's further sequences.
         entries[id]?.order = it.order
         insertWaiting(id)
     }
@@ -240,7 +241,7 @@ public struct Scheduler: Sendable {
         tenants[entry.tenant]?.waiting[entry.model].insert(id, at: place)
     }
 
-    /// Adds another sequence of `group`'s request that holds pages already: a fork of a running one.
+    /// Adds a running sequence to `group`'s request: a fork that holds pages already.
     public mutating func addRunning(_ id: Int, group: Int) {
         enter(id, group: group)
         running.append(id)
@@ -258,16 +259,16 @@ public struct Scheduler: Sendable {
         ].members += 1
     }
 
-    /// Says that a request has all the outputs it will have, so that each one's end makes room.
+    /// Closes a request: it gets no further outputs, so each output that ends frees its place.
     public mutating func close(_ group: Int) { groups[group]?.width = 1 }
 
-    /// Gives a sequence nothing to run until ``release(_:)``; its pages may be taken meanwhile.
+    /// Holds a sequence: it is not scheduled until ``release(_:)``, but may be preempted.
     public mutating func hold(_ id: Int) { entries[id]?.isHeld = true }
 
-    /// Lets a held sequence run again.
+    /// Releases a held sequence.
     public mutating func release(_ id: Int) { entries[id]?.isHeld = false }
 
-    /// Takes a sequence out, finished or not.
+    /// Removes a sequence, finished or not.
     public mutating func remove(_ id: Int) {
         guard let entry = entries.removeValue(forKey: id), var group = groups[entry.group] else { return }
         if let place = running.firstIndex(of: id) {
@@ -282,10 +283,10 @@ public struct Scheduler: Sendable {
         if tenants[entry.tenant]?.members == 0 { tenants[entry.tenant] = nil }
     }
 
-    /// Whether `id` holds pages.
+    /// Whether `id` is running, that is, holds pages.
     public func isRunning(_ id: Int) -> Bool { running.contains(id) }
 
-    /// Plans a step over the pages of `ledger` and books it. Unless nothing is left to do the plan isn't empty.
+    /// Plans a step over the pages of `ledger` and books it. The plan is empty only where the scheduler is idle.
     public mutating func plan(_ ledger: PageLedger, _ view: View) -> Plan {
         var draft = Draft(ledger, view, budget: max(1, limits.tokensPerStep))
         if tenants.count > 1 {
@@ -306,7 +307,7 @@ public struct Scheduler: Sendable {
         return draft.plan
     }
 
-    /// Of sequences that decode the `count` that have waited longest for their turns.
+    /// The `count` decoding sequences whose last turns are longest ago.
     private mutating func inTurn(_ decoding: [Int], _ count: Int) -> [Int] {
         guard decoding.count > count else { return decoding }
         let turns = decoding.sorted {
@@ -320,8 +321,8 @@ public struct Scheduler: Sendable {
         return decoding.filter { chosen.contains($0) }
     }
 
-    /// The sequences that decode in this step: of each tenant as many as it has tokens, those of tenants above their share of the pages
-    /// last.
+    /// The sequences to decode in this step, of each tenant as many as its share of tokens; tenants above their share of the
+    /// pages come last.
     private mutating func decoding(_ draft: Draft) -> [Int] {
         let all = running.filter { draft.view.left($0) == 1 && entries[$0]?.isHeld == false }
         guard let shares = draft.shares else { return inTurn(all, draft.budget) }
@@ -333,7 +334,7 @@ public struct Scheduler: Sendable {
         return all.filter { chosen.contains($0) && !isAbove($0) } + all.filter { chosen.contains($0) && isAbove($0) }
     }
 
-    /// Lets each decoding sequence have its token, those that have waited longest where the step is too short for all.
+    /// Schedules one token of each decoding sequence, in turns where the step has fewer tokens.
     private mutating func decode(_ draft: inout Draft) {
         for id in decoding(draft) {
             guard running.contains(id), let entry = entries[id] else { continue }
@@ -342,7 +343,7 @@ public struct Scheduler: Sendable {
             while !runs {
                 let victim = victim(for: id, entry, draft)
                 if victim == id, running.count == 1 {
-                    // What it shared with those put back just now counts as its own from the next step on.
+                    // Pages it shared with sequences preempted in this step count as its own only from the next step on.
                     if draft.plan.preempted.isEmpty { draft.plan.exhausted.append(id) }
                     break
                 }
@@ -357,10 +358,10 @@ public struct Scheduler: Sendable {
         }
     }
 
-    /// The sequence that is put back for the sake of `id`, which needs a page: the newest one, where tenants compete of those above
-    /// their share of the pages and else of its own tenant, and none that has its token in this step already.
+    /// The sequence to preempt for `id`, which needs a page: the newest one not yet scheduled in this step. Where tenants
+    /// compete, one of a tenant above its share of the pages, else of the same tenant.
     private func victim(for id: Int, _ entry: Entry, _ draft: Draft) -> Int {
-        // A model within its guarantee has no page that would help another.
+        // A model within its guarantee has no page that another model may take.
         let helpful = running.filter { other in
             guard let model = entries[other]?.model else { return false }
             return model == entry.model || draft.ledger.used[model] > draft.ledger.guarantees[model]
@@ -372,7 +373,7 @@ public struct Scheduler: Sendable {
         } ?? open.last { entries[$0]?.tenant == entry.tenant } ?? id
     }
 
-    /// Lets more sequences decode than their tenants' shares have tokens for, where others have left some and there are pages.
+    /// Schedules further decoding sequences, beyond their tenants' shares, with tokens that others leave and free pages.
     private mutating func decodeRest(_ draft: inout Draft) {
         guard draft.budget > 0 else { return }
         let rest = running.filter {
@@ -387,11 +388,11 @@ public struct Scheduler: Sendable {
         }
     }
 
-    /// Divides what is left of the step between the tenants that have prompts, and each one's part between the models.
+    /// Divides the step's remaining tokens between the tenants with prompts, and each tenant's part between the models.
     private mutating func divide(_ draft: inout Draft) {
         let order = tenantsByTokens
         if let shares = draft.shares {
-            // First what each is sure of, beside what it decodes.
+            // First each tenant's guaranteed tokens, less those it decodes.
             for tenant in order {
                 let decoded = draft.plan.runs.reduce(0) { $0 + (entries[$1.id]?.tenant == tenant ? $1.count : 0) }
                 _ = prompts(of: tenant, &draft, (shares.tokens[tenant] ?? 0) - decoded)
@@ -400,12 +401,13 @@ public struct Scheduler: Sendable {
         Self.split(draft.budget, order) { tenant, share in prompts(of: tenant, &draft, share) }
     }
 
-    /// Divides `tokens` between `parties`, which say how many of their shares they use; what one leaves goes to the others.
+    /// Divides `tokens` evenly between `parties`; `use` returns the tokens a party uses of its share, and the others get the
+    /// rest.
     private static func split<Party>(_ tokens: Int, _ parties: [Party], _ use: (Party, Int) -> Int) {
         var (open, left) = (parties, tokens)
         while left > 0, !open.isEmpty {
             var rest = open.count
-            // Who doesn't use its share up has no use for more; the others go round again with what it left.
+            // A party that leaves tokens needs no more; the others share these in another round.
             open.removeAll { party in
                 let share = (left + rest - 1) / rest
                 rest -= 1
@@ -417,7 +419,7 @@ public struct Scheduler: Sendable {
         }
     }
 
-    /// Works on a tenant's prompts with up to `share` tokens, the model served least so far first; gives the tokens used.
+    /// Schedules up to `share` tokens of a tenant's prompts, those of the least served model first; returns the tokens used.
     private mutating func prompts(of tenant: String, _ draft: inout Draft, _ share: Int) -> Int {
         let view = draft.view
         let open = served.indices.sorted { (served[$0], $0) < (served[$1], $1) }.filter { model in
@@ -431,7 +433,8 @@ public struct Scheduler: Sendable {
         return before - draft.budget
     }
 
-    /// Goes on with a tenant's prompts to `model`, then lets new ones in, up to `share` tokens; gives the tokens used.
+    /// Schedules up to `share` tokens of a tenant's prompts to `model`, running ones first, then admits waiting ones; returns the
+    /// tokens used.
     private mutating func prompts(of tenant: String, _ model: Int, _ draft: inout Draft, _ share: Int) -> Int {
         let view = draft.view
         var left = share
@@ -448,13 +451,13 @@ public struct Scheduler: Sendable {
         var passed = 0
         for id in tenants[tenant]?.waiting[model] ?? [] where left > 0 {
             guard let entry = entries[id], !entry.isHeld else { continue }
-            // One that waits for something else than pages keeps none behind it from coming in.
+            // A sequence that waits for something other than pages does not block the admission of later ones.
             guard let pages = view.pagesNeeded(id, view.left(id) + 1) else {
                 passed += 1
                 if passed > Self.mostPassed { break }
                 continue
             }
-            // The whole prompt's pages and the first token's have to be there, so that it is not put back at once.
+            // Admission needs the pages of the whole prompt and of its first token; else the sequence would be preempted at once.
             guard hasPlace(entry), draft.leavesReserve(pages, entry, running: running.count, of: limits.running),
                 draft.take(pages, for: id, of: model)
             else { break }
@@ -466,7 +469,7 @@ public struct Scheduler: Sendable {
         return share - left
     }
 
-    /// Makes a waiting sequence a running one.
+    /// Admits a waiting sequence: it becomes the newest running one.
     mutating func admit(_ id: Int) {
         guard let entry = entries[id] else { return }
         tenants[entry.tenant]?.waiting[entry.model].removeAll { $0 == id }
@@ -475,10 +478,10 @@ public struct Scheduler: Sendable {
         entries[id]?.decoded = 0
     }
 
-    /// Whether another sequence of a running request finds a place beside it; a tenant that is alone always does.
+    /// Whether a running place is free for a fork; always true for a single tenant.
     public var hasPlaceToFork: Bool { tenants.count < 2 || running.count < limits.running }
 
-    /// Whether a waiting sequence may run beside those that do.
+    /// Whether running places are free for a waiting sequence.
     private func hasPlace(_ entry: Entry) -> Bool {
         guard let group = groups[entry.group] else { return true }
         var held = [Int](repeating: 0, count: served.count)
@@ -488,15 +491,15 @@ public struct Scheduler: Sendable {
         let wanted = after.places - group.places
         guard wanted > 0 else { return true }
         let free = available(limits.running, to: entry.model, held: held)
-        // Many places may never be free at once: the first of its model runs with those its model is sure of.
+        // Many places may never be free at once: a model without running sequences needs only its guaranteed places.
         let fewest = held[entry.model] > 0 ? wanted : min(wanted, max(1, Self.guarantee(of: limits.running, among: held.count)))
         return wanted <= free || fewest <= free
     }
 
-    /// What becomes of those that would otherwise wait for ever.
+    /// Resolves a deadlock: preempts or ends a sequence where otherwise nothing would ever run.
     private mutating func makeRoom(_ draft: inout Draft) {
         if let newest = running.last {
-            // Only unfinished prompts, none of which finds a page: the newest makes room for the others.
+            // Only unfinished prompts run and none finds a page: the newest is preempted.
             if running.count > 1 || entries[newest]?.isHeld == true {
                 putBack(newest, &draft.plan)
             } else {
@@ -505,7 +508,7 @@ public struct Scheduler: Sendable {
         } else if let head = entries.min(by: {
             ($0.value.isHeld ? 1 : 0, $0.value.order) < ($1.value.isHeld ? 1 : 0, $1.value.order)
         }) {
-            // Nothing runs and nothing comes in: the oldest that waits has no room at all.
+            // Nothing runs and nothing is admitted: the oldest waiting sequence does not fit at all.
             draft.plan.exhausted.append(head.key)
         }
     }
@@ -513,7 +516,7 @@ public struct Scheduler: Sendable {
     /// The newest running sequence.
     public var newest: Int? { running.last }
 
-    /// Puts the newest running sequence back into the queue and gives its number; nil where none runs.
+    /// Preempts the newest running sequence and returns it; nil where none runs.
     public mutating func putBackNewest() -> Int? {
         guard let newest = running.last else { return nil }
         var plan = Plan()
@@ -529,8 +532,8 @@ public struct Scheduler: Sendable {
         plan.preempted.append(id)
     }
 
-    /// What is wrong with the books, or nil: each sequence runs or waits, once; requests and tenants count their own, and none is
-    /// kept that has nothing.
+    /// A fault in the scheduler's accounting, or nil: each sequence runs or waits, once; requests and tenants count their own
+    /// sequences, and none without any is kept.
     func inconsistency() -> String? {
         let waiting = tenants.values.flatMap { $0.waiting.joined() }
         guard (running + waiting).sorted() == entries.keys.sorted() else { return "not every sequence runs or waits, once" }

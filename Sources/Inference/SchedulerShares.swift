@@ -1,37 +1,39 @@
-/// How tenants that compete share an engine.
+/// How competing tenants share an engine.
 ///
-/// Of n tenants with sequences each is sure of an n-th part of three things; what one leaves, the others have.
+/// With n tenants, each is guaranteed one n-th of the step's tokens, of the running places and of the pages; the others use the
+/// rest of an unused share.
 ///
-/// **Tokens.** A step's tokens are divided by max-min fairness (Bertsekas and Gallager 1992, Data Networks, 6.5.2): who asks for
-/// less than an equal part gets all of it, the others divide the rest evenly. A step can be divided to the token, so the deficit
-/// that deficit round robin (Shreedhar and Varghese 1995) carries over for packets larger than a turn is always 0. Only odd tokens
-/// remain to be dealt, and go to the tenant that has had the fewest, by counters that start at the fewest of those present, as in
-/// VTC (Sheng et al. 2024, Fairness in Serving Large Language Models). VTC alone would let one tenant have whole steps until the
+/// **Tokens.** A step's tokens are divided by max-min fairness (Bertsekas and Gallager 1992, Data Networks, 6.5.2): a tenant that
+/// asks for less than an equal share gets all of it, the others divide the rest evenly. A step can be divided to the token, so
+/// the deficit that deficit round robin (Shreedhar and Varghese 1995) carries over for packets larger than a turn is always 0.
+/// Remainder tokens go to the tenant with the fewest tokens so far, by counters that start at the fewest of those present, as in
+/// VTC (Sheng et al. 2024, Fairness in Serving Large Language Models). VTC alone would give one tenant whole steps until the
 /// counters cross.
 ///
-/// **Places and pages.** A waiting sequence that keeps its tenant within an equal part comes in first, before anything grows. Where
-/// no place or page is free, the newest sequences of tenants above their parts are put back, once they have decoded
-/// ``safeTokens`` tokens since they came in, so that putting them back and computing them again always gets on.
+/// **Places and pages.** A waiting sequence that keeps its tenant within an equal share is admitted before anything else grows.
+/// Where no place or page is free, it preempts the newest sequences of tenants above their shares. Only sequences that have
+/// decoded ``safeTokens`` tokens since admission are preempted so, which guarantees progress between preemption and
+/// recomputation.
 ///
-/// **Larger requests.** A sequence that alone is more than an equal part comes in when those that run have ended. While its tenant
-/// has nothing running, nobody else comes in on the pages it needs, but tenants within their parts that have not yet had as many
-/// tokens more than its tenant as it has to compute.
+/// **Larger requests.** A sequence larger than an equal share is admitted once the running sequences have ended. While its tenant
+/// has nothing running, the pages it needs are kept free for it. The exception are tenants within their shares that have had
+/// fewer tokens than its tenant's plus those it still has to compute.
 ///
-/// So a sequence within its tenant's part waits at most for the sequences above theirs to compute their prompts, in
-/// n · capacity / tokensPerStep steps, and to decode ``safeTokens`` tokens, if its tenant has not had more than others that wait.
+/// So a sequence within its tenant's share waits at most until the sequences above theirs have computed their prompts, in
+/// n · capacity / tokensPerStep steps, and decoded ``safeTokens`` tokens, if its tenant has not had more than other waiting ones.
 /// From then on it has tokensPerStep / n tokens a step, or all it asks for.
 extension Scheduler {
-    /// Tokens that a sequence decodes after it has come in before it may be put back for another tenant's sake.
+    /// Tokens that a sequence decodes after admission before another tenant's sequence may preempt it.
     static let safeTokens = 16
 
-    /// What each of several tenants is sure of, and has.
+    /// The shares of competing tenants, and their present use.
     struct Shares {
         /// Tokens of this step.
         var tokens: [String: Int] = [:]
-        /// Sequences that run, and the pages they hold.
+        /// Running sequences of each tenant, and the pages they hold.
         var running: [String: Int] = [:]
         var pages: [String: Int]
-        /// The equal part of the running places, and that of the pages that each model can have.
+        /// The equal share of the running places, and of the pages that each model can have.
         let places: Int
         let pagesOfModel: [Int]
 
@@ -47,26 +49,26 @@ extension Scheduler {
             pagesOfModel = ledger.guarantees.map { (all - sure + $0) / count }
         }
 
-        /// Whether a tenant has more than its part of the pages of any model.
+        /// Whether a tenant has more than its share of some model's pages.
         func isAbove(_ tenant: String) -> Bool { (pages[tenant] ?? 0) > (pagesOfModel.min() ?? 0) }
     }
 
-    /// A sequence of a tenant that has none running.
+    /// A reservation for a sequence of a tenant without running ones.
     struct Reserve {
         let tenant: String
         let order: Int
         let model: Int
         let pages: Int
-        /// Tokens that a tenant within its part may have had, counted as ``Tenant/served``.
+        /// The most tokens that a tenant admitted before it may have had, counted as ``Tenant/served``.
         let credit: Int
     }
 
-    /// Tenants with sequences, those that have had the fewest tokens first.
+    /// Tenants with sequences, those with the fewest tokens first.
     var tenantsByTokens: [String] {
         tenants.sorted { ($0.value.served, $0.value.order) < ($1.value.served, $1.value.order) }.map(\.key)
     }
 
-    /// The tokens of a draft's budget that each tenant is sure of, by max-min fairness.
+    /// Each tenant's share of a draft's tokens, by max-min fairness.
     func tokenShares(_ draft: Draft) -> [String: Int] {
         var wanted: [String: Int] = [:]
         for (id, entry) in entries where !entry.isHeld { wanted[entry.tenant, default: 0] += draft.view.left(id) }
@@ -74,7 +76,7 @@ extension Scheduler {
         var (left, shares) = (draft.budget, [String: Int]())
         let modest = order.sorted { (wanted[$0] ?? 0) < (wanted[$1] ?? 0) }
         for (index, tenant) in modest.enumerated() {
-            // All that are left want more than an equal part, once one does.
+            // From the first tenant above an equal share on, all remaining ones are.
             let level = left / (modest.count - index)
             guard wanted[tenant] ?? 0 > level else {
                 shares[tenant] = wanted[tenant]
@@ -85,7 +87,7 @@ extension Scheduler {
             left -= level * (modest.count - index)
             break
         }
-        // The odd ones.
+        // The remainder tokens.
         for tenant in order where left > 0 && (shares[tenant] ?? 0) < (wanted[tenant] ?? 0) {
             shares[tenant, default: 0] += 1
             left -= 1
@@ -93,7 +95,7 @@ extension Scheduler {
         return shares
     }
 
-    /// Lets in what keeps its tenant within its part of places and pages, and puts back for it what is above.
+    /// Admits sequences that keep their tenants within their shares, and preempts sequences above them to make room.
     mutating func admitWithinShares(_ draft: inout Draft) {
         let (before, view) = (draft.shares, draft.view)
         draft.reserve = reserve(draft)
@@ -123,7 +125,7 @@ extension Scheduler {
         if let tenant = draft.reserve?.tenant, draft.shares?.running[tenant] != nil { draft.reserve = nil }
     }
 
-    /// The oldest sequence that is more than an equal part of the pages, of a tenant that has nothing running.
+    /// A reservation for the oldest sequence larger than an equal share of the pages, of a tenant without running sequences.
     private func reserve(_ draft: Draft) -> Reserve? {
         guard let shares = draft.shares else { return nil }
         var oldest: Reserve?
@@ -140,14 +142,14 @@ extension Scheduler {
         return oldest
     }
 
-    /// Whether a sequence that keeps its tenant within its part may come in before the one that pages are kept for.
+    /// Whether a sequence that keeps its tenant within its share may be admitted before the one with the reservation.
     private func mayGoFirst(_ entry: Entry, _ pages: Int, _ draft: Draft) -> Bool {
         guard let reserve = draft.reserve, tenants[entry.tenant]?.served ?? 0 > reserve.credit else { return true }
         return draft.leavesReserve(pages, entry, running: running.count, of: limits.running)
     }
 
-    /// Whether a place and `pages` are there for a sequence that keeps its tenant within its part, if need be after others were put
-    /// back.
+    /// Finds a running place and `pages` for a sequence that keeps its tenant within its share, preempting others if need be;
+    /// false where there is no such room.
     private mutating func findRoom(_ pages: Int, for entry: Entry, _ draft: inout Draft) -> Bool {
         guard var shares = draft.shares, (shares.running[entry.tenant] ?? 0) < shares.places,
             (shares.pages[entry.tenant] ?? 0) + pages <= shares.pagesOfModel[entry.model]
@@ -164,7 +166,7 @@ extension Scheduler {
             }
             guard let victim = above.last(where: { (entries[$0]?.decoded ?? 0) >= Self.safeTokens }), let it = entries[victim]
             else {
-                // Those that share all they hold free it only when the last is put back, as the next step will see.
+                // Sequences that share all their pages free them only when the last one is preempted, as the next step will see.
                 if above.isEmpty { for id in back { putBack(id, &draft.plan) } }
                 return false
             }
@@ -181,7 +183,7 @@ extension Scheduler {
 }
 
 extension Scheduler.Draft {
-    /// Whether `pages` for another tenant's sequence leave what is kept for a tenant that has nothing running.
+    /// Whether admitting another tenant's sequence with `pages` respects the reservation.
     func leavesReserve(_ pages: Int, _ entry: Scheduler.Entry, running: Int, of places: Int) -> Bool {
         guard let reserve, entry.tenant != reserve.tenant else { return true }
         var ledger = ledger

@@ -1,11 +1,11 @@
-/// Holds text back while it may be the start of a stop string, and cuts it where one is complete.
+/// Holds text back while it may begin a stop string, and truncates it at a complete one.
 struct StopMatcher: Sendable {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
 
     init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
-    /// The text that is safe to show now, and whether a stop string ended it.
+    /// Returns the text that is final by now, and whether a stop string ended it.
     mutating func append(_ text: String) -> (text: String, stopped: Bool) {
         guard !stops.isEmpty else { return (text, false) }
         held += text.utf8
@@ -13,7 +13,7 @@ struct StopMatcher: Sendable {
             defer { held = [] }
             return (String(decoding: held[..<end], as: UTF8.self), true)
         }
-        // The longest end of the text that begins a stop string.
+        // The longest suffix that is a prefix of a stop string.
         let keep = stops.reduce(0) { longest, stop in
             var length = min(stop.count - 1, held.count)
             while length > longest, !held.suffix(length).elementsEqual(stop.prefix(length)) { length -= 1 }
@@ -23,7 +23,7 @@ struct StopMatcher: Sendable {
         return (String(decoding: held.dropLast(keep), as: UTF8.self), false)
     }
 
-    /// What was held back, at the end.
+    /// Returns the text held back, at the end.
     mutating func finish() -> String {
         defer { held = [] }
         return String(decoding: held, as: UTF8.self)

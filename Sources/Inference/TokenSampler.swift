@@ -1,9 +1,9 @@
 import Kernels
 import Random
 
-/// Draws one sequence's tokens: its options, its own random numbers, and what it has generated.
+/// Samples one sequence's tokens by its options, its random numbers and its previous tokens.
 ///
-/// A draw depends on the logits, the seed and the sequence alone.
+/// A sample depends on the logits, the seed and the sequence alone.
 struct TokenSampler: Sendable {
     let options: SamplingOptions
     let seed: UInt64
@@ -22,7 +22,7 @@ struct TokenSampler: Sendable {
         Sampler(temperature: options.temperature, topK: options.topK, topP: options.topP, minP: options.minP)
     }
 
-    /// Whether the likeliest token is taken, unedited.
+    /// Whether sampling is the argmax of unedited logits.
     var isPlainGreedy: Bool { sampler.isGreedy && !editsLogits }
 
     private var editsLogits: Bool {
@@ -30,7 +30,7 @@ struct TokenSampler: Sendable {
             || options.repetitionPenalty != 1
     }
 
-    /// Chooses from row `row` of logits [.., width]; `greedy` is the row's likeliest token.
+    /// Samples from row `row` of logits [.., width]; `greedy` is the row's likeliest token.
     mutating func choose(_ logits: Storage, row: Int, width: Int, greedy: Int32) -> SampledToken {
         var token = SampledToken(id: greedy)
         if !isPlainGreedy {
@@ -43,7 +43,7 @@ struct TokenSampler: Sendable {
         return token
     }
 
-    /// Fills in a token's ln p and the `top` likeliest tokens of its row.
+    /// Sets a token's ln p and the `top` likeliest tokens of its row.
     static func score(_ token: inout SampledToken, _ logits: Storage, row: Int, width: Int, top: Int) {
         let logprobs = LogitRows.logSoftmax(logits, row: row, width: width)
         token.logprob = logprobs[Int(token.id)]
@@ -65,7 +65,7 @@ struct TokenSampler: Sendable {
         for (id, bias) in options.logitBias where values.indices.contains(Int(id)) { values[Int(id)] += bias }
     }
 
-    /// Indices of the `count` greatest values, the greatest first; ties fall to the lower index.
+    /// Indices of the `count` greatest values in descending order; ties fall to the lower index.
     static func likeliest(_ values: [Float], _ count: Int) -> [Int] {
         var best: [Int] = []
         for index in values.indices {

@@ -1,4 +1,4 @@
-/// Numbers in the order in which they were added; each operation takes the time of one, however many there are.
+/// A queue of numbers in insertion order; every operation takes constant time.
 struct UseOrder: Sendable {
     private struct Links: Sendable {
         var older: Int?
@@ -6,11 +6,11 @@ struct UseOrder: Sendable {
     }
 
     private var links: [Int: Links] = [:]
-    /// The number added first of those there are.
+    /// The number inserted first; nil where the queue is empty.
     private(set) var oldest: Int?
     private var newest: Int?
 
-    /// All of them, the oldest first.
+    /// All numbers, oldest first.
     var all: [Int] {
         Array(
             sequence(state: oldest) { next in
@@ -21,7 +21,7 @@ struct UseOrder: Sendable {
 
     func contains(_ number: Int) -> Bool { links[number] != nil }
 
-    /// Adds a number that is not there.
+    /// Appends a number that is not in the queue.
     mutating func append(_ number: Int) {
         precondition(links[number] == nil, "UseOrder: \(number) is there already")
         links[number] = Links(older: newest)
@@ -29,7 +29,7 @@ struct UseOrder: Sendable {
         newest = number
     }
 
-    /// Takes a number out, if it is there.
+    /// Removes a number, if it is in the queue.
     mutating func remove(_ number: Int) {
         guard let found = links.removeValue(forKey: number) else { return }
         if let older = found.older { links[older]?.newer = found.newer } else { oldest = found.newer }

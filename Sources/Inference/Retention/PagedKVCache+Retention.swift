@@ -1,22 +1,22 @@
 import Kernels
 import Models
 
-/// Decisions on which slots are kept.
+/// Eviction of slots by the layers' retentions.
 extension PagedKVCache {
-    /// Tokens of `sequence` until slots are packed, at most so many of which a step may bring; nil where they never are.
+    /// Tokens of `sequence` until its next compaction, which a step must not exceed; nil where none follows.
     public func tokensToDecision(_ sequence: Int) -> Int? {
         guard decides else { return nil }
         let tokens = length(of: sequence)
         return nextPacking(after: tokens, prompt: promptLengths[sequence] ?? .max).map { $0 - tokens }
     }
 
-    /// The number of tokens above `tokens` at which slots are packed next, of a sequence with so long a prompt; nil where they never
-    /// are.
+    /// The number of tokens above `tokens` at which a sequence with a prompt of `prompt` tokens is compacted next; nil where none
+    /// follows.
     func nextPacking(after tokens: Int, prompt: Int) -> Int? {
         retentions.lazy.filter { $0.release == .compaction }.compactMap { $0.nextDecision(after: tokens, prompt: prompt) }.min()
     }
 
-    /// Whether slots of `sequence` were packed: its pages no longer hold its first tokens.
+    /// Whether slots of `sequence` were compacted: its pages no longer hold its first tokens.
     func isCompacted(_ sequence: Int) -> Bool { table(of: sequence).isCompacted }
 
     private func isDecision(_ sequence: Int, _ stream: Int, at tokens: Int) -> Bool {
@@ -24,8 +24,8 @@ extension PagedKVCache {
         return retentions[stream].nextDecision(after: tokens - 1, prompt: promptLengths[sequence] ?? .max) == tokens
     }
 
-    /// Pages to have at hand for the decision on the last of `count` more tokens: as many as kept slots take, where some of those
-    /// they would be packed into are shared, or may come to be so before it.
+    /// Pages to reserve for the compaction at the last of `count` more tokens: enough for the retained set, where some target
+    /// pages are shared or may become shared before it.
     func pagesToReserve(_ sequence: Int, _ table: BlockTable, _ stream: Int, adding count: Int) -> Int {
         let retention = retentions[stream]
         guard retention.release == .compaction, isDecision(sequence, stream, at: table.tokens + count) else { return 0 }
@@ -36,7 +36,7 @@ extension PagedKVCache {
         return isOwn ? 0 : max(0, pages - table.reserved[stream].count)
     }
 
-    /// Drops the slots of `sequence` that its retentions do not keep, and gives their pages back; says whether any were packed.
+    /// Evicts the slots of `sequence` outside the retained sets and releases their pages; true where some were compacted.
     @discardableResult mutating func retain(_ sequence: Int) -> Bool {
         guard decides else { return false }
         var table = table(of: sequence)
@@ -62,7 +62,7 @@ extension PagedKVCache {
         return isPacked
     }
 
-    /// Releases the pages that have no slot in `ranges`.
+    /// Releases the pages without a slot in `ranges`.
     private func release(_ table: inout BlockTable, _ stream: Int, outside ranges: [Range<Int>]) {
         let size = layouts[stream].tokensPerPage
         for page in table.pages[stream].indices where table.pages[stream][page] != BlockTable.freed {
@@ -73,7 +73,8 @@ extension PagedKVCache {
         }
     }
 
-    /// Packs the slots `kept` of each head to the front: in place where these pages are the sequence's own, else into reserved ones.
+    /// Packs the slots `kept` of each head to the front: in place where the target pages are the sequence's alone, else into its
+    /// reserved pages.
     private mutating func pack(_ table: inout BlockTable, _ sequence: Int, _ stream: Int, _ kept: [[Int]]) {
         let (layout, old) = (layouts[stream], table.pages[stream])
         let count = kept.first?.count ?? 0

@@ -1,19 +1,19 @@
-/// Keeps what the next token of a layer with a sliding window sees: the tokens just before it, and the first ones.
+/// Keeps the slots visible to a layer's sliding window: the tokens just before the next one, and the attention sinks.
 ///
-/// The layer's own mask hides the rest, so that slots stay in place and whole pages behind the window are released.
+/// The layer's own mask hides the rest, so slots stay in place and whole pages behind the window are released.
 struct WindowRetention: Retention, Hashable {
     let name = "window"
-    /// Tokens the next one sees, itself included.
+    /// Tokens that the next one sees, itself included.
     var window: Int
-    /// First tokens it sees beside these (attention sinks).
+    /// First tokens that stay visible beside the window (attention sinks).
     var sinks = 0
 
     var release: SlotRelease { .pages }
 
-    /// The first token seen but for the sinks, or less, behind `tokens` ones.
+    /// The first token inside the window behind `tokens` tokens; below 0 where the window is not full.
     func first(after tokens: Int) -> Int { tokens - window + 1 }
 
-    /// Whether page number `page`, of `size` tokens, has sinks: it is seen for good.
+    /// Whether page `page`, of `size` tokens, holds attention sinks and is never released.
     func isSink(_ page: Int, size: Int) -> Bool { page * size < sinks }
 
     func nextDecision(after tokens: Int, prompt: Int) -> Int? { tokens + 1 }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A directory for swapped pages, one unnamed file a sequence that the system removes with the process.
+/// A tier on disk: one unnamed file a swapped sequence, which the system removes with the process.
 public struct FileTier: KVTier {
     /// The directory.
     public let directory: String
@@ -22,7 +22,7 @@ private final class SwapFile: TieredPages {
     private let descriptor: Int32
     private let directory: String
 
-    /// Writes pages' bytes into `directory`.
+    /// Writes the bytes of `pages` to an unnamed file in `directory`.
     init(_ pages: some Collection<[UInt8]>, pageBytes: Int, directory: String) throws(InferenceError) {
         var template = Array((directory + "/kvlab-swap-XXXXXX").utf8CString)
         let descriptor = unsafe template.withUnsafeMutableBufferPointer { name -> Int32 in
