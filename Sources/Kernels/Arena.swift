@@ -1,9 +1,9 @@
 import Glibc
 
-/// A run of reserved addresses that large blocks are cut from, the best fitting gap first, neighbouring gaps merged.
+/// A best-fit allocator for large blocks in one reserved range of addresses; neighbouring gaps are merged.
 ///
-/// Blocks of all sizes share the same memory over a training step, so what stays resident is close to the most that is in use
-/// at once. The kernel is asked for huge pages.
+/// Blocks of all sizes share the same memory over a training step, so the resident memory stays close to the peak in use. The
+/// system is asked for huge pages.
 @safe struct Arena: ~Copyable {
     private struct Gap {
         var offset: Int
@@ -12,9 +12,9 @@ import Glibc
 
     private let base: UnsafeMutableRawPointer
     private let capacity: Int
-    /// Bytes from the start that have been handed out before.
+    /// Bytes from the start that were allocated at some time.
     private(set) var top = 0
-    /// Free ranges below `top`, by offset; no two touch.
+    /// Free ranges below `top`, by offset; no two are adjacent.
     private var gaps: [Gap] = []
 
     static let alignment = 4096
@@ -32,7 +32,8 @@ import Glibc
     /// Free bytes below `top`.
     var freeBytes: Int { gaps.reduce(0) { $0 + $1.size } }
 
-    /// A block of `size` bytes, a multiple of the alignment, and whether new memory was taken for it; nil where none is left.
+    /// Allocates `size` bytes, a multiple of the alignment; tells whether memory above `top` was used. Nil where the arena is
+    /// full.
     mutating func take(_ size: Int) -> (pointer: UnsafeMutableRawPointer, grown: Bool)? {
         var best: Int?
         for index in gaps.indices where gaps[index].size >= size {
@@ -48,7 +49,7 @@ import Glibc
             }
             return unsafe (base + offset, false)
         }
-        // The last gap is grown where it reaches the top.
+        // A gap that ends at the top is extended.
         let start = gaps.last.map { $0.offset + $0.size == top ? $0.offset : top } ?? top
         guard start + size <= capacity else { return nil }
         if start < top { gaps.removeLast() }
@@ -56,7 +57,7 @@ import Glibc
         return unsafe (base + start, true)
     }
 
-    /// Takes back what ``take(_:)`` gave.
+    /// Frees a block that ``take(_:)`` allocated.
     mutating func give(_ pointer: UnsafeMutableRawPointer, _ size: Int) {
         let offset = unsafe pointer - base
         var low = 0
@@ -79,7 +80,7 @@ import Glibc
         }
     }
 
-    /// Gives the memory of every gap back to the system; the addresses stay reserved.
+    /// Returns the memory of every gap to the system; the addresses stay reserved.
     mutating func trim() {
         for gap in gaps { unsafe madvise(base + gap.offset, gap.size, Int32(MADV_DONTNEED)) }
     }

@@ -1,9 +1,9 @@
 import CKernels
 
-/// Causal grouped-query attention over fused projections, with rotary positions applied on the way.
+/// Causal grouped-query attention over fused projections, with rotary positions applied in the kernel.
 ///
-/// Rows of `qkv` are [heads·d | kvHeads·d | kvHeads·valueDim]. No [seq, seq] matrix is made: blocks with online softmax
-/// forward, recomputed from the log-sum-exp backward (Dao et al. 2022, FlashAttention).
+/// Rows of `qkv` are [heads·d | kvHeads·d | kvHeads·valueDim]. No [seq, seq] matrix is materialised: the forward pass is an
+/// online softmax over blocks, the backward pass recomputes scores from the log-sum-exp (Dao et al. 2022, FlashAttention).
 public struct AttentionKernel: Sendable {
     /// Sequences.
     public var batch: Int
@@ -19,15 +19,15 @@ public struct AttentionKernel: Sendable {
     public var valueDim: Int
     /// Factor on the scores, 1/√headDim as a rule.
     public var scale: Float
-    /// Rotation of queries and keys; nil for none. One narrower than a head turns the elements from `rotaryStart` on.
+    /// Rotation of queries and keys; nil for none. A table narrower than a head rotates the elements from `rotaryStart` on.
     public var rotary: RotaryTable?
     /// Where in a head the rotated elements begin.
     public var rotaryStart: Int
-    /// For each row the first position of its sequence it may attend to, [batch, seq]; nil for 0.
+    /// The first position of its sequence that each row may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
-    /// Positions before `keyStarts` that every row sees all the same: the first ones (Xiao et al. 2023, attention sinks).
+    /// Attention sinks: first positions that every row sees even before `keyStarts` (Xiao et al. 2023).
     public var sinks = 0
-    /// Where a row's sinks begin, [batch, seq]; nil for 0.
+    /// The first sink of each row, [batch, seq]; nil for 0.
     public var sinkStarts: [Int32]?
 
     /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim, a `valueDim` of nil is `headDim`.
@@ -76,7 +76,7 @@ public struct AttentionKernel: Sendable {
         }
     }
 
-    /// Writes the gradient of `qkv`, which may take its place, from the gradient of the output.
+    /// Writes the gradient of `qkv`, which may overwrite `qkv` itself, from the gradient of the output.
     public func backward(qkv: Storage, output: Storage, logSumExp: Storage, gradient: Storage, into qkvGradient: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && qkvGradient.count == qkv.count && gradient.count == output.count

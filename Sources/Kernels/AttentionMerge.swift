@@ -1,6 +1,6 @@
 import CKernels
 
-/// Attention over the keys of several parts, from that over each.
+/// Merges attention over disjoint parts of the keys into attention over all of them.
 public enum AttentionMerge {
     /// Merges parts of normalised outputs [rows, heads·valueDim] with their log-sum-exp [rows, heads]:
     /// m = max m_i, w_i = e^(m_i − m), output = Σ w_i·output_i / Σ w_i, logSumExp = m + ln Σ w_i.

@@ -28,7 +28,7 @@ extension Elementwise {
         }
     }
 
-    /// y = mask ≠ 0 ? a : b, equal counts; an operand with one element stands for all.
+    /// y = mask ≠ 0 ? a : b, equal counts; an operand with one element is broadcast.
     public static func select(_ mask: Storage, _ a: Storage, _ b: Storage, into y: Storage) {
         precondition(
             mask.count == y.count && (a.count == y.count || a.count == 1) && (b.count == y.count || b.count == 1),
@@ -42,7 +42,7 @@ extension Elementwise {
         }
     }
 
-    /// y = x / (1 − rate) where the random number of (seed, index) keeps the element, else 0; y may be x.
+    /// y = x / (1 − rate) where the random number of (seed, index) keeps the element, else 0; y may alias x.
     ///
     /// A pure function of (seed, index): the gradient is the same call on dy, and any split over threads gives the same mask.
     public static func dropout(_ x: Storage, rate: Float, seed: UInt64, into y: Storage) {
@@ -65,7 +65,7 @@ extension Elementwise {
         return z ^ (z >> 31)
     }
 
-    /// Calls `body` with an outer index and a range of the inner loop, in pieces of some `grain` elements over the pool.
+    /// Calls `body` with an outer index and a range of the inner loop, in pieces of about `grain` elements over the pool.
     static func forPieces(outer: Int, inner: Int, _ body: @Sendable (_ outer: Int, _ range: Range<Int>) -> Void) {
         if inner > grain {
             let chunks = (inner + grain - 1) / grain

@@ -16,9 +16,9 @@ public struct CachedAttentionKernel: Sendable {
     public var scale: Float
     /// Tokens cached before the new ones.
     public var firstPosition: Int
-    /// Tokens a query sees at most, its own included (Beltagy et al. 2020, sliding window); nil for all.
+    /// Tokens a query sees, its own included (Beltagy et al. 2020, sliding window); nil for all.
     public var window: Int?
-    /// First tokens that a query sees beside its window (Xiao et al. 2023, attention sinks).
+    /// Attention sinks: first tokens visible beside the window (Xiao et al. 2023).
     public var sinks = 0
 
     /// The kernel for one sequence's new tokens, at positions `firstPosition`…; a `scale` of nil is 1/√keyDim.
@@ -37,12 +37,12 @@ public struct CachedAttentionKernel: Sendable {
         self.firstPosition = firstPosition
     }
 
-    /// Attends from rows `firstRow`… of `rows` [.., width], whose queries stand first, to the cached `keys`
-    /// [tokens, kvHeads, keyDim], the new tokens' among them, and `values` [tokens, kvHeads, valueDim]; writes the same rows
-    /// of output [.., heads·valueDim] and log-sum-exp [.., heads].
+    /// Attends from rows `firstRow`… of `rows` [.., width], which begin with the queries, to the cached `keys` [tokens, kvHeads,
+    /// keyDim] and `values` [tokens, kvHeads, valueDim], the new tokens' included; writes the same rows of output [..,
+    /// heads·valueDim] and log-sum-exp [.., heads].
     ///
-    /// Without `values` a token's values are the first valueDim elements of its key. `mass` [kvHeads, tokens] gets the
-    /// attention each token has in each KV head, summed over the queries and the query heads that share it.
+    /// Without `values`, a token's values are the first valueDim elements of its key. `mass` [kvHeads, tokens] gets the attention
+    /// mass of each token in each KV head, summed over the queries and the query heads of the group.
     public func run(
         rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage,
         mass: Storage? = nil

@@ -1,4 +1,4 @@
-/// What the large matrix products of a model are multiplied in; sums, weights, optimizer and everything else are Float32.
+/// The precision of a model's large matrix products; sums, weights, optimizer and everything else are Float32.
 public enum ComputePrecision: String, Sendable, Hashable, Codable, CaseIterable {
     /// IEEE 754 binary32.
     case fp32

@@ -1,15 +1,15 @@
 import COpenBLAS
 
-/// A small dense Float64 matrix, row-major: what weights are analysed with. Products by OpenBLAS, decompositions by LAPACK.
+/// A small dense Float64 matrix, row-major, for analysing weights. Products by OpenBLAS, decompositions by LAPACK.
 public struct DenseMatrix: Sendable, Equatable {
     /// Rows.
     public let rows: Int
     /// Columns.
     public let columns: Int
-    /// The elements, row after row.
+    /// The elements, row-major.
     public var values: [Double]
 
-    /// `rows` × `columns` values; precondition: as many of them.
+    /// A matrix of `values`; precondition: there are `rows` · `columns` of them.
     public init(rows: Int, columns: Int, values: [Double]) {
         precondition(values.count == rows * columns, "DenseMatrix: \(values.count) values for \(rows)×\(columns)")
         self.rows = rows
@@ -17,12 +17,12 @@ public struct DenseMatrix: Sendable, Equatable {
         self.values = values
     }
 
-    /// All zeros.
+    /// A matrix of zeros.
     public init(rows: Int, columns: Int) {
         self.init(rows: rows, columns: columns, values: [Double](repeating: 0, count: rows * columns))
     }
 
-    /// The identity of a side.
+    /// The identity matrix of `side` rows and columns.
     public init(identity side: Int) {
         self.init(rows: side, columns: side)
         for i in 0..<side { self[i, i] = 1 }
@@ -48,7 +48,7 @@ public struct DenseMatrix: Sendable, Equatable {
         return DenseMatrix(rows: rows, columns: range.count, values: result)
     }
 
-    /// Rows and columns exchanged.
+    /// The transposed matrix.
     public var transpose: DenseMatrix {
         var result = DenseMatrix(rows: columns, columns: rows)
         for i in 0..<rows { for j in 0..<columns { result[j, i] = self[i, j] } }
@@ -60,7 +60,7 @@ public struct DenseMatrix: Sendable, Equatable {
         DenseMatrix(rows: rows, columns: columns, values: values.map { $0 * factor })
     }
 
-    /// The root of the sum of squares.
+    /// The Frobenius norm: the root of the sum of squares.
     public var norm: Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
 
     /// The element-wise sum of two matrices of one shape.
@@ -106,7 +106,7 @@ public struct DenseMatrix: Sendable, Equatable {
     }
 }
 
-/// A decomposition that LAPACK gave up on.
+/// A decomposition for which LAPACK failed.
 public struct DecompositionError: Error, CustomStringConvertible, Equatable {
     /// LAPACK's routine.
     public let routine: String
@@ -132,7 +132,7 @@ extension DenseMatrix {
         var integerWork = [Int32](repeating: 0, count: Int(integers))
         unsafe dsyevd_("V", "U", &side, &vectors, &side, &eigenvalues, &work, &words, &integerWork, &integers, &info)
         guard info == 0 else { throw DecompositionError(routine: "dsyevd", code: Int(info)) }
-        // By columns, so a vector's elements are neighbours; smallest first.
+        // Column-major, so that an eigenvector's elements are adjacent; smallest first.
         let order = (0..<rows).reversed()
         return (
             order.map { eigenvalues[$0] },
@@ -146,7 +146,7 @@ extension DenseMatrix {
         guard k > 0 else {
             return (DenseMatrix(rows: rows, columns: 0), [], DenseMatrix(rows: 0, columns: columns))
         }
-        // LAPACK sees the transpose: its left vectors are ours on the right.
+        // LAPACK reads the transpose: its left vectors are our right ones.
         var a = values
         var singular = [Double](repeating: 0, count: k)
         var left = [Double](repeating: 0, count: columns * k)

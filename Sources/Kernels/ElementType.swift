@@ -1,4 +1,4 @@
-/// How one number is stored, named as safetensors names it.
+/// The storage type of one number, named as in safetensors.
 public enum ElementType: String, Sendable, Codable {
     /// IEEE 754 binary32, 4 bytes: 8 bits of exponent, 23 of fraction.
     case float32 = "F32"
@@ -7,7 +7,7 @@ public enum ElementType: String, Sendable, Codable {
     /// The upper half of a binary32, 2 bytes: 8 bits of exponent, 7 of fraction.
     case bfloat16 = "BF16"
 
-    /// All there are. Not by `CaseIterable`: of such types a command's help shows the raw value, not the flag.
+    /// Every type. Not by `CaseIterable`: for such types a command's help shows the raw value, not the flag.
     public static let allCases: [ElementType] = [.float32, .float16, .bfloat16]
 
     /// Bytes one element takes.
@@ -22,7 +22,7 @@ public enum ElementType: String, Sendable, Codable {
         }
     }
 
-    /// The type a flag names, or nil.
+    /// The type of a flag, or nil.
     public init?(flag: String) {
         guard let match = Self.allCases.first(where: { $0.flag == flag }) else { return nil }
         self = match

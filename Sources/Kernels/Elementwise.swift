@@ -1,6 +1,6 @@
 import CKernels
 
-/// Maps and sums over whole storages, vectorised and spread over the pool.
+/// Maps and sums over whole storages, vectorised and parallel.
 public enum Elementwise {
     /// A map of one operand.
     public enum Unary: Sendable, CaseIterable {
@@ -48,7 +48,7 @@ public enum Elementwise {
         }
     }
 
-    /// Elements below which a map stays on one thread.
+    /// Elements below which a map runs on one thread.
     static let grain = 1 << 15
 
     /// y = op(x).
@@ -86,7 +86,7 @@ public enum Elementwise {
         }
     }
 
-    /// y = alpha · x; y may be x.
+    /// y = alpha · x; y may alias x.
     public static func scale(_ x: Storage, by alpha: Float, into y: Storage) {
         precondition(x.count == y.count, "scale: \(x.count) elements into \(y.count)")
         Parallel.forRanges(y.count, grain: grain) { range in
@@ -94,7 +94,7 @@ public enum Elementwise {
         }
     }
 
-    /// Every element becomes `value`.
+    /// Sets every element to `value`.
     public static func fill(_ x: Storage, with value: Float) {
         Parallel.forRanges(x.count, grain: grain) { range in
             unsafe (x.pointer + range.lowerBound).update(repeating: value, count: range.count)

@@ -1,4 +1,4 @@
-/// Rows picked from a table by index, and added back.
+/// Gathers rows of a table by index, and scatter-adds rows.
 public enum Gather {
     /// y[i] = table[indices[i]], rows of `width`.
     public static func rows(of table: Storage, at indices: [Int32], width: Int, into y: Storage) {
@@ -12,9 +12,9 @@ public enum Gather {
         }
     }
 
-    /// table[indices[i]] += x[i], in index order for each row, whatever the number of threads.
+    /// Scatter-add: table[indices[i]] += x[i], in index order for each row, whatever the number of threads.
     ///
-    /// Threads share the columns out, not the rows, so that no two write to one place.
+    /// Threads divide the columns, not the rows, so that no two write to one element.
     public static func addRows(_ x: Storage, at indices: [Int32], width: Int, into table: Storage) {
         precondition(x.count == indices.count * width, "gather: \(indices.count) rows of \(width) from \(x.count) elements")
         Parallel.forRanges(width, grain: max(16, Elementwise.grain / max(indices.count, 1))) { columns in

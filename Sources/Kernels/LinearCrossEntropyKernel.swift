@@ -1,4 +1,4 @@
-/// The output projection and cross-entropy in one, the logits existing a chunk of rows at a time.
+/// The output projection fused with cross-entropy: logits are materialised one chunk of rows at a time.
 public struct LinearCrossEntropyKernel: Sendable {
     private let layer: LinearKernel
 
@@ -7,11 +7,11 @@ public struct LinearCrossEntropyKernel: Sendable {
         layer = LinearKernel([weight], precision: precision)
     }
 
-    /// Gradients of the summed losses times `scale`, written.
+    /// Destinations of the gradients of the summed losses times `scale`.
     public struct Gradients: Sendable {
-        /// Of the rows, [rows, width].
+        /// The gradient of the rows, [rows, width].
         public let rows: Storage
-        /// Of the weight, [classes, width].
+        /// The gradient of the weight, [classes, width].
         public let weight: Storage
         /// Factor on each row's loss.
         public let scale: Float
@@ -24,12 +24,12 @@ public struct LinearCrossEntropyKernel: Sendable {
         }
     }
 
-    /// Each row's negative log-likelihood in nats of its target, 0 where that is negative; x is [targets.count, width].
+    /// Each row's negative log-likelihood in nats of its target, 0 for a negative target; x is [targets.count, width].
     public func losses(_ x: Storage, targets: [Int32], gradients: Gradients? = nil) -> Storage {
         let (width, classes, rows) = (layer.inputs, layer.outputs, targets.count)
         precondition(x.count == rows * width, "linearCrossEntropy: \(rows) targets for \(x.count) elements of width \(width)")
         let losses = Storage(count: rows)
-        // Some 16 MiB of logits: the weight's gradient is read and written once a chunk.
+        // About 16 MiB of logits: the weight's gradient is read and written once a chunk.
         let chunk = max(1, min(rows, max(64, (1 << 22) / max(classes, 1))))
         let logits = Storage(count: chunk * classes)
         let forward = layer.packedForward()

@@ -1,16 +1,16 @@
 import CKernels
 
-/// x·Wᵀ for weights [outᵢ, in] whose outputs stand side by side, and its gradients.
+/// x·Wᵀ for weights [outᵢ, in] with concatenated outputs, and its gradients.
 ///
-/// Operands are packed and multiplied by kernels of the processor's own (`CKernels/gemm.h`); what comes before and after a
-/// product is done on blocks of rows while they are in cache. Each output element is summed by one thread in an order
-/// that depends on the shapes alone, so results are the same for any number of threads.
+/// Operands are packed and multiplied by kernels for the processor (`CKernels/gemm.h`); prologues and epilogues run on blocks of
+/// rows while these are in cache. Each output element is summed by one thread in an order that depends on the shapes alone, so
+/// results are the same for any number of threads.
 public struct LinearKernel: Sendable {
     /// Width of an input row.
     public let inputs: Int
     /// Width of an output row, all weights together.
     public let outputs: Int
-    /// What the products are multiplied in.
+    /// The precision of the products.
     public let precision: ComputePrecision
     private let weights: [Matrix]
 
@@ -71,7 +71,7 @@ public struct LinearKernel: Sendable {
             panels, into: Matrix(into, rows: count, columns: inputs), accumulate: accumulate)
     }
 
-    /// With fewer rows packing the weights costs more than it gains.
+    /// Rows below which packing the weights costs more than it saves.
     private static var fewRows: Int { 32 }
 
     func packedForward() -> PackedPanels { PackedPanels(transposed: weights, precision: precision) }

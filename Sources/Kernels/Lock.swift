@@ -1,11 +1,11 @@
 import Glibc
 
-/// A value that one thread at a time may touch.
+/// A mutex around a value.
 ///
-/// Over pthread's mutex, not Synchronization's: the thread sanitizer knows only that, and without it takes memory that the storage pool
-/// hands from one thread to another for a race.
+/// By pthread's mutex, not Synchronization's: the thread sanitizer knows only the former, and would report memory that the
+/// storage pool hands from one thread to another as a race.
 @safe public final class Lock<Value: ~Copyable>: @unchecked Sendable {
-    // Sendable: the value is touched between lock and unlock alone.
+    // Sendable: the value is accessed only between lock and unlock.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private var value: Value
 
@@ -20,7 +20,7 @@ import Glibc
         unsafe mutex.deallocate()
     }
 
-    /// Calls `body` with the value, and nobody else meanwhile.
+    /// Calls `body` with the value while the lock is held.
     @inline(__always)
     public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
         unsafe pthread_mutex_lock(mutex)

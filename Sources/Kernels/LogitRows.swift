@@ -1,8 +1,8 @@
 import CKernels
 
-/// What choosing a token asks of a row of logits.
+/// Row operations on logits for sampling.
 public enum LogitRows {
-    /// Each row's likeliest token, the lowest id of equal ones: logits [rows, width].
+    /// The argmax of each row, the lowest id of equal ones: logits [rows, width].
     public static func argmax(_ logits: Storage, rows: Int, width: Int) -> [Int32] {
         precondition(logits.count >= rows * width && width > 0, "argmax: \(logits.count) logits for [\(rows), \(width)]")
         // Empty arrays share one storage, into which this initializer would write while others read it.
@@ -17,9 +17,9 @@ public enum LogitRows {
         }
     }
 
-    /// The probabilities of a row whose logits are divided by `temperature`, which is above 0.
+    /// The probabilities of a row of logits divided by `temperature`, which is above 0.
     public static func softmax(_ logits: [Float], temperature: Float) -> [Float] {
-        // The greatest first, so that no quotient overflows.
+        // Shifted by the maximum, so that no quotient overflows.
         let top = logits.max() ?? 0
         let (x, y) = (Storage(copying: logits.map { $0 - top }), Storage(count: logits.count))
         unsafe kernels.scale(1 / temperature, x.pointer, x.pointer, Int64(logits.count))
@@ -27,7 +27,7 @@ public enum LogitRows {
         return y.array()
     }
 
-    /// The natural logarithms of a row's probabilities.
+    /// The log-probabilities of a row.
     public static func logSoftmax(_ logits: Storage, row: Int, width: Int) -> [Float] {
         precondition(logits.count >= (row + 1) * width, "logSoftmax: \(logits.count) logits, row \(row) of \(width)")
         let y = Storage(count: width)

@@ -1,7 +1,7 @@
 /// Nested loops over several operands: each axis has an extent and, for each operand, a stride in elements.
 ///
-/// Axes of extent 1 are dropped and neighbours that every operand walks as one are merged, so that the innermost loop is
-/// as long as it can be: [rows, width] + [width] is one axis of rows with strides (width, 0) and one of width with (1, 1).
+/// Axes of extent 1 are dropped, and adjacent axes that every operand traverses contiguously are merged, so that the innermost
+/// loop is as long as possible: [rows, width] + [width] has an axis of rows with strides (width, 0) and one of width with (1, 1).
 struct LoopNest {
     struct Axis: Sendable {
         var extent: Int
@@ -9,7 +9,7 @@ struct LoopNest {
     }
 
     private(set) var axes: [Axis] = []
-    /// Whether an extent is 0, so that there is nothing to do.
+    /// Whether some extent is 0.
     private(set) var isEmpty = false
 
     /// Loops over `extents`, outermost first; `strides[operand][axis]`.
@@ -50,10 +50,10 @@ struct LoopNest {
         return offset
     }
 
-    /// Takes the innermost axis off; an axis of extent 1 where there is none.
+    /// Removes and returns the innermost axis; an axis of extent 1 where there is none.
     mutating func removeInnermost() -> Axis? { axes.popLast() }
 
-    /// Row-major strides of `shape`, 0 along axes of extent 1 that repeat, aligned to the right of `rank` axes.
+    /// Row-major strides of `shape`, aligned to the right of `rank` axes; 0 along broadcast axes of extent 1.
     static func broadcastStrides(_ shape: [Int], rank: Int) -> [Int] {
         var strides = [Int](repeating: 0, count: rank)
         var step = 1

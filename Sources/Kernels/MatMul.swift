@@ -1,8 +1,8 @@
 import COpenBLAS
 
-/// A row-major matrix inside a storage.
+/// A row-major matrix in a storage.
 public struct Matrix: Sendable {
-    /// What holds the elements.
+    /// The storage of the elements.
     public let storage: Storage
     /// Index of the first element.
     public let offset: Int
@@ -39,11 +39,11 @@ public struct Matrix: Sendable {
     var width: Int { transposed ? rows : columns }
 }
 
-/// General matrix products: OpenBLAS on one thread each, the output's rows or columns split over the pool.
+/// General matrix products: single-threaded OpenBLAS calls, the output's rows or columns divided over the pool.
 public enum MatMul {
-    /// c = a·b + beta·c, with a [m, k], b [k, n] as read and c [m, n].
+    /// c = alpha·a·b + beta·c, with a [m, k], b [k, n] as read and c [m, n].
     ///
-    /// The split depends on the shapes and the number of threads alone. With beta 0, c's old contents are not read.
+    /// The division depends on the shapes and the number of threads alone. With beta 0, c's old contents are not read.
     public static func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, alpha: Float = 1, beta: Float = 0) {
         let m = a.height
         let n = b.width
@@ -53,7 +53,7 @@ public enum MatMul {
             "MatMul: [\(m), \(k)] × [\(b.height), \(n)] does not fit [\(c.rows), \(c.columns)]")
         guard m > 0, n > 0 else { return }
         let pieces = m * n * k < 1 << 18 ? 1 : min(Parallel.threads, max(m, n) / 16 + 1)
-        // Vectors of the longer side are cut, at multiples of 16.
+        // The longer side is cut, at multiples of 16.
         let byRows = m >= n
         let blocks = ((byRows ? m : n) + 15) / 16
         Parallel.forEach(pieces) { piece in
@@ -74,9 +74,9 @@ public enum MatMul {
         _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Float, _ a: UnsafePointer<Float>,
         _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
     ) {
-        // With nothing to sum up sgemv would leave c as it was.
+        // With k = 0, sgemv would leave c unchanged.
         if m == 1, k > 0, transposeB, !transposeA {
-            // One row against weights stored [out, in]: a matrix-vector product reads them once, in order.
+            // One row times weights stored [out, in]: a matrix-vector product reads them once, in order.
             unsafe cblas_sgemv(CblasRowMajor, CblasNoTrans, Int32(n), Int32(k), alpha, b, Int32(ldb), a, 1, beta, c, 1)
             return
         }
@@ -85,7 +85,7 @@ public enum MatMul {
             Int32(k), alpha, a, Int32(max(lda, 1)), b, Int32(max(ldb, 1)), beta, c, Int32(ldc))
     }
 
-    /// One product a unit of a batch, spread over the pool: `job(index)` names the operands.
+    /// Batched products, one unit of work each, over the pool: `job(index)` returns the operands.
     public static func batched(
         _ count: Int, work: Int, alpha: Float = 1, beta: Float = 0,
         job: @Sendable (Int) -> (a: Matrix, b: Matrix, c: Matrix)
@@ -107,15 +107,15 @@ public enum MatMul {
         }
     }
 
-    /// c = Σ over `terms` of aᵗ·bᵗ, and that for each of `count` outputs, spread over the pool; `job(output, term)` names
-    /// the operands, with one c for all terms of an output.
+    /// c = Σ over `terms` of aᵗ·bᵗ for each of `count` outputs, over the pool; `job(output, term)` returns the operands, with one
+    /// c for all terms of an output.
     public static func summed(
         _ count: Int, terms: Int, beta: Float = 0,
         job: @Sendable (_ output: Int, _ term: Int) -> (a: Matrix, b: Matrix, c: Matrix)
     ) {
         guard count > 0, terms > 0 else { return }
         let (a, _, c) = job(0, 0)
-        // Few large products are each split, many small ones are dealt out whole.
+        // Few large products are each divided over the pool; many small ones are units of work.
         let split = count < Parallel.threads || c.rows * c.columns * a.width >= 1 << 24
         @Sendable func run(_ output: Int) {
             for term in 0..<terms {

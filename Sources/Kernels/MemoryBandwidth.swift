@@ -1,18 +1,18 @@
 import CKernels
 
-/// How fast memory is read: what bounds decoding, which reads all weights and caches for few products.
+/// Measures the memory bandwidth, which bounds decoding: it reads all weights and caches for few products.
 public struct MemoryBandwidth: Sendable {
     private let storage: Storage
     private let words: Int, parts: Int
 
-    /// Makes `bytes` of memory to read, more than caches hold.
+    /// Allocates `bytes` of memory to read, more than the processor's caches hold.
     public init(bytes: Int = 512 << 20) {
         words = bytes / 8
         parts = 16 * Parallel.threads
         storage = Storage(repeating: 1, count: 2 * words)
     }
 
-    /// Bytes a second that all threads read together; the median of `rounds`.
+    /// Bytes a second read by all threads together; the median of `rounds`.
     public func measure(rounds: Int = 5) -> Double {
         let clock = ContinuousClock()
         let seconds = (0..<max(1, rounds)).map { _ -> Double in

@@ -2,8 +2,8 @@ import CKernels
 
 /// RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016) over rows, with their gradients.
 ///
-/// Rows are spread over the pool. Weight gradients are summed in chunks of rows that depend on the shape alone, and the
-/// chunks are added up in order, so results are the same for any number of threads.
+/// Rows are divided over the pool. Weight gradients are summed in chunks of rows that depend on the shape alone, and the chunks
+/// are summed in order, so results are the same for any number of threads.
 public enum Normalization {
     /// y = x · rstd · weight with rstd = (mean x² + epsilon)^-½; x, y [rows, width], weight [width], rstd [rows].
     public static func rmsNorm(
@@ -18,7 +18,7 @@ public enum Normalization {
         }
     }
 
-    /// ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)`` of the first `rows` rows, for packed weights of `elementType`.
+    /// ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)`` of the first `rows` rows, output packed for weights of `elementType`.
     public static func rmsNorm(
         x: Storage, weight: Storage, rows: Int, epsilon: Float, for elementType: ElementType
     ) -> PackedRows {
@@ -32,7 +32,7 @@ public enum Normalization {
         return y
     }
 
-    /// y = x · rstd · weight with rstd known: the forward pass again, without its reduction.
+    /// y = x · rstd · weight with a given rstd: the forward pass again, without its reduction.
     public static func rmsNormApply(x: Storage, weight: Storage, rstd: Storage, into y: Storage, rows: Int, width: Int) {
         check("rmsNormApply", rows, width, matrices: [x, y], vectors: [weight], columns: [rstd])
         Parallel.forRanges(rows, grain: grain(width)) { range in
@@ -80,7 +80,7 @@ public enum Normalization {
         }
     }
 
-    /// ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)`` of the first `rows` rows, for packed weights of
+    /// ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)`` of the first `rows` rows, output packed for weights of
     /// `elementType`.
     public static func layerNorm(
         x: Storage, weight: Storage, bias: Storage, rows: Int, epsilon: Float, for elementType: ElementType
@@ -97,8 +97,8 @@ public enum Normalization {
         return y
     }
 
-    /// dx = the gradient of ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)``, written; dw and db as betaWeight
-    /// says (0: written, 1: added to). dx is neither x nor dy.
+    /// dx = the gradient of ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)``; dw and db as betaWeight says (0:
+    /// written, 1: accumulated). dx is neither x nor dy.
     public static func layerNormGradient(
         x: Storage, weight: Storage, mean: Storage, rstd: Storage, dy: Storage, into dx: Storage, dw: Storage, db: Storage,
         rows: Int, width: Int, betaWeight: Float = 0
@@ -120,10 +120,10 @@ public enum Normalization {
         addUp(partialBias, chunks: chunks, into: db, beta: betaWeight)
     }
 
-    /// Rows worth a thread of their own.
+    /// Rows a thread, at least.
     private static func grain(_ width: Int) -> Int { max(1, Elementwise.grain / max(width, 1)) }
 
-    /// Chunks of rows whose weight gradients are summed apart: enough for 64 cores, a few thousand elements each.
+    /// Chunks of rows with weight gradients of their own: enough for 64 cores, a few thousand elements each.
     private static func chunks(_ rows: Int, _ width: Int) -> Int { max(1, min(rows, 128, rows * width / (1 << 14))) }
 
     /// total = beta · total + the sum over `chunks` rows of partial [chunks, width], first row first.

@@ -1,11 +1,11 @@
 import CKernels
 import Glibc
 
-/// One AdamW update over a whole weight, in one pass over memory (Loshchilov and Hutter 2019).
+/// An AdamW update of a whole weight, in one pass over memory (Loshchilov and Hutter 2019).
 public enum AdamWKernel {
-    /// What one update needs besides the four arrays.
+    /// The hyperparameters of one update.
     public struct Step: Sendable {
-        /// The learning rate now.
+        /// The learning rate of this step.
         public var learningRate: Float
         /// Decay of the first moment.
         public var beta1: Float
@@ -15,12 +15,12 @@ public enum AdamWKernel {
         public var epsilon: Float
         /// Decoupled weight decay.
         public var weightDecay: Float
-        /// Updates made, this one included; corrects the moments' bias.
+        /// Number of updates, this one included, for the moments' bias correction.
         public var count: Int
         /// Factor on the gradient: clipping, and the mean over accumulated batches.
         public var gradientScale: Float
 
-        /// The settings of one update; `count` goes from 1, since at 0 the bias correction divides by 0.
+        /// The hyperparameters of one update; `count` starts at 1, since at 0 the bias correction divides by 0.
         public init(
             learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float, count: Int, gradientScale: Float
         ) {
@@ -36,8 +36,8 @@ public enum AdamWKernel {
 
     /// p ← p·(1 − lr·decay) − lr·m̂/(√v̂ + ε), moments updated in place.
     ///
-    /// The one exception to "written only by its creator": weights and moments belong to the optimizer, which updates
-    /// them when no graph refers to their old values any more.
+    /// The exception to "written only by its creator": weights and moments belong to the optimizer, which updates them when no
+    /// graph refers to their old values any more.
     public static func update(_ p: Storage, gradient: Storage, m: Storage, v: Storage, _ step: Step) {
         precondition(gradient.count == p.count && m.count == p.count && v.count == p.count, "AdamW: counts differ")
         let settings = kk_adamw(

@@ -1,12 +1,12 @@
 import CKernels
 
-/// For each head a product of its own: its part of a row with its packed weights, as in latent attention's absorbed projections.
+/// A batched product over heads: each head's part of a row with its own packed weights, as in MLA's absorbed projections.
 ///
 /// All heads' weights are of one shape and element type; rounding and sums are those of ``PackedLinear``.
 public struct PackedHeads: Sendable {
     private let heads: [PackedLinear]
 
-    /// One layer a head, at least one.
+    /// A batch of one layer a head, at least one.
     public init(_ heads: [PackedLinear]) {
         precondition(
             !heads.isEmpty
@@ -17,7 +17,7 @@ public struct PackedHeads: Sendable {
         self.heads = heads
     }
 
-    /// Where the parts of rows are: part `head` of row `row` begins at offset + row·rowStride + head·headStride.
+    /// The layout of the parts of rows: part `head` of row `row` begins at offset + row·rowStride + head·headStride.
     public struct Parts: Sendable {
         var storage: Storage
         var offset: Int
@@ -38,7 +38,7 @@ public struct PackedHeads: Sendable {
     /// Bytes of the packed weights.
     public var byteCount: Int { heads.reduce(0) { $0 + $1.byteCount } }
 
-    /// output parts [rows, heads, outputs] from input parts [rows, heads, inputs]; the two don't overlap.
+    /// Computes output parts [rows, heads, outputs] from input parts [rows, heads, inputs]; the two don't overlap.
     public func run(_ input: Parts, rows: Int, into output: Parts) {
         guard rows > 0 else { return }
         let (inputs, outputs) = (heads[0].inputs, heads[0].outputs)

@@ -1,16 +1,16 @@
 import CKernels
 import Glibc
 
-/// x·Wᵀ with weights packed once, in the element type they are stored in: for serving, where weights never change.
+/// x·Wᵀ for serving, with weights packed once in their stored element type.
 ///
 /// BFloat16 weights are multiplied with the input rounded to BFloat16, the others in Float32; sums are Float32. Each output
-/// element is one chain of additions, so a row's result is the same, bit for bit, whatever rows are beside it.
+/// element is one chain of additions, so a row's result is batch-invariant: the same, bit for bit, whatever the other rows.
 public struct PackedLinear: Sendable {
-    /// What becomes of the products.
+    /// The epilogue of the product.
     public enum Epilogue: Sendable {
-        /// They are written.
+        /// Writes the product.
         case store
-        /// They are added to what is there.
+        /// Adds the product to the output.
         case add
     }
 
@@ -18,15 +18,15 @@ public struct PackedLinear: Sendable {
     public let inputs: Int
     /// Width of an output row.
     public let outputs: Int
-    /// How the weights are kept.
+    /// The element type of the packed weights.
     public let elementType: ElementType
-    /// Whether pairs of gate and up are combined to silu(gate)·up.
+    /// Whether gate and up outputs are combined to silu(gate)·up.
     public let isSwiGLU: Bool
     private let panels: Storage
     private let panelBytes: Int
     let panelCount: Int
 
-    /// One of the weights a layer is packed from: [rows, inputs] in the layer's element type, as stored.
+    /// One weight of a layer: [rows, inputs] in the layer's element type, as stored.
     @unsafe public struct Part {
         /// Its rows.
         public var rows: Int
@@ -40,12 +40,12 @@ public struct PackedLinear: Sendable {
         }
     }
 
-    /// Packs weights whose outputs stand side by side.
+    /// Packs weights with concatenated outputs.
     public init(inputs: Int, elementType: ElementType, parts: [Part]) {
         unsafe self.init(inputs: inputs, elementType: elementType, parts: parts, isSwiGLU: false)
     }
 
-    /// Packs the two weights of a gated layer, of as many rows each: the output is silu(x·gateᵀ)·(x·upᵀ).
+    /// Packs the gate and up projections of a gated layer, of equally many rows: the output is silu(x·gateᵀ)·(x·upᵀ).
     public init(inputs: Int, elementType: ElementType, gate: Part, up: Part) {
         precondition(unsafe gate.rows == up.rows, "packed linear: gate and up of different heights")
         unsafe self.init(inputs: inputs, elementType: elementType, parts: [gate, up], isSwiGLU: true)
@@ -67,7 +67,7 @@ public struct PackedLinear: Sendable {
         outputs = isSwiGLU ? unsafe parts[0].rows : unsafe parts.reduce(0) { unsafe $0 + $1.rows }
         panelCount = (outputs + wide - 1) / wide
         panelBytes = Int(kk_panel_bytes(element, Int64(inputs), Int64(columns)))
-        // As much more as AVX-512 fetches ahead, so that it stays inside.
+        // Padding for AVX-512's prefetch, so that it stays inside.
         panels = Storage(repeating: 0, count: (panelCount * panelBytes + 3) / 4 + 3072)
         let (panelBytes, outputs, rowBytes) = (panelBytes, outputs, inputs * elementType.byteCount)
         nonisolated(unsafe) let base = unsafe UnsafeMutableRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
@@ -90,7 +90,7 @@ public struct PackedLinear: Sendable {
         }
     }
 
-    /// Words of a block of rows: half the second-level cache of a core.
+    /// Words of a block of rows: half a core's second-level cache.
     private static let blockWords: Int = {
         let bytes = sysconf(Int32(_SC_LEVEL2_CACHE_SIZE))
         return (bytes > 0 ? bytes : 1 << 20) / 8
@@ -99,12 +99,12 @@ public struct PackedLinear: Sendable {
     /// Bytes of the packed weights.
     public var byteCount: Int { panelCount * panelBytes }
 
-    /// output [rows, outputs] from the first `rows` rows of input [.., inputs].
+    /// Computes output [rows, outputs] from the first `rows` rows of input [.., inputs].
     public func run(_ input: Storage, rows: Int, into output: Storage, _ epilogue: Epilogue = .store) {
         run(PackedRows(input, count: rows, width: inputs), into: output, epilogue)
     }
 
-    /// output [rows, outputs] from rows of `inputs` that were made for ``elementType``, or are rounded now.
+    /// Computes output [rows, outputs] from rows of `inputs`, packed for ``elementType`` or rounded now.
     public func run(_ input: PackedRows, into output: Storage, _ epilogue: Epilogue = .store) {
         precondition(
             output.count >= input.count * outputs && !(isSwiGLU && epilogue == .add),
@@ -113,7 +113,7 @@ public struct PackedLinear: Sendable {
         run(input, kind, into: output, stride: outputs, isRounded: false)
     }
 
-    /// Rows of `outputs` as `next` multiplies them.
+    /// Computes rows of `outputs`, packed for `next`.
     public func run(_ input: PackedRows, for next: PackedLinear) -> PackedRows {
         precondition(next.inputs == outputs, "packed linear: \(outputs) outputs for \(next.inputs) inputs")
         let output = PackedRows(count: input.count, width: outputs, for: next.elementType)
@@ -140,7 +140,7 @@ public struct PackedLinear: Sendable {
         unsafe whole.output = UnsafeMutableRawPointer(output.pointer)
         unsafe whole.outputStride = Int64(stride)
         unsafe whole.isRounded = isRounded ? 1 : 0
-        // Nothing counted is captured: threads that count the same references wait for each other.
+        // The closure captures no reference-counted value: threads would contend for the count.
         let (inputStride, panelCount) = (input.stride, panelCount)
         nonisolated(unsafe) let (shared, multiply) = unsafe (whole, kernels.panels.multiply!)
         Parallel.forShrinkingRanges(rowBlocks * panelCount) { range in
@@ -161,7 +161,7 @@ public struct PackedLinear: Sendable {
         extendLifetime((panels, input.storage, output))
     }
 
-    /// A product with these weights, input and output still to be told.
+    /// The product's arguments for these weights, without input and output.
     @unsafe var product: kk_panel_product {
         var job = unsafe kk_panel_product()
         unsafe job.inner = Int64(inputs)

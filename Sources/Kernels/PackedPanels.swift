@@ -20,7 +20,7 @@ struct PackedPanels: Sendable {
         storage = Storage(count: words * kernel.panels(outer) * Int(kernel.columns))
     }
 
-    /// Wᵀ for weights [outᵢ, in] stacked on one another: [in, Σ outᵢ].
+    /// Wᵀ for concatenated weights [outᵢ, in]: [in, Σ outᵢ].
     init(transposed weights: [Matrix], precision: ComputePrecision) {
         let kernel = precision.kernel
         let width = Int(kernel.columns)
@@ -43,12 +43,12 @@ struct PackedPanels: Sendable {
         }
     }
 
-    /// `rows` rows of `width` made by `input`: [rows, width].
+    /// `rows` rows of `width` that `input` produces: [rows, width].
     init(_ input: RowInput, rows: Int, width: Int, precision: ComputePrecision) {
         let kernel = precision.kernel
         self.init(inner: rows, outer: width, precision: precision)
         let (stride, storage) = (stride, storage)
-        // Whole chunks of words, so that no two blocks share one.
+        // Whole chunks of words, so that no two blocks write to one.
         let block = 128
         let scratchCount = input.scratchCount(rows: min(block, rows), width: width)
         Parallel.forEach((rows + block - 1) / block, scratch: [scratchCount]) { index in
@@ -63,7 +63,7 @@ struct PackedPanels: Sendable {
 }
 
 extension ComputePrecision {
-    /// The packed product in the best instruction set there is.
+    /// The packed product for the best instruction set available.
     var kernel: kk_gemm {
         let gemm = unsafe kernels.gemm
         return switch self {
@@ -74,12 +74,12 @@ extension ComputePrecision {
 }
 
 extension kk_gemm {
-    /// Words that `count` elements along the reduction take, whole chunks of 8.
+    /// Words of `count` elements along the reduction, in whole chunks of 8.
     func words(_ count: Int) -> Int { (count + 8 * Int(depth) - 1) / (8 * Int(depth)) * 8 }
 
-    /// Panels that `count` columns take.
+    /// Panels of `count` columns.
     func panels(_ count: Int) -> Int { (count + Int(columns) - 1) / Int(columns) }
 
-    /// Floats that `count` rows of the left operand take, `words` words each.
+    /// Floats of `count` rows of the left operand, `words` words each.
     func leftCount(_ count: Int, words: Int) -> Int { (count + Int(rows) - 1) / Int(rows) * Int(rows) * words }
 }

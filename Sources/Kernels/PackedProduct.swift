@@ -1,9 +1,9 @@
 import CKernels
 
-/// Products of packed operands, spread over the pool in units that depend on the shapes alone.
+/// Products of packed operands over the pool, in units of work that depend on the shapes alone.
 enum PackedProduct {
-    /// Rows multiplied by one unit: few enough that a unit's operands and results stay in the second-level cache, and that
-    /// 64 cores share a batch; many enough that the panels are read seldom.
+    /// Rows of a unit: few enough that its operands and results stay in the second-level cache and that 64 cores share a batch;
+    /// many enough that the panels are seldom read.
     static func blockRows(_ rows: Int) -> Int { max(8, min(128, (rows / 32 + 7) / 8 * 8)) }
 
     /// output = input · panels, block by block of rows.
@@ -25,7 +25,7 @@ enum PackedProduct {
             let source = unsafe input.rows(range, width: inner, scratch: scratch)
             unsafe kernel.pack_rows(
                 source.pointer, Int64(source.stride), Int64(range.count), Int64(inner), left.pointer, Int64(groupStride))
-            // The input's scratch is free again once it is packed.
+            // The input's scratch is free again after packing.
             let target = unsafe output.target(range, width: outer, scratch: scratch)
             unsafe kernel.multiply(
                 0, Int64(range.count), Int64(outer), Int64(words), left.pointer, Int64(groupStride), panels.storage.pointer,
@@ -35,7 +35,7 @@ enum PackedProduct {
         output.addUp(partials, blocks: blocks, width: outer)
     }
 
-    /// c (+)= aᵀ · panels with a [inner, m], the reduction in pieces of `depth` words.
+    /// c (+)= aᵀ · panels with a [inner, m], the reduction split into pieces of `depth` words.
     static func transposed(_ a: Matrix, _ panels: PackedPanels, into c: Matrix, accumulate: Bool) {
         let kernel = panels.precision.kernel
         let (m, inner) = (a.columns, panels.inner)
@@ -68,14 +68,14 @@ enum PackedProduct {
         }
     }
 
-    /// Blocks of rows, of some `blockGroups` groups each, and of columns, cut into parts of whole panels only as far as it
-    /// takes to keep every thread busy: each of them packs the rows anew.
+    /// The number of blocks of rows, each of about `blockGroups` groups, and of columns. Columns are split at whole panels, and
+    /// only as far as keeps every thread busy: each block of columns packs the rows anew.
     private static func blocks(groups: Int, panels: Int, blockGroups: Int) -> (rows: Int, columns: Int) {
         let threads = Parallel.threads
         let rowBlocks = max(1, (groups + blockGroups - 1) / blockGroups)
         var best = (columns: 1, share: 0.0)
         for columns in 1...max(1, min(panels, 2 * threads)) {
-            // The share of the threads' time that is work, where the largest unit sets the pace.
+            // The utilisation of the threads, bounded by the largest unit.
             let units = rowBlocks * columns
             let rounds = (units + threads - 1) / threads
             let largest = ((groups + rowBlocks - 1) / rowBlocks) * ((panels + columns - 1) / columns)

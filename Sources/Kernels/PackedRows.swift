@@ -1,8 +1,8 @@
 import CKernels
 
-/// Rows as ``PackedLinear`` multiplies them: Float32, or rounded to BFloat16 where its weights are BFloat16.
+/// Input rows of ``PackedLinear``: Float32, or rounded to BFloat16 where its weights are BFloat16.
 ///
-/// What makes rows rounds them while they are in cache, so that no pass of its own has to.
+/// The kernel that produces the rows rounds them while they are in cache, which saves a pass.
 public struct PackedRows: Sendable {
     /// Number of rows.
     public let count: Int
@@ -13,14 +13,14 @@ public struct PackedRows: Sendable {
     let stride: Int
     let storage: Storage
 
-    /// The first `count` rows of `values` [.., width], as they are.
+    /// The first `count` rows of `values` [.., width], in Float32.
     public init(_ values: Storage, count: Int, width: Int) {
         precondition(values.count >= count * width, "packed rows: \(values.count) values for \(count) rows of \(width)")
         (storage, self.count, self.width) = (values, count, width)
         (isRounded, stride) = (false, width)
     }
 
-    /// Rows not yet written, for weights of `elementType`.
+    /// Unwritten rows for weights of `elementType`.
     init(count: Int, width: Int, for elementType: ElementType) {
         (self.count, self.width) = (count, width)
         isRounded = elementType == .bfloat16
@@ -28,13 +28,13 @@ public struct PackedRows: Sendable {
         storage = Storage(count: count * stride)
     }
 
-    /// Words that a row of `width` takes for weights of `elementType`.
+    /// Words of a row of `width` for weights of `elementType`.
     static func words(_ width: Int, _ elementType: ElementType) -> Int {
         guard elementType == .bfloat16 else { return width }
         return unsafe (width + 1) / 2 * 2 / Int(kernels.panels.roundedPerWord)
     }
 
-    /// These rows for weights of `elementType`: as they are, or rounded.
+    /// These rows for weights of `elementType`: unchanged, or rounded.
     func packed(for elementType: ElementType) -> PackedRows {
         guard elementType == .bfloat16, !isRounded else { return self }
         let rows = PackedRows(count: count, width: width, for: elementType)
@@ -44,7 +44,7 @@ public struct PackedRows: Sendable {
         return rows
     }
 
-    /// Calls `body` with each row's number and where to write its values, and rounds them where they are to be.
+    /// Calls `body` with each row's number and the memory for its values, then rounds them where needed.
     func fill(_ body: @Sendable (Int, UnsafeMutablePointer<Float>) -> Void) {
         Parallel.forRanges(count, grain: grain) { range in
             guard isRounded else {
@@ -60,7 +60,7 @@ public struct PackedRows: Sendable {
         }
     }
 
-    /// Rows worth a thread of their own.
+    /// Rows a thread, at least.
     private var grain: Int { max(1, 1 << 12 / max(1, width)) }
 
     /// Writes rows `range` from `values` [range, width].

@@ -1,10 +1,10 @@
 import Glibc
 
-/// Pages of one size, reserved once and addressed by number: where paged caches keep keys and values.
+/// The memory of the pages: reserved once, of one size, addressed by page number.
 ///
-/// Which page is whose is not known here. By rule only the owner of a page writes it, and nobody reads what was not written.
+/// Page ownership is tracked elsewhere. By rule only the owner of a page writes it, and unwritten memory is never read.
 @safe public final class PageMemory: @unchecked Sendable {
-    // Sendable: plain memory; the caches' bookkeeping gives each page to one writer at a time.
+    // Sendable: plain memory; page ownership gives each page one writer at a time.
 
     /// Bytes of a page.
     public let pageBytes: Int
@@ -12,9 +12,9 @@ import Glibc
     public let pages: Int
     let base: UnsafeMutablePointer<UInt8>
 
-    /// Reserves `pages` pages of `pageBytes`, a multiple of 64; nil where the system has no room for them.
+    /// Reserves `pages` pages of `pageBytes`, a multiple of 64; nil where the system refuses.
     ///
-    /// Pages take physical memory when they are first written.
+    /// A page takes physical memory with its first write.
     public init?(pages: Int, pageBytes: Int) {
         precondition(pages > 0 && pageBytes > 0 && pageBytes % 64 == 0, "PageMemory: \(pages) pages of \(pageBytes) bytes")
         let (bytes, overflow) = pages.multipliedReportingOverflow(by: pageBytes)
@@ -36,13 +36,13 @@ import Glibc
         unsafe (base + Int(target) * pageBytes).update(from: base + Int(source) * pageBytes, count: pageBytes)
     }
 
-    /// A page's bytes, copied out.
+    /// A copy of a page's bytes.
     public func bytes(of page: Int32) -> [UInt8] {
         check(page)
         return unsafe [UInt8](UnsafeBufferPointer(start: base + Int(page) * pageBytes, count: pageBytes))
     }
 
-    /// Overwrites a page with `bytes`, exactly a page of them.
+    /// Overwrites a page with `bytes`, exactly one page of them.
     public func write(_ bytes: ArraySlice<UInt8>, to page: Int32) {
         check(page)
         precondition(bytes.count == pageBytes, "PageMemory: \(bytes.count) bytes for a page of \(pageBytes)")
@@ -52,7 +52,7 @@ import Glibc
         }
     }
 
-    /// Copies one head's key and value from slot `source` of the pages `old` to slot `target` of the pages `new`, as they are stored.
+    /// Copies one head's stored key and value from slot `source` of pages `old` to slot `target` of pages `new`.
     public func copySlot(
         _ layout: PagedLayout, head: Int, from source: Int, of old: [Int32], to target: Int, of new: [Int32]
     ) {

@@ -1,17 +1,17 @@
 import CKernels
 
-/// A sequence's part in a paged attention: its pages of one layer, the tokens held in them, and its new ones.
+/// A sequence of a paged attention batch: its pages of one layer, its cached tokens, and its new ones.
 public struct PagedSequence: Sendable {
-    /// Pages in the order of the tokens; room for `held` + `count`. Negative ones are gone: they lie behind the window.
+    /// Pages in the order of the tokens, with room for `held` + `count`. Negative ones are freed: they lie behind the window.
     public var pages: [Int32]
-    /// Tokens held before the new ones.
+    /// Tokens cached before the new ones.
     public var held: Int
-    /// New tokens: as many rows of the batch.
+    /// New tokens, one row of the batch each.
     public var count: Int
-    /// How many of them, from the first on, go in blocks, the others one by one; nil leaves that to their number.
+    /// Number of its first new tokens that are computed in blocks, the others one by one; nil to choose by `count`.
     public var blockCount: Int?
 
-    /// `count` new tokens behind `held` ones in `pages`.
+    /// `count` new tokens after `held` cached ones in `pages`.
     public init(pages: [Int32], held: Int, count: Int) {
         self.pages = pages
         self.held = held
@@ -19,46 +19,46 @@ public struct PagedSequence: Sendable {
     }
 }
 
-/// Attention of a ragged batch over one layer's pages, read in place.
+/// Paged attention: a ragged batch over one layer's pages, read in place.
 ///
-/// Few queries of a sequence go token by token, over spans that end at multiples of ``span`` and are merged by their
-/// log-sum-exp; more go in blocks, each with all the heads of a group. Neither depends on what else is in the batch or on
-/// the number of threads.
+/// Few queries of a sequence are computed token by token, over spans that end at multiples of ``span`` and are merged by their
+/// log-sum-exp; more queries are computed in blocks, each with all the heads of a group. Results are batch-invariant and do not
+/// depend on the number of threads.
 public struct PagedAttentionKernel: Sendable, Hashable {
-    /// What lies in a page.
+    /// The layout of a page.
     public let layout: PagedLayout
     /// Query heads; a multiple of the layout's KV heads.
     public let heads: Int
     /// Factor on the scores.
     public let scale: Float
-    /// New tokens of a sequence from which on they are attended to in blocks.
+    /// The least number of a sequence's new tokens that are computed in blocks.
     public var blockThreshold = 4
-    /// Whether sequences that begin with the same pages, one new token each, attend to those together: first the shared tokens
-    /// with all their queries at once, then what fewer share, then each its own (Ye et al. 2024, ChunkAttention). Sums then
-    /// depend on who shares.
+    /// Whether decoding sequences with a common prefix of pages attend to it together: first the shared tokens, with the queries
+    /// of all sequences at once, then tokens shared by fewer, then each sequence's own (Ye et al. 2024, ChunkAttention). Sums
+    /// then depend on the rest of the batch.
     public var sharesPrefixes = true
-    /// Tokens a row sees at most, its own included (Beltagy et al. 2020, sliding window); nil for all.
+    /// Tokens a row sees, its own included (Beltagy et al. 2020, sliding window); nil for all.
     public var window: Int?
-    /// First tokens that a row sees beside its window (Xiao et al. 2023, attention sinks).
+    /// Attention sinks: first tokens visible beside the window (Xiao et al. 2023).
     public var sinks = 0
-    /// Whether blocks begin at multiples of their size even where a window does not, so that sums don't depend on how a
-    /// sequence was cut. Tokens in front of the window are then read, unseen: their pages must be there.
+    /// Whether blocks begin at multiples of their size even where a window does not, so that sums don't depend on a sequence's
+    /// chunks. Masked tokens in front of the window are then read: their pages must be present.
     public var alignsWindows = false
-    /// Threads that the work is cut for; nil for those there are. Results don't depend on it.
+    /// Threads to divide the work for; nil for the pool's. Results don't depend on it.
     var threads: Int?
-    /// Whether rows bring keys and values to store; where not, they were stored by another layer.
+    /// Whether rows hold keys and values to store; false where another layer stored them.
     public var storesKeys = true
 
-    /// Tokens attended to at a time by single queries.
+    /// Tokens of a span, which single queries attend to at a time.
     public static let span = Int(KK_PAGED_SPAN)
 
-    /// Tokens that sequences have in common at least where they attend to them together.
+    /// The least number of shared tokens that sequences attend to together.
     public static let sharedTokens = 64
 
     /// Tokens in a block.
     public static let blockTokens = Int(KK_PAGED_BLOCK)
 
-    /// A layer's attention; a `scale` of nil is 1/√keyDim.
+    /// Paged attention for `heads` query heads; a `scale` of nil is 1/√keyDim.
     public init(layout: PagedLayout, heads: Int, scale: Float? = nil) {
         precondition(heads % layout.kvHeads == 0, "attention: \(heads) heads cannot share \(layout.kvHeads) KV heads")
         self.layout = layout
@@ -67,13 +67,13 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     }
 
     /// Elements in a row of qkv: [heads·keyDim | kvHeads·keyDim | kvHeads·valueDim], without values where these are the keys',
-    /// and without either where rows bring none.
+    /// and queries alone where rows hold no keys.
     public var rowWidth: Int {
         heads * layout.keyDim
             + (storesKeys ? layout.kvHeads * (layout.keyDim + (layout.valuesAreKeys ? 0 : layout.valueDim)) : 0)
     }
 
-    /// The tokens that a row which sees tokens below `limit` attends to: cut at multiples of ``span``.
+    /// The spans of a row that sees tokens below `limit`: cut at multiples of ``span``.
     func ranges(below limit: Int) -> [Range<Int>] {
         func cut(_ range: Range<Int>) -> [Range<Int>] {
             guard !range.isEmpty else { return [] }
@@ -86,8 +86,8 @@ public struct PagedAttentionKernel: Sendable, Hashable {
         return cut(0..<min(sinks, low)) + cut(low..<limit)
     }
 
-    /// Stores the keys and values of qkv [rows, rowWidth] behind those held, then attends from each row to all tokens of its
-    /// sequence up to itself: output [rows, heads·valueDim], logSumExp [rows, heads]. Goes by one of `plans` where that fits.
+    /// Stores the keys and values of qkv [rows, rowWidth] behind the cached ones, then attends from each row to its sequence's
+    /// tokens up to its own: output [rows, heads·valueDim], logSumExp [rows, heads]. Reuses one of `plans` where it fits.
     public func run(
         qkv: Storage, memory: PageMemory, batch: PagedBatch, plans: inout PagedPlans, into output: Storage, logSumExp: Storage
     ) {
@@ -99,9 +99,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
         attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp)
     }
 
-    /// The attention each token of each sequence gets in each KV head, summed over the query heads that share it and the
-    /// sequence's rows: for each sequence [kvHeads, tokens], the new tokens included. Keys are as
-    /// ``run(qkv:memory:batch:plans:into:logSumExp:)`` left them.
+    /// The attention mass of each sequence's tokens in each KV head, summed over the sequence's rows and the query heads of the
+    /// group: [kvHeads, tokens] a sequence, new tokens included. Keys are those that
+    /// ``run(qkv:memory:batch:plans:into:logSumExp:)`` stored.
     public func mass(qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage) -> [Storage] {
         check(batch, memory, qkv: qkv)
         precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")

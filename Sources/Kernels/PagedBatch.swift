@@ -1,26 +1,26 @@
 import CKernels
 
-/// The rows of a paged attention, laid end to end, and the pages that they see.
+/// The rows of a paged attention, concatenated, and the pages they attend to.
 public struct PagedBatch: Sendable {
     let layout: PagedLayout
-    /// Every sequence's pages, one after the other, and where each one's begin.
+    /// The block tables, concatenated, and the start of each.
     var tables: [Int32] = []
     var firstPage: [Int] = []
     var firstRow: [Int] = []
-    /// For each row its number, the tokens it sees, and its sequence.
+    /// For each row its number, its visible tokens, and its sequence.
     var numbers: [Int64] = []
     var limits: [Int64] = []
     var sequenceOf: [Int] = []
-    /// For each sequence the tokens held before its rows, its rows, and how many of these go in blocks.
+    /// For each sequence its cached tokens, its rows, and the number of rows computed in blocks.
     let held: [Int]
     let counts: [Int]
     let blockCounts: [Int?]
-    /// The greatest of the pages.
+    /// The greatest page number.
     private let lastPage: Int
 
     var rows: Int { limits.count }
 
-    /// Each sequence's new tokens, its pages laid out as `layout` says.
+    /// The batch of `sequences`, their pages in `layout`.
     public init(_ sequences: [PagedSequence], layout: PagedLayout) {
         self.layout = layout
         held = sequences.map(\.held)
@@ -44,14 +44,14 @@ public struct PagedBatch: Sendable {
         lastPage = Int(tables.max() ?? 0)
     }
 
-    /// Checks that the pages are laid out as `kernel` takes them and lie in `memory`.
+    /// Checks that the pages have the layout of `kernel` and lie in `memory`.
     func check(_ kernel: PagedAttentionKernel, _ memory: PageMemory) {
         precondition(
             layout == kernel.layout && layout.pageBytes == memory.pageBytes, "paged attention: a layout of other pages")
         precondition(lastPage < memory.pages, "paged attention: page \(lastPage) outside 0..<\(memory.pages)")
     }
 
-    /// Whether rows are cut and see tokens as those of `other` do, whatever their pages are.
+    /// Whether rows and visible tokens equal those of `other`, whatever the pages.
     func hasRows(of other: PagedBatch) -> Bool {
         counts == other.counts && limits == other.limits && blockCounts == other.blockCounts
     }
@@ -61,7 +61,7 @@ public struct PagedBatch: Sendable {
         tables[firstPage[sequence] + range.lowerBound..<firstPage[sequence] + range.upperBound]
     }
 
-    /// Calls `body` with a job for one row of `sequence`: all heads, no range or output yet.
+    /// Calls `body` with a job for one row of `sequence`: all heads, without range and output.
     func withJob(
         _ kernel: PagedAttentionKernel, _ memory: PageMemory, qkv: Storage, sequence: Int,
         _ body: (inout kk_paged_attention) -> Void

@@ -1,6 +1,6 @@
 import CKernels
 
-/// How one layer's keys and values lie in a page: as many tokens as fit.
+/// The layout of one layer's keys and values in a page, which holds as many tokens as fit.
 ///
 /// A page holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the
 /// first valueDim elements of its key.
@@ -11,13 +11,13 @@ public struct PagedLayout: Sendable, Hashable {
     public let keyDim: Int
     /// Width of a value.
     public let valueDim: Int
-    /// Whether a value is the beginning of its key, and not stored again.
+    /// Whether a value is the beginning of its key and not stored separately.
     public let valuesAreKeys: Bool
-    /// How keys and values are stored.
+    /// The encoding of keys and values.
     public let encoding: KVEncoding
     /// Bytes of a page.
     public let pageBytes: Int
-    /// Tokens a page has room for.
+    /// Tokens (slots) of a page.
     public let tokensPerPage: Int
     /// Bytes of one head's key and of its value.
     let keyBytes: Int, valueBytes: Int
@@ -38,13 +38,13 @@ public struct PagedLayout: Sendable, Hashable {
         (keyBytes, valueBytes) = (encoding.codec.bytes(dim: keyDim), valuesAreKeys ? 0 : encoding.codec.bytes(dim: valueDim))
     }
 
-    /// Pages that `tokens` take.
+    /// Pages of `tokens` tokens.
     public func pages(tokens: Int) -> Int { (tokens + tokensPerPage - 1) / tokensPerPage }
 
-    /// Where in its page the key of a head in a slot begins, in bytes.
+    /// The byte offset in its page of a head's key in a slot.
     func keyOffset(head: Int, slot: Int) -> Int { (head * tokensPerPage + slot) * keyBytes }
 
-    /// Where in its page the value of a head in a slot begins, in bytes: behind all keys.
+    /// The byte offset in its page of a head's value in a slot: behind all keys.
     func valueOffset(head: Int, slot: Int) -> Int {
         kvHeads * tokensPerPage * keyBytes + (head * tokensPerPage + slot) * valueBytes
     }

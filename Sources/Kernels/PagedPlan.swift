@@ -1,20 +1,20 @@
 import CKernels
 
-/// How a paged attention is cut into units: by the sequences alone where it touches results.
+/// The division of a paged attention into units of work; where it affects results, it depends on the sequences alone.
 struct PagedPlan: Sendable {
     enum Work: Sendable {
-        /// Rows from the unit's on, one KV head.
+        /// A block of `rows` rows from the unit's first, in one KV head.
         case block(rows: Int, kvHead: Int)
         /// One row, the whole sequence.
         case row
-        /// One row, these tokens, cut after every span's length: a part for each piece, from `part` on. So many KV heads.
+        /// One row over these tokens, cut into spans: one part for each, from `part` on, in these KV heads.
         case spans(Range<Int>, part: Int, kvHeads: Range<Int>)
-        /// Members of a group of rows, tokens they share, one KV head.
+        /// Members of a group of rows over tokens that they share, in one KV head.
         case shared(group: Int, members: Range<Int>, tokens: Range<Int>, kvHead: Int, part: Int)
     }
 
-    /// Rows whose sequences begin with the same page, in the order of the tree that their pages make; each has its parts side by
-    /// side: of the tokens it shares with most others, of those it shares with fewer, …, then its own.
+    /// Rows whose sequences begin with the same page, in the order of their tree of pages. A row's parts are adjacent: first the
+    /// tokens it shares with most others, then those it shares with fewer, and last its own.
     struct Group: Sendable {
         var rows: [Int64]
         var firstPart: Int
@@ -27,7 +27,7 @@ struct PagedPlan: Sendable {
         var work: Work
     }
 
-    /// A row that goes by itself, from token `start` on; with the parts of its own tokens where it shares those before.
+    /// A row computed by itself from token `start` on, with the parts of its own tokens where the earlier ones are shared.
     struct Single: Sendable {
         var sequence: Int
         var row: Int
@@ -37,16 +37,16 @@ struct PagedPlan: Sendable {
 
     var units: [Unit] = []
     var groups: [Group] = []
-    /// Rows whose parts are merged afterwards.
+    /// Rows with several parts to merge.
     var merges: [(row: Int, parts: Range<Int>)] = []
     var parts = 0
-    /// Sequences that begin with the same pages up to some, which are attended to once for all of them.
+    /// Sequences with a common prefix of pages that is attended to once for all of them.
     var shares: [(sequences: [Int], pages: Range<Int>)] = []
     private let batch: PagedBatch
 
     init(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         self.batch = batch
-        // The longest work first: blocks of late rows, tokens shared by many, then single rows.
+        // Longest units first: blocks of late rows, widely shared tokens, then single rows.
         let blockRows = max(16, 128 / kernel.group)
         var singles: [Single] = []
         for (sequence, count) in batch.counts.enumerated() {
@@ -65,8 +65,8 @@ struct PagedPlan: Sendable {
         add(singles, kernel, batch)
     }
 
-    /// Whether the attention of `other`, another layer's for the same kernel, can go by this plan: the same rows, and what is
-    /// shared here is shared there.
+    /// Whether this plan serves `other`, another layer's batch for the same kernel: the same rows, with every shared prefix of
+    /// this plan shared there too.
     func fits(_ other: PagedBatch) -> Bool {
         batch.hasRows(of: other)
             && shares.allSatisfy { share in
@@ -75,10 +75,10 @@ struct PagedPlan: Sendable {
             }
     }
 
-    /// Adds rows that go by themselves, the longest first.
+    /// Adds rows that are computed by themselves, longest first.
     ///
-    /// One that has more than its share of the tokens would keep a thread busy alone: its spans become units of their own, each of
-    /// half the heads. They are the same spans, merged in the same order, so that the sums are the same.
+    /// A row with more than a thread's share of the tokens would delay the others: its spans become units of their own, each of
+    /// half the heads. Spans and merge order stay the same, so the sums do too.
     private mutating func add(_ singles: [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         let threads = kernel.threads ?? Parallel.threads
         var rows = singles.map { single -> (single: Single, ranges: [Range<Int>], tokens: Int) in
@@ -125,7 +125,7 @@ struct PagedPlan: Sendable {
     }
 }
 
-/// Tokens shared: two phases (Ye et al. 2024, ChunkAttention), over the tree that the rows' pages make.
+/// Attention to shared tokens in two phases (Ye et al. 2024, ChunkAttention), over the tree of the rows' pages.
 ///
 ///     rows' pages   1 2 3 4 …      1 2 3 are shared by all three rows, 4 by two of them once more:
 ///                   1 2 3 4 …      parts [1 2 3] [4] [own], [1 2 3] [4] [own], [1 2 3] [own]
@@ -134,34 +134,33 @@ extension PagedPlan {
     /// Tokens of a shared unit.
     private static let sharedSpan = 256
 
-    /// A group in the making.
+    /// A group under construction.
     private struct Tree {
         let kernel: PagedAttentionKernel
         let batch: PagedBatch
-        /// Rows that share something, in the order of the tree, with the first token and the part that are theirs alone.
+        /// Rows with shared tokens, in tree order, with the first token and the first part of their own.
         var rows: [(single: Single, start: Int, part: Int)] = []
-        /// Tokens shared, by which of `rows`, and the first of their parts.
+        /// Shared tokens, the members of `rows` that share them, and the first of their parts.
         var runs: [(members: Range<Int>, tokens: Range<Int>, part: Int)] = []
 
-        /// Whole pages of tokens that a row sees beside its own.
+        /// Whole pages of tokens before the row's own.
         private func pages(_ single: Single) -> Int { (Int(batch.limits[single.row]) - 1) / kernel.layout.tokensPerPage }
 
         private func page(_ single: Single, _ index: Int) -> Int32 { batch.tables[batch.firstPage[single.sequence] + index] }
 
-        /// Whether so many rows are worth two phases: matrices of 8 queries and more.
+        /// Whether this many rows justify two phases: matrices of at least 8 queries.
         static func isEnough(_ members: Int, _ kernel: PagedAttentionKernel) -> Bool {
             members > 1 && members * kernel.group >= 8
         }
 
-        /// Adds rows that have the same pages up to page `index`, of whose tokens those before `start` are in parts
-        /// before `part`.
+        /// Adds rows with the same pages up to page `index`, whose tokens before `start` are in parts before `part`.
         mutating func add(_ members: [Single], page index: Int = 0, start: Int = 0, part: Int = 0) {
             let slots = kernel.layout.tokensPerPage
             let shortest = members.map { pages($0) }.min() ?? 0
             var (end, start, part) = (index, start, part)
             while end < shortest, members.allSatisfy({ page($0, end) == page(members[0], end) }) { end += 1 }
-            // Too few tokens are left to those who share them with fewer. Behind others half as many will do, so that a row that
-            // ends within a run does not leave much of it to each.
+            // A run needs enough tokens to be shared. After a first run half as many suffice, so that a row that ends within a
+            // run does not leave much of it to each of the others.
             if end * slots - start >= PagedAttentionKernel.sharedTokens / (start > 0 ? 2 : 1) {
                 runs.append((rows.count..<rows.count + members.count, start..<end * slots, part))
                 part += (end * slots - start + PagedPlan.sharedSpan - 1) / PagedPlan.sharedSpan
@@ -183,7 +182,7 @@ extension PagedPlan {
         }
     }
 
-    /// Plans the tokens that enough of `singles` share, of whom each then goes by itself from its own on.
+    /// Plans the tokens that enough of `singles` share; the rows' own tokens remain in `singles`.
     private mutating func share(_ singles: inout [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         var byPage: [Int32: [Single]] = [:]
         for single in singles where batch.limits[single.row] > PagedAttentionKernel.sharedTokens {
@@ -221,7 +220,7 @@ extension PagedPlan {
         singles = singles.map { shared[$0.row] ?? $0 }
     }
 
-    /// Adds the units of one run of the group to come, whose pages are `first`'s.
+    /// Adds the units of one shared run of the next group, in the pages of `first`.
     private mutating func add(
         _ run: (members: Range<Int>, tokens: Range<Int>, part: Int), of first: Single, _ kernel: PagedAttentionKernel
     ) {
@@ -243,11 +242,11 @@ extension PagedPlan {
     }
 }
 
-/// The last plans made, one for each kind of attention, so that a step's layers are planned for once.
+/// A cache of the last plans, one for each kind of attention, so that the layers of a step share a plan.
 public struct PagedPlans: Sendable {
     private var plans: [PagedAttentionKernel: PagedPlan] = [:]
 
-    /// None yet.
+    /// An empty cache.
     public init() {}
 
     mutating func plan(_ kernel: PagedAttentionKernel, _ batch: PagedBatch) -> PagedPlan {

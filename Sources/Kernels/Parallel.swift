@@ -1,11 +1,11 @@
 import CKernels
 import COpenBLAS
 
-/// How kernels split their work over threads.
+/// Parallel loops of the kernels.
 public enum Parallel {
     private static let current = Lock<ThreadPool?>(nil)
 
-    /// The pool in force: as many threads as set, else as the process may run on.
+    /// The pool in use: of the threads set, else of the processors available to the process.
     static var pool: ThreadPool {
         current.withLock { pool in
             if let pool { return pool }
@@ -18,7 +18,7 @@ public enum Parallel {
     /// Threads in use, the caller's included.
     public static var threads: Int { pool.threads }
 
-    /// Uses `threads` from now on; call before work begins, not in the middle of it.
+    /// Sets the number of threads; call before any work begins.
     public static func setThreads(_ threads: Int) {
         current.withLock { pool in
             if pool?.threads != max(1, threads) { pool = make(threads) }
@@ -26,27 +26,27 @@ public enum Parallel {
     }
 
     private static func make(_ threads: Int) -> ThreadPool {
-        // OpenBLAS's own threads never run on top of the pool's.
+        // OpenBLAS's own threads would compete with the pool's.
         openblas_set_num_threads(1)
         return ThreadPool(threads: threads)
     }
 
-    /// The processors this process may run on.
+    /// The number of processors available to this process.
     public static var defaultThreads: Int { Int(kk_processors()) }
 
-    /// Calls `body` for each unit, spread over the pool.
+    /// Calls `body` for each unit, in parallel.
     public static func forEach(_ units: Int, _ body: @Sendable (Int) -> Void) {
         pool.forEach(units, body)
     }
 
-    /// Calls `body` for each unit, where `body` takes storages of `scratch` elements for its own use.
+    /// Calls `body` for each unit, in parallel; `body` may allocate storages of `scratch` elements.
     static func forEach(_ units: Int, scratch: [Int], _ body: @Sendable (Int) -> Void) {
         let pool = pool
         StoragePool.shared.reserve(scratch, copies: min(units, pool.threads))
         pool.forEach(units, body)
     }
 
-    /// Calls `body` with ranges that cut 0 ..< `count` into pieces of at least `grain`, one or a few a thread.
+    /// Calls `body` with ranges that divide 0 ..< `count` into pieces of at least `grain`, one or a few a thread.
     ///
     /// The cuts depend on `count`, `grain` and the number of threads alone.
     public static func forRanges(_ count: Int, grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
@@ -58,11 +58,11 @@ public enum Parallel {
         forEach(pieces) { piece in body(count * piece / pieces..<count * (piece + 1) / pieces) }
     }
 
-    /// Calls `body` with ranges that cut 0 ..< `count`: three quarters of its share for each thread, then ever a half of a
-    /// thread's share of what is left.
+    /// Calls `body` with ranges of decreasing length that divide 0 ..< `count`: three quarters of its share for each thread, then
+    /// repeatedly half a thread's share of the rest (guided scheduling).
     ///
-    /// The first ones are long, for what reads memory in a row; the last ones are short, so that no thread waits long for
-    /// another. The cuts depend on `count` and the number of threads alone.
+    /// Long ranges first suit sequential reads; short ones last balance the threads' load. The cuts depend on `count` and the
+    /// number of threads alone.
     public static func forShrinkingRanges(_ count: Int, _ body: @Sendable (Range<Int>) -> Void) {
         let pool = pool
         guard pool.threads > 1 else {
@@ -76,6 +76,6 @@ public enum Parallel {
         pool.forEach(cuts.count - 1) { body(cuts[$0]..<cuts[$0 + 1]) }
     }
 
-    /// The instruction set the vector kernels were chosen for: base, v3 (AVX2) or v4 (AVX-512).
+    /// The instruction set of the vector kernels in use: base, v3 (AVX2) or v4 (AVX-512).
     public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
 }

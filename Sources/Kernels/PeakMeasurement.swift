@@ -1,6 +1,6 @@
-/// What the machine gives: the yardsticks for the kernels' shares of it.
+/// Measures the machine's peak throughput, against which the kernels are compared.
 public enum PeakMeasurement {
-    /// Floating-point operations a second of packed products of a square matrix of side `side`, the best of `repeats`, all threads.
+    /// Floating-point operations a second of packed products of square matrices of `side`, on all threads; the best of `repeats`.
     public static func gemmFlopsPerSecond(_ precision: ComputePrecision = .fp32, side: Int = 1536, repeats: Int = 7) -> Double {
         let a = Storage(repeating: 0.5, count: side * side)
         let c = Storage(count: side * side)

@@ -2,15 +2,15 @@ import CKernels
 
 /// Sums and maxima over axes of a row-major array.
 ///
-/// Sums are taken in Float64 over blocks of Float32 partial sums, cut by the shape alone: they do not depend on the number
-/// of threads.
+/// Sums are taken in Float64 over blocks of Float32 partial sums whose size depends on the shape alone, so they do not depend on
+/// the number of threads.
 public enum Reduction {
-    /// What the elements along the reduced axes become.
+    /// The reduction along the reduced axes.
     public enum Operation: Sendable { case sum, maximum }
 
     /// y = the reduction of x [shape] over `axes`; y's elements are the remaining axes', row-major.
     ///
-    /// A sum over nothing is 0; a maximum over nothing is a programming error. A NaN makes its maximum NaN.
+    /// An empty sum is 0; an empty maximum is a programming error. A NaN makes its maximum NaN.
     public static func reduce(_ operation: Operation, _ x: Storage, shape: [Int], axes: Set<Int>, into y: Storage) {
         var yShape = shape
         for axis in axes { yShape[axis] = 1 }
@@ -32,7 +32,7 @@ public enum Reduction {
         }
     }
 
-    /// The innermost axis is reduced: one vector reduction a row.
+    /// Reduces the innermost axis: one vector reduction a row.
     private static func alongRows(
         _ operation: Operation, _ x: Storage, _ width: Int, _ kept: LoopNest, _ reduced: LoopNest, _ y: Storage
     ) {
@@ -53,7 +53,7 @@ public enum Reduction {
         let none = operation == .sum ? 0 : -Double.infinity
         let terms = reduced.count
         if blocks > 1 {
-            // Long rows are cut, so that one sum over everything is spread over the pool too.
+            // Long rows are cut, so that a sum over everything is parallel too.
             let pieces = terms * blocks
             var partial = [Double](repeating: 0, count: kept.count * pieces)
             unsafe partial.withUnsafeMutableBufferPointer { partial in
@@ -80,7 +80,7 @@ public enum Reduction {
         }
     }
 
-    /// The innermost axis is kept: rows are added up element by element, in chunks of rows that are then added up.
+    /// Keeps the innermost axis: rows are summed element by element in chunks of rows, and then the chunks.
     private static func acrossRows(
         _ operation: Operation, _ x: Storage, _ width: Int, _ kept: LoopNest, _ reduced: LoopNest, _ y: Storage
     ) {

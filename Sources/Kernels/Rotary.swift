@@ -15,7 +15,7 @@ import Glibc
     let cosine: Storage
     let sine: Storage
 
-    /// The table for positions 0 ..< `positions` with frequency theta^(−2i / headDim) for plane i.
+    /// The table for positions 0 ..< `positions`, with frequency theta^(−2i / headDim) for plane i.
     ///
     /// Frequencies and angles are rounded to Float32 as transformers does, so that logits agree at long positions;
     /// cosine and sine of the rounded angle are exact to the last bit.
@@ -25,7 +25,7 @@ import Glibc
         self.init(positions: positions, frequencies: frequencies, theta: theta)
     }
 
-    /// The table for given frequencies (radians a position), one a plane: for scaled variants.
+    /// The table for given frequencies (radians a position), one a plane: for RoPE scaling.
     public init(positions: Int, frequencies: [Float], theta: Float = 10_000) {
         precondition(positions >= 0, "RotaryTable: \(positions) positions")
         let half = frequencies.count
@@ -47,23 +47,23 @@ import Glibc
         }
     }
 
-    /// The same table in storage of its own.
+    /// A copy of the table in storage of its own.
     init(copying other: RotaryTable) {
         (positions, headDim, theta) = (other.positions, other.headDim, other.theta)
         cosine = Storage(copying: other.cosine.array())
         sine = Storage(copying: other.sine.array())
     }
 
-    /// What the kernels take, for planes from element `start` of a head on. The table must outlive its use.
+    /// The kernels' view of the table, for planes from element `start` of a head on. The table must outlive it.
     func packed(start: Int = 0) -> kk_rotary {
         unsafe kk_rotary(cosine: cosine.pointer, sine: sine.pointer, half: Int64(headDim / 2), start: Int64(start))
     }
 
-    /// Rotates `heads` heads of each of `rows` rows in place, row r by the angles of `positions[r]`; `inverse` turns back,
+    /// Rotates `heads` heads of each of `rows` rows in place, row r by the angles of `positions[r]`; `inverse` rotates back,
     /// which is the gradient.
     ///
-    /// A row starts at `offset` + r · `stride` (by default heads · headDim) and holds [heads, headDim]. Where the table is
-    /// narrower than `headDim` (partial rotary), it turns the elements from `start` of each head on and leaves the others.
+    /// A row starts at `offset` + r · `stride` (by default heads · headDim) and holds [heads, headDim]. A table narrower than
+    /// `headDim` (partial rotary) rotates the elements from `start` of each head on and leaves the others.
     public func rotate(
         _ x: Storage, offset: Int = 0, positions rowPositions: [Int32], rows: Int, stride: Int? = nil, heads: Int, headDim: Int,
         start partStart: Int = 0, inverse: Bool = false

@@ -1,5 +1,5 @@
 extension RotaryTable {
-    /// The table with cosines and sines times `factor`, so that rotated queries and keys are that much longer.
+    /// The table with cosines and sines times `factor`, which scales rotated queries and keys by it.
     public func scaled(by factor: Float) -> RotaryTable {
         guard factor != 1 else { return self }
         // Fresh storage, held by the copy alone.

@@ -1,17 +1,17 @@
 import CKernels
 
-/// The rows a linear layer multiplies, made block by block when they are needed.
+/// The input rows of a linear layer, produced block by block on demand.
 public enum RowInput: Sendable {
-    /// The rows of a matrix as it stands.
+    /// The rows of a matrix, unchanged.
     case matrix(Matrix)
-    /// RMSNorm of rows of x: x · rstd · weight. With an `epsilon`, rstd [rows] is computed and written; with nil it is known.
+    /// RMSNorm of rows of x: x · rstd · weight. With an `epsilon`, rstd [rows] is computed and written; with nil it is given.
     case rmsNorm(x: Storage, weight: Storage, rstd: Storage, epsilon: Float?)
     /// silu(gate) · up for rows [gate | up].
     case swiGLU(gateUp: Storage)
-    /// The rows of several matrices of one width, one below the other.
+    /// The rows of several matrices of one width, stacked.
     case stacked([Matrix])
 
-    /// A block of rows in memory, valid as long as the scratch and the storages are.
+    /// A block of rows in memory, valid as long as the scratch and the storages live.
     @unsafe struct Block {
         let pointer: UnsafePointer<Float>
         let stride: Int

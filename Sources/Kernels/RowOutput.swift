@@ -1,26 +1,26 @@
 import CKernels
 
-/// Where the rows of a linear layer's product go, block by block while they are in cache.
+/// The epilogue of a linear layer's product, applied block by block while rows are in cache.
 public enum RowOutput: Sendable {
-    /// Written to a matrix, or added to it.
+    /// Writes the product to a matrix, or accumulates into it.
     case matrix(Matrix, accumulate: Bool)
-    /// Written with `residual`, as many dense rows, added.
+    /// Writes the product plus `residual`, equally many dense rows.
     case residual(Matrix, residual: Storage)
     /// The product is the gradient of RMSNorm's output: dx (+)= the gradient of x, dw [width] += the weight's.
     case rmsNormGradient(x: Storage, weight: Storage, rstd: Storage, into: Storage, weightGradient: Storage, accumulate: Bool)
-    /// The product is the gradient of silu(gate) · up: the gradient of rows [gate | up] is written, over them too.
+    /// The product is the gradient of silu(gate) · up: writes the gradient of rows [gate | up], which may overwrite them.
     case swiGLUGradient(gateUp: Storage, into: Storage)
-    /// The product is logits, written and turned into losses [rows] and, with `gradientScale`, into their own gradient.
+    /// The product is logits: writes them and the losses [rows]; with `gradientScale` the logits become their own gradient.
     case crossEntropy(logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int, gradientScale: Float?)
 
-    /// Memory the product of one block is written to.
+    /// The destination of one block's product.
     @unsafe struct Block {
         let pointer: UnsafeMutablePointer<Float>
         let stride: Int
         let accumulate: Bool
     }
 
-    /// The matrix that the product itself is written to, where there is one.
+    /// The matrix that the product is written to directly, if any.
     var matrix: Matrix? {
         switch self {
         case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _): matrix
@@ -35,12 +35,12 @@ public enum RowOutput: Sendable {
         }
     }
 
-    /// Elements of partial sums one block of rows leaves behind.
+    /// Elements of a block's partial sums.
     func partialCount(width: Int) -> Int {
         if case .rmsNormGradient = self { width } else { 0 }
     }
 
-    /// Where the product of the rows of `range` is to be written.
+    /// The destination of the product of the rows of `range`.
     func target(_ range: Range<Int>, width: Int, scratch: Storage) -> Block {
         switch self {
         case .matrix(let matrix, let accumulate):
@@ -64,8 +64,8 @@ public enum RowOutput: Sendable {
             accumulate: accumulate)
     }
 
-    /// What follows the product of the rows of `range`; row `index` of `partials` is this
-    /// block's own sums, zero to begin with.
+    /// Applies the epilogue to the product of the rows of `range`; row `index` of `partials` takes the block's own sums, zero
+    /// initially.
     func finish(_ range: Range<Int>, width: Int, _ block: Block, partials: Storage, index: Int) {
         let start = range.lowerBound
         let (rows, columns) = (Int64(range.count), Int64(width))
@@ -88,7 +88,7 @@ public enum RowOutput: Sendable {
         }
     }
 
-    /// Adds the blocks' partial sums up, first block first, whatever the number of threads.
+    /// Sums the blocks' partial sums, first block first, whatever the number of threads.
     func addUp(_ partials: Storage, blocks: Int, width: Int) {
         guard case .rmsNormGradient(_, _, _, _, let weightGradient, _) = self else { return }
         for block in 0..<blocks {
@@ -96,7 +96,7 @@ public enum RowOutput: Sendable {
         }
     }
 
-    /// Checks that the storages take `rows` rows of `width`.
+    /// Checks that the storages have room for `rows` rows of `width`.
     func check(rows: Int, width: Int) {
         let fits =
             switch self {

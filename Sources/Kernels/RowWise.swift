@@ -1,4 +1,4 @@
-/// Small in-place steps on rows of projections, for decoding: biases and norms of single heads.
+/// Small in-place operations on rows of projections, for decoding: biases and per-head norms.
 public enum RowWise {
     /// Adds `bias` [width] to each of `rows` rows of x [rows, width].
     public static func add(_ bias: Storage, to x: Storage, rows: Int) {

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Softmax and its logarithm over rows, each shifted by its maximum first.
+/// Softmax and log-softmax over rows, each row shifted by its maximum first.
 public enum Softmax {
     /// y = e^x / Σ e^x for each of `rows` rows.
     public static func softmax(_ x: Storage, into y: Storage, rows: Int, width: Int) {

@@ -1,11 +1,10 @@
 import Files
 
-/// A run of Float32 values on the heap or in a mapped file: what tensors are made of.
+/// The storage of tensors: Float32 values on the heap or in a mapped file.
 ///
-/// Fresh storage comes from ``StoragePool``, aligned to 64 bytes and recycled by size, and its contents are undefined
-/// until a kernel has written them. Only this module touches the memory: everything else goes through kernels,
-/// ``init(copying:)`` and ``array()``. By convention a storage is written only by the op that creates it, before
-/// it is shared.
+/// Fresh storage comes from ``StoragePool``, aligned to 64 bytes and recycled by size; its contents are undefined until a kernel
+/// writes them. Only this module accesses the memory: everything else goes through kernels, ``init(copying:)`` and ``array()``.
+/// By convention a storage is written only by the op that creates it, before it is shared.
 @safe public final class Storage: @unchecked Sendable {
     // Sendable: memory is written only before the storage is shared (the rule above), and freed once, in deinit.
 
@@ -19,7 +18,7 @@ import Files
         case file(MappedFile)
     }
 
-    /// Undefined contents, `count` elements.
+    /// `count` elements of undefined contents.
     public init(count: Int) {
         precondition(count >= 0, "Storage: count \(count) is negative")
         let block = StoragePool.shared.take(count: count)
@@ -60,10 +59,10 @@ import Files
         if case .pool(let block) = owner { StoragePool.shared.give(block) }
     }
 
-    /// The values, copied out.
+    /// A copy of the values.
     public func array() -> [Float] { array(0..<count) }
 
-    /// The values of `range`, copied out.
+    /// A copy of the values of `range`.
     public func array(_ range: Range<Int>) -> [Float] {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "Storage: \(range) outside 0..<\(count)")
         return unsafe [Float](UnsafeBufferPointer(start: pointer + range.lowerBound, count: range.count))

@@ -1,26 +1,26 @@
 import Glibc
 
-/// Recycles tensor memory, so that a steady training step asks the system for nothing: large blocks are cut from an
-/// ``Arena``, small ones kept by size.
+/// The allocator of tensor memory, which recycles blocks so that a steady training step allocates nothing from the system: large
+/// blocks come from an ``Arena``, small ones from free lists by size.
 public final class StoragePool: Sendable {
-    /// The pool all storage comes from.
+    /// The process's pool.
     public static let shared = StoragePool()
 
     /// Counters for tests, benchmarks and memory reports.
     public struct Statistics: Sendable, Equatable {
-        /// Blocks asked of the system since the process began.
+        /// Blocks allocated from the system since the process began.
         public var systemAllocations = 0
-        /// Bytes in blocks that are in use now.
+        /// Bytes in blocks in use now.
         public var bytesInUse = 0
-        /// The largest `bytesInUse` has been since ``StoragePool/resetPeak()``.
+        /// The peak of `bytesInUse` since ``StoragePool/resetPeak()``.
         public var peakBytesInUse = 0
-        /// Bytes in blocks kept for reuse, and in gaps of the arena, whose memory a trim has given back.
+        /// Bytes in cached blocks and in gaps of the arena, including gaps whose memory a trim has returned.
         public var bytesCached = 0
     }
 
-    /// Owned by one Storage at a time, or by the pool.
+    /// A block of memory, owned by one Storage at a time or by the pool.
     @safe struct Block: @unchecked Sendable {
-        // Sendable: a plain address; who may touch the memory is Storage's rule.
+        // Sendable: a plain address; Storage's rule says which thread may access the memory.
         let pointer: UnsafeMutablePointer<Float>
         let byteCount: Int
         var isInArena = false
@@ -34,10 +34,10 @@ public final class StoragePool: Sendable {
         }
     }
 
-    /// Blocks of one size that nobody uses.
+    /// The free list of one size.
     private struct Bin {
         var blocks: [Block] = []
-        /// The fewest there have been since ``StoragePool/trimUnused()``: so many were not needed.
+        /// The fewest free blocks since ``StoragePool/trimUnused()``: this many were not needed.
         var fewest = 0
 
         mutating func take() -> Block? {
@@ -50,17 +50,17 @@ public final class StoragePool: Sendable {
     private struct State: ~Copyable {
         var free: [Int: Bin] = [:]
         var statistics = Statistics()
-        /// As many addresses as the machine has memory; nil where the system doesn't reserve them.
+        /// An arena as large as the machine's memory; nil where the system refuses to reserve the addresses.
         var arena = Arena(capacity: sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)))
     }
 
-    /// Blocks from this size on come from the arena: activations, and the gradients that take their place in the backward pass.
-    /// Smaller ones may be taken by several threads at once, in any order, which would leave its gaps to chance.
+    /// The least block size of the arena: activations, and the gradients that replace them in the backward pass. Smaller blocks
+    /// may be allocated by several threads at once, in any order, which would make the arena's gaps non-deterministic.
     static let arenaBlock = 1 << 20
 
     private let state = Lock(State())
 
-    /// Where empty storage points.
+    /// The block of empty storages.
     static let empty = Block.allocate(byteCount: 64)
 
     /// Sizes are rounded up so that nearly equal requests share blocks: to 64 bytes below 4 KiB, then to an eighth of
@@ -82,12 +82,12 @@ public final class StoragePool: Sendable {
         }
     }
 
-    /// Starts measuring the peak anew from what is in use now.
+    /// Resets the peak to the bytes in use now.
     public func resetPeak() {
         state.withLock { $0.statistics.peakBytesInUse = $0.statistics.bytesInUse }
     }
 
-    /// Gives every cached block back to the system.
+    /// Returns every cached block to the system.
     public func trim() {
         let blocks = state.withLock { state -> [Block] in
             state.arena?.trim()
@@ -100,9 +100,9 @@ public final class StoragePool: Sendable {
         for block in blocks { unsafe free(block.pointer) }
     }
 
-    /// Gives small blocks back to the system that were not needed since the last call.
+    /// Returns small blocks that were not needed since the last call to the system.
     ///
-    /// For work without a steady step, such as serving: batches of ever new sizes would each leave blocks of theirs, some twelve
+    /// For work without a steady step, such as serving: batches of ever new sizes would each leave blocks behind, some twelve
     /// megabytes for every block in use at a time.
     public func trimUnused() {
         let blocks = state.withLock { state -> [Block] in
@@ -120,9 +120,9 @@ public final class StoragePool: Sendable {
         for block in blocks { unsafe free(block.pointer) }
     }
 
-    /// Sees to it that `copies` threads can each take blocks of `counts` elements at once without asking the system.
+    /// Ensures that `copies` threads can each allocate blocks of `counts` elements at once without allocating from the system.
     ///
-    /// How many scratch blocks are in use at a time depends on how the threads meet; so many are kept that it doesn't matter.
+    /// The number of scratch blocks in use at a time depends on thread timing; enough are kept for any timing.
     func reserve(_ counts: [Int], copies: Int) {
         state.withLock { state in
             for (index, count) in counts.enumerated() where count > 0 {

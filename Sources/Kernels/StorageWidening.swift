@@ -1,5 +1,5 @@
 extension Storage {
-    /// Runs of 16- or 32-bit floats, any alignment, laid end to end and widened exactly.
+    /// Concatenates runs of 16- or 32-bit floats, of any alignment, and widens them exactly.
     public convenience init(widening runs: [UnsafeRawBufferPointer], elementType: ElementType) {
         unsafe self.init(count: runs.reduce(0) { $0 + $1.count } / elementType.byteCount)
         var to = unsafe pointer

@@ -1,14 +1,14 @@
 import CKernels
 
-/// Copies between arrays that are walked in different orders: permutations, slices, concatenations, broadcasts.
+/// Copies between arrays of different strides: permutations, slices, concatenations, broadcasts.
 public enum StridedCopy {
     /// An array's first element and its stride along each axis; 0 repeats along the axis (for reading).
     public struct View: Sendable {
-        /// The memory that is walked.
+        /// The storage viewed.
         public let storage: Storage
-        /// The element of `storage` that index [0, …, 0] means.
+        /// The element of `storage` at index [0, …, 0].
         public let offset: Int
-        /// Elements from one index of each axis to the next; never negative, as many as the copy has axes.
+        /// The stride in elements of each axis; never negative, one for each axis of the copy.
         public let strides: [Int]
 
         /// A view from element `offset` on; ``copy(_:to:extents:accumulate:)`` checks that it stays inside `storage`.
@@ -18,7 +18,7 @@ public enum StridedCopy {
             self.strides = strides
         }
 
-        /// The whole of `storage`, row-major, broadcast to as many axes as `rank`.
+        /// A view of all of `storage`, row-major, broadcast to `rank` axes.
         public init(_ storage: Storage, shape: [Int], rank: Int? = nil) {
             self.init(storage, strides: LoopNest.broadcastStrides(shape, rank: rank ?? shape.count))
         }
@@ -30,14 +30,14 @@ public enum StridedCopy {
         }
     }
 
-    /// y[i…] (+)= x[i…] for every index below `extents`; no two indices may mean one element of y.
+    /// y[i…] (+)= x[i…] for every index below `extents`; no two indices may address one element of y.
     public static func copy(_ x: View, to y: View, extents: [Int], accumulate: Bool = false) {
         precondition(
             x.fits(extents) && y.fits(extents), "copy: \(extents) with strides \(x.strides) to \(y.strides) is out of range")
         var nest = LoopNest(extents: extents, strides: [x.strides, y.strides])
         guard !nest.isEmpty else { return }
         let inner = nest.removeInnermost() ?? LoopNest.Axis(extent: 1, strides: [1, 1])
-        // The partner of the innermost axis: where x is walked across its rows, the axis along them.
+        // A second axis beside the innermost: where x is strided along that one, the axis along x's rows.
         var others = nest.axes
         let partner = others.lastIndex { $0.strides[0] == 1 && inner.strides[0] != 1 } ?? others.indices.last
         let second = partner.map { others.remove(at: $0) } ?? LoopNest.Axis(extent: 1, strides: [0, 0])

@@ -5,5 +5,5 @@ enum Table {
     nonisolated(unsafe) static let best: UnsafePointer<kk_table> = unsafe kk_best()
 }
 
-/// The kernel table, for this module's files.
+/// The kernel table in use.
 var kernels: kk_table { unsafe Table.best.pointee }

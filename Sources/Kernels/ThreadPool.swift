@@ -2,18 +2,18 @@ import CKernels
 import Glibc
 import Synchronization
 
-/// A persistent pool of threads that split one region of work at a time.
+/// A persistent thread pool that executes one parallel region at a time.
 ///
-/// Workers spin for some 4,000 pauses between regions, 0.1 ms, then let others run for 1.5 ms or so, and then park: what a
-/// decoding step does between its last product and the next step's first region must not cost a wake-up.
+/// Between regions, workers spin for some 4,000 pauses (0.1 ms), then yield for about 1.5 ms, and then park: the work of a
+/// decoding step between its last product and the next step's first region must not cost a wake-up.
 ///
-/// A region started while another runs (from a second task, or from inside a region) is worked off by its own caller alone,
-/// so regions may nest. Work units are claimed one by one; each unit's result must not depend on who computes it, so results
+/// A region started while another one runs (from a second task, or from inside a region) is executed by its caller alone, so
+/// regions may nest. Units are claimed one by one; each unit's result must not depend on the thread that computes it, so results
 /// do not depend on scheduling.
 @safe public final class ThreadPool: @unchecked Sendable {
     // Sendable: `region` is written only by the holder of `busy` while no worker is active, published by `generation`.
 
-    /// Threads that work on a region, the caller's included.
+    /// Threads that execute a region, the caller's included.
     public let threads: Int
 
     private struct Region {
@@ -32,7 +32,7 @@ import Synchronization
     private let spins = 4000
     private let yields = 2000
 
-    /// A pool of `threads`, at least one; workers live as long as the process.
+    /// A pool of `threads` threads, at least one; workers live as long as the process.
     public init(threads: Int) {
         self.threads = max(1, threads)
         unsafe pthread_mutex_init(mutex, nil)
@@ -51,7 +51,7 @@ import Synchronization
         }
     }
 
-    /// Calls `body` for each of 0 ..< `units`, in no particular order, and returns when all are done.
+    /// Calls `body` for each of 0 ..< `units`, in no particular order, and returns when all are finished.
     public func forEach(_ units: Int, _ body: @Sendable (Int) -> Void) {
         guard units > 1, threads > 1, !busy.exchange(true, ordering: .acquiring) else {
             for unit in 0..<max(units, 0) { body(unit) }
@@ -72,7 +72,7 @@ import Synchronization
             while active.load(ordering: .acquiring) > 0 {
                 kk_pause()
                 pauses += 1
-                // On a shared machine the last worker may not be running: let it.
+                // On a shared machine the last worker may be descheduled: yield to it.
                 if pauses > spins { sched_yield() }
             }
             region = Region()
@@ -109,7 +109,7 @@ import Synchronization
         }
     }
 
-    /// A function of its own, so that the worker lets go of the closure before it reports back.
+    /// Calls a region's closure; not inlined, so that the worker releases the closure before it reports back.
     @inline(never)
     private func takePart() {
         if let body = region.body { claim(region.units, body) }

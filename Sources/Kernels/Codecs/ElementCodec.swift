@@ -1,6 +1,6 @@
 import CKernels
 
-/// The codec that stores each element of a vector by itself, rounded to nearest.
+/// The codec of an element type: stores each element by itself, rounded to nearest.
 struct ElementCodec: KVCodec {
     let type: ElementType
 
@@ -42,7 +42,7 @@ struct ElementCodec: KVCodec {
         }
     }
 
-    /// The upper half of a number, rounded to the nearest, halves to even.
+    /// The upper half of a number, rounded to nearest, ties to even.
     private static func bfloat16(_ value: Float) -> UInt16 {
         guard !value.isNaN else { return UInt16(value.bitPattern >> 16) | 0x40 }
         return UInt16(truncatingIfNeeded: (value.bitPattern &+ 0x7FFF &+ (value.bitPattern >> 16 & 1)) >> 16)

@@ -1,7 +1,7 @@
-/// A way to store the keys and values of a cache.
+/// A codec of cached keys and values.
 ///
-/// A codec is told apart from others by its name. One whose stored form the attention kernels read has a number in their tables;
-/// any other is attended through the portable path, which decodes a range of tokens at a time.
+/// A codec is identified by its name. A codec whose stored form the attention kernels read has a number in their tables; any
+/// other is computed on the portable path, which decodes a range of tokens at a time.
 public protocol KVCodec: Sendable {
     /// The name in flags, recipes and reports.
     var name: String { get }
@@ -9,15 +9,16 @@ public protocol KVCodec: Sendable {
     var kernel: Int32? { get }
     /// Bytes of one head's vector of `dim` elements.
     func bytes(dim: Int) -> Int
-    /// Writes one head's vector into its ``bytes(dim:)``.
+    /// Encodes one head's vector into its ``bytes(dim:)``.
     func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan)
-    /// Reads one head's vector back; a decoded vector encodes to the same bytes.
+    /// Decodes one head's vector; a decoded vector encodes to the same bytes.
     func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>)
 }
 
-/// The encoding of a cache's keys and values: how they are stored, apart from how weights are (``ElementType``).
+/// The encoding of cached keys and values, independent of the element type of weights (``ElementType``).
 ///
-/// A value that names one codec; its bytes are a function of tokens and of a layer's shape (``tokenBytes(kvHeads:keyDim:valueDim:)``).
+/// A value that names one codec; its bytes are a function of tokens and of a layer's shape
+/// (``tokenBytes(kvHeads:keyDim:valueDim:)``).
 public struct KVEncoding: Sendable {
     /// The codec.
     public let codec: any KVCodec
@@ -28,15 +29,15 @@ public struct KVEncoding: Sendable {
     /// The encoding that stores each element as `type`.
     public init(_ type: ElementType) { codec = ElementCodec(type: type) }
 
-    /// Elements as they are.
+    /// Unrounded elements, in 4 bytes.
     public static let float32 = KVEncoding(.float32)
     /// Elements rounded to nearest, in 2 bytes.
     public static let float16 = KVEncoding(.float16), bfloat16 = KVEncoding(.bfloat16)
 
-    /// Every encoding that flags and recipes can name: the place where a codec is added.
+    /// Every encoding that flags and recipes can name. New codecs are listed here.
     public static let all: [KVEncoding] = [.float32, .float16, .bfloat16]
 
-    /// The encoding that `name` stands for; nil where none does.
+    /// The encoding called `name`; nil where there is none.
     public init?(name: String) {
         guard let found = Self.all.first(where: { $0.name == name }) else { return nil }
         self = found
@@ -50,7 +51,7 @@ public struct KVEncoding: Sendable {
         kvHeads * (codec.bytes(dim: keyDim) + (valueDim.map { codec.bytes(dim: $0) } ?? 0))
     }
 
-    /// Elements of the widest vector that takes at most `bytes`.
+    /// Elements of the widest vector of at most `bytes`.
     public func widestVector(bytes: Int) -> Int {
         var dim = 0
         while codec.bytes(dim: dim + 1) <= bytes { dim += 1 }

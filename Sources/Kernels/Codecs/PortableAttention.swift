@@ -1,6 +1,6 @@
 import CKernels
 
-/// The portable path of paged attention: codecs that the kernels do not read encode and decode here, a range of tokens at a time.
+/// The portable path of paged attention, for codecs without a kernel: encodes and decodes here, a range of tokens at a time.
 extension PagedAttentionKernel {
     /// Encodes the keys and values of qkv [rows, rowWidth] into their slots.
     func encode(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
@@ -31,11 +31,11 @@ extension PagedAttentionKernel {
         }
     }
 
-    /// Runs `body` on a job that the kernels read: the job itself, or, where the codec has no kernel, with heads `kvHeads` of `tokens`
-    /// decoded to Float32 for as long as the body runs.
+    /// Runs `body` on a job that the kernels read: the job itself or, where the codec has no kernel, a job over `tokens` of heads
+    /// `kvHeads` decoded to Float32 for the duration of the call.
     ///
-    /// The same kernels in the same order: attention over codes equals attention over decoded values bit for bit, where rows are planned
-    /// alike.
+    /// The kernels and their order are the same: attention over codes equals attention over decoded values bit for bit, where
+    /// rows are planned alike.
     func decoding(
         _ job: inout kk_paged_attention, _ tokens: Range<Int>, kvHeads: Range<Int>, _ body: (inout kk_paged_attention) -> Void
     ) {
