@@ -3,8 +3,9 @@ import Glibc
 import Kernels
 
 extension DecoderLM {
-    /// The mean entropy in nats of each head's attention in block `layer`, over all queries of x [batch·seq, hidden]: 0 looks at one
-    /// key, the logarithm of the keys there are at all alike. Empty for a layer without keys of its own for each head.
+    /// The mean entropy in nats of each head's attention in block `layer`, over all queries of x [batch·seq, hidden]: 0 for
+    /// attention to a single key, ln of the number of visible keys for uniform attention. Empty for a layer without per-head keys
+    /// of its own.
     public func attentionEntropies(_ x: Tensor, _ input: ModelInput, layer: Int) -> [Double] {
         guard let attention = block(layer).attention as? GroupedQueryAttention, attention.geometry.source == nil else {
             return []
@@ -32,7 +33,7 @@ extension DecoderLM {
         }
     }
 
-    /// Of the softmax of `scores`.
+    /// The entropy of the softmax of `scores`.
     private static func entropy(_ scores: ArraySlice<Float>) -> Double {
         let top = Double(scores.max() ?? 0)
         var (total, weighted) = (0.0, 0.0)

@@ -2,11 +2,11 @@ import Autograd
 import Kernels
 
 extension [Tensor] {
-    /// Biases side by side; nil for none.
+    /// The concatenated biases; nil for none.
     var joined: Tensor? { count > 1 ? .concat(self) : first }
 }
 
 extension [Weight] {
-    /// Biases side by side; nil for none.
+    /// The concatenated biases; nil for none.
     var joined: Storage? { isEmpty ? nil : Storage(copying: flatMap { $0.float32().array() }) }
 }

@@ -1,7 +1,8 @@
 import Autograd
 import Kernels
 
-/// One decoder block: x + attention(norm(x)), then that + feedForward(norm(that)), or in parallel + feedForward(norm(x)).
+/// One decoder block: y = x + attention(norm(x)), then y + feedForward(norm(y)) or, with a parallel residual,
+/// y + feedForward(norm(x)).
 struct Block: Sendable {
     let attentionNorm: Norm<Tensor>
     let attention: any Attention
@@ -13,7 +14,7 @@ struct Block: Sendable {
     /// All weights, in the order of their declaration.
     private let weights: [Tensor]
 
-    /// Block `layer` over the tensors that `bind` gives.
+    /// Block `layer` over the tensors that `bind` returns.
     init<Failure>(
         _ config: ModelConfig, layer: Int, rotary: RotaryTable?, _ bind: WeightBinding<Tensor, Failure>
     ) throws(Failure) {
@@ -29,23 +30,23 @@ struct Block: Sendable {
         feedForward = FeedForward(weights: parts.feedForward, activation: config.activation)
     }
 
-    /// Whether the feed-forward layer reads what attention read, not what it gave (GPT-NeoX).
+    /// Whether the residual is parallel (GPT-NeoX): the feed-forward layer reads attention's input, not its output.
     private var isParallel: Bool { config.hasParallelResidual == true }
 
-    /// The same block over other weights, in the order of their declaration.
+    /// The same block with other weights, in the order of their declaration.
     private func with(weights: ArraySlice<Tensor>) -> Block {
         var rest = weights
         return Block(config, layer: layer, rotary: rotary) { _, _ in rest.removeFirst() }
     }
 
-    /// The keys and values of x [batch·seq, hidden] that this and later layers read; nil where only this one does.
+    /// The shared keys and values of x [batch·seq, hidden], for this and later layers; nil where only this layer reads them.
     func sharedKeysAndValues(_ x: Tensor, _ precision: ComputePrecision) -> Tensor? {
         let weights = attention.sharedProjections
         guard !weights.isEmpty else { return nil }
         return attention.preparedShared(attentionNorm.linear(x, weights, precision))
     }
 
-    /// x [batch·seq, hidden], no cache; `keysAndValues` where the layer shares them with others.
+    /// Runs the block over x [batch·seq, hidden], without a cache; `keysAndValues` are given where layers share them.
     func callAsFunction(_ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ compute: ComputeOptions) -> Tensor {
         guard compute.recompute == .block else { return callAsFunction(x, keysAndValues, input, compute.precision) }
         let shared = keysAndValues.map { [$0] } ?? []

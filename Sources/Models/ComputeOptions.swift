@@ -1,23 +1,23 @@
 import Kernels
 
-/// How a pass without a cache is computed; none of it changes what is computed beyond rounding.
+/// Precision and activation checkpointing of a pass without a cache; they change results only by rounding.
 public struct ComputeOptions: Sendable, Hashable {
-    /// What the matrix products are multiplied in.
+    /// The precision of the matrix products.
     public var precision: ComputePrecision
-    /// Which activations the backward pass computes again instead of keeping them.
+    /// The activations that the backward pass recomputes.
     public var recompute: Recompute
 
-    /// Float32 products, all activations kept, unless said otherwise.
+    /// Options; by default Float32 products, all activations kept.
     public init(precision: ComputePrecision = .fp32, recompute: Recompute = .none) {
         self.precision = precision
         self.recompute = recompute
     }
 }
 
-/// Which activations are computed twice to save memory (activation checkpointing, Chen et al. 2016).
+/// Activation checkpointing (Chen et al. 2016): which activations are recomputed to save memory.
 public enum Recompute: String, Sendable, Hashable, Codable, CaseIterable {
-    /// None: everything the backward pass needs is kept.
+    /// Nothing is recomputed: all activations are kept.
     case none
-    /// A decoder block keeps its input alone, and is run again when the backward pass comes to it: a third more work.
+    /// Each decoder block keeps only its input and is rerun in the backward pass: a third more work.
     case block
 }

@@ -1,19 +1,19 @@
 import Kernels
 
-/// A cache with room for a fixed number of tokens of each sequence, in one piece a layer: [tokens, kvHeads, d].
+/// A contiguous KV cache: one buffer a layer and sequence, [tokens, kvHeads, d], of fixed capacity.
 ///
-/// Tokens behind a window stay where they are, unread: ``bytesHeld`` counts what has to be kept.
-/// Memory is shared by copies: use only one of them afterwards.
+/// Tokens behind a window stay in place, unread: ``bytesHeld`` counts only the tokens that have to be kept. Copies share memory:
+/// use only one of them afterwards.
 public struct ContiguousKVCache: KVCache, Sendable {
-    /// Tokens each sequence has room for.
+    /// The most tokens of each sequence.
     public let capacity: Int
     private let geometry: [KVGeometry]
-    /// For each layer and sequence; a layer that reads another's has none, and where values are the keys' there are no others.
+    /// Keys by layer and sequence; none for a layer that shares another's cache. No values are stored where these are the keys'.
     private var keys: [[Storage]]
     private var values: [[Storage?]]
     private var lengths: [Int]
 
-    /// Room for `sequences` of at most `capacity` tokens.
+    /// A cache for `sequences` sequences of at most `capacity` tokens each.
     public init(config: ModelConfig, sequences: Int = 1, capacity: Int) {
         self.capacity = capacity
         let geometry = config.kvGeometry(.float32)
@@ -31,17 +31,17 @@ public struct ContiguousKVCache: KVCache, Sendable {
         }
     }
 
-    /// Tokens committed for `sequence`, which counts from 0.
+    /// Tokens committed for `sequence`, numbered from 0.
     public func length(of sequence: Int) -> Int { lengths[sequence] }
 
-    /// Bytes of keys and values that are held for the tokens so far.
+    /// Bytes of the keys and values of the tokens to keep.
     public var bytesHeld: Int {
         lengths.reduce(0) { total, tokens in total + geometry.reduce(0) { $0 + $1.bytes(tokens: tokens) } }
     }
 
-    /// Writes keys and values behind those held, then attends: rows [tokens, rowWidth] → [tokens, heads·valueDim].
+    /// Stores the new tokens' keys and values, then attends: rows [tokens, rowWidth] → [tokens, heads·valueDim].
     ///
-    /// Precondition: no sequence grows past ``capacity``. Keys and values are kept in Float32.
+    /// Precondition: no sequence grows past ``capacity``. Keys and values are stored in Float32.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         let tokens = step.tokens.count
         let shape = geometry[layer]
@@ -78,12 +78,12 @@ public struct ContiguousKVCache: KVCache, Sendable {
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
-    /// Makes the step's tokens count as held; until then another ``attend(layer:_:_:)`` writes over them.
+    /// Commits the step's tokens; uncommitted ones are overwritten by the next ``attend(layer:_:_:)``.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) { lengths[sequence] += count }
     }
 
-    /// Forgets all but the first `tokens` of `sequence`.
+    /// Truncates `sequence` to its first `tokens`.
     public mutating func truncate(_ sequence: Int, to tokens: Int) {
         lengths[sequence] = min(lengths[sequence], tokens)
     }

@@ -1,22 +1,22 @@
 import Autograd
 
-/// A pass taken apart, for what looks at one layer at a time: calibration, refinement, diagnosis.
+/// The forward pass layer by layer, for calibration, refinement and diagnosis.
 extension DecoderLM {
-    /// What the first block reads, [batch·seq, hidden].
+    /// The input of the first block, [batch·seq, hidden].
     public func embedded(_ input: ModelInput) -> Tensor {
         var x = embedding.embedding(input.tokens)
         if let positions { x = x + positions.embedding(input.tokens.indices.map { Int32($0 % input.seq) }) }
         return input.dropped(x, site: 0)
     }
 
-    /// What block `layer`'s projections to queries, keys and values read: the norm of the residual stream x [batch·seq, hidden].
+    /// The input of block `layer`'s query, key and value projections: the norm of the residual stream x [batch·seq, hidden].
     public func attentionInput(_ x: Tensor, layer: Int) -> Tensor {
         block(layer).attentionNorm(x)
     }
 
-    /// The residual stream behind each block of `range`, x [batch·seq, hidden] going into the first.
+    /// The residual stream after each block of `range`, with x [batch·seq, hidden] as the input of the first.
     ///
-    /// Precondition: layers of `range` read keys and values of layers of `range` alone.
+    /// Precondition: layers of `range` share keys and values only with layers of `range`.
     public func blocks(_ range: Range<Int>, _ x: Tensor, _ input: ModelInput) -> [Tensor] {
         var x = x
         var shared = SharedKeysAndValues()

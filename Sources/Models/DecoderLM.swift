@@ -1,25 +1,26 @@
 import Autograd
 import Kernels
 
-/// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped
-/// attention, SwiGLU, tied or untied output projection; with what its relatives add: biases (Qwen2), norms of queries and
-/// keys (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1); with LayerNorm, an activation in place of the gate and
-/// learned positions (GPT-2) or partial rotary ones and a parallel residual (GPT-NeoX); with latent attention (DeepSeek-V2) in
-/// place of heads with keys of their own, or with keys and values shared between layers.
+/// A decoder language model of the Llama architecture (Touvron et al. 2023): RMSNorm, RoPE in half-split order, grouped-query
+/// attention, SwiGLU, tied or untied output projection.
 ///
-/// The training form: a value, cheap to rebuild from its configuration and parameters, which runs over whole sequences without a
-/// cache. ``ServingModel`` decodes with one.
+/// Variants: biases (Qwen2), QK-norm (Qwen3), sliding windows (Mistral), scaled RoPE (Llama 3.1); LayerNorm, an activation in
+/// place of the gate and learned positions (GPT-2) or partial rotary ones with a parallel residual (GPT-NeoX); latent attention
+/// (DeepSeek-V2) in place of per-head keys; keys and values shared between layers.
+///
+/// The training form: a value, cheap to rebuild from its configuration and parameters, that runs over whole sequences without a
+/// cache. ``ServingModel`` decodes with a cache.
 public struct DecoderLM: Sendable {
     /// The model's shape.
     public let config: ModelConfig
     let embedding: Tensor
-    /// A vector for each position, added to the token's, where positions are learned.
+    /// Position embeddings, added to the token embeddings, where positions are learned.
     let positions: Tensor?
-    /// The block of a layer: held, or made whenever it is asked for, over weights widened for as long as it is used.
+    /// The block of a layer: kept, or made on demand over weights that are widened for as long as it is used.
     let block: @Sendable (Int) -> Block
     let finalNorm: Norm<Tensor>
     let head: Tensor
-    /// How passes are computed.
+    /// Precision and activation checkpointing of passes.
     public var compute = ComputeOptions()
     /// Rotary tables by head dim: they depend on the configuration alone.
     let rotaries: [Int: RotaryTable]
@@ -30,8 +31,8 @@ public struct DecoderLM: Sendable {
         try self.init(config) { (name, shape) throws(ParametersError) in Tensor(try parameters.weight(name, shape: shape)) }
     }
 
-    /// Builds the model from its weights, of which it holds as Float32 only what is outside the blocks: a block's are widened
-    /// anew in each pass. For evaluating in large batches, beside which that is little work; the results are the same.
+    /// Builds the model with only the weights outside the blocks kept in Float32: a block's weights are widened anew in each
+    /// pass. For evaluation in large batches, where widening is little work; the results are the same.
     public init(widening parameters: Parameters, config: ModelConfig) throws(ParametersError) {
         try parameters.validate(against: config)
         var kept = Parameters()
@@ -51,7 +52,7 @@ public struct DecoderLM: Sendable {
 
     /// Builds the model over tensors under their Hugging Face names, such as a trainer's variables.
     ///
-    /// `earlier`, a model of the same configuration, lends its rotary tables.
+    /// The rotary tables are taken from `earlier`, a model of the same configuration, where it is given.
     public init(config: ModelConfig, tensors: [String: Tensor], earlier: DecoderLM? = nil) throws(ParametersError) {
         try self.init(config, earlier: earlier) { (name, shape) throws(ParametersError) in
             guard let tensor = tensors["\(name)"] else { throw .missing(name: "\(name)", shape: shape) }
@@ -81,7 +82,7 @@ public struct DecoderLM: Sendable {
         (finalNorm, self.head) = (head.norm, head.projection ?? embeddings.tokens)
     }
 
-    /// What layers whose keys and values others read have made so far in a pass, by layer.
+    /// Shared keys and values computed so far in a pass, by layer.
     typealias SharedKeysAndValues = [Int: Tensor]
 
     /// Block `layer` over x [batch·seq, hidden].
@@ -115,7 +116,7 @@ public struct DecoderLM: Sendable {
     /// The logits of every position, [batch·seq, vocab].
     public func logits(_ input: ModelInput) -> Tensor { hidden(input).linear(head, precision: compute.precision) }
 
-    /// The logits of some positions alone, `rows` of [batch·seq]: [rows, vocab].
+    /// The logits of the positions `rows` of [batch·seq] alone: [rows, vocab].
     public func logits(_ input: ModelInput, rows: [Int32]) -> Tensor {
         let wanted = Storage(count: rows.count * config.hiddenSize)
         Gather.rows(of: hidden(input).storage, at: rows, width: config.hiddenSize, into: wanted)
@@ -124,6 +125,6 @@ public struct DecoderLM: Sendable {
 }
 
 extension Tensor {
-    /// A constant over a stored weight, widened to Float32.
+    /// A constant with the values of a stored weight, widened to Float32.
     init(_ weight: Weight) { self.init(shape: Shape(weight.shape), storage: weight.float32()) }
 }

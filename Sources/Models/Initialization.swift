@@ -5,7 +5,7 @@ extension Parameters {
     /// Fresh weights for `config`: normal with deviation 0.02, projections into the residual stream divided by √(2·layers)
     /// (Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.3), norms 1, biases 0.
     ///
-    /// Each weight has a generator of its own keyed by its name, so that a weight does not depend on which others exist.
+    /// Each weight has a generator keyed by its name, so that a weight does not depend on the presence of others.
     public static func initialized(for config: ModelConfig, seed: UInt64, deviation: Double = 0.02) -> Parameters {
         var parameters = Parameters()
         for (name, shape) in config.weights {

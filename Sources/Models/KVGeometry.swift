@@ -1,6 +1,6 @@
 import Kernels
 
-/// What one layer caches for each token, and the bytes that takes as a function of tokens.
+/// The cache geometry of one layer: the elements cached for each token, and their bytes as a function of tokens.
 public struct KVGeometry: Sendable, Hashable {
     /// Heads with keys and values of their own.
     public var kvHeads: Int
@@ -8,18 +8,18 @@ public struct KVGeometry: Sendable, Hashable {
     public var keyDim: Int
     /// Width of a value.
     public var valueDim: Int
-    /// How keys and values are stored.
+    /// The encoding of keys and values.
     public var encoding: KVEncoding
-    /// Whether a value is the first `valueDim` elements of its key, and not stored again: latent attention.
+    /// Whether a value is the first `valueDim` elements of its key and not stored separately: latent attention.
     public var valuesAreKeys: Bool
-    /// Tokens a position sees at most, its own included; nil for all. Those behind need not be kept.
+    /// Tokens a position sees, its own included; nil for all. Earlier ones need not be kept.
     public var window: Int?
-    /// First tokens that are seen, and kept, beside the window.
+    /// Attention sinks: first tokens that are kept and visible beside the window.
     public var sinks: Int
-    /// The layer whose keys and values this one reads instead of having its own; nil where it has.
+    /// The layer whose cache this one shares; nil where it has its own.
     public var source: Int?
 
-    /// One layer's geometry; keys and values may differ in width, though MHA, GQA and MQA have both at headDim.
+    /// One layer's geometry; keys and values may differ in width, though for MHA, GQA and MQA both are headDim.
     public init(
         kvHeads: Int, keyDim: Int, valueDim: Int, encoding: KVEncoding, valuesAreKeys: Bool = false, window: Int? = nil,
         sinks: Int = 0, source: Int? = nil
@@ -34,8 +34,8 @@ public struct KVGeometry: Sendable, Hashable {
         self.source = source
     }
 
-    /// Elements a token adds: kvHeads · (keyDim + valueDim), of which latent attention saves the values, and a layer that
-    /// reads another's everything.
+    /// Elements a token adds: kvHeads · (keyDim + valueDim); without valueDim for latent attention, 0 for a layer that shares
+    /// another's cache.
     public var elementsPerToken: Int {
         source != nil ? 0 : kvHeads * (keyDim + (valuesAreKeys ? 0 : valueDim))
     }
@@ -49,12 +49,12 @@ public struct KVGeometry: Sendable, Hashable {
     /// Tokens kept of a sequence of `tokens`: all, or the sinks and the window.
     public func tokensKept(of tokens: Int) -> Int { min(tokens, window.map { $0 + sinks } ?? tokens) }
 
-    /// Bytes the layer holds for a sequence of `tokens`.
+    /// Cache bytes of the layer for a sequence of `tokens`.
     public func bytes(tokens: Int) -> Int { tokensKept(of: tokens) * bytesPerToken }
 }
 
 extension ModelConfig {
-    /// Each layer's cache geometry, keys and values stored by `encoding`.
+    /// Each layer's cache geometry, with keys and values in `encoding`.
     public func kvGeometry(_ encoding: KVEncoding) -> [KVGeometry] {
         (0..<layers).map { layer in
             if let latent {
@@ -68,7 +68,7 @@ extension ModelConfig {
         }
     }
 
-    /// Cache bytes one token takes over all layers in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
+    /// Cache bytes of one token over all layers, in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
     public func kvBytesPerToken(_ encoding: KVEncoding) -> Int {
         kvGeometry(encoding).reduce(0) { $0 + $1.bytesPerToken }
     }

@@ -1,8 +1,8 @@
-/// The weights in front of the layers, each held as `Value`.
+/// The embedding weights, each held as `Value`.
 struct EmbeddingWeights<Value> {
     /// [vocab, hidden].
     let tokens: Value
-    /// A vector for each position, [positions, hidden], where positions are learned.
+    /// Position embeddings [positions, hidden], where positions are learned.
     let positions: Value?
 
     init<Failure>(_ config: ModelConfig, _ bind: WeightBinding<Value, Failure>) throws(Failure) {
@@ -27,10 +27,10 @@ struct LayerWeights<Value> {
     }
 }
 
-/// The weights behind the layers, each held as `Value`.
+/// The weights after the layers, each held as `Value`.
 struct HeadWeights<Value> {
     let norm: Norm<Value>
-    /// The output projection [vocab, hidden]; nil where it is the embedding.
+    /// The output projection [vocab, hidden]; nil where it is tied to the embedding.
     let projection: Value?
 
     init<Failure>(_ config: ModelConfig, _ bind: WeightBinding<Value, Failure>) throws(Failure) {

@@ -1,4 +1,4 @@
-/// The shape of a decoder language model: Llama's, with what its relatives have beside or in place of its parts.
+/// The configuration of a decoder language model: Llama's, with its relatives' variants.
 ///
 /// Heads, KV heads and the head dimension are independent of each other and of the hidden size, and per layer.
 /// MHA, GQA and MQA are one attention: `kvHeads` equal to `heads`, between, or 1. Keys on disk are Hugging Face's.
@@ -17,45 +17,45 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     public var kvHeads: PerLayer<Int>
     /// Width of one head; read, never inferred.
     public var headDim: PerLayer<Int>
-    /// The longest sequence the model is meant for.
+    /// The longest sequence the model supports.
     public var maxSequence: Int
     /// The norms' epsilon.
     public var normEpsilon: Double
     /// RoPE's base.
     public var ropeTheta: Double
-    /// Whether the output projection is the embedding.
+    /// Whether the output projection is tied to the embedding.
     public var tiedEmbeddings: Bool
     /// Whether queries, keys and values have biases (Qwen2, Llama with `attention_bias`); nil is false.
     public var hasQueryKeyValueBias: Bool?
-    /// Whether attention's output projection has one; nil is false.
+    /// Whether attention's output projection has a bias; nil is false.
     public var hasOutputBias: Bool?
     /// Whether the feed-forward layer's three projections have biases; nil is false.
     public var hasFeedForwardBias: Bool?
-    /// Whether each head's queries and keys go through an RMSNorm before RoPE (Qwen3); nil is false.
+    /// QK-norm: whether each head's queries and keys go through an RMSNorm before RoPE (Qwen3); nil is false.
     public var hasQueryKeyNorm: Bool?
     /// Whether blocks have LayerNorm with biases in place of RMSNorm (GPT-2, GPT-NeoX); nil is false.
     public var hasLayerNorm: Bool?
-    /// The function of a feed-forward layer without a gate (GPT-2, GPT-NeoX); nil for SwiGLU.
+    /// The activation of a feed-forward layer without a gate (GPT-2, GPT-NeoX); nil for SwiGLU.
     public var activation: Activation?
-    /// Whether each position has a vector of its own that is added to the embedding (GPT-2); nil is false.
+    /// Whether positions are learned: each has a vector that is added to the token's embedding (GPT-2); nil is false.
     public var hasLearnedPositions: Bool?
-    /// Elements of each head that RoPE turns, the first ones (GPT-NeoX), 0 for none; nil for all.
+    /// Partial rotary: the number of first elements of each head that RoPE rotates (GPT-NeoX), 0 for none; nil for all.
     public var rotaryWidth: Int?
-    /// Whether a block's feed-forward layer reads what its attention reads (GPT-NeoX); nil is false.
+    /// Whether the residual is parallel: a block's feed-forward layer reads the input of its attention (GPT-NeoX); nil is false.
     public var hasParallelResidual: Bool?
     /// Keys each position attends to, its own included; 0 for all of them. nil is 0 in every layer.
     public var slidingWindow: PerLayer<Int>?
-    /// First positions that windowed layers see beside their window (Xiao et al. 2023, attention sinks); nil for none.
+    /// Attention sinks: first positions that windowed layers see beside their window (Xiao et al. 2023); nil for none.
     public var attentionSinks: Int?
-    /// For each layer the one whose keys and values it reads: its own number, or that of an earlier layer; nil where every
-    /// layer has its own.
+    /// The layer whose keys and values each layer reads: its own number, or that of an earlier layer whose cache it shares; nil
+    /// where every layer has its own.
     public var keyValueSources: [Int]?
-    /// Multi-head latent attention in every layer; nil for grouped heads.
+    /// Multi-head latent attention in every layer; nil for grouped-query attention.
     public var latent: LatentShape?
-    /// How RoPE's frequencies are changed; nil for not at all.
+    /// The scaling of RoPE's frequencies; nil for none.
     public var ropeScaling: RopeScaling?
 
-    /// A configuration as given, unchecked: ``validate()`` says whether it describes a model.
+    /// A configuration, unchecked: ``validate()`` checks it.
     public init(
         vocabularySize: Int, hiddenSize: Int, feedForwardSize: Int, layers: Int, heads: PerLayer<Int>,
         kvHeads: PerLayer<Int>, headDim: PerLayer<Int>, maxSequence: Int, normEpsilon: Double = 1e-5,
@@ -103,30 +103,30 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     }
 }
 
-/// Why a configuration describes no model.
+/// A reason why a configuration is invalid.
 public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
     /// An extent, under its Hugging Face key, is below 1.
     case notPositive(key: String, value: Int)
-    /// A layer's query heads cannot be shared evenly by its KV heads.
+    /// A layer's query heads do not divide evenly into its KV heads.
     case notDivisible(layer: Int, heads: Int, kvHeads: Int)
     /// A layer's heads have an odd width, of which RoPE cannot rotate pairs.
     case oddHeadDim(layer: Int, headDim: Int)
-    /// A setting given layer by layer has not one value for each layer.
+    /// A per-layer setting does not have one value for each layer.
     case layerCount(key: String, count: Int, layers: Int)
     /// A setting is zero, negative, infinite or NaN where a positive number is needed.
     case notFinite(key: String, value: Double)
-    /// An extent is above `limit`, which is far beyond any model there is.
+    /// An extent is above `limit`, which exceeds that of any known model.
     case tooLarge(key: String, value: Int, limit: Int)
-    /// A layer reads keys and values of a layer that has none for it.
+    /// A layer shares keys and values with a layer that has none for it.
     case source(layer: Int, source: Int, reason: String)
-    /// A layer's heads have not as many elements as RoPE is to turn, or not pairs of them.
+    /// A layer's rotary width is odd or exceeds its head dimension.
     case rotaryWidth(Int, layer: Int, headDim: Int)
-    /// Two parts that no attention has together.
+    /// Two parts that exclude each other.
     case combination(String, String)
-    /// The attention's parts do not add up.
+    /// The widths of latent attention do not fit together.
     case latent(String)
 
-    /// The sentence for the user, without the file: whoever read the configuration puts that in front.
+    /// The sentence for the user, without the file, which the caller puts in front.
     public var description: String {
         switch self {
         case .notPositive(let key, let value): "'\(key)' is \(value), expected at least 1"
@@ -147,7 +147,7 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
 }
 
 extension ModelConfig {
-    /// Throws the first thing that is wrong with the configuration.
+    /// Throws the first fault of the configuration.
     public func validate() throws(ModelConfigError) {
         let limit = 1 << 30
         for (key, value) in [
@@ -223,7 +223,7 @@ extension ModelConfig {
         }
     }
 
-    /// What the model has that the first Llama has not, in words.
+    /// The parts that the first Llama does not have, in words.
     public var partsBeyondLlama: [String] {
         var parts: [String] = []
         if hasQueryKeyValueBias == true || hasOutputBias == true { parts.append(Self.attentionBiasPart) }
@@ -248,18 +248,18 @@ extension ModelConfig {
     private static let activationPart = "a feed-forward layer without a gate, "
     private static let parallelPart = "parallel residuals"
     private static let learnedPositionsPart = "learned positions"
-    /// What latent attention goes together with.
+    /// The parts that latent attention can be combined with.
     private static let partsBesideLatents =
         [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart, learnedPositionsPart]
         + Activation.allCases.map { activationPart + $0.rawValue }
 
-    /// The earlier layer whose keys and values `layer` reads; nil where it has its own.
+    /// The earlier layer whose keys and values `layer` shares; nil where it has its own.
     public func keyValueSource(_ layer: Int) -> Int? {
         guard let source = keyValueSources?[layer], source != layer else { return nil }
         return source
     }
 
-    /// The layers in runs, each of one layer or of neighbours that read keys and values of nobody outside.
+    /// Runs of adjacent layers that share keys and values only among themselves; a layer that shares none is a run of its own.
     public var sharingRuns: [Range<Int>] {
         var runs: [Range<Int>] = []
         for layer in 0..<layers {
@@ -274,10 +274,10 @@ extension ModelConfig {
         return runs
     }
 
-    /// Whether another layer reads the keys and values of `layer`.
+    /// Whether another layer shares the keys and values of `layer`.
     func isRead(_ layer: Int) -> Bool { (layer + 1..<max(layers, layer + 1)).contains { keyValueSource($0) == layer } }
 
-    /// Keys a position of `layer` attends to at most; nil where that is all there are.
+    /// The window of `layer` in keys; nil where it sees all of them.
     public func window(_ layer: Int) -> Int? {
         guard let window = slidingWindow?[layer], window > 0, window < maxSequence else { return nil }
         return window

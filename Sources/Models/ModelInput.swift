@@ -8,19 +8,19 @@ public struct ModelInput: Sendable {
     public var seq: Int
     /// Token ids, [batch, seq].
     public var tokens: [Int32]
-    /// For each position the first one it may attend to, [batch, seq]; nil for 0.
+    /// The first position that each position may attend to, [batch, seq]; nil for 0.
     public var keyStarts: [Int32]?
     /// Dropout on the embedding and the residual branches while training; nil for none.
     public var dropout: Dropout?
 
-    /// A rate and the key its random numbers are a function of.
+    /// A dropout rate and the key of its random numbers.
     public struct Dropout: Sendable {
         /// The probability that an element becomes zero.
         public var rate: Float
-        /// Differs from step to step and from micro-batch to micro-batch.
+        /// The key, different for every step and micro-batch.
         public var seed: UInt64
 
-        /// Dropout at `rate`, in which the same seed always drops the same elements; 0 drops none.
+        /// Dropout at `rate`; equal seeds drop equal elements. A rate of 0 drops none.
         public init(rate: Float, seed: UInt64) {
             self.rate = rate
             self.seed = seed
@@ -39,7 +39,7 @@ public struct ModelInput: Sendable {
         self.dropout = dropout
     }
 
-    /// `tensor` with dropout where there is any; `site` tells the places in the model apart.
+    /// `tensor` after dropout, if any; `site` distinguishes the places in the model.
     func dropped(_ tensor: Tensor, site: Int) -> Tensor {
         guard let dropout, dropout.rate > 0 else { return tensor }
         return tensor.dropout(rate: dropout.rate, seed: dropout.seed &+ UInt64(site) &* 0x9E37_79B9_7F4A_7C15)

@@ -1,7 +1,7 @@
 import Kernels
 
 extension PackedLinear {
-    /// Packs `weights` [outᵢ, in] side by side, in their own element type where they share one, else as Float32.
+    /// Packs `weights` [outᵢ, in] with concatenated outputs, in their element type where they share one, else as Float32.
     public init(_ weights: [Weight]) {
         let (type, inputs) = (weights.commonElementType, weights[0].shape[1])
         self = unsafe weights.withParts(type, []) { parts in
@@ -20,8 +20,8 @@ extension PackedLinear {
 }
 
 extension PackedHeads {
-    /// Rows `part` of each of `heads` equal groups of the rows of `weight` [.., inner], as [inner → part] layers, or, transposed,
-    /// as [part → inner] ones.
+    /// One layer a head: `weight` [.., inner] has its rows in `heads` equal groups, and each layer packs the rows `part` of its
+    /// group, as [inner → part] or, transposed, as [part → inner].
     public init(_ weight: Weight, heads: Int, part: Range<Int>, isTransposed: Bool) {
         let (group, inner, size) = (weight.shape[0] / heads, weight.shape[1], weight.elementType.byteCount)
         let bytes = unsafe weight.withUnsafeBytes { unsafe [UInt8]($0) }
@@ -51,7 +51,7 @@ extension [Weight] {
         allSatisfy { $0.elementType == self[0].elementType } ? self[0].elementType : .float32
     }
 
-    /// Calls `body` with all weights' bytes as `type`, which is their own or Float32.
+    /// Calls `body` with all weights' bytes as `type`, their common element type or Float32.
     fileprivate func withParts<Result>(
         _ type: ElementType, _ done: [PackedLinear.Part], _ body: ([PackedLinear.Part]) -> Result
     ) -> Result {
@@ -69,14 +69,14 @@ extension [Weight] {
     }
 }
 
-/// Rows of an embedding, held in memory in the type they are stored in.
+/// Embedding rows, kept in memory in their stored element type.
 public struct EmbeddingRows: Sendable {
     private let weight: Weight
 
     /// The rows of `weight` [vocab, width].
     public init(_ weight: Weight) { self.weight = weight.owned }
 
-    /// The rows of `tokens`, widened: [tokens, width].
+    /// The embeddings of `tokens`, widened: [tokens, width].
     public func rows(of tokens: [Int32]) -> Storage {
         let (count, width, type) = (weight.shape[0], weight.shape[1], weight.elementType)
         precondition(tokens.allSatisfy { $0 >= 0 && Int($0) < count }, "embedding: a token is outside 0..<\(count)")

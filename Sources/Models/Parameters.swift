@@ -1,12 +1,12 @@
 import Kernels
 
-/// A model's weights under their Hugging Face names, in file order: the single owner of weights.
+/// A model's weights under their Hugging Face names, in file order, with ownership of them.
 public struct Parameters: Sendable {
     /// Names in order.
     public private(set) var names: [String] = []
     private var weights: [String: Weight] = [:]
 
-    /// No weights; names keep the order in which they are set.
+    /// A collection without weights; names keep the order in which they are set.
     public init() {}
 
     /// The weight called `name`; setting a new name appends it, setting nil removes it.
@@ -50,16 +50,16 @@ public struct Parameters: Sendable {
     }
 }
 
-/// How weights fail to fit a configuration.
+/// A mismatch between weights and a configuration.
 public enum ParametersError: Error, CustomStringConvertible, Equatable {
-    /// A weight of the configuration isn't there; `shape` is what it should have.
+    /// A weight of the configuration is missing; `shape` is its expected shape.
     case missing(name: String, shape: [Int])
-    /// A weight is there with other dimensions than the configuration gives it.
+    /// A weight has another shape than the configuration gives it.
     case shape(name: String, found: [Int], expected: [Int])
-    /// A weight is there that the configuration has no place for.
+    /// A weight has no place in the configuration.
     case unexpected(name: String)
 
-    /// The sentence for the user, without the file: whoever read the weights puts that in front.
+    /// The sentence for the user, without the file, which the caller puts in front.
     public var description: String {
         switch self {
         case .missing(let name, let shape): "'\(name)' \(shape) is missing"

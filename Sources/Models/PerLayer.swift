@@ -1,4 +1,4 @@
-/// A setting that may differ between layers; one value stands for all of them.
+/// A setting that may differ between layers, or one value for all of them.
 ///
 /// In JSON it is a plain value, or an array with one element a layer.
 public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, Codable {
@@ -15,7 +15,7 @@ public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, 
         }
     }
 
-    /// The one value where all of `values` agree, else one a layer.
+    /// One value where all of `values` are equal, else one a layer.
     public init(_ values: [Value]) {
         if let first = values.first, values.allSatisfy({ $0 == first }) {
             self = .all(first)
@@ -44,7 +44,7 @@ public enum PerLayer<Value: Codable & Sendable & Hashable>: Sendable, Hashable, 
         }
     }
 
-    /// Writes what was read: a plain value for ``all(_:)``, an array for ``each(_:)``.
+    /// Writes a plain value for ``all(_:)``, an array for ``each(_:)``.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {

@@ -1,24 +1,24 @@
 import Glibc
 import Kernels
 
-/// How RoPE's frequencies are changed for sequences longer than those of pretraining; JSON keys are Hugging Face's.
+/// RoPE scaling for sequences longer than those of pretraining; JSON keys are Hugging Face's.
 ///
 /// Every kind gives the same frequencies at every length, so that cached and uncached logits agree. Source: transformers,
 /// `modeling_rope_utils.py`, whose Float32 steps are followed.
 public struct RopeScaling: Codable, Sendable, Hashable {
-    /// The kinds there are.
+    /// The kinds of scaling.
     public enum Kind: String, Codable, Sendable, CaseIterable {
         /// Frequencies divided by the factor (Chen et al. 2023, arXiv 2306.15595).
         case linear
-        /// Low frequencies divided, high ones kept, those between blended (Llama 3.1).
+        /// Low frequencies divided, high ones kept, intermediate ones blended (Llama 3.1).
         case llama3
         /// Blended by the number of turns, attention scaled (Peng et al. 2023, arXiv 2309.00071).
         case yarn
     }
 
-    /// Which of them.
+    /// The kind of scaling.
     public var kind: Kind
-    /// How many times longer sequences may become.
+    /// The factor by which sequences may become longer.
     public var factor: Double
     /// The longest sequence of pretraining: llama3 and yarn.
     public var originalMaxSequence: Int?
@@ -28,14 +28,14 @@ public struct RopeScaling: Codable, Sendable, Hashable {
     public var highFrequencyFactor: Double?
     /// yarn: turns over the original length above which frequencies are kept; 32.
     public var betaFast: Double?
-    /// yarn: turns below which they are divided; 1.
+    /// yarn: turns over the original length below which frequencies are divided; 1.
     public var betaSlow: Double?
     /// yarn: the factor on cosines and sines; 0.1·ln(factor) + 1.
     public var attentionFactor: Double?
-    /// yarn: whether the range between is widened to whole planes; true.
+    /// yarn: whether the blended range is widened to whole planes; true.
     public var truncates: Bool?
 
-    /// Linear scaling, or another kind whose settings are set afterwards.
+    /// Linear scaling, or another kind whose settings are set later.
     public init(kind: Kind, factor: Double, originalMaxSequence: Int? = nil) {
         self.kind = kind
         self.factor = factor
@@ -105,7 +105,7 @@ public struct RopeScaling: Codable, Sendable, Hashable {
         return (1 - smooth) * frequency / factor + smooth * frequency
     }
 
-    /// Planes between which yarn goes from kept to divided.
+    /// The planes between which yarn blends from kept to divided frequencies.
     private func rampRange(headDim: Int, theta: Double) -> (Double, Double) {
         func plane(_ turns: Double) -> Double {
             Double(headDim) * log(Double(originalMaxSequence ?? 1) / (turns * 2 * .pi)) / (2 * log(theta))

@@ -1,14 +1,15 @@
 import Kernels
 
-/// A decoder made ready for serving: weights packed once in the type the checkpoint has them in, nothing kept for gradients.
+/// The serving form of a decoder: weights packed once in the checkpoint's element type, no gradients.
 ///
-/// One pass takes the new tokens of all sequences as the rows of one matrix. A row's result doesn't depend on the other rows.
+/// One pass takes the new tokens of all sequences as the rows of one matrix. It is batch-invariant: a row's result doesn't depend
+/// on the other rows.
 public struct ServingModel: Sendable {
     /// The model's shape.
     public let config: ModelConfig
     private let embedding: EmbeddingRows
     private let layers: [Layer]
-    /// A vector for each position, where positions are learned.
+    /// Position embeddings, where positions are learned.
     private let positions: EmbeddingRows?
     private let finalNorm: Norm<Storage>
     private let head: PackedLinear
@@ -20,9 +21,9 @@ public struct ServingModel: Sendable {
         var feedForward: ServingFeedForward
     }
 
-    /// Packs `parameters`, of which nothing is viewed afterwards: a file they are in can change or go.
+    /// Packs `parameters` and keeps no view of them: their file may change or be removed afterwards.
     ///
-    /// Each weight is let go when it is packed. Where the caller has given them up too, the peak is that of the weights once, a
+    /// Each weight is released once it is packed. If the caller holds no other reference, the peak is the weights once, plus a
     /// layer's and the embedding's.
     public init(config: ModelConfig, parameters: consuming Parameters) throws(ParametersError) {
         try parameters.validate(against: config)
@@ -30,7 +31,7 @@ public struct ServingModel: Sendable {
         func take(_ name: WeightName, _ shape: [Int]) throws(ParametersError) -> Weight {
             let weight = try left.weight(name, shape: shape)
             left["\(name)"] = nil
-            // Matrices are packed, vectors read where they are.
+            // Matrices are packed; vectors are copied into memory of the process.
             return shape.count == 1 ? weight.owned : weight
         }
         self.config = config
@@ -53,14 +54,14 @@ public struct ServingModel: Sendable {
         self.layers = layers
     }
 
-    /// Bytes of the packed weights, all of which a step reads.
+    /// Bytes of the packed weights, all of which every step reads.
     public var weightBytes: Int {
         layers.reduce(head.byteCount) {
             $0 + $1.attention.weightBytes + $1.feedForward.weightBytes
         }
     }
 
-    /// The logits of the step's rows numbered `rows` (ascending), [rows, vocab]; keys and values go to `cache`.
+    /// The logits of the step's rows `rows` (ascending), [rows, vocab]; keys and values are stored in `cache`.
     public func logits(_ step: RaggedBatch, rows: [Int32], cache: inout some KVCache) -> Storage {
         let hidden = config.hiddenSize
         let count = step.tokens.count
@@ -72,13 +73,13 @@ public struct ServingModel: Sendable {
         for (index, layer) in layers.enumerated() {
             let normed = layer.attentionNorm(x, rows: count, for: layer.attention.elementType)
             var attended = layer.attention.attend(normed, step, positions, layer: index, cache: &cache)
-            // After the last attention only the rows asked for matter.
+            // After the last attention only the requested rows are computed.
             var left = count
             if index == layers.count - 1, rows.count < count {
                 left = rows.count
                 (x, attended) = (gathered(x, rows, hidden), gathered(attended, rows, layer.attention.outputWidth))
             }
-            // In parallel the feed-forward layer reads what attention read, else what it gave.
+            // With a parallel residual the feed-forward layer reads attention's input, else its output.
             let isParallel = config.hasParallelResidual == true
             let read = isParallel ? layer.feedForwardNorm(x, rows: left, for: layer.feedForward.elementType) : nil
             layer.attention.project(attended, rows: left, into: x)

@@ -1,9 +1,9 @@
 import Files
 import Kernels
 
-/// One named tensor of a model in its own element type: owned, memory-mapped, or computed anew at each reading.
+/// One tensor of a model in its own element type: owned, memory-mapped, or computed anew at each reading.
 public struct Weight: Sendable {
-    /// How the elements are stored.
+    /// The element type.
     public let elementType: ElementType
     /// Dimensions, outermost first.
     public let shape: [Int]
@@ -34,22 +34,22 @@ public struct Weight: Sendable {
         backing = .file(file, byteOffset: byteOffset)
     }
 
-    /// A weight whose little-endian bytes `compute` gives whenever they are read, such as one stored in another order or
-    /// in quantised blocks: nothing is held between readings.
+    /// A weight whose little-endian bytes `compute` returns at each reading, such as one stored in another order or in quantised
+    /// blocks: nothing is kept between readings.
     public init(elementType: ElementType, shape: [Int], computing compute: @escaping @Sendable () -> [UInt8]) {
         self.elementType = elementType
         self.shape = shape
         backing = .computed(compute)
     }
 
-    /// This weight with its bytes held, where they would be computed anew at each reading: for what reads often.
+    /// This weight with computed bytes evaluated once and kept, for repeated reading.
     public var evaluated: Weight {
         guard case .computed(let compute) = backing else { return self }
         let bytes = compute()
         return Weight(elementType: elementType, shape: shape) { bytes }
     }
 
-    /// This weight with its bytes in memory of the process's own, which no change of a file reaches.
+    /// This weight with its bytes copied into memory of the process, so that no change of a file reaches them.
     public var owned: Weight {
         switch backing {
         case .storage: return self
@@ -66,7 +66,7 @@ public struct Weight: Sendable {
     /// Bytes in the weight's own element type.
     public var byteCount: Int { count * elementType.byteCount }
 
-    /// The values as Float32: in place where they are stored so, else widened (exactly) into fresh storage.
+    /// The values as Float32: in place where they are Float32, else widened (exactly) into fresh storage.
     public func float32() -> Storage {
         switch backing {
         case .storage(let storage): storage

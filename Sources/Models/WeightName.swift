@@ -2,15 +2,15 @@
 ///
 ///     "\(WeightName(.key, layer: 3))" == "model.layers.3.self_attn.k_proj.weight"
 public struct WeightName: Sendable, Hashable, CustomStringConvertible {
-    /// An embedding, a norm or a linear map: the owner of one weight, and of a bias where the model has it.
+    /// An embedding, a norm or a linear map: a module with one weight, and a bias where the model has it.
     public enum Module: String, Sendable {
         case embedding = "model.embed_tokens"
         case positions = "model.embed_positions"
-        /// The norm behind the last layer.
+        /// The norm after the last layer.
         case finalNorm = "model.norm"
         /// The output projection of an untied model.
         case head = "lm_head"
-        // Of each layer, behind "model.layers.N.".
+        // Modules of each layer, under "model.layers.N.".
         case attentionNorm = "input_layernorm"
         case query = "self_attn.q_proj"
         case key = "self_attn.k_proj"
@@ -30,11 +30,11 @@ public struct WeightName: Sendable, Hashable, CustomStringConvertible {
         case up = "mlp.up_proj"
         case down = "mlp.down_proj"
 
-        /// Whether it is part of a layer's attention.
+        /// Whether the module is part of a layer's attention.
         public var isAttention: Bool { rawValue.hasPrefix("self_attn.") }
     }
 
-    /// The owner.
+    /// The module.
     public var module: Module
     /// The decoder layer; nil for a module outside the layers.
     public var layer: Int?
@@ -49,19 +49,19 @@ public struct WeightName: Sendable, Hashable, CustomStringConvertible {
     /// The name of the same module's bias.
     public var bias: WeightName { WeightName(module, layer: layer, isBias: true) }
 
-    /// The name as files have it.
+    /// The name in files.
     public var description: String { stored(module.rawValue) }
 
-    /// The name in a file that calls the module `module`, and the layers `layers`.
+    /// The name in a file with the module under `module` and the layers under `layers`.
     public func stored(_ module: String, layers: String = "model.layers") -> String {
         (layer.map { "\(layers).\($0)." } ?? "") + module + (isBias ? ".bias" : ".weight")
     }
 }
 
-/// The visitor of a declaration: gives the value of each weight, known by its name and shape.
+/// A binding of weights: returns the value of each weight, by its name and shape.
 ///
-/// A declaration lists the weights of one part of a decoder once, in file order. Bound to nothing it yields names and shapes, bound
-/// to tensors the training form's weights, bound to stored weights those of the serving form and of conversions.
+/// A declaration lists the weights of one part of a decoder once, in file order. Applied to a declaration, a binding collects
+/// names and shapes, or supplies tensors for the training form, or stored weights for the serving form and for conversions.
 public typealias WeightBinding<Value, Failure: Error> = (WeightName, [Int]) throws(Failure) -> Value
 
 extension ModelConfig {
@@ -77,9 +77,9 @@ extension ModelConfig {
         return weights
     }
 
-    /// The same with names as files have them.
+    /// The names and shapes of ``weights``, with names as in files.
     public var weightShapes: [(name: String, shape: [Int])] { weights.map { ("\($0.name)", $0.shape) } }
 
-    /// Parameters in all, a tied embedding counted once.
+    /// Number of parameters, a tied embedding counted once.
     public var parameterCount: Int { weights.reduce(0) { $0 + $1.shape.reduce(1, *) } }
 }

@@ -1,7 +1,7 @@
 import Autograd
 import Kernels
 
-/// The kinds of attention, with their weights held as `Value`: the table that gives each its training and its serving form.
+/// The kinds of attention, with their weights held as `Value`; maps each to its training and its serving form.
 enum AttentionKind<Value> {
     case groupedQuery(GroupedQueryWeights<Value>)
     case latent(LatentWeights<Value>)
@@ -35,43 +35,43 @@ extension AttentionKind where Value == Weight {
     }
 }
 
-/// The training form of a layer's attention: the projections of a block's normed input, and how positions attend to each other.
+/// The training form of a layer's attention: projections of a block's normed input, and attention between positions.
 protocol Attention: Sendable {
-    /// Weights whose outputs stand side by side in a row that ``attended(_:keysAndValues:_:_:)`` takes.
+    /// The input projections, whose outputs ``attended(_:keysAndValues:_:_:)`` takes concatenated in a row.
     var projections: [Tensor] { get }
-    /// Weights of the keys and values that this and later layers read; empty where no other layer does.
+    /// The projections of the keys and values shared with later layers; empty where none are shared.
     var sharedProjections: [Tensor] { get }
-    /// The outputs of ``sharedProjections`` made ready for the layers that read them.
+    /// Prepares the outputs of ``sharedProjections`` for the layers that share them.
     func preparedShared(_ projected: Tensor) -> Tensor
-    /// Projections [batch·seq, …], with `keysAndValues` where these are shared, to [batch·seq, heads·valueDim].
+    /// Attends from projections [batch·seq, …], with `keysAndValues` where these are shared, to [batch·seq, heads·valueDim].
     func attended(_ projected: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision) -> Tensor
     /// The output projection [hidden, heads·valueDim].
     var output: Tensor { get }
-    /// Its bias [hidden]; nil for none.
+    /// The output projection's bias [hidden]; nil for none.
     var outputBias: Tensor? { get }
 }
 
 extension Attention {
-    /// attended [tokens, heads·valueDim] through the output projection, onto `residual`.
+    /// The output projection of `attended` [tokens, heads·valueDim], added to `residual`.
     func projected(_ attended: Tensor, residual: Tensor?, precision: ComputePrecision) -> Tensor {
         let result = attended.linear(output, residual: residual, precision: precision)
         return outputBias.map { result + $0 } ?? result
     }
 }
 
-/// The serving form of a layer's attention: packed weights, keys and values in a cache.
+/// The serving form of a layer's attention: packed weights, and keys and values in a cache.
 protocol ServingAttention: Sendable {
     /// Bytes of its packed weights.
     var weightBytes: Int { get }
-    /// Width of the rows that ``attend(_:_:_:layer:cache:)`` gives.
+    /// Width of the output rows of ``attend(_:_:_:layer:cache:)``.
     var outputWidth: Int { get }
-    /// The element type of the weights that normed rows are multiplied with.
+    /// The element type of the input projections.
     var elementType: ElementType { get }
-    /// Normed rows of the hidden size, one a token, at `positions` to [tokens, outputWidth], over the tokens in `cache`.
+    /// Attends from normed rows of the hidden size, one a token, at `positions`, to the tokens in `cache`: [tokens, outputWidth].
     func attend(_ x: PackedRows, _ step: RaggedBatch, _ positions: [Int32], layer: Int, cache: inout some KVCache) -> Storage
     /// The output projection.
     var output: PackedLinear { get }
-    /// Its bias; nil for none.
+    /// The output projection's bias; nil for none.
     var outputBias: Storage? { get }
 }
 
@@ -84,10 +84,10 @@ extension ServingAttention {
 }
 
 extension ModelConfig {
-    /// Elements of a head that RoPE turns, the first ones; 0 where positions are learned or there are none.
+    /// Number of first elements of a head that RoPE rotates; 0 where positions are learned.
     public func rotaryDim(_ layer: Int) -> Int { latent?.ropeHeadDim ?? rotaryWidth ?? headDim[layer] }
 
-    /// The rotary table of `layer`, made once for each width; nil where nothing is turned.
+    /// The rotary table of `layer`, made once for each width; nil where no element is rotated.
     public func rotary(_ layer: Int, among tables: inout [Int: RotaryTable]) -> RotaryTable? {
         let width = rotaryDim(layer)
         guard width > 0 else { return nil }

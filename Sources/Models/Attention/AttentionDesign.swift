@@ -1,23 +1,23 @@
-/// A way to make a model's KV cache smaller than MHA's by its architecture, as a recipe names it: what it changes in a
+/// An attention design: an architecture with a smaller KV cache than MHA's, as a recipe names it, and its changes to a
 /// configuration of plain layers.
 ///
-/// MHA, GQA and MQA need none: they are numbers of KV heads.
+/// MHA, GQA and MQA are no designs: they are numbers of KV heads.
 public protocol AttentionDesign: Sendable {
-    /// Its name in recipes, and of the conversion to it.
+    /// The design's name in recipes, and of the conversion to it.
     static var name: String { get }
     /// One line for `--help`.
     static var summary: String { get }
     /// Its settings.
     static var settings: [DesignSetting] { get }
-    /// The design with these values of its settings for heads of `headDim`; a value that is required is 0 where it is absent.
+    /// The design with these settings for heads of `headDim`; a required setting that is absent counts as 0.
     init(_ settings: DesignSettings, headDim: Int)
     /// A short name for tables and folders: mla-r32, cla2.
     var label: String { get }
-    /// Changes `config`, whose layers are plain; throws where its sizes allow no such design.
+    /// Changes `config`, whose layers are plain; throws where its sizes do not allow the design.
     func configure(_ config: inout ModelConfig) throws(ModelConfigError)
 }
 
-/// The designs there are.
+/// The table of designs.
 public enum AttentionDesigns {
     /// Every design's type.
     public static let all: [any AttentionDesign.Type] = [
@@ -31,7 +31,7 @@ public enum AttentionDesigns {
     public static func named(_ name: String) -> (any AttentionDesign.Type)? { all.first { $0.name == name } }
 }
 
-/// Latent attention in every layer, of the widths given.
+/// Latent attention in every layer, of a given shape.
 public struct LatentDesign: AttentionDesign {
     public static let name = "mla"
     public static let summary = "multi-head latent attention, one latent for the keys and values of all heads"

@@ -1,6 +1,6 @@
 extension ModelConfig {
-    /// MHA, MQA or GQA with its KV heads (those of each layer where they differ), or MLA with its rank; before it CLA with the
-    /// layers that share, or YOCO, and behind it the window of the layers that have one.
+    /// A short name of the attention: MHA, MQA or GQA with its KV heads (of each layer where they differ), or MLA with its rank.
+    /// Before it stands CLA with the number of sharing layers, or YOCO; after it the window of windowed layers.
     public var attentionLabel: String {
         if let latent { return "MLA-\(latent.rank)" }
         let kinds = (0..<layers).map { layer in

@@ -1,7 +1,7 @@
-/// Cross-layer attention (Brandon et al. 2024, CLA, arXiv 2405.12981; Zuhri et al. 2024, MLKV): of every `share` adjacent
-/// layers the first has keys and values, and all of them read these.
+/// Cross-layer attention (Brandon et al. 2024, CLA, arXiv 2405.12981; Zuhri et al. 2024, MLKV): every `share` adjacent layers
+/// share the keys and values of the first.
 ///
-/// The layers' own attention is ``GroupedQueryAttention``, which reads what ``ModelConfig/keyValueSources`` says.
+/// The layers' attention is ``GroupedQueryAttention`` over the sources in ``ModelConfig/keyValueSources``.
 public struct CrossLayerAttention: AttentionDesign {
     public static let name = "cross-layer"
     public static let summary = "adjacent layers read the keys and values of the first of them"
@@ -9,7 +9,7 @@ public struct CrossLayerAttention: AttentionDesign {
         .integer(
             "share", 1...4096, option: "shareLayers", isRequired: true, help: "layers that share one set of keys and values")
     ]
-    /// Layers to one set of keys and values; the last set may have fewer.
+    /// Layers that share one set of keys and values; the last set may have fewer.
     public var share: Int
 
     /// Sets of `share` layers.

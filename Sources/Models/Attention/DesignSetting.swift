@@ -1,27 +1,28 @@
-/// A setting of an attention design or of a conversion: its recipe key, its command-line option, its help and its range in one place.
+/// A setting of an attention design or of a conversion: its recipe key, its command-line option, its help and its range in one
+/// place.
 public struct DesignSetting: Sendable, Hashable {
     /// The values of a setting.
     public enum Kind: Sendable, Hashable {
         /// A whole number of this range.
         case integer(ClosedRange<Int>)
-        /// On unless said otherwise.
+        /// A flag, on by default.
         case flag
-        /// One of these, the first unless said otherwise.
+        /// One of these names, by default the first.
         case choice([String])
     }
 
     /// Its key in recipes: "ropeHeadDim".
     public let key: String
-    /// Its command-line option without dashes: "rope-head-dim"; of a flag the option that turns it off: "no-norm".
+    /// Its command-line option without dashes: "rope-head-dim"; for a flag the option that turns it off: "no-norm".
     public let option: String
     /// One line for `--help`.
     public let help: String
     /// Its values.
     public let kind: Kind
-    /// Whether it must be given.
+    /// Whether the setting is required.
     public let isRequired: Bool
 
-    /// A setting whose option is spelled as its key unless `option` says another name.
+    /// A setting whose option is spelled as its key unless `option` gives another name.
     public init(_ key: String, _ kind: Kind, option: String? = nil, isRequired: Bool = false, help: String) {
         self.key = key
         self.kind = kind
@@ -39,7 +40,7 @@ public struct DesignSetting: Sendable, Hashable {
     }
 }
 
-/// Values of settings by key, absent where none was given.
+/// Values of settings by key; settings that were not given are absent.
 public struct DesignSettings: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     /// A setting's value.
     public enum Value: Sendable, Hashable, Encodable {
@@ -60,14 +61,14 @@ public struct DesignSettings: Sendable, Hashable, ExpressibleByDictionaryLiteral
     /// The values by key.
     public var values: [String: Value]
 
-    /// These values.
+    /// Settings with `values`.
     public init(_ values: [String: Value] = [:]) { self.values = values }
 
     public init(dictionaryLiteral elements: (String, Value)...) {
         values = Dictionary(elements) { _, last in last }
     }
 
-    /// A whole number; nil where it wasn't given.
+    /// A whole number; nil where it is absent.
     public subscript(_ key: String) -> Int? {
         get {
             guard case .integer(let value)? = values[key] else { return nil }
@@ -76,16 +77,16 @@ public struct DesignSettings: Sendable, Hashable, ExpressibleByDictionaryLiteral
         set { values[key] = newValue.map(Value.integer) }
     }
 
-    /// Whether a flag is on, which it is unless said otherwise.
+    /// Whether a flag is on, its default.
     public func isOn(_ key: String) -> Bool { values[key] != .flag(false) }
 
-    /// A choice; nil where none was made.
+    /// A choice; nil where it is absent.
     public func choice(_ key: String) -> String? {
         guard case .choice(let value)? = values[key] else { return nil }
         return value
     }
 
-    /// The values of `settings` alone.
+    /// The values restricted to `settings`.
     public func only(_ settings: [DesignSetting]) -> DesignSettings {
         DesignSettings(values.filter { key, _ in settings.contains { $0.key == key } })
     }

@@ -3,15 +3,15 @@ import Kernels
 
 /// The weights of grouped-query attention, each held as `Value`.
 public struct GroupedQueryWeights<Value> {
-    /// Projections [out, hidden] of queries, and of keys and values unless the layer reads another's.
+    /// Projections [out, hidden] of queries, and of keys and values unless the layer shares another's.
     public let inputs: [Value]
     /// The output projection [hidden, heads·headDim].
     public let output: Value
-    /// Of ``inputs``; empty where the model has none.
+    /// Biases of ``inputs``; empty where the model has none.
     public let biases: [Value]
-    /// Of ``output``; nil for none.
+    /// The bias of ``output``; nil for none.
     public let outputBias: Value?
-    /// Gains [headDim] of the norms of each head's queries, and of its keys unless the layer reads another's; empty without QK-norm.
+    /// QK-norm gains [headDim] of queries, and of keys unless the layer shares another's; empty without QK-norm.
     public let headNorms: [Value]
 
     /// Binds the weights of `layer`.
@@ -35,24 +35,24 @@ public struct GroupedQueryWeights<Value> {
 
 extension GroupedQueryWeights: Sendable where Value: Sendable {}
 
-/// Attention whose query heads share KV heads in equal groups (Ainslie et al. 2023): MHA with as many KV heads as heads,
-/// MQA with one.
+/// Grouped-query attention: query heads share KV heads in equal head groups (Ainslie et al. 2023). MHA has as many KV heads as
+/// heads, MQA has one.
 ///
-/// Biases, a norm of each head's queries and keys and a sliding window where the model has them; without them nothing
-/// stands between the projections and the attention kernel. A layer may read an earlier one's keys and values (see
-/// ``CrossLayerAttention``): these are projected and normed once, and rotated in each layer that reads them.
+/// Biases, QK-norm and a sliding window are optional; without them nothing stands between the projections and the attention
+/// kernel. A layer may share an earlier layer's keys and values (see ``CrossLayerAttention``): these are projected and normed
+/// once, and rotated in each layer that shares them.
 struct GroupedQueryAttention: Attention {
     let weights: GroupedQueryWeights<Tensor>
     let heads: Int
     let kvHeads: Int
     let headDim: Int
-    /// Of queries and keys; nil for none.
+    /// Rotation of queries and keys; nil for none.
     let rotary: RotaryTable?
     /// The norms' epsilon.
     let epsilon: Float
-    /// What the layer caches; with it the window and the sinks.
+    /// The layer's cache geometry, with its window and sinks.
     let geometry: KVGeometry
-    /// Whether later layers read this one's keys and values.
+    /// Whether later layers share this layer's keys and values.
     let isRead: Bool
 
     init(_ weights: GroupedQueryWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {
@@ -70,7 +70,7 @@ struct GroupedQueryAttention: Attention {
     var output: Tensor { weights.output }
     var outputBias: Tensor? { weights.outputBias }
 
-    /// Rows of [queries | keys | values], or of some of these, with their biases, queries and keys normed head by head.
+    /// Adds biases to rows of [queries | keys | values], or of some of these, and norms queries and keys head by head.
     func prepared(_ projected: Tensor, queries: Bool = true, keysAndValues: Bool = true) -> Tensor {
         var result = projected
         let biases = (queries ? weights.biases.prefix(1) : []) + (keysAndValues ? weights.biases.dropFirst() : [])
@@ -110,7 +110,7 @@ struct GroupedQueryAttention: Attention {
         return qkv.causalAttention(kernel)
     }
 
-    /// The first key of each position: what the input says, or later where the window is narrower.
+    /// The first visible key of each position: the input's, or later where the window is narrower.
     private func keyStarts(_ input: ModelInput) -> [Int32]? {
         guard let window = geometry.window, window < input.seq else { return input.keyStarts }
         return (0..<input.batch * input.seq).map { row in

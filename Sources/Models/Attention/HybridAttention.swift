@@ -1,8 +1,8 @@
-/// Sliding-window layers with full ones among them (Beltagy et al. 2020; Gemma Team 2024 alternates them so): of every
-/// `fullEvery` layers the last sees everything, the others a window and the first tokens (Xiao et al. 2023, attention sinks).
+/// Hybrid attention: sliding-window layers with full ones among them (Beltagy et al. 2020; Gemma Team 2024 alternates them). Of
+/// every `fullEvery` layers the last is full; the others see a window and the attention sinks (Xiao et al. 2023).
 ///
-/// Sinks keep their positions: unlike StreamingLLM, nothing is renumbered, since the model is trained with the very mask it
-/// decodes with.
+/// Sinks keep their positions: unlike in StreamingLLM nothing is renumbered, since the model is trained with the mask it decodes
+/// with.
 public struct HybridAttention: AttentionDesign {
     public static let name = "hybrid"
     public static let summary = "layers see a window and attention sinks, every n-th of them everything"
@@ -16,12 +16,12 @@ public struct HybridAttention: AttentionDesign {
         "sinks", 0...(1 << 16), help: "first tokens that it sees as well (attention sinks); 0 unless said")
     /// Tokens a position of a windowed layer sees, its own included.
     public var window: Int
-    /// Layers to one full one; 0 for none.
+    /// Period of the full layers; 0 for none.
     public var fullEvery: Int
-    /// First tokens a windowed layer sees beside its window.
+    /// Attention sinks: first tokens that a windowed layer sees beside its window.
     public var sinks: Int
 
-    /// Windows in all layers but the last of every `fullEvery`.
+    /// Windows in all layers except the last of every `fullEvery`.
     public init(window: Int, fullEvery: Int, sinks: Int = 0) {
         (self.window, self.fullEvery, self.sinks) = (window, fullEvery, sinks)
     }

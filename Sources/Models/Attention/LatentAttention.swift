@@ -3,17 +3,17 @@ import Kernels
 
 /// The widths of multi-head latent attention; JSON keys are Hugging Face's (DeepSeek-V2).
 public struct LatentShape: Codable, Sendable, Hashable {
-    /// Width of the latent that a token's keys and values are made from.
+    /// Rank: the width of the latent that keys and values are expanded from.
     public var rank: Int
-    /// Elements of a head that RoPE turns; the key's are the same for all heads. 0 for none, where positions are learned.
+    /// Elements of a head that RoPE rotates; the key's are shared by all heads. 0 for none, where positions are learned.
     public var ropeHeadDim: Int
     /// Width of a value's head.
     public var valueHeadDim: Int
-    /// Whether the latent goes through an RMSNorm, as DeepSeek-V2's does; nil is true. Converted models have none: what their
-    /// latents stand for was not normed.
+    /// Whether the latent goes through an RMSNorm, as in DeepSeek-V2; nil is true. Converted models have no such norm, as the
+    /// parent's keys and values were not normed.
     public var hasNorm: Bool?
 
-    /// Widths as given, unchecked.
+    /// A shape, unchecked.
     public init(rank: Int, ropeHeadDim: Int, valueHeadDim: Int, hasNorm: Bool = true) {
         self.rank = rank
         self.ropeHeadDim = ropeHeadDim
@@ -24,7 +24,7 @@ public struct LatentShape: Codable, Sendable, Hashable {
     /// Whether the latent is normed.
     public var isNormed: Bool { hasNorm ?? true }
 
-    /// Epsilon of the latent's norm, as in DeepSeek-V2 whatever the other norms have.
+    /// Epsilon of the latent's norm, as in DeepSeek-V2, independent of the other norms'.
     public static let normEpsilon: Float = 1e-6
 
     enum CodingKeys: String, CodingKey {
@@ -52,13 +52,13 @@ struct LatentWeights<Value> {
     let inputs: [Value]
     /// Gain [rank] of the latent's norm, where it has one.
     let latentNorm: Value?
-    /// From the latent to each head's [key without position | value].
+    /// The expanding projection from the latent to each head's [key without position | value].
     let expand: Value
     /// The output projection [hidden, heads·valueHeadDim].
     let output: Value
-    /// Of ``inputs``; empty where the model has none.
+    /// Biases of ``inputs``; empty where the model has none.
     let biases: [Value]
-    /// Of ``output``; nil for none.
+    /// The bias of ``output``; nil for none.
     let outputBias: Value?
 
     init<Failure>(
@@ -84,17 +84,17 @@ struct LatentWeights<Value> {
 
 extension LatentWeights: Sendable where Value: Sendable {}
 
-/// Multi-head latent attention (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1): keys and values of all heads
-/// are linear in one normed latent of each token, and position enters by a rotated part of the key that the heads share; where
-/// positions are learned there is no such part.
+/// Multi-head latent attention (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434, section 2.1): keys and values of all heads are
+/// linear in one normed latent of each token, and position enters by a rotated part of the key, shared by the heads and absent
+/// where positions are learned.
 ///
-/// Keys and values are made for every head; only ``ServingLatentAttention`` keeps latent and rotated part alone.
+/// Keys and values are expanded for every head; only ``ServingLatentAttention`` caches latents and rotated parts instead.
 struct LatentAttention: Attention {
     let weights: LatentWeights<Tensor>
     let heads: Int
-    /// Width of a query: its part without position, then its rotated part.
+    /// Width of a query: its part without position and its rotated part.
     let headDim: Int
-    /// Of the rotated part; nil where there is none.
+    /// Rotation of the rotated part; nil where it is absent.
     let rotary: RotaryTable?
 
     init(_ weights: LatentWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {

@@ -1,6 +1,6 @@
 import Kernels
 
-/// The serving form of grouped-query attention: all projections one product.
+/// The serving form of grouped-query attention: all input projections in one product.
 struct ServingGroupedQueryAttention: ServingAttention {
     private let projections: PackedLinear
     let output: PackedLinear
@@ -8,10 +8,10 @@ struct ServingGroupedQueryAttention: ServingAttention {
     private let heads: Int
     private let headDim: Int
     private let geometry: KVGeometry
-    /// Of queries, keys and values side by side, where the model has biases.
+    /// Concatenated biases of queries, keys and values, where the model has them.
     private let bias: Storage?
     let outputBias: Storage?
-    /// Gains of the norms of queries and keys, where the model has them.
+    /// QK-norm gains, where the model has them.
     private let headNorms: [Storage]
     private let epsilon: Float
 

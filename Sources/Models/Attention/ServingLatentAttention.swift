@@ -1,20 +1,21 @@
 import Kernels
 
-/// The serving form of latent attention, its expanding weights absorbed (DeepSeek-AI 2024, DeepSeek-V2, section 2.1.2): a query is
-/// carried into the latent's space, attends there, and its head's output is carried out of it.
+/// The serving form of latent attention, with absorbed expanding weights (DeepSeek-AI 2024, DeepSeek-V2, section 2.1.2): a query
+/// is projected to the latent space and attends to latents there, and its head's output is projected from there to a value.
 struct ServingLatentAttention: ServingAttention {
     private let projections: PackedLinear
     let output: PackedLinear
-    /// Of queries and cached values side by side, where the model has biases.
+    /// Concatenated biases of queries and of latent and rotated key, where the model has them.
     private let bias: Storage?
     let outputBias: Storage?
     /// Gain of the latent's norm, where it has one.
     private let latentNorm: Storage?
-    /// From each head's query without position to the latent's space, and from what it attended there to its value.
+    /// The absorbed projections of each head: from the query without position to the latent space, and from the latent space to
+    /// values.
     private let absorbQuery: PackedHeads
     private let expandValue: PackedHeads
     private let shape: LatentShape
-    /// Of the rotated part; nil where there is none.
+    /// Rotation of the rotated part; nil where it is absent.
     private let rotary: RotaryTable?
     private let heads: Int
     private let headDim: Int

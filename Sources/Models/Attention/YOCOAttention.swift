@@ -1,8 +1,8 @@
-/// "You Only Cache Once" (Sun et al. 2024, arXiv 2405.05254): the lower half of the layers see a window; the first layer of
-/// the upper half makes the one set of global keys and values, which all of the upper half read.
+/// "You Only Cache Once" (Sun et al. 2024, arXiv 2405.05254): the lower half of the layers has a sliding window; the upper half
+/// shares one set of global keys and values, computed by its first layer.
 ///
-/// The paper norms the keys' input apart from the queries'; a norm's gain is as well part of the projection behind it, so that
-/// here the layer's one norm serves both, and the models are the same. Its gated retention is not offered, its sliding
+/// The paper norms the keys' input separately from the queries'. As a norm's gain can be folded into the projection after it, the
+/// layer's one norm serves both here, and the models are equivalent. The paper's gated retention is not offered, its sliding
 /// window is.
 public struct YOCOAttention: AttentionDesign {
     public static let name = "yoco"
@@ -11,10 +11,10 @@ public struct YOCOAttention: AttentionDesign {
     public static let settings: [DesignSetting] = [HybridAttention.windowSetting, HybridAttention.sinksSetting]
     /// Tokens a position of the lower half sees, its own included.
     public var window: Int
-    /// First tokens it sees beside these.
+    /// Attention sinks: first tokens visible beside the window.
     public var sinks: Int
 
-    /// A lower half with this window and these sinks.
+    /// A lower half with `window` and `sinks`.
     public init(window: Int, sinks: Int = 0) { (self.window, self.sinks) = (window, sinks) }
 
     public init(_ settings: DesignSettings, headDim: Int) {

@@ -1,10 +1,10 @@
 import Kernels
 
-/// The function between the two matrices of a feed-forward layer without a gate; raw values are Hugging Face's names.
+/// The activation of a feed-forward layer without a gate; raw values are Hugging Face's names.
 public enum Activation: String, Codable, Sendable, CaseIterable {
     /// x·Φ(x) (Hendrycks and Gimpel 2016), exact.
     case gelu
-    /// Its tanh approximation, as GPT-2 has it.
+    /// The tanh approximation of ``gelu``, as in GPT-2.
     case geluTanh = "gelu_new"
     /// max(x, 0).
     case relu

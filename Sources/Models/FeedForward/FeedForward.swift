@@ -3,11 +3,11 @@ import Kernels
 
 /// The weights of a block's feed-forward layer, each held as `Value`.
 struct FeedForwardWeights<Value> {
-    /// Gate and up projection [width, hidden]; up alone where an activation stands in place of the gate.
+    /// Gate and up projection [width, hidden]; up alone where an activation replaces the gate.
     let inputs: [Value]
-    /// [hidden, width].
+    /// The down projection [hidden, width].
     let down: Value
-    /// Of ``inputs``; empty where the model has none.
+    /// Biases of ``inputs``; empty where the model has none.
     let inputBiases: [Value]
     let downBias: Value?
 
@@ -25,12 +25,12 @@ struct FeedForwardWeights<Value> {
 
 extension FeedForwardWeights: Sendable where Value: Sendable {}
 
-/// A block's feed-forward layer: SwiGLU (Shazeer 2020), or two matrices with an activation between them.
+/// A block's feed-forward layer: SwiGLU (Shazeer 2020), or two projections with an activation between them.
 struct FeedForward: Sendable {
     let weights: FeedForwardWeights<Tensor>
     let activation: Activation?
 
-    /// The layer over the normed rows of x [rows, hidden], added to `residual` where there is one.
+    /// Runs the layer over the normed rows of x [rows, hidden] and adds `residual`, if any.
     func callAsFunction(
         _ x: Tensor, norm: Norm<Tensor>, residual: Tensor? = nil, _ precision: ComputePrecision = .fp32
     ) -> Tensor {

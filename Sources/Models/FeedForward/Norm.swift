@@ -6,7 +6,7 @@ import Kernels
 /// Over tensors it is the training form, over storages the serving form.
 struct Norm<Value> {
     let gain: Value
-    /// LayerNorm's, nil for RMSNorm.
+    /// LayerNorm's bias; nil for RMSNorm.
     let bias: Value?
     let epsilon: Float
 
@@ -20,13 +20,13 @@ struct Norm<Value> {
 extension Norm: Sendable where Value: Sendable {}
 
 extension Norm where Value == Tensor {
-    /// Rows of x [rows, hidden], normed.
+    /// Norms the rows of x [rows, hidden].
     func callAsFunction(_ x: Tensor) -> Tensor {
         guard let bias else { return x.rmsNorm(weight: gain, epsilon: epsilon) }
         return x.layerNorm(weight: gain, bias: bias, epsilon: epsilon)
     }
 
-    /// Normed rows times `weights`, side by side; RMSNorm's rows never exist whole.
+    /// Normed rows times `weights`, concatenated; RMSNorm's rows are never materialised as a whole.
     func linear(_ x: Tensor, _ weights: [Tensor], _ precision: ComputePrecision) -> Tensor {
         guard bias == nil else { return self(x).linear(weights, precision: precision) }
         return x.normLinear(gain: gain, weights: weights, epsilon: epsilon, precision: precision)
@@ -39,7 +39,7 @@ extension Norm where Value == Storage {
         (gain, bias, epsilon) = (norm.gain.float32(), norm.bias?.float32(), norm.epsilon)
     }
 
-    /// Rows of x [rows, hidden], normed, for packed weights of `elementType`.
+    /// Norms the rows of x [rows, hidden], packed for weights of `elementType`.
     func callAsFunction(_ x: Storage, rows: Int, for elementType: ElementType) -> PackedRows {
         guard let bias else { return Normalization.rmsNorm(x: x, weight: gain, rows: rows, epsilon: epsilon, for: elementType) }
         return Normalization.layerNorm(x: x, weight: gain, bias: bias, rows: rows, epsilon: epsilon, for: elementType)

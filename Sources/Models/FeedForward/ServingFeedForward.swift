@@ -6,7 +6,7 @@ struct ServingFeedForward: Sendable {
     private let down: PackedLinear
     private let width: Int
     private let activation: Activation?
-    /// Of gate and up side by side, and of down, where the model has biases.
+    /// Concatenated biases of gate and up, where the model has them.
     private let upBias: Storage?
     private let downBias: Storage?
 
@@ -22,7 +22,7 @@ struct ServingFeedForward: Sendable {
     /// Bytes of the packed weights.
     var weightBytes: Int { up.byteCount + down.byteCount }
 
-    /// How the weights are kept that normed rows are multiplied with.
+    /// The element type of the input projections.
     var elementType: ElementType { up.elementType }
 
     /// Adds the layer's output for normed rows of the hidden size to x [rows, hidden].
@@ -31,7 +31,7 @@ struct ServingFeedForward: Sendable {
         if let downBias { RowWise.add(downBias, to: x, rows: normed.count) }
     }
 
-    /// What `down` takes.
+    /// The input of the down projection.
     private func hidden(_ normed: PackedRows) -> PackedRows {
         if up.isSwiGLU { return up.run(normed, for: down) }
         let rows = normed.count
