@@ -3,8 +3,8 @@ import Kernels
 import Models
 
 extension Perplexity {
-    /// Scores `windows` as they would be served: weights in their own type, keys and values in pages of a pool, stored as
-    /// `encoding`, prompts in chunks of `chunk` tokens.
+    /// Scores `windows` on the serving path: weights in their element type, keys and values in a paged cache in `encoding`,
+    /// chunked prefill of `chunk` tokens.
     public static func evaluateThroughCache(
         _ model: ServingModel, _ windows: [EvaluationWindow], encoding: KVEncoding, pageBytes: Int, chunk: Int = 256,
         progress: (Int) throws -> Void = { _ in }

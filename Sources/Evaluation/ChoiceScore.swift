@@ -4,30 +4,30 @@ import Kernels
 import Models
 import Text
 
-/// A model's figures on a task.
+/// A model's scores on a multiple-choice task.
 public struct ChoiceScore: Sendable, Equatable {
     /// Items scored.
     public var items: Int
-    /// The share of items whose right choice has the highest sum of log-probabilities; of equal ones the first is chosen.
+    /// The share of items whose right choice has the highest sum of log-probabilities; of equal ones the first counts as chosen.
     public var accuracy: Double
-    /// The same with sums divided by each choice's characters (code points), without the space before it.
+    /// Accuracy with sums divided by each choice's characters (code points), without the space before it.
     public var normalizedAccuracy: Double
-    /// The same with sums divided by each choice's bytes.
+    /// Accuracy with sums divided by each choice's bytes.
     public var byteAccuracy: Double
     /// exp of the mean over items of the right choice's negative log-likelihood.
     public var perplexity: Double
-    /// The share of items whose right choice is what greedy decoding gives.
+    /// The share of items whose right choice is the greedy continuation.
     public var greedyAccuracy: Double
-    /// The standard error of `accuracy`; of `greedyAccuracy` where there is but one choice.
+    /// The standard error of `accuracy`; of `greedyAccuracy` where items have a single choice.
     public var standardError: Double
 
-    /// Scores `items`, each choice read after the context and, where there is one, `bosID`; choices without a context are read
-    /// after `prefixID`, where there is one.
+    /// Scores `items`, each choice as a continuation of the context and, where there is one, `bosID`; choices without a context
+    /// follow `prefixID`, where there is one.
     ///
-    /// The rules are lm-evaluation-harness's: the context's last spaces belong to the choice; the context is encoded alone, and
-    /// the choice's tokens are those behind as many of the two encoded together; contexts too long for the model lose their
-    /// start. Choices are scored in batches of similar length, some `batchTokens` at a time; `progress` is told how many of
-    /// how many are done.
+    /// The rules are lm-evaluation-harness's: the context's trailing spaces belong to the choice; the context is encoded alone,
+    /// and the choice's tokens are those of the joint encoding after as many tokens; contexts too long for the model are
+    /// truncated at their start. Choices are scored in batches of similar length, about `batchTokens` each; `progress` gets the
+    /// choices done and the choices in all.
     public static func evaluate(
         _ model: DecoderLM, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, _ items: [ChoiceItem],
         batchTokens: Int = 2048, progress: (_ done: Int, _ of: Int) throws -> Void = { _, _ in }
@@ -42,7 +42,7 @@ public struct ChoiceScore: Sendable, Equatable {
             }
         }
         var parts = [(sum: Double, isGreedy: Bool)](repeating: (0, false), count: rows.count)
-        // The longest first: what doesn't fit in memory shows at once.
+        // Longest first, so that a lack of memory shows at once.
         let order = rows.indices.sorted { (rows[$1].ids.count, $0) < (rows[$0].ids.count, $1) }
         var start = 0
         while start < order.count {
@@ -55,7 +55,7 @@ public struct ChoiceScore: Sendable, Equatable {
         return ChoiceScore(items, parts)
     }
 
-    /// From each choice's sum of log-probabilities, and whether greedy decoding gives it, item after item.
+    /// Scores from each choice's sum of log-probabilities and whether it is the greedy continuation, item after item.
     init(_ items: [ChoiceItem], _ parts: [(sum: Double, isGreedy: Bool)]) {
         var (right, rightByCharacters, rightByBytes, greedy, nll) = (0, 0, 0, 0, 0.0)
         var next = 0
@@ -84,7 +84,7 @@ public struct ChoiceScore: Sendable, Equatable {
         standardError = (share * (1 - share) / max(count - 1, 1)).squareRoot()
     }
 
-    /// A context and one choice, as the model reads them.
+    /// A context and one choice, tokenized.
     private struct Row {
         var ids: [Int32]
         /// The choice's first token.
@@ -106,7 +106,7 @@ public struct ChoiceScore: Sendable, Equatable {
                 ids = start + alone + whole.dropFirst(alone.count)
                 first = start.count + alone.count
             }
-            // Nothing precedes the first token.
+            // The first token has no context and is not scored.
             first = max(first, 1)
             guard ids.count > first else { throw .unscorable(item: item, reason: "a choice has no tokens to score") }
             let surplus = ids.count - positions - 1
@@ -119,7 +119,7 @@ public struct ChoiceScore: Sendable, Equatable {
         }
     }
 
-    /// Each row's sum, in batches filled up at the end to `seq` tokens, which changes nothing for causal attention.
+    /// Scores rows in batches padded at the end to `seq` tokens, which changes nothing under causal attention.
     private static func score(_ model: DecoderLM, _ rows: [Row], seq: Int) -> [(sum: Double, isGreedy: Bool)] {
         var tokens: [Int32] = []
         var wanted: [Int32] = []

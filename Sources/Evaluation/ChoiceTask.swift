@@ -2,13 +2,13 @@ import JSON
 import Models
 import Text
 
-/// An item of a task that is scored by likelihood: a context, and what may follow it.
+/// A multiple-choice item scored by likelihood: a context and its possible continuations.
 public struct ChoiceItem: Sendable, Equatable {
-    /// What the model reads first; may be empty.
+    /// The context; may be empty.
     public var context: String
-    /// Continuations, one of which is right.
+    /// The choices: continuations, one of which is right.
     public var choices: [String]
-    /// The right one's place.
+    /// The index of the right choice.
     public var answer: Int
 
     public init(context: String, choices: [String], answer: Int) {
@@ -18,9 +18,9 @@ public struct ChoiceItem: Sendable, Equatable {
     }
 }
 
-/// What is wrong with a task's file.
+/// A fault in a task's file.
 public enum ChoiceTaskError: Error, CustomStringConvertible, Equatable {
-    /// A line is not the JSON the task asks for.
+    /// A line is not JSON of the task's form.
     case line(Int, reason: String)
     /// The file has no items.
     case empty
@@ -37,7 +37,7 @@ public enum ChoiceTaskError: Error, CustomStringConvertible, Equatable {
     }
 }
 
-/// Tasks whose files are JSON lines as their authors publish them, read as lm-evaluation-harness reads them.
+/// Multiple-choice tasks in their authors' JSON Lines files, read as lm-evaluation-harness reads them.
 public enum ChoiceTask: String, Sendable, CaseIterable {
     /// Warstadt et al. 2020: `sentence_good` and `sentence_bad`; the likelier is chosen.
     case blimp
@@ -46,7 +46,7 @@ public enum ChoiceTask: String, Sendable, CaseIterable {
     /// Paperno et al. 2016: a `text` whose last word is to be guessed.
     case lambada
 
-    /// The items of a file's content; blank lines are passed over.
+    /// The items of a file's content; blank lines are skipped.
     public func items(_ text: String) throws(ChoiceTaskError) -> [ChoiceItem] {
         var items: [ChoiceItem] = []
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
@@ -92,7 +92,7 @@ public enum ChoiceTask: String, Sendable, CaseIterable {
         }
     }
 
-    /// WikiHow's marks taken out: " [title]" ends a sentence, other brackets go.
+    /// The text without WikiHow's marks: " [title]" ends a sentence, other brackets are removed.
     private static func cleaned(_ text: String) -> String {
         var text = trimmed(text).replacing(" [title]", with: ". ")
         while let open = text.firstIndex(of: "["), let close = text[open...].firstIndex(of: "]") {

@@ -3,7 +3,7 @@ import Glibc
 import Kernels
 import Models
 
-/// How far one model's predictions are from another's on the same windows.
+/// The divergence of one model's predictions from another's on the same windows.
 public enum Divergence {
     /// The mean over scored tokens of KL(parent ‖ child) in nats; both read the same ids and have the same vocabulary.
     ///

@@ -4,27 +4,28 @@ import Glibc
 ///
 /// The text is cut into units that both models scored; unit i has dᵢ = nllᵢ(other) − nllᵢ(reference) nats and bᵢ bytes. The
 /// difference is the ratio D = Σ dᵢ / (ln 2 · Σ bᵢ), and its standard error that of a ratio estimator (Cochran 1977,
-/// Sampling Techniques, section 6.3): √(n/(n − 1) · Σ (dᵢ/ln 2 − D·bᵢ)²) / Σ bᵢ. Pairing takes out what makes one unit
-/// harder than another for both models.
+/// Sampling Techniques, section 6.3): √(n/(n − 1) · Σ (dᵢ/ln 2 − D·bᵢ)²) / Σ bᵢ. Pairing removes the variance of units that are
+/// harder than others for both models.
 public struct PairedDifference: Sendable, Hashable, Codable {
-    /// Bits per byte of the other model minus the reference's; positive is worse.
+    /// Bits per byte of the other model minus those of the reference; positive is worse.
     public var bitsPerByte: Double
     /// Its standard error; nil for fewer than two units.
     public var standardError: Double?
     /// Units compared.
     public var units: Int
 
-    /// From each unit's two losses in nats and its bytes.
+    /// The difference from each unit's two losses in nats and its bytes.
     public init(units: [(reference: Double, other: Double, bytes: Int)]) {
         let bytes = Double(max(1, units.reduce(0) { $0 + $1.bytes }))
         self.init(parts: units.map { (($0.other - $0.reference) / (M_LN2 * bytes), Double($0.bytes) / bytes) })
     }
 
     /// Pairs two models' results on one text: window by window where both scored the same windows (one tokenizer), else by
-    /// stretches of `block` bytes, each token counted where it ends.
+    /// stretches of `block` bytes, each token counted in the stretch where it ends.
     ///
-    /// Two tokenizers may leave different bytes unscored. Each model's losses are then taken over its own bytes, so that the
-    /// difference is that of the two bits per byte, and a stretch's share of the text stands for its share of either's bytes.
+    /// Two tokenizers may leave different bytes unscored. Each model's losses are therefore divided by its own scored bytes, so
+    /// that the difference is that of the two bits per byte, and a stretch's share of the text stands for its share of either
+    /// model's bytes.
     public init(reference: PerplexityResult, other: PerplexityResult, block: Int = 1024) {
         let sameWindows =
             reference.windows.count == other.windows.count
@@ -45,7 +46,7 @@ public struct PairedDifference: Sendable, Hashable, Codable {
             })
     }
 
-    /// From each unit's part of the difference in bits per byte, and its share of all bytes.
+    /// The difference from each unit's part of it in bits per byte, and its share of all bytes.
     private init(parts: [(difference: Double, share: Double)]) {
         let total = parts.reduce(0) { $0 + $1.difference }
         bitsPerByte = total

@@ -3,7 +3,7 @@ import Glibc
 import Models
 import Text
 
-/// What a window scored.
+/// The score of one window.
 public struct WindowScore: Sendable, Equatable {
     /// Sum of the negative log-likelihoods in nats, added up in Float64.
     public var nll: Double
@@ -12,7 +12,7 @@ public struct WindowScore: Sendable, Equatable {
     /// UTF-8 bytes of the text scored.
     public var bytes: Int
 
-    /// A window's sums: not means, so that windows of any length add up to the text's score.
+    /// A score by sums, not means, so that windows of any length add up to the text's score.
     public init(nll: Double, tokens: Int, bytes: Int) {
         self.nll = nll
         self.tokens = tokens
@@ -22,12 +22,12 @@ public struct WindowScore: Sendable, Equatable {
 
 /// A model's perplexity on a text.
 public struct PerplexityResult: Sendable {
-    /// Each window's part, in order.
+    /// The score of each window, in order.
     public var windows: [WindowScore]
     /// Every scored token's negative log-likelihood in nats and the byte offset it ends at, in order.
     public var tokens: [(end: Int, nll: Float)]
 
-    /// The result of `windows`, with the tokens' own likelihoods where they are known.
+    /// The result of `windows`, with the tokens' own likelihoods where available.
     public init(windows: [WindowScore], tokens: [(end: Int, nll: Float)] = []) {
         self.windows = windows
         self.tokens = tokens
@@ -47,9 +47,9 @@ public struct PerplexityResult: Sendable {
 
 /// Perplexity over windows, several at a time.
 public enum Perplexity {
-    /// Scores `windows` with `model`; `progress` is told the windows done. Every window must fit the model.
+    /// Scores `windows` with `model`; `progress` gets the number of windows done. Every window must fit the model.
     ///
-    /// Windows of a batch are filled up at the end to the longest one's length, which changes nothing for causal attention.
+    /// The windows of a batch are padded at the end to the longest one's length, which changes nothing under causal attention.
     public static func evaluate(
         _ model: DecoderLM, _ windows: [EvaluationWindow], batchTokens: Int = 4096, progress: (Int) throws -> Void = { _ in }
     ) throws -> PerplexityResult {
@@ -74,11 +74,11 @@ public enum Perplexity {
     }
 }
 
-/// Neighbouring windows filled up to one length.
+/// Adjacent windows padded to one length.
 struct WindowBatch {
     let range: Range<Int>
     let input: ModelInput
-    /// [batch, seq], negative where nothing is scored.
+    /// Targets [batch, seq]; negative where no token is scored.
     let targets: [Int32]
 
     static func batches(_ windows: [EvaluationWindow], tokens: Int) -> some Sequence<WindowBatch> {

@@ -1,6 +1,6 @@
 import Text
 
-/// How a document's tokens are cut into windows that the model sees one at a time.
+/// How a document's tokens are cut into windows, each a separate input of the model.
 ///
 ///     tokens   0 1 2 3 4 5 6 7 8      window 4, stride 2
 ///     window 0 [0 1 2 3]              scores 0 1 2 3 (0 only after a BOS)
@@ -8,23 +8,23 @@ import Text
 ///     window 2         [4 5 6 7]      scores 6 7
 ///     window 3             [6 7 8]    scores 8
 ///
-/// Each token is scored exactly once, but for those that nothing precedes.
+/// Each token is scored exactly once, except tokens without a preceding one.
 public struct WindowPolicy: Sendable, Hashable {
-    /// Where a beginning-of-sequence token goes.
+    /// The windows that begin with a beginning-of-sequence token.
     public enum BOS: String, Sendable, CaseIterable {
-        /// Every window starts with it, so that all its tokens can be scored.
+        /// Every window, so that all its tokens can be scored.
         case always
-        /// Only a document's first window does.
+        /// A document's first window.
         case first
-        /// No window does: its first token is not scored, nor its bytes counted.
+        /// No window: its first token is not scored and its bytes are not counted.
         case never
     }
 
-    /// Text tokens in a window; a BOS comes on top.
+    /// Text tokens of a window, without the BOS.
     public var window: Int
-    /// Tokens from one window's start to the next one's; at most `window`.
+    /// Tokens between the starts of successive windows; at most `window`.
     public var stride: Int
-    /// Where the BOS goes.
+    /// The windows that begin with a BOS.
     public var bos: BOS
 
     /// Windows of `window` text tokens, without overlap where `stride` is nil.
@@ -39,24 +39,24 @@ public struct WindowPolicy: Sendable, Hashable {
     }
 }
 
-/// One window: what the model reads and which tokens count.
+/// One window: the model's input and the tokens to score.
 public struct EvaluationWindow: Sendable, Equatable {
-    /// Ids the model reads.
+    /// Input ids.
     public var inputs: [Int32]
-    /// The id each position has to predict, or ``TokenBatch/ignored``.
+    /// The target of each position, or ``TokenBatch/ignored``.
     public var targets: [Int32]
     /// Tokens scored.
     public var scoredTokens: Int
     /// UTF-8 bytes of the text scored.
     public var scoredBytes: Int
-    /// Byte offset, in all the documents laid end to end, at which each scored token ends; in order.
+    /// The byte offset in the concatenated documents at which each scored token ends; in order.
     public var scoredEnds: [Int]
 }
 
 extension WindowPolicy {
-    /// The windows of `text` as `tokenizer` encodes it; windows with nothing to score are left out.
+    /// The windows of `text` as encoded by `tokenizer`; windows without a scored token are left out.
     ///
-    /// `bosID` is what a BOS is; with nil, `always` and `first` act as `never`.
+    /// `bosID` is the BOS; with nil, `always` and `first` act as `never`.
     public func windows(_ text: EvaluationText, tokenizer: some Tokenizer, bosID: Int32?) -> [EvaluationWindow] {
         var offset = 0
         var lengths: [Int32: Int] = [:]
@@ -72,8 +72,8 @@ extension WindowPolicy {
                 end += length
                 ends.append(end)
             }
-            // A tokenizer that adds a space in front of a document decodes to more bytes than the document has: the
-            // surplus is taken off the first tokens, so that the bytes add up to the text's.
+            // A tokenizer that adds a space before a document decodes to more bytes than the document has. The surplus is
+            // subtracted from the first tokens, so that the bytes add up to the text's.
             let surplus = end - document.utf8.count
             ends = ends.map { max(0, $0 - surplus) + offset }
             return windows(ids, ends: ends, start: offset, bosID: bosID)
