@@ -3,7 +3,7 @@ import Models
 
 /// AdamW (Loshchilov and Hutter 2019): decoupled weight decay, none on norms and other vectors.
 public struct AdamW: Sendable {
-    /// Settings that stay the same over a run.
+    /// Hyperparameters, constant over a run.
     public struct Settings: Sendable, Hashable, Codable {
         /// Decay of the first moment.
         public var beta1: Double
@@ -14,7 +14,7 @@ public struct AdamW: Sendable {
         /// Decoupled weight decay of matrices.
         public var weightDecay: Double
 
-        /// Settings; betas and decay are by default those LLaMA was trained with (Touvron et al. 2023, section 2.3).
+        /// Hyperparameters; by default LLaMA's betas and decay (Touvron et al. 2023, section 2.3).
         public init(beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8, weightDecay: Double = 0.1) {
             self.beta1 = beta1
             self.beta2 = beta2
@@ -23,16 +23,16 @@ public struct AdamW: Sendable {
         }
     }
 
-    /// Settings in force.
+    /// The hyperparameters.
     public let settings: Settings
-    /// Updates made so far.
+    /// Number of updates so far.
     public private(set) var updates: Int
     /// First moments by weight name.
     public private(set) var firstMoments: [String: Storage]
     /// Second moments by weight name.
     public private(set) var secondMoments: [String: Storage]
 
-    /// A fresh optimizer for these weights, moments zero.
+    /// An optimizer for `weights` with zero moments.
     public init(_ settings: Settings, weights: TrainableWeights) {
         self.settings = settings
         updates = 0
@@ -43,7 +43,7 @@ public struct AdamW: Sendable {
         secondMoments = zeros()
     }
 
-    /// An optimizer as saved; nil where a moment is missing or has another size than its weight.
+    /// An optimizer from saved state; nil where a moment is missing or differs in size from its weight.
     public init?(
         _ settings: Settings, weights: TrainableWeights, updates: Int, firstMoments: [String: [Float]],
         secondMoments: [String: [Float]]
@@ -59,7 +59,7 @@ public struct AdamW: Sendable {
         }
     }
 
-    /// One update of every weight; `scale` multiplies the gradients (clipping).
+    /// Updates every weight once; `scale` multiplies the gradients (clipping).
     public mutating func update(_ weights: TrainableWeights, _ gradients: [String: Storage], learningRate: Double, scale: Double)
     {
         updates += 1

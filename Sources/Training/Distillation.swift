@@ -2,23 +2,23 @@ import Autograd
 import Kernels
 import Models
 
-/// Learning from a teacher's predictions beside the text itself (Hinton et al. 2015): the loss is
+/// Distillation: training on a teacher's predictions beside the text (Hinton et al. 2015). The loss is
 ///
 ///     (1 − weight)·NLL + weight·T²·KL(teacher ‖ model at temperature T) + hidden·mean over layers of ‖x − x_t‖² / ‖x_t‖²
 ///
-/// with x the residual stream after a layer and x_t the teacher's. The teacher reads the same tokens in the same process, without
-/// dropout, and isn't changed.
+/// with x the residual stream after a layer and x_t the teacher's. The teacher runs on the same tokens in the same process,
+/// without dropout, and is not updated.
 public struct Distillation: Sendable {
-    /// The teacher; it has the model's vocabulary, and where `hidden` is not 0 its layers and hidden size.
+    /// The teacher; it has the model's vocabulary and, where `hidden` is not 0, the model's layers and hidden size.
     public var teacher: DecoderLM
-    /// Share of the loss that is the teacher's, from 0 to 1.
+    /// Weight of the teacher's part of the loss, from 0 to 1.
     public var weight: Double
     /// Temperature of both distributions.
     public var temperature: Double
-    /// Weight of the layers' distances; 0: they aren't looked at.
+    /// Weight of the layers' distances; with 0 they are not computed.
     public var hidden: Double
 
-    /// Learning from `teacher`, by default half from its logits at temperature 1 and not from its layers.
+    /// Distillation from `teacher`; by default half from its logits at temperature 1, and not from its layers.
     public init(teacher: DecoderLM, weight: Double = 0.5, temperature: Double = 1, hidden: Double = 0) {
         self.teacher = teacher
         self.weight = weight
@@ -26,8 +26,8 @@ public struct Distillation: Sendable {
         self.hidden = hidden
     }
 
-    /// What is minimised, a scalar, and the negative log-likelihood in nats alone; both sums over the input's scored targets are divided
-    /// by `normalizer`, the targets scored in the whole step.
+    /// The loss to minimise, a scalar, and the negative log-likelihood in nats alone; both are sums over the input's scored
+    /// targets divided by `normalizer`, the targets scored in the whole step.
     func loss(
         _ model: DecoderLM, _ input: ModelInput, targets: [Int32], normalizer: Int
     ) -> (objective: Tensor, nll: Double) {

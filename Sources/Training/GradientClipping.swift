@@ -7,7 +7,7 @@ public enum GradientClipping {
         names.reduce(0) { total, name in total + (gradients[name].map(Elementwise.sumOfSquares) ?? 0) }.squareRoot()
     }
 
-    /// The factor that brings `norm` down to `limit`; 1 where it is no larger or there is no limit.
+    /// The factor that scales `norm` down to `limit`; 1 where the norm is no larger or there is no limit.
     ///
     /// As PyTorch's `clip_grad_norm_`: limit / (norm + 1e-6), at most 1.
     public static func scale(norm: Double, limit: Double?) -> Double {

@@ -1,16 +1,16 @@
 import Kernels
 
-/// The one stage every step's gradients pass between the backward pass and clipping.
+/// The reduction (all-reduce) of a step's gradients between the backward pass and clipping.
 ///
-/// Here all of a batch is computed by one process and nothing needs to be added; several ranks that share a batch will sum
-/// theirs at this point, in place.
+/// A single process computes the whole batch and has nothing to add; several ranks that share a batch will sum their gradients
+/// here, in place.
 public struct GradientReduction: Sendable {
-    /// Makes `gradients` the sum over all who share the batch.
+    /// Replaces `gradients` by their sum over all ranks.
     public let reduce: @Sendable (_ gradients: [String: Storage]) throws -> Void
 
-    /// A reduction by `reduce`, which gets the gradients by weight name and writes the sums in their place.
+    /// A reduction by `reduce`, which gets the gradients by weight name and overwrites them with the sums.
     public init(_ reduce: @escaping @Sendable (_ gradients: [String: Storage]) throws -> Void) { self.reduce = reduce }
 
-    /// One process has the whole batch.
+    /// The reduction of a single process, which changes nothing.
     public static let local = GradientReduction { _ in }
 }

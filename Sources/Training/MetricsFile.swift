@@ -2,11 +2,11 @@ import Files
 import Foundation
 import Glibc
 
-/// A run's metrics as JSON Lines, one flushed line an event.
+/// A run's metrics as JSON Lines: one line an event, flushed at once.
 public final class MetricsFile {
-    /// One line. Only what the event has is written.
+    /// One line, with only the figures that the event has.
     public struct Line: Codable, Sendable, Equatable {
-        /// Steps done.
+        /// Steps completed.
         public var step: Int
         /// Mean training loss of the step in nats per token.
         public var loss: Double?
@@ -23,14 +23,14 @@ public final class MetricsFile {
         /// A sampled continuation, prompt included.
         public var sample: String?
 
-        /// A line for the event after `step` steps, no figure set yet.
+        /// A line for an event after `step` steps, without figures.
         public init(step: Int) { self.step = step }
     }
 
     private let file: RegularFile
     private let path: String
 
-    /// Opens the file, dropping lines past `step`: those of steps that a resumed run will do again.
+    /// Opens the file and drops lines past `step`, whose steps a resumed run repeats.
     public init(path: String, keepingThrough step: Int) throws {
         self.path = path
         let kept = Self.read(path: path).filter { $0.step <= step }
@@ -40,7 +40,7 @@ public final class MetricsFile {
         file = try RegularFile(path: path, .append, links: .refused)
     }
 
-    /// Appends one line, all of it or, where the disk is full, nothing.
+    /// Appends one line completely or, where the disk is full, not at all.
     public func write(_ line: Line) throws {
         let bytes: [UInt8]
         do { bytes = Array((try CanonicalJSON.text(of: line) + "\n").utf8) } catch {
@@ -55,7 +55,7 @@ public final class MetricsFile {
             if written < 0 {
                 let code = errno
                 if code == EINTR { continue }
-                // The part of the line that fitted would be lost with the next one behind it.
+                // A partial line would make the next one unreadable too.
                 if done > 0 { _ = ftruncate(file.descriptor, start) }
                 throw FileError.system(path: path, action: "append", errno: code)
             }
@@ -63,7 +63,7 @@ public final class MetricsFile {
         }
     }
 
-    /// The lines of a metrics file; one cut short by a crash is left out, and what is no ordinary file has none.
+    /// The lines of a metrics file; a line truncated by a crash is left out, and a path that is no ordinary file has none.
     public static func read(path: String) -> [Line] {
         guard let bytes = try? RegularFile.contents(path, links: .refused) else { return [] }
         let decoder = JSONDecoder()

@@ -2,14 +2,14 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Turns SIGINT and SIGTERM into a wish to stop after the current step; a second SIGINT ends the process at once.
+/// Turns SIGINT and SIGTERM into a request to stop after the current step; a second SIGINT ends the process at once.
 public final class StopSignal: @unchecked Sendable {
-    // Sendable: `sources` is written in init alone, before the object is shared.
+    // Sendable: `sources` is written only in init, before the object is shared.
 
     private let received = Mutex<Int32?>(nil)
     private var sources: [any DispatchSourceSignal] = []
 
-    /// Starts listening; the default handling comes back when the object goes.
+    /// Starts listening; the default handling is restored when the object is released.
     public init(_ numbers: [Int32] = [SIGINT, SIGTERM]) {
         for number in numbers {
             signal(number, SIG_IGN)
@@ -34,6 +34,6 @@ public final class StopSignal: @unchecked Sendable {
         }
     }
 
-    /// The signal that came, or nil.
+    /// The signal received, or nil.
     public var number: Int32? { received.withLock { $0 } }
 }

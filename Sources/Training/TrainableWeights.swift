@@ -2,7 +2,7 @@ import Autograd
 import Kernels
 import Models
 
-/// The weights a run updates: owned Float32 storage under Hugging Face names, in file order.
+/// The trainable weights of a run: owned Float32 storage under Hugging Face names, in file order.
 public struct TrainableWeights: Sendable {
     /// One weight.
     public struct Entry: Sendable {
@@ -34,11 +34,11 @@ public struct TrainableWeights: Sendable {
         return parameters
     }
 
-    /// Which weights a step updates.
+    /// The weights that a step updates.
     public enum Part: Sendable, Hashable {
         /// Every weight.
         case all
-        /// The attention's projections to keys and values and its output projection.
+        /// The attention's key, value and output projections.
         case keyValueOutput
 
         func contains(_ name: String) -> Bool {
@@ -46,7 +46,7 @@ public struct TrainableWeights: Sendable {
         }
     }
 
-    /// Fresh tensors over the current values, for one step's graph: variables those of `part`, constants the others.
+    /// New tensors over the current values, for one step's graph: variables for the weights of `part`, constants for the others.
     public func variables(_ part: Part = .all) -> [String: Tensor] {
         Dictionary(
             uniqueKeysWithValues: entries.map { entry in

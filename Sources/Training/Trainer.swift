@@ -6,26 +6,26 @@ import Models
 import Random
 import Text
 
-/// The one training loop: fresh training, uptraining and the parent continued all run through it.
+/// The training loop, for training from scratch, for uptraining and for continuing the parent.
 ///
-/// Everything it draws is a function of the plan, the step and the saved state, so that a resumed run is bit for bit the
-/// uninterrupted one at the same number of threads.
+/// All randomness is a function of the plan, the step and the saved state, so that a resumed run equals the uninterrupted one bit
+/// for bit at the same number of threads.
 public final class Trainer {
-    /// What a run tells while it goes on.
+    /// An event of a run.
     public enum Event: Sendable {
-        /// A step is done.
+        /// A step was completed.
         case step(StepReport)
         /// The held-out loss after `step` steps, in nats per token.
         case validation(step: Int, loss: Double)
-        /// It is time for a sampled continuation.
+        /// A sampled continuation is due after `step` steps.
         case sampleDue(step: Int)
-        /// A checkpoint of `step` steps has to be written.
+        /// A checkpoint is due after `step` steps.
         case checkpointDue(step: Int)
     }
 
-    /// One step's figures.
+    /// The report of one step.
     public struct StepReport: Sendable {
-        /// Steps done, this one included.
+        /// Steps completed, this one included.
         public var step: Int
         /// Mean negative log-likelihood in nats over the step's tokens.
         public var loss: Double
@@ -39,13 +39,13 @@ public final class Trainer {
         public var seconds: Double
     }
 
-    /// The model's shape.
+    /// The model's configuration.
     public let config: ModelConfig
-    /// What decides the run.
+    /// The run's plan.
     public let plan: TrainingPlan
     /// Weights, updated in place.
     public let weights: TrainableWeights
-    /// Steps done.
+    /// Steps completed.
     public private(set) var step = 0
     /// Tokens read by this run.
     public private(set) var tokensSeen = 0
@@ -55,7 +55,7 @@ public final class Trainer {
     private let data: TrainingData
     private let template: DecoderLM
 
-    /// A run from its first step.
+    /// A run that starts at the first step.
     public init(config: ModelConfig, parameters: Parameters, plan: TrainingPlan, data: TrainingData) throws {
         try parameters.validate(against: config)
         precondition(plan.batch % plan.accumulation == 0, "Trainer: batch \(plan.batch) in \(plan.accumulation) parts")
@@ -67,9 +67,9 @@ public final class Trainer {
         optimizer = AdamW(plan.optimizer, weights: weights)
     }
 
-    /// A run that goes on from `checkpoint`'s training state.
+    /// A run resumed from the training state of `checkpoint`.
     ///
-    /// Throws ``TrainingError/noTrainingState(_:)`` where there is none or it does not fit.
+    /// Throws ``TrainingError/noTrainingState(_:)`` where the state is missing or does not fit.
     public convenience init(resuming checkpoint: Checkpoint, plan: TrainingPlan, data: TrainingData) throws {
         try self.init(config: checkpoint.config, parameters: checkpoint.parameters, plan: plan, data: data)
         guard let saved = checkpoint.trainingState else { throw TrainingError.noTrainingState("the checkpoint holds none") }
@@ -91,10 +91,11 @@ public final class Trainer {
         reachedTarget = position.reachedTarget ?? false
     }
 
-    /// Runs to the plan's last step, or to where the plan's ``TrainingPlan/stop`` ends it, or to the end of the step in which `shouldStop` becomes true; whether it finished.
+    /// Runs to the plan's last step, to its ``TrainingPlan/stop``, or to the end of the step in which `shouldStop` becomes true;
+    /// returns whether the run finished.
     ///
-    /// `observe` is called between steps; what it throws ends the run. A validation runs every `validateEvery` steps and
-    /// after the last one.
+    /// `observe` is called between steps; an error it throws ends the run. Validation runs every `validateEvery` steps and after
+    /// the last one.
     public func run(shouldStop: () -> Bool = { false }, observe: (Event, Trainer) throws -> Void) throws -> Bool {
         let clock = ContinuousClock()
         while step < plan.steps, !reachedTarget {
@@ -136,7 +137,7 @@ public final class Trainer {
         return true
     }
 
-    /// The model with the weights as they are now.
+    /// The model with the current weights.
     public func model() throws -> DecoderLM { try DecoderLM(config: config, parameters: weights.parameters) }
 
     /// The mean negative log-likelihood in nats over the held-out sequences.
@@ -144,7 +145,7 @@ public final class Trainer {
         data.validationLoss(try model())
     }
 
-    /// What a resumed run needs besides the weights.
+    /// The state that a resumed run needs beside the weights.
     public func trainingState() throws -> TrainingState {
         var arrays: [String: Storage] = [:]
         for entry in weights.entries {

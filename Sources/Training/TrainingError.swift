@@ -1,29 +1,29 @@
 import Checkpoints
 
-/// What stops a training run.
+/// A reason why a training run stops or cannot start.
 public enum TrainingError: Error, CustomStringConvertible, Equatable {
-    /// The loss or the gradient's norm is NaN or infinite; nothing has been updated.
+    /// The loss or the gradient's norm is NaN or infinite; no weight was updated.
     case notFinite(step: Int, loss: Double, gradientNorm: Double, learningRate: Double)
-    /// As ``notFinite(step:loss:gradientNorm:learningRate:)``, with the last checkpoint that holds good weights.
+    /// As ``notFinite(step:loss:gradientNorm:learningRate:)``, with the last checkpoint of finite weights.
     case diverged(step: Int, loss: Double, gradientNorm: Double, learningRate: Double, checkpoint: String?)
-    /// A run cannot go on from a checkpoint.
+    /// A run cannot be resumed from a checkpoint.
     case noTrainingState(String)
     /// A directory holds a run of another recipe.
     case otherRecipe(directory: String)
-    /// A directory holds a run over other inputs: texts, tokenizer or models whose content has changed since.
+    /// A directory holds a run with other inputs: the content of texts, tokenizer or models has changed since.
     case changedInputs(directory: String, [InputDigests.Change])
     /// A directory holds a run with another tokenizer than its texts give now.
     case otherTokenizer(directory: String)
     /// A directory holds a run already.
     case runExists(directory: String)
-    /// A figure that JSON cannot hold.
+    /// A figure that JSON cannot represent.
     case unwritableMetrics(path: String, step: Int)
-    /// There is nothing to resume.
+    /// The directory holds no run to resume.
     case nothingToResume(directory: String)
-    /// The directory holds a finished run whose training state is gone.
+    /// The directory holds a finished run without its training state.
     case finishedBefore(directory: String)
 
-    /// Whether a run was begun with other content of its inputs, which making it again mends.
+    /// Whether the error comes from changed inputs, which starting the run anew resolves.
     public var isOfInputs: Bool {
         switch self {
         case .changedInputs, .otherTokenizer: true
@@ -31,7 +31,7 @@ public enum TrainingError: Error, CustomStringConvertible, Equatable {
         }
     }
 
-    /// The sentence for the user: what happened, where, and what to change or which option to go on with.
+    /// The sentence for the user: the fault, its place, and the next step or option.
     public var description: String {
         switch self {
         case .notFinite(let step, let loss, let norm, let rate):

@@ -2,23 +2,23 @@ import Checkpoints
 import Models
 import Text
 
-/// Everything that decides what a run computes, besides the weights it starts from.
+/// The plan of a training run: everything that determines its result beside the initial weights.
 public struct TrainingPlan: Sendable {
     /// Optimizer steps in all.
     public var steps: Int
-    /// Sequences in a step, over all its parts.
+    /// Sequences of a step, over all its micro-batches.
     public var batch: Int
-    /// Parts a step's batch is worked off in (gradient accumulation); divides `batch`.
+    /// Micro-batches of a step (gradient accumulation); divides `batch`.
     public var accumulation: Int
     /// Learning rate of each step.
     public var schedule: LearningRateSchedule
-    /// AdamW's settings.
+    /// AdamW's hyperparameters.
     public var optimizer: AdamW.Settings
     /// Limit on the gradient's global norm; nil for none.
     public var clip: Double?
     /// Dropout rate on the embedding and the residual branches.
     public var dropout: Double
-    /// Precision of the products, and what is recomputed.
+    /// Precision of the products, and activation checkpointing.
     public var compute: ComputeOptions
     /// Seed of dropout and samples; data has its own.
     public var seed: UInt64
@@ -30,14 +30,15 @@ public struct TrainingPlan: Sendable {
     public var sampleEvery: Int?
     /// Steps between checkpoints; nil for only the last.
     public var checkpointEvery: Int?
-    /// A teacher to learn from beside the text; nil for none.
+    /// Distillation from a teacher beside the text; nil for none.
     public var distillation: Distillation?
-    /// What ends the run before its last step; nil for nothing.
+    /// Early stopping; nil for none.
     public var stop: StopCriterion?
-    /// Steps at the beginning in which only the attention's key, value and output projections learn.
+    /// First steps in which only the attention's key, value and output projections are updated.
     public var keyValueSteps = 0
 
-    /// A plan; by default a step has one part, gradients are clipped at norm 1, and only the last step validates and saves.
+    /// A plan; by default a step has one micro-batch, gradients are clipped at norm 1, and only the last step validates and
+    /// saves.
     public init(
         steps: Int, batch: Int, accumulation: Int = 1, schedule: LearningRateSchedule, optimizer: AdamW.Settings = .init(),
         clip: Double? = 1, dropout: Double = 0, compute: ComputeOptions = ComputeOptions(),
@@ -61,14 +62,14 @@ public struct TrainingPlan: Sendable {
     }
 }
 
-/// Where a run's tokens come from.
+/// The source of a run's tokens.
 public struct TrainingData: Sendable {
     /// `count` samples from the global sample index `first` on: a function of these two and the data's seed alone.
     public var samples: @Sendable (_ first: Int, _ count: Int) -> TokenBatch
     /// Held-out sequences, the same at every validation.
     public var validation: [TokenBatch]
 
-    /// Data from `samples`, which must give the same tokens whenever it is asked the same: resuming relies on it.
+    /// Data from `samples`, which must be a pure function of its arguments: resuming relies on it.
     public init(samples: @escaping @Sendable (_ first: Int, _ count: Int) -> TokenBatch, validation: [TokenBatch]) {
         self.samples = samples
         self.validation = validation

@@ -3,35 +3,35 @@ import Kernels
 import Models
 import Text
 
-/// One optimizer step: forward and backward over each part of the batch, reduction, clipping, update.
+/// One optimizer step: forward and backward over each micro-batch, reduction, clipping, update.
 public enum TrainingStep {
-    /// What a step reports.
+    /// The result of a step.
     public struct Result: Sendable {
         /// Mean negative log-likelihood in nats over the step's scored tokens.
         public var loss: Double
         /// Global norm of the gradient before clipping.
         public var gradientNorm: Double
-        /// Tokens that had a target.
+        /// Tokens with a target.
         public var scoredTokens: Int
     }
 
-    /// What a step needs besides weights and data.
+    /// The settings of a step beside weights and data.
     public struct Settings: Sendable {
-        /// The learning rate now.
+        /// The learning rate of this step.
         public var learningRate: Double
         /// Limit on the gradient's global norm; nil for none.
         public var clip: Double?
         /// Dropout with the step's own seed; nil for none.
         public var dropout: ModelInput.Dropout?
-        /// Where gradients of several ranks are added up.
+        /// The reduction of gradients over ranks.
         public var reduction: GradientReduction
-        /// A model of the same configuration, which lends what depends on that alone.
+        /// A model of the same configuration, whose rotary tables are reused.
         public var earlier: DecoderLM?
-        /// Precision of the products, and what is recomputed.
+        /// Precision of the products, and activation checkpointing.
         public var compute = ComputeOptions()
-        /// A teacher to learn from beside the text; nil for none.
+        /// Distillation from a teacher beside the text; nil for none.
         public var distillation: Distillation?
-        /// Which weights learn.
+        /// The weights to update.
         public var part = TrainableWeights.Part.all
 
         /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier``
@@ -46,8 +46,8 @@ public enum TrainingStep {
         }
     }
 
-    /// The loss and gradients of a batch given in parts, as if it had been one: each part's loss is divided by the tokens
-    /// scored over all parts. The loss returned is the negative log-likelihood, whatever is distilled beside it.
+    /// The loss and gradients of a batch given in micro-batches, equal to those of the whole batch: each part's loss is divided
+    /// by the tokens scored over all parts. The loss returned is the negative log-likelihood, without any distillation loss.
     public static func gradients(
         config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil,
         earlier: DecoderLM? = nil, compute: ComputeOptions = ComputeOptions(), distillation: Distillation? = nil,
@@ -78,7 +78,7 @@ public enum TrainingStep {
         return (loss, byName, scored)
     }
 
-    /// Runs the step; throws ``TrainingError/notFinite(step:loss:gradientNorm:learningRate:)`` before anything has been updated.
+    /// Runs the step; throws ``TrainingError/notFinite(step:loss:gradientNorm:learningRate:)`` before any weight is updated.
     public static func run(
         config: ModelConfig, weights: TrainableWeights, optimizer: inout AdamW, parts: [TokenBatch], _ settings: Settings
     ) throws -> Result {
