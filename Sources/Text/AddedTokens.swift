@@ -1,25 +1,25 @@
-/// A token that is looked for in the text itself, before anything else.
+/// An added token: matched in the text itself, before tokenization.
 struct AddedToken: Sendable, Hashable {
     var id: Int32
     var content: [UInt8]
-    /// Whether it is looked for after normalisation.
+    /// Whether it is matched after normalisation.
     var isNormalized: Bool
     var isSpecial: Bool
-    /// Whether it counts only where no letter, digit or underscore is beside it.
+    /// Whether it matches only without a letter, digit or underscore beside it.
     var isSingleWord = false
-    /// Whether it takes the white space before it along.
+    /// Whether a match includes the white space before it.
     var stripsLeft = false
-    /// Whether it takes the white space after it along.
+    /// Whether a match includes the white space after it.
     var stripsRight = false
 }
 
-/// Finds added tokens in text: the leftmost, and of those that start there the longest.
+/// Matches added tokens in text: leftmost first, the longest of those that start there.
 struct AddedTokenMatcher: Sendable {
-    /// For each first byte the tokens that start with it, the longest first.
+    /// Tokens by their first byte, longest first.
     private let candidates: [[AddedToken]]
     private let isFirstByte: [Bool]
     let isEmpty: Bool
-    /// Whether text cannot be cut before a space without looking at the tokens.
+    /// Whether a match may cross a space, so that text cannot be cut there without matching first.
     let mayCrossSpace: Bool
 
     init(_ tokens: [AddedToken]) {
@@ -32,12 +32,12 @@ struct AddedTokenMatcher: Sendable {
         mayCrossSpace = tokens.contains { $0.stripsRight || $0.content.contains { $0 <= 0x20 } }
     }
 
-    /// Finds `contents` exactly as they are.
+    /// A matcher of `contents`, byte for byte.
     init(exact contents: [[UInt8]]) {
         self.init(contents.map { AddedToken(id: 0, content: $0, isNormalized: false, isSpecial: true) })
     }
 
-    /// Calls `plain` with what lies between tokens, never empty, and `token` with each token's id, in order.
+    /// Calls `plain` with the non-empty ranges between tokens, and `token` with each token's id, in order.
     func split(_ text: Span<UInt8>, _ range: Range<Int>, plain: (Range<Int>) -> Void, token: (Int32) -> Void) {
         var done = range.lowerBound
         var index = range.lowerBound
@@ -59,7 +59,7 @@ struct AddedTokenMatcher: Sendable {
         if done < range.upperBound { plain(done..<range.upperBound) }
     }
 
-    /// The longest token that is spelt at `start`.
+    /// The longest token that matches at `start`.
     private func match(_ text: Span<UInt8>, _ range: Range<Int>, at start: Int) -> AddedToken? {
         for candidate in candidates[Int(text[start])]
         where start + candidate.content.count <= range.upperBound && Self.matches(text, start, candidate.content) {
@@ -86,7 +86,7 @@ struct AddedTokenMatcher: Sendable {
         scalar == 0x5f || [ScalarClass.letter, ScalarClass.number, ScalarClass.mark].contains(ScalarClass.of(scalar))
     }
 
-    /// The first byte of the character that `index` is in.
+    /// The first byte of the character that contains `index`.
     private static func start(_ text: Span<UInt8>, of index: Int) -> Int {
         var index = index
         while text[index] & 0xc0 == 0x80 { index -= 1 }
@@ -114,7 +114,7 @@ struct AddedTokenMatcher: Sendable {
     }
 }
 
-/// Both passes over a text for added tokens: before normalisation, and after it.
+/// Both matching passes for added tokens: before and after normalisation.
 struct AddedTokens: Sendable {
     private let raw: AddedTokenMatcher
     private let normalized: AddedTokenMatcher
@@ -131,15 +131,14 @@ struct AddedTokens: Sendable {
             })
     }
 
-    /// Whether a text may be cut before any space that follows a visible ASCII character, to be encoded in parts.
+    /// Whether a text may be cut, for encoding in parts, before any space that follows a visible ASCII character.
     var allowsCuts: Bool {
         normalizers.allSatisfy(\.isLocal) && !raw.mayCrossSpace && !normalized.mayCrossSpace
     }
 
-    /// Calls `plain` with normalised text between tokens, saying whether it begins the text, and `token` with each
-    /// token's id.
+    /// Calls `plain` with normalised text between tokens and whether it begins the text, and `token` with each token's id.
     ///
-    /// The text between is given in place where nothing normalises it.
+    /// Text that no normalizer changes is passed in place.
     func split(
         _ text: Span<UInt8>, plain: (_ text: Span<UInt8>, _ range: Range<Int>, _ isFirst: Bool) -> Void,
         token: (Int32) -> Void

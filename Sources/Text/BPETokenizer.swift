@@ -1,22 +1,21 @@
-/// Byte-level byte-pair encoding as GPT-2, Llama 3 and Qwen do it: text is cut by a pattern, each piece starts as bytes,
-/// and neighbours merge in the order learnt.
+/// Byte-level byte-pair encoding as in GPT-2, Llama 3 and Qwen: a pattern cuts text into pieces, each piece starts as bytes, and
+/// adjacent symbols merge in the order learnt.
 ///
-/// Made by ``BPETrainer`` or read from a `tokenizer.json`; ids equal those of Hugging Face's `tokenizers`. Added tokens,
-/// such as `<|endoftext|>`, become their ids where the text spells them. Where the file has no normalizer and no prefix
-/// space, `decode` gives back any text exactly.
+/// Made by ``BPETrainer`` or read from a `tokenizer.json`; ids equal those of Hugging Face's `tokenizers`. Added tokens, such as
+/// `<|endoftext|>`, match in the text. Where the file has no normalizer and no prefix space, `decode` restores any text exactly.
 public struct BPETokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32?
     public let eosID: Int32?
     public let serialized: SerializedTokenizer
-    /// Merges that were learnt.
+    /// Number of merges.
     public var mergeCount: Int { merges.count }
 
     private let bytes: TokenBytes
     /// The id of each single byte; -1 where the vocabulary has none.
     private let byteIDs: [Int32]
     private let merges: MergeTable
-    /// Tokens of whole words, where the file says that they need no merges.
+    /// Tokens of whole words, where the file's `ignore_merges` bypasses merging.
     private let wholeWords: [[UInt8]: Int32]
     private let unknown: UnknownToken?
     private let added: AddedTokens
@@ -55,12 +54,12 @@ public struct BPETokenizer: UTF8Tokenizer {
         added.split(
             text,
             plain: { part, range, _ in
-                // Patterns look ahead, so what they see must end where the range does.
+                // Patterns look ahead, so their input must end where the range does.
                 encode(part.extracting(range), stage: 0, &workspace, &ids)
             }, token: { ids.append($0) })
     }
 
-    /// Cuts `text` by the splitter of `stage`, and the pieces by the next.
+    /// Cuts `text` by the splitter of `stage`, and its pieces by the next stage.
     private func encode(_ text: Span<UInt8>, stage: Int, _ workspace: inout EncodingWorkspace, _ ids: inout [Int32]) {
         let isLast = stage == stages.count - 1
         if stages[stage].addsPrefixSpace, text[0] != UInt8(ascii: " ") {
@@ -90,7 +89,7 @@ public struct BPETokenizer: UTF8Tokenizer {
         }
     }
 
-    /// Leaves the ids of one piece in `merger.symbols`.
+    /// Merges one piece; its ids are in `merger.symbols` afterwards.
     private func mergePiece(_ text: Span<UInt8>, _ range: Range<Int>, _ merger: inout Merger) {
         merger.symbols.removeAll(keepingCapacity: true)
         if !wholeWords.isEmpty {
@@ -115,7 +114,7 @@ public struct BPETokenizer: UTF8Tokenizer {
         guard added.allowsCuts, !stages.contains(where: \.addsPrefixSpace) else { return nil }
         switch stages.last?.splitter {
         case .gpt2: return GPT2Pattern.cut(text, atOrAfter: index)
-        // Symbols take line ends along here: only a space is sure to begin a piece.
+        // Pieces of symbols include line ends here: only a space is sure to begin a piece.
         case .words: return GPT2Pattern.cut(text, atOrAfter: index, onlyAtSpaces: true)
         default: return nil
         }

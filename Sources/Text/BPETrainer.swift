@@ -1,19 +1,19 @@
 import Files
 
-/// Learns a byte-level BPE vocabulary: again and again the most frequent pair of neighbours becomes a token.
+/// Trains a byte-level BPE vocabulary: the most frequent pair of adjacent tokens becomes a token, repeatedly.
 ///
-/// Deterministic: of equally frequent pairs the one with the lowest ids goes first. The result is the one of Hugging Face's
-/// `BpeTrainer` with the ByteLevel alphabet. Source: Sennrich et al., "Neural Machine Translation of Rare Words with
-/// Subword Units" (2016).
+/// Deterministic: of equally frequent pairs the one with the lowest ids merges first. The result equals that of Hugging Face's
+/// `BpeTrainer` with the ByteLevel alphabet. Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword
+/// Units" (2016).
 public struct BPETrainer {
-    /// The name of the token that ends a text, where no other is asked for.
+    /// The default end-of-text token.
     public static let endOfText = "<|endoftext|>"
 
-    /// How far training is.
+    /// The progress of training.
     public enum Progress: Sendable, Equatable {
-        /// Bytes of text cut into words, of all.
+        /// Bytes of text cut into words, of the bytes in all.
         case reading(bytes: Int, of: Int)
-        /// Tokens known, of those wanted.
+        /// Tokens in the vocabulary, of the tokens wanted.
         case merging(tokens: Int, of: Int)
     }
 
@@ -21,9 +21,9 @@ public struct BPETrainer {
     private var words = WordTable()
     private var wordCounts: [Int] = []
 
-    /// A trainer without text yet.
+    /// A trainer without text.
     ///
-    /// - Parameter specialTokens: get the first ids; the first of them ends a text.
+    /// - Parameter specialTokens: tokens with the first ids; the first of them is the end-of-text token.
     public init(specialTokens: [String] = [BPETrainer.endOfText]) throws(TextError) {
         for (index, token) in specialTokens.enumerated() {
             guard !token.isEmpty else { throw .invalidSpecialToken(token, reason: "it is empty") }
@@ -36,9 +36,9 @@ public struct BPETrainer {
     /// Trains on all documents of `corpus`.
     ///
     /// - Parameters:
-    ///   - vocabularySize: tokens wanted in all, special ones and the 256 bytes included; there are fewer where no pair
-    ///     occurs `minimumCount` times any more.
-    ///   - progress: called now and then.
+    ///   - vocabularySize: tokens wanted in all, special ones and the 256 bytes included; the vocabulary is smaller where no
+    ///     pair occurs `minimumCount` times any more.
+    ///   - progress: called repeatedly.
     public static func train(
         corpus: Corpus, vocabularySize: Int, specialTokens: [String] = [endOfText], minimumCount: Int = 2,
         progress: (Progress) throws -> Void = { _ in }
@@ -64,7 +64,7 @@ public struct BPETrainer {
         return try trainer.finish(vocabularySize: vocabularySize, minimumCount: minimumCount, progress: progress)
     }
 
-    /// Counts the words of `text`; special tokens in it are left out.
+    /// Counts the words of `text`; special tokens in it are skipped.
     public mutating func add(_ text: String) {
         add(text.utf8.span)
     }
@@ -110,7 +110,7 @@ public struct BPETrainer {
         var merges: [(left: [UInt8], right: [UInt8])] = []
         while tokens.count < vocabularySize, let best = pairs.mostFrequent(), best.count >= max(minimumCount, 1) {
             let (left, right) = (tokens[Int(best.left)], tokens[Int(best.right)])
-            // Two ways may lead to the same string: "ab" + "c" and "a" + "bc" are one token.
+            // Two merges may give the same string: "ab" + "c" and "a" + "bc" are one token.
             let id = ids[left + right] ?? Int32(tokens.count)
             if Int(id) == tokens.count {
                 tokens.append(left + right)

@@ -1,4 +1,4 @@
-/// GPT-2's way to write any byte as a visible character, so that a vocabulary of byte strings fits in JSON.
+/// GPT-2's byte alphabet: every byte as a visible character, so that a vocabulary of byte strings fits in JSON.
 ///
 /// The 188 bytes that Latin-1 prints stand for themselves; the others, in order, for U+0100 and up: a space is "Ġ".
 enum ByteAlphabet {
@@ -17,17 +17,17 @@ enum ByteAlphabet {
         return scalars
     }()
 
-    /// All bytes by ascending scalar: the order in which they get their ids.
+    /// All bytes by ascending scalar, which is the order of their ids.
     static let bytesInOrder: [UInt8] = (0...255).sorted { scalars[Int($0)] < scalars[Int($1)] }
 
-    /// The byte of each scalar below 324; -1 where a scalar stands for none.
+    /// The byte of each scalar below 324; -1 for a scalar outside the alphabet.
     private static let bytes: [Int16] = {
         var bytes = [Int16](repeating: -1, count: 324)
         for byte in 0..<256 { bytes[Int(scalars[byte])] = Int16(byte) }
         return bytes
     }()
 
-    /// The bytes that the characters of `text`, itself UTF-8, stand for; nil where one stands for none.
+    /// Decodes `text`, UTF-8 characters of the alphabet, to bytes; nil where a character is outside the alphabet.
     static func decode(_ text: [UInt8]) -> [UInt8]? {
         var result: [UInt8] = []
         result.reserveCapacity(text.count)
@@ -38,7 +38,7 @@ enum ByteAlphabet {
         return result
     }
 
-    /// The characters, as UTF-8, that `bytes` are written as.
+    /// Encodes `bytes` as characters of the alphabet, in UTF-8.
     static func encode(_ bytes: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         for byte in bytes {

@@ -1,4 +1,4 @@
-/// The tokenizer that needs no training: each byte of the UTF-8 is a token, and 256 ends a text.
+/// A byte-level tokenizer without training: each UTF-8 byte is a token, and 256 ends a text.
 public struct ByteTokenizer: Tokenizer, Hashable {
     public init() {}
 

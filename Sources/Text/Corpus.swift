@@ -3,19 +3,19 @@ import Glibc
 
 /// UTF-8 text files, memory-mapped, and the documents in them.
 public struct Corpus: Sendable {
-    /// One text that stands for itself: a range of a file's bytes.
+    /// A document: a range of a file's bytes.
     public struct Document: Sendable, Hashable {
         /// Index into ``Corpus/paths``.
         public var file: Int
-        /// Where its bytes lie in that file.
+        /// The range of its bytes in that file.
         public var bytes: Range<Int>
     }
 
-    /// What a file held when it was opened.
+    /// The content of a file when it was opened.
     public struct FileContent: Sendable, Hashable {
         /// The file's path as given.
         public var path: String
-        /// Its size.
+        /// Its size in bytes.
         public var bytes: Int
         /// The digest of its bytes.
         public var sha256: SHA256Digest
@@ -27,9 +27,9 @@ public struct Corpus: Sendable {
     public var paths: [String] { contents.map(\.path) }
     /// The documents, in the files' order.
     public let documents: [Document]
-    /// SHA-256 over the files' contents, in order; their names do not count.
+    /// SHA-256 over the files' contents, in order, without their names.
     public let contentHash: SHA256Digest
-    /// UTF-8 bytes of all documents; separators do not count.
+    /// UTF-8 bytes of all documents, without separators.
     public var byteCount: Int { documents.reduce(0) { $0 + $1.bytes.count } }
 
     private let files: [MappedFile]
@@ -38,16 +38,16 @@ public struct Corpus: Sendable {
     /// Opens and checks files.
     ///
     /// - Parameters:
-    ///   - separator: cuts files into documents, which are then stripped of surrounding ASCII white space and left out where
-    ///     nothing remains; without one each file is one document, byte for byte.
-    /// - Throws: ``TextError/invalidUTF8(path:offset:)`` or ``TextError/emptyText(path:)`` naming the file, or what the
-    ///   operating system reports.
+    ///   - separator: cuts files into documents, which are stripped of surrounding ASCII white space; empty ones are left out.
+    ///     Without a separator each file is one document, byte for byte.
+    /// - Throws: ``TextError/invalidUTF8(path:offset:)`` or ``TextError/emptyText(path:)`` with the file, or an error of the
+    ///   operating system.
     public init(paths: [String], separator: String? = nil) throws {
         guard !paths.isEmpty else { throw TextError.noFiles }
         var files: [MappedFile] = []
         var documents: [Document] = []
         var contents: [FileContent] = []
-        // Taken before the reading: what is written during it is noticed.
+        // Stamped before reading, so that a write during it is noticed.
         let stamps = paths.map { FileStamp(path: $0) }
         var hasher = SHA256Digest.Hasher()
         for (index, path) in paths.enumerated() {
@@ -86,7 +86,7 @@ public struct Corpus: Sendable {
 
     /// Throws ``TextError/changed(path:)`` where a file was written to since it was opened.
     ///
-    /// A mapped file shows what is written to it; a new file renamed over it leaves the corpus as it was.
+    /// Writes to a mapped file change the corpus; a new file renamed over it does not.
     public func checkUnchanged() throws(TextError) {
         for (content, stamp) in zip(contents, stamps) {
             guard let stamp, let now = FileStamp(path: content.path), now.isSameFile(as: stamp) else { continue }
@@ -97,7 +97,7 @@ public struct Corpus: Sendable {
     /// The text of `document`.
     public func text(_ document: Document) -> String {
         withUTF8(document) { text in
-            // Checked when the file was opened.
+            // Validated when the file was opened.
             unsafe String(copying: UTF8Span(unchecked: text))
         }
     }
@@ -109,7 +109,7 @@ public struct Corpus: Sendable {
         }
     }
 
-    /// What the documents are: the content's hash and all their ranges.
+    /// The identity of the documents: a hash of the contents' hash and all ranges.
     var selectionHash: SHA256Digest {
         var hasher = SHA256Digest.Hasher()
         hasher.update(contentHash.bytes)
@@ -121,7 +121,7 @@ public struct Corpus: Sendable {
         return hasher.finalize()
     }
 
-    /// The stripped pieces between separators that are not empty.
+    /// The stripped, non-empty pieces between separators.
     private static func split(_ text: Span<UInt8>, at separator: [UInt8]) -> [Range<Int>] {
         let matcher = AddedTokenMatcher(exact: [separator])
         var ranges: [Range<Int>] = []
@@ -140,7 +140,7 @@ public struct Corpus: Sendable {
     }
 }
 
-/// Which file a path names, and when it was last written to.
+/// The identity of the file at a path, and the time of its last change.
 private struct FileStamp: Sendable, Equatable {
     private var device: UInt
     private var inode: UInt

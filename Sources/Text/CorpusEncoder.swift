@@ -1,12 +1,12 @@
 import Dispatch
 import Synchronization
 
-/// Encodes a corpus piece by piece on several threads; the result does not depend on how many.
+/// Encodes a corpus in parallel; the result does not depend on the number of threads.
 struct CorpusEncoder {
     /// Ids of some consecutive documents, or of a part of one.
     struct Part: Sendable {
         var ids: [Int32] = []
-        /// Where in `ids` documents start.
+        /// The starts of documents in `ids`.
         var documentStarts: [Int] = []
         var bytes = 0
     }
@@ -22,7 +22,7 @@ struct CorpusEncoder {
     private let tokenizer: any Tokenizer
     private let threads: Int
 
-    /// Text one thread encodes at a time: large enough to use its word cache, small enough to show progress.
+    /// Bytes a thread encodes at a time: enough to use its word cache, few enough to report progress.
     private static let batchBytes = 1 << 20
 
     init(_ tokenizer: any Tokenizer, threads: Int = 2) {
@@ -72,7 +72,7 @@ struct CorpusEncoder {
         return part
     }
 
-    /// All documents, long ones cut where the tokenizer allows it, in batches of about the same size.
+    /// All documents, long ones cut where the tokenizer allows it, in batches of similar size.
     private func batches(_ corpus: Corpus) -> [[Piece]] {
         var batches: [[Piece]] = [[]]
         var size = 0
@@ -106,7 +106,7 @@ struct CorpusEncoder {
     }
 }
 
-/// A value that several threads use in turn.
+/// A value that several threads access in turn.
 private final class Shared<Value: Sendable>: Sendable {
     let mutex: Mutex<Value>
     init(_ value: Value) { mutex = Mutex(value) }

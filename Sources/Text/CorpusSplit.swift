@@ -1,20 +1,20 @@
 import Random
 
 extension Corpus {
-    /// What a train/validation split goes by.
+    /// The unit of a train/validation split.
     public enum SplitBy: String, Codable, Sendable, CaseIterable {
-        /// Whole documents, drawn at random by the seed.
+        /// Whole documents, sampled by the seed.
         case document
-        /// The end of the text, to the byte (moved back to a character's start).
+        /// A byte position, moved back to a character's start: validation is the end of the text.
         case position
     }
 
-    /// Divides the corpus into training and validation text, the same way every time.
+    /// Splits the corpus into training and validation text, deterministically.
     ///
-    /// By position training has the first ⌊(1 − fraction) · bytes⌋; a document that lies across the cut is divided.
-    /// By document validation has fraction · documents, rounded but at least one.
+    /// By position, training has the first ⌊(1 − fraction) · bytes⌋ bytes; a document across the cut is divided. By document,
+    /// validation has fraction · documents, rounded, but at least one.
     ///
-    /// - Parameter fraction: the part held out, from 0 to under 1; with 0 validation is empty.
+    /// - Parameter fraction: the share held out, from 0 to under 1; with 0 validation is empty.
     /// - Throws: ``TextError/emptySplit(side:documents:bytes:fraction:)`` where a side would be empty.
     public func split(fraction: Double, by: SplitBy, seed: UInt64) throws(TextError) -> (train: Corpus, validation: Corpus) {
         guard fraction >= 0, fraction < 1 else { throw .invalidFraction(fraction) }

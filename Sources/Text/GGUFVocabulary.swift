@@ -1,8 +1,8 @@
 import JSON
 
-/// A tokenizer as GGUF's metadata lays it out: what `tokenizer.ggml.*` holds.
+/// A tokenizer in GGUF's metadata: the content of `tokenizer.ggml.*`.
 public struct GGUFVocabulary: Sendable, Equatable {
-    /// The kinds of tokens that `token_type` tells apart. Source: llama.cpp, `llama.h`.
+    /// Token types: the values of `token_type`. Source: llama.cpp, `llama.h`.
     public enum TokenType: Int32, Sendable {
         case normal = 1
         case unknown, control, userDefined, unused, byte
@@ -10,13 +10,13 @@ public struct GGUFVocabulary: Sendable, Equatable {
 
     /// `gpt2` for byte-level BPE, `llama` for SentencePiece-style BPE.
     public var model: String
-    /// How text is cut before byte-level BPE: `tokenizer.ggml.pre`.
+    /// The pre-tokenizer of byte-level BPE: `tokenizer.ggml.pre`.
     public var pre: String?
     /// Tokens by id.
     public var tokens: [[UInt8]]
-    /// For `llama`, what decides between merges: the highest goes first.
+    /// For `llama`, the scores of merges: the highest merges first.
     public var scores: [Float] = []
-    /// What each token is.
+    /// Token types by id.
     public var types: [TokenType]
     /// For `gpt2`, "left right" in the order learnt.
     public var merges: [[UInt8]] = []
@@ -24,13 +24,13 @@ public struct GGUFVocabulary: Sendable, Equatable {
     public var bos: Int32?
     /// End of sequence.
     public var eos: Int32?
-    /// For `llama`, the token for what the vocabulary lacks.
+    /// For `llama`, the unknown token.
     public var unknown: Int32?
-    /// What fills up batches.
+    /// The padding token.
     public var padding: Int32?
     /// Whether a text begins with the BOS token.
     public var addsBOS = false
-    /// For `llama`, whether a text begins with a space that is not its own.
+    /// For `llama`, whether a space is added before a text.
     public var addsSpacePrefix = true
 
     /// A vocabulary without merges and special ids.
@@ -42,7 +42,7 @@ public struct GGUFVocabulary: Sendable, Equatable {
         self.types = types
     }
 
-    /// How each `tokenizer.ggml.pre` that kvlab knows cuts text, and whether whole words need no merges.
+    /// The splitters of each supported `tokenizer.ggml.pre`, and whether whole words bypass merging.
     static let preTokenizers: [(name: String, splitters: [Splitter], ignoresMerges: Bool)] =
         Splitter.ggufNames.map { ($0.name, $0.splitters, $0.name == "llama-bpe") } + [
             ("smaug-bpe", [.words(WordPattern(digits: 3))], false), ("dbrx", [.words(WordPattern(digits: 3))], false),

@@ -3,14 +3,13 @@ import JSON
 // MARK: From GGUF
 
 extension GGUFVocabulary {
-    /// Longer ones are in no vocabulary, and every way to cut a token in two is tried.
+    /// The longest token in bytes: no vocabulary has longer ones, and every split of a token in two is tried.
     static let tokenLimit = 4096
 
     /// The tokenizer as a `tokenizer.json`.
     ///
-    /// SentencePiece-style scores become merges as `transformers`' converter makes them: every way to cut a token into two
-    /// others, the highest score first.
-    /// Throws ``TextError`` where the vocabulary contradicts itself or asks for what kvlab does not do.
+    /// SentencePiece-style scores become merges as in `transformers`' converter: every split of a token into two others, the
+    /// highest score first. Throws ``TextError`` where the vocabulary is inconsistent or needs an unsupported feature.
     public func serialized(file: String) throws(TextError) -> SerializedTokenizer {
         guard types.count == tokens.count else {
             throw .malformedTokenizer(file: file, reason: "\(tokens.count) tokens have \(types.count) types")
@@ -51,7 +50,7 @@ extension GGUFVocabulary {
         }
     }
 
-    /// BOS before a text, where the vocabulary says so.
+    /// A template with BOS before a text, where the vocabulary says so.
     private var template: JSONValue {
         guard addsBOS, let bos, tokens.indices.contains(Int(bos)) else { return .null }
         let name = JSONValue.string(tokens[Int(bos)])
@@ -136,7 +135,7 @@ extension GGUFVocabulary {
         for id in tokens.indices.filter({ types[$0] == .normal }).sorted(by: { (scores[$0], $1) > (scores[$1], $0) }) {
             let cuts = Self.cuts(of: tokens[id], ids)
             if cuts.isEmpty { continue }
-            // Of equal scores the leftmost pair merges first, which an order of merges cannot say.
+            // Of equal scores the leftmost pair merges first, which an order of merges cannot express.
             guard earlier != scores[id] else {
                 throw .unsupportedTokenizer(
                     file: file, feature: "a score shared by tokens that merge (\(scores[id]))",
@@ -166,7 +165,7 @@ extension GGUFVocabulary {
         ]
     }
 
-    /// The ways to cut a token into two others, in the order of the left one's id.
+    /// The splits of a token into two others, in the order of the left one's id.
     static func cuts(of token: [UInt8], _ ids: [[UInt8]: Int32]) -> [(left: [UInt8], right: [UInt8])] {
         guard token.count > 1 else { return [] }
         var found: [(Int32, Int32, Int)] = []

@@ -1,9 +1,9 @@
 // MARK: To GGUF
 
 extension GGUFVocabulary {
-    /// What GGUF keeps of `tokenizer`, padded with unused tokens to `vocabularySize`.
+    /// The GGUF form of `tokenizer`, padded with unused tokens to `vocabularySize`.
     ///
-    /// Throws ``TextError`` where it has no form there that gives the same ids.
+    /// Throws ``TextError`` where no GGUF form gives the same ids.
     public init(_ tokenizer: SerializedTokenizer, vocabularySize: Int) throws(TextError) {
         switch tokenizer.kind {
         case "llama2.c": try self.init(llama2c: tokenizer.bytes)
@@ -62,7 +62,7 @@ extension GGUFVocabulary {
         unknown = file.unknownName.flatMap { file.vocabulary[$0] }
         if let unknown { types[Int(unknown)] = .unknown }
         for id in tokens.indices where types[id] == .normal && ByteName.parse(tokens[id]) != nil { types[id] = .byte }
-        // A score says which token comes first, wherever it is cut: so all its merges must stand together.
+        // A score ranks a token whichever way it is split: so all its merges must be adjacent.
         var cuts = [Int](repeating: 0, count: tokens.count)
         var group: Int32?
         var groups = 0
@@ -84,7 +84,7 @@ extension GGUFVocabulary {
         }
     }
 
-    /// Tokens and what they are.
+    /// Tokens and their types.
     private init(model: String, pre: String? = nil, _ file: TokenizerJSON) {
         var tokens = [[UInt8]?](repeating: nil, count: file.vocabularySize)
         var types = [TokenType](repeating: .normal, count: file.vocabularySize)
@@ -115,7 +115,7 @@ extension GGUFVocabulary {
         (bos, eos, unknown, addsBOS) = (1, 2, 0, true)
     }
 
-    /// The content of llama2.c's `tokenizer.bin`; nil where the vocabulary is not laid out as it has to be there.
+    /// The content of llama2.c's `tokenizer.bin`; nil where the vocabulary does not have the layout it needs.
     public var llama2cBytes: [UInt8]? {
         guard model == "llama", addsSpacePrefix, bos == 1, eos == 2, tokens.count >= 259, scores.allSatisfy(\.isFinite),
             (0..<256).allSatisfy({ ByteName.parse(tokens[3 + $0]) == UInt8($0) })

@@ -1,13 +1,13 @@
-/// Cuts text into the pieces of GPT-2's pattern, within which byte-level BPE merges.
+/// GPT-2's pre-tokenization pattern: cuts text into the pieces within which byte-level BPE merges.
 ///
 ///     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 ///
-/// Scanned by hand: Swift's `Regex` does 2 MB/s on it. Source: Radford et al., "Language Models are Unsupervised
-/// Multitask Learners" (2019), `encoder.py`.
+/// Scanned by hand: Swift's `Regex` reaches 2 MB/s on it. Source: Radford et al., "Language Models are Unsupervised Multitask
+/// Learners" (2019), `encoder.py`.
 struct GPT2Pattern: Sendable {
     private let classes = ScalarClass.table
 
-    /// Where the piece that starts at `start` ends, for valid UTF-8 and `start` < `text.count`.
+    /// The end of the piece that starts at `start`, for valid UTF-8 and `start` < `text.count`.
     func pieceEnd(in text: Span<UInt8>, from start: Int) -> Int {
         let first = text[start]
         if first == UInt8(ascii: "'") {
@@ -30,8 +30,8 @@ struct GPT2Pattern: Sendable {
         return index
     }
 
-    /// The first place at or after `index` that no piece spans, whatever surrounds it: before a space or line end that
-    /// follows a visible ASCII character, since no piece has white space after anything else.
+    /// The first position at or after `index` that no piece spans, whatever the context: before a space or line end that follows
+    /// a visible ASCII character, since no piece has white space after anything else.
     static func cut(_ text: Span<UInt8>, atOrAfter index: Int, onlyAtSpaces: Bool = false) -> Int? {
         var index = max(index, 1)
         while index < text.count {
@@ -44,7 +44,7 @@ struct GPT2Pattern: Sendable {
         return nil
     }
 
-    /// White space before something else leaves its last character to what follows, where it has two or more.
+    /// The end of a run of white space: before something else, a run of two or more leaves its last character to the next piece.
     private func whitespaceEnd(_ text: Span<UInt8>, from start: Int) -> Int {
         var index = start
         var last = start
@@ -79,7 +79,7 @@ struct GPT2Pattern: Sendable {
     }
 }
 
-/// What the patterns tell apart.
+/// The character classes of the patterns.
 enum ScalarClass {
     static let other: UInt8 = 0
     static let letter: UInt8 = 1
@@ -88,10 +88,10 @@ enum ScalarClass {
     /// Combining marks, which most patterns count as `other`.
     static let mark: UInt8 = 4
 
-    /// The class of every scalar below U+40000; above there are only tags, private characters, and variation selectors,
-    /// which ``of(_:)`` knows for marks.
+    /// The class of every scalar below U+40000; above are only tags, private characters, and variation selectors, which
+    /// ``of(_:)`` treats as marks.
     ///
-    /// As of Unicode 16, which `tokenizers` has: letters that came later would give other pieces than there.
+    /// As of Unicode 16, the version in `tokenizers`: later letters would give other pieces than there.
     static let table: [UInt8] = (0..<0x40000 as Range<UInt32>).map { value in
         guard let scalar = Unicode.Scalar(value), let age = scalar.properties.age, age.major <= 16 else { return other }
         switch scalar.properties.generalCategory {

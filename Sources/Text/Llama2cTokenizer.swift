@@ -1,10 +1,9 @@
-/// llama2.c's tokenizer: SentencePiece BPE in a `tokenizer.bin`, where of all neighbours that merge those go first
-/// whose result has the highest score.
+/// llama2.c's tokenizer: SentencePiece BPE in a `tokenizer.bin`. Of all adjacent pairs that merge, the one whose result has the
+/// highest score merges first.
 ///
-/// The file is an int32, the longest token's bytes, and for each token a float32 score, an int32 length and the bytes;
-/// the number of tokens is not in it. Ids 0, 1, 2 are `<unk>`, BOS and EOS, 3 to 258 the bytes. A text starts with a
-/// space that is not its own; `decode` removes it after BOS, and gives nothing for BOS and EOS. Source: karpathy/llama2.c,
-/// `run.c`.
+/// The file is an int32, the longest token's bytes, and for each token a float32 score, an int32 length and the bytes; the number
+/// of tokens is not in it. Ids 0, 1, 2 are `<unk>`, BOS and EOS, 3 to 258 the bytes. Encoding adds a space before a text;
+/// `decode` removes it after BOS, and returns nothing for BOS and EOS. Source: karpathy/llama2.c, `run.c`.
 public struct Llama2cTokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32? = 1
@@ -17,7 +16,7 @@ public struct Llama2cTokenizer: UTF8Tokenizer {
     private let prefixID: Int32?
 
     private static let firstByteID = 3
-    /// 128k tokens are usual today.
+    /// The most tokens accepted; 128k are usual today.
     private static let maximumTokens = 4_000_000
 
     /// Reads the content of a `tokenizer.bin`; `file` names it in errors.
@@ -26,7 +25,7 @@ public struct Llama2cTokenizer: UTF8Tokenizer {
         vocabularySize = tokens.count
         serialized = SerializedTokenizer(kind: "llama2.c", bytes: content)
         var vocabulary: [[UInt8]: Int32] = [:]
-        // Where two ids spell the same, the lower one is meant.
+        // Of two ids with the same bytes the lower one is used.
         for id in stride(from: tokens.count - 1, through: 0, by: -1) { vocabulary[tokens[id]] = Int32(id) }
         symbols = CharacterSymbols(vocabulary, hasByteFallback: true, unknown: nil)
         prefixID = vocabulary[[0x20]]
@@ -62,7 +61,7 @@ public struct Llama2cTokenizer: UTF8Tokenizer {
         ids += workspace.merger.symbols
     }
 
-    /// Every way to cut a token into two others, ranked by the token's score; equal scores share a rank.
+    /// Every split of a token into two others, ranked by the token's score; equal scores share a rank.
     private static func mergeTable(_ tokens: [[UInt8]], _ scores: [Float], _ vocabulary: [[UInt8]: Int32]) -> MergeTable {
         let order = tokens.indices.sorted { (scores[$0], $1) > (scores[$1], $0) }
         var table = MergeTable(capacity: tokens.count * 4)

@@ -1,4 +1,5 @@
-/// Which two neighbouring tokens become which one, and in what order: the lowest rank first, the leftmost of equals.
+/// A merge table: the merged token of a pair of adjacent tokens, and its rank. The lowest rank merges first, the leftmost of
+/// equals.
 struct MergeTable: Sendable {
     private var table: PairTable
     var count: Int { table.count }
@@ -22,7 +23,7 @@ struct MergeTable: Sendable {
 
 /// Merges symbols in place, with buffers kept from call to call.
 struct Merger: Sendable {
-    /// What is merged; the caller fills it.
+    /// The symbols to merge, set by the caller.
     var symbols: [Int32] = []
     private var entries: [UInt64] = []
     private var next: [Int32] = []
@@ -30,10 +31,10 @@ struct Merger: Sendable {
     private var heap = MinHeap<UInt64>()
 
     private static let rankMask: UInt64 = 0xffff_ffff_0000_0000
-    /// Above this many symbols a heap is faster than looking for the smallest.
+    /// The number of symbols above which a heap is faster than a linear search for the lowest rank.
     private static let heapThreshold = 48
 
-    /// Applies `table` until no two neighbours merge.
+    /// Applies `table` until no adjacent pair merges.
     mutating func merge(_ table: MergeTable) {
         guard symbols.count > 1 else { return }
         symbols.count <= Self.heapThreshold ? mergeShort(table) : mergeLong(table)

@@ -1,18 +1,18 @@
 import Files
 
-/// One change of the text before it is encoded.
+/// One normalization step of text before it is encoded.
 enum Normalizer: Sendable, Equatable {
-    /// Puts bytes before any text that is not empty.
+    /// Prepends bytes to any text that is not empty.
     case prepend([UInt8])
     /// Replaces each occurrence of bytes, from the left.
     case replace([UInt8], with: [UInt8])
-    /// Two spaces or more become this.
+    /// Replaces runs of two or more spaces by these bytes.
     case collapseSpaces([UInt8])
     /// A normal form of Unicode.
     case unicode(UnicodeForm)
-    /// Every character's own lower case.
+    /// Lowercases every character.
     case lowercase
-    /// Takes white space off the ends.
+    /// Strips white space at the ends.
     case strip(left: Bool, right: Bool)
     /// Drops combining marks.
     case stripAccents
@@ -51,7 +51,7 @@ enum Normalizer: Sendable, Equatable {
         }
     }
 
-    /// Whether two parts of a text, cut before a space, are changed as they are together.
+    /// Whether normalising two parts of a text, cut before a space, equals normalising the whole.
     var isLocal: Bool {
         switch self {
         case .unicode, .lowercase, .stripAccents: true
@@ -96,9 +96,9 @@ enum Normalizer: Sendable, Equatable {
     }
 }
 
-/// How a text is made into "▁"-words: each space becomes the mark, and one is put before the text.
+/// The Metaspace pre-tokenizer: each space becomes the mark, and one mark is put before the text.
 struct Metaspace: Sendable, Equatable {
-    /// Where a mark is put that the text does not have.
+    /// Where a mark is added to the text.
     enum Prepend: String, Sendable {
         case always, first, never
     }
@@ -109,7 +109,7 @@ struct Metaspace: Sendable, Equatable {
     /// Whether nothing merges across a mark.
     var splits: Bool
 
-    /// The text with marks; `isFirst` says that nothing was before it.
+    /// The text with marks; `isFirst` says whether it begins the text.
     func apply(_ text: [UInt8], isFirst: Bool) -> [UInt8] {
         guard !text.isEmpty else { return text }
         let marked = Normalizer.replace([0x20], with: mark).apply(text)
@@ -118,24 +118,24 @@ struct Metaspace: Sendable, Equatable {
     }
 }
 
-/// How SentencePiece-style tokens become text again: each by itself, then all joined, then the ends stripped.
+/// The decoder of SentencePiece-style tokens: decodes each token, joins them, then strips the ends.
 struct PieceDecoder: Sendable, Equatable {
     struct Strip: Sendable, Equatable {
         var byte: UInt8
-        /// At most so many are taken from the start.
+        /// The most characters stripped at the start.
         var start: Int
-        /// At most so many are taken from the end.
+        /// The most characters stripped at the end.
         var stop: Int
     }
 
     var replacements: [Normalizer] = []
     var hasByteFallback = false
     var strip: Strip?
-    /// A Metaspace decoder's mark: a space, but nothing in the first token where `dropsFirst`.
+    /// A Metaspace decoder's mark: decoded to a space, and to nothing in the first token where `dropsFirst`.
     var mark: [UInt8]?
     var dropsFirst = false
 
-    /// The bytes one token stands for.
+    /// The bytes of one token.
     func bytes(of token: [UInt8]) -> [UInt8] {
         var bytes = token
         for replacement in replacements { bytes = replacement.apply(bytes) }
@@ -144,7 +144,7 @@ struct PieceDecoder: Sendable, Equatable {
         return bytes
     }
 
-    /// Joined tokens without what is stripped at their ends.
+    /// Joined tokens, stripped at their ends.
     func strip(_ bytes: [UInt8]) -> [UInt8] {
         guard let strip else { return bytes }
         let leading = bytes.prefix(strip.start).prefix { $0 == strip.byte }.count
@@ -155,7 +155,7 @@ struct PieceDecoder: Sendable, Equatable {
 
 /// The names of byte tokens: `<0x0A>`.
 enum ByteName {
-    /// The byte that `name` stands for.
+    /// The byte called `name`.
     static func parse(_ name: some Collection<UInt8>) -> UInt8? {
         let name = Array(name)
         guard name.count == 6, name.starts(with: "<0x".utf8), name[5] == UInt8(ascii: ">") else { return nil }

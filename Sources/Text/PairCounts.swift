@@ -1,9 +1,9 @@
-/// How often each two neighbouring tokens occur in a text's words, kept up to date while pairs merge.
+/// The number of occurrences of each pair of adjacent tokens in a text's words, updated as pairs merge.
 ///
-/// Counts sit in a heap that is corrected lazily: they only fall after a pair has entered it, so the top is right once
-/// its own count is.
+/// Counts are in a lazily corrected heap: a count only falls after its pair has entered the heap, so the top is right once its
+/// own count is.
 struct PairCounts {
-    /// A pair and how often it occurs; the more frequent is the smaller, then the one with lower ids.
+    /// A pair and its count; the more frequent pair orders first, then the one with lower ids.
     struct Pair: Comparable, Sendable {
         var left: Int32
         var right: Int32
@@ -19,7 +19,7 @@ struct PairCounts {
     /// Pair → its index in the two arrays below.
     private var indices = PairTable()
     private var counts: [Int] = []
-    /// Words in which the pair occurs, or did.
+    /// Words in which the pair occurs or once occurred.
     private var places: [[Int32]] = []
     private var heap = MinHeap<Pair>()
 
@@ -48,7 +48,7 @@ struct PairCounts {
         return result
     }
 
-    /// The pair to merge next, taken out; nil where no two tokens are neighbours any more.
+    /// Removes and returns the pair to merge next; nil where no pair is left.
     mutating func mostFrequent() -> Pair? {
         while var top = heap.popMin() {
             let count = count(top.left, top.right)
@@ -86,7 +86,7 @@ struct PairCounts {
                 index += 1
                 continue
             }
-            // x l r y → x id y: the pairs x l and r y go, x id and id y come.
+            // x l r y → x id y: removes the pairs x l and r y, adds x id and id y.
             if let before = merged.last {
                 change(before, pair.left, by: -count, in: word)
                 change(before, id, by: count, in: word)

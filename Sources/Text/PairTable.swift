@@ -27,7 +27,7 @@ struct PairTable: Sendable {
         return keys[slot] == key ? values[slot] : nil
     }
 
-    /// Stores `value` for `key` in place of what was there.
+    /// Stores `value` for `key`, replacing the previous value.
     mutating func set(_ key: UInt64, _ value: UInt64) {
         if count * 2 >= keys.count { grow() }
         let slot = slot(key)

@@ -1,9 +1,9 @@
 import Random
 
-/// A random order of 0 ..< count that is computed for one index at a time, in no memory.
+/// A random permutation of 0 ..< count, computed for one index at a time without memory.
 ///
-/// A Feistel network permutes the next power of four; indices that leave the range are sent through again (cycle walking,
-/// Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+/// A Feistel network permutes the next power of four; an index that leaves the range is permuted again (cycle walking, Black and
+/// Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
 struct Permutation: Sendable {
     private let count: UInt64
     private let halfBits: UInt64
@@ -20,7 +20,7 @@ struct Permutation: Sendable {
         keys = (0..<Self.rounds).map { _ in generator.next() }
     }
 
-    /// Where `index`, in 0 ..< count, goes.
+    /// The image of `index`, in 0 ..< count.
     subscript(index: Int) -> Int {
         var value = UInt64(index)
         repeat { value = encrypt(value) } while value >= count

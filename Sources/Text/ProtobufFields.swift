@@ -1,6 +1,6 @@
-/// The fields of one protocol buffer message, one after the other; never past its end.
+/// An iterator over the fields of one protocol buffer message; never reads past its end.
 struct ProtobufFields {
-    /// A field's number, and its value as the wire has it.
+    /// A field's number and its value on the wire.
     struct Field {
         var number: UInt64
         var value: Value

@@ -1,20 +1,20 @@
-/// SentencePiece's own `tokenizer.model`: a protocol buffer with pieces, how they were trained, and how text is normalised.
+/// SentencePiece's `tokenizer.model`: a protocol buffer with pieces, training settings and normalization.
 ///
-/// Only BPE models whose text is left as it is are read (Llama's and Mistral's are): character maps, stripped white space,
-/// user-defined and unused pieces are refused by name. Source: google/sentencepiece, `sentencepiece_model.proto`.
+/// Only BPE models without normalization are supported (Llama's and Mistral's): character maps, stripped white space,
+/// user-defined and unused pieces are rejected by name. Source: google/sentencepiece, `sentencepiece_model.proto`.
 enum SentencePieceModel {
     private struct Settings {
         var vocabulary = GGUFVocabulary(model: "llama", tokens: [], types: [])
-        /// 1 is unigram, which a file that says nothing means; 2 is BPE.
+        /// 1 is unigram, the default of a file; 2 is BPE.
         var modelType: UInt64 = 1
         var unknown: Int32 = 0
         var bos: Int32 = 1
         var eos: Int32 = 2
-        /// What kvlab does not do, and the file asks for.
+        /// An unsupported feature that the file needs.
         var unsupported: String?
     }
 
-    /// Whether `bytes` begin as a model does: a piece of bytes inside an entry.
+    /// Whether `bytes` begin like a model: with an entry that holds a piece of bytes.
     static func isOne(_ bytes: [UInt8]) -> Bool {
         bytes.count > 4 && bytes[0] == 0x0a && bytes[1] > 2 && bytes[2] == 0x0a && bytes[3] > 0 && bytes[3] <= bytes[1] - 2
     }
@@ -94,7 +94,7 @@ enum SentencePieceModel {
         }
     }
 
-    /// What happens to text before it is cut into pieces.
+    /// The normalization of text before it is cut into pieces.
     private struct Normalizing {
         var hasMap = false
         var addsPrefix = true

@@ -1,9 +1,9 @@
-/// SentencePiece-style BPE from a `tokenizer.json`: spaces become "▁", by normalizers or a Metaspace, the text starts as
-/// characters, and neighbours merge in the order learnt, across words where the vocabulary does.
+/// SentencePiece-style BPE from a `tokenizer.json`: spaces become "▁", by normalizers or a Metaspace; text starts as characters,
+/// and adjacent symbols merge in the order learnt, across words where the vocabulary does.
 ///
-/// Characters the vocabulary lacks become byte tokens (`<0x0A>`) where it has them, else the unknown token. Ids equal
-/// those of Hugging Face's `tokenizers`. `decode` strips what the file's decoder strips, usually one leading space, from
-/// each call's result: for text in pieces use ``TokenStreamDecoder``.
+/// Characters outside the vocabulary become byte tokens (`<0x0A>`) where it has them, else the unknown token. Ids equal those of
+/// Hugging Face's `tokenizers`. `decode` strips what the file's decoder strips, usually one leading space, from each call's
+/// result: for text in pieces use ``TokenStreamDecoder``.
 public struct SentencePieceTokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32?
@@ -43,7 +43,7 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
 
     public func decode(_ ids: [Int32]) -> [UInt8] {
         guard decoder.dropsFirst, let first = ids.first else { return decoder.strip(bytes.join(ids)) }
-        // A Metaspace decoder takes every mark out of the first token.
+        // A Metaspace decoder removes every mark from the first token.
         return decoder.strip(bytes[first].filter { $0 != 0x20 } + bytes.join(Array(ids.dropFirst())))
     }
 
@@ -76,10 +76,10 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
     }
 }
 
-/// Where text with marks may be cut into words that merge apart.
+/// The positions at which text with marks may be cut into words that merge separately.
 ///
-/// Where no token has a mark behind something else, nothing merges across "e▁", so cutting there changes no id and lets
-/// words be remembered. A Metaspace that splits cuts before every mark.
+/// Where no token has a mark behind another character, nothing merges across "e▁": cutting there changes no id and lets words be
+/// cached. A Metaspace that splits cuts before every mark.
 struct WordCuts: Sendable {
     private var mark: [UInt8]?
     private var cutsAtEveryMark = false
@@ -91,7 +91,7 @@ struct WordCuts: Sendable {
         }
         var mark = metaspace?.mark
         for case .replace([0x20], let content) in file.normalizers { mark = content }
-        // A space that the mark replaces, made by a later normalizer or typed by the user, is the same mark.
+        // A mark from a later normalizer, or typed by the user, is the same mark as one that replaces a space.
         guard let mark, mark.count > 1, file.vocabulary[mark] != nil, mark.count == UTF8Scalar.length(mark[0]) else { return }
         let crosses = file.vocabulary.keys.contains { token in
             guard token.count > mark.count else { return false }
@@ -111,7 +111,7 @@ struct WordCuts: Sendable {
         if !crosses { self.mark = mark }
     }
 
-    /// Where the word ends that starts with `range`.
+    /// The end of the word that starts with `range`.
     func wordEnd(in text: Span<UInt8>, _ range: Range<Int>) -> Int {
         guard let mark else { return range.upperBound }
         var index = range.lowerBound
@@ -129,7 +129,7 @@ struct WordCuts: Sendable {
     }
 }
 
-/// The ids that single characters start as.
+/// The initial ids of single characters.
 struct CharacterSymbols: Sendable {
     private var ids = PairTable()
     private let byteIDs: [Int32]

@@ -1,15 +1,15 @@
-/// One way to cut text into pieces that are encoded apart; the pieces lie end to end.
+/// A splitter: cuts text into adjacent pieces that are encoded separately.
 enum Splitter: Sendable, Equatable {
     /// GPT-2's pattern.
     case gpt2
-    /// Llama 3's and Qwen's.
+    /// Llama 3's and Qwen's patterns.
     case words(WordPattern)
-    /// Digits apart from the rest: each by itself, or in runs.
+    /// Digits separate from the rest: each by itself, or in runs.
     case digits(areSingle: Bool)
-    /// No cut at all.
+    /// No cut.
     case whole
 
-    /// Where the piece that starts at `start` ends.
+    /// The end of the piece that starts at `start`.
     @inline(__always)
     func pieceEnd(in text: Span<UInt8>, from start: Int) -> Int {
         switch self {
@@ -33,16 +33,16 @@ enum Splitter: Sendable, Equatable {
         return index
     }
 
-    /// The splitter of a `Split` pre-tokenizer's pattern, as written in files of the models that have it; nil for any other.
+    /// The splitter of a `Split` pre-tokenizer's pattern, as models' files spell it; nil for any other pattern.
     static func named(byPattern pattern: String) -> Splitter? { patterns[pattern] }
 
-    /// GGUF's `tokenizer.ggml.pre` for a model that is cut by this, and back.
+    /// The `tokenizer.ggml.pre` of each list of splitters.
     static let ggufNames: [(name: String, splitters: [Splitter])] = [
         ("gpt-2", [.gpt2]), ("llama-bpe", [.words(WordPattern(digits: 3))]), ("qwen2", [.words(WordPattern(digits: 1))]),
         ("smollm", [.digits(areSingle: true), .gpt2]), ("qwen35", [.words(WordPattern(digits: 1, marksAreLetters: true))]),
     ]
 
-    /// A pattern of the same pieces, for files.
+    /// A pattern with the same pieces, for files.
     var pattern: String? {
         switch self {
         case .gpt2: Self.gpt2Pattern
@@ -74,7 +74,7 @@ enum Splitter: Sendable, Equatable {
         ] {
             patterns[wordPattern(words)] = .words(words)
         }
-        // The same in tiktoken's later spelling: what is possessive there never needed to give anything back.
+        // tiktoken's later spelling of the same: its possessive quantifiers never needed to backtrack.
         for (digits, text) in [(1, #"\p{N}"#), (3, #"\p{N}{1,3}"#)] {
             let start = #"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|"# + text
             patterns[start + #"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"#] = .words(WordPattern(digits: digits))
@@ -83,7 +83,7 @@ enum Splitter: Sendable, Equatable {
     }()
 }
 
-/// A splitter, and whether each text it gets begins with a space, one put there where it does not.
+/// A splitter, and whether a space is put before each of its texts that begins without one.
 struct SplitterStage: Sendable, Equatable {
     var splitter: Splitter
     var addsPrefixSpace = false

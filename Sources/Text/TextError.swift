@@ -1,4 +1,4 @@
-/// What can be wrong with texts, tokenizers and token streams, as facts; `description` puts them into words.
+/// A fault in texts, tokenizers or token streams, as facts; `description` puts them into words.
 public enum TextError: Error, CustomStringConvertible, Equatable {
     /// The bytes at `offset` of `path` are not UTF-8.
     case invalidUTF8(path: String, offset: Int)
@@ -8,25 +8,25 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
     case changed(path: String)
     /// No text file was named.
     case noFiles
-    /// After cutting at the separator nothing but white space is left.
+    /// Only white space is left after cutting at the separator.
     case noDocuments(path: String)
-    /// One side of a train/validation split has nothing in it.
+    /// One side of a train/validation split is empty.
     case emptySplit(side: String, documents: Int, bytes: Int, fraction: Double)
     /// A validation fraction outside 0 ..< 1.
     case invalidFraction(Double)
-    /// The file is not JSON: what was found where.
+    /// The file is not JSON; with the place and the fault.
     case malformedJSON(file: String, line: Int, column: Int, reason: String)
-    /// A tokenizer file contradicts itself or its format.
+    /// A tokenizer file is inconsistent or violates its format.
     case malformedTokenizer(file: String, reason: String)
-    /// A tokenizer file asks for something kvlab does not do.
+    /// A tokenizer file needs an unsupported feature.
     case unsupportedTokenizer(file: String, feature: String, reason: String)
-    /// The content is none of the known tokenizer formats.
+    /// The content is in none of the known tokenizer formats.
     case unknownTokenizer(file: String)
     /// A vocabulary smaller than its fixed part.
     case vocabularyTooSmall(requested: Int, minimum: Int)
-    /// A special token that cannot be one.
+    /// An invalid special token.
     case invalidSpecialToken(String, reason: String)
-    /// A token cache whose digest is right and whose content is not: what is wrong.
+    /// A token cache with a right digest and invalid content.
     case invalidTokenCache(path: String, reason: String)
     /// A token stream shorter than one window.
     case tooFewTokens(have: Int, seq: Int)

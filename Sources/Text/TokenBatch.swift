@@ -1,4 +1,4 @@
-/// Sequences of equal length to train or evaluate on, row-major [batch, seq].
+/// Sequences of equal length for training or evaluation, row-major [batch, seq].
 public struct TokenBatch: Sendable, Equatable {
     /// A target that is not scored.
     public static let ignored: Int32 = -100
@@ -9,10 +9,10 @@ public struct TokenBatch: Sendable, Equatable {
     public var seq: Int
     /// Token ids, [batch, seq].
     public var tokens: [Int32]
-    /// The id each position has to predict, or ``ignored``; [batch, seq].
+    /// The target of each position, or ``ignored``; [batch, seq].
     public var targets: [Int32]
-    /// Where attention is masked across packed documents: for each position the first position of its sequence that it
-    /// may attend to, [batch, seq]; nil means 0 everywhere.
+    /// The attention mask across packed documents: the first position of its sequence that each position may attend to, [batch,
+    /// seq]; nil means 0 everywhere.
     public var keyStarts: [Int32]?
 
     public init(batch: Int, seq: Int, tokens: [Int32], targets: [Int32], keyStarts: [Int32]? = nil) {

@@ -2,25 +2,25 @@ import Random
 
 /// Training batches from a token stream, as a pure function of the seed and the samples' global indices.
 ///
-/// An epoch cuts the stream into windows of `seq` + 1 tokens that overlap by one, from an offset of its own, and takes them
-/// in an order of its own. Sample i of the whole training is window i mod n of epoch i / n in that order, so ranks,
-/// accumulation and a resumed run all see the same data.
+/// Each epoch cuts the stream into windows of `seq` + 1 tokens that overlap by one, from its own offset, and shuffles them.
+/// Sample i of the whole training is window i mod n of epoch i / n in that order, so ranks, gradient accumulation and a resumed
+/// run all see the same data.
 ///
 ///     tokens    0 1 2 3 4 5 6 7 8 9      seq 3, offset 1, so n = 2
 ///     window 0    1 2 3 → 2 3 4
 ///     window 1          4 5 6 → 5 6 7
 public struct TokenBatches: Sendable {
-    /// What attention sees of other documents in a window.
+    /// The visibility of other documents in a window.
     public enum Packing: String, Codable, Sendable, CaseIterable {
-        /// All of them.
+        /// Visible: attention crosses documents.
         case packed
-        /// None: `keyStarts` is set, and the first token of a document is no target of the one before.
+        /// Masked: `keyStarts` is set, and the first token of a document is no target of the token before.
         case masked
     }
 
     /// Tokens in a sequence.
     public let seq: Int
-    /// Samples after which every window was seen once.
+    /// Samples of an epoch.
     public let windowsPerEpoch: Int
 
     private let stream: TokenStream
@@ -30,7 +30,7 @@ public struct TokenBatches: Sendable {
     private let offsets: Int
 
     /// - Parameters:
-    ///   - startingSample: added to every sample index: where a run that goes on after another's data starts.
+    ///   - startingSample: added to every sample index: the first sample of a run that continues another's data.
     /// - Throws: ``TextError/tooFewTokens(have:seq:)`` where the stream is shorter than one window.
     public init(
         _ stream: TokenStream, seq: Int, seed: UInt64, packing: Packing = .packed, startingSample: Int = 0
@@ -42,7 +42,7 @@ public struct TokenBatches: Sendable {
         self.seed = seed
         self.packing = packing
         self.startingSample = startingSample
-        // As many as there are from any offset, if that leaves one.
+        // As many windows as any offset leaves, and at least one.
         windowsPerEpoch = max(1, (stream.count - seq) / seq)
         offsets = min(seq, stream.count - windowsPerEpoch * seq)
     }
@@ -78,7 +78,8 @@ public struct TokenBatches: Sendable {
         return offset + Permutation(count: windowsPerEpoch, key: generator.next())[index] * seq
     }
 
-    /// The first position each token of the window may attend to; drops the last `seq` targets that open a document.
+    /// The first position that each token of the window may attend to; ignores those of the last `seq` targets that begin a
+    /// document.
     private func mask(_ start: Int, _ targets: inout [Int32]) -> [Int32] {
         DocumentMask(stream).apply(start: start, seq: seq, targets: &targets)
     }
@@ -91,7 +92,7 @@ public struct TokenBatches: Sendable {
     }
 }
 
-/// Keeps packed documents apart.
+/// Masks attention between packed documents.
 struct DocumentMask {
     private let stream: TokenStream
 
@@ -99,8 +100,8 @@ struct DocumentMask {
         self.stream = stream
     }
 
-    /// For the window at `start`, whose targets are the last `seq` of `targets`: each position's first visible position;
-    /// a target that begins another document is ignored from now on.
+    /// Masks the window at `start`, whose targets are the last `seq` of `targets`: returns each position's first visible
+    /// position, and ignores targets that begin another document.
     func apply(start: Int, seq: Int, targets: inout [Int32]) -> [Int32] {
         var keyStarts: [Int32] = []
         keyStarts.reserveCapacity(seq)

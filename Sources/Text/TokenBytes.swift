@@ -1,18 +1,18 @@
-/// The bytes each token id stands for.
+/// The bytes of each token id.
 struct TokenBytes: Sendable {
     private var ends: [Int] = []
     private var arena: [UInt8] = []
 
-    /// Ids run from 0 up to, not including, this.
+    /// Number of ids, which start at 0.
     var count: Int { ends.count }
 
-    /// Gives the next id its bytes; none for an id that is not used.
+    /// Appends the bytes of the next id; none for an unused id.
     mutating func append(_ bytes: [UInt8]) {
         arena += bytes
         ends.append(arena.count)
     }
 
-    /// The bytes of `id`; none where it is outside.
+    /// The bytes of `id`; none where the id is out of range.
     subscript(id: Int32) -> ArraySlice<UInt8> {
         let id = Int(id)
         guard id >= 0, id < ends.count else { return [] }

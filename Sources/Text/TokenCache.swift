@@ -1,36 +1,34 @@
 import Files
 import Glibc
 
-/// Token ids of a corpus kept on disk, so that a text is encoded once for each tokenizer.
+/// A cache on disk of a corpus's token ids, so that a text is encoded once for each tokenizer.
 ///
-/// ```
-/// magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
-/// ids, padded to 8 bytes | the documents' starts, u64 each
-/// ```
-/// All little-endian. The key is a hash of the text, the documents in it and the tokenizer; the file is named after it.
-/// A file that is damaged in any byte is encoded anew. One whose digest is right and whose tokens or documents can't be is refused.
+/// ``` magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
+/// ids, padded to 8 bytes | the documents' starts, u64 each ``` All little-endian. The key is a hash of the text, the documents
+/// in it and the tokenizer, and names the file. A file with any damaged byte is encoded anew. A file with a right digest but
+/// impossible tokens or documents is rejected.
 public struct TokenCache: Sendable {
-    /// The folder the files are in.
+    /// The directory of the files.
     public let directory: String
 
     private static let magic = Array("KVLTOKEN".utf8)
-    /// Raised when the layout changes, or an encoder gives other ids than before.
+    /// The format version, raised when the layout changes or an encoder gives other ids than before.
     private static let version: UInt32 = 1
     private static let headerBytes = 96
 
-    /// A cache in `directory`, which is made when something is written.
+    /// A cache in `directory`, which is created with the first file.
     public init(directory: String) {
         self.directory = directory
     }
 
-    /// Where the tokens of `corpus` are kept.
+    /// The path of the cached tokens of `corpus`.
     public func path(_ corpus: Corpus, tokenizer: some Tokenizer) -> String {
         "\(directory)/\(Self.key(corpus, tokenizer).hex.prefix(32)).tokens"
     }
 
-    /// The tokens of `corpus`, mapped from disk, and encoded and written before that where they are not there yet.
+    /// The tokens of `corpus`, mapped from disk; encoded and written first where they are not cached.
     ///
-    /// Throws ``TextError/invalidTokenCache(path:reason:)`` for a file that somebody made to look like a cache.
+    /// Throws ``TextError/invalidTokenCache(path:reason:)`` for a forged file.
     ///
     /// - Parameter progress: called while encoding, with the bytes done and the bytes in all.
     public func stream(
@@ -42,7 +40,7 @@ public struct TokenCache: Sendable {
         try Self.makeDirectory(directory)
         try Self.write(path, key: key, corpus, tokenizer, progress)
         if let stream = try Self.open(path, key: key, vocabularySize: tokenizer.vocabularySize) { return stream }
-        // The disk does not give back what was written: do without it.
+        // The written file cannot be read back: continue without the cache.
         return try TokenStream(corpus, tokenizer: tokenizer, progress: progress)
     }
 
@@ -55,7 +53,7 @@ public struct TokenCache: Sendable {
         return hasher.finalize()
     }
 
-    /// The stream in the file at `path`; nil where there is no such file, or it is not as written.
+    /// The stream in the file at `path`; nil where the file is missing or damaged.
     private static func open(_ path: String, key: SHA256Digest, vocabularySize: Int) throws(TextError) -> TokenStream? {
         guard let file = try? MappedFile(path: path), file.count >= headerBytes,
             let header = try? file.bytes(in: 0..<headerBytes), Array(header[..<8]) == magic,
@@ -85,7 +83,7 @@ public struct TokenCache: Sendable {
         return TokenStream(mapped: file, offset: headerBytes, width: width, count: count, documentStarts: starts)
     }
 
-    /// The largest of little-endian numbers, which begin at a multiple of their size.
+    /// The largest of little-endian numbers, which are aligned to their size.
     private static func maximum<Number: FixedWidthInteger & UnsignedInteger>(
         of bytes: UnsafeRawBufferPointer, as _: Number.Type
     ) -> Number {
@@ -119,7 +117,7 @@ public struct TokenCache: Sendable {
         var header = magic + little(UInt64(version)).prefix(4) + little(UInt64(width)).prefix(4)
         header += little(UInt64(count)) + little(UInt64(starts.count)) + key.bytes + payload.finalize().bytes
         try unsafe header.withUnsafeBytes { try unsafe file.write($0, at: 0) }
-        // The key is that of the text as it was opened.
+        // The key is that of the text at opening.
         try corpus.checkUnchanged()
         try file.commit()
     }

@@ -1,8 +1,8 @@
 import Files
 
-/// The tokens of a corpus, documents one after another, held in memory or memory-mapped from a ``TokenCache``.
+/// The token stream of a corpus, documents one after another, in memory or mapped from a ``TokenCache``.
 ///
-/// Each document is `[BOS] text [EOS]`, of which a tokenizer without one leaves it out.
+/// Each document is `[BOS] text [EOS]`, without the tokens that the tokenizer lacks.
 public struct TokenStream: Sendable {
     /// Tokens in all.
     public let count: Int
@@ -27,7 +27,7 @@ public struct TokenStream: Sendable {
         storage = .ids(ids)
     }
 
-    /// The documents of `corpus` as `tokenizer` encodes them, in memory.
+    /// The documents of `corpus` encoded by `tokenizer`, in memory.
     public init(_ corpus: Corpus, tokenizer: some Tokenizer, progress: (_ bytes: Int, _ of: Int) throws -> Void = { _, _ in })
         throws
     {
@@ -64,9 +64,9 @@ public struct TokenStream: Sendable {
         }
     }
 
-    /// The first token of the document that token `index` belongs to.
+    /// The first token of the document that contains token `index`.
     func documentStart(of index: Int) -> Int {
-        // The last start that is not after `index`.
+        // Binary search for the last start that is not after `index`.
         var (low, high) = (0, documentStarts.count)
         while low < high {
             let middle = (low + high) / 2

@@ -1,13 +1,13 @@
-/// Text from tokens that come one at a time, for showing a generation while it grows.
+/// A streaming decoder: text from tokens that arrive one at a time.
 ///
-/// Bytes that are the start of a character wait for its end, and a leading space that a tokenizer strips is stripped
-/// from the whole text alone, not from each token.
+/// Incomplete characters are held back, and a leading space that the tokenizer strips is stripped only from the whole text, not
+/// from each token.
 public struct TokenStreamDecoder: Sendable {
     private let tokenizer: any Tokenizer
     private var previous: Int32?
     private var pending: [UInt8] = []
 
-    /// - Parameter context: the ids that came before, such as the prompt's; their text is not repeated.
+    /// - Parameter context: the preceding ids, such as the prompt's; their text is not repeated.
     public init(_ tokenizer: any Tokenizer, after context: [Int32] = []) {
         self.tokenizer = tokenizer
         previous = context.last
@@ -26,13 +26,13 @@ public struct TokenStreamDecoder: Sendable {
         return String(decoding: pending[..<complete], as: UTF8.self)
     }
 
-    /// What is left at the end: the replacement character for an incomplete one, else nothing.
+    /// The rest at the end: the replacement character for an incomplete one, else nothing.
     public mutating func finish() -> String {
         defer { pending = [] }
         return String(decoding: pending, as: UTF8.self)
     }
 
-    /// The bytes before a last character whose rest may still come.
+    /// The number of bytes before an incomplete last character.
     private func completeCount() -> Int {
         for back in 1...4 where back <= pending.count {
             let byte = pending[pending.count - back]

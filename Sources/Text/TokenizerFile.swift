@@ -2,31 +2,31 @@ import Files
 import Glibc
 import JSON
 
-/// Opens tokenizers of any kind, told apart by their content.
+/// Opens tokenizers of any format, which is detected from the content.
 public enum TokenizerFile {
-    /// Larger files are no tokenizers; the largest known are under 40 MB.
+    /// The largest file accepted; the largest known tokenizers are under 40 MB.
     private static let maximumBytes = 256 << 20
 
     /// Reads a `tokenizer.json`, a SentencePiece `tokenizer.model` or a llama2.c `tokenizer.bin`.
     ///
-    /// A `tokenizer_config.json` beside a `tokenizer.json` is asked for the BOS and EOS tokens.
+    /// BOS and EOS may come from a `tokenizer_config.json` beside a `tokenizer.json`.
     public static func load(_ path: String) throws -> any Tokenizer {
         try parse(try read(path), file: path) {
             try configuration(path).map { try TokenizerJSON.parse(try read($0), file: $0) }
         }
     }
 
-    /// The `tokenizer_config.json` beside the tokenizer at `path`, which is read with it; nil where there is none.
+    /// The `tokenizer_config.json` beside the tokenizer at `path`; nil where there is none.
     public static func configuration(_ path: String) -> String? {
         let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let beside = (path.contains("/") ? folder + "/" : "") + "tokenizer_config.json"
         return unsafe access(beside, F_OK) == 0 ? beside : nil
     }
 
-    /// The form in which a checkpoint keeps the tokenizer whose file has `bytes`; `file` names it in errors.
+    /// The serialized form of the tokenizer whose file has `bytes`; `file` names it in errors.
     ///
-    /// A SentencePiece model is kept as a `tokenizer.json`, the others as they are. A `tokenizer.json` need only be JSON: it may ask for
-    /// what kvlab does not do, as long as nobody uses it.
+    /// A SentencePiece model is converted to a `tokenizer.json`, the others are stored unchanged. A `tokenizer.json` need only be
+    /// valid JSON: unsupported features are errors only when it is used.
     public static func serialized(_ bytes: [UInt8], file: String) throws -> SerializedTokenizer {
         if isJSON(bytes, file: file) {
             _ = try TokenizerJSON.parse(bytes, file: file)
@@ -43,10 +43,10 @@ public enum TokenizerFile {
         bytes.first { ![0x20, 0x0a, 0x0d, 0x09].contains($0) } == UInt8(ascii: "{") || file.hasSuffix(".json")
     }
 
-    /// Whether the file can be llama2.c's, which starts with a small number and has no mark of its own.
+    /// Whether the file may be llama2.c's, which starts with a small number and has no magic number.
     private static func isLlama2c(_ bytes: [UInt8]) -> Bool { bytes.count > 12 && bytes[2] == 0 && bytes[3] == 0 }
 
-    /// Reads back what ``Tokenizer/serialized`` gave; `name` is what errors call it.
+    /// Loads a tokenizer from ``Tokenizer/serialized``; `name` names it in errors.
     public static func load(_ serialized: SerializedTokenizer, name: String = "tokenizer") throws -> any Tokenizer {
         switch serialized.kind {
         case "byte": return ByteTokenizer()

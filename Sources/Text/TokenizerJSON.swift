@@ -1,11 +1,11 @@
 import JSON
 
-/// The content of a Hugging Face `tokenizer.json`, as far as kvlab encodes by it.
+/// The content of a Hugging Face `tokenizer.json`, as far as it affects the ids.
 ///
-/// Read are BPE models, byte-level with the patterns of GPT-2, Llama 3 and Qwen, or SentencePiece-style. Whatever else
-/// would change the ids is refused by name, never ignored.
+/// Supported are BPE models: byte-level with the patterns of GPT-2, Llama 3 and Qwen, or SentencePiece-style. Any other feature
+/// that would change the ids is rejected by name, never ignored.
 struct TokenizerJSON {
-    /// How text becomes the model's symbols.
+    /// The pre-tokenization of text into the model's symbols.
     enum Style: Equatable {
         case byteLevel([SplitterStage])
         case sentencePiece(Metaspace?, PieceDecoder)
@@ -17,7 +17,7 @@ struct TokenizerJSON {
         var id: Int32
     }
 
-    /// What the file is called in errors.
+    /// The file's name in errors.
     let file: String
     private(set) var style = Style.byteLevel([])
     private(set) var normalizers: [Normalizer] = []
@@ -33,13 +33,13 @@ struct TokenizerJSON {
     private(set) var unknownName: [UInt8]?
     private(set) var fusesUnknown = false
 
-    /// Ids above this are a damaged file, not a vocabulary.
+    /// The largest id accepted; a larger one means a damaged file.
     private static let maximumID = 4_000_000
 
     /// Reads a `tokenizer.json`.
     ///
     /// - Parameters:
-    ///   - file: what errors call it.
+    ///   - file: the file's name in errors.
     ///   - config: the `tokenizer_config.json` beside it, which may name the BOS and EOS tokens.
     init(_ bytes: [UInt8], file: String, config: JSONValue? = nil) throws(TextError) {
         self.file = file
@@ -56,7 +56,7 @@ struct TokenizerJSON {
         try readRoles(root, model, config: config)
     }
 
-    /// Any JSON file, with errors that say where.
+    /// Parses JSON, with the place in errors.
     static func parse(_ bytes: [UInt8], file: String) throws(TextError) -> JSONValue {
         if let offset = UTF8Check.firstInvalid(in: bytes.span) { throw .invalidUTF8(path: file, offset: offset) }
         do throws(JSONError) { return try JSONValue(parsing: bytes, nodes: min(4_000_000, bytes.count / 3 + 1000)) } catch {
@@ -71,7 +71,7 @@ struct TokenizerJSON {
         .unsupportedTokenizer(file: file, feature: feature, reason: reason)
     }
 
-    /// What decides between merges.
+    /// The merge table.
     func mergeTable() throws(TextError) -> MergeTable {
         var table = MergeTable(capacity: merges.count)
         for (rank, merge) in merges.enumerated() {
@@ -80,7 +80,7 @@ struct TokenizerJSON {
         return table
     }
 
-    /// The token for what the vocabulary lacks.
+    /// The unknown token, if any.
     func unknownToken() throws(TextError) -> UnknownToken? {
         guard let unknownName else { return nil }
         guard let id = vocabulary[unknownName] else {

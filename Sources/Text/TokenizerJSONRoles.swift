@@ -1,9 +1,9 @@
 import JSON
 
-// MARK: Which tokens begin and end a text
+// MARK: Begin- and end-of-text tokens
 
 extension TokenizerJSON {
-    /// End-of-text tokens by their usual names, for files that say nothing of it.
+    /// Usual names of the end-of-text token, for files that name none.
     private static let endNames = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"]
 
     mutating func readRoles(_ root: JSONValue, _ model: JSONValue, config: JSONValue?) throws(TextError) {
@@ -13,7 +13,7 @@ extension TokenizerJSON {
         let configured = (bos: adds ? try id(config?["bos_token"]) : nil, eos: try id(config?["eos_token"]))
         bosID = own.bos ?? template.bos ?? configured.bos
         eosID = own.eos ?? configured.eos ?? template.eos ?? usualEnd()
-        // What the config alone knew is kept in the model object, where `tokenizers` lets a foreign key pass.
+        // Ids known only from the config are stored in the model object, where `tokenizers` accepts a foreign key.
         let alone = (bos: own.bos ?? template.bos, eos: own.eos ?? template.eos ?? usualEnd())
         guard alone.bos != bosID || alone.eos != eosID else { return }
         var marked = model
@@ -33,7 +33,7 @@ extension TokenizerJSON {
         addedTokens.first { $0.id == id }?.content ?? vocabulary.first { $0.value == id }?.key
     }
 
-    /// The id of a token given as a string, or as an object with a content; nil where none is given.
+    /// The id of a token given as a string or as an object with a content; nil where none is given.
     private func id(_ value: JSONValue?) throws(TextError) -> Int32? {
         guard let value else { return nil }
         guard let content = value.bytes ?? value["content"]?.bytes else { throw malformed("a BOS or EOS token is no string") }
@@ -46,7 +46,7 @@ extension TokenizerJSON {
         throw malformed("the token '\(Self.show(content))' is named as BOS or EOS, but not in the vocabulary")
     }
 
-    /// The tokens that a post-processor puts before and after a text.
+    /// The tokens that a post-processor adds before and after a text.
     private func readTemplate(_ value: JSONValue?) throws(TextError) -> (bos: Int32?, eos: Int32?) {
         guard let value else { return (nil, nil) }
         switch value["type"]?.string {

@@ -1,9 +1,9 @@
 import JSON
 
-// MARK: How text becomes symbols
+// MARK: Text to symbols
 
 extension TokenizerJSON {
-    /// What the pre-tokenizers and the decoder make of the model.
+    /// The style given by the pre-tokenizers and the decoder.
     func readStyle(_ root: JSONValue) throws(TextError) -> Style {
         var stages: [SplitterStage] = []
         var metaspace: Metaspace?
@@ -36,22 +36,22 @@ extension TokenizerJSON {
             throw unsupported("decoder \(decoders.first ?? "null")", "a ByteLevel pre_tokenizer needs ByteLevel")
         }
         if hasByteFallback { throw unsupported("model.byte_fallback with ByteLevel", "all bytes are in its alphabet already") }
-        // A last stage without a cut adds nothing to one that cuts.
+        // A last stage without a cut changes nothing after one that cuts.
         if stages.count > 1, stages.last == SplitterStage(splitter: .whole) { stages.removeLast() }
         return .byteLevel(stages)
     }
 
-    /// The steps of a `Sequence`, or the one step itself.
+    /// The steps of a `Sequence`, or the single step itself.
     private static func flattened(_ value: JSONValue?, _ key: String) -> [JSONValue] {
         guard let value else { return [] }
         guard value["type"]?.string == "Sequence" else { return [value] }
         return (value[key]?.array ?? []).flatMap { flattened($0, key) }
     }
 
-    /// nil for a split that cuts nothing.
+    /// The splitter of a `Split` step; nil for one that cuts nothing.
     private func readSplit(_ step: JSONValue) throws(TextError) -> Splitter? {
         if let text = step["pattern"]?["String"]?.bytes {
-            // Gemma's: spaces were replaced before.
+            // Gemma's: its normalizer replaces spaces first.
             if text == [0x20], normalizers.contains(where: { if case .replace([0x20], _) = $0 { true } else { false } }) {
                 return nil
             }
@@ -84,7 +84,7 @@ extension TokenizerJSON {
         return Metaspace(mark: mark, prepend: prepend, splits: step["split"]?.bool ?? true)
     }
 
-    /// The changes of text before it is encoded, a sequence laid flat.
+    /// The normalizers, sequences flattened.
     func readNormalizers(_ value: JSONValue?) throws(TextError) -> [Normalizer] {
         var all: [Normalizer] = []
         for step in Self.flattened(value, "normalizers") { all.append(try readNormalizer(step)) }

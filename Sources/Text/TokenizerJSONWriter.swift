@@ -25,7 +25,7 @@ enum TokenizerJSONWriter {
                 "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
 
             """.utf8)
-        // A key of kvlab's own, which `tokenizers` lets pass here.
+        // A key of kvlab's own, which `tokenizers` accepts here.
         if specialCount > 0 { output += Array("    \"eos_token\": \(quoted(tokens[0])),\n".utf8) }
         list("    \"vocab\": {", tokens.enumerated().map { "\(quoted($1)): \($0)" }, "    },\n", &output)
         list("    \"merges\": [", merges.map { "[\(quoted($0.left)), \(quoted($0.right))]" }, "    ]\n", &output)

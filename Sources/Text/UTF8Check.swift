@@ -1,6 +1,6 @@
-/// Finds where bytes stop being UTF-8 (The Unicode Standard, table 3-7: no surrogates, no overlong forms).
+/// Validates UTF-8 (The Unicode Standard, table 3-7: no surrogates, no overlong forms).
 enum UTF8Check {
-    /// The offset of the first sequence that is not UTF-8; nil where all of `bytes` is.
+    /// The offset of the first invalid sequence; nil where all of `bytes` is UTF-8.
     static func firstInvalid(in bytes: Span<UInt8>) -> Int? {
         var index = 0
         while index < bytes.count {
@@ -15,7 +15,7 @@ enum UTF8Check {
         return nil
     }
 
-    /// The length of the sequence of two to four bytes that starts at `index`; 0 where there is none.
+    /// The length of the valid sequence of two to four bytes at `index`; 0 where there is none.
     private static func sequenceLength(_ bytes: Span<UInt8>, at index: Int) -> Int {
         let lead = bytes[index]
         let length: Int

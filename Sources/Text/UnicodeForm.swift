@@ -9,8 +9,8 @@ enum UnicodeForm: String, Sendable {
 
     /// `text`, valid UTF-8, in this form.
     ///
-    /// Characters that came after Unicode 9 are left alone, as `tokenizers`, whose tables are of that version, leaves them:
-    /// ids would differ otherwise. Only stretches with characters that might change go through Foundation; most text has none.
+    /// Characters newer than Unicode 9 are unchanged, as in `tokenizers`, whose tables have that version: ids would differ
+    /// otherwise. Only ranges with characters that might change go through Foundation; most text has none.
     func apply(_ text: [UInt8]) -> [UInt8] {
         var result: [UInt8] = []
         var index = 0
@@ -57,18 +57,18 @@ enum UnicodeForm: String, Sendable {
         }
     }
 
-    /// Whether a character is younger than the tables of `tokenizers`.
+    /// Whether a character is newer than the tables of `tokenizers`.
     static func isLater(_ scalar: UInt32) -> Bool {
         guard let age = Unicode.Scalar(scalar)?.properties.age else { return true }
         return age.major > 9
     }
 
-    /// Whether a combining mark is one to `tokenizers`: two have been letters since Unicode 12.
+    /// Whether a combining mark is one in `tokenizers` too: two have been letters since Unicode 12.
     static func isMark(_ scalar: UInt32) -> Bool {
         scalar == 0x1cf2 || scalar == 0x1cf3 || ScalarClass.of(scalar) == ScalarClass.mark && !isLater(scalar)
     }
 
-    /// Whether a character stays as it is in this form and does not combine with one before it; false where in doubt.
+    /// Whether a character is unchanged in this form and combines with none before it; false where in doubt.
     @inline(__always)
     private func isInert(_ scalar: UInt32) -> Bool {
         if scalar < 0x80 { return true }

@@ -1,6 +1,6 @@
-/// Windows over a token stream in order, each token but the first a target exactly once.
+/// Windows over a token stream in order, in which each token but the first is a target exactly once.
 ///
-/// The last window is filled up with ignored targets, the last batch has fewer sequences.
+/// The last window is padded with ignored targets; the last batch has fewer sequences.
 public struct ValidationBatches: RandomAccessCollection, Sendable {
     public let startIndex = 0
     public let endIndex: Int

@@ -1,15 +1,15 @@
-/// Cuts text into the pieces of the pattern that cl100k began and Llama 3 and Qwen took over.
+/// The pre-tokenization pattern of cl100k, Llama 3 and Qwen: cuts text into pieces.
 ///
 ///     (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 ///
-/// Scanned by hand, as ``GPT2Pattern`` is.
+/// Scanned by hand, as in ``GPT2Pattern``.
 struct WordPattern: Sendable, Equatable {
-    /// The longest run of digits that stays together: 3 in Llama 3, 1 in Qwen.
+    /// The longest run of digits in a piece: 3 in Llama 3, 1 in Qwen.
     var digits: Int
     /// Whether combining marks count as letters, as in Qwen 3.5.
     var marksAreLetters = false
 
-    /// Where the piece that starts at `start` ends, for valid UTF-8 and `start` < `text.count`.
+    /// The end of the piece that starts at `start`, for valid UTF-8 and `start` < `text.count`.
     func pieceEnd(in text: Span<UInt8>, from start: Int) -> Int {
         let first = text[start]
         if first == UInt8(ascii: "'") {
@@ -32,7 +32,7 @@ struct WordPattern: Sendable, Equatable {
             }
             return index
         }
-        // One character that is neither letter nor digit nor line end may stand before letters.
+        // One character other than a letter, digit or line end may precede letters.
         if first != 0x0a, first != 0x0d, startsLetter(text, at: second) {
             return runEnd(text, from: second) { isLetter($0) }
         }
@@ -68,14 +68,14 @@ struct WordPattern: Sendable, Equatable {
         return index
     }
 
-    /// A run of symbols takes the line ends after it along.
+    /// The end of a run of symbols, which includes the line ends after it.
     private func symbolsEnd(_ text: Span<UInt8>, from start: Int) -> Int {
         var index = runEnd(text, from: start) { isSymbol($0) }
         while index < text.count, text[index] == 0x0a || text[index] == 0x0d { index += 1 }
         return index
     }
 
-    /// White space up to its last line end, else all of it but the last character, which what follows takes.
+    /// The end of a run of white space: after its last line end, else before its last character, which belongs to the next piece.
     private func whitespaceEnd(_ text: Span<UInt8>, from start: Int) -> Int {
         var index = start
         var last = start
@@ -93,7 +93,7 @@ struct WordPattern: Sendable, Equatable {
 
     /// The length of 's, 't, 'm, 'd, 're, 've or 'll in upper or lower case; 0 for anything else.
     ///
-    /// Without regard to case the long s (U+017F) is an s.
+    /// Case-insensitively the long s (U+017F) is an s.
     private static func contractionLength(_ text: Span<UInt8>, at start: Int) -> Int {
         func lower(_ index: Int) -> UInt8 { index < text.count ? text[index] | 0x20 : 0 }
         switch lower(start + 1) {

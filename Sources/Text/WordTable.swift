@@ -1,4 +1,4 @@
-/// Numbers distinct byte strings 0, 1, 2 … as they come, by an open-addressing hash table over one arena of bytes.
+/// Numbers distinct byte strings 0, 1, 2 … in order of first insertion, by an open-addressing hash table over one arena of bytes.
 struct WordTable: Sendable {
     /// The number of distinct words.
     var count: Int { hashes.count }
@@ -8,7 +8,7 @@ struct WordTable: Sendable {
     private var ends: [Int] = []
     private var arena: [UInt8] = []
 
-    /// Where `word`'s bytes lie.
+    /// The range of `word`'s bytes in the arena.
     private func range(_ word: Int) -> Range<Int> {
         (word == 0 ? 0 : ends[word - 1])..<ends[word]
     }
@@ -18,13 +18,13 @@ struct WordTable: Sendable {
         arena[range(word)]
     }
 
-    /// The number of `text[range]`, or nil where it has none yet.
+    /// The number of `text[range]`, or nil where it is not in the table.
     func find(_ text: Span<UInt8>, _ range: Range<Int>) -> Int? {
         let word = slots[slot(text, range, Self.hash(text, range))]
         return word < 0 ? nil : Int(word)
     }
 
-    /// The number of `text[range]`, a new one where it has none yet.
+    /// The number of `text[range]`, a new one where it is not in the table.
     mutating func insert(_ text: Span<UInt8>, _ range: Range<Int>) -> Int {
         let hash = Self.hash(text, range)
         let found = slot(text, range, hash)
@@ -66,7 +66,7 @@ struct WordTable: Sendable {
         }
     }
 
-    /// FNV-1a, its bits mixed once more at the end: pieces are a few bytes long.
+    /// FNV-1a with a final mix of the bits: pieces are a few bytes long.
     private static func hash(_ text: Span<UInt8>, _ range: Range<Int>) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for index in range { hash = (hash ^ UInt64(text[index])) &* 0x100_0000_01b3 }
