@@ -3,24 +3,21 @@ import Glibc
 /// A file written beside its destination and renamed over it when complete, so that a crash, a kill or a full disk at
 /// any moment leaves the old file or the new one, never a mix.
 ///
-/// ```
-/// .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory
-/// ```
-/// The temporary file is removed when the value goes without ``commit()``. What a killed process left behind is
-/// removed by the next writer of the same destination. A destination that is a symbolic link is written through, or refused, as
-/// the writer says.
+/// ``` .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory ``` The temporary file is removed when the
+/// value is destroyed without ``commit()``. A killed process's temporary file is removed by the next writer of the same
+/// destination. A destination that is a symbolic link is followed or refused, as `links` says.
 @safe public struct AtomicFile: ~Copyable {
-    /// The moments at which a test can make a write fail.
+    /// The stages at which a test can make a write fail.
     public enum Stage: String, Sendable, CaseIterable {
         case create, write, sync, rename, syncDirectory
     }
 
-    /// Called before each stage; what it throws is thrown in place of doing the stage.
+    /// A hook called before each stage; an error it throws replaces the stage.
     public typealias Faults = @Sendable (Stage) throws -> Void
 
-    /// Where the file will be.
+    /// The destination.
     public let path: String
-    /// Where it is until ``commit()``; the file exists and is empty after `init`.
+    /// The temporary path until ``commit()``; the file exists and is empty after `init`.
     public let temporaryPath: String
     /// Bytes appended so far.
     public private(set) var count = 0
@@ -32,10 +29,10 @@ import Glibc
     /// Creates the temporary file beside `path`.
     ///
     /// - Parameters:
-    ///   - links: whether a symbolic link at `path` is written through.
-    ///   - faults: for tests of failure.
+    ///   - links: whether a symbolic link at `path` is followed.
+    ///   - faults: a hook for tests of failure.
     public init(path: String, links: SymbolicLinks = .followed, faults: Faults? = nil) throws {
-        // A file beyond the process's size limit shall be an error (EFBIG), not a signal that ends the process.
+        // Exceeding the process's file size limit must be an error (EFBIG), not a fatal signal.
         signal(SIGXFSZ, SIG_IGN)
         try faults?(.create)
         let destination = try Self.resolve(path, links)
@@ -51,18 +48,18 @@ import Glibc
         if !isCommitted { unsafe unlink(temporaryPath) }
     }
 
-    /// Writes `bytes` after what was appended before.
+    /// Appends `bytes`.
     public mutating func append(_ bytes: UnsafeRawBufferPointer) throws {
         try unsafe write(bytes, at: count)
         count += bytes.count
     }
 
-    /// Writes `bytes` after what was appended before.
+    /// Appends `bytes`.
     public mutating func append(_ bytes: [UInt8]) throws {
         try unsafe bytes.withUnsafeBytes { try unsafe append($0) }
     }
 
-    /// Writes `bytes` at `offset`, leaving a hole of zeros where the file was shorter.
+    /// Writes `bytes` at `offset`; a gap before them is filled with zeros.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
         try faults?(.write)
         var done = 0
@@ -83,17 +80,17 @@ import Glibc
         try unsafe bytes.withUnsafeBytes { try unsafe write($0, at: offset) }
     }
 
-    /// Sets the file's size: cuts it, or extends it with zeros.
+    /// Sets the file's size: truncates it, or extends it with zeros.
     public func truncate(to size: Int) throws {
         guard ftruncate(descriptor, off_t(size)) == 0 else {
             throw FileError.system(path: path, action: "resize", errno: errno)
         }
     }
 
-    /// Asks the file system for `size` bytes now, so that a full disk is found before the work of filling them.
+    /// Preallocates `size` bytes, so that a full disk is found before the work of filling them.
     ///
-    /// The file's size becomes `size`, with zeros; ``truncate(to:)`` gives back what was too much. File systems that
-    /// cannot reserve are left alone.
+    /// The file's size becomes `size`, filled with zeros; ``truncate(to:)`` returns the excess. On file systems without
+    /// preallocation this does nothing.
     public func reserve(_ size: Int) throws {
         guard size > 0 else { return }
         let code = posix_fallocate(descriptor, 0, off_t(size))
@@ -114,7 +111,7 @@ import Glibc
         try Self.syncDirectory(Self.split(path).directory)
     }
 
-    /// Writes `bytes` as the whole content of the file at `path`.
+    /// Replaces the file at `path` by one with the content `bytes`.
     public static func write(
         _ bytes: [UInt8], to path: String, links: SymbolicLinks = .followed, faults: Faults? = nil
     ) throws {
@@ -128,7 +125,7 @@ import Glibc
         let descriptor = unsafe open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FileError.system(path: directory, action: "open", errno: errno) }
         defer { close(descriptor) }
-        // EINVAL: a file system that has no such thing.
+        // EINVAL: the file system does not support it.
         guard fsync(descriptor) == 0 || errno == EINVAL else {
             throw FileError.system(path: directory, action: "sync", errno: errno)
         }
@@ -136,7 +133,7 @@ import Glibc
 }
 
 extension AtomicFile {
-    /// The path behind a symbolic link; a directory is refused here rather than after the work.
+    /// The target of a symbolic link; a directory is refused here rather than after the work.
     private static func resolve(_ path: String, _ links: SymbolicLinks) throws -> String {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else { return path }
@@ -165,7 +162,7 @@ extension AtomicFile {
 
     private static let suffix = ".kvlab-tmp"
 
-    /// A locked, empty file; the lock tells `removeAbandoned` that its writer lives.
+    /// Creates an empty, locked file; the lock tells `removeAbandoned` that its writer lives.
     private static func createTemporary(directory: String, name: String, path: String) throws -> (String, Int32) {
         while true {
             let tag = "\(getpid())-\(String(UInt32.random(in: 0 ... .max), radix: 16))"
@@ -176,7 +173,7 @@ extension AtomicFile {
                 throw FileError.system(path: path, action: "create", errno: errno)
             }
             var status = stat()
-            // Another writer may have taken the file for abandoned between the two calls: then it has no name any more.
+            // Between the two calls another writer may have removed the file as abandoned.
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno == EOPNOTSUPP || errno == ENOLCK,
                 unsafe fstat(descriptor, &status) == 0, status.st_nlink > 0
             {

@@ -1,16 +1,17 @@
 import FoundationEssentials
 
-/// JSON as every result and file of kvlab has it: sorted keys and plain slashes, so that equal values are equal texts.
+/// Canonical JSON, the form of all of kvlab's results and files: sorted keys and plain slashes, so that equal values are equal
+/// texts.
 public enum CanonicalJSON {
-    /// The text of numbers that JSON cannot say.
+    /// The treatment of infinite and NaN numbers.
     public enum NonFinite: Sendable {
-        /// None: encoding throws.
+        /// Encoding throws.
         case refused
         /// The strings "inf", "-inf" and "nan".
         case spelled
     }
 
-    /// `value` as JSON on one line or, `pretty`, over many for people to read too.
+    /// `value` as JSON on one line or, with `pretty`, over several lines.
     public static func text(of value: some Encodable, pretty: Bool = false, nonFinite: NonFinite = .refused) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -22,7 +23,7 @@ public enum CanonicalJSON {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
-    /// Decodes what ``text(of:pretty:nonFinite:)`` gave, spelled numbers included.
+    /// Decodes the output of ``text(of:pretty:nonFinite:)``, spelled numbers included.
     public static func value<Value: Decodable>(_ type: Value.Type, from data: Data) throws -> Value {
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(

@@ -1,20 +1,20 @@
 import Glibc
 
-/// What can go wrong with a file, as facts; `description` puts them into words.
+/// A fault of a file, as facts; `description` puts them into words.
 public enum FileError: Error, CustomStringConvertible, Equatable {
     /// A system call failed on `path` with the operating system's error number.
     case system(path: String, action: String, errno: Int32)
-    /// The file has no bytes where some were needed.
+    /// The file is empty where content is needed.
     case empty(path: String)
     /// A range lies outside the file.
     case outOfRange(path: String, offset: Int, count: Int, size: Int)
-    /// A pipe, a socket or a device, of which no part can be read again.
+    /// The file is a pipe, a socket or a device, which cannot be read again.
     case notRegular(path: String)
-    /// A symbolic link where none is followed.
+    /// The path is a symbolic link where none is followed.
     case symbolicLink(path: String)
-    /// More bytes than such a file has.
+    /// The file exceeds the limit of its kind.
     case tooLarge(path: String, size: Int, limit: Int)
-    /// The file is another, or has changed, since it was opened.
+    /// The file was replaced or changed since it was opened.
     case changed(path: String)
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)

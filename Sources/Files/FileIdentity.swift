@@ -1,14 +1,14 @@
 import Glibc
 
-/// Which file a path names, and as of when: equal before and after a reading, the file was not changed meanwhile.
+/// The identity and version of the file at a path: equal before and after a reading, the file was not changed meanwhile.
 public struct FileIdentity: Sendable, Hashable {
     private var device: UInt
     private var number: UInt
     private var size: Int
-    /// Of the content, and of content and attributes, which nobody can set back: seconds and nanoseconds.
+    /// Times of the last change of the content, and of content or attributes, which cannot be set back: seconds and nanoseconds.
     private var times: [Int]
 
-    /// The file at `path`, or that a symbolic link there names; throws `FileError`.
+    /// The identity of the file at `path`, symbolic links followed; throws `FileError`.
     public init(path: String) throws {
         var status = stat()
         guard unsafe stat(path, &status) == 0 else { throw FileError.system(path: path, action: "stat", errno: errno) }

@@ -1,18 +1,18 @@
 import Glibc
 
-/// Keeps a second process out of something, for as long as this object lives or until its process ends.
+/// An exclusive lock between processes, held for as long as this object lives or until its process ends.
 ///
-/// The lock is the kernel's (`flock`): nothing stays locked after a crash. The file names its holder, is created
-/// where it is missing and is never removed, because removing it could let two holders in. A symbolic link, a pipe or a device in
-/// its place is refused, and a file that has other names too is locked but not written to.
+/// The lock is the kernel's (`flock`): nothing stays locked after a crash. The lock file names its holder. It is created where it
+/// is missing and never removed, because removing it could let two holders in. A symbolic link, a pipe or a device in its place
+/// is refused, and a file with other names (hard links) is locked but not written to.
 public final class FileLock: Sendable {
     /// The lock file.
     public var path: String { file.path }
     private let file: RegularFile
 
-    /// Takes the lock at `path`, or throws ``FileError/locked(path:holder:)`` naming who has it.
+    /// Takes the lock at `path`, or throws ``FileError/locked(path:holder:)`` with its holder.
     ///
-    /// - Parameter purpose: what the holder is doing, for the other's message: "kvlab train".
+    /// - Parameter purpose: the holder's activity, for another process's error: "kvlab train".
     public init(path: String, purpose: String = "kvlab") throws {
         file = try RegularFile(path: path, .update, links: .refused)
         guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -21,7 +21,7 @@ public final class FileLock: Sendable {
                 ? FileError.locked(path: path, holder: Self.holder(file.descriptor))
                 : FileError.system(path: path, action: "lock", errno: code)
         }
-        // Under another name it may be anything.
+        // Under another name the file may be of any kind.
         if file.hasOtherNames { return }
         let name = Array("\(purpose), process \(getpid()) on \(Self.host)".utf8)
         guard ftruncate(file.descriptor, 0) == 0, unsafe pwrite(file.descriptor, name, name.count, 0) == name.count else {
@@ -44,9 +44,9 @@ public final class FileLock: Sendable {
 }
 
 extension FileLock {
-    /// Whether a process holds the lock at `path`; false where there is no such file, or none that could be a lock.
+    /// Whether a process holds the lock at `path`; false where the file is missing or cannot be a lock.
     ///
-    /// The answer may be out of date when it arrives. To ask, the lock is shared for some microseconds.
+    /// The answer may be out of date on return. The test takes a shared lock for some microseconds.
     public static func isHeld(path: String) -> Bool {
         guard let file = try? RegularFile(path: path, links: .refused) else { return false }
         return withExtendedLifetime(file) { flock(file.descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK }

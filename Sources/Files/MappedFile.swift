@@ -1,20 +1,20 @@
 import CFiles
 import Glibc
 
-/// Bytes of a file in memory: mapped read-only, or copied; they go when the last reference goes.
+/// Bytes of a file in memory: mapped read-only, or copied; released with the last reference.
 ///
-/// Whatever views the bytes must keep the `MappedFile` alive. What is copied stays as it was. What is mapped is the file itself: bytes
-/// that somebody writes into it show, and where it becomes shorter, or its disk fails, reading what is missing ends the process with a
-/// sentence that names the file and exit status 1. (kvlab's own writers never change a file in place: they rename a new one over it.)
-/// For reading with an error instead, see ``RegularFile``.
+/// Views of the bytes must keep the `MappedFile` alive. A copy never changes. A mapping is the file itself: later writes to the
+/// file are visible. Where the file is truncated or its disk fails, reading a missing byte ends the process with a sentence that
+/// names the file, and exit status 1. (kvlab's own writers never change a file in place: they rename a new one over it.) To read
+/// with an error instead, see ``RegularFile``.
 @safe public final class MappedFile: @unchecked Sendable {
-    // Sendable: the bytes are private, read-only and in place from init to deinit.
+    // Sendable: the bytes are private, read-only and at a fixed address from init to deinit.
 
-    /// Where the file was opened.
+    /// The path at which the file was opened.
     public let path: String
-    /// How many bytes there are.
+    /// Number of bytes.
     public let count: Int
-    /// Whether the bytes are a copy, which no change of the file reaches.
+    /// Whether the bytes are a copy, unaffected by changes of the file.
     public let isCopy: Bool
     private let base: UnsafeRawPointer?
     private let watch: UnsafeMutableRawPointer?
@@ -29,7 +29,7 @@ import Glibc
         try self.init(descriptor: file.descriptor, count: file.count, path: file.path)
     }
 
-    /// Maps the first `count` bytes of an open ordinary file; `path` is what errors call it.
+    /// Maps the first `count` bytes of an open ordinary file; `path` names it in errors.
     public init(descriptor: Int32, count: Int, path: String) throws {
         (self.path, self.count, isCopy) = (path, count, false)
         guard count > 0 else {
@@ -43,9 +43,9 @@ import Glibc
         unsafe watch = kvlab_watch(mapped, count, path)
     }
 
-    /// Copies `range` of `file`; throws `FileError` where it leaves the file.
+    /// Copies `range` of `file`; throws `FileError` where it exceeds the file.
     ///
-    /// The memory is the system's own and is given back at once with the object, however large.
+    /// The memory is mapped from the system and returned with the object, whatever its size.
     public init(copying range: Range<Int>, of file: RegularFile) throws {
         (path, count, isCopy) = (file.path, range.count, true)
         unsafe watch = nil
@@ -65,7 +65,7 @@ import Glibc
             throw FileError.system(path: path, action: "copy to memory", errno: code)
         }
         unsafe base = UnsafeRawPointer(memory)
-        // All is set, so deinit gives the memory back.
+        // Every property is set, so deinit releases the memory.
         try unsafe file.read(into: UnsafeMutableRawBufferPointer(start: memory, count: range.count), at: range.lowerBound)
         unsafe mprotect(memory, range.count, PROT_READ)
     }
@@ -80,7 +80,7 @@ import Glibc
         try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
     }
 
-    /// A copy of `range`'s bytes; throws where it leaves the file.
+    /// A copy of the bytes in `range`; throws where it exceeds the file.
     public func bytes(in range: Range<Int>) throws -> [UInt8] {
         guard range.lowerBound >= 0, range.upperBound <= count else {
             throw FileError.outOfRange(path: path, offset: range.lowerBound, count: range.count, size: count)

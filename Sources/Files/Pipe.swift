@@ -1,7 +1,7 @@
 import CFiles
 import Glibc
 
-/// A pipe that no other program inherits, whoever starts one at the same time.
+/// A pipe whose ends no child process inherits.
 public enum Pipe {
     /// Its two ends, which the caller closes.
     public static func open() throws(FileError) -> (reading: Int32, writing: Int32) {

@@ -1,33 +1,34 @@
 import Glibc
 
-/// What becomes of a path whose last part is a symbolic link.
+/// The treatment of a path whose last component is a symbolic link.
 public enum SymbolicLinks: Sendable {
-    /// The file that the link names is meant: for what a user names.
+    /// The link is followed: for paths that a user names.
     case followed
-    /// ``FileError/symbolicLink(path:)``: for files whose names kvlab chose, in folders that somebody else may have made.
+    /// The link is refused with ``FileError/symbolicLink(path:)``: for files that kvlab names, in directories that others may
+    /// have made.
     case refused
 }
 
-/// An open ordinary file, read by system calls: where it is cut or changed while it is read, the call says so.
+/// An open ordinary file, read by system calls: truncation or change during reading is an error.
 ///
-/// A pipe, a socket, a device and a directory are refused, and opening one of them waits for nobody.
+/// A pipe, a socket, a device and a directory are refused, and opening one of them does not block.
 public final class RegularFile: Sendable {
-    /// What a file is opened for.
+    /// The access mode of a file.
     public enum Access: Sendable {
         case read
-        /// To be locked and written in place; made where it is missing.
+        /// To be locked and written in place; created where it is missing.
         case update
-        /// To be written behind what is in it.
+        /// To be appended to.
         case append
     }
 
-    /// Where the file was opened.
+    /// The path at which the file was opened.
     public let path: String
-    /// The open file; it closes with this object.
+    /// The file descriptor, which closes with this object.
     public let descriptor: Int32
     /// The file's size in bytes when it was opened.
     public let count: Int
-    /// Whether the file has other names, as hard links.
+    /// Whether the file has other names (hard links).
     public let hasOtherNames: Bool
 
     /// Opens the file at `path`, or throws `FileError`.
@@ -40,19 +41,19 @@ public final class RegularFile: Sendable {
             case .append: O_WRONLY | O_APPEND
             }
         if links == .refused { flags |= O_NOFOLLOW }
-        // Without O_NONBLOCK opening a pipe waits for its other end, for ever.
+        // Without O_NONBLOCK, opening a pipe blocks until its other end is opened.
         descriptor = unsafe open(path, flags | O_NONBLOCK | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
             let code = errno
             if code == ELOOP, links == .refused { throw FileError.symbolicLink(path: path) }
-            // A pipe that nobody reads; a socket.
+            // A pipe without a reader, or a socket.
             throw code == ENXIO ? FileError.notRegular(path: path) : FileError.system(path: path, action: "open", errno: code)
         }
         var status = stat()
         let found = unsafe fstat(descriptor, &status)
         let code = errno
         (count, hasOtherNames) = (found == 0 ? Int(status.st_size) : 0, status.st_nlink > 1)
-        // All is set, so deinit closes the descriptor.
+        // Every property is set, so deinit closes the descriptor.
         guard found == 0 else { throw FileError.system(path: path, action: "stat", errno: code) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             throw status.st_mode & S_IFMT == S_IFDIR
@@ -62,7 +63,8 @@ public final class RegularFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Fills `bytes` with the file's from `offset` on; throws ``FileError/outOfRange(path:offset:count:size:)`` where it ends before.
+    /// Reads the file from `offset` on into all of `bytes`; throws ``FileError/outOfRange(path:offset:count:size:)`` past its
+    /// end.
     public func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws {
         var done = 0
         while done < bytes.count {
@@ -80,9 +82,9 @@ public final class RegularFile: Sendable {
         }
     }
 
-    /// A copy of `range`'s bytes; throws where it leaves the file.
+    /// A copy of the bytes in `range`; throws where it exceeds the file.
     public func bytes(in range: Range<Int>) throws -> [UInt8] {
-        // Before a claimed length asks for memory.
+        // Checked before memory is allocated for a claimed length.
         guard range.lowerBound >= 0, range.upperBound <= count else {
             throw FileError.outOfRange(path: path, offset: range.lowerBound, count: range.count, size: count)
         }
@@ -93,10 +95,10 @@ public final class RegularFile: Sendable {
         }
     }
 
-    /// The SHA-256 over the bytes of `ranges`, one behind the other.
+    /// The SHA-256 over the bytes of `ranges`, concatenated.
     public func digest(of ranges: [Range<Int>]) throws -> SHA256Digest {
         var hasher = SHA256Digest.Hasher()
-        // Stays in the processor's cache on the way from the system to the digest.
+        // Small enough to stay in the processor's cache between reading and hashing.
         let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 64)
         defer { unsafe piece.deallocate() }
         for range in ranges {

@@ -1,6 +1,6 @@
 import Crypto
 
-/// The SHA-256 of some bytes.
+/// A SHA-256 digest.
 public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
     /// The digest, 32 bytes.
     public let bytes: [UInt8]
@@ -17,7 +17,7 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
         self = unsafe bytes.withUnsafeBytes { unsafe SHA256Digest(of: $0) }
     }
 
-    /// The digest of a text's UTF-8.
+    /// The digest of a text in UTF-8.
     public init(of text: String) {
         self.init(of: Array(text.utf8))
     }
@@ -27,14 +27,14 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
         self = unsafe file.withUnsafeBytes { unsafe SHA256Digest(of: $0) }
     }
 
-    /// Takes 32 bytes for a digest; nil for any other count.
+    /// A digest from its 32 bytes; nil for any other count.
     public init?(bytes: some Sequence<UInt8>) {
         let bytes = Array(bytes)
         guard bytes.count == 32 else { return nil }
         self.bytes = bytes
     }
 
-    /// Reads 64 hexadecimal digits in lower case; nil for anything else.
+    /// A digest from 64 lower-case hexadecimal digits; nil for anything else.
     public init?(hex: String) {
         let digits = Array(hex.utf8)
         guard digits.count == 64 else { return nil }
@@ -46,10 +46,10 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
         self.bytes = bytes
     }
 
-    /// 64 hexadecimal digits in lower case.
+    /// 64 lower-case hexadecimal digits.
     public var hex: String { bytes.hex }
 
-    /// The same as ``hex``, which is also how `sha256sum` prints a digest.
+    /// The same as ``hex``, and as the output of `sha256sum`.
     public var description: String { hex }
 
     private static func value(_ digit: UInt8) -> UInt8? {
@@ -62,24 +62,24 @@ public struct SHA256Digest: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension SHA256Digest {
-    /// Takes bytes piece by piece.
+    /// Incremental hashing.
     public struct Hasher: Sendable {
         private var state = SHA256()
 
-        /// A hasher that has seen no bytes yet; finalized at once it gives the digest of nothing.
+        /// A hasher without input, whose digest is that of no bytes.
         public init() {}
 
-        /// Adds `bytes` to what was given before.
+        /// Appends `bytes` to the input.
         public mutating func update(_ bytes: UnsafeRawBufferPointer) {
             unsafe state.update(bufferPointer: bytes)
         }
 
-        /// Adds `bytes` to what was given before.
+        /// Appends `bytes` to the input.
         public mutating func update(_ bytes: [UInt8]) {
             unsafe bytes.withUnsafeBytes { unsafe state.update(bufferPointer: $0) }
         }
 
-        /// The digest of all bytes given so far.
+        /// The digest of all input so far.
         public func finalize() -> SHA256Digest {
             SHA256Digest(unchecked: Array(state.finalize()))
         }

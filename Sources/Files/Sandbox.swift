@@ -1,20 +1,20 @@
 import CFiles
 import Glibc
 
-/// Limits that a process sets itself, for good, before it reads what may have been made to do it harm.
+/// Restricts the process, permanently, before it reads untrusted input.
 ///
-/// Memory, processor time and descriptors are taken away by resource limits. A filter of system calls (seccomp-bpf) then leaves what a
-/// computation in memory takes and writing to standard output and standard error: no opening, no network, no program or process
-/// started, no signal sent, no memory made executable.
+/// Resource limits bound memory, processor time and descriptors. A system call filter (seccomp-bpf) then allows only computation
+/// in memory and writing to standard output and standard error: no opening, no network, no new program or process, no signal, no
+/// executable memory.
 public enum Sandbox {
-    /// Enters it: nothing but descriptors 0, 1 and 2 stays open, and all that will be needed must be in memory.
+    /// Enters the sandbox: only descriptors 0, 1 and 2 stay open, and everything needed later must be in memory.
     ///
-    /// A kernel that was built without filters leaves the limits alone, under which nothing can be opened either. Where the kernel has
+    /// On a kernel built without filters only the limits apply, under which nothing can be opened either. Where the kernel has
     /// filters and refuses this one, the error is `FileError.system`.
     ///
     /// - Parameters:
-    ///   - memory: bytes of address space beyond those that the process has.
-    ///   - seconds: of processor time from now on; after that the process ends by SIGPROF.
+    ///   - memory: bytes of address space beyond those already in use.
+    ///   - seconds: processor time from now on, after which the process ends by SIGPROF.
     /// - Returns: whether the filter is on.
     @discardableResult
     public static func enter(memory: Int, seconds: Double) throws -> Bool {
@@ -26,7 +26,7 @@ public enum Sandbox {
         return code == 0
     }
 
-    /// What this process may still do after it has entered the sandbox, a line each: for a look at a machine, and for tests.
+    /// The operations still allowed after entering the sandbox, a line each: for inspecting a machine, and for tests.
     public static func report(memory: Int, seconds: Double) throws -> String {
         let isFiltered = try enter(memory: memory, seconds: seconds)
         guard isFiltered else { return "filter: none, the kernel has no seccomp-bpf; limits alone" }
@@ -39,9 +39,9 @@ public enum Sandbox {
         return lines.joined(separator: "\n")
     }
 
-    /// Bytes of address space the process has: a sanitizer takes terabytes before it begins.
+    /// Bytes of address space in use: a sanitizer takes terabytes before it begins.
     private static var addressSpace: Int {
-        // The file claims no size.
+        // Files in /proc report no size.
         guard let file = try? RegularFile(path: "/proc/self/statm") else { return 0 }
         var text = [UInt8](repeating: 0, count: 64)
         let count = unsafe pread(file.descriptor, &text, text.count, 0)
