@@ -3,9 +3,11 @@ import Glibc
 /// A file written beside its destination and renamed over it when complete, so that a crash, a kill or a full disk at
 /// any moment leaves the old file or the new one, never a mix.
 ///
-/// ``` .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory ``` The temporary file is removed when the
-/// value is destroyed without ``commit()``. A killed process's temporary file is removed by the next writer of the same
-/// destination. A destination that is a symbolic link is followed or refused, as `links` says.
+/// ```
+/// .name.….tmp  ──write──▶ fsync ──▶ rename over name ──▶ fsync the directory
+/// ```
+/// The temporary file is removed when the value is destroyed without ``commit()``. A killed process's temporary file is removed
+/// by the next writer of the same destination. A destination that is a symbolic link is followed or refused, as `links` says.
 @safe public struct AtomicFile: ~Copyable {
     /// The stages at which a test can make a write fail.
     public enum Stage: String, Sendable, CaseIterable {

@@ -225,7 +225,7 @@ public actor Engine {
         if !ran, !plan.runs.isEmpty { makeRoom() }
         counters.steps += 1
         if counters.steps % Self.stepsBetweenTrims == 0 { StoragePool.shared.trimUnused() }
-        // A step that ran nothing preempted sequences, which each can suffer only once before another one runs.
+        // A step that ran nothing preempted sequences; each is preempted at most once before one of the others runs.
         stalled = ran || !plan.exhausted.isEmpty ? 0 : stalled + 1
         if options.checksEachStep {
             precondition(stalled <= 2 * sequences.count + 2, "Engine: \(stalled) steps without progress")

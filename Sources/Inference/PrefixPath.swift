@@ -8,8 +8,8 @@ public struct PrefixPath: Sendable, Hashable {
     /// A path of `blocks`, all of them in reach of the windows.
     public init(_ blocks: [Int] = []) { (self.blocks, windowStart) = (blocks, 0) }
 
-    /// How many there are.
+    /// The number of blocks.
     public var count: Int { blocks.count }
-    /// Whether there are none.
+    /// Whether the path is empty.
     public var isEmpty: Bool { blocks.isEmpty }
 }

@@ -16,8 +16,8 @@
 /// recomputation.
 ///
 /// **Larger requests.** A sequence larger than an equal share is admitted once the running sequences have ended. While its tenant
-/// has nothing running, the pages it needs are kept free for it. The exception are tenants within their shares that have had
-/// fewer tokens than its tenant's plus those it still has to compute.
+/// has nothing running, the pages it needs are kept free for it. Exempt are tenants within their shares that have had at most as
+/// many tokens as its tenant had and it still has to compute.
 ///
 /// So a sequence within its tenant's share waits at most until the sequences above theirs have computed their prompts, in
 /// n · capacity / tokensPerStep steps, and decoded ``safeTokens`` tokens, if its tenant has not had more than other waiting ones.

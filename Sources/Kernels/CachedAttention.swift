@@ -37,9 +37,9 @@ public struct CachedAttentionKernel: Sendable {
         self.firstPosition = firstPosition
     }
 
-    /// Attends from rows `firstRow`… of `rows` [.., width], which begin with the queries, to the cached `keys` [tokens, kvHeads,
-    /// keyDim] and `values` [tokens, kvHeads, valueDim], the new tokens' included; writes the same rows of output [..,
-    /// heads·valueDim] and log-sum-exp [.., heads].
+    /// Attends from rows `firstRow`… of `rows` [.., width], which begin with the queries, to the cached `keys`
+    /// [tokens, kvHeads, keyDim] and `values` [tokens, kvHeads, valueDim], the new tokens' included; writes the same rows of
+    /// output [.., heads·valueDim] and log-sum-exp [.., heads].
     ///
     /// Without `values`, a token's values are the first valueDim elements of its key. `mass` [kvHeads, tokens] gets the attention
     /// mass of each token in each KV head, summed over the queries and the query heads of the group.

@@ -11,8 +11,8 @@ public struct TokenBatch: Sendable, Equatable {
     public var tokens: [Int32]
     /// The target of each position, or ``ignored``; [batch, seq].
     public var targets: [Int32]
-    /// The attention mask across packed documents: the first position of its sequence that each position may attend to, [batch,
-    /// seq]; nil means 0 everywhere.
+    /// The attention mask across packed documents: the first position of its sequence that each position may attend to,
+    /// [batch, seq]; nil means 0 everywhere.
     public var keyStarts: [Int32]?
 
     public init(batch: Int, seq: Int, tokens: [Int32], targets: [Int32], keyStarts: [Int32]? = nil) {

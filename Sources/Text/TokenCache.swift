@@ -3,10 +3,12 @@ import Glibc
 
 /// A cache on disk of a corpus's token ids, so that a text is encoded once for each tokenizer.
 ///
-/// ``` magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
-/// ids, padded to 8 bytes | the documents' starts, u64 each ``` All little-endian. The key is a hash of the text, the documents
-/// in it and the tokenizer, and names the file. A file with any damaged byte is encoded anew. A file with a right digest but
-/// impossible tokens or documents is rejected.
+/// ```
+/// magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
+/// ids, padded to 8 bytes | the documents' starts, u64 each
+/// ```
+/// All little-endian. The key is a hash of the text, the documents in it and the tokenizer, and names the file. A file with any
+/// damaged byte is encoded anew. A file with a right digest but impossible tokens or documents is rejected.
 public struct TokenCache: Sendable {
     /// The directory of the files.
     public let directory: String

@@ -25,7 +25,7 @@ struct WindowRetention: Retention, Hashable {
     }
 
     func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int {
-        // What a chunk sees: the window's tokens before it, and itself. It may begin with any token of a page:
+        // A chunk sees the window's tokens before it, and itself. It may begin with any token of a page:
         //     pages of 4, 6 tokens seen:   . . . x | x x x x | x . . .
         let seen = window - 1 + min(chunk, tokens)
         let touched = seen > 0 ? (seen - 1 + size - 1) / size + 1 : 0
