@@ -300,7 +300,7 @@ public struct PagedKVCache: KVCache {
         return batches
     }
 
-    /// Counts the step's tokens as computed, and evicts slots outside the retained sets where ``retainsOnCommit`` is set.
+    /// Counts the step's tokens as computed, and evicts slots outside the retained sets where `retainsOnCommit` is set.
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) {
             precondition(
