@@ -107,7 +107,7 @@ public struct ModelConfig: Codable, Sendable, Hashable {
 public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
     /// An extent, under its Hugging Face key, is below 1.
     case notPositive(key: String, value: Int)
-    /// A layer's query heads do not divide evenly into its KV heads.
+    /// A layer's KV heads do not divide its query heads.
     case notDivisible(layer: Int, heads: Int, kvHeads: Int)
     /// A layer's heads have an odd width, of which RoPE cannot rotate pairs.
     case oddHeadDim(layer: Int, headDim: Int)
