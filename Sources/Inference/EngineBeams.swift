@@ -47,15 +47,7 @@ extension Engine {
     private func forkBeam(_ id: Int) -> Int {
         guard let sequence = sequences[id] else { return id }
         let copy = sequence.copied(as: takeID())
-        if sequence.isResident {
-            trees[copy.model].use(copy.path, at: tick())
-            caches[copy.model].fork(id, as: copy.id)
-            scheduler.addRunning(copy.id, group: copy.request)
-        } else {
-            copy.leavePages()
-            scheduler.addWaiting(copy.id, group: copy.request)
-        }
-        sequences[copy.id] = copy
+        enter(copy, forkOf: id, sharesPages: sequence.isResident)
         return copy.id
     }
 

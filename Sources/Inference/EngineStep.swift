@@ -183,16 +183,21 @@ extension Engine {
         start(sequence)
         for index in 1...forks {
             let copy = sequence.forked(as: id + index, index: index)
-            sequences[copy.id] = copy
-            if scheduler.hasPlaceToFork {
-                trees[sequence.model].use(copy.path, at: tick())
-                caches[sequence.model].fork(id, as: copy.id)
-                scheduler.addRunning(copy.id, group: copy.request)
-            } else {
-                copy.leavePages()
-                scheduler.addWaiting(copy.id, group: copy.request)
-            }
+            enter(copy, forkOf: id, sharesPages: scheduler.hasPlaceToFork)
             sample(copy.id, logits, row: row, width: width, greedy: greedy)
+        }
+    }
+
+    /// Takes in `copy`, a fork of `id`: running on the same pages, or waiting to be recomputed.
+    func enter(_ copy: EngineSequence, forkOf id: Int, sharesPages: Bool) {
+        sequences[copy.id] = copy
+        if sharesPages {
+            trees[copy.model].use(copy.path, at: tick())
+            caches[copy.model].fork(id, as: copy.id)
+            scheduler.addRunning(copy.id, group: copy.request)
+        } else {
+            copy.leavePages()
+            scheduler.addWaiting(copy.id, group: copy.request)
         }
     }
 
