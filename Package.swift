@@ -85,7 +85,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
-        // Programs that measure, apart from what they measure.
+        // Benchmark and load programs.
         library(
             "Benchmarking",
             [

@@ -6,6 +6,7 @@ public struct CacheEstimate: Sendable, Hashable {
     /// What each layer keeps; one that reads another's keeps nothing.
     public var layers: [KVGeometry]
 
+    /// The estimate for layers of these geometries.
     public init(layers: [KVGeometry]) { self.layers = layers }
 
     /// The estimate for a model of this tool.

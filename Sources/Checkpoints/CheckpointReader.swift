@@ -97,7 +97,7 @@ struct CheckpointReader {
             throw CheckpointError.missing(path: path, part: "the SHA-256 of \(part)")
         }
         manifest.weights.append((array.name, type.rawValue, shape, digest))
-        // The copy itself is what is checked.
+        // The digest is of the copy.
         let copy = try mapped == nil ? MappedFile(copying: range, of: file) : nil
         if verify == .full {
             let found = try copy.map { SHA256Digest(of: $0) } ?? file.digest(of: [range])

@@ -5,10 +5,9 @@ import HDF5
 
 /// The confined child process that lists a checkpoint's contents; libhdf5 runs in no other process.
 ///
-/// libhdf5 trusts what it reads, and the seal is a checksum that anybody can make: a file made to do harm has its way with the process that
-/// opens it. That process is `kvlab` under a command of its own. It is given the open file and a pipe and nothing else, maps the file, enters
-/// the ``Sandbox``, and tells what is in the file and where. The process that asked reads the arrays itself, having checked that they
-/// are there and match their digests.
+/// libhdf5 trusts its input, and anybody can compute the seal's checksum: a hostile file may take over the process that opens it. The child is
+/// `kvlab` under a command of its own. It gets the open file and a pipe, maps the file, enters the ``Sandbox``, and lists the names, shapes
+/// and offsets of the arrays. The parent checks that list against the file and reads the arrays itself, by their digests.
 public enum ListingProcess {
     /// The command under which `kvlab` is that process.
     public static let command = "read-hdf5"
@@ -78,7 +77,7 @@ public enum ListingProcess {
         }
         guard bytes.count <= answerLimit else { throw failed("told more than \(answerLimit) bytes") }
         guard ended, let status else { throw failed("did not end within \(seconds) s") }
-        // The low seven bits are the signal that ended it, the next byte what it exited with.
+        // The low seven bits are the signal that ended the process, the next byte its exit status.
         let signal = status & 0x7f
         guard signal != SIGPROF, signal != SIGXCPU else { throw failed("took more processor time than a sound file does") }
         guard signal == 0 else { throw failed("was ended by signal \(signal)") }
@@ -98,7 +97,7 @@ public enum ListingProcess {
         var attributes = posix_spawnattr_t()
         unsafe posix_spawnattr_init(&attributes)
         defer { unsafe posix_spawnattr_destroy(&attributes) }
-        // Threads of a pool block signals, among them those that end what takes too long.
+        // Threads of a pool block signals, those of the child's limits among them.
         var (none, all) = (sigset_t(), sigset_t())
         unsafe sigemptyset(&none)
         unsafe sigfillset(&all)

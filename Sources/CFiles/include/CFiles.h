@@ -18,8 +18,8 @@ int kvlab_pipe(int ends[2]);
 // can: see kvlab_confine).
 void kvlab_limit(size_t address_space, double seconds);
 
-// Leaves the calling process, for good, no system calls but those that a computation in memory and writing to descriptors 1 and
-// 2 take: a filter (seccomp-bpf) of all its threads refuses others with EPERM. Returns 0, or the error number: ENOSYS where the
+// Restricts the calling process, for good, to the system calls of a computation in memory and of writing to descriptors 1 and
+// 2: a filter (seccomp-bpf) of all its threads refuses others with EPERM. Returns 0, or the error number: ENOSYS where the
 // kernel was built without such filters.
 int kvlab_confine(void);
 

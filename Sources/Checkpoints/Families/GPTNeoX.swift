@@ -45,7 +45,7 @@ struct GPTNeoXFamily: GPTRelative {
             guard let found = file.json[key], found.double != value else { continue }
             throw file.unsupported(key, found, "GPT-NeoX's own key, \(own)")
         }
-        // transformers rounds down, and pairs what is left.
+        // transformers rounds the width down to an integer, and rotates that many elements in pairs.
         let width = Int(Double(config.headDim[0]) * factor)
         guard width % 2 == 0 else {
             throw .unsupported(
