@@ -29,6 +29,11 @@ public final class FileLock: Sendable {
         }
     }
 
+    /// Unlocks before the file closes: a child process between `fork` and `exec` shares the open file, and would keep it locked.
+    deinit {
+        _ = flock(file.descriptor, LOCK_UN)
+    }
+
     private static func holder(_ descriptor: Int32) -> String {
         var bytes = [UInt8](repeating: 0, count: 512)
         let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
@@ -49,6 +54,10 @@ extension FileLock {
     /// The answer may be out of date on return. The test takes a shared lock for some microseconds.
     public static func isHeld(path: String) -> Bool {
         guard let file = try? RegularFile(path: path, links: .refused) else { return false }
-        return withExtendedLifetime(file) { flock(file.descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK }
+        return withExtendedLifetime(file) {
+            if flock(file.descriptor, LOCK_SH | LOCK_NB) != 0 { return errno == EWOULDBLOCK }
+            _ = flock(file.descriptor, LOCK_UN)
+            return false
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TestSupport
 import Testing
@@ -24,6 +25,22 @@ import Files
         #expect(throws: FileError.self) { try FileLock(path: scratch["lock"]) }
         let file = try MappedFile(path: second.path)
         #expect(String(decoding: try file.bytes(in: 0..<file.count), as: UTF8.self).hasPrefix("b, process"))
+    }
+
+    @Test func `a lock is free when its holder goes, though a starting child process still shares its file`() throws {
+        var shared: [Int32] = []
+        do {
+            let lock = try FileLock(path: scratch["lock"])
+            // What fork leaves in a child until its exec: another descriptor of the same open file.
+            shared = (3..<4096).filter {
+                (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == lock.path
+            }
+            .map { dup(Int32($0)) }
+        }
+        defer { for descriptor in shared { close(descriptor) } }
+        #expect(shared.count == 1)
+        _ = try FileLock(path: scratch["lock"])
+        #expect(!FileLock.isHeld(path: scratch["lock"]))
     }
 
     @Test(.timeLimit(.minutes(10)))

@@ -32,12 +32,13 @@ struct ElementCodec: KVCodec {
             let offset = index * type.byteCount
             switch type {
             case .float32:
-                vector[index] = Float(bitPattern: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+                vector[index] = unsafe Float(bitPattern: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
             case .float16:
-                vector[index] = Float(Float16(bitPattern: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+                vector[index] = unsafe Float(
+                    Float16(bitPattern: bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self)))
             case .bfloat16:
                 vector[index] = Float(
-                    bitPattern: UInt32(bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self)) << 16)
+                    bitPattern: UInt32(unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self)) << 16)
             }
         }
     }
