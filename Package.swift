@@ -47,13 +47,15 @@ let package = Package(
         .systemLibrary(name: "CMalloc"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(kernelFlags)]),
         .target(name: "CFiles"),
+        .target(name: "CThreads"),
 
         // The pipeline, in the order data flows through it. `.ci/modules` checks each target's imports.
         library("Files", ["CFiles", .product(name: "Crypto", package: "swift-crypto")]),
         library("Console"),
         library("Random"),
-        library("Text", ["Files", "JSON", "Random"]),
-        library("Kernels", ["CKernels", "COpenBLAS", "Files"]),
+        library("Threads", ["CThreads"]),
+        library("Text", ["Files", "JSON", "Random", "Threads"]),
+        library("Kernels", ["CKernels", "COpenBLAS", "Files", "Threads"]),
         library("Autograd", ["Kernels"]),
         library("Models", ["Autograd", "Files", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
@@ -71,12 +73,12 @@ let package = Package(
             [
                 "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "Kernels", "Models", "Random",
                 "Recipes",
-                "Registry", "Text", "Training",
+                "Registry", "Text", "Threads", "Training",
             ]),
         library(
             "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },
             [
-                "Console", "Files", "Inference", "JSON", "Jinja", "Kernels", "Text",
+                "Console", "Files", "Inference", "JSON", "Jinja", "Text", "Threads",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
@@ -97,7 +99,7 @@ let package = Package(
             dependencies: [
                 "Autograd", "Benchmarking", "CMalloc", "Checkpoints", "Console", "Conversion", "Evaluation", "Experiments",
                 "Files", "Inference",
-                "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Training",
+                "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Threads", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -108,11 +110,12 @@ let package = Package(
             name: "TestSupport", dependencies: ["Autograd", "Checkpoints", "JSON", "Kernels", "Models", "Random", "Text"],
             path: "Tests/TestSupport", swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("ConsoleTests", ["Console", "TestSupport"]),
+        tests("ThreadsTests", ["Threads"]),
         tests("FilesTests", ["Files", "TestSupport"]),
         tests("TextTests", ["Files", "Random", "TestSupport", "Text"], exclude: ["Fixtures"]),
         tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"]),
-        tests("AutogradTests", ["Autograd", "Kernels", "TestSupport"]),
-        tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport"], exclude: ["Fixtures"]),
+        tests("AutogradTests", ["Autograd", "Kernels", "TestSupport", "Threads"]),
+        tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport", "Threads"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["HDF5", "TestSupport"]),
         tests("RecipesTests", ["Models", "Recipes", "TestSupport"]),
         tests(
@@ -130,7 +133,7 @@ let package = Package(
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
-        tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
+        tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Threads"]),
         tests("TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"]),
         tests(
             "EvaluationTests",
@@ -155,7 +158,7 @@ let package = Package(
         tests(
             "KvlabTests", ["TestSupport", "kvlab", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(
-            "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Kernels", "Random", "TestSupport", "kvlab"]),
+            "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Random", "TestSupport", "Threads", "kvlab"]),
     ],
     swiftLanguageModes: [.v6]
 )

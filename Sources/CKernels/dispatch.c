@@ -1,5 +1,3 @@
-#define _GNU_SOURCE
-#include <sched.h>
 #include "ckernels.h"
 
 extern const kk_table kk_table_base;
@@ -35,8 +33,3 @@ int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int64_t valueDim, int
 }
 
 int64_t kk_cached_attention_scratch(int64_t tokens) { return padded(tokens); }
-
-int kk_processors(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Threads
 
 /// What a run will take, from its shape and a quick measurement of the machine.
 public struct RunEstimate {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Causal grouped-query attention over fused projections, with rotary positions applied in the kernel.
 ///

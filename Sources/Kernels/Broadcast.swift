@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 extension Elementwise {
     /// y = a op b by NumPy's broadcasting; y has the shape both broadcast to, `shape`.

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Attention of a sequence's new tokens over contiguous cached keys and values.
 public struct CachedAttentionKernel: Sendable {

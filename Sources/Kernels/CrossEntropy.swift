@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Cross-entropy of rows of logits against class indices.
 public enum CrossEntropy {

@@ -92,6 +92,7 @@ public struct DenseMatrix: Sendable, Equatable {
     ) -> DenseMatrix {
         var result = DenseMatrix(rows: rows, columns: columns)
         guard rows > 0, columns > 0, inner > 0 else { return result }
+        BLAS.singleThreaded
         unsafe a.values.withUnsafeBufferPointer { x in
             unsafe b.values.withUnsafeBufferPointer { y in
                 unsafe result.values.withUnsafeMutableBufferPointer { z in
@@ -130,6 +131,7 @@ extension DenseMatrix {
         var (side, words, integers) = (Int32(rows), Int32(1 + 6 * rows + 2 * rows * rows), Int32(3 + 5 * rows))
         var work = [Double](repeating: 0, count: Int(words))
         var integerWork = [Int32](repeating: 0, count: Int(integers))
+        BLAS.singleThreaded
         unsafe dsyevd_("V", "U", &side, &vectors, &side, &eigenvalues, &work, &words, &integerWork, &integers, &info)
         guard info == 0 else { throw DecompositionError(routine: "dsyevd", code: Int(info)) }
         // Column-major, so that an eigenvector's elements are adjacent; smallest first.
@@ -156,6 +158,7 @@ extension DenseMatrix {
         var words = Int32(4 * k * k + 7 * k + 3 * k + larger + 64 * (larger + k))
         var work = [Double](repeating: 0, count: Int(words))
         var integerWork = [Int32](repeating: 0, count: 8 * k)
+        BLAS.singleThreaded
         unsafe dgesdd_(
             "S", &m, &n, &a, &m, &singular, &left, &m, &right, &inner, &work, &words, &integerWork, &info)
         guard info == 0 else { throw DecompositionError(routine: "dgesdd", code: Int(info)) }

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Maps and sums over whole storages, vectorised and parallel.
 public enum Elementwise {

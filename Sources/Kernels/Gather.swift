@@ -1,3 +1,5 @@
+import Threads
+
 /// Gathers rows of a table by index, and scatter-adds rows.
 public enum Gather {
     /// y[i] = table[indices[i]], rows of `width`.

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// KL divergence between the softmax of rows of logits.
 public enum KLDivergence {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Row operations on logits for sampling.
 public enum LogitRows {

@@ -1,4 +1,5 @@
 import COpenBLAS
+import Threads
 
 /// A row-major matrix in a storage.
 public struct Matrix: Sendable {
@@ -74,6 +75,7 @@ public enum MatMul {
         _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Float, _ a: UnsafePointer<Float>,
         _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
     ) {
+        BLAS.singleThreaded
         // With k = 0, sgemv would leave c unchanged.
         if m == 1, k > 0, transposeB, !transposeA {
             // One row times weights stored [out, in]: a matrix-vector product reads them once, in order.

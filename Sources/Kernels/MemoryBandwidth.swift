@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Measures the memory bandwidth, which bounds decoding: it reads all weights and caches for few products.
 public struct MemoryBandwidth: Sendable {

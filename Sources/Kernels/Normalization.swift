@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// RMSNorm (Zhang and Sennrich 2019) and LayerNorm (Ba et al. 2016) over rows, with their gradients.
 ///

@@ -1,5 +1,6 @@
 import CKernels
 import Glibc
+import Threads
 
 /// An AdamW update of a whole weight, in one pass over memory (Loshchilov and Hutter 2019).
 public enum AdamWKernel {

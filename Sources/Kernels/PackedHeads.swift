@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// A batched product over heads: each head's part of a row with its own packed weights, as in MLA's absorbed projections.
 ///

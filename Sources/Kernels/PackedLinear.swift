@@ -1,5 +1,6 @@
 import CKernels
 import Glibc
+import Threads
 
 /// x·Wᵀ for serving, with weights packed once in their stored element type.
 ///

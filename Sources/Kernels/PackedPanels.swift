@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// The right operand of a packed product: [inner, outer] in panels of columns, `words` words of the reduction each.
 struct PackedPanels: Sendable {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Products of packed operands over the pool, in units of work that depend on the shapes alone.
 enum PackedProduct {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Input rows of ``PackedLinear``: Float32, or rounded to BFloat16 where its weights are BFloat16.
 ///

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// A sequence of a paged attention batch: its pages of one layer, its cached tokens, and its new ones.
 public struct PagedSequence: Sendable {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// The division of a paged attention into units of work; where it affects results, it depends on the sequences alone.
 struct PagedPlan: Sendable {

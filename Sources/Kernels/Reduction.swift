@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Sums and maxima over axes of a row-major array.
 ///

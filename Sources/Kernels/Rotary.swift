@@ -1,5 +1,6 @@
 import CKernels
 import Glibc
+import Threads
 
 /// Cosines and sines of rotary position embedding (Su et al. 2021), and the rotation itself.
 ///

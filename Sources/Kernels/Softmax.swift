@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Softmax and log-softmax over rows, each row shifted by its maximum first.
 public enum Softmax {

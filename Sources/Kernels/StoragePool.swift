@@ -1,4 +1,5 @@
 import Glibc
+import Threads
 
 /// The allocator of tensor memory, which recycles blocks so that a steady training step allocates nothing from the system: large
 /// blocks come from an ``Arena``, small ones from free lists by size.
@@ -169,5 +170,13 @@ public final class StoragePool: Sendable {
             state.statistics.bytesCached += block.byteCount
             state.free[block.byteCount, default: Bin()].blocks.append(block)
         }
+    }
+}
+
+extension Parallel {
+    /// Calls `body` for each unit, in parallel; `body` may allocate storages of `scratch` elements.
+    static func forEach(_ units: Int, scratch: [Int], _ body: @Sendable (Int) -> Void) {
+        StoragePool.shared.reserve(scratch, copies: min(units, threads))
+        forEach(units, body)
     }
 }

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// Copies between arrays of different strides: permutations, slices, concatenations, broadcasts.
 public enum StridedCopy {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// silu(gate) · up over rows that hold [gate | up] (Shazeer 2020, GLU Variants Improve Transformer).
 public enum SwiGLU {

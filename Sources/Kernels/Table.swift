@@ -7,3 +7,9 @@ enum Table {
 
 /// The kernel table in use.
 var kernels: kk_table { unsafe Table.best.pointee }
+
+/// The vector kernels of this process.
+public enum VectorKernels {
+    /// Their instruction set: base, v3 (AVX2), v4 (AVX-512) or v4-bf16.
+    public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
+}

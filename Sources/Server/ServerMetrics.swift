@@ -1,5 +1,5 @@
 import Inference
-import Kernels
+import Threads
 
 /// Counters and histograms in Prometheus' text format, under vLLM's names where the meaning is the same, else under kvlab's.
 ///

@@ -1,5 +1,4 @@
-import Dispatch
-import Synchronization
+import Threads
 
 /// Encodes a corpus in parallel; the result does not depend on the number of threads.
 struct CorpusEncoder {
@@ -20,14 +19,12 @@ struct CorpusEncoder {
     }
 
     private let tokenizer: any Tokenizer
-    private let threads: Int
 
     /// Bytes a thread encodes at a time: enough to use its word cache, few enough to report progress.
     private static let batchBytes = 1 << 20
 
-    init(_ tokenizer: any Tokenizer, threads: Int = 2) {
+    init(_ tokenizer: any Tokenizer) {
         self.tokenizer = tokenizer
-        self.threads = threads
     }
 
     /// Calls `body` with the parts in the corpus's order.
@@ -37,15 +34,16 @@ struct CorpusEncoder {
         let batches = batches(corpus)
         let total = corpus.byteCount
         var done = 0
-        let workspaces = (0..<threads).map { _ in Shared(EncodingWorkspace()) }
+        let threads = Parallel.threads
+        let workspaces = (0..<threads).map { _ in Lock(EncodingWorkspace()) }
         for start in stride(from: 0, to: batches.count, by: threads) {
             let group = Array(batches[start..<min(start + threads, batches.count)])
-            let parts = Shared([Part?](repeating: nil, count: group.count))
-            DispatchQueue.concurrentPerform(iterations: group.count) { index in
-                let part = workspaces[index].mutex.withLock { encode(group[index], of: corpus, &$0) }
-                parts.mutex.withLock { $0[index] = part }
+            let parts = Lock([Part?](repeating: nil, count: group.count))
+            Parallel.forEach(group.count) { index in
+                let part = workspaces[index].withLock { encode(group[index], of: corpus, &$0) }
+                parts.withLock { $0[index] = part }
             }
-            for case let part? in parts.mutex.withLock({ $0 }) {
+            for case let part? in parts.withLock({ $0 }) {
                 try body(part)
                 done += part.bytes
             }
@@ -104,10 +102,4 @@ struct CorpusEncoder {
                 isLast: index == cuts.count - 2)
         }
     }
-}
-
-/// A value that several threads access in turn.
-private final class Shared<Value: Sendable>: Sendable {
-    let mutex: Mutex<Value>
-    init(_ value: Value) { mutex = Mutex(value) }
 }

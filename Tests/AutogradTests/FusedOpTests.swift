@@ -2,6 +2,7 @@ import Autograd
 import Kernels
 import TestSupport
 import Testing
+import Threads
 
 @Suite struct FusedOpTests {
     @Test func `the check finds a wrong gradient`() {

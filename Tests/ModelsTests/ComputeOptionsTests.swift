@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import Models
+import Threads
 
 @Suite struct ComputeOptionsTests {
     /// Loss and gradients of every weight, flattened in order, of a small model with more rows than a block has.

@@ -4,6 +4,7 @@ import Models
 import TestSupport
 import Testing
 import Text
+import Threads
 
 /// Pages kept in arrays: a tier in one file.
 final class ToyTier: KVTier {

@@ -1,9 +1,9 @@
 import Foundation
 import JSON
-import Kernels
 import Random
 import TestSupport
 import Testing
+import Threads
 
 /// Promises 4 and 5: no client can end the server, keep a page or grow its memory, and keys share neither cache nor sight.
 @Suite(.serialized) struct ClientTortureTests {

@@ -138,15 +138,3 @@ const kk_table *const *kk_all(int *count);
 /// Floats of scratch one attention call needs.
 int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int64_t valueDim, int backward);
 int64_t kk_cached_attention_scratch(int64_t tokens);
-
-/// Processors this process may run on.
-int kk_processors(void);
-
-/// A pause inside a spin loop.
-static inline void kk_pause(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Threads
 
 /// The machine a figure was measured on, in words.
 public enum MachineDescription {

@@ -1,4 +1,5 @@
 import CKernels
+import Threads
 
 /// The portable path of paged attention, for codecs without a kernel: encodes and decodes here, a range of tokens at a time.
 extension PagedAttentionKernel {

@@ -1,4 +1,4 @@
-import Kernels
+import Threads
 
 /// The memory that requests in flight hold, in all and of each tenant, and its bounds.
 ///

@@ -1,4 +1,4 @@
-import Kernels
+import Threads
 
 /// Backpressure between the task that makes a stream's chunks and the task that writes them: for a client that reads slowly the
 /// whole answer would be held as JSON, which takes many times the memory of its tokens.

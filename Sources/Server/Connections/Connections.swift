@@ -1,5 +1,5 @@
-import Kernels
 import NIOCore
+import Threads
 
 /// The open connections: bounds their number, cancels the work for one that closes, and closes all at once.
 ///

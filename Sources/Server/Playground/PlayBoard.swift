@@ -1,6 +1,6 @@
 import Inference
 import JSON
-import Kernels
+import Threads
 
 /// The outputs of a playground's request as they gather between two frames.
 ///

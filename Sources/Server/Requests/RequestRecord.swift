@@ -2,8 +2,8 @@ import Console
 import Hummingbird
 import Inference
 import JSON
-import Kernels
 import NIOCore
+import Threads
 
 /// The outcome of one request, as the log tells it.
 public struct RequestSummary: Sendable {

@@ -7,6 +7,7 @@ import Inference
 import Kernels
 import Models
 import Text
+import Threads
 
 /// `kvlab bench engine`: how fast the serving engine is on checkpoints, without a server.
 struct BenchEngineCommand: AsyncParsableCommand {

@@ -9,6 +9,7 @@ import Logging
 import Models
 import Server
 import Text
+import Threads
 
 /// `kvlab bench serve`: what each architecture serves, through HTTP.
 struct BenchServeCommand: AsyncParsableCommand {

@@ -4,6 +4,7 @@ import Benchmarking
 import Foundation
 import Kernels
 import Models
+import Threads
 
 /// `kvlab bench train`: whole training steps, forward passes and the kernels they are made of.
 struct BenchTrainCommand: ParsableCommand {
@@ -69,7 +70,7 @@ struct BenchTrainCommand: ParsableCommand {
             tool: "kvlab", shape: shape.name, dtype: dtype.rawValue, recompute: recompute.rawValue, threads: Parallel.threads,
             tokensPerSecond: tokens / step, stepSeconds: step, gflops: shape.flopsPerStep / step / 1e9,
             peakShare: shape.flopsPerStep / step / peak, forwardTokensPerSecond: forward.map { tokens / $0 },
-            peakResidentMiB: resident, peakTensorMiB: tensors, instructionSet: Parallel.instructionSet,
+            peakResidentMiB: resident, peakTensorMiB: tensors, instructionSet: VectorKernels.instructionSet,
             gemmPeakGflops: peak / 1e9,
             readGigabytesPerSecond: bandwidth / 1e9, kernels: kernels,
             profile: profile

@@ -3,6 +3,7 @@ import Console
 import Experiments
 import Foundation
 import Kernels
+import Threads
 
 /// `kvlab compare`: checkpoints side by side.
 struct CompareCommand: ParsableCommand {

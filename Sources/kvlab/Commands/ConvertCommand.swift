@@ -6,6 +6,7 @@ import Foundation
 import Kernels
 import Models
 import Registry
+import Threads
 
 /// `kvlab convert`: fewer KV heads, or another attention.
 struct ConvertCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import Evaluation
 import Experiments
 import Foundation
 import Kernels
+import Threads
 
 /// What the likelihood tasks share on the command line.
 struct ChoiceOptions: ParsableArguments {

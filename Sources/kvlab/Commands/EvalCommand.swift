@@ -4,6 +4,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Threads
 
 /// `kvlab eval`: what a model knows.
 struct EvalCommand: ParsableCommand {

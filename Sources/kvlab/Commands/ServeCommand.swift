@@ -9,6 +9,7 @@ import Kernels
 import Logging
 import Models
 import Server
+import Threads
 
 extension EngineOptions.Preemption: ExpressibleByArgument {}
 

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Experiments
 import Foundation
-import Kernels
 import Recipes
+import Threads
 import Training
 
 /// A recipe and what the command line changes in it.

@@ -1,7 +1,6 @@
-import CKernels
-import COpenBLAS
+import CThreads
 
-/// Parallel loops of the kernels.
+/// Parallel loops on the process's thread pool.
 public enum Parallel {
     private static let current = Lock<ThreadPool?>(nil)
 
@@ -9,7 +8,7 @@ public enum Parallel {
     static var pool: ThreadPool {
         current.withLock { pool in
             if let pool { return pool }
-            let made = make(defaultThreads)
+            let made = ThreadPool(threads: defaultThreads)
             pool = made
             return made
         }
@@ -21,28 +20,15 @@ public enum Parallel {
     /// Sets the number of threads; call before any work begins.
     public static func setThreads(_ threads: Int) {
         current.withLock { pool in
-            if pool?.threads != max(1, threads) { pool = make(threads) }
+            if pool?.threads != max(1, threads) { pool = ThreadPool(threads: threads) }
         }
     }
 
-    private static func make(_ threads: Int) -> ThreadPool {
-        // OpenBLAS's own threads would compete with the pool's.
-        openblas_set_num_threads(1)
-        return ThreadPool(threads: threads)
-    }
-
     /// The number of processors available to this process.
-    public static var defaultThreads: Int { Int(kk_processors()) }
+    public static var defaultThreads: Int { Int(ct_processors()) }
 
     /// Calls `body` for each unit, in parallel.
     public static func forEach(_ units: Int, _ body: @Sendable (Int) -> Void) {
-        pool.forEach(units, body)
-    }
-
-    /// Calls `body` for each unit, in parallel; `body` may allocate storages of `scratch` elements.
-    static func forEach(_ units: Int, scratch: [Int], _ body: @Sendable (Int) -> Void) {
-        let pool = pool
-        StoragePool.shared.reserve(scratch, copies: min(units, pool.threads))
         pool.forEach(units, body)
     }
 
@@ -75,7 +61,4 @@ public enum Parallel {
         let cuts = starts
         pool.forEach(cuts.count - 1) { body(cuts[$0]..<cuts[$0 + 1]) }
     }
-
-    /// The instruction set of the vector kernels in use: base, v3 (AVX2) or v4 (AVX-512).
-    public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
 }

@@ -1,4 +1,4 @@
-import CKernels
+import CThreads
 import Glibc
 import Synchronization
 
@@ -70,7 +70,7 @@ import Synchronization
             claim(units, body)
             var pauses = 0
             while active.load(ordering: .acquiring) > 0 {
-                kk_pause()
+                ct_pause()
                 pauses += 1
                 // On a shared machine the last worker may be descheduled: yield to it.
                 if pauses > spins { sched_yield() }
@@ -95,7 +95,7 @@ import Synchronization
             while generation.load(ordering: .acquiring) == seen {
                 pauses += 1
                 if pauses <= spins {
-                    kk_pause()
+                    ct_pause()
                 } else if pauses <= spins + yields {
                     sched_yield()
                 } else {

@@ -6,8 +6,8 @@ import Glibc
 /// storage pool hands from one thread to another as a race.
 @safe public final class Lock<Value: ~Copyable>: @unchecked Sendable {
     // Sendable: the value is accessed only between lock and unlock.
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private var value: Value
+    @usableFromInline let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    @usableFromInline var value: Value
 
     /// Guards `value`.
     public init(_ value: consuming sending Value) {
@@ -21,7 +21,7 @@ import Glibc
     }
 
     /// Calls `body` with the value while the lock is held.
-    @inline(__always)
+    @inlinable @inline(__always)
     public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }

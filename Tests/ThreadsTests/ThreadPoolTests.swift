@@ -1,6 +1,6 @@
-import Kernels
 import Synchronization
 import Testing
+import Threads
 
 @Suite struct ThreadPoolTests {
     @Test(arguments: [1, 2, 3, 8])

@@ -1,0 +1,14 @@
+// What Swift cannot say about processors and spin loops.
+#pragma once
+
+/// Processors this process may run on.
+int ct_processors(void);
+
+/// A pause inside a spin loop.
+static inline void ct_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
