@@ -5,9 +5,9 @@ public enum PeakMeasurement {
         let a = Storage(repeating: 0.5, count: side * side)
         let c = Storage(count: side * side)
         let matrix = Matrix(a, rows: side, columns: side)
-        let panels = PackedPanels(transposed: [matrix], precision: precision)
+        let panels = GEMMPanels(transposed: [matrix], precision: precision)
         let best = best(of: repeats) {
-            PackedProduct.rows(
+            GEMM.rows(
                 side, .matrix(matrix), panels, into: .matrix(Matrix(c, rows: side, columns: side), accumulate: false))
         }
         return 2 * Double(side) * Double(side) * Double(side) / best

@@ -42,9 +42,9 @@ public struct LinearCrossEntropyKernel: Sendable {
                 logits: scores, targets: targets[start..<start + count], losses: losses, firstLoss: start,
                 gradientScale: gradients?.scale)
             output.check(rows: count, width: classes)
-            PackedProduct.rows(count, input, forward, into: output)
+            GEMM.rows(count, input, forward, into: output)
             guard let gradients, let backward else { continue }
-            PackedProduct.rows(
+            GEMM.rows(
                 count, .matrix(scores), backward,
                 into: .matrix(Matrix(gradients.rows, offset: start * width, rows: count, columns: width), accumulate: false))
             layer.weightGradient(

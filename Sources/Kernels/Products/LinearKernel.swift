@@ -32,7 +32,7 @@ public struct LinearKernel: Sendable {
         if precision == .fp32, rows < Self.fewRows, let matrix = output.matrix {
             forwardUnpacked(input, rows: rows, matrix, into: output)
         } else {
-            PackedProduct.rows(rows, input, packedForward(), into: output)
+            GEMM.rows(rows, input, packedForward(), into: output)
         }
     }
 
@@ -40,32 +40,32 @@ public struct LinearKernel: Sendable {
     public func inputGradient(_ gradient: RowInput, rows: Int, into output: RowOutput) {
         gradient.check(rows: rows, width: outputs)
         output.check(rows: rows, width: inputs)
-        PackedProduct.rows(rows, gradient, packedBackward(), into: output)
+        GEMM.rows(rows, gradient, packedBackward(), into: output)
     }
 
     /// Elements of weight `index`.
     public func weightCount(_ index: Int) -> Int { weights[index].rows * inputs }
 
     /// The input of a backward pass, packed once for the gradients of all weights.
-    public struct PackedInput: Sendable {
-        let panels: PackedPanels
+    public struct InputPanels: Sendable {
+        let panels: GEMMPanels
     }
 
     /// Packs `rows` input rows for ``weightGradient(_:gradient:input:into:accumulate:)``.
-    public func packInput(_ input: RowInput, rows: Int) -> PackedInput {
+    public func packInput(_ input: RowInput, rows: Int) -> InputPanels {
         input.check(rows: rows, width: inputs)
-        return PackedInput(panels: PackedPanels(input, rows: rows, width: inputs, precision: precision))
+        return InputPanels(panels: GEMMPanels(input, rows: rows, width: inputs, precision: precision))
     }
 
     /// into [outᵢ, inputs] (+)= gradientᵀ·input for weight `index`, with gradient [rows, outputs].
-    public func weightGradient(_ index: Int, gradient: Matrix, input: PackedInput, into: Storage, accumulate: Bool) {
+    public func weightGradient(_ index: Int, gradient: Matrix, input: InputPanels, into: Storage, accumulate: Bool) {
         let start = weights[..<index].reduce(0) { $0 + $1.rows }
         let count = weights[index].rows
         let panels = input.panels
         precondition(
             gradient.rows == panels.inner && gradient.columns == outputs && !gradient.transposed
                 && into.count == count * inputs, "linear: the weight gradient's storages don't fit")
-        PackedProduct.transposed(
+        GEMM.transposed(
             Matrix(
                 gradient.storage, offset: gradient.offset + start, rows: gradient.rows, columns: count, stride: gradient.stride),
             panels, into: Matrix(into, rows: count, columns: inputs), accumulate: accumulate)
@@ -74,10 +74,10 @@ public struct LinearKernel: Sendable {
     /// Rows below which packing the weights costs more than it saves.
     private static var fewRows: Int { 32 }
 
-    func packedForward() -> PackedPanels { PackedPanels(transposed: weights, precision: precision) }
+    func packedForward() -> GEMMPanels { GEMMPanels(transposed: weights, precision: precision) }
 
-    func packedBackward() -> PackedPanels {
-        PackedPanels(
+    func packedBackward() -> GEMMPanels {
+        GEMMPanels(
             weights.count == 1 ? .matrix(weights[0]) : .stacked(weights), rows: outputs, width: inputs, precision: precision)
     }
 

@@ -2,13 +2,13 @@ import CKernels
 import Threads
 
 /// Products of packed operands over the pool, in units of work that depend on the shapes alone.
-enum PackedProduct {
+enum GEMM {
     /// Rows of a unit: few enough that its operands and results stay in the second-level cache and that 64 cores share a batch;
     /// many enough that the panels are seldom read.
     static func blockRows(_ rows: Int) -> Int { max(8, min(128, (rows / 32 + 7) / 8 * 8)) }
 
     /// output = input · panels, block by block of rows.
-    static func rows(_ rows: Int, _ input: RowInput, _ panels: PackedPanels, into output: RowOutput) {
+    static func rows(_ rows: Int, _ input: RowInput, _ panels: GEMMPanels, into output: RowOutput) {
         guard rows > 0 else { return }
         let kernel = panels.precision.kernel
         let (inner, outer, words) = (panels.inner, panels.outer, panels.words)
@@ -37,7 +37,7 @@ enum PackedProduct {
     }
 
     /// c (+)= aᵀ · panels with a [inner, m], the reduction split into pieces of `depth` words.
-    static func transposed(_ a: Matrix, _ panels: PackedPanels, into c: Matrix, accumulate: Bool) {
+    static func transposed(_ a: Matrix, _ panels: GEMMPanels, into c: Matrix, accumulate: Bool) {
         let kernel = panels.precision.kernel
         let (m, inner) = (a.columns, panels.inner)
         let (rows, columns) = (Int(kernel.rows), Int(kernel.columns))
