@@ -112,7 +112,7 @@ final class ServerMetrics: Sendable {
         gauge("kvlab:kv_cache_idle_perc", "Share of the pages kept for unused prefixes.", Double(statistics.idlePages) / pages)
         counter("prefix_cache_queries_total", "Tokens looked up in the prefix cache.", statistics.prefixQueries)
         counter("prefix_cache_hits_total", "Tokens found in the prefix cache.", statistics.prefixHits)
-        counter("num_preemptions_total", "Sequences put back into the queue.", statistics.recomputed + statistics.swapped)
+        counter("num_preemptions_total", "Sequences preempted.", statistics.recomputed + statistics.swapped)
         each(prefix + "prompt_tokens_total", "Prompt tokens.") { $0.promptTokens }
         each(prefix + "generation_tokens_total", "Generated tokens.") { $0.generatedTokens }
         head(prefix + "request_success_total", "counter", "Requests that came to their end.")

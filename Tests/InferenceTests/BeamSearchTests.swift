@@ -61,7 +61,7 @@ import Text
     }
 
     @Test(arguments: EngineOptions.Preemption.allCases, [false, true])
-    func `beams that were put back go on as they would have`(way: EngineOptions.Preemption, sharing: Bool) async throws {
+    func `preempted beams go on as they would have`(way: EngineOptions.Preemption, sharing: Bool) async throws {
         let scratch = ScratchDirectory()
         // Each of two layers has a page for every eight tokens: one sequence wants eight pages, six beams as many as they part.
         let fixture = try EngineFixture(kvHeads: [2], pages: 26, deviation: 0.3) {

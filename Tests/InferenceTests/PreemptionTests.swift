@@ -50,7 +50,7 @@ import Testing
         #expect(statistics.freePages == 60 && scratch.names.isEmpty)
     }
 
-    @Test func `a prompt as long as a sequence can be is served, and comes back when it was put back`() async throws {
+    @Test func `a prompt as long as a sequence can be is served, and resumes after preemption`() async throws {
         // Two tokens a page and layer, two layers: twenty tokens fill the pool.
         let fixture = try EngineFixture(kvHeads: [4], pages: 20) { $0.limits.tokensPerStep = 16 }
         #expect(fixture.engine.capacity(of: 0) == 20)

@@ -256,7 +256,7 @@ import Testing
             precondition(plan.exhausted.isEmpty || event == .hold, name)
             precondition(world.used.reduce(0, +) <= pages, name)
             precondition(plan.runs.reduce(0) { $0 + $1.count } <= budget, name)
-            // Numbers are given in the order of arrival: of a model, who stays is older than who is put back.
+            // Numbers are given in the order of arrival: of a model, a running sequence is older than a preempted one.
             for gone in plan.preempted {
                 for other in world.model.keys where before.isRunning(other) && world.model[other] == world.model[gone] {
                     precondition(other <= gone || plan.preempted.contains(other), name)

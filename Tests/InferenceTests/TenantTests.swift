@@ -80,7 +80,7 @@ import Testing
         #expect(world.finished.sorted() == [0, 1, 2, 3, 4, 5, 10])
     }
 
-    @Test func `pages are given back to a tenant that comes, down to an equal part, and no sequence of it is put back`() {
+    @Test func `pages are given back to a tenant that comes, down to an equal part, and no sequence of it is preempted`() {
         var world = World(pages: 120, limits: limits(step: 64))
         for id in 0..<6 { world.add(id, tenant: "a", prompt: 10, output: 100) }
         for _ in 0..<11 { _ = world.step() }

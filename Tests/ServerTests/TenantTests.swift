@@ -45,7 +45,7 @@ import Testing
                 headers: bearer("b"))
             let steps = await server.engine.statistics.steps - before
             #expect(answer.status == 200)
-            // A step that was under way, those that make another's outputs safe to put back, the prompt and nine tokens more; and
+            // A step that was under way, those that make another's outputs safe to preempt, the prompt and nine tokens more; and
             // some until the answer and the counter are read.
             #expect(steps <= 16 + 1 + 10 + 20, "\(steps) steps")
         }

@@ -238,7 +238,7 @@ public actor Engine {
 extension Engine {
     /// Preempts the newest sequence, as pages that the plan counted on could not be had; ends it where it is the only one.
     private func makeRoom() {
-        if scheduler.runningCount > 1, stalled <= sequences.count, let newest = scheduler.putBackNewest() {
+        if scheduler.runningCount > 1, stalled <= sequences.count, let newest = scheduler.preemptNewest() {
             preempt(newest)
         } else if let last = scheduler.newest {
             finish(last, .length, text: "")

@@ -167,7 +167,7 @@ extension Scheduler {
             guard let victim = above.last(where: { (entries[$0]?.decoded ?? 0) >= Self.safeTokens }), let it = entries[victim]
             else {
                 // Sequences that share all their pages free them only when the last one is preempted, as the next step will see.
-                if above.isEmpty { for id in back { putBack(id, &draft.plan) } }
+                if above.isEmpty { for id in back { preempt(id, &draft.plan) } }
                 return false
             }
             back.append(victim)
@@ -176,7 +176,7 @@ extension Scheduler {
             shares.pages[it.tenant, default: 0] -= count
             shares.running[it.tenant, default: 0] -= 1
         }
-        for id in back { putBack(id, &draft.plan) }
+        for id in back { preempt(id, &draft.plan) }
         (draft.ledger, draft.shares) = (ledger, shares)
         return true
     }
