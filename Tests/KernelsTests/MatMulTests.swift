@@ -60,7 +60,7 @@ import Testing
                 Matrix(c, offset: i * m * n, rows: m, columns: n)
             )
         }
-        MatMul.batched(count, work: m * n * k, job: job)
+        MatMul.summed(count, terms: 1) { output, _ in job(output) }
         var expected = [Double](repeating: 0, count: c.count)
         for i in 0..<count {
             let (x, y, _) = job(i)

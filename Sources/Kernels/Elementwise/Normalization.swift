@@ -33,17 +33,6 @@ public enum Normalization {
         return y
     }
 
-    /// y = x · rstd · weight with a given rstd: the forward pass again, without its reduction.
-    public static func rmsNormApply(x: Storage, weight: Storage, rstd: Storage, into y: Storage, rows: Int, width: Int) {
-        check("rmsNormApply", rows, width, matrices: [x, y], vectors: [weight], columns: [rstd])
-        Parallel.forRanges(rows, grain: grain(width)) { range in
-            let start = range.lowerBound
-            unsafe kernels.rms_norm_apply(
-                x.pointer + start * width, weight.pointer, rstd.pointer + start, y.pointer + start * width, Int64(range.count),
-                Int64(width))
-        }
-    }
-
     /// dx (+)= the gradient of ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)``; dw = betaWeight · dw + the weight's.
     ///
     /// `accumulate` adds to dx instead of writing it. With betaWeight 0, dw's old contents are not read; with dw nil the

@@ -13,17 +13,4 @@ public enum SwiGLU {
                 Int64(width))
         }
     }
-
-    /// The gradient of gateUp [rows, 2·width] from dy [rows, width]; may overwrite gateUp itself.
-    public static func gradient(gateUp: Storage, dy: Storage, into dGateUp: Storage, rows: Int, width: Int) {
-        precondition(
-            gateUp.count == rows * 2 * width && dGateUp.count == gateUp.count && dy.count == rows * width,
-            "SwiGLU: storages don't fit")
-        Parallel.forRanges(rows, grain: max(1, Elementwise.grain / (8 * width))) { range in
-            let start = range.lowerBound
-            unsafe kernels.swiglu_gradient(
-                gateUp.pointer + start * 2 * width, dy.pointer + start * width, dGateUp.pointer + start * 2 * width,
-                Int64(range.count), Int64(width))
-        }
-    }
 }

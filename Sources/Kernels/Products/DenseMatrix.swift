@@ -48,13 +48,6 @@ public struct DenseMatrix: Sendable, Equatable {
         return DenseMatrix(rows: rows, columns: range.count, values: result)
     }
 
-    /// The transposed matrix.
-    public var transpose: DenseMatrix {
-        var result = DenseMatrix(rows: columns, columns: rows)
-        for i in 0..<rows { for j in 0..<columns { result[j, i] = self[i, j] } }
-        return result
-    }
-
     /// Every element times `factor`.
     public func scaled(by factor: Double) -> DenseMatrix {
         DenseMatrix(rows: rows, columns: columns, values: values.map { $0 * factor })

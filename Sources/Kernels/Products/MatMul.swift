@@ -87,28 +87,6 @@ public enum MatMul {
             Int32(k), alpha, a, Int32(max(lda, 1)), b, Int32(max(ldb, 1)), beta, c, Int32(ldc))
     }
 
-    /// Batched products, one unit of work each, over the pool: `job(index)` returns the operands.
-    public static func batched(
-        _ count: Int, work: Int, alpha: Float = 1, beta: Float = 0,
-        job: @Sendable (Int) -> (a: Matrix, b: Matrix, c: Matrix)
-    ) {
-        @Sendable func run(_ index: Int) {
-            let (a, b, c) = job(index)
-            precondition(
-                a.width == b.height && c.rows == a.height && c.columns == b.width,
-                "MatMul: [\(a.height), \(a.width)] × [\(b.height), \(b.width)] does not fit [\(c.rows), \(c.columns)]")
-            guard c.rows > 0, c.columns > 0 else { return }
-            unsafe gemm(
-                a.transposed, b.transposed, c.rows, c.columns, a.width, alpha, a.storage.pointer + a.offset, a.stride,
-                b.storage.pointer + b.offset, b.stride, beta, c.storage.pointer + c.offset, c.stride)
-        }
-        if count * work < 1 << 18 {
-            for index in 0..<count { run(index) }
-        } else {
-            Parallel.forEach(count) { run($0) }
-        }
-    }
-
     /// c = Σ over `terms` of aᵗ·bᵗ for each of `count` outputs, over the pool; `job(output, term)` returns the operands, with one
     /// c for all terms of an output.
     public static func summed(
