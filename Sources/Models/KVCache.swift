@@ -82,17 +82,6 @@ public struct CachedAttention: Sendable {
         self.logSumExp = logSumExp
         self.mass = mass
     }
-
-    /// Merges attention of the same queries over two disjoint sets of keys into attention over their union, exact up to rounding.
-    ///
-    /// With w the softmax of the parts' log-sum-exps, output = Σ w_i·output_i and logSumExp = ln Σ e^logSumExp_i. A part without
-    /// keys has −∞ and no weight. The result has no mass: masses are sums over rows of unequal weights and cannot be merged.
-    ///
-    /// Precondition: both sides have equally many rows, heads and value elements.
-    public func merged(with other: CachedAttention) -> CachedAttention {
-        let merged = AttentionMerge.merge([(output, logSumExp), (other.output, other.logSumExp)])
-        return CachedAttention(output: merged.output, logSumExp: merged.logSumExp)
-    }
 }
 
 /// A KV cache: the keys and values of earlier tokens, with attention over them.

@@ -196,12 +196,4 @@ import Testing
             contiguous.commit(step)
         }
     }
-
-    @Test func `attention merged with itself keeps its output, over twice the keys, and no mass`() {
-        let part = CachedAttention(
-            output: Storage(copying: [1, 2, 3, 4]), logSumExp: Storage(copying: [0.5, -1]), mass: [Storage(copying: [1])])
-        let merged = part.merged(with: part)
-        #expect(merged.output.array() == [1, 2, 3, 4] && merged.mass.isEmpty)
-        #expect(differences(merged.logSumExp.array(), [0.5 + Float(0.693147), -1 + Float(0.693147)], absolute: 1e-6).isEmpty)
-    }
 }

@@ -1,12 +1,14 @@
 import CKernels
 
+@testable import Kernels
+
 /// Merges attention over disjoint parts of the keys into attention over all of them.
-public enum AttentionMerge {
+enum AttentionMerge {
     /// Merges parts of normalised outputs [rows, heads·valueDim] with their log-sum-exp [rows, heads]:
     /// m = max m_i, w_i = e^(m_i − m), output = Σ w_i·output_i / Σ w_i, logSumExp = m + ln Σ w_i.
     ///
     /// Precondition: at least one part, all of the same sizes.
-    public static func merge(
+    static func merge(
         _ parts: [(output: Storage, logSumExp: Storage)]
     ) -> (output: Storage, logSumExp: Storage) {
         let (width, count) = (parts.first?.output.count ?? 0, parts.first?.logSumExp.count ?? 0)
