@@ -8,8 +8,6 @@ public struct BPETokenizer: UTF8Tokenizer {
     public let bosID: Int32?
     public let eosID: Int32?
     public let serialized: SerializedTokenizer
-    /// Number of merges.
-    public var mergeCount: Int { merges.count }
 
     private let bytes: TokenBytes
     /// The id of each single byte; -1 where the vocabulary has none.

@@ -65,10 +65,6 @@ public struct BPETrainer {
     }
 
     /// Counts the words of `text`; special tokens in it are skipped.
-    public mutating func add(_ text: String) {
-        add(text.utf8.span)
-    }
-
     private mutating func add(_ text: Span<UInt8>) {
         AddedTokenMatcher(exact: specialTokens).split(
             text, 0..<text.count, plain: { addPieces(text.extracting($0)) }, token: { _ in })

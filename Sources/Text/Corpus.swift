@@ -23,8 +23,6 @@ public struct Corpus: Sendable {
 
     /// The files, in the order given.
     public let contents: [FileContent]
-    /// The files' paths, in the order given.
-    public var paths: [String] { contents.map(\.path) }
     /// The documents, in the files' order.
     public let documents: [Document]
     /// SHA-256 over the files' contents, in order, without their names.

@@ -2,7 +2,6 @@
 /// equals.
 struct MergeTable: Sendable {
     private var table: PairTable
-    var count: Int { table.count }
 
     init(capacity: Int) {
         table = PairTable(capacity: capacity)

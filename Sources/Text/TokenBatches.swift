@@ -47,11 +47,6 @@ public struct TokenBatches: Sendable {
         offsets = min(seq, stream.count - windowsPerEpoch * seq)
     }
 
-    /// The batch of step `step`, counted from 0: samples `step * batch` and on.
-    public func batch(step: Int, batch: Int) -> TokenBatch {
-        self.batch(samples: step * batch..<(step + 1) * batch)
-    }
-
     /// The samples with these global indices, tokens [samples, seq].
     public func batch(samples: Range<Int>) -> TokenBatch {
         var tokens: [Int32] = []
@@ -82,13 +77,6 @@ public struct TokenBatches: Sendable {
     /// document.
     private func mask(_ start: Int, _ targets: inout [Int32]) -> [Int32] {
         DocumentMask(stream).apply(start: start, seq: seq, targets: &targets)
-    }
-
-    /// Batches that score each token of the stream but the first exactly once, in order.
-    ///
-    /// - Parameter limit: the most batches; all of them where nil.
-    public func validationBatches(batch: Int, limit: Int? = nil) -> ValidationBatches {
-        ValidationBatches(stream, seq: seq, batch: batch, packing: packing, limit: limit)
     }
 }
 

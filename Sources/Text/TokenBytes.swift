@@ -3,9 +3,6 @@ struct TokenBytes: Sendable {
     private var ends: [Int] = []
     private var arena: [UInt8] = []
 
-    /// Number of ids, which start at 0.
-    var count: Int { ends.count }
-
     /// Appends the bytes of the next id; none for an unused id.
     mutating func append(_ bytes: [UInt8]) {
         arena += bytes

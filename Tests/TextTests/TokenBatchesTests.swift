@@ -21,11 +21,11 @@ import Testing
 
     @Test func `a sample depends on its global index alone`() throws {
         let batches = try TokenBatches(stream, seq: 10, seed: 1)
-        let whole = batches.batch(step: 3, batch: 6)
+        let whole = batches.batch(samples: 18..<24)
         let parts = [batches.batch(samples: 18..<21), batches.batch(samples: 21..<24)]
         #expect(whole.tokens == parts[0].tokens + parts[1].tokens)
-        #expect(try TokenBatches(stream, seq: 10, seed: 1, startingSample: 18).batch(step: 0, batch: 6) == whole)
-        #expect(try TokenBatches(stream, seq: 10, seed: 2).batch(step: 3, batch: 6) != whole)
+        #expect(try TokenBatches(stream, seq: 10, seed: 1, startingSample: 18).batch(samples: 0..<6) == whole)
+        #expect(try TokenBatches(stream, seq: 10, seed: 2).batch(samples: 18..<24) != whole)
     }
 
     @Test func `masked packing keeps documents apart`() throws {
@@ -46,7 +46,7 @@ import Testing
     @Test func `too little text for one window is refused`() throws {
         #expect(throws: TextError.tooFewTokens(have: 103, seq: 103)) { try TokenBatches(stream, seq: 103, seed: 1) }
         let one = try TokenBatches(stream, seq: 102, seed: 1)
-        #expect(one.windowsPerEpoch == 1 && one.batch(step: 5, batch: 1).tokens == Array(0..<102))
+        #expect(one.windowsPerEpoch == 1 && one.batch(samples: 5..<6).tokens == Array(0..<102))
     }
 
     @Test func `validation scores each token but the first once`() {

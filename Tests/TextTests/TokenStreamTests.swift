@@ -42,7 +42,7 @@ import Testing
     @Test func `another text, selection or tokenizer has another file`() throws {
         let cache = TokenCache(directory: scratch["cache"])
         let all = try corpus()
-        let whole = try Corpus(paths: all.paths)
+        let whole = try Corpus(paths: all.contents.map(\.path))
         let bpe = try #require(try TokenizerFile.load(TokenizerFixtures.path("byte-level.json")) as? BPETokenizer)
         let halves = try all.split(fraction: 0.5, by: .document, seed: 1)
         let paths = [
