@@ -116,7 +116,7 @@ let package = Package(
         tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"]),
         tests("AutogradTests", ["Autograd", "Kernels", "TestSupport", "Threads"]),
         tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport", "Threads"], exclude: ["Fixtures"]),
-        tests("HDF5Tests", ["HDF5", "TestSupport"]),
+        tests("HDF5Tests", ["CHDF5", "HDF5", "TestSupport"]),
         tests("RecipesTests", ["Models", "Recipes", "TestSupport"]),
         tests(
             "CheckpointsTests",

@@ -74,40 +74,6 @@ public struct HDF5Dataset: ~Copyable {
         }
         try result.get()
     }
-
-    /// All elements of a `uint8` dataset.
-    public func bytes() throws(HDF5Error) -> [UInt8] {
-        try array(of: .uint8, repeating: UInt8(0))
-    }
-
-    /// All elements of a `float32` dataset.
-    public func floats() throws(HDF5Error) -> [Float] {
-        try array(of: .float32, repeating: Float(0))
-    }
-
-    private func array<Element: BitwiseCopyable>(
-        of expected: HDF5Type, repeating zero: Element
-    ) throws(HDF5Error) -> [Element] {
-        guard type == expected else {
-            throw .unexpected(file: file, object: name, found: type.rawValue, expected: expected.rawValue)
-        }
-        var array = [Element](repeating: zero, count: count)
-        let result: Result<Void, HDF5Error> = unsafe array.withUnsafeMutableBytes { buffer in
-            do throws(HDF5Error) { return .success(try unsafe read(into: buffer)) } catch { return .failure(error) }
-        }
-        try result.get()
-        return array
-    }
-
-    /// Reads all elements as bytes into a buffer of exactly their size.
-    public func read(into bytes: UnsafeMutableRawBufferPointer) throws(HDF5Error) {
-        precondition(bytes.count == byteCount, "HDF5Dataset \(name): \(bytes.count) bytes for \(byteCount)")
-        guard byteCount > 0 else { return }
-        let memory = try type.make(file)
-        let status = unsafe H5Dread(
-            handle.id, memory.id, hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), bytes.baseAddress)
-        try check(status, file, "read '\(name)'")
-    }
 }
 
 /// How a dataset's elements lie in the file.

@@ -3,7 +3,7 @@ import CHDF5
 /// An open HDF5 file.
 ///
 /// A thin layer: objects are named by their path in the file, handles close once. libhdf5 trusts what it reads, so a
-/// file must be known to be sound before ``open(path:)``.
+/// file must be known to be sound before ``open(image:path:)``.
 public struct HDF5File: ~Copyable {
     /// Where the file is.
     public let path: String
@@ -24,14 +24,6 @@ public struct HDF5File: ~Copyable {
         try check(H5Pset_alignment(access.id, 1, hsize_t(alignment)), path, "set the alignment")
         let id = unsafe H5Fcreate(path, kvlab_H5F_ACC_TRUNC(), creation.id, access.id)
         return HDF5File(path: path, handle: try HDF5Handle(id, file: path, action: "create the HDF5 file"))
-    }
-
-    /// Opens the file at `path` for reading.
-    public static func open(path: String) throws(HDF5Error) -> HDF5File {
-        prepareHDF5()
-        let access = try accessList(path)
-        let id = unsafe H5Fopen(path, kvlab_H5F_ACC_RDONLY(), access.id)
-        return HDF5File(path: path, handle: try HDF5Handle(id, file: path, action: "open as HDF5"))
     }
 
     /// Opens a file that is in memory, for reading; `path` is what errors call it.
