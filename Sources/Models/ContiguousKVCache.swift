@@ -82,9 +82,4 @@ public struct ContiguousKVCache: KVCache, Sendable {
     public mutating func commit(_ step: RaggedBatch) {
         for (sequence, count) in zip(step.sequences, step.counts) { lengths[sequence] += count }
     }
-
-    /// Truncates `sequence` to its first `tokens`.
-    public mutating func truncate(_ sequence: Int, to tokens: Int) {
-        lengths[sequence] = min(lengths[sequence], tokens)
-    }
 }

@@ -220,7 +220,7 @@ import Testing
             guard await fixture.engine.step() else { break }
             stalled = max(stalled, await fixture.engine.stalled)
         }
-        #expect(await fixture.engine.isIdle && stalled < 40)
+        #expect(await fixture.engine.scheduler.isIdle && stalled < 40)
         for (model, prompt, count, isSearch, generation) in open {
             let answer = await Answer(generation)
             // Whatever happened on the way, each is as long as was promised, and what it would have been alone.

@@ -3,6 +3,11 @@ import Testing
 
 @testable import Inference
 
+extension PrefixTree {
+    /// An empty tree for layers with `tokensPerPage` tokens a page each, without windows.
+    init(tokensPerPage: [Int]) { self.init(tokensPerPage: tokensPerPage, windows: tokensPerPage.map { _ in nil }) }
+}
+
 @Suite struct PrefixTreeTests {
     /// A table of pages numbered from `first`, for layers that hold so many tokens a page.
     private func table(_ tokens: Int, _ sizes: [Int], from first: Int32 = 0) -> BlockTable {

@@ -245,7 +245,7 @@ import Testing
                 case .none: break
                 case .cancel: world.remove(id)
                 case .hold: world.scheduler.hold(id)
-                case .fork: if world.scheduler.isRunning(id) { world.fork(id, as: 8) }
+                case .fork: if world.scheduler.running.contains(id) { world.fork(id, as: 8) }
                 }
             }
             if event == .hold, step == at + 2 { world.scheduler.release(id) }
@@ -258,7 +258,7 @@ import Testing
             precondition(plan.runs.reduce(0) { $0 + $1.count } <= budget, name)
             // Numbers are given in the order of arrival: of a model, a running sequence is older than a preempted one.
             for gone in plan.preempted {
-                for other in world.model.keys where before.isRunning(other) && world.model[other] == world.model[gone] {
+                for other in world.model.keys where before.running.contains(other) && world.model[other] == world.model[gone] {
                     precondition(other <= gone || plan.preempted.contains(other), name)
                 }
             }

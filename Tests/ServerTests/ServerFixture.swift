@@ -143,7 +143,8 @@ final class ServerFixture: Sendable {
     /// Waits until no request is left, at most ten seconds; says whether that came.
     func becomesIdle() async throws -> Bool {
         for _ in 0..<1000 {
-            if await engine.isIdle { return true }
+            let now = await engine.statistics
+            if now.running + now.waiting == 0 { return true }
             try await Task.sleep(for: .milliseconds(10))
         }
         return false

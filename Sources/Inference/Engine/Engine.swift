@@ -175,9 +175,6 @@ public actor Engine {
         sleeper = nil
     }
 
-    /// Whether no request is queued or running.
-    public var isIdle: Bool { scheduler.isIdle }
-
     /// The counters and gauges now.
     public var statistics: EngineStatistics {
         var result = counters

@@ -243,9 +243,6 @@ public struct Scheduler: Sendable {
         if tenants[entry.tenant]?.members == 0 { tenants[entry.tenant] = nil }
     }
 
-    /// Whether `id` is running, that is, holds pages.
-    public func isRunning(_ id: Int) -> Bool { running.contains(id) }
-
     /// Admits a waiting sequence: it becomes the newest running one.
     mutating func admit(_ id: Int) {
         guard let entry = entries[id] else { return }

@@ -73,11 +73,6 @@ public struct PrefixTree: Sendable {
     /// Pages held only for unused blocks, or as window pages that all windows have passed, each counted once.
     public private(set) var idlePages = 0
 
-    /// An empty tree for layers with `tokensPerPage` tokens a page each, without windows.
-    public init(tokensPerPage: [Int]) {
-        self.init(tokensPerPage: tokensPerPage, windows: tokensPerPage.map { _ in nil })
-    }
-
     /// An empty tree for layers with `tokensPerPage` tokens a page each, and with `windows`.
     init(tokensPerPage: [Int], windows: [WindowRetention?]) {
         self.tokensPerPage = tokensPerPage
