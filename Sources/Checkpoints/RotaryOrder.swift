@@ -22,20 +22,10 @@ enum RotaryOrder {
     ) -> Weight {
         guard let layer = name.layer, [.query, .key].contains(name.module) else { return weight }
         let headDim = config.headDim[layer]
-        let rowBytes = weight.byteCount / weight.shape[0]
-        let rows = weight.shape[0]
-        return Weight(elementType: weight.elementType, shape: weight.shape) {
-            unsafe weight.withUnsafeBytes { bytes in
-                unsafe [UInt8](unsafeUninitializedCapacity: bytes.count) { output, initialized in
-                    for row in 0..<rows {
-                        let within = row % headDim
-                        let from = row - within + source(within, headDim)
-                        unsafe UnsafeMutableRawPointer(output.baseAddress! + row * rowBytes).copyMemory(
-                            from: bytes.baseAddress! + from * rowBytes, byteCount: rowBytes)
-                    }
-                    initialized = bytes.count
-                }
-            }
+        let rows = (0..<weight.shape[0]).map { row in
+            let from = row - row % headDim + source(row % headDim, headDim)
+            return from..<from + 1
         }
+        return StoredWeight(name: "\(name)", shape: weight.shape, rows: rows).taken(from: weight)
     }
 }
