@@ -1,5 +1,6 @@
 import ArgumentParser
 import Console
+import Experiments
 import Files
 import Foundation
 import Text
@@ -46,16 +47,16 @@ struct TokenizerTrainCommand: ParsableCommand {
     func run() throws {
         let start = ContinuousClock.now
         let corpus = try Corpus(paths: text, separator: splitOn)
-        var line = ProgressLine()
+        let reporter = ProgressReporter()
         let tokenizer = try BPETrainer.train(
             corpus: corpus, vocabularySize: vocabSize, specialTokens: special.isEmpty ? [BPETrainer.endOfText] : special
         ) { progress in
             switch progress {
-            case .reading(let bytes, let total): line.show("reading", bytes >> 10, total >> 10, "KiB")
-            case .merging(let tokens, let total): line.show("learning", tokens, total, "tokens")
+            case .reading(let bytes, let total): reporter.progress("reading  \(bytes >> 10)/\(total >> 10) KiB")
+            case .merging(let tokens, let total): reporter.progress("learning  \(tokens)/\(total) tokens")
             }
         }
-        line.end()
+        reporter.clear()
         try AtomicFile.write(tokenizer.serialized.bytes, to: out)
         let seconds = ContinuousClock.now - start
         try print("\(out): \(tokenizer.vocabularySize) tokens from \(corpus.byteCount) bytes in \(format(seconds)) s")
@@ -129,30 +130,6 @@ struct TokenizerDecodeCommand: ParsableCommand {
             try StandardOutput.write(tokenizer.decode(ids))
         }
     }
-}
-
-/// One line on standard error: rewritten in place on a terminal, else a plain line each tenth of the way.
-private struct ProgressLine {
-    private let isTerminal = isatty(STDERR_FILENO) == 1
-    private var shown = ""
-    private var last = ContinuousClock.now
-
-    mutating func show(_ what: String, _ done: Int, _ total: Int, _ unit: String) {
-        let key = what + String(done * 10 / max(total, 1))
-        if isTerminal {
-            guard ContinuousClock.now - last > .milliseconds(100) || key != shown else { return }
-            write("\r\u{1b}[K\(what): \(done) of \(total) \(unit)")
-        } else if key != shown {
-            write("\(what): \(done) of \(total) \(unit)\n")
-        }
-        (shown, last) = (key, ContinuousClock.now)
-    }
-
-    func end() {
-        if isTerminal { write("\r\u{1b}[K") }
-    }
-
-    private func write(_ text: String) { StandardError.write(text) }
 }
 
 private func format(_ value: Double) -> String { String(format: "%.1f", value) }
