@@ -128,7 +128,7 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Checkpoints", "Evaluation", "Experiments", "JSON", "Jinja", "Models", "Random", "TestSupport", "Text",
+                "Checkpoints", "Evaluation", "Experiments", "Files", "JSON", "Jinja", "Models", "Random", "TestSupport", "Text",
             ],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),

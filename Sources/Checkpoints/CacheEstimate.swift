@@ -15,9 +15,6 @@ public struct CacheEstimate: Sendable, Hashable {
     /// Bytes a token adds to a sequence that is shorter than every window.
     public var bytesPerToken: Int { layers.reduce(0) { $0 + $1.bytesPerToken } }
 
-    /// Whether some layers stop growing at a window, so that bytes are not proportional to tokens.
-    public var hasWindows: Bool { layers.contains { $0.window != nil } }
-
     /// Bytes for `batch` sequences of `context` tokens: Σ over layers of the tokens kept; nil where that is beyond an Int.
     public func bytes(context: Int, batch: Int) -> Int? {
         var sum = 0

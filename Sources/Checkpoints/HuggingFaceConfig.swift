@@ -34,16 +34,6 @@ public struct HuggingFaceConfig: Sendable {
         try self.init(try file.bytes(in: 0..<file.count), path: path)
     }
 
-    /// The element type the weights were trained or saved in, where the configuration says so.
-    public var elementType: ElementType? {
-        switch (json["dtype"] ?? json["torch_dtype"])?.string {
-        case "float32": .float32
-        case "float16": .float16
-        case "bfloat16": .bfloat16
-        default: nil
-        }
-    }
-
     /// The longest sequence the model is meant for, where the configuration says so.
     public var maxSequence: Int? {
         let inner = json["text_config"] ?? json

@@ -9,7 +9,6 @@ enum HeadPlanes {
         var re: Double
         var im: Double
 
-        static let one = Factor(re: 1, im: 0)
         var conjugate: Factor { Factor(re: re, im: -im) }
         var magnitude: Double { (re * re + im * im).squareRoot() }
         func scaled(by s: Double) -> Factor { Factor(re: re * s, im: im * s) }

@@ -16,9 +16,6 @@ public struct EvaluationText: Sendable {
     /// Documents as given.
     public init(documents: [String]) { self.documents = documents.filter { !$0.isEmpty } }
 
-    /// UTF-8 bytes over all documents.
-    public var byteCount: Int { documents.reduce(0) { $0 + $1.utf8.count } }
-
     private static func stripped(_ piece: Substring) -> String {
         guard let first = piece.firstIndex(where: { !$0.isWhitespace }), let last = piece.lastIndex(where: { !$0.isWhitespace })
         else {

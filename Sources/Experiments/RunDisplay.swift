@@ -6,7 +6,6 @@ final class RunDisplay {
     private let prepared: PreparedRun
     private let reporter: ProgressReporter
     private let flopsPerToken: Double
-    private let start = ContinuousClock.now
     private let firstStep: Int
     private var recentSeconds: [Double] = []
     private var smoothedLoss: Double?

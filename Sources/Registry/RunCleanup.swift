@@ -38,9 +38,6 @@ public struct RunCleanup: Sendable, Equatable {
         }
     }
 
-    /// Bytes in all.
-    public var bytes: Int { items.reduce(0) { $0 + $1.bytes } }
-
     /// Deletes them, run by run, holding each run's lock; a run that somebody has taken meanwhile is left alone.
     ///
     /// Returns what was deleted.

@@ -4,8 +4,7 @@ import GRDB
 
 /// An index over the runs and checkpoints under a folder, in SQLite.
 ///
-/// The folders are the truth: ``refresh()`` reads again what changed since it was last read, forgets what is gone, and the whole index
-/// can be thrown away. It lies in the folder as registry.sqlite; where that can't be written, it is kept in memory.
+/// The folders are the truth: opening the registry reads again what changed, forgets what is gone, and the whole index can be thrown away. It lies in the folder as registry.sqlite; where that can't be written, it is kept in memory.
 public final class RunRegistry: Sendable {
     /// The folder.
     public let root: String
@@ -117,10 +116,6 @@ public final class RunRegistry: Sendable {
     ///
     /// A checkpoint that can't be read is in the index with its problem. Where such files have taken a minute, which takes some
     /// hundreds of them, checkpoints that are not in the index yet are left to the next refresh, which goes on behind them.
-    public func refresh() throws {
-        try Self.reading(root + "/" + Self.fileName) { try Self.refresh(database, root: root) }
-    }
-
     private static func refresh(_ database: DatabaseQueue, root: String) throws {
         let scan = try RunScan(root: root)
         var left = Self.problemSeconds

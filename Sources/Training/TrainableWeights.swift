@@ -24,9 +24,6 @@ public struct TrainableWeights: Sendable {
         }
     }
 
-    /// Elements over all weights.
-    public var count: Int { entries.reduce(0) { $0 + $1.storage.count } }
-
     /// A view as parameters; the values change with the next update.
     public var parameters: Parameters {
         var parameters = Parameters()

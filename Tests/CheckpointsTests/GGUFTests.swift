@@ -18,7 +18,7 @@ import Text
 
     @Test(arguments: GGMLType.allCases)
     func `blocks become the numbers that gguf's own code makes of them, bit for bit`(type: GGMLType) throws {
-        let file = try GGUFFile(path: Self.fixture("blocks.gguf"))
+        let file = try GGUFFile(MappedFile(path: Self.fixture("blocks.gguf")))
         let name = "\(type)".uppercased()
         let found = try #require(file.weight(name)).float32().array()
         let expected = try #require(file.weight(name + ".expected")).float32().array()
@@ -27,7 +27,7 @@ import Text
     }
 
     @Test func `numbers become the Q8_0 blocks that gguf's own code makes of them, byte for byte`() throws {
-        let file = try GGUFFile(path: Self.fixture("blocks.gguf"))
+        let file = try GGUFFile(MappedFile(path: Self.fixture("blocks.gguf")))
         let values = try #require(file.weight("values")).float32().array()
         let expected = try #require(file.tensor("values.q8_0"))
         let bytes = try MappedFile(path: Self.fixture("blocks.gguf")).bytes(in: expected.range)
@@ -139,11 +139,11 @@ import Text
         bytes += text("a.words") + word(9, 4) + word(4, 4) + word(1 << 17, 8) + [UInt8](repeating: 7, count: 1 << 19)
         bytes += text("a.last") + word(4, 4) + word(42, 4)
         try scratch.write(bytes, to: "m.gguf")
-        let file = try GGUFFile(path: scratch["m.gguf"])
+        let file = try GGUFFile(MappedFile(path: scratch["m.gguf"]))
         #expect(file.metadata["a.bytes"] == .unread(1 << 20) && file.metadata["a.words"] == .unread(1 << 17))
         #expect(file.metadata["a.last"] == .integer(42))
         try scratch.write(bytes.dropLast(1 << 19), to: "m.gguf")
-        #expect(throws: GGUFError.self) { try GGUFFile(path: scratch["m.gguf"]) }
+        #expect(throws: GGUFError.self) { try GGUFFile(MappedFile(path: scratch["m.gguf"])) }
     }
 
     @Test(arguments: ElementType.allCases)
@@ -238,7 +238,7 @@ import Text
         ]
         for (bytes, text) in cases {
             try scratch.write(bytes, to: "x.gguf")
-            let error = #expect(throws: GGUFError.self) { try GGUFFile(path: scratch["x.gguf"]) }
+            let error = #expect(throws: GGUFError.self) { try GGUFFile(MappedFile(path: scratch["x.gguf"])) }
             #expect(error?.description.contains(text) == true, "\(String(describing: error)), expected \(text)")
         }
     }

@@ -229,7 +229,7 @@ import Text
         #expect(card.contains("| bits per byte | 0.80000 |") && card.contains("| perplexity | 4.4817 |"))
         #expect(!card.contains("by a tool") && !card.contains("cosine"))
         try GGUFExport.write(model, to: scratch["m.gguf"])
-        let description = try GGUFFile(path: scratch["m.gguf"]).metadata["general.description"]?.string
+        let description = try GGUFFile(MappedFile(path: scratch["m.gguf"])).metadata["general.description"]?.string
         #expect(description?.contains("| bits per byte | 0.80000 |") == true)
     }
 

@@ -1,5 +1,6 @@
 import Evaluation
 import Experiments
+import Files
 import Foundation
 import JSON
 import Jinja
@@ -77,7 +78,7 @@ public struct FuzzTarget: Sendable {
             try readAll(try ModelImport.load($0))
         },
         FuzzTarget(name: "GGUF blocks", seeds: ["../../CheckpointsTests/Fixtures/blocks.gguf"], file: "x.gguf") {
-            let file = try GGUFFile(path: $0)
+            let file = try GGUFFile(MappedFile(path: $0))
             for tensor in file.tensors { touch(file.weight(tensor.name)) }
         },
         FuzzTarget(name: "llama2.c model.bin", seeds: ["model.bin"], file: "model.bin") {

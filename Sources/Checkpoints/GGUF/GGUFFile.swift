@@ -39,9 +39,7 @@ struct GGUFFile {
         return try file.bytes(in: 0..<4) == magic
     }
 
-    /// Opens and checks the file at `path`; throws ``GGUFError`` or `FileError`.
-    init(path: String) throws { try self.init(try MappedFile(path: path)) }
-
+    /// Reads and checks the header of `file`; throws ``GGUFError`` or `FileError`.
     init(_ file: MappedFile) throws {
         self.file = file
         let (tensors, dataStart) = try unsafe file.withUnsafeBytes { bytes in

@@ -87,9 +87,6 @@ final class Connections: Sendable {
         for channel in channels { channel.close(promise: nil) }
     }
 
-    /// How many there are.
-    var count: Int { state.withLock { $0.entries.count } }
-
     /// Runs `body`, and cancels it where the connection closes meanwhile.
     func whileOpen<Value: Sendable>(
         _ channel: any Channel, _ body: @escaping @Sendable () async throws -> Value
