@@ -4,38 +4,38 @@ import Kernels
 public struct Gradients: Sendable {
     struct Entry {
         var storage: Storage
-        /// Whether nobody else refers to the storage, so that it may be added to in place.
+        /// Whether the storage has no other reference, so that gradients may be accumulated into it in place.
         var owned: Bool
     }
 
     var entries: [ObjectIdentifier: Entry] = [:]
-    /// Keeps the leaves alive: an identifier is only unique among living objects.
+    /// The variables, retained because an identifier is only unique among living objects.
     var leaves: [Node] = []
 
-    /// No gradients: what an accumulation over several batches starts from.
+    /// Empty gradients, the start of an accumulation over several batches.
     public init() {}
 
-    /// The gradient for `variable`, nil where the scalar doesn't depend on it.
+    /// The gradient for `variable`; nil if the scalar does not depend on it.
     public subscript(variable: Tensor) -> Tensor? {
         guard let node = variable.node, let entry = entries[ObjectIdentifier(node)] else { return nil }
         return Tensor(shape: variable.shape, storage: entry.storage)
     }
 }
 
-/// Where a pullback delivers the gradients of its op's inputs.
+/// The accumulator to which a pullback adds the gradients of its op's inputs.
 struct GradientSink {
     fileprivate var inputs: [Node?] = []
-    /// Whether the gradient handed to the pullback is referred to by nobody else, so that it may be passed on as owned.
+    /// Whether the gradient passed to the pullback has no other reference, so that it may be passed on as owned.
     fileprivate(set) var ownsGradient = false
     fileprivate var entries: [ObjectIdentifier: Gradients.Entry] = [:]
 
-    /// Whether the op has an input of that index.
+    /// Whether the op has an input `index`.
     func hasInput(_ index: Int) -> Bool { index < inputs.count }
 
-    /// Whether input `index` wants a gradient.
+    /// Whether input `index` requires a gradient.
     func needs(_ index: Int) -> Bool { inputs[index] != nil }
 
-    /// Adds `gradient`, which nobody writes to afterwards. `owned` says that nobody else refers to it either.
+    /// Adds `gradient`, which is not written to afterwards. `owned` means that it has no other reference.
     mutating func add(_ index: Int, _ gradient: Storage, owned: Bool = true) {
         guard let node = inputs[index] else { return }
         let key = ObjectIdentifier(node)
@@ -52,14 +52,14 @@ struct GradientSink {
         }
     }
 
-    /// Whether an entry may be added to in place: neither another entry nor a `Gradients` somebody keeps refers to it.
+    /// Whether an entry may be accumulated in place: no other entry and no earlier `Gradients` references its storage.
     private mutating func mayWrite(_ slot: Dictionary<ObjectIdentifier, Gradients.Entry>.Index) -> Bool {
         entries.values[slot].owned && isKnownUniquelyReferenced(&entries.values[slot].storage)
     }
 
-    /// Lets `body` write (beta 0) or add (beta 1) the gradient of input `index`, `count` elements, in place.
+    /// Calls `body` to write (beta 0) or accumulate (beta 1) the gradient of input `index`, `count` elements, in place.
     ///
-    /// Where the input wants none, `body` isn't called, or with `orDiscard` writes to memory that is thrown away.
+    /// If the input requires no gradient, `body` is not called, or with `orDiscard` writes to scratch memory.
     mutating func accumulate(_ index: Int, count: Int, orDiscard: Bool = false, _ body: (_ into: Storage, _ beta: Float) -> Void)
     {
         guard let node = inputs[index] else {
@@ -80,16 +80,15 @@ struct GradientSink {
 extension Tensor {
     /// The gradients of this scalar with respect to every variable it depends on.
     ///
-    /// Reverse mode. The graph is used up: what it held for this pass is freed while it runs, and asking a second time is
-    /// a programming error, also by way of another scalar that shares part of the graph. With `adding`, the new gradients are
-    /// added to earlier ones (gradient accumulation), in place where those are handed over with `consume`; `seed` is the
-    /// scalar's own gradient.
+    /// Reverse mode. The pass consumes the graph: saved activations are freed as it proceeds, and differentiating a second time
+    /// is a programming error, also through another scalar that shares part of the graph. With `adding`, the new gradients are
+    /// accumulated into earlier ones, in place if these are passed with `consume`; `seed` is the scalar's own gradient.
     public func gradients(adding earlier: consuming Gradients = Gradients(), seed: Float = 1) -> Gradients {
         precondition(shape.count == 1, "gradients: \(shape) is no scalar")
         return gradients(adding: consume earlier, ofOutput: Storage(repeating: seed, count: 1))
     }
 
-    /// As ``gradients(adding:seed:)`` for a tensor of any shape whose own gradient is `output`.
+    /// The gradients of a tensor of any shape whose own gradient is `output`; see ``gradients(adding:seed:)``.
     func gradients(adding earlier: consuming Gradients = Gradients(), ofOutput output: Storage) -> Gradients {
         var result = earlier
         guard let node else { return result }
@@ -118,7 +117,7 @@ extension Tensor {
 }
 
 extension Node {
-    /// Every node this one depends on, itself first, each before its inputs.
+    /// The nodes that this one depends on in reverse topological order, itself first.
     fileprivate func descendingOrder() -> [Node] {
         var order: [Node] = []
         var visited: Set<ObjectIdentifier> = [ObjectIdentifier(self)]

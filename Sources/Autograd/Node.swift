@@ -1,7 +1,7 @@
 import Kernels
 import Synchronization
 
-/// One op's place in the graph: its inputs and how a gradient of its output becomes gradients of them.
+/// A node of the computation graph: an op's inputs and its pullback, from the output's gradient to the inputs'.
 final class Node: Sendable {
     typealias Pullback = @Sendable (_ gradient: Storage, _ sink: inout GradientSink) -> Void
 
@@ -10,13 +10,13 @@ final class Node: Sendable {
         var pullback: Pullback?
     }
 
-    /// Whether this is a variable: gradients stop and are kept here.
+    /// Whether the node is a variable, at which gradients are accumulated.
     let isLeaf: Bool
     /// The op's function name, for profiles.
     let op: StaticString
     private let links: Mutex<Links>
 
-    /// A leaf.
+    /// The node of a variable.
     init() {
         isLeaf = true
         op = "variable"
@@ -31,8 +31,7 @@ final class Node: Sendable {
 
     var inputs: [Node?] { links.withLock { $0.inputs } }
 
-    /// Hands out the pullback once and lets go of what it holds, so that activations are freed as the backward pass
-    /// leaves them behind.
+    /// Moves the inputs and the pullback out of the node, once, so that the backward pass frees activations as it proceeds.
     func take() -> (inputs: [Node?], pullback: Pullback?) {
         links.withLock { links in
             defer { links = Links(inputs: [], pullback: nil) }

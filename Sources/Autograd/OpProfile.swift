@@ -1,9 +1,9 @@
 import Synchronization
 
-/// Where a step's time goes, op by op: what has passed since the last mark belongs to the op that marks.
+/// A profile of a step's time by op: each mark charges the time since the last mark to its op.
 ///
-/// Ops run one after the other (their work is spread over threads inside of them), so marks at their ends suffice. Off
-/// unless started; a mark then costs one atomic load.
+/// Ops run one after the other, each spread over threads, so marks at their ends suffice. Off unless started; a mark then costs
+/// one atomic load.
 public enum OpProfile {
     /// One op's share.
     public struct Entry: Sendable, Equatable {
@@ -11,7 +11,7 @@ public enum OpProfile {
         public var name: String
         /// Wall-clock seconds in all.
         public var seconds: Double
-        /// How often it ran.
+        /// Number of runs.
         public var calls: Int
     }
 
@@ -23,13 +23,13 @@ public enum OpProfile {
     private static let isOn = Atomic<Bool>(false)
     private static let state = Mutex(State())
 
-    /// Forgets earlier marks and begins anew.
+    /// Starts profiling, without earlier marks.
     public static func start() {
         state.withLock { $0 = State() }
         isOn.store(true, ordering: .relaxed)
     }
 
-    /// Gives the time since the last mark to `op`, a function's name as `#function` spells it.
+    /// Charges the time since the last mark to `op`, a function's name as `#function` spells it.
     public static func mark(_ op: StaticString, backward: Bool = false) {
         guard isOn.load(ordering: .relaxed) else { return }
         let name = op.description.prefix { $0 != "(" } + (backward ? " backward" : "")
@@ -42,7 +42,7 @@ public enum OpProfile {
         }
     }
 
-    /// Ends profiling and gives the shares, largest first.
+    /// Ends profiling and returns the shares, largest first.
     public static func finish() -> [Entry] {
         isOn.store(false, ordering: .relaxed)
         return state.withLock { $0.entries.values.sorted { $0.seconds > $1.seconds } }

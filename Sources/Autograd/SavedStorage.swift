@@ -1,14 +1,14 @@
 import Kernels
 import Synchronization
 
-/// What an op keeps of its input for its pullback, which runs once and may write over it.
+/// An activation saved for the pullback, which runs once and may overwrite it.
 final class SavedStorage: Sendable {
     private let kept: Mutex<Storage?>
 
     init(_ storage: Storage) { kept = Mutex(storage) }
 
-    /// The storage, and where a gradient of its size goes: into the storage itself where nothing else refers to it. Gives it
-    /// out once.
+    /// The saved storage and the destination of a gradient of its size: the storage itself if it is uniquely referenced. May be
+    /// called once.
     func take() -> (value: Storage, gradient: Storage) {
         guard var storage = kept.withLock({ kept in exchange(&kept, with: nil) }) else {
             preconditionFailure("a pullback ran twice")

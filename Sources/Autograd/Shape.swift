@@ -1,4 +1,4 @@
-/// A tensor's dimensions, outermost first; row-major.
+/// The dimensions of a row-major tensor, outermost first.
 public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
     /// The extent of each axis.
     public let dimensions: [Int]
@@ -21,21 +21,21 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     /// The extent of `axis`; negative axes count from the end.
     public subscript(axis: Int) -> Int { dimensions[axis < 0 ? axis + rank : axis] }
 
-    /// Elements from one index of each axis to the next.
+    /// The row-major strides, in elements.
     public var strides: [Int] {
         var strides = [Int](repeating: 1, count: rank)
         for axis in stride(from: rank - 2, through: 0, by: -1) { strides[axis] = strides[axis + 1] * dimensions[axis + 1] }
         return strides
     }
 
-    /// `axis` as a non-negative index; a precondition fails where there is no such axis.
+    /// The non-negative index of `axis`. Precondition: the axis exists.
     func axis(_ axis: Int, _ op: StaticString) -> Int {
         let index = axis < 0 ? axis + rank : axis
         precondition(index >= 0 && index < rank, "\(op): no axis \(axis) in \(self)")
         return index
     }
 
-    /// The shape both operands broadcast to, by NumPy's rules; nil where they don't.
+    /// The shape to which both operands broadcast by NumPy's rules; nil if they do not.
     public static func broadcast(_ a: Shape, _ b: Shape) -> Shape? {
         let rank = max(a.rank, b.rank)
         var result = [Int](repeating: 1, count: rank)
@@ -48,6 +48,6 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
         return Shape(result)
     }
 
-    /// The extents as messages show them: `[2, 3]`.
+    /// The extents as in messages: `[2, 3]`.
     public var description: String { "\(dimensions)" }
 }

@@ -1,15 +1,15 @@
 import Kernels
 
-/// What is computed with: an immutable, dense, row-major array of Float32.
+/// A tensor: an immutable, dense, row-major array of Float32.
 ///
-/// A tensor that came from a ``variable(_:)`` remembers how; `loss.gradients()` walks back from there. Tensors made from
-/// plain values are constants and cost nothing in the backward pass.
+/// A tensor computed from a ``variable(_:)`` keeps its computation graph, along which `loss.gradients()` runs backward. Tensors
+/// made from plain values are constants and cost nothing in the backward pass.
 public struct Tensor: Sendable {
     /// Dimensions, outermost first.
     public let shape: Shape
     /// The elements, exactly `shape.count` of them.
     public let storage: Storage
-    /// How the tensor depends on variables; nil for a constant.
+    /// The node that computed the tensor; nil for a constant.
     let node: Node?
 
     init(shape: Shape, storage: Storage, node: Node?) {
@@ -33,15 +33,15 @@ public struct Tensor: Sendable {
     /// A constant scalar.
     public init(_ value: Float) { self.init([value], shape: []) }
 
-    /// The same values as a leaf whose gradient can be asked for.
+    /// A variable with the values of `tensor`: a leaf of the computation graph, for which gradients are computed.
     public static func variable(_ tensor: Tensor) -> Tensor {
         Tensor(shape: tensor.shape, storage: tensor.storage, node: Node())
     }
 
-    /// The same values, cut off from what they were computed from.
+    /// A constant with the same values, detached from the computation graph.
     public var detached: Tensor { Tensor(shape: shape, storage: storage) }
 
-    /// Whether a gradient flows through this tensor.
+    /// Whether the tensor depends on a variable.
     public var requiresGradient: Bool { node != nil }
 
     /// The values, copied out row-major.

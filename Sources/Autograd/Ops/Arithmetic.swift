@@ -7,7 +7,7 @@ extension Tensor {
     ///
     /// Precondition of this and the other operators of two tensors: the shapes broadcast.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
-        // Pullbacks keep shapes and storages, never tensors with their nodes: those are linked by the graph alone.
+        // Pullbacks capture shapes and storages, never tensors: nodes are linked by the graph alone.
         let (aShape, bShape) = (a.shape, b.shape)
         return binary(.add, a, b) { gradient, shape, sink in
             sink.addReduced(0, gradient, from: shape, to: aShape)

@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// Tensors side by side along `axis`; their other extents are equal.
+    /// The concatenation of tensors along `axis`; their other extents are equal.
     public static func concat(_ tensors: [Tensor], axis: Int = 0) -> Tensor {
         guard let first = tensors.first else { preconditionFailure("concat: nothing to join") }
         let axis = first.shape.axis(axis, "concat")

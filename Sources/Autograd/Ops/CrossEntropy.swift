@@ -3,8 +3,9 @@ import Kernels
 extension Tensor {
     /// The mean of −log softmax(logits)[target] over the rows scored, a scalar; logits [.., vocab], a target for each row.
     ///
-    /// A negative target (−100 by custom) is not scored; where none is, the loss is 0. The gradient, softmax − one-hot, is
-    /// computed along with the loss. See ``linearCrossEntropy(_:targets:normalizer:)`` for logits that never exist whole.
+    /// A negative target (−100 by convention) is not scored; without scored rows the loss is 0. The gradient,
+    /// softmax − one-hot, is computed along with the loss. ``linearCrossEntropy(_:targets:normalizer:precision:)`` never
+    /// materialises the logits.
     public func crossEntropy(_ targets: [Int32]) -> Tensor {
         precondition(shape.rank >= 1, "crossEntropy: \(shape) has no axis of classes")
         let (rows, classes) = rowsAndWidth

@@ -1,12 +1,12 @@
 import Kernels
 
 extension Tensor {
-    /// The mean over rows of T²·KL(softmax(teacher/T) ‖ softmax(self/T)) in nats, a scalar; logits [.., vocab] against a teacher's of
-    /// the same shape (Hinton et al. 2015, Distilling the Knowledge in a Neural Network).
+    /// The mean over rows of T²·KL(softmax(teacher/T) ‖ softmax(self/T)) in nats, a scalar; logits [.., vocab] against a
+    /// teacher's of the same shape (Hinton et al. 2015, Distilling the Knowledge in a Neural Network).
     ///
-    /// Rows where `scored` is false don't count; the sum is divided by `normalizer`, by default the number of those that do (0 of them give
-    /// 0). T² keeps the gradient, T·(softmax(self/T) − softmax(teacher/T)), of one size at any temperature. The teacher
-    /// gets none.
+    /// Rows with `scored` false are left out; the sum is divided by `normalizer`, by default the number of scored rows (without
+    /// any it is 0). T² keeps the gradient, T·(softmax(self/T) − softmax(teacher/T)), of one size at any temperature. The
+    /// teacher has no gradient.
     public func divergence(
         fromTeacher teacher: Tensor, temperature: Float = 1, scored: [Bool], normalizer: Int? = nil
     ) -> Tensor {

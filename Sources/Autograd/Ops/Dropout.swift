@@ -1,10 +1,11 @@
 import Kernels
 
 extension Tensor {
-    /// Each element 0 with probability `rate`, else divided by 1 − rate (Srivastava et al. 2014, inverted scaling).
+    /// Dropout with inverted scaling (Srivastava et al. 2014): an element is 0 with probability `rate`, else divided by
+    /// 1 − rate.
     ///
-    /// Which elements are dropped is a function of `seed` and their index alone: the same seed drops the same elements on
-    /// any number of threads, and the mask is not kept but drawn again in the backward pass.
+    /// The mask is a function of `seed` and the element's index alone: it is the same on any number of threads, and is
+    /// recomputed in the backward pass, not saved.
     public func dropout(rate: Float, seed: UInt64) -> Tensor {
         precondition(rate >= 0 && rate <= 1, "dropout: rate \(rate) is outside 0...1")
         if rate == 0 { return self }

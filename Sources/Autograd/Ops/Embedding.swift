@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// Rows of this table [vocab, width] at `ids`: [ids.count, width].
+    /// The embedding lookup: the rows of this table [vocab, width] at `ids`, [ids.count, width].
     public func embedding(_ ids: [Int32]) -> Tensor {
         precondition(shape.rank == 2, "embedding: \(shape) is no table")
         let (table, width) = (storage, shape[1])

@@ -1,11 +1,11 @@
 import Kernels
 
 extension Tensor {
-    /// Every head's query, key and value of latent attention: rows of this tensor are
-    /// [heads·(plainDim + rotaryDim) | rank | rotaryDim], those of `expanded` [heads·(plainDim + valueDim)].
+    /// The queries, keys and values of all heads of latent attention: rows of this tensor are
+    /// [heads·(plainDim + rotaryDim) | rank | rotaryDim], rows of `expanded` [heads·(plainDim + valueDim)].
     ///
-    /// The result's rows are [heads·d | heads·d | heads·valueDim] with d = plainDim + rotaryDim: queries as they are, keys of
-    /// each head's own part and the part that all share, values. The latent of width `rank` is not read here.
+    /// The result's rows are [heads·d | heads·d | heads·valueDim] with d = plainDim + rotaryDim: the queries, each head's keys
+    /// (its own part, then the part that all heads share) and the values. The latent of width `rank` is not read.
     public func latentHeads(
         _ expanded: Tensor, heads: Int, plainDim: Int, rotaryDim: Int, valueDim: Int, rank: Int
     ) -> Tensor {
@@ -16,7 +16,7 @@ extension Tensor {
             shape == [rows, width] && expanded.shape == [rows, expandedWidth],
             "latentHeads: \(shape) and \(expanded.shape), expected [\(rows), \(width)] and [\(rows), \(expandedWidth)]")
         let outputWidth = heads * (2 * d + valueDim)
-        // Where each part lies in a row: of this tensor or the other, and of the result.
+        // The offsets of each part in a row of its source and in a row of the result.
         typealias Part = (fromExpanded: Bool, offset: Int, headStride: Int, target: Int, targetStride: Int, columns: Int)
         let parts: [Part] = [
             (false, 0, d, 0, d, d), (true, 0, plainDim + valueDim, heads * d, d, plainDim),
@@ -38,7 +38,7 @@ extension Tensor {
                     if beta == 0 { Elementwise.fill(into, with: 0) }
                     for part in parts where part.fromExpanded == (input == 1) {
                         let isShared = part.headStride == 0
-                        // What all heads read gets the sum of their gradients.
+                        // The shared part gets the sum of all heads' gradients.
                         for head in 0..<(isShared ? heads : 1) {
                             StridedCopy.copy(
                                 .init(

@@ -8,7 +8,7 @@ extension Tensor {
         linear(weights, residual: residual, precision: precision)
     }
 
-    /// As ``linear(_:residual:precision:)-(Tensor...,_,_)``.
+    /// x·Wᵀ for a list of weights; see ``linear(_:residual:precision:)-(Tensor...,_,_)``.
     public func linear(_ weights: [Tensor], residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
         let width = shape[-1]
         let rows = shape.count / max(width, 1)
@@ -40,7 +40,7 @@ extension LinearKernel {
             }, precision: precision)
     }
 
-    /// [rows, outputs], with `residual` added where there is one.
+    /// The product [rows, outputs], added to `residual` if given.
     func forward(_ input: RowInput, rows: Int, residual: Tensor?, _ op: StaticString) -> Storage {
         let output = Storage(count: rows * outputs)
         let matrix = Matrix(output, rows: rows, columns: outputs)
@@ -56,7 +56,7 @@ extension LinearKernel {
 }
 
 extension GradientSink {
-    /// Adds gradientᵀ·input for each of the kernel's `count` weights that wants it; the first is input `firstInput` of the op.
+    /// Adds gradientᵀ·input for those of the kernel's `count` weights that require it, inputs of the op from `firstInput` on.
     mutating func addWeightGradients(
         _ kernel: LinearKernel, _ input: RowInput, rows: Int, gradient: Storage, firstInput: Int, count: Int
     ) {
@@ -70,7 +70,7 @@ extension GradientSink {
         }
     }
 
-    /// Passes the pullback's gradient on unchanged, where the op has an input of that index; the pullback's last act.
+    /// Adds the pullback's gradient unchanged, if the op has an input `index`. Called last, as it may hand over the storage.
     mutating func addResidual(_ index: Int, _ gradient: Storage) {
         if hasInput(index) { add(index, gradient, owned: ownsGradient) }
     }

@@ -1,11 +1,11 @@
 import Kernels
 
 extension Tensor {
-    /// The mean cross-entropy of the logits x·Wᵀ against `targets`, the logits never existing whole.
+    /// The mean cross-entropy of the logits x·Wᵀ against `targets`, computed in chunks: the logits are never materialised.
     ///
-    /// x [rows, in], weight [vocab, in]; rows whose target is negative are not scored. The loss is divided by
-    /// `normalizer`, by default the number of rows scored (0 scored rows give 0). The gradient is computed along with the
-    /// loss, chunk by chunk, where it will be needed. Products are multiplied in `precision`.
+    /// x [rows, in], weight [vocab, in]; rows with a negative target are not scored. The loss is divided by `normalizer`, by
+    /// default the number of scored rows (0 scored rows give 0). The gradient, if required, is computed along with the loss.
+    /// Products are multiplied in `precision`.
     public func linearCrossEntropy(
         _ weight: Tensor, targets: [Int32], normalizer: Int? = nil, precision: ComputePrecision = .fp32
     ) -> Tensor {

@@ -3,8 +3,8 @@ import Kernels
 extension Tensor {
     /// The matrix product over the last two axes: [.., m, k] × [.., k, n] gives [.., m, n].
     ///
-    /// The axes before them are batch axes and broadcast by NumPy's rules. `transposeA` reads this tensor as stored
-    /// [.., k, m], `transposeB` the other as [.., n, k]; neither is copied. Both have at least two axes.
+    /// Leading axes are batch axes and broadcast by NumPy's rules. `transposeA` reads this tensor as stored [.., k, m],
+    /// `transposeB` the other as [.., n, k]; neither is copied. Both have at least two axes.
     public func matmul(_ other: Tensor, transposeA: Bool = false, transposeB: Bool = false) -> Tensor {
         let plan = MatMulPlan(self, other, transposeA, transposeB)
         let output = Storage(count: plan.outputShape.count)
@@ -23,7 +23,7 @@ private struct MatMulPlan: Sendable {
     private let (m, n, k): (Int, Int, Int)
     private let transposeA: Bool
     private let transposeB: Bool
-    /// Which matrix of a and of b each output matrix is the product of.
+    /// The matrix of a, and of b, that each output matrix reads.
     private let aIndices: [Int]
     private let bIndices: [Int]
 
@@ -41,7 +41,7 @@ private struct MatMulPlan: Sendable {
         self.transposeB = transposeB
         outputShape = Shape(batch.dimensions + [height, columns])
         if bBatch.count == 1, !transposeA {
-            // One b for all of a: its matrices stand below each other, a single product does.
+            // A single b: the matrices of a are stacked, and one product suffices.
             (m, n, k) = (batch.count * height, columns, width)
             (aIndices, bIndices) = ([0], [0])
         } else {
@@ -51,7 +51,7 @@ private struct MatMulPlan: Sendable {
         }
     }
 
-    /// For each index of `batch`, row-major, the one it reads in `operand`.
+    /// The index into `operand` of each index of `batch`, row-major.
     private static func indices(of operand: Shape, in batch: Shape) -> [Int] {
         let strides = operand.strides
         let missing = batch.rank - operand.rank

@@ -2,7 +2,7 @@ import Kernels
 
 extension Tensor {
     /// The maximum over `axes` (negative ones count from the end; by default all), which vanish, or stay with extent 1 under
-    /// `keepDims`; NaN where there is one.
+    /// `keepDims`; NaN if an element is NaN.
     ///
     /// Elements that tie for a maximum share its gradient equally. The maximum over nothing is a programming error.
     public func maximum(_ axes: [Int]? = nil, keepDims: Bool = false) -> Tensor {

@@ -3,7 +3,7 @@ import Kernels
 extension Tensor {
     /// linear(rmsNorm(x)·g) for several weights side by side; x [rows, in], gain [in], weights [outᵢ, in].
     ///
-    /// The normalised input never exists whole: blocks of it are made when they are multiplied, forward and backward.
+    /// The normalised input is never materialised: its blocks are computed as they are multiplied, forward and backward.
     public func normLinear(gain: Tensor, weights: [Tensor], epsilon: Float, precision: ComputePrecision = .fp32) -> Tensor {
         let width = shape[-1]
         let rows = shape.count / max(width, 1)

@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// The axes in another order: axis i of the result is axis `order[i]` of this tensor.
+    /// The tensor with its axes permuted: axis i of the result is axis `order[i]` of this tensor.
     public func permuted(_ order: [Int]) -> Tensor {
         let order = order.map { shape.axis($0, "permuted") }
         precondition(
@@ -15,7 +15,7 @@ extension Tensor {
             .init(storage, strides: read), to: .init(output, strides: target.strides), extents: target.dimensions)
         return .result(target, output, from: [self]) { gradient, sink in
             sink.accumulate(0, count: gradient.count) { into, beta in
-                // Walked in the order of the input, so that writes are the ones in a row.
+                // In the order of the input, so that writes are contiguous.
                 let inverse = order.indices.sorted { order[$0] < order[$1] }
                 StridedCopy.copy(
                     .init(gradient, strides: inverse.map { target.strides[$0] }), to: .init(into, strides: strides),
@@ -24,10 +24,10 @@ extension Tensor {
         }
     }
 
-    /// The axes in another order: axis i of the result is axis `order[i]` of this tensor.
+    /// The tensor with its axes permuted: axis i of the result is axis `order[i]` of this tensor.
     public func permuted(_ order: Int...) -> Tensor { permuted(order) }
 
-    /// Two axes exchanged, by default the last two.
+    /// The tensor with two axes exchanged, by default the last two.
     public func transposed(_ a: Int = -2, _ b: Int = -1) -> Tensor {
         var order = Array(0..<shape.rank)
         order.swapAt(shape.axis(a, "transposed"), shape.axis(b, "transposed"))

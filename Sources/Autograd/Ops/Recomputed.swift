@@ -1,10 +1,10 @@
 import Kernels
 
 extension Tensor {
-    /// `body(inputs)`, of which nothing is kept: the backward pass runs it again (Chen et al. 2016, Training Deep Nets with
-    /// Sublinear Memory Cost).
+    /// `body(inputs)` with activation checkpointing: the backward pass recomputes the activations (Chen et al. 2016, Training
+    /// Deep Nets with Sublinear Memory Cost).
     ///
-    /// `body` depends on its inputs alone and computes the same each time.
+    /// Precondition: `body` depends on its inputs alone and is deterministic.
     public static func recomputed(_ inputs: [Tensor], _ body: @escaping @Sendable ([Tensor]) -> Tensor) -> Tensor {
         let output = body(inputs.map(\.detached))
         let plain = inputs.map { (tensor: $0.detached, isVariable: $0.requiresGradient) }

@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// The same elements in another shape of the same count; nothing is copied. One extent may be −1: what remains.
+    /// The tensor in another shape of the same count, without a copy. One extent may be −1, inferred from the others.
     public func reshaped(_ dimensions: [Int]) -> Tensor {
         var extents = dimensions
         if let open = extents.firstIndex(of: -1) {
@@ -15,6 +15,6 @@ extension Tensor {
         return .result(target, storage, from: [self]) { gradient, sink in sink.add(0, gradient, owned: sink.ownsGradient) }
     }
 
-    /// The same elements in another shape of the same count; nothing is copied.
+    /// The tensor in another shape of the same count, without a copy.
     public func reshaped(_ dimensions: Int...) -> Tensor { reshaped(dimensions) }
 }

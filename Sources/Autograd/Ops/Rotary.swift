@@ -3,8 +3,8 @@ import Kernels
 extension Tensor {
     /// Rotary position embedding in half-split order (Su et al. 2021); x [.., seq, heads, headDim] keeps its shape.
     ///
-    /// `positions` names the position of each [heads, headDim] row: one for every row, or `seq` of them that hold for every
-    /// sequence. The gradient is turned back by the same angles.
+    /// `positions` has the position of each [heads, headDim] row: one for every row, or `seq` positions that all sequences
+    /// share. The gradient is rotated back by the same angles.
     public func rotary(_ table: RotaryTable, positions: [Int32]) -> Tensor {
         precondition(shape.rank >= 3, "rotary: \(shape) is not [.., seq, heads, headDim]")
         let (heads, headDim, seq) = (shape[-2], shape[-1], shape[-3])

@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// The indices `range` of `axis`, copied; the other axes stay whole.
+    /// A copy of the slice of `axis` at indices `range`.
     public func slice(_ range: Range<Int>, axis: Int = 0) -> Tensor {
         let axis = shape.axis(axis, "slice")
         precondition(

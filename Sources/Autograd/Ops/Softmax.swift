@@ -1,7 +1,7 @@
 import Kernels
 
 extension Tensor {
-    /// eˣ / Σ eˣ over `axis`, by default the last; another axis is moved there and back.
+    /// The softmax eˣ / Σ eˣ over `axis`, by default the last; another axis is transposed to the end and back.
     public func softmax(_ axis: Int = -1) -> Tensor {
         alongLast(axis, "softmax") { tensor in
             let (rows, width) = tensor.rowsAndWidth
@@ -15,7 +15,7 @@ extension Tensor {
         }
     }
 
-    /// x − log Σ eˣ over `axis`, by default the last; another axis is moved there and back.
+    /// The log-softmax x − log Σ eˣ over `axis`, by default the last; another axis is transposed to the end and back.
     public func logSoftmax(_ axis: Int = -1) -> Tensor {
         alongLast(axis, "logSoftmax") { tensor in
             let (rows, width) = tensor.rowsAndWidth
@@ -29,7 +29,7 @@ extension Tensor {
         }
     }
 
-    /// The last axis' extent and how many rows of it there are.
+    /// The extent of the last axis and the number of rows.
     var rowsAndWidth: (rows: Int, width: Int) {
         let width = shape.rank == 0 ? 1 : shape[-1]
         return (width == 0 ? 0 : shape.count / width, width)

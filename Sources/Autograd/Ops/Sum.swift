@@ -36,7 +36,7 @@ extension Tensor {
         }
     }
 
-    /// The axes as a set of non-negative ones; a precondition fails where one is named twice or not there.
+    /// The non-negative indices of `axes`. Precondition: each exists and is named once.
     func reducedAxes(_ axes: [Int]?, _ op: StaticString) -> Set<Int> {
         guard let axes else { return Set(0..<shape.rank) }
         let result = Set(axes.map { shape.axis($0, op) })

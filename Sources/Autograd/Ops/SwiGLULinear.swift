@@ -3,7 +3,7 @@ import Kernels
 extension Tensor {
     /// residual + (silu(gate)·up)·Wᵀ for rows [gate | up] of width 2·f and a weight [out, f].
     ///
-    /// The product silu(gate)·up never exists whole: blocks of it are made when they are multiplied, forward and backward.
+    /// The product silu(gate)·up is never materialised: its blocks are computed as they are multiplied, forward and backward.
     public func swiGLULinear(_ weight: Tensor, residual: Tensor? = nil, precision: ComputePrecision = .fp32) -> Tensor {
         let width = shape[-1] / 2
         let rows = shape.count / max(2 * width, 1)

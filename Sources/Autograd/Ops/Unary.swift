@@ -22,7 +22,7 @@ extension Tensor {
     /// x·Φ(x) = x/2·(1 + erf(x/√2)), the exact form.
     public func geluErf() -> Tensor { unary(.geluErf, keeping: .input) }
 
-    /// What the gradient is computed from: only that is kept for the backward pass.
+    /// The operand that the pullback needs, the only one saved for the backward pass.
     private enum Kept { case input, output }
 
     private func unary(_ op: Elementwise.Unary, keeping kept: Kept) -> Tensor {
@@ -31,7 +31,7 @@ extension Tensor {
         let saved = kept == .input ? storage : output
         return .result(shape, output, from: [self]) { gradient, sink in
             let dx = Storage(count: gradient.count)
-            // The kernel reads the one of x and y that its formula needs; relu's is the same for both.
+            // The kernel reads x or y, as its formula needs; relu's formula holds for either.
             Elementwise.unaryGradient(op, x: saved, y: saved, dy: gradient, into: dx)
             sink.add(0, dx)
         }

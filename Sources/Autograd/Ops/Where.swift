@@ -3,7 +3,7 @@ import Kernels
 extension Tensor {
     /// `a` where the condition is not 0, else `b`; all three broadcast to one shape by NumPy's rules.
     ///
-    /// No gradient flows to the condition, nor to the side not chosen, whatever its value: a NaN there does not spread.
+    /// Neither the condition nor the side not chosen gets a gradient, so that a NaN there does not propagate.
     public static func `where`(_ condition: Tensor, _ a: Tensor, _ b: Tensor) -> Tensor {
         guard let sides = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(condition.shape, sides) else {
             preconditionFailure("where: shapes \(condition.shape), \(a.shape) and \(b.shape) do not broadcast")
@@ -28,7 +28,7 @@ extension Tensor {
         `where`(Tensor(condition.map { $0 ? 1 : 0 }, shape: shape), a, b)
     }
 
-    /// The elements repeated to `target`; with `scalars`, a single element is left for kernels that repeat it themselves.
+    /// The elements broadcast to `target`; with `scalars`, a single element is left as it is for kernels that broadcast it.
     private func broadcast(to target: Shape, scalars: Bool = false) -> Storage {
         if shape == target || (scalars && shape.count == 1) { return storage }
         let output = Storage(count: target.count)
