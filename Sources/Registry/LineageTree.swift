@@ -1,27 +1,27 @@
 import Console
 
-/// Where a checkpoint comes from and what was made from it.
+/// The lineage of a checkpoint: its ancestors and its descendants.
 public struct LineageTree: Sendable, Equatable {
-    /// One checkpoint; files of equal content are one.
+    /// One checkpoint; files of equal content are one node.
     public struct Node: Sendable, Equatable {
         /// Content hash.
         public var hash: String
-        /// The files that hold it, none where it is only known as a parent.
+        /// The files that hold the checkpoint; none if it is only known as a parent.
         public var paths: [String]
-        /// What is known of it; nil where it is only known as a parent.
+        /// The checkpoint's record; nil if it is only known as a parent.
         public var checkpoint: CheckpointRecord?
-        /// Whether the tree was asked for it.
+        /// Whether the tree is this checkpoint's.
         public var isSubject: Bool
-        /// What was made from it, by path.
+        /// The checkpoints made from this one, by path.
         public var children: [Node]
     }
 
-    /// The eldest ancestor that is known.
+    /// The eldest known ancestor.
     public var root: Node
 
-    /// The tree of `subject` among `checkpoints`: its ancestors, and all that was made from it. Other branches are left out.
+    /// The tree of `subject` among `checkpoints`: its ancestors and its descendants, without other branches.
     ///
-    /// A lineage that runs in a circle, which no honest file has, is cut where it closes.
+    /// A cyclic lineage, which no honest file has, is cut at the first repetition.
     public init(of subject: CheckpointRecord, in checkpoints: [CheckpointRecord]) {
         let hash = subject.hash ?? subject.path
         let byHash = Dictionary(grouping: checkpoints.filter { $0.hash != nil }) { $0.hash ?? "" }
@@ -52,7 +52,7 @@ public struct LineageTree: Sendable, Equatable {
         root = tree
     }
 
-    /// The tree in lines, a level further in for each generation, what it was asked for marked by an arrow.
+    /// The tree as text, a line a checkpoint, indented by generation, with an arrow at the subject.
     public var text: String {
         func lines(_ node: Node, _ depth: Int) -> [String] {
             let mark = node.isSubject ? "→ " : "  "

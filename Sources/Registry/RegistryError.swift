@@ -1,16 +1,16 @@
-/// What a registry of runs refuses.
+/// An error of the registry of runs.
 public enum RegistryError: Error, CustomStringConvertible, Equatable {
-    /// There is no folder at `root`.
+    /// No folder exists at `root`.
     case noFolder(root: String)
-    /// No run goes by `name`; `known` are a few that there are.
+    /// No run is called `name`; `known` are a few of the existing ones.
     case unknownRun(name: String, root: String, known: [String])
-    /// Several runs go by `name`.
+    /// Several runs match `name`.
     case ambiguousRun(name: String, matches: [String])
-    /// The run has no checkpoint that could be read, so nothing says where it comes from.
+    /// The run has no readable checkpoint, so its lineage is unknown.
     case noCheckpoint(run: String)
     /// The index could not be written, so it is kept in memory.
     case unwritableIndex(path: String, reason: String)
-    /// The index could not be read, on disk nor in memory.
+    /// The index could be read neither on disk nor in memory.
     case unreadableIndex(path: String, reason: String)
 
     /// The sentence for the user.

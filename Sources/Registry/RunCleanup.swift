@@ -1,25 +1,25 @@
 import Files
 import Foundation
 
-/// Files under a registry's folder that nothing will read again.
+/// Garbage collection of a registry's folder: the files that no run needs any more.
 public struct RunCleanup: Sendable, Equatable {
-    /// One file that can go.
+    /// One removable file.
     public struct Item: Sendable, Equatable, Encodable {
         /// The file, relative to the registry's folder.
         public var path: String
         /// Its size.
         public var bytes: Int
-        /// Why it can go.
+        /// The reason that the file is removable.
         public var reason: String
     }
 
-    /// What can go, by path.
+    /// The removable files, by path.
     public var items: [Item]
     private let root: String
 
-    /// Training states of finished runs, and temporary files that killed processes left behind more than an hour ago.
+    /// The training states of finished runs, and the temporary files of killed processes that are more than an hour old.
     ///
-    /// Nothing of a run that a process holds is touched, and never a model.
+    /// Neither files of running runs nor models are listed.
     public init(_ registry: RunRegistry, now: Date = Date()) throws {
         root = registry.root
         items = []
@@ -38,9 +38,9 @@ public struct RunCleanup: Sendable, Equatable {
         }
     }
 
-    /// Deletes them, run by run, holding each run's lock; a run that somebody has taken meanwhile is left alone.
+    /// Deletes the files, holding the lock of each one's run; a run that another process has locked meanwhile is left alone.
     ///
-    /// Returns what was deleted.
+    /// Returns the deleted files.
     public func delete() throws -> [Item] {
         var done: [Item] = []
         for item in items {

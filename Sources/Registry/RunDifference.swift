@@ -1,20 +1,20 @@
 import JSON
 
-/// What sets two runs apart: values of their recipes, and how they fared.
+/// The difference of two runs: values of their recipes, and their validations.
 public struct RunDifference: Sendable, Equatable {
     /// A value that differs.
     public struct Entry: Sendable, Equatable, Encodable {
         /// The value's place: "train.learningRate".
         public var key: String
-        /// In the first run; nil where it is absent.
+        /// The first run's value; nil if absent.
         public var first: String?
-        /// In the second.
+        /// The second run's value; nil if absent.
         public var second: String?
     }
 
-    /// Values of the recipes that differ, in the order of the first recipe, then what only the second has.
+    /// The differing values of the recipes, in the order of the first recipe, then those of the second alone.
     public var recipe: [Entry]
-    /// Held-out bits per byte at steps that both have validated after.
+    /// Held-out bits per byte after the steps at which both were validated.
     public var validations: [Validation]
 
     /// Both runs' held-out bits per byte after the same step.
@@ -36,7 +36,7 @@ public struct RunDifference: Sendable, Equatable {
         }
     }
 
-    /// Where two JSON texts differ, leaf by leaf; what is no JSON counts as empty.
+    /// The differences of two JSON texts, leaf by leaf; text that is not JSON counts as empty.
     static func entries(_ first: String, _ second: String) -> [Entry] {
         let (a, b) = (leaves(first), leaves(second))
         let firstValues = Dictionary(a) { $1 }

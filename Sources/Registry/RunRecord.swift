@@ -2,23 +2,23 @@ import GRDB
 
 /// A run's folder as the registry knows it.
 public struct RunRecord: Codable, Sendable, Equatable, FetchableRecord, PersistableRecord {
-    /// How far a run is.
+    /// The state of a run.
     public enum Status: String, Codable, Sendable {
-        /// A process holds its lock.
+        /// A process holds the run's lock.
         case running
-        /// Its model is written.
+        /// The run's model is written.
         case finished
-        /// Neither: it can be resumed where it has a checkpoint.
+        /// Neither: the run can be resumed if it has a checkpoint.
         case stopped
     }
 
     /// The folder, relative to the registry's.
     public var path: String
-    /// The recipe's name for it.
+    /// The name in the run's recipe.
     public var name: String
-    /// How far it is.
+    /// The run's state.
     public var status: Status
-    /// Last step in its metrics.
+    /// The last step in the metrics.
     public var step: Int
     /// The resolved recipe, JSON.
     public var recipe: String
@@ -26,15 +26,15 @@ public struct RunRecord: Codable, Sendable, Equatable, FetchableRecord, Persista
     public var loss: Double?
     /// Held-out loss of the last validation, nats per token.
     public var validationLoss: Double?
-    /// The same in bits per byte.
+    /// Held-out loss of the last validation, bits per byte.
     public var validationBitsPerByte: Double?
-    /// Median over the steps.
+    /// Tokens per second, median over the steps.
     public var tokensPerSecond: Double?
     /// Bytes of all files in the folder itself.
     public var bytes: Int
-    /// When its metrics last changed, seconds since 1970.
+    /// The time of the last change of the metrics, seconds since 1970.
     public var updated: Double
-    /// Changes when a file that the record was read from does.
+    /// A stamp of the files that the record was read from, which changes with them.
     var stamp: String
 
     public static let databaseTableName = "run"
@@ -61,19 +61,19 @@ public struct CheckpointRecord: Codable, Sendable, Equatable, FetchableRecord, P
     public var path: String
     /// Content hash; nil where the file could not be read.
     public var hash: String?
-    /// Content hash of the checkpoint that this was made from.
+    /// Content hash of the parent.
     public var parentHash: String?
-    /// Its lineage's name.
+    /// The name in the lineage.
     public var name: String?
-    /// How it was converted, in words.
+    /// The conversion from the parent, in words.
     public var conversion: String?
-    /// Where it was imported from, in words.
+    /// The origin of an imported model, in words.
     public var source: String?
     /// Optimizer steps since the first ancestor's start.
     public var steps: Int
     /// Tokens since the first ancestor's start.
     public var tokensSeen: Int
-    /// Parameters.
+    /// Number of parameters.
     public var parameters: Int
     /// KV heads, one number or one a layer.
     public var kvHeads: String
@@ -81,9 +81,9 @@ public struct CheckpointRecord: Codable, Sendable, Equatable, FetchableRecord, P
     public var kvBytesPerToken: Int
     /// Size of the file.
     public var bytes: Int
-    /// Why it could not be read.
+    /// The error of reading the file; nil for a sound checkpoint.
     public var problem: String?
-    /// Changes when the file does.
+    /// A stamp of the file, which changes with it.
     var stamp: String
 
     public static let databaseTableName = "checkpoint"

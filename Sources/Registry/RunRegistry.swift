@@ -4,7 +4,8 @@ import GRDB
 
 /// An index over the runs and checkpoints under a folder, in SQLite.
 ///
-/// The folders are the truth: opening the registry reads again what changed, forgets what is gone, and the whole index can be thrown away. It lies in the folder as registry.sqlite; where that can't be written, it is kept in memory.
+/// The folders are the truth: opening the registry rereads changed runs and checkpoints and drops deleted ones, and the index
+/// can be deleted at any time. It lies in the folder as registry.sqlite; if that cannot be written, it is kept in memory.
 public final class RunRegistry: Sendable {
     /// The folder.
     public let root: String
@@ -13,16 +14,16 @@ public final class RunRegistry: Sendable {
     /// The index's name in its folder.
     public static let fileName = "registry.sqlite"
 
-    /// Why the index is kept in memory, where it cannot be kept on disk.
+    /// The reason that the index is kept in memory; nil for an index on disk.
     public let indexProblem: RegistryError?
 
     /// The registry of the runs under `root`, up to date.
     ///
-    /// An index that is damaged, or of another version of the tool, is made anew; one that cannot be written, for want of space or
-    /// rights or because another process keeps it busy for ten seconds, is left alone, and one in memory takes its place.
+    /// A damaged index, or one of another version of the tool, is rebuilt; an index that cannot be written, for want of space
+    /// or rights or because another process keeps it busy for ten seconds, is left alone, and replaced by one in memory.
     /// Throws ``RegistryError/noFolder(root:)``.
     ///
-    /// - Parameter rebuild: whether to make it anew in any case.
+    /// - Parameter rebuild: whether to rebuild the index in any case.
     public init(root: String, rebuild: Bool = false) throws {
         var root = root
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
@@ -59,7 +60,7 @@ public final class RunRegistry: Sendable {
         }
     }
 
-    /// What `body` reads of the index, its failure in words of the registry's own.
+    /// The result of `body`, SQLite's errors turned into ``RegistryError``.
     private static func reading<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
         do { return try body() } catch let error as DatabaseError {
             throw RegistryError.unreadableIndex(path: path, reason: reason(error))
@@ -70,7 +71,7 @@ public final class RunRegistry: Sendable {
         try Self.reading(root + "/" + Self.fileName) { try database.read(body) }
     }
 
-    /// SQLite's words without the statement.
+    /// SQLite's message without the statement.
     private static func reason(_ error: DatabaseError) -> String {
         error.message ?? "SQLite's error \(error.extendedResultCode.rawValue)"
     }
@@ -109,13 +110,13 @@ public final class RunRegistry: Sendable {
         }
     }
 
-    /// Seconds that a refresh spends on files that turn out to be no checkpoints; it bounds what a folder full of them takes.
+    /// Seconds that a refresh spends on unreadable checkpoints, which bounds the refresh of a folder full of them.
     private static let problemSeconds = 60.0
 
-    /// Reads what changed in the folders; all of it or, where it is interrupted, nothing.
+    /// Rereads the changed runs and checkpoints in one transaction.
     ///
-    /// A checkpoint that can't be read is in the index with its problem. Where such files have taken a minute, which takes some
-    /// hundreds of them, checkpoints that are not in the index yet are left to the next refresh, which goes on behind them.
+    /// An unreadable checkpoint is indexed with its error. Once such files have taken a minute, which takes some hundreds of
+    /// them, checkpoints that are not indexed yet are postponed to the next refresh.
     private static func refresh(_ database: DatabaseQueue, root: String) throws {
         let scan = try RunScan(root: root)
         var left = Self.problemSeconds
@@ -161,13 +162,13 @@ public final class RunRegistry: Sendable {
         try reading { try RunRecord.fetchAll($0, sql: "SELECT * FROM run ORDER BY path") }
     }
 
-    /// Every checkpoint, by path; those that can't be read too.
+    /// Every checkpoint, by path, unreadable ones included.
     public func checkpoints() throws -> [CheckpointRecord] {
         try reading { try CheckpointRecord.fetchAll($0, sql: "SELECT * FROM checkpoint ORDER BY path") }
     }
 
-    /// The run that `name` stands for: its folder, the end of its folder's path, its recipe's name, or at least four digits that its
-    /// model's content hash starts with.
+    /// The run called `name`: its folder, the end of its folder's path, its recipe's name, or at least four leading digits of
+    /// its model's content hash.
     ///
     /// Throws ``RegistryError/unknownRun(name:root:known:)`` or ``RegistryError/ambiguousRun(name:matches:)``.
     public func run(_ name: String) throws -> RunRecord {
@@ -189,7 +190,7 @@ public final class RunRegistry: Sendable {
         return first
     }
 
-    /// The run's model, or before it is finished its checkpoint.
+    /// The run's model, or the checkpoint of an unfinished run.
     public func model(of run: RunRecord) throws -> CheckpointRecord? { Self.model(of: run, in: try checkpoints()) }
 
     static func model(of run: RunRecord, in checkpoints: [CheckpointRecord]) -> CheckpointRecord? {

@@ -5,7 +5,7 @@ import JSON
 import Models
 import Training
 
-/// What lies under a folder: runs and checkpoints, found without opening them.
+/// The runs and checkpoints under a folder, found without opening them.
 ///
 /// A run is a folder with a recipe.json beside a lock or metrics. Hidden folders and symbolic links are not entered.
 struct RunScan {
@@ -14,7 +14,7 @@ struct RunScan {
     /// Files called *.h5, relative to the root.
     private(set) var checkpoints: [String] = []
     private let root: String
-    /// More bytes than this no recipe has.
+    /// The most bytes read of a recipe.
     private static let recipeLimit = 16 << 20
 
     init(root: String) throws {
@@ -45,14 +45,14 @@ struct RunScan {
 
     private func absolute(_ path: String) -> String { path == "." ? root : root + "/" + path }
 
-    /// Changes when a file that ``run(_:)`` reads does, or when somebody takes or leaves the run.
+    /// A stamp of the files that ``run(_:)`` reads and of the run's lock, which changes with them.
     func stamp(run: String) -> String {
         let folder = absolute(run)
         let files = ["recipe.json", "metrics.jsonl", "model.h5", "checkpoint.h5"].map { FileStamp(folder + "/" + $0).text }
         return (files + [FileLock.isHeld(path: folder + "/lock") ? "held" : "free"]).joined(separator: " ")
     }
 
-    /// Changes when the checkpoint file does.
+    /// A stamp of the checkpoint file, which changes with it.
     func stamp(checkpoint: String) -> String { FileStamp(absolute(checkpoint)).text }
 
     /// The run in the folder `path`, and its metrics.
@@ -91,14 +91,14 @@ struct RunScan {
         return (record, metrics)
     }
 
-    /// A checkpoint of which nothing has been read yet.
+    /// The record of a checkpoint that has not been read.
     private func unread(_ path: String) -> CheckpointRecord {
         CheckpointRecord(
             path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", kvBytesPerToken: 0,
             bytes: FileStamp(absolute(path)).bytes, stamp: stamp(checkpoint: path))
     }
 
-    /// The checkpoint in the file `path`, which is left to the next refresh: it has no stamp that the file could still have.
+    /// The record of a checkpoint postponed to the next refresh, with a stamp that no file has.
     func postponed(_ path: String, after seconds: Double) -> CheckpointRecord {
         var record = unread(path)
         record.stamp = ""
@@ -108,7 +108,7 @@ struct RunScan {
         return record
     }
 
-    /// The checkpoint in the file `path`; one that can't be read says why.
+    /// The checkpoint in the file `path`, or its record with the error.
     func checkpoint(_ path: String) -> CheckpointRecord {
         let file = absolute(path)
         var record = unread(path)
@@ -134,7 +134,7 @@ struct RunScan {
     }
 }
 
-/// Size and time of a file, which change when it does; both 0 where there is none.
+/// The size and modification time of a file; both 0 for a missing one.
 struct FileStamp {
     var bytes = 0
     var modified = 0.0
