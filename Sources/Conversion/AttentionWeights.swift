@@ -11,7 +11,7 @@ public struct AttentionWeights: Sendable, Equatable {
     public var kvHeads: Int
     /// Width of a head.
     public var headDim: Int
-    /// Rows of each head that RoPE turns, the first ones.
+    /// Rows of each head that RoPE rotates, the first ones.
     public var rotaryDim: Int
     /// Whether queries, keys and values have biases: their matrices have hidden + 1 columns then.
     public var hasBias: Bool
@@ -23,25 +23,25 @@ public struct AttentionWeights: Sendable, Equatable {
     public var value: DenseMatrix
     /// [hidden, heads·headDim].
     public var output: DenseMatrix
-    /// Under QK-norm, whether a turn of each RoPE plane of keys and queries passes through their norms: both of its gains are equal, in
-    /// either norm. nil without QK-norm, where every plane may be turned and scaled.
+    /// Under QK-norm, whether a rotation of each RoPE plane commutes with the norms: the plane's two gains are equal in the
+    /// queries' norm and in the keys'. nil without QK-norm, where every plane may be rotated and scaled.
     public var turnable: [Bool]?
     /// Under QK-norm the gains [headDim] of queries and of keys; else empty.
     public var gains: [[Double]] = []
 
-    /// Query heads that read one KV head.
+    /// Query heads of a head group.
     public var queriesPerHead: Int { heads / kvHeads }
 
-    /// The query heads that read KV head `head`.
+    /// The query heads of the group of KV head `head`.
     public func queryHeads(of head: Int) -> Range<Int> { head * queriesPerHead..<(head + 1) * queriesPerHead }
 
-    /// The rows of a head, counted within it, that have no plane.
+    /// The rows of a head, counted within it, outside the RoPE planes.
     var plainRows: Range<Int> { rotaryDim..<headDim }
 
-    /// The rows, or of the output the columns, that belong to head `head`.
+    /// The rows of head `head`, in the output projection its columns.
     public func range(of head: Int) -> Range<Int> { head * headDim..<(head + 1) * headDim }
 
-    /// Layer `layer` of a model.
+    /// The weights of layer `layer` of a model.
     public init(_ config: ModelConfig, _ parameters: Parameters, layer: Int) throws(ParametersError) {
         heads = config.heads[layer]
         kvHeads = config.kvHeads[layer]
@@ -68,8 +68,8 @@ public struct AttentionWeights: Sendable, Equatable {
         turnable = (0..<rotaryDim / 2).map { plane in gains.allSatisfy { $0[plane] == $0[plane + rotaryDim / 2] } }
     }
 
-    /// The layer without QK-norm: each head's queries and keys divided by their root mean square over the calibration activations
-    /// in place of each token's own, and times the gains. `epsilon` is the norms'.
+    /// The layer with QK-norm folded into its projections: each head's queries and keys are divided by their root mean square
+    /// over the calibration activations, in place of each token's own, and multiplied by the gains. `epsilon` is the norms'.
     func normsFolded(epsilon: Double, _ context: LayerContext) -> AttentionWeights {
         var folded = self
         (folded.turnable, folded.gains) = (nil, [])
@@ -89,7 +89,7 @@ public struct AttentionWeights: Sendable, Equatable {
         return folded
     }
 
-    /// Sets those of the four weights that differ from `parent`'s; the others keep their element type and their bits.
+    /// Sets the weights that differ from `parent`'s; the others keep their element type and their bits.
     func write(to parameters: inout Parameters, layer: Int, unless parent: AttentionWeights) {
         let pairs: [(WeightName.Module, DenseMatrix, DenseMatrix)] = [
             (.query, query, parent.query), (.key, key, parent.key), (.value, value, parent.value),
@@ -98,7 +98,7 @@ public struct AttentionWeights: Sendable, Equatable {
         for (module, matrix, before) in pairs where matrix != before { set(module, matrix, in: &parameters, layer: layer) }
     }
 
-    /// Sets the weight of a layer's module, and its bias where the matrix has one as its last column.
+    /// Sets the weight of a layer's module, and its bias if the matrix has one as its last column.
     func set(_ module: WeightName.Module, _ matrix: DenseMatrix, in parameters: inout Parameters, layer: Int) {
         let name = WeightName(module, layer: layer)
         let hasBias = hasBias && Self.readsInput.contains(module)
@@ -118,6 +118,6 @@ public struct AttentionWeights: Sendable, Equatable {
         }
     }
 
-    /// The projections of a layer's input, whose matrices have a column for the bias.
+    /// The projections of the layer's input, whose matrices have a column for the bias.
     private static let readsInput: Set<WeightName.Module> = [.query, .key, .value, .compress]
 }

@@ -3,24 +3,23 @@ import Kernels
 import Models
 import Text
 
-/// Text that a conversion looks at the parent's activations over, cut into windows.
+/// Calibration text, cut into windows: the parent's activations over it guide a conversion.
 public struct Calibration: Sendable {
     /// Windows of one length, batch by batch.
     public let batches: [ModelInput]
 
-    /// Tokens in all.
+    /// Number of tokens.
     public var tokens: Int { batches.reduce(0) { $0 + $1.tokens.count } }
 
-    /// The fewest tokens that say anything about a model's activations.
+    /// The least number of tokens for calibration.
     public static let leastTokens = 2048
-    /// Tokens taken where the text has as many and no number is asked for.
+    /// The number of tokens used by default, of texts that have as many.
     public static let defaultTokens = 32_768
 
-    /// The first `tokens` ids in windows of at most 256, each after a BOS where there is one; nil takes what there is, up to
+    /// The first `tokens` ids in windows of at most 256, each after a BOS if the tokenizer has one; nil takes up to
     /// ``defaultTokens``.
     ///
-    /// Throws ``ConversionError/calibrationTooShort(found:needed:)`` where there are fewer than asked for or than
-    /// ``leastTokens``.
+    /// Throws ``ConversionError/calibrationTooShort(found:needed:)`` if `ids` has fewer than `tokens` or ``leastTokens``.
     public init(ids: [Int32], tokens: Int? = nil, bosID: Int32? = nil, maxSequence: Int) throws(ConversionError) {
         let needed = max(tokens ?? Self.leastTokens, Self.leastTokens)
         guard ids.count >= needed else { throw .calibrationTooShort(found: ids.count, needed: needed) }
@@ -37,14 +36,14 @@ public struct Calibration: Sendable {
         }
     }
 
-    /// For each layer E[x xᵀ] of what its projections read, [hidden, hidden]; where these have biases x ends with a 1, [hidden + 1,
-    /// hidden + 1].
+    /// The second moment E[x xᵀ] of the input x of each layer's projections, [hidden, hidden]; with biases x ends with a 1,
+    /// [hidden + 1, hidden + 1].
     func moments(_ model: DecoderLM) -> [DenseMatrix] {
         crossMoments(model, sources: Array(0..<model.config.layers))
     }
 
-    /// For each layer E[x sᵀ] of what its projections read and of what those of the layer `sources` names read, no later one;
-    /// [hidden, hidden], or one more each.
+    /// The cross-moment E[x sᵀ] of the inputs of each layer's projections, x, and of its source layer's, s, [hidden, hidden] or
+    /// one more each. Precondition: `sources` names no later layer.
     func crossMoments(_ model: DecoderLM, sources: [Int]) -> [DenseMatrix] {
         let width = model.config.hiddenSize
         let hasBias = model.config.hasQueryKeyValueBias == true

@@ -3,39 +3,39 @@ import Models
 
 /// A conversion of a trained model to a smaller KV cache: a merge of KV heads, or a change of the attention.
 ///
-/// A method in ``ConversionMethods/all`` is a recipe's `method` or attention, a `--method` of the command line, and its settings are their
-/// keys and options.
+/// A method in ``ConversionMethods/all`` is a `method` or an attention in recipes and a `--method` on the command line; its
+/// settings are the recipe's keys and the command's options.
 public protocol ConversionMethod: Sendable {
-    /// The name `--method` and recipes use.
+    /// The name in recipes and for `--method`.
     var name: String { get }
     /// One line for `--help`.
     var summary: String { get }
-    /// Its settings.
+    /// The declared settings.
     var settings: [DesignSetting] { get }
-    /// The use of calibration text under its present values.
+    /// The use of calibration text under the current values.
     var calibrationUse: CalibrationUse { get }
-    /// The key of the setting that a budget of cache bytes decides; nil for none.
+    /// The key of the setting that a budget of cache bytes determines; nil for none.
     var budgetedSetting: String? { get }
-    /// Takes values of its settings, which are in their ranges.
+    /// Sets the values of the settings. Precondition: each is in its range.
     mutating func set(_ values: DesignSettings)
-    /// Decides ``budgetedSetting`` so that the cache of `config` takes at most `bytesPerToken`; throws where it can't.
+    /// Chooses ``budgetedSetting`` so that the cache of `config` takes at most `bytesPerToken`; throws if no value does.
     mutating func spend(
         bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig, _ parameters: Parameters,
         _ calibration: Calibration,
         progress: (Int, Int) throws -> Void) throws
-    /// The configuration afterwards; throws the reason where the model has no such conversion.
+    /// The child's configuration; throws the reason if the model has no such conversion.
     func childConfig(_ config: ModelConfig) throws -> ModelConfig
-    /// The weights afterwards; adds its own figures to `report`.
+    /// The child's weights; adds the method's figures to `report`.
     func convert(_ job: ConversionJob, report: inout ConversionReport) throws -> Parameters
-    /// The design, for heads of `headDim`, of a model from scratch with the attention that the conversion leads to, and that model's
-    /// headDim; nil for KV heads, which need no design.
+    /// The design of a model from scratch with the child's attention, for heads of `headDim`, and that model's headDim; nil for
+    /// merges of KV heads, which need no design.
     func design(headDim: Int) -> (settings: DesignSettings, headDim: Int)?
 }
 
 extension ConversionMethod {
-    /// Most methods have settings that decide the cache's bytes in steps of their own.
+    /// The default: no budgeted setting.
     public var budgetedSetting: String? { nil }
-    /// Without a budgeted setting there is nothing to decide.
+    /// The default, without a budgeted setting, does nothing.
     public func spend(
         bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig, _ parameters: Parameters,
         _ calibration: Calibration,
@@ -45,15 +45,15 @@ extension ConversionMethod {
 
 /// The use of calibration text by a conversion.
 public enum CalibrationUse: Sendable, Equatable {
-    /// It makes no difference.
+    /// Calibration text makes no difference.
     case none
-    /// It makes the conversion better.
+    /// Calibration text improves the conversion.
     case optional
-    /// The part of the conversion that is named works on activations alone.
+    /// The named part of the conversion works on activations alone.
     case required(by: String)
 }
 
-/// A model on its way through a conversion.
+/// The input of a conversion: the parent, the child's configuration, calibration text and seed.
 public struct ConversionJob {
     let config: ModelConfig
     let child: ModelConfig
@@ -63,7 +63,7 @@ public struct ConversionJob {
     let seed: UInt64
     let progress: (String) throws -> Void
 
-    /// The weights refined against the parent's activations, in as many steps as suit a model of `sizes`.
+    /// The weights refined against the parent's activations, the number of steps chosen for a model of `sizes`.
     func refined(_ parameters: Parameters, sizes: ModelConfig) throws -> Parameters {
         guard let calibration else { return parameters }
         let refinement = Refinement(
@@ -72,7 +72,7 @@ public struct ConversionJob {
     }
 }
 
-/// The conversions there are, by name.
+/// The table of conversions.
 public enum ConversionMethods {
     /// Every method.
     public static let all: [any ConversionMethod] = [
@@ -96,13 +96,13 @@ public enum ConversionMethods {
         return method
     }
 
-    /// The reason why `name` can't merge KV heads; nil where it can.
+    /// The reason that `name` is no merge of KV heads; nil for a merge.
     public static func refusal(ofMerge name: String) -> String? {
         let names = merges.map(\.name)
         return names.contains(name)
             ? nil : "no conversion method '\(name)' of KV heads; there are \(names.joined(separator: ", "))"
     }
 
-    /// What is best by measurement: with calibration text `learned`, on weights alone `aligned`.
+    /// The default method, the best by measurement: `learned` with calibration text, else `aligned`.
     public static func defaultName(calibrated: Bool) -> String { calibrated ? LearnedMethod.name : AlignedMethod.name }
 }

@@ -2,14 +2,15 @@ import Foundation
 import Kernels
 import Models
 
-/// What a conversion changed, for people and for `--json`.
+/// The report of a conversion, as text and for `--json`.
 public struct ConversionReport: Sendable {
-    /// How the heads of one projection of one layer changed.
+    /// The change of the heads of one projection of one layer.
     public struct Projection: Sendable, Equatable {
-        /// Mean cosine similarity of the heads within a group, as vectors of headDim·width, over all pairs; 1 for groups of one.
+        /// Mean cosine similarity of the heads within a group, as vectors of headDim·width, over all pairs; 1 for groups of
+        /// one.
         public var similarity: Double
-        /// Norm of a merged head over the root mean square of its group's norms, averaged over groups: 1 keeps the scale,
-        /// 1/√g is what averaging g orthogonal heads of equal norm gives.
+        /// Norm of a merged head over the root mean square of its group's norms, averaged over groups: 1 keeps the scale; the
+        /// mean of g orthogonal heads of equal norm has 1/√g.
         public var normRatio: Double
 
         init(parent: HeadRows, child: HeadRows) {
@@ -49,7 +50,7 @@ public struct ConversionReport: Sendable {
         public var key: Projection
         /// The change of the values' projection.
         public var value: Projection
-        /// RoPE planes of a head whose keys no method turns, as QK-norm's gains differ within them.
+        /// RoPE planes of a head whose keys are not rotated, as QK-norm's gains differ within them.
         public var fixedPlanes = 0
 
         private enum CodingKeys: String, CodingKey {
@@ -68,24 +69,24 @@ public struct ConversionReport: Sendable {
         }
     }
 
-    /// Method's name.
+    /// The method's name.
     public var method: String
-    /// Which heads formed a group; nil where none were merged.
+    /// The grouping of the heads; nil without a merge.
     public var grouping: HeadGrouping?
-    /// Tokens of calibration text; nil where there was none.
+    /// Tokens of calibration text; nil without any.
     public var calibrationTokens: Int?
-    /// Whether the weights of another attention were refined; nil for merges, whose method says.
+    /// Whether the weights of another attention were refined; nil for merges, whose method determines it.
     public var isRefined: Bool?
-    /// The largest change of a logit by rewriting the heads before merging, over the logits' root mean square: rounding.
+    /// The largest change of a logit by the rewrite before merging, over the logits' root mean square: rounding error.
     public var logitChange = 0.0
-    /// Configuration before.
+    /// The parent's configuration.
     public var parent: ModelConfig
-    /// Configuration after.
+    /// The child's configuration.
     public var child: ModelConfig
-    /// Each layer's merge; none for another attention.
+    /// The merges of the layers; empty for another attention.
     public var layers: [Layer] = []
 
-    /// The conversion in a lineage's words.
+    /// The conversion in the words of a lineage.
     var lineage: String {
         func text(_ heads: PerLayer<Int>) -> String {
             heads.uniform.map(String.init) ?? "[" + (0..<parent.layers).map { String(heads[$0]) }.joined(separator: " ") + "]"
@@ -96,7 +97,7 @@ public struct ConversionReport: Sendable {
         return "\(method)\(groups)\(tokens), \(text(parent.kvHeads)) to \(text(child.kvHeads)) KV heads"
     }
 
-    /// A table for people; cache bytes stored by `encoding`.
+    /// The report as a text table, cache bytes in `encoding`.
     public func text(encoding: KVEncoding = .float16) -> String {
         let before = parent.kvBytesPerToken(encoding)
         let after = child.kvBytesPerToken(encoding)

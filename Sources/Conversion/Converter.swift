@@ -5,24 +5,24 @@ import Models
 public struct Converter: Sendable {
     /// The conversion.
     public var method: any ConversionMethod
-    /// Text to look at the parent's activations over; nil to go by weights alone.
+    /// Calibration text; nil to convert by weights alone.
     public var calibration: Calibration?
-    /// Seed for methods that draw random numbers, and of the refinement's order of batches.
+    /// Seed of the methods that draw random numbers, and of the refinement's order of batches.
     public var seed: UInt64
 
     /// A converter by `method`.
     ///
-    /// Whether a model can be converted so is found out by ``convert(_:_:progress:)``.
+    /// ``convert(_:_:progress:)`` checks whether a model has this conversion.
     public init(_ method: any ConversionMethod, calibration: Calibration? = nil, seed: UInt64 = 0) {
         self.method = method
         self.calibration = calibration
         self.seed = seed
     }
 
-    /// The converted configuration and weights, and what changed; `progress` is told what is being done.
+    /// The child's configuration and weights, and the report; `progress` is called with each step.
     ///
-    /// Throws ``ConversionError`` where the model has no such conversion, calibration is missing or a rewrite turns out to change the
-    /// logits, `ModelConfigError` where its sizes allow no such design, `ParametersError` where weights don't fit.
+    /// Throws ``ConversionError`` if the model has no such conversion, calibration is missing or a rewrite changes the logits,
+    /// `ModelConfigError` if its sizes allow no such design, `ParametersError` if weights do not fit.
     public func convert(
         _ config: ModelConfig, _ parameters: Parameters, progress: @escaping (String) throws -> Void = { _ in }
     ) throws -> (ModelConfig, Parameters, ConversionReport) {
@@ -39,7 +39,7 @@ public struct Converter: Sendable {
 }
 
 extension Checkpoint {
-    /// The checkpoint converted, its lineage saying from what and how; training state is dropped.
+    /// The converted checkpoint, with the parent and the conversion in its lineage and without training state.
     public func converted(
         by converter: Converter, progress: @escaping (String) throws -> Void = { _ in }
     ) throws -> (Checkpoint, ConversionReport) {
@@ -57,26 +57,26 @@ extension Checkpoint {
     }
 }
 
-/// Why a conversion cannot be made.
+/// An error of a conversion.
 public enum ConversionError: Error, CustomStringConvertible, Equatable {
-    /// The layer's KV heads cannot be put in equal groups.
+    /// The layer's KV heads cannot form equal groups.
     case impossible(layer: Int, from: Int, to: Int)
-    /// KV heads are given for another number of layers than there are.
+    /// KV heads are given for another number of layers than the model has.
     case layerCount(Int, layers: Int)
-    /// What is named works on activations, and there is no calibration text.
+    /// The named part works on activations, and calibration text is missing.
     case needsCalibration(String)
-    /// The calibration text has fewer tokens than are needed.
+    /// The calibration text has too few tokens.
     case calibrationTooShort(found: Int, needed: Int)
     /// The budget in cache bytes per token is below the smallest cache.
     case budgetTooSmall(bytes: Int, least: Int)
-    /// Rewriting the weights before merging changed the logits by this share of their spread.
+    /// The rewrite before merging changed the logits by this share of their spread.
     case rewriteChangesLogits(Double)
-    /// The model's attention is one that the conversion does not start from.
+    /// The conversion does not apply to the model's attention.
     case architecture(String)
-    /// There is no such method.
+    /// No method has this name.
     case unknownMethod(String)
 
-    /// The sentence for the user, with the numbers of KV heads or the methods there are to choose from.
+    /// The sentence for the user, with the possible numbers of KV heads or methods.
     public var description: String {
         switch self {
         case .impossible(let layer, let from, let to):

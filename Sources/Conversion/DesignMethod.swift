@@ -3,8 +3,8 @@ import Models
 
 /// The conversion of plain layers to an attention design that keeps its heads: shared keys and values, windows.
 ///
-/// Shared keys and values are rewritten set by set (``CrossLayerConversion``); a window changes no weight. The weights are then refined like
-/// those of the `learned` merge.
+/// Shared keys and values are rewritten set by set (``CrossLayerConversion``); a window changes no weight. A refinement
+/// follows, as in the `learned` merge.
 public struct DesignMethod: ConversionMethod {
     private let type: any AttentionDesign.Type
     private var values: DesignSettings = [:]
@@ -46,7 +46,7 @@ public struct DesignMethod: ConversionMethod {
         return report.isRefined == true ? try job.refined(converted, sizes: job.child) : converted
     }
 
-    /// Gives each set of layers the keys and values of its first one.
+    /// Gives each set of layers shared keys and values, in its first layer.
     private func share(_ job: ConversionJob, _ calibration: Calibration, _ converted: inout Parameters) throws {
         let (config, child) = (job.config, job.child)
         let sources = (0..<config.layers).map { child.keyValueSource($0) ?? $0 }
@@ -78,7 +78,7 @@ public struct DesignMethod: ConversionMethod {
 }
 
 extension ModelConfig {
-    /// Throws what the layers have other than heads of their own that see everything.
+    /// Throws the first part that is not plain attention: a latent, shared keys and values, a window.
     func checkPlainLayers() throws(ConversionError) {
         if latent != nil { throw .architecture("it has latent attention already") }
         if keyValueSources != nil { throw .architecture("its layers share keys and values already") }

@@ -3,7 +3,7 @@ import Evaluation
 import Kernels
 import Models
 
-/// What a conversion would do to a model, found out before any training.
+/// The diagnosis of a conversion: its effect on the model before any training.
 public struct Diagnosis: Sendable, Codable {
     /// One layer's findings.
     public struct Layer: Sendable, Codable {
@@ -13,25 +13,25 @@ public struct Diagnosis: Sendable, Codable {
         public var from: Int
         /// KV heads after.
         public var to: Int
-        /// Mean cosine of the key heads within a group as they are, and after the best turn of each RoPE plane.
+        /// Mean cosine of the key heads within a group, unaligned and after the best rotation of each RoPE plane.
         public var keySimilarity: Similarity
-        /// The same of value heads, turned by orthogonal maps.
+        /// Mean cosine of the value heads within a group, unaligned and after the best orthogonal maps.
         public var valueSimilarity: Similarity
-        /// Norm of a plain mean of key heads over the heads' own: 1/√g for orthogonal heads.
+        /// Norm of the plain mean of key heads over the heads' own: 1/√g for orthogonal heads.
         public var keyNormOfMean: Double
-        /// The same of value heads.
+        /// Norm of the plain mean of value heads over the heads' own.
         public var valueNormOfMean: Double
-        /// Mean entropy of attention over the calibration text, in nats.
+        /// Mean entropy of the parent's attention over the calibration text, in nats.
         public var parentEntropy: Double
-        /// The child's, fed with its own activations.
+        /// Mean entropy of the child's attention over its own activations, in nats.
         public var childEntropy: Double
     }
 
     /// A cosine before and after alignment.
     public struct Similarity: Sendable, Codable, Equatable {
-        /// Of the heads as they are.
+        /// The cosine of the unaligned heads.
         public var raw: Double
-        /// Of the heads turned towards each other.
+        /// The cosine of the aligned heads.
         public var aligned: Double
     }
 
@@ -39,14 +39,14 @@ public struct Diagnosis: Sendable, Codable {
     public var method: String
     /// Each layer's findings.
     public var layers: [Layer]
-    /// Calibration tokens looked at.
+    /// Number of calibration tokens.
     public var tokens: Int
-    /// The parent's cross-entropy on them in nats a token.
+    /// The parent's cross-entropy on the calibration text in nats a token.
     public var parentCrossEntropy: Double
-    /// The child's, nothing trained yet.
+    /// The untrained child's cross-entropy on the calibration text in nats a token.
     public var childCrossEntropy: Double
 
-    /// Compares a parent with the child a converter made of it, over at most 4,096 tokens of the calibration text.
+    /// The diagnosis of a parent and its converted child, over at most 4,096 tokens of the calibration text.
     public init(
         parent: (config: ModelConfig, parameters: Parameters), child: (config: ModelConfig, parameters: Parameters),
         method: String,
@@ -111,7 +111,7 @@ public struct Diagnosis: Sendable, Codable {
             childEntropy: entropies.1)
     }
 
-    /// Mean over all tokens but the last of each window.
+    /// The mean cross-entropy over all tokens but the last of each window.
     static func crossEntropy(_ model: DecoderLM, _ batches: [ModelInput]) -> Double {
         var (sum, scored) = (0.0, 0)
         for input in batches {

@@ -1,7 +1,7 @@
 import Foundation
 
 extension Diagnosis {
-    /// A table for people.
+    /// The diagnosis as a text table.
     public var text: String {
         var lines = [
             "layer  KV heads  K raw → aligned  V raw → aligned  K norm of mean  V norm of mean  attention entropy (nats)"

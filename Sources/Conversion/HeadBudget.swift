@@ -1,13 +1,14 @@
 import Kernels
 import Models
 
-/// KV heads that differ between layers under one budget of cache bytes: layers that lose more by sharing keep more heads.
+/// The allocation of KV heads to layers under one budget of cache bytes: layers that lose more by sharing keep more heads.
 public enum HeadBudget {
-    /// KV heads for each layer, divisors of what it has, whose cache takes at most `bytesPerToken`.
+    /// The KV heads of each layer, divisors of its present ones, whose cache takes at most `bytesPerToken`.
     ///
-    /// What each layer alone loses in cross-entropy on calibration text with each number of heads is measured (`svd` merges, as they
-    /// are quick); the losses are taken to add up, and the best sum within the budget is found exactly. `progress` is told the
-    /// measurements done and their number. Throws ``ConversionError/budgetTooSmall(bytes:least:)``.
+    /// The loss in cross-entropy on calibration text is measured for each layer alone and each number of heads (by `svd`
+    /// merges, as they are fast); losses are taken to be additive, and the least sum within the budget is found exactly.
+    /// `progress` is called with the measurements done and their number. Throws
+    /// ``ConversionError/budgetTooSmall(bytes:least:)``.
     public static func kvHeads(
         _ config: ModelConfig, _ parameters: Parameters, bytesPerToken: Int, encoding: KVEncoding, calibration: Calibration,
         progress: (Int, Int) throws -> Void = { _, _ in }
@@ -44,7 +45,7 @@ public enum HeadBudget {
         return PerLayer(choice)
     }
 
-    /// For each layer and option the cross-entropy lost when that layer alone is converted; fewer heads never count as better.
+    /// The loss in cross-entropy for each layer and option, that layer alone converted; made monotonic in the number of heads.
     private static func measure(
         _ config: ModelConfig, _ parameters: Parameters, _ options: [[Int]], _ calibration: Calibration,
         _ progress: (Int, Int) throws -> Void
@@ -65,7 +66,7 @@ public enum HeadBudget {
                 done += 1
                 try progress(done, count)
                 let loss = Diagnosis.crossEntropy(try DecoderLM(config: child, parameters: converted), batches) - before
-                // What Float32's rounding makes is no loss: else chance would choose between two exact options.
+                // Float32 rounding is no loss: else chance would choose between two exact options.
                 return loss > 1e-6 * before ? loss : 0
             }
             losses.append(0)

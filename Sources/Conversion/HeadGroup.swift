@@ -1,12 +1,12 @@
 import Kernels
 
-/// Neighbouring KV heads of a layer that become one.
+/// A head group: neighbouring KV heads of a layer that are merged.
 struct HeadGroup {
-    /// Their indices.
+    /// The heads' indices.
     let heads: Range<Int>
     let headDim: Int
 
-    /// Their rows in the key and value projections.
+    /// The heads' rows in the key and value projections.
     var rows: Range<Int> { heads.lowerBound * headDim..<heads.upperBound * headDim }
 
     static func all(of layer: AttentionWeights, into count: Int) -> [HeadGroup] {
@@ -23,7 +23,7 @@ struct HeadGroup {
 }
 
 extension DenseMatrix {
-    /// Puts `block` where its first element comes to stand at a row and a column.
+    /// Replaces the block whose first element is at a row and a column.
     mutating func replace(_ row: Int, _ column: Int, with block: DenseMatrix) {
         for i in 0..<block.rows { for j in 0..<block.columns { self[row + i, column + j] = block[i, j] } }
     }

@@ -1,23 +1,23 @@
 import Kernels
 
-/// Which KV heads of a layer form a group; any partition into equal groups is as good to the model as any other, since
-/// queries and output columns move with their KV head.
+/// The grouping of a layer's KV heads. The model allows any partition into equal groups, since queries and output columns move
+/// with their KV head.
 public enum HeadGrouping: String, Sendable, CaseIterable {
-    /// Neighbours, as the checkpoint has them.
+    /// Neighbours in the checkpoint's order.
     case contiguous
-    /// Heads whose weights are alike once they are aligned.
+    /// Heads whose aligned weights are similar.
     case similarity
-    /// Heads that are alike, once aligned, over calibration activations.
+    /// Heads that are similar, once aligned, over calibration activations.
     case activation
 
-    /// The order of KV heads in which each `size` neighbours form a group.
+    /// The order of KV heads in which every `size` neighbours form a group.
     func order(_ layer: AttentionWeights, groupSize size: Int, _ context: LayerContext) throws -> [Int] {
         let heads = Array(0..<layer.kvHeads)
         guard self != .contiguous, size > 1, size < layer.kvHeads else { return heads }
         var context = context
         if self == .similarity { context.moment = nil }
         let likeness = try Self.likeness(layer, context)
-        // Groups grown one head at a time around the pair most alike, then improved by exchanging heads.
+        // Groups are grown one head at a time around the most similar pair, then improved by exchanging heads.
         var free = heads
         var groups: [[Int]] = []
         while !free.isEmpty {
@@ -67,14 +67,14 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
         }
     }
 
-    /// How alike each two heads are after the best alignment, keys and values averaged; 1 on the diagonal.
+    /// The similarity of each pair of heads after the best alignment, keys and values averaged; 1 on the diagonal.
     static func likeness(_ layer: AttentionWeights, _ context: LayerContext) throws -> DenseMatrix {
         let (keys, values) = try alignedCosines(layer, context)
         return (keys + values).scaled(by: 0.5)
     }
 
-    /// The cosine of each two key heads after the best turn of each RoPE plane and the best orthogonal map of what has none, and of
-    /// each two value heads after the best orthogonal map; 1 on the diagonal.
+    /// The cosine of each pair of key heads after the best rotation of each RoPE plane and the best orthogonal map of the other
+    /// rows, and of each pair of value heads after the best orthogonal map; 1 on the diagonal.
     static func alignedCosines(
         _ layer: AttentionWeights, _ context: LayerContext
     ) throws -> (keys: DenseMatrix, values: DenseMatrix) {
@@ -112,7 +112,7 @@ public enum HeadGrouping: String, Sendable, CaseIterable {
 }
 
 extension AttentionWeights {
-    /// The same layer with its KV heads, their queries and their output columns in another order: the logits don't change.
+    /// The layer with its KV heads, their queries and their output columns reordered, which leaves the logits unchanged.
     func reordered(_ order: [Int]) -> AttentionWeights {
         guard order != Array(0..<kvHeads) else { return self }
         var result = self

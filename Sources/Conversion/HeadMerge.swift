@@ -4,14 +4,14 @@ import Random
 
 /// The input of a head merge beside a layer's weights.
 struct LayerContext: Sendable {
-    /// Index of the layer, from 0.
+    /// The layer's index, from 0.
     var layer: Int
-    /// E[x xᵀ] over calibration tokens of what the layer's projections read, [hidden, hidden]; nil without calibration.
+    /// The second moment E[x xᵀ] of the projections' input over calibration tokens, [hidden, hidden]; nil without calibration.
     var moment: DenseMatrix?
-    /// Seed for methods that draw random numbers.
+    /// Seed of the methods that draw random numbers.
     var seed: UInt64
 
-    /// m S mᵀ, S the calibrated second moment or else the identity.
+    /// The Gram matrix m S mᵀ, S the calibrated second moment or else the identity.
     func gram(_ matrix: DenseMatrix) -> DenseMatrix {
         guard let moment else { return matrix.timesTransposed(matrix) }
         return (matrix * moment).timesTransposed(matrix)
@@ -22,7 +22,7 @@ struct LayerContext: Sendable {
 struct LayerConversion: Sendable {
     /// The weights with fewer KV heads.
     var child: AttentionWeights
-    /// The parent's weights rewritten before heads were merged, where the method does that: the logits must not change.
+    /// The parent's weights as rewritten before the merge, which must leave the logits unchanged; nil without a rewrite.
     var rewritten: AttentionWeights?
 }
 
@@ -34,15 +34,15 @@ protocol HeadMerge: Sendable {
     static var summary: String { get }
     /// Whether calibration text makes a difference.
     static var usesActivations: Bool { get }
-    /// Whether weights are refined against the parent's activations afterwards, which takes calibration text.
+    /// Whether the weights are refined against the parent's activations afterwards, which needs calibration text.
     static var refines: Bool { get }
-    /// The layer with `kvHeads` KV heads, a proper divisor of what it has.
+    /// The layer with `kvHeads` KV heads. Precondition: a proper divisor of the layer's present ones.
     func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion
 }
 
 extension HeadMerge {
-    /// Most merges go by weights alone.
+    /// The default: the merge uses weights alone.
     static var usesActivations: Bool { false }
-    /// Most merges are done after one pass over the weights.
+    /// The default: no refinement.
     static var refines: Bool { false }
 }

@@ -5,14 +5,14 @@ import Random
 
 /// The conversion to fewer KV heads by a merge of each group of heads.
 ///
-/// Query head h goes on reading KV head ⌊h·G/H⌋: where heads that aren't neighbours form a group, they are brought together
-/// first, with their queries and output columns. With as many KV heads as before the weights are the same, bit for bit.
+/// Query head h still reads KV head ⌊h·G/H⌋: heads of a group that are not neighbours are reordered first, with their queries
+/// and output columns. With as many KV heads as before the weights are unchanged, bit for bit.
 public struct HeadMergeMethod: ConversionMethod {
-    /// How a group becomes one head.
+    /// The merge of a group into one head.
     let merge: any HeadMerge
-    /// KV heads of each layer afterwards.
+    /// The child's KV heads of each layer.
     public var kvHeads: PerLayer<Int>
-    /// Which heads form a group.
+    /// The grouping of the heads.
     public var grouping: HeadGrouping
 
     public var name: String { type(of: merge).name }
@@ -111,7 +111,7 @@ public struct HeadMergeMethod: ConversionMethod {
         return type(of: merge).refines ? try job.refined(converted, sizes: config) : converted
     }
 
-    /// How far the rewrites before merging moved the logits, over the spread of these; throws where that is more than rounding.
+    /// The largest change of a logit by the rewrites before merging, over the logits' spread; throws if it exceeds rounding.
     private func logitChange(_ job: ConversionJob, _ rewritten: Parameters) throws -> Double {
         let parent = job.parent
         let seq = min(64, parent.config.maxSequence)

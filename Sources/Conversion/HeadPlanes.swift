@@ -1,8 +1,8 @@
 import Kernels
 
-/// Heads seen as RoPE sees them: row i and row i + r/2 of a head are the real and the imaginary part of one complex row, and
-/// multiplying it by a complex number commutes with the rotation by position. r is the head dim, or under partial rotary
-/// positions the number of rows that are turned; the rest of a head has no planes.
+/// The RoPE planes of heads: row i and row i + r/2 of a head are the real and the imaginary part of one complex row, and its
+/// product with a complex number commutes with the rotation by position. r is the head dim, or under partial rotary positions
+/// the number of rotated rows; the other rows have no planes.
 enum HeadPlanes {
     /// A complex number.
     struct Factor: Equatable {
@@ -27,7 +27,7 @@ enum HeadPlanes {
     /// The complex inner products c_j S c_lᴴ of one plane of several heads, as the real symmetric matrix [[Re, −Im], [Im, Re]]
     /// of twice the side, row j and column l times √(w_j w_l).
     ///
-    /// `gram` is K S Kᵀ [heads·d, heads·d] over those heads.
+    /// `gram` is K S Kᵀ [heads·d, heads·d] over the heads.
     static func products(
         _ gram: DenseMatrix, heads: Int, headDim: Int, rotaryDim: Int, plane: Int, weights: [Double]
     ) -> DenseMatrix {
@@ -57,27 +57,27 @@ enum HeadPlanes {
 
     /// One complex row for the keys of several heads in one plane: k ≈ v/√w · row, with row = Σ v̄·√w·k.
     struct Merged {
-        /// Its real and its imaginary part, [2, hidden].
+        /// The real and the imaginary part, [2, hidden].
         var rows: DenseMatrix
         /// v, the leading direction of the heads' rows weighted by √w.
         var direction: [Factor]
-        /// w, the strength with which the queries read each head's plane.
+        /// w, the queries' energy in each head's plane.
         var weights: [Double]
         /// The row's squared norm over the calibration activations.
         var norm: Double
-        /// The mean of the squared norms of the keys that it stands for.
+        /// The mean squared norm of the merged keys.
         var typical: Double
     }
 
     /// The best rank-1 approximation of the keys of a group's heads in plane `plane`.
     ///
-    /// `gram` is K S Kᵀ over the group's heads, `queryGram` the same of each query head.
+    /// `gram` is K S Kᵀ over the group's heads, `queryGram` Q S Qᵀ of each query head.
     static func merged(
         _ layer: AttentionWeights, _ group: HeadGroup, gram: DenseMatrix, queryGram: [DenseMatrix], plane: Int,
         _ context: LayerContext
     ) throws -> Merged {
         let (d, width, imaginary) = (layer.headDim, layer.key.columns, plane + layer.rotaryDim / 2)
-        // Never quite zero, so that each head's coefficient exists.
+        // Bounded away from zero, so that each head's coefficient exists.
         var weights = group.heads.map { head in
             layer.queryHeads(of: head).reduce(0) { $0 + queryGram[$1][plane, plane] + queryGram[$1][imaginary, imaginary] }
         }

@@ -1,17 +1,17 @@
 import Kernels
 import Models
 
-/// How alike each two KV heads of a layer are: what grouping and alignment have to work with.
+/// The similarity of each pair of a layer's KV heads, which grouping and alignment exploit.
 public struct HeadSimilarity: Sendable {
     /// A cosine for each pair of heads, [heads][heads].
     public typealias Pairs = [[Double]]
 
-    /// Of keys: as they are, and after the best turn of each RoPE plane.
+    /// The keys' cosines, unaligned and after the best rotation of each RoPE plane.
     public var keys: (raw: Pairs, aligned: Pairs)
-    /// Of values: as they are, and after the best orthogonal map.
+    /// The values' cosines, unaligned and after the best orthogonal map.
     public var values: (raw: Pairs, aligned: Pairs)
 
-    /// Of one layer, by its weights alone.
+    /// The similarities of one layer, by its weights alone.
     public init(_ config: ModelConfig, _ parameters: Parameters, layer: Int) throws {
         let weights = try AttentionWeights(config, parameters, layer: layer)
         let context = LayerContext(layer: layer, moment: nil, seed: 0)

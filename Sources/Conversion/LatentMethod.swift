@@ -1,8 +1,8 @@
 import Kernels
 import Models
 
-/// The conversion of plain layers to multi-head latent attention, layer by layer (``LatentConversion``), then refined like those of the
-/// `learned` merge.
+/// The conversion of plain layers to multi-head latent attention, layer by layer (``LatentConversion``), with a refinement as
+/// in the `learned` merge.
 public struct LatentMethod: ConversionMethod {
     private var values: DesignSettings = [:]
 
@@ -38,7 +38,7 @@ public struct LatentMethod: ConversionMethod {
         values["rank"] = elements - rope
     }
 
-    /// The elements that stay rotated of `turned` ones.
+    /// The elements of a head that stay rotated, of `turned` rotated ones.
     private func ropeHeadDim(turned: Int) -> Int { values["ropeHeadDim"] ?? (turned % 4 == 0 ? turned / 2 : turned) }
 
     public func design(headDim: Int) -> (settings: DesignSettings, headDim: Int)? {

@@ -11,8 +11,8 @@ extension DenseMatrix {
         )
     }
 
-    /// The inverse of a positive semidefinite matrix whose eigenvalues are raised by a millionth of their mean: directions that
-    /// hardly occur are predicted as zero rather than at random.
+    /// The inverse of a positive semidefinite matrix with a ridge of a millionth of its mean eigenvalue: rare directions are
+    /// predicted as zero rather than at random.
     func ridgeInverse() throws(DecompositionError) -> DenseMatrix {
         let (values, vectors) = try symmetricEigen()
         let ridge = max(values.reduce(0, +) / Double(max(rows, 1)), 1e-30) * 1e-6

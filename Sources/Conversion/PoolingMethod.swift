@@ -32,11 +32,11 @@ struct HeadRows: Sendable, Equatable {
     func head(_ index: Int) -> ArraySlice<Float> { values[index * headDim * width..<(index + 1) * headDim * width] }
 }
 
-/// A method that merges the rows of each projection by themselves and leaves queries and output projection alone.
+/// A merge of each projection's rows by themselves, which leaves queries and output projection unchanged.
 protocol PoolingMethod: HeadMerge {
-    /// The group's heads in, one head's rows [headDim, width] out.
+    /// The rows [headDim, width] of the head merged from `group`.
     ///
-    /// `generator` is the method's own for this layer, projection and group.
+    /// `generator` is seeded for this layer, projection and group.
     func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float]
 }
 

@@ -4,31 +4,31 @@ import Kernels
 import Models
 import Random
 
-/// Adjusts a converted model's attention weights, layer by layer, so that each block gives what the parent's gives; layers that
-/// share keys and values go together.
+/// The refinement of a converted model's attention weights, layer by layer, to the parent's block outputs; layers that share
+/// keys and values are refined together.
 ///
-/// A layer's input is what the layers converted before it make of the calibration text, so that it also learns to undo their
-/// errors; its target is the parent's block output for the same tokens. Queries, keys, values and output projection move,
-/// everything else stays, and where they end no nearer, as when they were exact, they stay too. The number of steps follows from the
-/// model's size alone: the same inputs give the same weights.
+/// A layer's input is the residual stream of the converted layers before it over the calibration text, so that the layer
+/// learns to undo their errors; its target is the parent's block output for the same tokens. Only queries, keys, values and
+/// output projection change, and keep their values if they end no nearer to the target, as when they were exact. The number
+/// of steps depends on the model's size alone: the same inputs give the same weights.
 struct Refinement {
     let parent: DecoderLM
     let calibration: Calibration
-    /// Passes over a batch in each layer.
+    /// Optimizer steps per layer, a batch each.
     let steps: Int
     let seed: UInt64
 
-    /// Steps a layer, 20 to 300: all layers together get 3 TFLOP, which two cores compute in half a minute.
+    /// Steps per layer, 20 to 300: all layers together get 3 TFLOP, half a minute on two cores.
     static func steps(_ config: ModelConfig, _ calibration: Calibration) -> Int {
         let tokens = Double(calibration.batches.first?.tokens.count ?? 1)
         let weights = Double(config.parameterCount - config.vocabularySize * config.hiddenSize) / Double(config.layers)
         return max(20, min(300, Int(3e12 / Double(config.layers) / (6 * weights * tokens))))
     }
 
-    /// Of the largest step, relative to the root mean square of a weight.
+    /// The peak learning rate, relative to the root mean square of a weight.
     private static let rate: Float = 0.03
 
-    /// The child's weights after refinement; `progress` is told the layers done.
+    /// The child's weights after refinement; `progress` is called with the number of layers done.
     func run(_ config: ModelConfig, _ parameters: Parameters, progress: (Int) throws -> Void = { _ in }) throws -> Parameters {
         var refined = parameters
         var (parentStream, childStream) = (calibration.batches.map(parent.embedded), calibration.batches.map(parent.embedded))
@@ -70,7 +70,7 @@ struct Refinement {
                 return (error * error).mean()
             }
         }
-        /// The squared error over all the text.
+        /// The squared error over the whole text.
         func whole() -> Double {
             calibration.batches.indices.reduce(0) { sum, batch in errors(batch).reduce(sum) { $0 + Double($1.values[0]) } }
         }
@@ -106,7 +106,7 @@ struct Refinement {
 }
 
 extension ModelConfig {
-    /// Whether the attention of `layer` is another than in `parent`: fewer KV heads, a latent, shared keys and values, a window.
+    /// Whether the attention of `layer` differs from the parent's: fewer KV heads, a latent, shared keys and values, a window.
     func attentionDiffers(from parent: ModelConfig, layer: Int) -> Bool {
         kvHeads[layer] != parent.kvHeads[layer] || latent != parent.latent || window(layer) != parent.window(layer)
             || keyValueSource(layer) != parent.keyValueSource(layer) || attentionSinks != parent.attentionSinks

@@ -1,18 +1,19 @@
 import Kernels
 
-/// Heads of a group turned towards each other before they are averaged (after "align before merge", arXiv 2412.20677).
+/// The mean of a group's heads after alignment (after "align before merge", arXiv 2412.20677).
 ///
-/// Keys are turned plane by plane, which RoPE commutes with, and where there are no rotary positions by an orthogonal Procrustes
-/// rotation, and the queries with them; values by such a rotation that the output projection undoes. Both leave the logits as they were. The mean that follows gets the norm of the
-/// heads that went into it. Similarity is measured over calibration activations where there are any, else over weights.
+/// Keys are rotated plane by plane, which commutes with RoPE, and outside the planes by an orthogonal Procrustes rotation, the
+/// queries with them; values by an orthogonal Procrustes rotation that the output projection undoes. Both leave the logits
+/// unchanged. The mean is rescaled to its heads' norm. Similarity is measured over calibration activations if given, else over
+/// weights.
 struct AlignedMethod: HeadMerge {
     static let name = "aligned"
     static let summary = "heads turned towards each other (RoPE planes, Procrustes), then averaged at their own norm"
 
-    /// Similarity and errors are measured over activations where there are any.
+    /// Similarity and errors are measured over activations if given.
     static let usesActivations = true
 
-    /// The pooled layer, and the layer as it was after the turns alone.
+    /// The pooled layer, and the layer after the rotations alone.
     func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         var rewritten = layer
         for group in HeadGroup.all(of: layer, into: kvHeads) {
@@ -49,7 +50,7 @@ struct AlignedMethod: HeadMerge {
                 }
             }
         }
-        // A norm of queries and keys lets no other rotation through.
+        // No other rotation commutes with QK-norm.
         let plain = layer.plainRows
         guard !plain.isEmpty, layer.turnable == nil else { return }
         for (head, turn) in zip(group.heads, try Self.turns(gram, heads: count, headDim: layer.headDim, rows: plain)) {
@@ -63,7 +64,8 @@ struct AlignedMethod: HeadMerge {
         }
     }
 
-    /// Orthogonal maps of the heads' `rows` that bring them as near to each other as such maps can; `gram` is H S Hᵀ over the heads.
+    /// The orthogonal maps of the heads' `rows` that minimise their distances (generalised Procrustes); `gram` is H S Hᵀ over
+    /// the heads.
     private static func turns(
         _ gram: DenseMatrix, heads: Int, headDim: Int, rows: Range<Int>
     ) throws -> [DenseMatrix] {
@@ -101,7 +103,8 @@ struct AlignedMethod: HeadMerge {
         }
     }
 
-    /// The mean of aligned heads, each plane, and what has no planes, at the root mean square of its heads' norms.
+    /// The mean of aligned heads, each plane and the rows outside the planes rescaled to the root mean square of the heads'
+    /// norms.
     private func pooledKeys(_ rows: DenseMatrix, heads: Int, _ layer: AttentionWeights, _ context: LayerContext) -> DenseMatrix {
         let (d, half) = (layer.headDim, layer.rotaryDim / 2)
         var mean = HeadGroup.mean(rows, heads: heads)

@@ -1,17 +1,17 @@
 import Kernels
 import Models
 
-/// Layers that come to share the keys and values of the first of them.
+/// The conversion of a set of layers to cross-layer attention, sharing the keys and values of the first layer.
 ///
-/// What each later layer would have as keys and values is first predicted, linearly, from what the first layer reads, over the
-/// calibration activations; then, head by head, all the layers' versions are merged as ``SVDMethod`` merges heads of a group: one
-/// complex factor a RoPE plane goes into each layer's queries, one matrix a head into its output projection. Exact where the
-/// versions differ by no more than these.
+/// The keys and values of each later layer are first predicted linearly from the first layer's input, over the calibration
+/// activations; then, head by head, the layers' versions are merged as ``SVDMethod`` merges the heads of a group: each layer's
+/// queries absorb one complex factor per RoPE plane, its output projection one matrix per head. Exact if the versions differ by
+/// these alone.
 ///
-/// Under QK-norm keys are merged as ``AlignedMethod`` merges them, in planes that all layers' norms let turn, and the gains of
-/// each layer's keys go into its queries' gains: exact where the ratio to the first layer's is one number a plane.
+/// Under QK-norm keys are merged as in ``AlignedMethod``, in the planes whose rotation commutes with all layers' norms, and
+/// each layer's queries absorb the gains of its keys: exact if their ratio to the first layer's is one number per plane.
 struct CrossLayerConversion {
-    /// The layers as they come to be: keys and values are the first one's.
+    /// The converted layers, with the first one's keys and values.
     func convert(
         _ layers: [AttentionWeights], moment: DenseMatrix, crossMoments: [DenseMatrix], seed: UInt64
     ) throws -> [AttentionWeights] {
@@ -52,7 +52,7 @@ struct CrossLayerConversion {
             if layer.gains.count == 2 {
                 child.gains = [
                     zip(layer.gains[0], zip(layer.gains[1], first.gains[1])).map { query, keys in
-                        // Where the first layer's keys have nothing, queries have nothing to make up for.
+                        // A zero gain of the first layer's keys cannot be compensated.
                         keys.1 == 0 ? query : query * keys.0 / keys.1
                     }, first.gains[1],
                 ]

@@ -5,6 +5,6 @@ struct FirstMethod: PoolingMethod {
     static let name = "first"
     static let summary = "each group's first head, the others dropped"
 
-    /// The first head's rows [headDim, width] as they are; nothing is drawn.
+    /// The first head's rows [headDim, width], unchanged.
     func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] { Array(group.head(0)) }
 }

@@ -5,24 +5,24 @@ import Models
 /// One layer of MHA or GQA turned into multi-head latent attention (after TransMLA, arXiv 2502.07864, and MHA2MLA, 2502.14837).
 ///
 /// Keys: in each RoPE plane that stays rotated, the complex rows of the KV heads are split into their leading direction over
-/// the calibration activations, which becomes the one rotated key that all heads share, and what is left over. The rotated planes are
-/// every rotaryDim/ropeHeadDim-th one, whose frequencies are those of a rotated part of that width. What is left over, and the
-/// planes not rotated, lose their position: queries read them by the mean of their rotation over the distances of a window.
-/// Elements that the parent never turned (partial rotary positions, learned ones) have no position to lose.
-/// Keys without position and values then share one latent: the best of its rank for both together, keys in the metric of
-/// their queries, values in that of the output projection, each by its share of the whole.
+/// the calibration activations, which becomes the rotated key shared by all heads, and a remainder. The rotated planes are
+/// every rotaryDim/ropeHeadDim-th one, with the frequencies of a rotated part of that width. The remainder and the planes
+/// that are not rotated lose their position: queries absorb the mean of their rotation over the distances of a window.
+/// Elements that the parent does not rotate (partial rotary or learned positions) have no position to lose. Keys without
+/// position and values then share one latent: the best approximation of its rank for both together, keys in the metric of
+/// their queries, values in the metric of the output projection, each by its share of the whole.
 ///
-/// Exact where keys of all heads are complex multiples of each other in each plane, all planes stay rotated, and the rank is that of
-/// the stacked values and unturned keys; so for MQA at rank headDim, and without rotary positions at the rank of all keys and values.
-/// Biases of keys and values are part of the latent and the rotated key.
+/// Exact if the keys of all heads are complex multiples of each other in each plane, all planes stay rotated, and the rank is
+/// that of the stacked values and unrotated keys; so for MQA at rank headDim, and without rotary positions at the rank of all
+/// keys and values. Biases of keys and values are part of the latent and the rotated key.
 ///
-/// QK-norm has no place in a latent, whose keys are never made: before, each head's norm is taken to be the same for all tokens
-/// (``AttentionWeights/normsFolded(epsilon:_:)``), exact where it is.
+/// A latent has no QK-norm, as its keys are never materialised: each head's norm is first replaced by its root mean square over
+/// the calibration tokens (``AttentionWeights/normsFolded(epsilon:_:)``), exact if all tokens have the same norm.
 struct LatentConversion {
     let shape: LatentShape
-    /// Radians a position of each of the parent's planes.
+    /// The frequency of each of the parent's planes, in radians per position.
     let frequencies: [Float]
-    /// Distances a query looks back, for the mean rotation.
+    /// The number of distances over which the mean rotation is taken.
     let distances: Int
 
     /// The weights of the latent layer.
@@ -39,7 +39,7 @@ struct LatentConversion {
         for index in 0..<rope / 2 {
             let plane = index * (turned / rope)
             let merged = try HeadPlanes.merged(layer, group, gram: keyGram, queryGram: queryGram, plane: plane, context)
-            // At the typical norm of the keys it stands for: a latent's parts should be of one size.
+            // Rescaled to the typical norm of the merged keys: the parts of a latent should be of one size.
             let scale = merged.norm > 0 && merged.typical > 0 ? (merged.typical / merged.norm).squareRoot() : 1
             rotatedKey.replace(index, 0, with: merged.rows.rows(0..<1).scaled(by: scale))
             rotatedKey.replace(index + rope / 2, 0, with: merged.rows.rows(1..<2).scaled(by: scale))
@@ -70,7 +70,8 @@ struct LatentConversion {
         ]
     }
 
-    /// Each head's query for keys without position, then for the rotated key; scores are divided by the root of a larger width.
+    /// The queries of each head: for keys without position, then for the rotated key, rescaled as scores are divided by a
+    /// larger root.
     private func queries(_ layer: AttentionWeights, _ shares: [[HeadPlanes.Factor]]) -> DenseMatrix {
         let (d, turned, rope) = (layer.headDim, layer.rotaryDim, shape.ropeHeadDim)
         let scale = (Double(d + rope) / Double(d)).squareRoot()
@@ -107,7 +108,7 @@ struct LatentConversion {
         return mean.scaled(by: 1 / Double(distances))
     }
 
-    /// The latent's rows [rank, hidden], and what makes keys and values [kvHeads·headDim, rank] of it.
+    /// The latent's rows [rank, hidden], and the expansions to keys and values [kvHeads·headDim, rank].
     private func latent(
         _ keys: DenseMatrix, _ layer: AttentionWeights, _ queryGram: [DenseMatrix], _ context: LayerContext
     ) throws -> (down: DenseMatrix, keyUp: DenseMatrix, valueUp: DenseMatrix) {
@@ -130,7 +131,7 @@ struct LatentConversion {
             weighted.replace(count + head * d, 0, with: root * layer.value.rows(layer.range(of: head)))
             inverse.append(undo)
         }
-        // Errors count as shares of all keys and of all values; what rounding leaves of keys that are rotated whole counts for nothing.
+        // Errors count as shares of all keys and of all values; the rounding error of wholly rotated keys is left out.
         let balance = [whole, context.gram(weighted.rows(count..<2 * count)).trace].map { $0 > 0 ? 1 / $0.squareRoot() : 1 }
         weighted = DenseMatrix(
             rows: 2 * count, columns: weighted.columns,
@@ -138,7 +139,7 @@ struct LatentConversion {
                 + weighted.rows(count..<2 * count).scaled(by: balance[1]).values)
         let leading = try context.gram(weighted).symmetricEigen().vectors.rows(0..<shape.rank)
         var down = leading * weighted
-        // The latent's elements at the size of the keys and values, as they are stored together.
+        // The latent is rescaled to the keys and values, with which it is stored.
         let (norm, typical) = (context.gram(down).trace / Double(shape.rank), context.gram(layer.value).trace / Double(count))
         let scale = norm > 0 && typical > 0 ? (typical / norm).squareRoot() : 1
         down = down.scaled(by: scale)

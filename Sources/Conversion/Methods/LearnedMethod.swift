@@ -2,12 +2,12 @@
 struct LearnedMethod: HeadMerge {
     static let name = "learned"
     static let summary = "svd, then each layer refined to give the parent's outputs on calibration text"
-    /// The refinement follows once all layers are merged.
+    /// The refinement runs after all layers are merged.
     static let refines = true
-    /// Similarity and errors are measured over activations where there are any.
+    /// Similarity and errors are measured over activations if given.
     static let usesActivations = true
 
-    /// Where the refinement starts.
+    /// The start of the refinement.
     func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         try SVDMethod().convert(layer, to: kvHeads, context)
     }

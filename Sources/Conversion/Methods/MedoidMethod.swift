@@ -1,11 +1,11 @@
 import Random
 
-/// The head of each group that is nearest to the others: the smallest sum of distances, the first of equals.
+/// The medoid of each group: the head with the least sum of distances to the others, the first of equals.
 struct MedoidMethod: PoolingMethod {
     static let name = "medoid"
     static let summary = "the head of each group that is nearest to the others"
 
-    /// One of the heads' rows [headDim, width] as they are.
+    /// The medoid's rows [headDim, width], unchanged.
     func merge(_ group: HeadRows, generator: inout SeededGenerator) -> [Float] {
         let sums = (0..<group.heads).map { head in
             (0..<group.heads).reduce(0.0) { sum, other in

@@ -1,21 +1,22 @@
 import Kernels
 
-/// The best low-rank merge in the metric of the calibration activations (after "Effectively Compress KV Heads", arXiv 2406.07056).
+/// The best low-rank merge in the metric of the calibration activations (after "Effectively Compress KV Heads", arXiv
+/// 2406.07056).
 ///
-/// Keys: in each RoPE plane a group's heads are complex rows; their best rank-1 approximation, weighted by how strongly the
-/// queries read them, is the new row, and its coefficients go into the queries; rows without rotary positions are merged as
-/// values are, as the queries read them. Values: the best rank-headDim approximation of
-/// the group's stacked heads as the output projection reads them; its coefficients go into that. Exact for groups of
-/// one, for keys that are complex multiples of each other in each plane, and for values that share one headDim-dimensional
-/// row space. Without calibration the activations count as white.
+/// Keys: in each RoPE plane a group's heads are complex rows; their best rank-1 approximation, weighted by the queries'
+/// energy, is the merged row, and the queries absorb its coefficients; rows outside the planes are merged as values are, in
+/// the metric of the queries. Values: the best rank-headDim approximation of the group's stacked heads in the metric of the
+/// output projection, which absorbs the coefficients. Exact for groups of one, for keys that are complex multiples of each
+/// other in each plane, and for values that share one headDim-dimensional row space. Without calibration the activations
+/// count as white.
 struct SVDMethod: HeadMerge {
     static let name = "svd"
     static let summary = "best low-rank merge of keys per RoPE plane and of values, folded into queries and output"
 
-    /// Similarity and errors are measured over activations where there are any.
+    /// Similarity and errors are measured over activations if given.
     static let usesActivations = true
 
-    /// The merged layer; queries and output projection take up the coefficients.
+    /// The merged layer; queries and output projection absorb the coefficients.
     func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion {
         var child = layer
         // QK-norm undoes the sizes that a rank-1 merge folds into the queries: keys are turned and pooled then.
@@ -42,7 +43,7 @@ struct SVDMethod: HeadMerge {
         try mergePlainKeys(group, at: start, layer, &child, queryGram, context)
         for plane in 0..<rotaryDim / 2 {
             let merged = try HeadPlanes.merged(layer, group, gram: gram, queryGram: queryGram, plane: plane, context)
-            // The shared row at the typical norm of those it stands for.
+            // The shared row is rescaled to the typical norm of the merged rows.
             let scale = merged.norm > 0 && merged.typical > 0 ? (merged.norm / merged.typical).squareRoot() : 1
             child.key.replace(start + plane, 0, with: merged.rows.rows(0..<1).scaled(by: 1 / scale))
             child.key.replace(start + plane + rotaryDim / 2, 0, with: merged.rows.rows(1..<2).scaled(by: 1 / scale))
@@ -55,7 +56,7 @@ struct SVDMethod: HeadMerge {
         }
     }
 
-    /// The rows of keys that RoPE does not turn: their joint low-rank approximation in the metric of the queries.
+    /// Merges the key rows outside the RoPE planes: their joint low-rank approximation in the metric of the queries.
     private func mergePlainKeys(
         _ group: HeadGroup, at start: Int, _ layer: AttentionWeights, _ child: inout AttentionWeights,
         _ queryGram: [DenseMatrix], _ context: LayerContext
@@ -96,8 +97,9 @@ struct SVDMethod: HeadMerge {
         }
     }
 
-    /// Rows M, as many as each of `heads` has, and C for each head such that C·M is near the head, in the sum over the heads of
-    /// the squared errors that its metric P gives: the leading eigenvectors of the stacked P^½·head. M is at the heads' size.
+    /// The shared rows M, as many as each of `heads` has, and each head's coefficients C with C·M near the head: the sum over
+    /// the heads of the squared errors in their metrics P is least, by the leading eigenvectors of the stacked P^½·head. M is
+    /// rescaled to the heads' norm.
     private func merge(
         _ heads: [DenseMatrix], metrics: [DenseMatrix], _ context: LayerContext
     ) throws -> (merged: DenseMatrix, coefficients: [DenseMatrix]) {
