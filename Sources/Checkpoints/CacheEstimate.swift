@@ -1,21 +1,21 @@
 import Kernels
 import Models
 
-/// What a model's KV cache takes, layer by layer, from its shape alone.
+/// An estimate of a model's KV cache, layer by layer, from its shape alone.
 public struct CacheEstimate: Sendable, Hashable {
-    /// What each layer keeps; one that reads another's keeps nothing.
+    /// The cache geometry of each layer; a layer that reads another's keys and values stores none.
     public var layers: [KVGeometry]
 
     /// The estimate for layers of these geometries.
     public init(layers: [KVGeometry]) { self.layers = layers }
 
-    /// The estimate for a model of this tool.
+    /// The estimate for a model of kvlab.
     public init(_ config: ModelConfig, encoding: KVEncoding) { layers = config.kvGeometry(encoding) }
 
     /// Bytes a token adds to a sequence that is shorter than every window.
     public var bytesPerToken: Int { layers.reduce(0) { $0 + $1.bytesPerToken } }
 
-    /// Bytes for `batch` sequences of `context` tokens: Σ over layers of the tokens kept; nil where that is beyond an Int.
+    /// Bytes for `batch` sequences of `context` tokens: Σ over layers of the tokens kept; nil if that overflows an Int.
     public func bytes(context: Int, batch: Int) -> Int? {
         var sum = 0
         for layer in layers {

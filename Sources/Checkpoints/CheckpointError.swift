@@ -1,20 +1,20 @@
-/// What can be wrong with a checkpoint, as facts; `description` puts them into words.
+/// An error of reading or writing a checkpoint; `description` has the sentence for the user.
 public enum CheckpointError: Error, CustomStringConvertible, Equatable {
-    /// The file is HDF5, but not written by kvlab.
+    /// The file is an HDF5 file that kvlab did not write.
     case foreign(path: String)
-    /// The file is something else altogether.
+    /// The file is not an HDF5 file.
     case notCheckpoint(path: String)
-    /// Written by a later version of the format.
+    /// The file has a later version of the format.
     case version(path: String, found: Int, supported: Int)
-    /// The file's size is not what its header says.
+    /// The file's size differs from its header's.
     case size(path: String, found: Int, expected: Int)
-    /// The bytes of `part` are not those that were written.
+    /// The bytes of `part` differ from their digest.
     case changed(path: String, part: String)
-    /// A part that every checkpoint has is absent.
+    /// A required part is absent.
     case missing(path: String, part: String)
-    /// A part is there but cannot be what it should be.
+    /// A part is present but invalid.
     case invalid(path: String, part: String, reason: String)
-    /// Nothing is wrong with the file, but it could not be read.
+    /// The file could not be read, whatever its content.
     case unreadable(path: String, reason: String)
     /// A weight's name cannot be stored.
     case name(String)

@@ -1,7 +1,7 @@
 import HDF5
 import Kernels
 
-/// The names of things inside a checkpoint file.
+/// The layout of a checkpoint file: the names of its groups, datasets and attributes.
 ///
 /// ```
 /// /                        format, format_version, config, token_ids, lineage, content_hash
@@ -14,7 +14,7 @@ enum CheckpointLayout {
     static let format = "kvlab checkpoint"
     static let formatVersion = 1
     static let alignment = 64
-    /// Elements in a chunk of training state: 1 MiB.
+    /// Elements of a chunk of training state: 1 MiB.
     static let chunk = 1 << 18
 
     static let weights = "/weights"

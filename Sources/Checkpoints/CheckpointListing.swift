@@ -1,20 +1,20 @@
 import HDF5
 
-/// All that is read of a checkpoint through libhdf5: texts, and where the arrays are.
+/// The listing of a checkpoint by libhdf5: texts, and the offsets of the arrays.
 struct CheckpointListing: Codable {
-    /// An array of the file.
+    /// A dataset of the file.
     struct Array: Codable {
         var name: String
         var type: String
         var shape: [Int]
-        /// Where it begins, if it is in one piece.
+        /// The offset of a contiguous dataset.
         var offset: Int?
-        /// Where its chunks begin, if it is in chunks, as libhdf5 counts; and the elements of a chunk.
+        /// The offsets of a chunked dataset's chunks, as libhdf5 counts them, and the elements of a chunk.
         var chunks: [Int]?
         var chunkElements: Int?
         var sha256: String?
 
-        /// Bytes of its elements, of a type there is; nil where they are too many to count.
+        /// Bytes of the elements; nil for an unknown type or on overflow.
         var byteCount: Int? {
             guard var bytes = HDF5Type(rawValue: type)?.byteCount else { return nil }
             for extent in shape {
@@ -28,16 +28,16 @@ struct CheckpointListing: Codable {
 
     var format: String?
     var version: Int?
-    /// The file's attributes of text.
+    /// The file's text attributes.
     var texts: [String: String] = [:]
     var weights: [Array] = []
     var tokenizer: Array?
     var tokenizerKind: String?
     var trainingState: String?
-    /// Under `group/name`, or a name alone.
+    /// The training state's datasets, under `group/name` or a name alone.
     var trainingArrays: [Array] = []
 
-    /// Reads a file that is in memory.
+    /// Lists a file in memory.
     init(image: UnsafeRawBufferPointer, path: String) throws(HDF5Error) {
         let file = try unsafe HDF5File.open(image: image, path: path)
         let byteLimit = image.count

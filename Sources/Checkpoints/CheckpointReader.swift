@@ -5,13 +5,13 @@ import Kernels
 import Models
 import Text
 
-/// Reads one checkpoint file: the seal first, then what HDF5 says of it, then the arrays.
+/// A reader of one checkpoint file: the seal first, then the listing by libhdf5, then the arrays.
 struct CheckpointReader {
     let path: String
     let verify: Checkpoint.Verification
     private let file: RegularFile
     private let seal: CheckpointSeal
-    /// The weights' file in memory; nil where each weight is copied.
+    /// The mapped file of the weights; nil if each weight is copied.
     private let mapped: MappedFile?
 
     init(path: String, verify: Checkpoint.Verification, copiesWeights: Bool) throws {
@@ -89,7 +89,7 @@ struct CheckpointReader {
         guard array.shape == shape else {
             throw CheckpointError.invalid(path: path, part: part, reason: "it is \(array.shape), expected \(shape)")
         }
-        // Only a range the seal leaves out of the metadata's digest has its own; any other place would go unchecked.
+        // Only the seal's weight ranges have digests of their own; any other place would go unverified.
         guard let range = range(of: array), seal.weights.contains(range) else {
             throw CheckpointError.invalid(path: path, part: part, reason: "it is not in one of the file's weight ranges")
         }
@@ -108,7 +108,7 @@ struct CheckpointReader {
         return Weight(elementType: type, shape: shape, file: mapped, byteOffset: range.lowerBound)
     }
 
-    /// Where an array in one piece is, if that is inside the file.
+    /// The byte range of a contiguous array; nil outside the file.
     private func range(of array: CheckpointListing.Array) -> Range<Int>? {
         guard let offset = array.offset, let count = array.byteCount, offset >= 0, offset <= file.count,
             count <= file.count - offset
@@ -145,7 +145,7 @@ struct CheckpointReader {
         }
         manifest.trainingState = json
         var state = TrainingState(json: json)
-        // Where chunks' places are counted from: that depends on the libhdf5.
+        // The origin of chunk offsets, which depends on the version of libhdf5.
         var base = seal.userBlock
         for array in listing.trainingArrays {
             let part = "training state '\(array.name)'"
@@ -172,7 +172,7 @@ struct CheckpointReader {
         return wanted ? state : nil
     }
 
-    /// The values of an array of `bytes` bytes in chunks, whose places count from `base`, or in one piece; nil where it is not in the file.
+    /// The values of an array of `bytes` bytes, chunked with offsets from `base` or contiguous; nil outside the file.
     private func values(_ array: CheckpointListing.Array, bytes: Int, base: Int) throws -> [Float]? {
         guard bytes <= file.count else { return nil }
         var pieces: [Range<Int>] = []

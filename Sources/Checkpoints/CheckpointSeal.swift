@@ -1,10 +1,10 @@
 import Files
 
-/// The first bytes of a checkpoint file, in HDF5's user block: what tells any damage to the rest before libhdf5 reads it.
+/// The seal of a checkpoint file, in HDF5's user block at its start: it reveals damage before libhdf5 reads the file.
 ///
-/// The seal names the file's size, the ranges that hold
-/// weights (each has its own SHA-256 in the HDF5 part), and one SHA-256 over every other byte after the user block.
-/// It is a checksum that anybody can make, not a signature: a sealed file may still be hostile (``ListingProcess``).
+/// The seal has the file's size, the byte ranges of the weights (each with its own SHA-256 in the HDF5 part), and one SHA-256
+/// over every other byte after the user block. It is a checksum, not a signature: a sealed file may be hostile
+/// (``ListingProcess``).
 /// ```
 /// 0 magic (16) · 16 version u32 · 20 ranges u32 · 24 user block u64 · 32 file size u64
 /// 40 SHA-256 of this user block with these 32 bytes zero · 72 SHA-256 of the metadata · 104 [offset u64, count u64]…
@@ -16,13 +16,13 @@ package struct CheckpointSeal: Equatable {
     static let version = 1
     private static let headerBytes = 104
 
-    /// Bytes of the user block.
+    /// Size of the user block in bytes.
     var userBlock: Int
-    /// Bytes of the whole file.
+    /// Size of the file in bytes.
     var fileSize: Int
-    /// SHA-256 of what lies after the user block and outside the weights.
+    /// SHA-256 of the bytes after the user block and outside the weights.
     var metadata: SHA256Digest
-    /// Where the weights are, ascending, without overlap.
+    /// The byte ranges of the weights, ascending, without overlap.
     var weights: [Range<Int>]
 
     /// The seal for the finished file at `path`, whose user block is still to be written.
@@ -41,7 +41,7 @@ package struct CheckpointSeal: Equatable {
         self.weights = weights
     }
 
-    /// The user block that holds `count` ranges: a power of two, 512 or more, as HDF5 wants it.
+    /// The size of a user block for `count` ranges: a power of two from 512, as HDF5 requires.
     package static func userBlock(ranges count: Int) -> Int {
         var size = 512
         while size < headerBytes + 16 * count { size *= 2 }
@@ -74,7 +74,7 @@ package struct CheckpointSeal: Equatable {
         return try file.digest(of: zip(starts, weights.map(\.lowerBound) + [file.count]).map { $0..<$1 })
     }
 
-    /// Reads the seal of `file` and checks it and the metadata's digest.
+    /// Reads the seal of `file` and verifies it and the metadata's digest.
     static func verified(_ file: RegularFile) throws -> CheckpointSeal {
         let path = file.path
         let start = try file.bytes(in: 0..<min(file.count, headerBytes))
@@ -123,7 +123,7 @@ package struct CheckpointSeal: Equatable {
         return ranges
     }
 
-    /// Whether HDF5's signature stands where a user block of another tool would put it.
+    /// Whether HDF5's signature follows a user block, as in files of other tools.
     private static func hasLateSuperblock(_ file: RegularFile) -> Bool {
         var offset = 512
         while offset <= file.count - 8, offset <= 1 << 24 {

@@ -3,10 +3,10 @@ import HDF5
 import Kernels
 import Models
 
-/// Writes one checkpoint file.
+/// A writer of one checkpoint file.
 ///
-/// HDF5 writes its metadata and the training state; the weights' values go straight into the places HDF5 allotted them,
-/// hashed on the way; the seal comes last.
+/// libhdf5 writes the metadata and the training state; the weights' values are written directly to the offsets that it
+/// allocated, hashed in passing; the seal is written last.
 struct CheckpointWriter {
     let checkpoint: Checkpoint
     let elementType: ElementType?
@@ -117,7 +117,7 @@ struct CheckpointWriter {
         }
     }
 
-    /// Bytes the file will take, a little too many: what to reserve on the disk.
+    /// An upper bound of the file's size, reserved on the disk.
     private func expectedSize(userBlock: Int) -> Int {
         var size = userBlock + 65536 + (checkpoint.tokenizer?.bytes.count ?? 0) + (checkpoint.trainingState?.json.utf8.count ?? 0)
         size += checkpoint.lineage.recipe?.utf8.count ?? 0
@@ -131,7 +131,7 @@ struct CheckpointWriter {
 }
 
 extension HDF5Error {
-    /// The same error about the file the user knows: HDF5 itself sees a temporary name.
+    /// The error with the path that the user knows: HDF5 itself has a temporary name.
     func naming(_ path: String) -> HDF5Error {
         switch self {
         case .library(_, let action, let reason): .library(file: path, action: action, reason: reason)

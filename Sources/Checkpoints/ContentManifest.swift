@@ -2,9 +2,9 @@ import Files
 import Kernels
 import Models
 
-/// What a checkpoint's content hash is taken over: a text with one line for every part, in a fixed order.
+/// The manifest over which a checkpoint's content hash is computed: a text with one line for every part, in a fixed order.
 ///
-/// Two checkpoints have the same hash exactly if they hold the same content, however their files are laid out.
+/// Two checkpoints have the same hash exactly if they have the same content, whatever the layout of their files.
 struct ContentManifest {
     var config = ""
     var tokenIDs = ""
@@ -33,7 +33,8 @@ struct ContentManifest {
 }
 
 extension Checkpoint {
-    /// What the model is known by: the content hash of its file, or that of its parts without a lineage where it has another format.
+    /// The model's identity: the content hash of a checkpoint file, or for another format the hash of its parts without a
+    /// lineage.
     ///
     /// Reads all weights in the second case.
     public func identity() throws -> String {

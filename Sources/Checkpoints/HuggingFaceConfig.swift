@@ -5,7 +5,7 @@ import Models
 
 /// A Hugging Face `config.json`, read two ways: strictly, as a model to compute with, or for its cache geometry alone.
 public struct HuggingFaceConfig: Sendable {
-    /// Where it was read, for messages.
+    /// The file's path, for messages.
     public let path: String
     /// The family's name, such as `llama`.
     public let modelType: String
@@ -34,14 +34,14 @@ public struct HuggingFaceConfig: Sendable {
         try self.init(try file.bytes(in: 0..<file.count), path: path)
     }
 
-    /// The longest sequence the model is meant for, where the configuration says so.
+    /// The model's maximum sequence length; nil if the configuration has none.
     public var maxSequence: Int? {
         let inner = json["text_config"] ?? json
         let value = inner["max_position_embeddings"] ?? inner["n_positions"] ?? inner["n_ctx"] ?? inner["max_seq_len"]
         return value?.int.flatMap { $0 >= 1 ? $0 : nil }
     }
 
-    /// Special tokens, as far as the configuration names them.
+    /// The special tokens that the configuration names.
     public var tokenIDs: TokenIDs { Self.tokenIDs(json) }
 
     static func tokenIDs(_ json: JSONValue) -> TokenIDs {
@@ -52,16 +52,16 @@ public struct HuggingFaceConfig: Sendable {
         return TokenIDs(bos: bos.flatMap(id), eos: (eos?.array ?? eos.map { [$0] } ?? []).compactMap(id))
     }
 
-    /// The model the configuration describes, for computing with it.
+    /// The configuration as a decoder of one of the families of ``ModelFamilies``.
     ///
-    /// One of the families of ``ModelFamilies``. Every key that would change the mathematics is honoured or refused by name.
+    /// Every key that would change the mathematics is honoured or refused by name.
     public func modelConfig() throws(ImportError) -> ModelConfig {
         let config = try family().modelConfig(self)
         do throws(ModelConfigError) { try config.validate() } catch { throw .invalid(path: path, reason: error.description) }
         return config
     }
 
-    /// The family that the configuration is of; throws the first key that no family of the table honours.
+    /// The configuration's family; throws the first key that no family of the table honours.
     func family() throws(ImportError) -> any ModelFamily {
         guard let family = ModelFamilies.named(modelType) else {
             throw .unsupported(
@@ -105,12 +105,12 @@ extension HuggingFaceConfig {
         .unsupported(path: path, key: key, found: found?.text ?? "absent", supported: supported)
     }
 
-    /// Throws where `key` asks for a part that the family does not have.
+    /// Throws if `key` asks for a part that the family does not have.
     func refuse(_ key: String) throws(ImportError) {
         if let value = json[key], value != .bool(false) { throw unsupported(key, value, "false") }
     }
 
-    /// A number of layers, small enough to list them.
+    /// The number of layers under `key`, at most 4096.
     func layers(_ key: String) throws(ImportError) -> Int {
         let layers = try positive(key)
         guard layers <= 4096 else { throw .invalid(path: path, reason: "'\(key)' \(layers) is above 4096") }

@@ -5,12 +5,12 @@ import Models
 import Text
 
 extension HuggingFaceFolder {
-    /// Writes `checkpoint` as a folder that `transformers` loads; the folder appears complete or not at all.
+    /// Writes `checkpoint` as a folder that `transformers` loads, atomically.
     ///
-    /// A tokenizer of another kind than `tokenizer.json` has no Hugging Face form and is left out: the result tells.
-    /// Throws ``ImportError`` where the model has no Hugging Face form, or `directory` is there and not empty.
+    /// A tokenizer of another kind than `tokenizer.json` has no Hugging Face form and is left out of the files.
+    /// Throws ``ImportError`` if the model has no Hugging Face form or `directory` is not empty.
     ///
-    /// - Parameter elementType: what to round the weights to; nil keeps them as they are.
+    /// - Parameter elementType: the element type that weights are rounded to; nil keeps each weight's own.
     /// - Returns: the names of the files written.
     @discardableResult
     public static func export(
@@ -35,7 +35,7 @@ extension HuggingFaceFolder {
         }
     }
 
-    /// The model's `config.json`, with the keys that all versions of transformers read.
+    /// The model's `config.json`, in keys that all versions of transformers read.
     private static func configuration(
         _ checkpoint: Checkpoint, _ family: some ModelFamily, elementType: ElementType?
     ) throws -> String {
@@ -58,7 +58,7 @@ extension HuggingFaceFolder {
         return [("generation_config.json", object(members))]
     }
 
-    /// The tokens that a `tokenizer.json` has beside its vocabulary's merges.
+    /// The added tokens of a `tokenizer.json`.
     private static func addedTokens(_ checkpoint: Checkpoint) -> [(id: Int, text: String)] {
         guard let tokenizer = checkpoint.tokenizer, tokenizer.kind == "tokenizer.json" else { return [] }
         let added = (try? JSONValue(parsing: tokenizer.bytes, nodes: 10_000_000))?["added_tokens"]?.array ?? []
@@ -73,7 +73,7 @@ extension HuggingFaceFolder {
         return addedTokens(checkpoint).first { $0.text == pad && $0.id < checkpoint.config.vocabularySize }?.id
     }
 
-    /// `tokenizer.json` as it was, and the few lines `AutoTokenizer` wants beside it.
+    /// `tokenizer.json` unchanged, and the `tokenizer_config.json` that `AutoTokenizer` needs.
     private static func tokenizerFiles(_ checkpoint: Checkpoint) -> [(String, String)] {
         guard let tokenizer = checkpoint.tokenizer, tokenizer.kind == "tokenizer.json" else { return [] }
         var members = [("clean_up_tokenization_spaces", "false")]

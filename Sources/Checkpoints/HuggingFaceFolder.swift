@@ -5,14 +5,14 @@ import Kernels
 import Models
 import Text
 
-/// A model as Hugging Face lays it out: `config.json`, `model.safetensors` or shards, `tokenizer.json`.
+/// A Hugging Face model folder: `config.json`, `model.safetensors` or shards, `tokenizer.json`.
 public enum HuggingFaceFolder {
-    /// Reads the folder at `directory`; weights stay in their files, mapped into memory, in their own element types.
+    /// Reads the folder at `directory`; weights are mapped into memory from their files, in their own element types.
     ///
-    /// A tied model's matrix may be stored as the embedding or as the head. Throws ``ImportError``,
-    /// ``SafetensorsError`` or `FileError`.
+    /// A tied model's matrix may be stored as the embedding or as the head. Throws ``ImportError``, ``SafetensorsError`` or
+    /// `FileError`.
     ///
-    /// - Parameter tokenizer: a tokenizer file to take in place of the folder's `tokenizer.json`.
+    /// - Parameter tokenizer: a tokenizer file in place of the folder's `tokenizer.json`.
     public static func load(_ directory: String, tokenizer tokenizerPath: String? = nil) throws -> Checkpoint {
         let file = try HuggingFaceConfig(path: directory + "/config.json")
         let config = try file.modelConfig()
@@ -76,7 +76,7 @@ public enum HuggingFaceFolder {
         return try paths.first { FileManager.default.fileExists(atPath: $0) }.map { try TokenizerFileKind.read($0) }
     }
 
-    /// From `config.json`, else from `generation_config.json`; ids outside the vocabulary are dropped.
+    /// The special tokens of `config.json`, else of `generation_config.json`; ids outside the vocabulary are dropped.
     private static func tokenIDs(
         _ config: HuggingFaceConfig, directory: String, vocabularySize: Int
     ) throws -> TokenIDs {
@@ -98,7 +98,7 @@ public enum HuggingFaceFolder {
         return ids
     }
 
-    /// What `tokenizer_config.json` calls its special tokens: their texts, or objects that say more of them.
+    /// The special tokens of `tokenizer_config.json`, given as texts or as objects with a `content`.
     private static func specialTokens(_ config: JSONValue?) -> [String: String]? {
         var tokens: [String: String] = [:]
         for name in TokenIDs.specialNames {
@@ -108,7 +108,7 @@ public enum HuggingFaceFolder {
         return tokens.isEmpty ? nil : tokens
     }
 
-    /// Chat template, special tokens, generation settings and licence, where the folder has them and they are no longer than such texts are.
+    /// Adds the folder's chat template, special tokens, generation settings and licence, of bounded length.
     private static func addTexts(_ ids: inout TokenIDs, directory: String) throws {
         func text(_ name: String, limit: Int = TokenIDs.longestText) throws -> String? {
             let path = directory + "/" + name
@@ -125,7 +125,7 @@ public enum HuggingFaceFolder {
             let named = value.array?.first { $0["name"]?.string == "default" }?["template"]
             ids.chatTemplate = (named ?? value).string.flatMap { $0.utf8.count > TokenIDs.longestText ? nil : $0 }
         }
-        // What says no more than the special tokens is written anew.
+        // A file with nothing but the special tokens is written anew.
         let plain = ["_from_model_config", "bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "use_cache"]
         if let generation = try text("generation_config.json"), let members = json(generation)?.members,
             members.contains(where: { !plain.contains($0.name) })
@@ -142,7 +142,7 @@ public enum HuggingFaceFolder {
     }
 }
 
-/// Tells tokenizer files apart by their content.
+/// Tokenizer files, recognised by their content.
 enum TokenizerFileKind {
     /// Reads a `tokenizer.json`, a SentencePiece model or a llama2.c tokenizer.
     static func read(_ path: String) throws -> SerializedTokenizer {

@@ -3,11 +3,11 @@ import Kernels
 import Models
 
 extension HuggingFaceConfig {
-    /// What the model caches, for any decoder's configuration, also one whose weights kvlab cannot compute with.
+    /// The cache estimate of any decoder's configuration, even of families that kvlab cannot compute.
     ///
-    /// Reads the key names of the GPT-2, Falcon, MPT and Llama lines, latent attention (DeepSeek), sliding windows,
-    /// values that differ by layer, and multimodal configurations, whose language model is in `text_config`.
-    /// Models that keep something other than keys and values are refused by name.
+    /// Reads the key names of the GPT-2, Falcon, MPT and Llama lines, latent attention (DeepSeek), sliding windows, values that
+    /// differ by layer, and multimodal configurations, whose language model is in `text_config`. Models that cache anything but
+    /// keys and values are refused by name.
     public func cacheEstimate(_ encoding: KVEncoding) throws(ImportError) -> CacheEstimate {
         if let inner = json["text_config"], inner.members != nil, json["num_hidden_layers"] == nil {
             return try HuggingFaceConfig(json: inner, path: path, outer: modelType).cacheEstimate(encoding)
@@ -51,13 +51,13 @@ extension HuggingFaceConfig {
         if let count = json["attn_config"]?["kv_n_heads"]?.int, (1...heads[0]).contains(count) { return heads.map { _ in count } }
         let keys = ["num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num"]
         for key in keys where json[key] != nil { return try perLayer([key], layers: layers) }
-        // Where the key is absent the class has its own default; null means MHA.
+        // An absent key has the class's default; null means MHA.
         let defaults = ["mistral": 8, "mixtral": 8, "gemma2": 4, "gemma3_text": 4]
         if !json.has("num_key_value_heads"), let count = defaults[modelType] { return heads.map { _ in count } }
         return heads
     }
 
-    /// Widths of a layer's key and value.
+    /// The widths of a layer's key and value.
     private func widths(_ heads: [Int]) throws(ImportError) -> (Int) -> (Int, Int) {
         // Latent attention keeps one compressed vector and one rotary key for all heads.
         if json["kv_lora_rank"] != nil {
@@ -95,7 +95,7 @@ extension HuggingFaceConfig {
         if let from = try optional("max_window_layers", from: 0) { return (0..<layers).map { $0 >= from ? window : nil } }
         let pattern = try optional("sliding_window_pattern", from: 1) ?? ["gemma2": 2, "gemma3_text": 6, "cohere2": 4][modelType]
         guard let pattern else { return [Int?](repeating: window, count: layers) }
-        // The last of each `pattern` layers sees everything.
+        // The last of each `pattern` layers has full attention.
         return (0..<layers).map { ($0 + 1) % pattern == 0 ? nil : window }
     }
 

@@ -2,9 +2,9 @@ import JSON
 import Models
 
 extension HuggingFaceConfig {
-    /// How positions are turned, and the key that says it: `rope_scaling`, or `rope_parameters` as transformers 5 writes it.
+    /// The RoPE settings and their key: `rope_scaling`, or `rope_parameters` as transformers 5 writes it.
     ///
-    /// transformers takes the former where both are there, so they have to agree.
+    /// transformers prefers the former, so the two have to agree.
     func ropeSettings() throws(ImportError) -> (key: String, value: JSONValue)? {
         var found: (key: String, value: JSONValue)?
         for key in ["rope_scaling", "rope_parameters"] {
@@ -57,7 +57,7 @@ extension HuggingFaceConfig {
         let name = value["rope_type"] == nil ? "type" : "rope_type"
         guard let type = value[name], type.string != "default" else { return }
         if type.string == "dynamic" {
-            // Up to the original length it is plain; beyond, cached keys would be turned otherwise than new ones.
+            // Up to the original length RoPE is unscaled; beyond it, cached keys would be rotated otherwise than new ones.
             let original = value["original_max_position_embeddings"]?.int ?? config.maxSequence
             config.maxSequence = min(config.maxSequence, max(original, 1))
             return

@@ -6,7 +6,7 @@ import Models
 /// All tensors of a Hugging Face folder: `model.safetensors`, or shards named by `model.safetensors.index.json`.
 struct HuggingFaceTensors {
     private var shards: [SafetensorsFile] = []
-    /// Which shard has a tensor.
+    /// The shard of each tensor.
     private var shardOf: [String: Int] = [:]
     private let directory: String
 
@@ -18,7 +18,7 @@ struct HuggingFaceTensors {
         self.directory = directory
         let single = directory + "/model.safetensors"
         let index = directory + "/model.safetensors.index.json"
-        // Where both are, transformers takes the single file.
+        // transformers prefers the single file.
         if unsafe access(single, F_OK) == 0 {
             try add(try SafetensorsFile(path: single))
         } else if unsafe access(index, F_OK) == 0 {
@@ -32,13 +32,13 @@ struct HuggingFaceTensors {
         }
     }
 
-    /// The weight called `name` in place, or nil.
+    /// The weight `name`, mapped from its file; nil without one.
     func weight(_ name: String) throws -> Weight? {
         guard let shard = shardOf[name] else { return nil }
         return try shards[shard].weight(name)
     }
 
-    /// The file that has `name`, else the folder: for messages.
+    /// The file of tensor `name`, else the folder, for messages.
     func path(of name: String) -> String { shardOf[name].map { shards[$0].path } ?? directory }
 
     private mutating func add(_ file: SafetensorsFile) throws {

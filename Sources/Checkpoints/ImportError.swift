@@ -1,26 +1,26 @@
 import JSON
 
-/// Why a model cannot be brought in or given out, as facts.
+/// An error of importing or exporting a model.
 public enum ImportError: Error, CustomStringConvertible, Equatable {
-    /// A configuration is no JSON object.
+    /// A configuration is not a JSON object.
     case json(path: String, JSONError)
-    /// A key a configuration must have is absent.
+    /// A required key of a configuration is absent.
     case missingKey(path: String, key: String)
-    /// A key's value is not of the kind it must be.
+    /// A key's value has the wrong type or range.
     case wrongValue(path: String, key: String, found: String, expected: String)
-    /// A key's value asks for mathematics this tool does not do.
+    /// A key's value asks for mathematics that kvlab does not support.
     case unsupported(path: String, key: String, found: String, supported: String)
     /// The configuration contradicts itself.
     case invalid(path: String, reason: String)
-    /// A weight the configuration needs is in none of the files.
+    /// A weight of the configuration is in none of the files.
     case missingTensor(path: String, name: String)
     /// A tensor does not fit the configuration.
     case tensor(path: String, name: String, reason: String)
-    /// A path is no model of any known form.
+    /// A path is not a model of a known format.
     case unknownFormat(path: String, reason: String)
-    /// Something stands where the result should go.
+    /// The output path exists and is not empty.
     case occupied(path: String)
-    /// The model has no form in the format asked for.
+    /// The model has no Hugging Face form.
     case notExpressible(reason: String)
     /// The model has no form in the format named.
     case notInFormat(String, reason: String)

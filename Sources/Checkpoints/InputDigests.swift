@@ -1,9 +1,9 @@
 import Files
 import Models
 
-/// A run's inputs by their content: texts, tokenizer and models, each under the key of the recipe that names it.
+/// The digests of a run's inputs: texts, tokenizer and models, each under its key in the recipe.
 ///
-/// The same recipe over another text is another run: whatever goes on with a run compares its inputs with ``changes(since:)``.
+/// The same recipe over another text is another run: a resumed run compares its inputs by ``changes(since:)``.
 public struct InputDigests: Codable, Sendable, Hashable {
     /// One input.
     public struct Input: Codable, Sendable, Hashable {
@@ -26,7 +26,7 @@ public struct InputDigests: Codable, Sendable, Hashable {
             (self.key, self.path, sha256) = (key, path, contentHash)
         }
 
-        /// The file at `path`, which is read once.
+        /// The digest of the file at `path`, which is read once.
         public init(key: String, file path: String) throws {
             let file = try MappedFile(path: path)
             guard file.count > 0 else { throw FileError.empty(path: path) }
@@ -34,30 +34,30 @@ public struct InputDigests: Codable, Sendable, Hashable {
         }
     }
 
-    /// An input whose content is another than before.
+    /// A changed input.
     public struct Change: Codable, Sendable, Hashable {
         /// The recipe's key of the input.
         public var key: String
-        /// The path that holds the new content; nil for a model in a lineage.
+        /// The path of the new content; nil for a model in a lineage.
         public var path: String?
         /// The digest that the run began with.
         public var recorded: String
-        /// The digest now.
+        /// The present digest.
         public var found: String
-        /// Steps that the run had done when it went on with the new content; nil where it has not.
+        /// The run's steps when it resumed with the new content; nil if it has not.
         public var step: Int?
 
-        /// The change as a lineage tells it.
+        /// The change in the words of a lineage.
         public var text: String {
             "input \(key) changed\(step.map { " after \($0) steps" } ?? "")\(path.map { ", \($0)" } ?? ""): "
                 + "SHA-256 \(recorded) before, \(found) since"
         }
     }
 
-    /// The format that this tool writes.
+    /// The version of the format that is written.
     public static let currentVersion = 1
 
-    /// The record's format.
+    /// The version of the record's format.
     public var version = Self.currentVersion
     /// The inputs, in the order in which they are read.
     public var inputs: [Input]
@@ -65,9 +65,9 @@ public struct InputDigests: Codable, Sendable, Hashable {
     /// A record of `inputs`.
     public init(_ inputs: [Input]) { self.inputs = inputs }
 
-    /// Inputs whose content is another than in `recorded`.
+    /// The inputs whose content differs from `recorded`.
     ///
-    /// A key that only one of the two has is left out: then the recipes differ, which is for the caller to judge.
+    /// Keys that only one of the two has are left out: the recipes differ then, which is the caller's concern.
     public func changes(since recorded: InputDigests) -> [Change] {
         inputs.compactMap { input in
             guard let before = recorded.inputs.first(where: { $0.key == input.key }), before.sha256 != input.sha256 else {
@@ -77,8 +77,8 @@ public struct InputDigests: Codable, Sendable, Hashable {
         }
     }
 
-    /// The record without the places of models, as a lineage keeps it: the content hash of a run's model must not depend on where its
-    /// parent lies.
+    /// The record without the paths of models, as stored in a lineage: the content hash of a run's model must not depend on its
+    /// parent's path.
     public var withoutModelPaths: InputDigests {
         var copy = self
         for index in inputs.indices where inputs[index].bytes == nil { copy.inputs[index].path = nil }

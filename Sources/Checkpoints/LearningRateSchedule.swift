@@ -1,31 +1,32 @@
 import Glibc
 
-/// The learning rate of each step: linear warm-up, then a shape.
+/// A learning-rate schedule: linear warm-up, then a shape.
 ///
-/// Step s counts from 0. Warm-up gives peak·(s + 1)/warmupSteps, so that no step has rate 0; after it the progress
+/// Step s counts from 0. Warm-up has the rate peak·(s + 1)/warmupSteps, so that no step has rate 0; after it the progress
 /// p = (s − warmupSteps)/(steps − warmupSteps) runs from 0 towards 1.
 public struct LearningRateSchedule: Sendable, Hashable, Codable {
-    /// What follows the warm-up.
+    /// The shape of the schedule after the warm-up.
     public enum Shape: String, Sendable, Codable, CaseIterable {
-        /// final + (peak − final)·(1 + cos πp)/2 (Loshchilov and Hutter 2017, SGDR, without restarts).
+        /// Cosine: final + (peak − final)·(1 + cos πp)/2 (Loshchilov and Hutter 2017, SGDR, without restarts).
         case cosine
-        /// peak + (final − peak)·p.
+        /// Linear: peak + (final − peak)·p.
         case linear
-        /// Warmup-stable-decay (Hu et al. 2024, MiniCPM): peak until the last `decayFraction` of all steps, then linear to final.
+        /// Warmup-stable-decay (Hu et al. 2024, MiniCPM): peak until the last `decayFraction` of all steps, then linear to
+        /// final.
         case wsd
-        /// peak.
+        /// Constant: peak.
         case constant
     }
 
-    /// What follows the warm-up.
+    /// The shape after the warm-up.
     public var shape: Shape
-    /// The largest rate.
+    /// The peak rate.
     public var peak: Double
-    /// The rate the last step approaches.
+    /// The final rate, which the last step approaches.
     public var final: Double
-    /// Steps of warm-up.
+    /// Number of warm-up steps.
     public var warmupSteps: Int
-    /// Steps in all.
+    /// Number of steps.
     public var steps: Int
     /// The share of all steps that `wsd` decays over.
     public var decayFraction: Double
@@ -40,7 +41,7 @@ public struct LearningRateSchedule: Sendable, Hashable, Codable {
         self.decayFraction = decayFraction
     }
 
-    /// The rate of step `step`, from 0; past the last step the final one.
+    /// The rate of step `step`, counted from 0; past the last step the final rate.
     public func rate(_ step: Int) -> Double {
         if step < warmupSteps { return peak * Double(step + 1) / Double(warmupSteps) }
         let progress = min(1, Double(step - warmupSteps) / Double(max(1, steps - warmupSteps)))
@@ -55,7 +56,7 @@ public struct LearningRateSchedule: Sendable, Hashable, Codable {
         }
     }
 
-    /// The same shape over `steps` steps, warm-up in proportion (at least one step where there was any).
+    /// The schedule rescaled to `steps` steps, warm-up in proportion (at least one step if there was any).
     public func rescaled(to steps: Int) -> LearningRateSchedule {
         var copy = self
         copy.steps = steps

@@ -1,39 +1,39 @@
-/// Where a checkpoint comes from: stored in it as one JSON object, covered by its content hash.
+/// The lineage of a checkpoint: its parent, recipe and training, stored as one JSON object that the content hash covers.
 public struct Lineage: Codable, Sendable, Hashable {
     /// The checkpoint's own content hash, 64 hexadecimal digits; set by loading and saving, stored beside the lineage.
     public var contentHash: String?
-    /// The content hash of the checkpoint this one was made from.
+    /// The parent's content hash.
     public var parentHash: String?
-    /// A name for tables.
+    /// The model's name in tables.
     public var name: String?
-    /// The resolved recipe that made it, JSON; models in it go by their content hashes.
+    /// The resolved recipe as JSON, with content hashes in place of models.
     public var recipe: String?
-    /// What the recipe's inputs were; nil for a model of another origin, or of a kvlab that kept no record of them.
+    /// The digests of the recipe's inputs; nil for a model of another origin, or of an older kvlab.
     public var inputs: InputDigests?
-    /// Inputs that were changed in the middle of its training or an ancestor's, which went on by `--force`.
+    /// The inputs changed during the training, or an ancestor's, which was resumed with `--force`.
     public var changedInputs: [InputDigests.Change]?
     /// Tokens trained on since the first ancestor's start.
     public var tokensSeen: Int
     /// Optimizer steps since the first ancestor's start.
     public var steps: Int
-    /// The tool that wrote it: "kvlab 0.1.0".
+    /// The writing tool: "kvlab 0.1.0".
     public var toolVersion: String
-    /// How it was converted from its parent, in words: "mean, 8 to 2 KV heads".
+    /// The conversion from the parent, in words: "mean, 8 to 2 KV heads".
     public var conversion: String?
-    /// Where it was imported from, in words.
+    /// The origin of an imported model, in words.
     public var source: String?
-    /// The training behind it, from which an uptraining takes its share; nil for a model of another origin.
+    /// The basis of an uptraining's share of steps; nil for a model of another origin.
     public var training: TrainingBasis?
-    /// What it scored at the end of its training; a conversion has no figures until it is trained.
+    /// The figures at the end of the training; nil for an untrained conversion.
     public var figures: Figures?
-    /// Anything a later tool wants to keep.
+    /// Notes of later tools.
     public var notes: [String: String]?
 
     /// A model's figures on its run's validation text.
     public struct Figures: Codable, Sendable, Hashable {
-        /// Nats a token.
+        /// Nats per token.
         public var validationLoss: Double
-        /// Bits a UTF-8 byte, which models of other tokenizers can be compared by.
+        /// Bits per UTF-8 byte, comparable across tokenizers.
         public var validationBitsPerByte: Double
 
         /// The figures of one validation.
@@ -43,7 +43,7 @@ public struct Lineage: Codable, Sendable, Hashable {
         }
     }
 
-    /// A lineage of these facts, without validation figures or inputs yet.
+    /// A lineage without validation figures and inputs.
     public init(
         parentHash: String? = nil, name: String? = nil, recipe: String? = nil, tokensSeen: Int = 0, steps: Int = 0,
         toolVersion: String = Lineage.currentTool, conversion: String? = nil, source: String? = nil,

@@ -5,18 +5,19 @@ import HDF5
 
 /// The confined child process that lists a checkpoint's contents; libhdf5 runs in no other process.
 ///
-/// libhdf5 trusts its input, and anybody can compute the seal's checksum: a hostile file may take over the process that opens it. The child is
-/// `kvlab` under a command of its own. It gets the open file and a pipe, maps the file, enters the ``Sandbox``, and lists the names, shapes
-/// and offsets of the arrays. The parent checks that list against the file and reads the arrays itself, by their digests.
+/// libhdf5 trusts its input, and the seal is a checksum that a hostile file can have too: such a file may take over the
+/// process that opens it. The child is `kvlab` under a command of its own. It inherits the open file and a pipe, maps the
+/// file, enters the ``Sandbox``, and lists the names, shapes and offsets of the arrays. The parent checks the list against
+/// the file and reads the arrays itself, by their digests.
 public enum ListingProcess {
-    /// The command under which `kvlab` is that process.
+    /// The command under which `kvlab` is the child process.
     public static let command = "read-hdf5"
 
-    /// After this the process hangs, however busy the machine is.
+    /// The deadline of the child, generous on a busy machine.
     private static let seconds = 20
-    /// More than this no checkpoint has to tell.
+    /// The largest listing, in bytes.
     private static let answerLimit = 16 << 20
-    /// Address space for libhdf5 and the answer; the file's own is there already.
+    /// The address space of libhdf5 and the answer, beside the mapped file.
     private static let memory = 512 << 20
 
     private enum Answer: Codable {
@@ -24,12 +25,13 @@ public enum ListingProcess {
         case failure(String)
     }
 
-    /// Processor seconds for a file of `bytes`, several times what a sound one takes: starting the process takes most of that.
+    /// The limit of processor seconds for a file of `bytes`, several times a sound file's need, most of which is the
+    /// process's start.
     private static func processorSeconds(_ bytes: Int) -> Double { min(0.25 + Double(bytes) / 4e9, 10) }
 
-    // MARK: The process that asks
+    // MARK: The parent process
 
-    /// What is in `file`, whose seal has been checked; throws ``CheckpointError``.
+    /// The listing of `file`, whose seal has been verified; throws ``CheckpointError``.
     static func listing(of file: RegularFile) throws(CheckpointError) -> CheckpointListing {
         let output = try run(on: file)
         func refused(_ reason: String) -> CheckpointError { .invalid(path: file.path, part: "its structure", reason: reason) }
@@ -40,7 +42,7 @@ public enum ListingProcess {
         }
     }
 
-    /// This program where it is `kvlab`, even one that has been replaced meanwhile, else the `kvlab` beside it.
+    /// The program of the child: this one if it is `kvlab`, even if replaced on disk meanwhile, else the `kvlab` beside it.
     private static let program: (path: String, isThere: Bool) = {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
@@ -51,7 +53,7 @@ public enum ListingProcess {
         return (String(beside), unsafe access(String(beside), X_OK) == 0)
     }()
 
-    /// What the process tells about `file`.
+    /// The child's answer about `file`.
     private static func run(on file: RegularFile) throws(CheckpointError) -> [UInt8] {
         func unreadable(_ reason: String) -> CheckpointError { .unreadable(path: file.path, reason: reason) }
         guard program.isThere else {
@@ -61,7 +63,7 @@ public enum ListingProcess {
         do throws(FileError) { (output, input) = try Pipe.open() } catch { throw unreadable(error.description) }
         defer { close(output) }
         let started = Result { () throws(CheckpointError) in try start(file, output: input) }
-        // What has it alone decides when it ends.
+        // The pipe ends with the child, its only writer.
         close(input)
         let child = try started.get()
         let clock = ContinuousClock()
@@ -85,7 +87,7 @@ public enum ListingProcess {
         return bytes
     }
 
-    /// Starts the process with `file` for standard input, `output` for standard output, and nothing else open that matters.
+    /// Starts the child with `file` as standard input and `output` as standard output.
     private static func start(_ file: RegularFile, output: Int32) throws(CheckpointError) -> pid_t {
         var child = pid_t()
         var actions = unsafe posix_spawn_file_actions_t()
@@ -103,11 +105,11 @@ public enum ListingProcess {
         unsafe sigfillset(&all)
         unsafe posix_spawnattr_setsigmask(&attributes, &none)
         unsafe posix_spawnattr_setsigdefault(&attributes, &all)
-        // A group of its own: Ctrl-C is for who waits.
+        // A process group of its own: Ctrl-C is the parent's.
         let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP
         unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
         var variables = ProcessInfo.processInfo.environment
-        // No other thread, which would use up its time and would have to be confined too; no program started where it crashes.
+        // No further threads, which would use processor time and would have to be confined too; no backtracer after a crash.
         variables["OPENBLAS_NUM_THREADS"] = "1"
         variables["SWIFT_BACKTRACE"] = "enable=no"
         var arguments = unsafe copies(["kvlab", command])
@@ -124,7 +126,7 @@ public enum ListingProcess {
         return child
     }
 
-    /// Copies of `texts` for C, which end with nil.
+    /// C copies of `texts`, terminated by nil.
     private static func copies(_ texts: [String]) -> [UnsafeMutablePointer<CChar>?] {
         let copies = unsafe texts.map { text in unsafe strdup(text) }
         return unsafe copies + [nil]
@@ -134,7 +136,7 @@ public enum ListingProcess {
         for index in unsafe copies.indices { unsafe Glibc.free(copies[index]) }
     }
 
-    /// Reads what there is, up to a byte beyond the limit; false where that or `deadline` was reached.
+    /// Reads to the end of input, at most a byte beyond the limit; false if that or `deadline` was reached.
     private static func read(_ descriptor: Int32, until deadline: ContinuousClock.Instant, into bytes: inout [UInt8]) -> Bool {
         var piece = [UInt8](repeating: 0, count: 1 << 16)
         while bytes.count <= answerLimit {
@@ -150,13 +152,13 @@ public enum ListingProcess {
         return false
     }
 
-    /// How `child` ended; nil where it had to be killed.
+    /// The exit status of `child`; nil if it had to be killed.
     private static func wait(for child: pid_t, until deadline: ContinuousClock.Instant) -> Int32? {
         var status: Int32 = 0
         while true {
             let found = unsafe waitpid(child, &status, WNOHANG)
             if found == child { return status }
-            // Somebody else has waited for it: what it wrote says how it went.
+            // The child has been reaped elsewhere: its answer tells the outcome.
             if found < 0, errno != EINTR { return 0 }
             if ContinuousClock.now >= deadline { break }
             usleep(200)
@@ -166,9 +168,9 @@ public enum ListingProcess {
         return nil
     }
 
-    // MARK: The process itself
+    // MARK: The child process
 
-    /// What the process does: it lists the file that is its standard input on standard output.
+    /// The child's work: lists the file on standard input to standard output.
     public static func tell() throws {
         var status = stat()
         guard unsafe fstat(STDIN_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -191,12 +193,12 @@ public enum ListingProcess {
                 unsafe write(STDOUT_FILENO, $0.baseAddress! + written, $0.count - written)
             }
             if count < 0, errno == EINTR { continue }
-            // Nobody listens.
+            // The parent has closed the pipe.
             guard count > 0 else { exit(1) }
             written += count
         }
     }
 
-    /// What the process could still do once it is confined, a line each.
+    /// The capabilities left to the confined child, a line each.
     public static func report() throws -> String { try Sandbox.report(memory: memory, seconds: processorSeconds(0)) }
 }

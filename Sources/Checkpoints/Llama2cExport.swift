@@ -5,12 +5,12 @@ import Models
 import Text
 
 extension Llama2cFile {
-    /// Writes `checkpoint` as a folder of llama2.c's `model.bin`, in Float32, and `tokenizer.bin`, with a model card; it appears complete or
-    /// not at all.
+    /// Writes `checkpoint` as a folder of llama2.c's `model.bin`, in Float32, and `tokenizer.bin`, with a model card,
+    /// atomically.
     ///
-    /// Throws ``ImportError`` where llama2.c's `run.c` could not compute the model.
+    /// Throws ``ImportError`` if llama2.c's `run.c` cannot compute the model.
     ///
-    /// - Returns: why the tokenizer could not be written with it, where it couldn't.
+    /// - Returns: the reason that the tokenizer was left out; nil if it was not.
     @discardableResult
     public static func export(_ checkpoint: Checkpoint, to directory: String) throws -> String? {
         try refuseUnsupported(checkpoint.config)

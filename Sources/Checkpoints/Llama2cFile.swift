@@ -3,14 +3,14 @@ import Foundation
 import Kernels
 import Models
 
-/// A model as llama2.c's `export.py` (version 0) writes it: seven int32, then float32 weights, layer after layer of one
-/// kind at a time. Source: karpathy/llama2.c, `run.c`.
+/// A model file of llama2.c's `export.py` (version 0): seven int32, then float32 weights, layer after layer of one kind at a
+/// time. Source: karpathy/llama2.c, `run.c`.
 ///
-/// Queries and keys are in interleaved RoPE order (2i, 2i + 1); reading brings them into half-split order (i, i + d/2).
+/// Queries and keys are in interleaved RoPE order (2i, 2i + 1); reading reorders them to half-split order (i, i + d/2).
 public enum Llama2cFile {
     private static let headerBytes = 28
 
-    /// Reads the file at `path`; nil where its size is not what its first seven numbers ask for, so that it is none.
+    /// Reads the file at `path`; nil if its size does not match its first seven numbers, so that it is no such file.
     static func load(_ path: String) throws -> Checkpoint? {
         let file = try MappedFile(path: path)
         guard file.count >= headerBytes, let config = try header(file) else { return nil }
@@ -30,7 +30,7 @@ public enum Llama2cFile {
             lineage: Lineage(name: name, source: "llama2.c file '\(name)'"))
     }
 
-    /// The configuration, where it is possible and the file has exactly its size.
+    /// The configuration; nil if it is invalid or the file has another size.
     private static func header(_ file: MappedFile) throws -> ModelConfig? {
         let bytes = try file.bytes(in: 0..<headerBytes)
         let numbers = (0..<7).map { field in
@@ -55,8 +55,8 @@ public enum Llama2cFile {
         return bytesLeft == 0 ? config : nil
     }
 
-    /// The weights in the file's order: those of one kind for all layers, one kind after the other; the output projection of an
-    /// untied model behind RoPE's tables.
+    /// The weights in the file's order: kind by kind, each for all layers; the output projection of an untied model follows
+    /// RoPE's tables.
     static func order(_ config: ModelConfig) -> (beforeTables: [WeightName], behindTables: [WeightName]) {
         let kinds: [WeightName.Module] = [
             .attentionNorm, .query, .key, .value, .output, .feedForwardNorm, .gate, .down, .up,
@@ -67,7 +67,7 @@ public enum Llama2cFile {
         )
     }
 
-    /// Weights one after the other, in place; ``header(_:)`` has checked that the file has room for all.
+    /// A reader of consecutive weights, mapped from the file, whose size ``header(_:)`` has checked.
     private struct Reader {
         let file: MappedFile
         var offset: Int

@@ -1,9 +1,9 @@
 import Foundation
 import Models
 
-/// The README.md that goes with an exported model: what it is, where it comes from, under which licence its parent stands.
+/// The model card (README.md) of an exported model: its architecture, lineage, licence and recipe.
 enum ModelCard {
-    /// The card's Markdown; `library` is what loads the export.
+    /// The card's Markdown; `library` is the one that loads the export.
     static func text(_ checkpoint: Checkpoint, library: String) -> String {
         let (config, lineage) = (checkpoint.config, checkpoint.lineage)
         var front = ["library_name: \(library)", "pipeline_tag: text-generation", "tags: [kvlab]"]

@@ -1,13 +1,14 @@
 import Files
 import Foundation
 
-/// Opens a model of any known form, told apart by its content.
+/// The import of models of all known formats, recognised by their content.
 public enum ModelImport {
     /// Reads a checkpoint file, a Hugging Face folder, a GGUF file or a llama2.c file.
     ///
     /// - Parameters:
-    ///   - tokenizer: a tokenizer file to take in place of the model's own.
-    ///   - copiesWeights: whether a checkpoint's weights are read into memory of their own; see ``Checkpoint/load(_:verify:trainingState:copiesWeights:)``.
+    ///   - tokenizer: a tokenizer file in place of the model's own.
+    ///   - copiesWeights: whether a checkpoint's weights are copied into memory; see
+    ///     ``Checkpoint/load(_:verify:trainingState:copiesWeights:)``.
     public static func load(
         _ path: String, tokenizer: String? = nil, verify: Checkpoint.Verification = .full, trainingState: Bool = false,
         copiesWeights: Bool = false
@@ -31,7 +32,7 @@ public enum ModelImport {
         return checkpoint
     }
 
-    /// What to give in place of a file that is only part of a model, or of no known form; nil where it may be a checkpoint.
+    /// The advice for a file that is only part of a model or of an unsupported format; nil if it may be a checkpoint.
     private static func hint(_ file: MappedFile) throws -> String? {
         let head = try file.bytes(in: 0..<min(16, file.count))
         if (try? SafetensorsFile(path: file.path)) != nil {

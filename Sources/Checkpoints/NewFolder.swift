@@ -2,11 +2,11 @@ import Files
 import Foundation
 import Glibc
 
-/// A folder that appears complete or not at all.
+/// A folder that is created atomically.
 enum NewFolder {
-    /// Lets `fill` write into a temporary folder beside `directory`, then gives it that name; an empty one there is replaced.
+    /// Calls `fill` on a temporary folder beside `directory`, then renames it to `directory`, which may exist if it is empty.
     ///
-    /// Throws ``ImportError/occupied(path:)`` where `directory` is there and not empty.
+    /// Throws ``ImportError/occupied(path:)`` if `directory` is not empty.
     static func create<Result>(_ directory: String, fill: (_ temporary: String) throws -> Result) throws -> Result {
         var path = directory
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -22,7 +22,7 @@ enum NewFolder {
         guard unsafe mkdir(temporary, 0o777) == 0 else {
             throw FileError.system(path: directory, action: "create", errno: errno)
         }
-        // Says that its writer lives: the lock goes with the process, however that ends.
+        // The lock marks the folder of a living process: it ends with the process.
         let lock = unsafe open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         _ = flock(lock, LOCK_EX | LOCK_NB)
         defer { if lock >= 0 { close(lock) } }
@@ -34,7 +34,7 @@ enum NewFolder {
             try AtomicFile.syncDirectory(URL(fileURLWithPath: path).deletingLastPathComponent().path)
             return result
         } catch {
-            // What failed matters more than whether its remains could be removed.
+            // The failure matters more than the removal of its remains.
             try? files.removeItem(atPath: temporary)
             throw error
         }
@@ -42,7 +42,7 @@ enum NewFolder {
 
     private static let mark = ".kvlab-tmp-"
 
-    /// Removes what writers of the same folder left behind when they were killed.
+    /// Removes the temporary folders of killed writers of the same folder.
     private static func removeAbandoned(_ path: String) {
         let url = URL(fileURLWithPath: path)
         let parent = url.deletingLastPathComponent().path

@@ -1,22 +1,24 @@
 import Kernels
 import Models
 
-/// The two orders in which files keep the rows of a query or key projection that RoPE turns in pairs.
+/// The two orders of the rows of a query or key projection, which RoPE rotates in pairs.
 ///
-/// Half-split, (i, i + d/2), is kvlab's and Hugging Face's; interleaved, (2i, 2i + 1), is that of llama2.c and of GGUF's
-/// llama architecture. The same permutation goes for biases.
+/// Half-split, (i, i + d/2), is kvlab's and Hugging Face's; interleaved, (2i, 2i + 1), is llama2.c's and that of GGUF's llama
+/// architecture. Biases are permuted alike.
 enum RotaryOrder {
-    /// Rows of each head from interleaved into half-split order, whenever the weight is read; a weight that is not turned as it is.
+    /// The weight with each head's rows reordered from interleaved to half-split, whenever it is read; other weights are
+    /// unchanged.
     static func halfSplit(_ weight: Weight, _ name: WeightName, _ config: ModelConfig) -> Weight {
         reordered(weight, name, config) { row, headDim in 2 * (row % (headDim / 2)) + row / (headDim / 2) }
     }
 
-    /// Rows of each head from half-split into interleaved order, whenever the weight is read; a weight that is not turned as it is.
+    /// The weight with each head's rows reordered from half-split to interleaved, whenever it is read; other weights are
+    /// unchanged.
     static func interleaved(_ weight: Weight, _ name: WeightName, _ config: ModelConfig) -> Weight {
         reordered(weight, name, config) { row, headDim in row / 2 + row % 2 * (headDim / 2) }
     }
 
-    /// Row r of each head comes from the row `source` gives.
+    /// The weight with row r of each head taken from row `source(r, headDim)`.
     private static func reordered(
         _ weight: Weight, _ name: WeightName, _ config: ModelConfig, _ source: @escaping @Sendable (Int, Int) -> Int
     ) -> Weight {

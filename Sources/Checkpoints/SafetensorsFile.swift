@@ -3,13 +3,13 @@ import JSON
 import Kernels
 import Models
 
-/// What is wrong with a safetensors file, as facts.
+/// An error of a safetensors file.
 public enum SafetensorsError: Error, CustomStringConvertible, Equatable {
-    /// The file is not what the format asks for.
+    /// The file violates the format.
     case malformed(path: String, reason: String)
-    /// The header is not JSON, or not the JSON of a header.
+    /// The header is not JSON, or not a header's JSON.
     case header(path: String, JSONError)
-    /// A tensor's own entry cannot be right.
+    /// A tensor's entry is invalid.
     case tensor(path: String, name: String, reason: String)
 
     public var description: String {
@@ -31,13 +31,13 @@ public enum SafetensorsError: Error, CustomStringConvertible, Equatable {
 public struct SafetensorsFile: Sendable {
     /// One tensor of the file.
     public struct Tensor: Sendable, Hashable {
-        /// Its name.
+        /// The tensor's name.
         public var name: String
-        /// Its element type as the file writes it, such as `F32` or `I64`.
+        /// The element type as spelled in the file, such as `F32` or `I64`.
         public var type: String
-        /// Its dimensions, outermost first.
+        /// The dimensions, outermost first.
         public var shape: [Int]
-        /// Where its bytes are in the file.
+        /// The byte range in the file.
         public var range: Range<Int>
     }
 
@@ -47,22 +47,22 @@ public struct SafetensorsFile: Sendable {
     private static let metadataLimit = 100_000
     private static let rankLimit = 16
 
-    /// Bits of each element type; sub-byte types are left out on purpose.
+    /// Bytes of each element type; sub-byte types are left out on purpose.
     private static let byteCounts: [String: Int] = [
         "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
         "F32": 4, "F64": 8, "I64": 8, "U64": 8,
     ]
 
-    /// Where the file is.
+    /// The file's path.
     public var path: String { file.path }
-    /// The free text a writer put in.
+    /// The writer's metadata, free text.
     public private(set) var metadata: [String: String] = [:]
-    /// All tensors in the order of their bytes.
+    /// The tensors, in the order of their bytes.
     public private(set) var tensors: [Tensor] = []
     private let file: MappedFile
     private var indices: [String: Int] = [:]
 
-    /// Opens and checks the file at `path`; throws ``SafetensorsError`` or `FileError`.
+    /// Maps and checks the file at `path`; throws ``SafetensorsError`` or `FileError`.
     public init(path: String) throws {
         file = try MappedFile(path: path)
         func malformed(_ reason: String) -> SafetensorsError { .malformed(path: path, reason: reason) }
@@ -81,12 +81,12 @@ public struct SafetensorsFile: Sendable {
         try place(from: dataStart)
     }
 
-    /// The tensor called `name`, if there is one.
+    /// The tensor `name`; nil without one.
     public func tensor(_ name: String) -> Tensor? { indices[name].map { tensors[$0] } }
 
-    /// The tensor called `name` in place, as a weight; nil where there is none.
+    /// The tensor `name` as a weight, mapped from the file; nil without one.
     ///
-    /// Throws where its elements are no kind of float that a weight can have.
+    /// Throws if its element type is not a weight's.
     public func weight(_ name: String) throws(SafetensorsError) -> Weight? {
         guard let tensor = tensor(name) else { return nil }
         guard let type = ElementType(rawValue: tensor.type) else {
@@ -122,7 +122,7 @@ public struct SafetensorsFile: Sendable {
         }
     }
 
-    /// One entry; the range is still relative to the data.
+    /// One tensor's entry, its range relative to the data.
     private static func tensor(_ name: String, _ scanner: inout JSONScanner) throws(JSONError) -> Tensor {
         var type: String?
         var shape: [Int]?
@@ -150,7 +150,7 @@ public struct SafetensorsFile: Sendable {
         return Tensor(name: name, type: type, shape: shape, range: offsets[0]..<offsets[1])
     }
 
-    /// Checks sizes and that the tensors fill the data exactly, and makes ranges those of the file.
+    /// Checks the tensors' sizes and that they fill the data exactly, and turns ranges into the file's.
     private mutating func place(from dataStart: Int) throws(SafetensorsError) {
         var end = 0
         let dataCount = file.count - dataStart

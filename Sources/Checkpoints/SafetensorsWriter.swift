@@ -3,13 +3,14 @@ import JSON
 import Kernels
 import Models
 
-/// Writes safetensors files as Hugging Face's writer does: wider elements first, then by name, the header padded to 8 bytes.
+/// A writer of safetensors files in the order of Hugging Face's: wider elements first, then by name, the header padded to 8
+/// bytes.
 public enum SafetensorsWriter {
     /// Writes `weights` to `path`, atomically.
     ///
     /// - Parameters:
-    ///   - elementType: what to round all weights to; nil keeps each as it is.
-    ///   - metadata: free text; Hugging Face's loaders want `format` to be `pt`.
+    ///   - elementType: the element type that weights are rounded to; nil keeps each weight's own.
+    ///   - metadata: free text; Hugging Face's loaders require `format` to be `pt`.
     public static func write(
         _ weights: [(name: String, weight: Weight)], to path: String, elementType: ElementType? = nil,
         metadata: [String: String] = ["format": "pt"]

@@ -7,12 +7,12 @@ struct StoredWeight {
     var name: String
     /// The tensor's shape as stored.
     var shape: [Int]
-    /// Whether it is [in, out].
+    /// Whether the tensor is [in, out].
     var isTransposed = false
-    /// Which of its outputs are the weight's, in order; nil for all.
+    /// The tensor's outputs that are the weight's, in order; nil for all.
     var rows: [Range<Int>]?
 
-    /// The weight, read out of `stored` whenever it is needed.
+    /// The weight as a view of `stored`, gathered whenever it is read.
     func taken(from stored: Weight) -> Weight {
         guard isTransposed || rows != nil else { return stored }
         let (inputs, outputs) = extents
@@ -36,7 +36,7 @@ struct StoredWeight {
         }
     }
 
-    /// Puts the bytes of `weight` where they belong in those of the whole tensor.
+    /// Copies the bytes of `weight` to their places in the bytes of the tensor.
     func put(_ weight: Weight, into bytes: inout [UInt8]) {
         let (inputs, outputs) = extents
         let size = weight.elementType.byteCount
@@ -59,7 +59,7 @@ struct StoredWeight {
         return isTransposed ? (shape[0], shape[1]) : (shape[1], shape[0])
     }
 
-    /// One output's row.
+    /// Copies one output's row.
     private static func copy(
         _ base: UnsafeRawPointer, _ row: Int, outputs: Int, _ isTransposed: Bool, to: UnsafeMutableRawPointer, _ inputs: Int,
         _ size: Int
@@ -70,7 +70,7 @@ struct StoredWeight {
         }
     }
 
-    /// The tensor that the weights of these places make up together.
+    /// The tensor made up of the weights of these places.
     static func joined(_ parts: [(StoredWeight, Weight)]) -> Weight {
         let (place, first) = parts[0]
         guard place.isTransposed || place.rows != nil else { return first }

@@ -2,19 +2,19 @@ import Foundation
 
 /// The part of a training that an uptraining takes over from its parent, kept in every trained checkpoint's lineage.
 public struct TrainingBasis: Sendable, Codable, Hashable {
-    /// The form of what is stored; a later kvlab may add one.
+    /// The version of the stored form.
     public private(set) var version = 1
-    /// Steps that a share is taken of: those of the first ancestor's training.
+    /// The steps that alpha is a share of: those of the first ancestor's training.
     public var baseSteps: Int
-    /// Steps of this run.
+    /// The run's steps.
     public var steps: Int
-    /// Sequences in a step.
+    /// Sequences per step.
     public var batch: Int
-    /// Tokens in a sequence.
+    /// Tokens per sequence.
     public var seq: Int
     /// The schedule over ``baseSteps``.
     public var schedule: LearningRateSchedule
-    /// Global index of the first sample that neither the run nor an ancestor has read.
+    /// The global index of the first sample that neither the run nor an ancestor has read.
     public var nextSample = 0
 
     /// The basis of a training from scratch.
@@ -22,7 +22,8 @@ public struct TrainingBasis: Sendable, Codable, Hashable {
         (baseSteps, self.steps, self.batch, self.seq, self.schedule) = (steps, steps, batch, seq, schedule)
     }
 
-    /// Reads a basis; one without a version is the first form's, without a next sample. Throws `DecodingError` for a later form.
+    /// Decodes a basis; without a version it has the first form, without a next sample. Throws `DecodingError` for a later
+    /// form.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         version = try values.decodeIfPresent(Int.self, forKey: .version) ?? 1
@@ -43,7 +44,7 @@ public struct TrainingBasis: Sendable, Codable, Hashable {
 extension Lineage {
     /// Moves a training basis from the notes, where kvlab 0.1.0 kept it as JSON in a string, to ``training``.
     ///
-    /// Throws `DecodingError` where the notes have none that can be read.
+    /// Throws `DecodingError` if the notes' basis cannot be read.
     mutating func readNotes() throws {
         guard training == nil, let text = notes?.removeValue(forKey: "basis") else { return }
         training = try JSONDecoder().decode(TrainingBasis.self, from: Data(text.utf8))

@@ -2,7 +2,8 @@ import Kernels
 import Models
 
 extension Weight {
-    /// Gives the bytes this weight has in `target`, in order, in pieces of bounded size; rounds to nearest, ties to even.
+    /// Calls `body` with the weight's bytes in element type `target`, in order, in bounded pieces; rounds to nearest, ties to
+    /// even.
     func forEachPiece(as target: ElementType, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         let pieceElements = 1 << 20
         if target == elementType {

@@ -9,7 +9,7 @@ struct DeepSeekFamily: LlamaRelative {
     let defaultMaxSequence = 2048
     let allowsFeedForwardBias = true
 
-    /// Width of a query: its part without position and its rotated one.
+    /// The width of a query: its part without position and its rotated part.
     func headDim(_ file: HuggingFaceConfig, hiddenSize: Int, heads: Int) throws(ImportError) -> Int {
         let (width, overflow) = try file.positive("qk_nope_head_dim", default: 128).addingReportingOverflow(
             try file.positive("qk_rope_head_dim", default: 64))
@@ -86,7 +86,7 @@ struct DeepSeekFamily: LlamaRelative {
         var place = StoredWeight(name: "\(name)", shape: shape)
         guard let latent = config.latent, !name.isBias else { return place }
         let rope = latent.ropeHeadDim
-        /// Rows of a part without position, then of a rotated one.
+        /// The rows of a part without position, then of a rotated part.
         func rows(from start: Int, plain: Int) -> [Range<Int>] {
             let rotated = start + plain
             return [start..<rotated]
@@ -105,16 +105,16 @@ struct DeepSeekFamily: LlamaRelative {
     }
 }
 
-/// A model whose latents are not normed, as conversion makes it, in the form of one whose latents are.
+/// The form with normed latents of a model without, as conversion makes it.
 ///
-/// DeepSeek-V2 norms the latent c to g·c/√(mean c² + ε). Scaled down until mean c² is nothing beside ε, and with the gain
-/// √ε over that scale, the norm returns what it got: the relative error is mean(c²)·2⁻⁶⁰/2ε, below a rounding for
-/// latents of up to a hundred thousand.
+/// DeepSeek-V2 norms the latent c to g·c/√(mean c² + ε). With the latent scaled down until mean c² vanishes beside ε, and the
+/// gain √ε over that scale, the norm is the identity: the relative error is mean(c²)·2⁻⁶⁰/2ε, below a rounding for latents of
+/// up to a hundred thousand.
 struct NormedLatent {
-    /// The factor on the latent's rows: a power of two, so that they are not rounded.
+    /// The factor on the latent's rows: a power of two, which is exact.
     static let scale: Float = 0x1p-30
 
-    /// `checkpoint` with a norm that changes nothing; as it is where it has a norm already.
+    /// The checkpoint with an identity norm added; unchanged if its latents are normed.
     ///
     /// Throws ``ImportError`` for float16, whose range is too narrow for the scale.
     static func model(_ checkpoint: Checkpoint, elementType: ElementType?) throws(ImportError) -> Checkpoint {

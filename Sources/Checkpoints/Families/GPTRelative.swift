@@ -3,13 +3,13 @@ import Models
 
 /// GPT-2 or a relative: LayerNorm, two matrices with an activation between them, keys and values for each head.
 protocol GPTRelative: ModelFamily {
-    /// Names of the modules in its files; ``WeightName/Module/head`` apart.
+    /// The names of the modules in the family's files, without ``WeightName/Module/head``.
     var names: [WeightName.Module: String] { get }
     /// The rows of the projection of queries, keys and values that are the queries' (0), the keys' (1) or the values' (2).
     func rows(part: Int, of count: Int, _ config: ModelConfig) -> [Range<Int>]
 }
 
-/// Keys under which a family keeps its sizes.
+/// The keys of a family's sizes.
 struct GPTKeys {
     var hidden: String, heads: String, feedForward: String, layers: String, positions: String, epsilon: String, activation: String
 }
@@ -17,7 +17,7 @@ struct GPTKeys {
 extension HuggingFaceConfig {
     /// The parts that GPTs have in common: heads as wide together as the hidden size, biases everywhere.
     ///
-    /// - Parameter feedForwardFactor: multiple of the hidden size where the feed-forward layer's key is absent; nil to require it.
+    /// - Parameter feedForwardFactor: the feed-forward size's default as a multiple of the hidden size; nil to require its key.
     func gptConfig(
         _ keys: GPTKeys, maxSequence: Int, activation: Activation, isTied: Bool, feedForwardFactor: Int? = nil
     ) throws(ImportError) -> ModelConfig {
@@ -75,7 +75,7 @@ extension GPTRelative {
         }
     }
 
-    /// Members that GPTs have in common.
+    /// The members of `config.json` that GPTs have in common.
     func commonMembers(_ config: ModelConfig) -> [(String, String)] {
         [
             ("architectures", "[\"\(className)\"]"), ("model_type", "\"\(modelType)\""), ("initializer_range", "0.02"),
@@ -84,7 +84,7 @@ extension GPTRelative {
         ]
     }
 
-    /// The place of a weight among tensors whose queries, keys and values are one.
+    /// The place of a weight in files with one tensor of queries, keys and values.
     func joinedPlace(_ name: WeightName, shape: [Int], _ config: ModelConfig, layers: String) -> StoredWeight {
         let stored = name.stored(names[name.module] ?? name.module.rawValue, layers: layers)
         var place = StoredWeight(name: optionalPrefix + stored, shape: shape)

@@ -1,6 +1,6 @@
 import Models
 
-/// Llama (Touvron et al. 2023): biases on attention's projections or in the feed-forward layer where its configuration asks for them.
+/// Llama (Touvron et al. 2023): optional biases on attention's projections and in the feed-forward layer.
 struct LlamaFamily: LlamaRelative {
     let modelType = "llama"
     let className = "LlamaForCausalLM"

@@ -1,11 +1,11 @@
 import JSON
 import Models
 
-/// A family whose configurations have Llama's keys: RMSNorm, a gated feed-forward layer, rotary positions.
+/// A family with Llama's configuration keys: RMSNorm, a gated feed-forward layer, rotary positions.
 protocol LlamaRelative: ModelFamily {
-    /// KV heads where the key is absent; nil for as many as heads. Null means that everywhere.
+    /// The KV heads for an absent key; nil for as many as heads, as null means in every family.
     var defaultKVHeads: Int? { get }
-    /// The longest sequence where the key is absent.
+    /// The maximum sequence length for an absent key.
     var defaultMaxSequence: Int { get }
     /// The width of a head in a model of these sizes.
     func headDim(_ file: HuggingFaceConfig, hiddenSize: Int, heads: Int) throws(ImportError) -> Int
@@ -67,7 +67,7 @@ extension LlamaRelative {
 
     func check(_ config: ModelConfig) throws(ImportError) { try checkLlamaParts(config) }
 
-    /// Throws the first part that no family of Llama's has, or this one not.
+    /// Throws the first part that no relative of Llama has, or this one lacks.
     func checkLlamaParts(_ config: ModelConfig) throws(ImportError) {
         if config.hasLearnedPositions == true || config.rotaryWidth != nil || config.hasParallelResidual == true {
             throw .notExpressible(reason: "no family of Llama's has learned or partial rotary positions, or parallel residuals")
@@ -106,12 +106,12 @@ extension LlamaRelative {
 }
 
 extension HuggingFaceConfig {
-    /// Sets biases on all four projections of attention where the configuration asks for them.
+    /// Sets biases on all four projections of attention if the configuration asks for them.
     func addAttentionBias(to config: inout ModelConfig) throws(ImportError) {
         if try flag("attention_bias") ?? false { (config.hasQueryKeyValueBias, config.hasOutputBias) = (true, true) }
     }
 
-    /// Throws where a layer has a window.
+    /// Throws if a layer has a window.
     func refuseWindows(layers: Int) throws(ImportError) {
         if let value = json["sliding_window"] { throw unsupported("sliding_window", value, "null") }
         _ = try slidingLayers(layers, windowed: false)
@@ -122,7 +122,7 @@ extension HuggingFaceConfig {
         json.has("sliding_window") ? try optional("sliding_window", from: 1) : 4096
     }
 
-    /// For each layer whether `layer_types` gives it a window, which `windowed` allows; nil where the key is absent.
+    /// Whether `layer_types` gives each layer a window, which `windowed` allows; nil if the key is absent.
     func slidingLayers(_ layers: Int, windowed: Bool) throws(ImportError) -> [Bool]? {
         guard let value = json["layer_types"] else { return nil }
         let types = value.array?.map(\.string) ?? []
@@ -136,7 +136,7 @@ extension HuggingFaceConfig {
 }
 
 extension ModelConfig {
-    /// The windows, where any layer has one.
+    /// The windows; nil if no layer has one.
     var windows: PerLayer<Int>? {
         slidingWindow.flatMap { windows in (0..<layers).contains { windows[$0] > 0 } ? windows : nil }
     }

@@ -2,33 +2,33 @@ import JSON
 import Kernels
 import Models
 
-/// A model family of Hugging Face's: how its `config.json` and its files of weights describe a decoder.
+/// A model family of Hugging Face: the mapping of its `config.json` and weight files to a decoder.
 ///
 /// A family is one file and one line in ``ModelFamilies/all``.
 protocol ModelFamily: Sendable {
-    /// The `model_type` of its configurations.
+    /// The `model_type` of the family's configurations.
     var modelType: String { get }
     /// The class that `architectures` names.
     var className: String { get }
-    /// Keys of its configurations that change the mathematics of a Llama, and are refused where no family reads them.
+    /// The family's keys that change the mathematics of a Llama, which are refused in other families.
     var ownKeys: Set<String> { get }
-    /// The decoder that a configuration describes; throws the first key that asks for something kvlab does not compute.
+    /// The decoder of a configuration; throws the first key that asks for mathematics that kvlab does not support.
     func modelConfig(_ file: HuggingFaceConfig) throws(ImportError) -> ModelConfig
 
-    /// Whether `config` has the part that sets the family apart from those before it in the table.
+    /// Whether `config` has the part that distinguishes the family from the earlier ones in the table.
     func claims(_ config: ModelConfig) -> Bool
-    /// Throws the first part of a claimed configuration that the family has no key for.
+    /// Throws the first part of a claimed configuration that the family cannot express.
     func check(_ config: ModelConfig) throws(ImportError)
-    /// `checkpoint` in the form that the family computes, to be written with elements of `elementType`; nil for each weight's own.
+    /// The checkpoint in the family's form, to be written in `elementType`; nil for each weight's own.
     func prepared(_ checkpoint: Checkpoint, elementType: ElementType?) throws(ImportError) -> Checkpoint
-    /// Members of a model's `config.json`, values as JSON, but for special tokens and element type.
+    /// The members of a model's `config.json`, values as JSON, without special tokens and element type.
     func members(_ config: ModelConfig, padID: Int?) throws(ImportError) -> [(String, String)]
 
-    /// The beginning of tensor names that older files leave out; empty for none.
+    /// The prefix of tensor names that older files leave out; empty for none.
     var optionalPrefix: String { get }
     /// The place of a weight of `shape` in the family's files.
     func place(_ name: WeightName, shape: [Int], _ config: ModelConfig) -> StoredWeight
-    /// Whether a tensor that older files keep follows from the configuration: a mask, RoPE's frequencies.
+    /// Whether a tensor of older files is a buffer that follows from the configuration: a mask, RoPE's frequencies.
     func isBuffer(_ name: String) -> Bool
 
     /// The family's GGUF form; nil for none.
@@ -37,15 +37,15 @@ protocol ModelFamily: Sendable {
 
 /// The table of families.
 enum ModelFamilies {
-    /// Every family; one that adds a part to another stands behind it.
+    /// Every family, each after the families that it extends.
     static let all: [any ModelFamily] = [
         LlamaFamily(), MistralFamily(), Qwen2Family(), Qwen3Family(), GPT2Family(), GPTNeoXFamily(), DeepSeekFamily(),
     ]
 
-    /// The family of a `model_type`; nil for none of the table.
+    /// The family of a `model_type`; nil if the table has none.
     static func named(_ modelType: String) -> (any ModelFamily)? { all.first { $0.modelType == modelType } }
 
-    /// The family that has all parts of `config`; throws ``ImportError/notExpressible(reason:)`` where there is none.
+    /// The family with all parts of `config`; throws ``ImportError/notExpressible(reason:)`` if none has them.
     static func family(of config: ModelConfig) throws(ImportError) -> any ModelFamily {
         if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
             throw .notExpressible(reason: "no family's configuration says which layers share keys and values")
@@ -71,7 +71,7 @@ extension ModelFamily {
     }
     func isBuffer(_ name: String) -> Bool { name.hasSuffix(".rotary_emb.inv_freq") }
 
-    /// The tensors of a file that holds `parameters`, in their order.
+    /// The tensors of a file of `parameters`, in order.
     func tensors(_ config: ModelConfig, _ parameters: Parameters) -> [(String, Weight)] {
         var order: [String] = []
         var parts: [String: [(StoredWeight, Weight)]] = [:]

@@ -17,7 +17,7 @@ struct Qwen2Family: LlamaRelative {
     func partMembers(_ config: ModelConfig) throws(ImportError) -> [(String, String)] { try QwenWindows.members(config) }
 }
 
-/// The sliding windows of Qwen2 and Qwen3: of one width, in layers named by type or in those from a number on.
+/// The sliding windows of Qwen2 and Qwen3: of one width, in layers given by type or from a number on.
 enum QwenWindows {
     static func read(_ file: HuggingFaceConfig, layers: Int) throws(ImportError) -> PerLayer<Int>? {
         let isOn = try file.flag("use_sliding_window") ?? false
@@ -38,7 +38,7 @@ enum QwenWindows {
             throw .notExpressible(reason: "its windows have several widths (\(widths.sorted())), config.json has one")
         }
         let types = (0..<config.layers).map { windows[$0] > 0 ? "\"sliding_attention\"" : "\"full_attention\"" }
-        // Older versions know no layer_types, but from which layer on there are windows.
+        // Older versions have the first windowed layer in place of layer_types.
         let first = (0..<config.layers).first { windows[$0] > 0 } ?? config.layers
         return [
             ("use_sliding_window", "true"), ("sliding_window", "\(width)"), ("max_window_layers", "\(first)"),

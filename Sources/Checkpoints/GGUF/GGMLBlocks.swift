@@ -1,4 +1,4 @@
-/// Quantised blocks into numbers, each product and difference rounded once as ggml's reference code rounds it.
+/// The dequantisation of ggml's blocks, each product and difference rounded once as in ggml's reference code.
 ///
 /// Source: ggml, `ggml-quants.c`, `dequantize_row_*`; equal bit for bit to `gguf.quants`.
 enum GGMLBlocks {
@@ -47,7 +47,7 @@ enum GGMLBlocks {
         }
     }
 
-    /// Eight groups of 32 with 6-bit scales and minima; q5_K has a fifth bit apart.
+    /// Decodes eight groups of 32 with 6-bit scales and minima; q5_K has a separate fifth bit.
     @inline(__always)
     private static func decodeWithMinima(_ hasFifthBit: Bool, _ input: BlockInput, _ output: BlockOutput) {
         let (scale, minimum) = (input.half(0), input.half(2))
@@ -64,7 +64,7 @@ enum GGMLBlocks {
         }
     }
 
-    /// Twelve bytes hold eight scales and eight minima of 6 bits.
+    /// The 6-bit scale and minimum of a group, packed with those of the other seven into twelve bytes.
     @inline(__always)
     private static func scaleAndMinimum(_ input: BlockInput, _ group: Int) -> (UInt8, UInt8) {
         if group < 4 { return (input[4 + group] & 63, input[8 + group] & 63) }
@@ -107,7 +107,7 @@ enum GGMLBlocks {
     }
 }
 
-/// One block's bytes.
+/// The bytes of one block.
 @safe private struct BlockInput {
     let bytes: UnsafeRawBufferPointer
 
@@ -124,7 +124,7 @@ enum GGMLBlocks {
     @inline(__always) func nibble(_ at: Int, _ index: Int) -> UInt8 { self[at + index % 16] >> UInt8(index / 16 * 4) & 15 }
 }
 
-/// One block's numbers.
+/// The values of one block.
 @safe private struct BlockOutput {
     let bytes: UnsafeMutableRawBufferPointer
 

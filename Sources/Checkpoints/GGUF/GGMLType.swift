@@ -1,6 +1,6 @@
 import Kernels
 
-/// How a GGUF tensor stores its elements; the raw value is the number in the file. Source: ggml, `ggml.h`.
+/// A storage type of GGUF tensors; the raw value is its number in the file. Source: ggml, `ggml.h`.
 enum GGMLType: UInt32, CaseIterable, Sendable {
     case f32 = 0
     case f16 = 1
@@ -22,7 +22,7 @@ enum GGMLType: UInt32, CaseIterable, Sendable {
         }
     }
 
-    /// The element type of a tensor that stores plain numbers; nil for quantised blocks.
+    /// The element type of an unquantised tensor; nil for quantised blocks.
     var elementType: ElementType? {
         switch self {
         case .f32: .float32
@@ -32,7 +32,7 @@ enum GGMLType: UInt32, CaseIterable, Sendable {
         }
     }
 
-    /// Elements in a block, and the bytes it takes.
+    /// The elements and the bytes of a block.
     var block: (elements: Int, bytes: Int) {
         switch self {
         case .f32: (1, 4)

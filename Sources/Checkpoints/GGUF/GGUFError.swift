@@ -1,12 +1,12 @@
-/// What is wrong with a GGUF file, as facts.
+/// An error of a GGUF file.
 public enum GGUFError: Error, CustomStringConvertible, Equatable {
-    /// The file is not what the format asks for.
+    /// The file violates the format.
     case malformed(path: String, reason: String)
-    /// A key's value is not what it must be; `found` is nil where the key is absent.
+    /// A key's value is invalid; `found` is nil if the key is absent.
     case key(path: String, key: String, found: String?, expected: String)
-    /// A key's value asks for mathematics this tool does not do.
+    /// A key's value asks for mathematics that kvlab does not support.
     case unsupported(path: String, key: String, found: String, supported: String)
-    /// A tensor's own entry cannot be right, or does not fit the metadata.
+    /// A tensor's entry is invalid or does not fit the metadata.
     case tensor(path: String, name: String, reason: String)
     /// The model has no GGUF form.
     case notExpressible(reason: String)

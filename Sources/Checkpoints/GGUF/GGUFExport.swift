@@ -2,30 +2,30 @@ import Kernels
 import Models
 import Text
 
-/// Writes models as GGUF files, which llama.cpp runs.
+/// The export of models as GGUF files for llama.cpp.
 public enum GGUFExport {
-    /// What matrices are rounded to.
+    /// The element types of the written matrices.
     public enum Precision: Sendable, Equatable {
-        /// Each as it is.
+        /// Each matrix's own.
         case stored
         /// One element type for all.
         case plain(ElementType)
-        /// 32 signed bytes with a half-precision scale; a matrix whose rows are no whole blocks is kept in F16.
+        /// Q8_0: 32 signed bytes with a half-precision scale; matrices without whole blocks in a row are written in F16.
         case q8_0
     }
 
     /// Writes `checkpoint` to the file at `path`, atomically; norms and biases are kept in Float32.
     ///
-    /// KV heads that differ between layers are written as the deci architecture, llama's with counts of each layer's own.
-    /// Throws ``GGUFError`` where the model has no GGUF form.
+    /// KV heads that differ between layers are written as the deci architecture, llama with head counts per layer.
+    /// Throws ``GGUFError`` if the model has no GGUF form.
     ///
-    /// - Returns: why the tokenizer could not be written with it, where it couldn't.
+    /// - Returns: the reason that the tokenizer was left out; nil if it was not.
     @discardableResult
     public static func write(_ checkpoint: Checkpoint, to path: String, precision: Precision = .stored) throws -> String? {
         try write(checkpoint, to: path, precision: precision, keys: [])
     }
 
-    /// As above, with `keys` in the metadata besides.
+    /// Writes the file with further `keys` in the metadata.
     @discardableResult
     static func write(
         _ checkpoint: Checkpoint, to path: String, precision: Precision = .stored, keys extra: [GGUFKey]
@@ -64,7 +64,7 @@ public enum GGUFExport {
         return omitted
     }
 
-    /// The one form that models are written in.
+    /// The layout of written models.
     private static let layout = GGUFLayout.llama
 
     private static func type(_ weight: Weight, _ precision: Precision) -> GGMLType {
@@ -82,7 +82,7 @@ public enum GGUFExport {
             throw GGUFError.notExpressible(reason: "'head_dim' differs between layers, GGUF has one for all")
         }
         let scaling = try config.ropeScaling.map { try GGUFRotary.keys($0) } ?? []
-        // What llama.cpp's llama has beside the first Llama's parts.
+        // The parts that llama.cpp's llama architecture has beyond Llama's.
         let parts = config.partsBeyondLlama.filter { !$0.hasSuffix("biases") && !$0.hasSuffix("RoPE scaling") }
         if let part = parts.first {
             throw GGUFError.notExpressible(reason: "it has \(part), which is not of the llama architecture")
@@ -105,7 +105,7 @@ public enum GGUFExport {
             GGUFKey("general.architecture", .string(architecture)), GGUFKey("general.type", .string("model")),
             GGUFKey("general.name", .string(checkpoint.lineage.name ?? "kvlab model")),
         ]
-        // The file goes about alone: its card is in it.
+        // A single file: it contains its model card.
         keys.append(GGUFKey("general.description", .string(ModelCard.text(checkpoint, library: "gguf"))))
         if let fileType { keys.append(GGUFKey("general.file_type", .uint32(fileType))) }
         if precision == .q8_0 { keys.append(GGUFKey("general.quantization_version", .uint32(2))) }

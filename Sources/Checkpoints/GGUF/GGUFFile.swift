@@ -13,10 +13,10 @@ struct GGUFFile {
     /// One tensor in the file.
     struct Tensor: Equatable {
         var name: String
-        /// Outermost first, the other way round than in the file.
+        /// The dimensions, outermost first, reversed from the file's order.
         var shape: [Int]
         var type: GGMLType
-        /// Where its bytes are in the file.
+        /// The byte range in the file.
         var range: Range<Int>
     }
 
@@ -33,7 +33,7 @@ struct GGUFFile {
     private let file: MappedFile
     private var indices: [String: Int] = [:]
 
-    /// Whether the file at `path` starts as a GGUF file does.
+    /// Whether `file` starts with GGUF's magic.
     static func isOne(_ file: MappedFile) throws -> Bool {
         guard file.count >= 4 else { return false }
         return try file.bytes(in: 0..<4) == magic
@@ -50,10 +50,10 @@ struct GGUFFile {
         try place(tensors, dataStart: dataStart)
     }
 
-    /// The tensor called `name`, if there is one.
+    /// The tensor `name`; nil without one.
     func tensor(_ name: String) -> Tensor? { indices[name].map { tensors[$0] } }
 
-    /// The tensor called `name` as a weight: in place, or dequantised to Float32 whenever it is read.
+    /// The tensor `name` as a weight, mapped from the file or dequantised to Float32 whenever it is read.
     func weight(_ name: String) -> Weight? {
         guard let tensor = tensor(name) else { return nil }
         if let type = tensor.type.elementType {
@@ -113,7 +113,7 @@ struct GGUFFile {
         return (Tensor(name: name, shape: extents.reversed(), type: type, range: 0..<bytes), try reader.uint64())
     }
 
-    /// Checks that the tensors lie in the file, aligned and apart, and makes ranges those of the file.
+    /// Checks that the tensors lie in the file, aligned and disjoint, and turns ranges into the file's.
     private mutating func place(_ entries: [(tensor: Tensor, offset: UInt64)], dataStart: Int) throws(GGUFError) {
         let key = "general.alignment"
         var alignment = 32

@@ -1,12 +1,12 @@
 import Models
 
-/// The GGUF form of a family: the architectures it is written as, and its names of the weights.
+/// The GGUF form of a family: its architectures and its names of the weights.
 struct GGUFLayout: Sendable {
     /// The architecture of models whose layers have the same numbers of heads.
     let architecture: String
-    /// The same with numbers of each layer's own.
+    /// The architecture of models whose layers have different numbers of heads.
     let perLayerArchitecture: String
-    /// Names of modules; those of a layer stand behind "blk.N.".
+    /// The names of the modules; a layer's follow "blk.N.".
     let names: [WeightName.Module: String]
 
     /// The name of a weight; nil where the architecture has no such module.

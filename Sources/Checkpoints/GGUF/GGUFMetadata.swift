@@ -1,4 +1,4 @@
-/// Looks into a file's metadata, with errors that name the key.
+/// A reader of a file's metadata, with errors that name the key.
 struct GGUFMetadata {
     let path: String
     let values: [String: GGUFValue]
@@ -21,7 +21,7 @@ struct GGUFMetadata {
         return value
     }
 
-    /// One number for all layers, or one for each.
+    /// The value of each layer, given as one number or as a list.
     func perLayer(_ key: String, layers: Int, default fallback: [Int]? = nil) throws(GGUFError) -> [Int] {
         if let fallback, !has(key) { return fallback }
         if let value = values[key]?.int, value >= 1 { return [Int](repeating: value, count: layers) }
@@ -43,14 +43,14 @@ struct GGUFMetadata {
         return value
     }
 
-    /// A token's id below `limit`; one outside is dropped.
+    /// A token id below `limit`; nil for an id outside.
     func tokenID(_ key: String, limit: Int) throws(GGUFError) -> Int32? {
         guard let value = values[key] else { return nil }
         guard let id = value.int else { throw wrong(key, "a token id") }
         return (0..<limit).contains(id) ? Int32(id) : nil
     }
 
-    /// An array; nil where the key is absent.
+    /// An array; nil if the key is absent.
     func list<Element>(
         _ key: String, of elements: String, _ element: (GGUFValue) -> Element?
     ) throws(GGUFError) -> [Element]? {

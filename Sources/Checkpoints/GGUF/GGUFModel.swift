@@ -6,9 +6,9 @@ import Text
 
 /// A model of the Llama architecture in a GGUF file.
 enum GGUFModel {
-    /// Reads the file; weights stay in it, mapped into memory, quantised ones become Float32 whenever they are read.
+    /// Reads the file; weights are mapped into memory, quantised ones dequantised to Float32 whenever they are read.
     ///
-    /// - Parameter tokenizer: a tokenizer file to take in place of the file's own.
+    /// - Parameter tokenizer: a tokenizer file in place of the file's own.
     static func load(_ mapped: MappedFile, tokenizer tokenizerPath: String? = nil) throws -> Checkpoint {
         let file = try GGUFFile(mapped)
         let metadata = GGUFMetadata(path: file.path, values: file.metadata)

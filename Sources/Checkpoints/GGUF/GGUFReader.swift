@@ -1,4 +1,4 @@
-/// Reads a GGUF header from the front, never past its end, and never allocates more than it has read the bytes of.
+/// A sequential reader of a GGUF header, which never reads past its end nor allocates more than the bytes it has read.
 @safe struct GGUFReader {
     private let bytes: UnsafeRawBufferPointer
     private let path: String
@@ -34,7 +34,7 @@
     mutating func uint32() throws(GGUFError) -> UInt32 { try integer(UInt32.self) }
     mutating func uint64() throws(GGUFError) -> UInt64 { try integer(UInt64.self) }
 
-    /// How many `things` of at least `bytesEach` follow.
+    /// The number of following `things`, of at least `bytesEach` bytes each.
     mutating func count(limit: Int, bytesEach: Int, of things: String) throws(GGUFError) -> Int {
         let found = try uint64()
         guard found <= UInt64(limit), Int(found) <= left / bytesEach else {
@@ -61,14 +61,14 @@
         return text
     }
 
-    /// The value of `key`, its type first.
+    /// The type and value of `key`.
     mutating func value(_ key: String) throws(GGUFError) -> GGUFValue {
         let kind = try kind(key)
         guard kind == .array else { return try scalar(kind, key) }
         let element = try self.kind(key)
         guard element != .array else { throw malformed("'\(key)' is an array of arrays") }
         let count = try count(limit: 1 << 26, bytesEach: element.byteCount, of: "values for '\(key)'")
-        // Read values take many times the bytes of the file's: long lists that nothing asks for stay where they are.
+        // Values in memory take many times their bytes in the file: long lists without a reader are skipped.
         if element.byteCount < 4 || count > 1 << 16 && element.fixedByteCount != nil && !key.hasPrefix("tokenizer.") {
             guard let bytes = element.fixedByteCount else { throw malformed("'\(key)' is an array of arrays") }
             _ = try take(count * bytes)

@@ -1,13 +1,13 @@
 import Foundation
 import Models
 
-/// Scaled RoPE as GGUF has it: linear and yarn by keys, llama3 as a tensor of what each plane's frequency is divided by.
+/// The GGUF form of RoPE scaling: linear and yarn as keys, llama3 as a tensor of each plane's frequency divisor.
 /// Source: llama.cpp, `convert_hf_to_gguf.py` and `llama-model.cpp`.
 enum GGUFRotary {
     /// The tensor of divisors, [headDim / 2].
     static let divisorsName = "rope_freqs.weight"
 
-    /// The keys that say how `scaling` turns, without the architecture's name.
+    /// The keys of `scaling`, without the architecture's prefix.
     static func keys(_ scaling: RopeScaling) throws(GGUFError) -> [(String, GGUFKey.Value)] {
         func refuse(_ what: String) -> GGUFError { .notExpressible(reason: "it has \(what), which GGUF has no key for") }
         switch scaling.kind {
@@ -21,7 +21,7 @@ enum GGUFRotary {
             ]
             var plain = scaling
             plain.attentionFactor = nil
-            // There it is a factor on what yarn prescribes.
+            // GGUF has a factor on yarn's own amplitude.
             if abs(scaling.amplitude - plain.amplitude) > 1e-6 {
                 keys.append(("rope.scaling.yarn_attn_factor", .float(scaling.amplitude / plain.amplitude)))
             }
@@ -31,7 +31,7 @@ enum GGUFRotary {
         }
     }
 
-    /// What each plane's frequency is divided by, where that is how `config` is written; nil where keys say it.
+    /// The frequency divisor of each plane for llama3 scaling; nil for scalings written as keys.
     static func divisors(_ config: ModelConfig, headDim: Int) -> [Float]? {
         guard config.ropeScaling?.kind == .llama3 else { return nil }
         return zip(plain(config.ropeTheta, headDim), config.ropeFrequencies(headDim: headDim)).map { Float($0 / Double($1)) }
@@ -41,13 +41,13 @@ enum GGUFRotary {
         (0..<headDim / 2).map { Double(1 / powf(Float(theta), Float(2 * $0) / Float(headDim))) }
     }
 
-    /// The scaling that a file's keys and tensor ask for; nil for none.
+    /// The scaling of a file's keys and tensor; nil for none.
     static func scaling(
         _ metadata: GGUFMetadata, architecture: String, divisors: [Float]?, theta: Double, headDim: Int, maxSequence: Int
     ) throws(GGUFError) -> RopeScaling? {
         func key(_ name: String) -> String { architecture + ".rope.scaling." + name }
         let factor = try metadata.number(key("factor"), default: 0)
-        // Without a type, llama.cpp takes a factor for linear scaling.
+        // Without a type, llama.cpp applies a factor as linear scaling.
         let type = metadata.has(key("type")) ? try metadata.string(key("type")) : factor > 0 && factor != 1 ? "linear" : "none"
         if let divisors {
             guard type == "none" else {
@@ -80,11 +80,11 @@ enum GGUFRotary {
         }
     }
 
-    /// The settings of llama3's scaling that give these divisors; nil where none do.
+    /// The settings of llama3's scaling with these divisors; nil if none fit.
     ///
-    /// Between the frequencies kept and those divided by the factor, the share s that is kept, of 1/divisor = (1 − s)/factor + s,
-    /// is a straight line in the frequency: original / (2π · (high − low)) · frequency − low / (high − low). Only ratios of the
-    /// three can be seen, so `low_freq_factor` is 1, as in all such models known.
+    /// Between the kept frequencies and the ones divided by the factor, the kept share s, with 1/divisor = (1 − s)/factor +
+    /// s, is linear in the frequency: original / (2π · (high − low)) · frequency − low / (high − low). Only ratios of the
+    /// three are determined, so `low_freq_factor` is 1, as in all known models.
     private static func llama3(_ divisors: [Double], _ plain: [Double], _ theta: Double, _ headDim: Int) -> RopeScaling? {
         guard divisors.count == plain.count, divisors.allSatisfy({ $0.isFinite && $0 > 1 - 1e-6 }), let factor = divisors.max()
         else {
@@ -95,7 +95,7 @@ enum GGUFRotary {
         let between = shares.indices.filter { shares[$0] > 1e-6 && shares[$0] < 1 - 1e-6 }
         let kept = turns.indices.filter { shares[$0] >= 1 - 1e-6 }.map { turns[$0] }.min() ?? turns[0] * 2
         let divided = turns.indices.filter { shares[$0] <= 1e-6 }.map { turns[$0] }.max() ?? turns[turns.count - 1] / 2
-        // Where the line is 0 and where it is 1, in turns a position.
+        // The zero of the line and its one, in turns per position.
         var (zero, one): (Double, Double)
         if let first = between.first, let last = between.last, first != last {
             let slope = (shares[first] - shares[last]) / (turns[first] - turns[last])
@@ -109,7 +109,7 @@ enum GGUFRotary {
             (zero, one) = (middle, middle * 1.0001)
         }
         guard zero > 0, one > zero else { return nil }
-        // What is written as whole numbers is meant as such.
+        // Values close to whole numbers are meant as such.
         func rounded(_ value: Double) -> Double { abs(value - value.rounded()) < 1e-3 * value ? value.rounded() : value }
         let nearest = (1 / zero).rounded()
         for original in [nearest, nearest + 1, nearest - 1] where original >= 1 {

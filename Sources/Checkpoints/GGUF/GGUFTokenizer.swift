@@ -1,10 +1,10 @@
 import Text
 
-/// `tokenizer.ggml.*`, read and written.
+/// The keys `tokenizer.ggml.*` of a vocabulary.
 enum GGUFTokenizer {
     private static let prefix = "tokenizer.ggml."
 
-    /// The file's tokenizer; nil where it has none.
+    /// The file's tokenizer; nil without one.
     static func read(_ metadata: GGUFMetadata) throws(GGUFError) -> GGUFVocabulary? {
         guard metadata.has(prefix + "model"), try metadata.string(prefix + "model") != "none" else { return nil }
         let model = try metadata.string(prefix + "model")
@@ -23,7 +23,7 @@ enum GGUFTokenizer {
         vocabulary.eos = try metadata.tokenID(prefix + "eos_token_id", limit: tokens.count)
         vocabulary.unknown = try metadata.tokenID(prefix + "unknown_token_id", limit: tokens.count)
         vocabulary.padding = try metadata.tokenID(prefix + "padding_token_id", limit: tokens.count)
-        // What llama.cpp does where the file says nothing.
+        // llama.cpp's default for an absent key.
         vocabulary.addsBOS = try metadata.flag(
             prefix + "add_bos_token", default: model == "llama" || vocabulary.pre == "llama-bpe")
         vocabulary.addsSpacePrefix = try metadata.flag(prefix + "add_space_prefix", default: true)

@@ -4,7 +4,7 @@ enum GGUFValue: Equatable, Sendable {
     enum Kind: UInt32 {
         case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
-        /// The fewest bytes a value takes.
+        /// The least bytes of a value.
         var byteCount: Int {
             switch self {
             case .uint8, .int8, .bool: 1
@@ -15,18 +15,18 @@ enum GGUFValue: Equatable, Sendable {
             }
         }
 
-        /// The bytes of every value; nil where they differ.
+        /// The bytes of every value; nil if they vary.
         var fixedByteCount: Int? { self == .string || self == .array ? nil : byteCount }
     }
 
     case integer(Int)
-    /// Above what an Int holds.
+    /// An integer that overflows an Int.
     case large(UInt64)
     case number(Double)
     case bool(Bool)
     case string([UInt8])
     case array([GGUFValue])
-    /// An array of so many numbers that were passed over.
+    /// An array of numbers that were skipped, by its count.
     case unread(Int)
 
     var int: Int? { if case .integer(let value) = self { value } else { nil } }
@@ -43,7 +43,7 @@ enum GGUFValue: Equatable, Sendable {
         }
     }
 
-    /// The value for messages, cut short.
+    /// The value for messages, truncated.
     var text: String {
         switch self {
         case .integer(let value): "\(value)"

@@ -2,7 +2,7 @@ import Files
 import Kernels
 import Models
 
-/// A key of the metadata to write.
+/// A key and value of the metadata to write.
 struct GGUFKey {
     enum Value {
         case uint32(Int)
@@ -24,7 +24,7 @@ struct GGUFKey {
     }
 }
 
-/// Writes GGUF files of version 3, tensors aligned to 32 bytes.
+/// A writer of GGUF files of version 3, tensors aligned to 32 bytes.
 struct GGUFWriter {
     private static let alignment = 32
     private var keys: [UInt8] = []
@@ -68,7 +68,7 @@ struct GGUFWriter {
         keyCount += 1
     }
 
-    /// A tensor; `type` plain or Q8_0, for which its rows must be whole blocks.
+    /// Adds a tensor. Precondition: `type` is unquantised, or Q8_0 with whole blocks in each row.
     mutating func add(_ name: String, _ weight: Weight, as type: GGMLType) { tensors.append((name, weight, type)) }
 
     /// Writes the file, atomically.
