@@ -2,7 +2,7 @@ import ArgumentParser
 import Console
 import Glibc
 
-/// The tool: one file a command, listed in pipeline order.
+/// The command-line tool: one file per command, listed in pipeline order.
 struct Kvlab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kvlab",
@@ -19,12 +19,12 @@ struct Kvlab: AsyncParsableCommand {
     static func main() async {
         StandardStreams.prepare()
         let status = await status()
-        // Somebody who reads nothing is not waited for any longer.
+        // A reader that has stopped reading is not waited for any longer.
         StandardError.flush(within: 1)
         Glibc.exit(status)
     }
 
-    /// Runs the command of the command line; gives the process's exit status.
+    /// Runs the command and returns the process's exit status.
     private static func status() async -> Int32 {
         do {
             try RawArguments.check()
@@ -41,10 +41,10 @@ struct Kvlab: AsyncParsableCommand {
         }
     }
 
-    /// Says what ended the command, or prints the help that was asked for; gives the exit status.
+    /// Reports the error that ended the command, or prints the requested help; returns the exit status.
     private static func told(_ error: any Error) -> Int32 {
         if let error = error as? OutputError, error.readerIsGone {
-            // As of a program that the pipe's signal ended, and as quietly.
+            // The status of a program that SIGPIPE ended, without a message.
             return 128 + SIGPIPE
         }
         let status = exitCode(for: error)

@@ -2,7 +2,7 @@ import Console
 import Foundation
 import Logging
 
-/// Writes swift-log's messages among the command's other notes, each on a line: time, level, label, metadata and message.
+/// A swift-log handler that writes messages as notes, a line each: time, level, label, metadata and message.
 struct NoteLogHandler: LogHandler {
     let label: String
     var logLevel = Logger.Level.info

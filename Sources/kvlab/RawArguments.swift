@@ -1,9 +1,9 @@
 import ArgumentParser
 import Files
 
-/// The command line as the system gave it, before Swift has turned it into strings.
+/// The raw bytes of the command line, before Swift decodes them as strings.
 enum RawArguments {
-    /// Throws where an argument is not UTF-8: as a string it would silently be another one, and as a path another file.
+    /// Throws if an argument is not UTF-8: decoded, it would silently be another string, and as a path another file.
     static func check() throws {
         let raw = unsafe CommandLine.unsafeArgv
         let arguments = (0..<Int(CommandLine.argc)).map { index -> [UInt8] in
@@ -19,7 +19,7 @@ enum RawArguments {
         if let refusal = refusal(of: Array(arguments.dropFirst())) { throw ValidationError(refusal) }
     }
 
-    /// What is wrong with the first argument that is not UTF-8; nil where all are.
+    /// The message about the first argument that is not UTF-8; nil if all are.
     static func refusal(of arguments: [[UInt8]]) -> String? {
         guard let index = arguments.firstIndex(where: { String(validating: $0, as: UTF8.self) == nil }) else { return nil }
         var (name, value) = ("argument \(index + 1)", arguments[index][...])
@@ -32,7 +32,7 @@ enum RawArguments {
         return "\(name) is '\(spelled(value))', which is not UTF-8; rename the file, or give a path that is"
     }
 
-    /// Bytes as text, what is not ASCII as `\xff`.
+    /// Bytes as text, non-ASCII bytes as `\xff`.
     private static func spelled(_ bytes: ArraySlice<UInt8>) -> String {
         bytes.map { byte in
             if (0x20..<0x7F).contains(byte) { return String(UnicodeScalar(byte)) }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Kernels
 
-/// `kvlab bench`: what the machine and the kernels give.
+/// `kvlab bench`: benchmarks of the machine and the kernels.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure speed on this machine.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import Benchmarking
 import Foundation
 
-/// `kvlab bench load`: what clients of a running server see.
+/// `kvlab bench load`: a load test of a running server.
 struct BenchLoadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "load", abstract: "Load a running server and print throughput and latencies.",

@@ -11,7 +11,7 @@ import Server
 import Text
 import Threads
 
-/// `kvlab bench serve`: what each architecture serves, through HTTP.
+/// `kvlab bench serve`: throughput and latency of each architecture through HTTP.
 struct BenchServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Serve checkpoints in turn under load and compare what their caches cost.",
@@ -59,7 +59,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         if let threads, threads < 1 { throw ValidationError("--threads is \(threads), expected at least 1") }
     }
 
-    /// One checkpoint, and what its rounds gave.
+    /// One checkpoint and the results of its rounds.
     private struct Contender {
         let id: String, path: String, attention: String
         let pageBytes: Int
@@ -72,7 +72,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
-        // Before anything is measured: what is wrong with the last checkpoint comes up at once.
+        // All checkpoints are loaded before the measurement, so that errors appear at once.
         var contenders = try checkpoints.map(contender)
         for round in 1...rounds {
             for index in contenders.indices {
@@ -194,7 +194,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     }
 }
 
-/// What stops checkpoints from being measured as asked.
+/// An error of `kvlab bench serve`.
 enum BenchServeError: Error, CustomStringConvertible {
     /// A prompt with its answer is longer than the model's positions.
     case tooLong(String, prompt: Int, tokens: Int, limit: Int)

@@ -6,7 +6,7 @@ import Kernels
 import Models
 import Threads
 
-/// `kvlab bench train`: whole training steps, forward passes and the kernels they are made of.
+/// `kvlab bench train`: training steps, forward passes and their kernels.
 struct BenchTrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "train", abstract: "Time training steps, forward passes and their kernels.",
@@ -54,11 +54,11 @@ struct BenchTrainCommand: ParsableCommand {
         let compute = ComputeOptions(precision: dtype, recompute: recompute)
         let peak = PeakMeasurement.gemmFlopsPerSecond(dtype)
         let bandwidth = MemoryBandwidth(bytes: 128 << 20).measure()
-        // The bandwidth's memory is not the step's.
+        // The memory of the bandwidth measurement is not counted.
         StoragePool.shared.trim()
         StoragePool.shared.resetPeak()
         let (seconds, ops) = try TrainingBenchmark.trainingSteps(shape, compute, steps: steps, profile: profile)
-        // Before what follows can add to it.
+        // Read before the further measurements add to it.
         let resident = Self.peakResidentMiB()
         let tensors = Double(StoragePool.shared.statistics.peakBytesInUse) / 1_048_576
         let extra = !stepOnly && !profile
@@ -84,7 +84,7 @@ struct BenchTrainCommand: ParsableCommand {
 
     private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-    /// The process's largest resident memory so far; measuring the peaks took far less.
+    /// The process's peak resident memory, far above that of measuring the peaks.
     private static func peakResidentMiB() -> Double {
         var usage = rusage()
         unsafe getrusage(Int32(RUSAGE_SELF.rawValue), &usage)

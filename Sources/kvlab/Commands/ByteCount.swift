@@ -19,7 +19,7 @@ struct ByteCount: ExpressibleByArgument {
 
     var defaultValueDescription: String { Self.text(bytes) }
 
-    /// Bytes in the largest unit that leaves at least one, to three digits.
+    /// The bytes in the largest unit below them, to three digits.
     static func text(_ bytes: Int) -> String {
         for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] where bytes >= size {
             let value = Double(bytes) / Double(size)

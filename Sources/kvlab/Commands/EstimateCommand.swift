@@ -83,7 +83,7 @@ struct EstimateCommand: ParsableCommand {
         return (CacheEstimate(config, encoding: kvDtype), config.maxSequence, config.attentionLabel)
     }
 
-    /// Exact bytes, and the largest unit below them.
+    /// The exact bytes, and the bytes in the largest unit below them.
     private static func readable(_ bytes: Int) -> String {
         for (unit, size) in [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] where bytes >= size {
             return "\(bytes) bytes (\(String(format: "%.4g", Double(bytes) / Double(size))) \(unit))"

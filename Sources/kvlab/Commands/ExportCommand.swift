@@ -19,7 +19,7 @@ struct ExportCommand: ParsableCommand {
         init?(argument: String) { self.init(rawValue: argument.lowercased()) }
     }
 
-    /// What weights are rounded to.
+    /// The element type that weights are rounded to.
     enum Rounding: String, ExpressibleByArgument, CaseIterable {
         case fp32, fp16, bf16, q8_0
 
@@ -56,7 +56,7 @@ struct ExportCommand: ParsableCommand {
         var path: String
         var format: String
         var files: [String]?
-        /// Why the tokenizer is not in it.
+        /// The reason that the tokenizer was left out.
         var tokenizerOmitted: String?
     }
 

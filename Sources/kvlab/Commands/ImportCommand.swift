@@ -59,10 +59,10 @@ extension ElementType: ExpressibleByArgument {
         let names = ["float32": "fp32", "float16": "fp16", "bfloat16": "bf16"]
         self.init(flag: names[argument] ?? argument)
     }
-    /// How help shows a default.
+    /// The default as help shows it.
     public var defaultValueDescription: String { flag }
     /// The values that help and shell completion offer.
     public static var allValueStrings: [String] { allCases.map(\.flag) }
-    /// What shell completion goes by.
+    /// The kind of shell completion.
     public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

@@ -52,7 +52,7 @@ struct InspectCommand: ParsableCommand {
             tokenizer: checkpoint.tokenizer?.kind, tokenizerBytes: checkpoint.tokenizer?.bytes.count,
             trainingArrays: checkpoint.trainingState?.arrays.count, trainingState: checkpoint.trainingState?.json,
             parameters: checkpoint.parameters.count, weightBytes: weights.reduce(0) { $0 + $1.1.byteCount },
-            // A checkpoint that does not match its digests was an error above; a folder has none.
+            // Loading has verified a checkpoint's digests; a folder has none.
             verified: checkpoint.lineage.contentHash != nil,
             tensors: weights.map { name, weight in
                 let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
@@ -92,7 +92,7 @@ struct InspectCommand: ParsableCommand {
             ("steps", "\(lineage.steps)"), ("written by", lineage.toolVersion),
         ]
         for (name, value) in facts { if let value { lines.append("  \(name): \(value.onOneLine)") } }
-        // The only fact of several lines; further in than the others, so that it can't pass for one.
+        // The only fact of several lines, indented further so that its lines cannot pass for facts.
         if let recipe = lineage.recipe { lines.append("  recipe: " + recipe.replacing("\n", with: "\n    ")) }
         for input in lineage.inputs?.inputs ?? [] {
             let place = input.path.map { "\($0), " } ?? ""

@@ -22,7 +22,7 @@ struct LoadOptions: ParsableArguments {
     var seed: UInt64 = 1
 
     func validate() throws {
-        // Far beyond what is of use, and far below what sums of them cannot hold.
+        // Far beyond practical loads, and far below overflow in sums.
         let most = 1_000_000
         for (option, value) in [
             ("--requests", requests), ("--concurrency", concurrency), ("--prompt", prompt), ("--tokens", tokens),
@@ -34,8 +34,7 @@ struct LoadOptions: ParsableArguments {
         }
     }
 
-    /// Throws a sentence naming `--rate` where it is no rate at which requests can be sent; 0 stands for none where
-    /// `allowsZero`.
+    /// Throws an error about `--rate` unless it is a positive, finite rate of requests, or 0 for none where `allowsZero`.
     static func check(rate: Double?, allowsZero: Bool) throws {
         guard let rate else { return }
         guard rate.isFinite, rate <= 1e6, allowsZero ? rate >= 0 : rate > 0 else {

@@ -14,7 +14,7 @@ struct PageOptions: ParsableArguments {
         do { try PageStore.check(pageBytes: page.bytes) } catch { throw ValidationError("--page: \(error)") }
     }
 
-    /// What was asked for, or what suits models of `configs`.
+    /// The page size given, or one that suits models of `configs`.
     func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
         page?.bytes ?? PageSize.bytes(for: configs, encoding)
     }
@@ -31,7 +31,7 @@ extension KVEncoding: ExpressibleByArgument {
         self.init(type)
     }
 
-    /// How help shows a default.
+    /// The default as help shows it.
     public var defaultValueDescription: String { name }
     /// The names that help and shell completion offer.
     public static var allValueStrings: [String] { all.map(\.name) }

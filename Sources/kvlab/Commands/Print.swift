@@ -1,17 +1,17 @@
 import Console
 import Files
 
-/// Prints lines for people as a result of the command. Swift's own `print`, which this hides, ignores what goes wrong.
+/// Prints lines of text as the command's result. Swift's own `print`, which this hides, ignores write errors.
 func print(_ text: String, terminator: String = "\n") throws {
     try StandardOutput.write(text.printable + terminator)
 }
 
-/// Prints `value` as JSON with sorted keys: on one line, or over many for people to read too.
+/// Prints `value` as JSON with sorted keys, on one line or indented.
 ///
-/// A number that JSON cannot say is a string: "inf", "-inf" or "nan".
+/// Non-finite numbers are strings: "inf", "-inf" or "nan".
 func printJSON(_ value: some Encodable, pretty: Bool = false) throws {
     try StandardOutput.write(try CanonicalJSON.text(of: value, pretty: pretty, nonFinite: .spelled) + "\n")
 }
 
-/// Says something beside the results, on standard error.
+/// Writes a note to standard error, beside the results.
 func note(_ text: String) { StandardError.line(text) }

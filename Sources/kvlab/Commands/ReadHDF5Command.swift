@@ -1,7 +1,7 @@
 import ArgumentParser
 import Checkpoints
 
-/// The process that lists a checkpoint, which ``Main`` begins before anything else: see ``ListingProcess``.
+/// The child process that lists a checkpoint, started by ``Main`` before anything else: see ``ListingProcess``.
 struct ReadHDF5Command: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "kvlab " + ListingProcess.command)
 

@@ -3,7 +3,7 @@ import Console
 import Foundation
 import Registry
 
-/// `kvlab runs`: what has been trained.
+/// `kvlab runs`: the registry of runs.
 struct RunsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "runs", abstract: "List, show, compare and trace runs; free the space they no longer need.",
@@ -17,7 +17,7 @@ struct RunsCommand: ParsableCommand {
         ])
 }
 
-/// Where the runs are, and how to print.
+/// The options shared by the `runs` commands.
 struct RunsOptions: ParsableArguments {
     @Option(help: "The folder that holds the runs, at any depth.", completion: .directory)
     var runs = "runs"
@@ -31,14 +31,14 @@ struct RunsOptions: ParsableArguments {
     func registry() throws -> RunRegistry { try openRegistry(root: runs, rebuild: rebuild) }
 }
 
-/// The registry of the runs under `root`; says why where its index is not on disk.
+/// The registry of the runs under `root`; warns if its index cannot be kept on disk.
 func openRegistry(root: String, rebuild: Bool = false) throws -> RunRegistry {
     let registry = try RunRegistry(root: root, rebuild: rebuild)
     if let problem = registry.indexProblem { note("warning: \(problem)") }
     return registry
 }
 
-/// A run with its model, as JSON has it.
+/// A run with its model, as JSON.
 private struct RunSummary: Encodable {
     var path: String
     var name: String

@@ -5,7 +5,7 @@ import Files
 import Foundation
 import Text
 
-/// `kvlab tokenizer`: learn a vocabulary, and turn text into ids and back.
+/// `kvlab tokenizer`: trains a vocabulary, encodes text and decodes ids.
 struct TokenizerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenizer", abstract: "Train a tokenizer, or encode and decode with one.",
