@@ -33,13 +33,12 @@ public enum Normalization {
         return y
     }
 
-    /// dx (+)= the gradient of ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)``; dw = betaWeight · dw + the weight's.
+    /// dx (+)= the gradient of ``rmsNorm(x:weight:into:rstd:rows:width:epsilon:)``; dw = the weight's.
     ///
-    /// `accumulate` adds to dx instead of writing it. With betaWeight 0, dw's old contents are not read; with dw nil the
-    /// weight's gradient is dropped. dx is neither x nor dy.
+    /// `accumulate` adds to dx instead of writing it; with dw nil the weight's gradient is dropped. dx is neither x nor dy.
     public static func rmsNormGradient(
         x: Storage, weight: Storage, rstd: Storage, dy: Storage, into dx: Storage, dw: Storage?, rows: Int, width: Int,
-        accumulate: Bool = false, betaWeight: Float = 0
+        accumulate: Bool = false
     ) {
         check(
             "rmsNormGradient", rows, width, matrices: [x, dy, dx], vectors: [weight] + (dw.map { [$0] } ?? []), columns: [rstd])
@@ -53,7 +52,7 @@ public enum Normalization {
                 x.pointer + start * width, weight.pointer, rstd.pointer + start, dy.pointer + start * width,
                 dx.pointer + start * width, partial.pointer + chunk * width, Int64(end - start), Int64(width), accumulate ? 1 : 0)
         }
-        if let dw { addUp(partial, chunks: chunks, into: dw, beta: betaWeight) }
+        if let dw { addUp(partial, chunks: chunks, into: dw) }
     }
 
     /// y = (x − mean) · rstd · weight + bias; x, y [rows, width], weight, bias [width], mean, rstd [rows].
@@ -87,11 +86,10 @@ public enum Normalization {
         return y
     }
 
-    /// dx = the gradient of ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)``; dw and db as betaWeight says (0:
-    /// written, 1: accumulated). dx is neither x nor dy.
+    /// dx, dw and db = the gradients of ``layerNorm(x:weight:bias:into:mean:rstd:rows:width:epsilon:)``. dx is neither x nor dy.
     public static func layerNormGradient(
         x: Storage, weight: Storage, mean: Storage, rstd: Storage, dy: Storage, into dx: Storage, dw: Storage, db: Storage,
-        rows: Int, width: Int, betaWeight: Float = 0
+        rows: Int, width: Int
     ) {
         check("layerNormGradient", rows, width, matrices: [x, dy, dx], vectors: [weight, dw, db], columns: [mean, rstd])
         precondition(dx !== x && dx !== dy, "layerNormGradient: dx is also an input")
@@ -106,8 +104,8 @@ public enum Normalization {
                 dx.pointer + start * width, partialWeight.pointer + chunk * width, partialBias.pointer + chunk * width,
                 Int64(end - start), Int64(width))
         }
-        addUp(partialWeight, chunks: chunks, into: dw, beta: betaWeight)
-        addUp(partialBias, chunks: chunks, into: db, beta: betaWeight)
+        addUp(partialWeight, chunks: chunks, into: dw)
+        addUp(partialBias, chunks: chunks, into: db)
     }
 
     /// Rows a thread, at least.
@@ -116,18 +114,13 @@ public enum Normalization {
     /// Chunks of rows with weight gradients of their own: enough for 64 cores, a few thousand elements each.
     private static func chunks(_ rows: Int, _ width: Int) -> Int { max(1, min(rows, 128, rows * width / (1 << 14))) }
 
-    /// total = beta · total + the sum over `chunks` rows of partial [chunks, width], first row first.
-    private static func addUp(_ partial: Storage, chunks: Int, into total: Storage, beta: Float) {
+    /// total = the sum over `chunks` rows of partial [chunks, width], first row first.
+    private static func addUp(_ partial: Storage, chunks: Int, into total: Storage) {
         let width = total.count
         Parallel.forRanges(width, grain: max(16, Elementwise.grain / chunks)) { range in
             let start = range.lowerBound
             let length = Int64(range.count)
-            if beta == 0 {
-                unsafe kernels.scale(1, partial.pointer + start, total.pointer + start, length)
-            } else {
-                if beta != 1 { unsafe kernels.scale(beta, total.pointer + start, total.pointer + start, length) }
-                unsafe kernels.axpy(1, partial.pointer + start, total.pointer + start, length)
-            }
+            unsafe kernels.scale(1, partial.pointer + start, total.pointer + start, length)
             for chunk in 1..<max(chunks, 1) {
                 unsafe kernels.axpy(1, partial.pointer + chunk * width + start, total.pointer + start, length)
             }
