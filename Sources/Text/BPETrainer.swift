@@ -37,10 +37,10 @@ public struct BPETrainer {
     ///
     /// - Parameters:
     ///   - vocabularySize: tokens wanted in all, special ones and the 256 bytes included; the vocabulary is smaller where no
-    ///     pair occurs `minimumCount` times any more.
+    ///     pair occurs twice any more.
     ///   - progress: called repeatedly.
     public static func train(
-        corpus: Corpus, vocabularySize: Int, specialTokens: [String] = [endOfText], minimumCount: Int = 2,
+        corpus: Corpus, vocabularySize: Int, specialTokens: [String] = [endOfText],
         progress: (Progress) throws -> Void = { _ in }
     ) throws -> BPETokenizer {
         var trainer = try BPETrainer(specialTokens: specialTokens)
@@ -61,7 +61,7 @@ public struct BPETrainer {
             }
             done += document.bytes.count
         }
-        return try trainer.finish(vocabularySize: vocabularySize, minimumCount: minimumCount, progress: progress)
+        return try trainer.finish(vocabularySize: vocabularySize, progress: progress)
     }
 
     /// Counts the words of `text`; special tokens in it are skipped.
@@ -88,10 +88,7 @@ public struct BPETrainer {
     }
 
     /// Learns the merges from the words counted so far.
-    public func finish(
-        vocabularySize: Int, minimumCount: Int = 2, progress: (Progress) throws -> Void = { _ in }
-    ) throws -> BPETokenizer {
-        try check(vocabularySize)
+    private func finish(vocabularySize: Int, progress: (Progress) throws -> Void) throws -> BPETokenizer {
         var tokens = specialTokens
         tokens += ByteAlphabet.bytesInOrder.map { ByteAlphabet.encode([$0]) }
         var symbolOfByte = [Int32](repeating: 0, count: 256)
@@ -104,7 +101,7 @@ public struct BPETrainer {
         for (id, token) in tokens.enumerated() { ids[token] = Int32(id) }
 
         var merges: [(left: [UInt8], right: [UInt8])] = []
-        while tokens.count < vocabularySize, let best = pairs.mostFrequent(), best.count >= max(minimumCount, 1) {
+        while tokens.count < vocabularySize, let best = pairs.mostFrequent(), best.count >= 2 {
             let (left, right) = (tokens[Int(best.left)], tokens[Int(best.right)])
             // Two merges may give the same string: "ab" + "c" and "a" + "bc" are one token.
             let id = ids[left + right] ?? Int32(tokens.count)
