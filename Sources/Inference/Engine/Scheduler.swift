@@ -76,14 +76,6 @@ public struct Scheduler: Sendable {
         public var pagesFreed: (_ id: Int) -> Int
         /// Pages held by each tenant's running sequences, each page counted once; called where tenants compete.
         public var tenantPages: () -> [String: Int]
-
-        /// A view by these closures.
-        public init(
-            left: @escaping (_ id: Int) -> Int, pagesNeeded: @escaping (_ id: Int, _ count: Int) -> Int?,
-            pagesFreed: @escaping (_ id: Int) -> Int, tenantPages: @escaping () -> [String: Int]
-        ) {
-            (self.left, self.pagesNeeded, self.pagesFreed, self.tenantPages) = (left, pagesNeeded, pagesFreed, tenantPages)
-        }
     }
 
     /// The sequences of one request.

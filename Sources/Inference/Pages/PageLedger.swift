@@ -9,13 +9,6 @@ public struct PageLedger: Sendable, Hashable {
     /// Pages each model holds.
     public var used: [Int]
 
-    /// The counts of a pool.
-    public init(free: Int, guarantees: [Int], used: [Int]) {
-        self.free = free
-        self.guarantees = guarantees
-        self.used = used
-    }
-
     /// The counts after evicting `evictable` pages of each model.
     public func freeing(_ evictable: [Int]) -> PageLedger {
         var freed = self
