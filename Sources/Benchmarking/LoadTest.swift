@@ -6,13 +6,13 @@ import Random
 public struct LoadTest: Sendable {
     /// Where the server is.
     public var host = "127.0.0.1", port = 8000
-    /// What it wants as a bearer token.
+    /// The server's API key, sent as a bearer token; nil for none.
     public var apiKey: String?
     /// Requests in all.
     public var requests = 64
-    /// Requests at a time, the next one sent when one ends (closed loop); or, with `rate`, sent at random times, so many a second
-    /// on average, however the server keeps up (open loop).
+    /// Requests at a time, the next one sent when one ends (closed loop).
     public var concurrency = 32
+    /// Requests a second on average, sent at random times whatever the server's progress (open loop); nil for the closed loop.
     public var rate: Double?
     /// Tokens of a prompt, and how many of them all prompts share.
     public var prompt = 320, shared = 256

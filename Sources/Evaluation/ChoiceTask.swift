@@ -11,6 +11,7 @@ public struct ChoiceItem: Sendable, Equatable {
     /// The index of the right choice.
     public var answer: Int
 
+    /// An item with these choices, of which `answer` is right.
     public init(context: String, choices: [String], answer: Int) {
         self.context = context
         self.choices = choices

@@ -1,5 +1,6 @@
 /// A byte-level tokenizer without training: each UTF-8 byte is a token, and 256 ends a text.
 public struct ByteTokenizer: Tokenizer, Hashable {
+    /// The byte tokenizer, which has no parameters.
     public init() {}
 
     public var vocabularySize: Int { 257 }

@@ -15,6 +15,7 @@ public struct TokenBatch: Sendable, Equatable {
     /// [batch, seq]; nil means 0 everywhere.
     public var keyStarts: [Int32]?
 
+    /// A batch of these tokens and targets. Precondition: both have batch · seq elements.
     public init(batch: Int, seq: Int, tokens: [Int32], targets: [Int32], keyStarts: [Int32]? = nil) {
         precondition(
             tokens.count == batch * seq && targets.count == batch * seq, "TokenBatch: counts differ from \(batch)×\(seq)")

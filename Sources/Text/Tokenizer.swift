@@ -21,6 +21,7 @@ public struct SerializedTokenizer: Sendable, Hashable {
     /// The file's content; empty for `byte`.
     public var bytes: [UInt8]
 
+    /// A serialized tokenizer of this kind.
     public init(kind: String, bytes: [UInt8]) {
         self.kind = kind
         self.bytes = bytes
