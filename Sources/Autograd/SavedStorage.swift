@@ -10,15 +10,10 @@ final class SavedStorage: Sendable {
     /// The saved storage and the destination of a gradient of its size: the storage itself if it is uniquely referenced. May be
     /// called once.
     func take() -> (value: Storage, gradient: Storage) {
-        guard var storage = kept.withLock({ kept in exchange(&kept, with: nil) }) else {
+        guard var storage = kept.withLock({ $0.take() }) else {
             preconditionFailure("a pullback ran twice")
         }
         if isKnownUniquelyReferenced(&storage) { return (storage, storage) }
         return (storage, Storage(count: storage.count))
-    }
-
-    private func exchange(_ value: inout Storage?, with new: Storage?) -> Storage? {
-        defer { value = new }
-        return value
     }
 }
