@@ -1,3 +1,5 @@
+import HeapModule
+
 /// A merge table: the merged token of a pair of adjacent tokens, and its rank. The lowest rank merges first, the leftmost of
 /// equals.
 struct MergeTable: Sendable {
@@ -27,7 +29,7 @@ struct Merger: Sendable {
     private var entries: [UInt64] = []
     private var next: [Int32] = []
     private var previous: [Int32] = []
-    private var heap = MinHeap<UInt64>()
+    private var heap = Heap<UInt64>()
 
     private static let rankMask: UInt64 = 0xffff_ffff_0000_0000
     /// The number of symbols above which a heap is faster than a linear search for the lowest rank.
@@ -73,7 +75,7 @@ struct Merger: Sendable {
             let entry = table.entry(symbols[index], symbols[index + 1])
             if entry != MergeTable.none { found.append((entry & Self.rankMask) | UInt64(index)) }
         }
-        heap = MinHeap(found)
+        heap = Heap(found)
         while let top = heap.popMin() {
             let at = Int(top & 0xffff_ffff)
             let right = Int(next[at])
@@ -95,6 +97,6 @@ struct Merger: Sendable {
 
     private mutating func push(_ table: MergeTable, _ left: Int, _ right: Int) {
         let entry = table.entry(symbols[left], symbols[right])
-        if entry != MergeTable.none { heap.push((entry & Self.rankMask) | UInt64(left)) }
+        if entry != MergeTable.none { heap.insert((entry & Self.rankMask) | UInt64(left)) }
     }
 }

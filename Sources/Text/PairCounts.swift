@@ -1,3 +1,5 @@
+import HeapModule
+
 /// The number of occurrences of each pair of adjacent tokens in a text's words, updated as pairs merge.
 ///
 /// Counts are in a lazily corrected heap: a count only falls after its pair has entered the heap, so the top is right once its
@@ -21,7 +23,7 @@ struct PairCounts {
     private var counts: [Int] = []
     /// Words in which the pair occurs or once occurred.
     private var places: [[Int32]] = []
-    private var heap = MinHeap<Pair>()
+    private var heap = Heap<Pair>()
 
     init(words: [[Int32]], counts wordCounts: [Int]) {
         self.words = words
@@ -31,7 +33,7 @@ struct PairCounts {
                 change(symbols[index - 1], symbols[index], by: wordCounts[word], in: Int32(word))
             }
         }
-        heap = MinHeap(pairs(of: self.words))
+        heap = Heap(pairs(of: self.words))
     }
 
     private func pairs(of words: [[Int32]]) -> [Pair] {
@@ -54,7 +56,7 @@ struct PairCounts {
             let count = count(top.left, top.right)
             if top.count == count { return count > 0 ? top : nil }
             top.count = count
-            if count > 0 { heap.push(top) }
+            if count > 0 { heap.insert(top) }
         }
         return nil
     }
@@ -70,7 +72,7 @@ struct PairCounts {
         for key in grown {
             let (left, right) = (Int32(truncatingIfNeeded: key >> 32), Int32(truncatingIfNeeded: key))
             let count = count(left, right)
-            if count > 0 { heap.push(Pair(left: left, right: right, count: count)) }
+            if count > 0 { heap.insert(Pair(left: left, right: right, count: count)) }
         }
     }
 
