@@ -11,7 +11,7 @@ struct ToyRetention: Retention {
 
     func nextDecision(after tokens: Int, prompt: Int) -> Int? { (tokens / 32 + 1) * 32 }
 
-    func mostRetained(at tokens: Int) -> Int { min(tokens, 64) }
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, 64) }
 
     func retained(_ stream: StreamState) -> RetainedSlots {
         .heads(
@@ -25,16 +25,16 @@ struct ToyRetention: Retention {
 /// Keeps the slots that got the most attention, half of them.
 struct ToyHeavyHitters: Retention {
     let name = "toy-mass"
-    let needsMass = true
+    let inputs: RetentionInputs = .mass
 
     func nextDecision(after tokens: Int, prompt: Int) -> Int? { (tokens / 32 + 1) * 32 }
 
-    func mostRetained(at tokens: Int) -> Int { min(tokens, 64) }
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, 64) }
 
     func retained(_ stream: StreamState) -> RetainedSlots {
         .heads(
-            stream.scores.map { scores in
-                let heavy = scores.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }
+            stream.mass.map { mass in
+                let heavy = mass.indices.sorted { (-mass[$0], $0) < (-mass[$1], $1) }
                 return heavy.prefix(stream.slots / 2).sorted()
             })
     }
@@ -122,7 +122,7 @@ struct ToyHeavyHitters: Retention {
             guard retention.nextDecision(after: tokens - 1, prompt: .max) == tokens else { continue }
             let state = StreamState(
                 tokens: tokens, prompt: .max, kvHeads: geometry.kvHeads, slots: reference[0].keys.count,
-                positions: reference.map(\.positions), scores: retention.needsMass ? reference.map(\.scores) : [])
+                positions: reference.map(\.positions), mass: retention.inputs.contains(.mass) ? reference.map(\.scores) : [])
             guard case .heads(let kept) = retention.retained(state) else { continue }
             for head in reference.indices { reference[head].keep(kept[head]) }
         }

@@ -80,12 +80,11 @@ extension Engine {
         }
     }
 
-    /// Tokens of a sequence that may come from the prefix cache: those before its retention's first decision, none where that
-    /// decision needs attention mass that was not recorded, and the prompt's alone where outputs are computed in another way.
+    /// Tokens of a sequence that may come from the prefix cache: those that its retention neither decides behind nor observes
+    /// the queries of, and the prompt's alone where outputs are computed in another way.
     private func sharedTokens(_ sequence: EngineSequence) -> Int {
-        if options.retention.needsMass { return 0 }
         let tokens = options.batchInvariant ? sequence.promptCount : sequence.tokens.count
-        return min(tokens, caches[sequence.model].nextPacking(after: 0, prompt: sequence.promptCount) ?? tokens)
+        return min(tokens, caches[sequence.model].shareableTokens(prompt: sequence.promptCount))
     }
 
     private func bringIn(_ id: Int) -> Bool {

@@ -28,8 +28,12 @@ public struct PagedKVCache: KVCache {
     var isBatchInvariant = false { didSet { retentions = makeRetentions() } }
     /// Whether ``commit(_:)`` evicts the slots outside the retained sets; otherwise ``retain(_:)`` has to be called after it.
     var retainsOnCommit = true
-    /// Scores of the slots by sequence, layout and KV head, where the retention needs them.
-    var scores: [Int: [[[Float]]]] = [:]
+    /// Whether slots are only counted: pages are allocated and released, and no key or value is ever read or moved.
+    var countsOnly = false
+    /// What the retentions observed, by sequence and layout.
+    var observations: [Int: [StreamObservations]] = [:]
+    /// The rotation of the queries of each of `layouts`; empty where no retention goes by queries.
+    private(set) var rotations: [QueryRotation] = []
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
     private var plans = PagedPlans()
     /// The last step's batch for each of `layouts`, reused by all of its layers; nil after a change.
@@ -38,11 +42,12 @@ public struct PagedKVCache: KVCache {
     /// A cache for a model of `config`, keys and values in `encoding`, in pages of `store` that `owner` allocates; layers without
     /// a window use `retention`.
     ///
-    /// Throws ``InferenceError`` where a token of a layer does not fit a page.
+    /// Throws ``InferenceError`` where a token of a layer does not fit a page or the retention does not fit the model.
     public init(
         config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
         owner: Int = 0
     ) throws(InferenceError) {
+        try retention.check(config)
         self.store = store
         self.retention = retention
         self.owner = owner
@@ -64,10 +69,19 @@ public struct PagedKVCache: KVCache {
         shapes = geometry.filter { $0.source == nil }
         retentions = makeRetentions()
         decides = !retentions.allSatisfy { $0 is FullRetention }
+        guard retention.inputs.contains(.queries) else { return }
+        rotations = geometry.indices.filter { geometry[$0].source == nil }.map { QueryRotation(config, layer: $0) }
     }
 
     private func makeRetentions() -> [any Retention] {
-        zip(shapes, windows).map { shape, window in window ?? retention }
+        let windows = windows
+        let count = windows.count { $0 == nil }
+        var index = 0
+        return windows.map { window in
+            if let window { return window }
+            index += 1
+            return retention.stream(index - 1, of: count)
+        }
     }
 
     /// A cache with a pool of its own, of pages of `pageBytes`, large enough for `sequences` of `tokens` each, computed in chunks
@@ -115,12 +129,12 @@ public struct PagedKVCache: KVCache {
         var table = table(of: sequence)
         table.reserved = table.reserved.map { _ in [] }
         add(copy, sharing: table)
-        (scores[copy], promptLengths[copy]) = (scores[sequence], promptLengths[sequence])
+        (observations[copy], promptLengths[copy]) = (observations[sequence], promptLengths[sequence])
     }
 
     /// Removes `sequence` and releases its pages.
     public mutating func remove(_ sequence: Int) {
-        (promptLengths[sequence], scores[sequence]) = (nil, nil)
+        (promptLengths[sequence], observations[sequence]) = (nil, nil)
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
@@ -144,8 +158,14 @@ public struct PagedKVCache: KVCache {
             "PagedKVCache: slots of the first \(tokens) tokens are gone")
         table.tokens = min(table.tokens, max(0, tokens))
         if table.tokens == 0 { table.positions = table.positions.map { _ in [] } }
-        if let held = scores[sequence] {
-            scores[sequence] = held.enumerated().map { stream, heads in heads.map { Array($0.prefix(table.slots(stream))) } }
+        if table.tokens == 0 {
+            observations[sequence] = nil
+        } else if let held = observations[sequence] {
+            precondition(held.allSatisfy { $0.queries == nil }, "PagedKVCache: statistics of queries cannot be truncated")
+            for stream in held.indices {
+                let slots = table.slots(stream)
+                observations[sequence]?[stream].mass = held[stream].mass.map { Array($0.prefix(slots)) }
+            }
         }
         for index in layouts.indices {
             let kept = layouts[index].pages(tokens: table.slots(index))
@@ -180,6 +200,20 @@ public struct PagedKVCache: KVCache {
     public var bytesHeld: (logical: Int, allocated: Int) {
         let pages = tables.values.reduce(into: Set<Int32>()) { $0.formUnion($1.allPages) }
         return (tables.keys.reduce(0) { $0 + logicalBytes(of: $1) }, pages.count * store.pageBytes)
+    }
+
+    /// Bytes held beside the pages of `sequence`: positions of compacted slots, attention mass, statistics of queries.
+    public func sidecarBytes(of sequence: Int) -> Int {
+        let positions = table(of: sequence).positions.joined().reduce(0) { $0 + 4 * $1.count }
+        return (observations[sequence] ?? []).reduce(positions) { total, stream in
+            total + stream.mass.reduce(0) { $0 + 4 * $1.count } + (stream.queries?.byteCount ?? 0)
+        }
+    }
+
+    /// Slots of `sequence` a layer with keys and values of its own, on average: of a windowed one, those inside the window.
+    public func slotsKept(_ sequence: Int) -> Double {
+        let table = table(of: sequence)
+        return Double(shapes.indices.reduce(0) { $0 + shapes[$1].tokensKept(of: table.slots($1)) }) / Double(shapes.count)
     }
 
     /// Bytes of the stored keys and values of `sequence`.
@@ -221,18 +255,19 @@ public struct PagedKVCache: KVCache {
     }
 
     /// Sets the length of a sequence's prompt, for ``isBatchInvariant`` and for retentions that decide after the prompt.
-    mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
+    public mutating func setPromptLength(_ sequence: Int, _ tokens: Int) { promptLengths[sequence] = tokens }
 
     /// The cached state of a sequence apart from its pages' bytes.
     struct Snapshot: Sendable {
         fileprivate(set) var table: BlockTable
-        fileprivate var scores: [[[Float]]]?
+        fileprivate var observations: [StreamObservations]?
         fileprivate var promptLength: Int?
     }
 
     /// A snapshot of `sequence` for ``restore(_:_:)``.
     func snapshot(of sequence: Int) -> Snapshot {
-        Snapshot(table: table(of: sequence), scores: scores[sequence], promptLength: promptLengths[sequence])
+        Snapshot(
+            table: table(of: sequence), observations: observations[sequence], promptLength: promptLengths[sequence])
     }
 
     /// Adds `sequence` with the tokens, slots and number of pages of `snapshot`, in new pages of undefined contents; false, and
@@ -248,7 +283,8 @@ public struct PagedKVCache: KVCache {
             }
         }
         for page in pages { store.pool.release(page) }
-        (tables[sequence], scores[sequence], promptLengths[sequence]) = (table, snapshot.scores, snapshot.promptLength)
+        (tables[sequence], observations[sequence]) = (table, snapshot.observations)
+        promptLengths[sequence] = snapshot.promptLength
         return true
     }
 
@@ -267,12 +303,10 @@ public struct PagedKVCache: KVCache {
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         let batch = batches(of: step)[stores[layer]]
         kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
-        var mass: [Storage] = []
-        let stream = stores[layer]
-        if queries.wantsMass || retentions[stream].needsMass {
-            mass = kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp)
-        }
-        if retentions[stream].needsMass { observe(mass, step, stream: stream) }
+        let mass =
+            queries.wantsMass
+            ? kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp) : []
+        observe(step, queries, kernel, batch, logSumExp: logSumExp, stream: stores[layer])
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
@@ -308,21 +342,6 @@ public struct PagedKVCache: KVCache {
                 "PagedKVCache: \(count) tokens of sequence \(sequence) go past a decision on its slots")
             tables[sequence]?.append(count)
             if retainsOnCommit { retain(sequence) }
-        }
-    }
-
-    /// Adds a step's attention mass to the slots' scores.
-    private mutating func observe(_ mass: [Storage], _ step: RaggedBatch, stream: Int) {
-        let heads = shapes[stream].kvHeads
-        for (index, sequence) in step.sequences.enumerated() {
-            let slots = table(of: sequence).slots(stream) + step.counts[index]
-            let values = mass[index].array()
-            var held = scores[sequence] ?? shapes.map { [[Float]](repeating: [], count: $0.kvHeads) }
-            for head in 0..<heads {
-                held[stream][head] += [Float](repeating: 0, count: slots - held[stream][head].count)
-                retentions[stream].observe(Array(values[head * slots..<(head + 1) * slots]), into: &held[stream][head])
-            }
-            scores[sequence] = held
         }
     }
 

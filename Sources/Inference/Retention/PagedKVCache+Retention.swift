@@ -7,7 +7,7 @@ extension PagedKVCache {
     public func tokensToDecision(_ sequence: Int) -> Int? {
         guard decides else { return nil }
         let tokens = length(of: sequence)
-        return nextPacking(after: tokens, prompt: promptLengths[sequence] ?? .max).map { $0 - tokens }
+        return nextPacking(after: tokens, prompt: prompt(of: sequence)).map { $0 - tokens }
     }
 
     /// The number of tokens above `tokens` at which a sequence with a prompt of `prompt` tokens is compacted next; nil where none
@@ -16,12 +16,26 @@ extension PagedKVCache {
         retentions.lazy.filter { $0.release == .compaction }.compactMap { $0.nextDecision(after: tokens, prompt: prompt) }.min()
     }
 
+    /// Tokens of a prompt of `prompt` tokens that a sequence may take from the prefix cache: those before the first decision, and
+    /// before the first query that a retention observes.
+    func shareableTokens(prompt: Int) -> Int {
+        guard let decision = nextPacking(after: 0, prompt: prompt) else { return .max }
+        return retentions.reduce(decision) { most, retention in
+            guard retention.observesQueries else { return most }
+            let observed = retention.observed(0..<decision, prompt: prompt)
+            return observed.isEmpty ? most : min(most, observed.lowerBound)
+        }
+    }
+
     /// Whether slots of `sequence` were compacted: its pages no longer hold its first tokens.
     func isCompacted(_ sequence: Int) -> Bool { table(of: sequence).isCompacted }
 
+    /// Tokens of a sequence's prompt; all that come where nothing was said.
+    func prompt(of sequence: Int) -> Int { promptLengths[sequence] ?? .max }
+
     private func isDecision(_ sequence: Int, _ stream: Int, at tokens: Int) -> Bool {
         guard decides, tokens > 0 else { return false }
-        return retentions[stream].nextDecision(after: tokens - 1, prompt: promptLengths[sequence] ?? .max) == tokens
+        return retentions[stream].nextDecision(after: tokens - 1, prompt: prompt(of: sequence)) == tokens
     }
 
     /// Pages to reserve for the compaction at the last of `count` more tokens: enough for the retained set, where some target
@@ -29,7 +43,8 @@ extension PagedKVCache {
     func pagesToReserve(_ sequence: Int, _ table: BlockTable, _ stream: Int, adding count: Int) -> Int {
         let retention = retentions[stream]
         guard retention.release == .compaction, isDecision(sequence, stream, at: table.tokens + count) else { return 0 }
-        let kept = min(table.slots(stream) + count, retention.mostRetained(at: table.tokens + count))
+        let most = retention.mostRetained(at: table.tokens + count, prompt: prompt(of: sequence))
+        let kept = min(table.slots(stream) + count, most)
         let pages = layouts[stream].pages(tokens: kept)
         let isOwn =
             table.isCompacted && table.pages[stream].prefix(pages).allSatisfy { store.pool.count(of: $0) == 1 }
@@ -42,11 +57,11 @@ extension PagedKVCache {
         var table = table(of: sequence)
         var isPacked = false
         for (stream, retention) in retentions.enumerated() where isDecision(sequence, stream, at: table.tokens) {
-            let state = StreamState(
-                tokens: table.tokens, prompt: promptLengths[sequence] ?? .max, kvHeads: shapes[stream].kvHeads,
-                slots: table.slots(stream),
-                positions: table.positions[stream], scores: scores[sequence]?[stream] ?? [])
-            switch (retention.release, retention.retained(state)) {
+            let kept =
+                countsOnly && retention.release == .compaction
+                ? .ranges([0..<min(table.slots(stream), retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence)))])
+                : retention.retained(state(of: sequence, table, stream))
+            switch (retention.release, kept) {
             case (.pages, .ranges(let ranges)): release(&table, stream, outside: ranges)
             case (.pages, .heads): preconditionFailure("PagedKVCache: '\(retention.name)' keeps slots by head in place")
             case (.compaction, .ranges(let ranges)):
@@ -60,6 +75,73 @@ extension PagedKVCache {
         }
         tables[sequence] = table
         return isPacked
+    }
+
+    /// The state of a stream for its retention.
+    private func state(of sequence: Int, _ table: BlockTable, _ stream: Int) -> StreamState {
+        let (inputs, layout, slots) = (retentions[stream].inputs, layouts[stream], table.slots(stream))
+        let observations = observations[sequence]?[stream]
+        var state = StreamState(
+            tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: layout.kvHeads, slots: slots,
+            positions: table.positions[stream], mass: inputs.contains(.mass) ? observations?.mass ?? [] : [])
+        state.index = stream
+        func vectors(_ part: PageMemory.SlotPart) -> [[Float]] {
+            (0..<layout.kvHeads).map { store.memory.vectors(layout, part, head: $0, slots: slots, of: table.pages[stream]) }
+        }
+        if inputs.contains(.keys) { state.keys = vectors(.key) }
+        if inputs.contains(.values) { state.values = vectors(.value) }
+        if inputs.contains(.queries) { state.queries = observations?.queries }
+        return state
+    }
+
+    /// Adds what the stream's retention observes of a step: the attention mass of its slots, the statistics of its queries.
+    mutating func observe(
+        _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, logSumExp: Storage,
+        stream: Int
+    ) {
+        let retention = retentions[stream]
+        guard retention.observesQueries else { return }
+        let rows = zip(step.sequences, step.counts).map { sequence, count -> Range<Int> in
+            let (held, prompt) = (length(of: sequence), prompt(of: sequence))
+            guard retention.nextDecision(after: held, prompt: prompt) != nil else { return 0..<0 }
+            let observed = retention.observed(held..<held + count, prompt: prompt)
+            return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
+        }
+        guard rows.contains(where: { !$0.isEmpty }) else { return }
+        for sequence in step.sequences where observations[sequence] == nil {
+            observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
+        }
+        if retention.inputs.contains(.mass) {
+            let slots = zip(step.sequences, step.counts).map { table(of: $0).slots(stream) + $1 }
+            let masses = step.sequences.indices.map { index -> Storage in
+                guard !rows[index].isEmpty, let held = observations[step.sequences[index]]?[stream].mass else {
+                    return Storage(count: 0)
+                }
+                return Storage(
+                    copying: held.flatMap { $0 + [Float](repeating: 0, count: slots[index] - $0.count) })
+            }
+            kernel.addMass(
+                qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses)
+            for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty {
+                for head in 0..<layouts[stream].kvHeads {
+                    observations[sequence]?[stream].mass[head] = masses[index].array(
+                        head * slots[index]..<(head + 1) * slots[index])
+                }
+            }
+        }
+        guard retention.inputs.contains(.queries) else { return }
+        var first = 0
+        for (index, sequence) in step.sequences.enumerated() {
+            defer { first += step.counts[index] }
+            guard !rows[index].isEmpty else { continue }
+            var statistics =
+                observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[stream])
+            observations[sequence]?[stream].queries = nil
+            statistics.add(
+                queries, rows: first + rows[index].lowerBound..<first + rows[index].upperBound,
+                position: length(of: sequence) + rows[index].lowerBound)
+            observations[sequence]?[stream].queries = statistics
+        }
     }
 
     /// Releases the pages without a slot in `ranges`.
@@ -85,7 +167,7 @@ extension PagedKVCache {
         let isOwn = old.prefix(pages).allSatisfy { store.pool.count(of: $0) == 1 }
         let new = isOwn ? Array(old.prefix(pages)) : Array(table.reserved[stream].prefix(pages))
         precondition(new.count == pages, "PagedKVCache: \(new.count) pages are reserved for a decision that needs \(pages)")
-        for (head, slots) in kept.enumerated() {
+        for (head, slots) in kept.enumerated() where !countsOnly {
             for (slot, source) in slots.enumerated() where !isOwn || slot != source {
                 store.memory.copySlot(layout, head: head, from: source, of: old, to: slot, of: new)
             }
@@ -97,7 +179,24 @@ extension PagedKVCache {
         table.positions[stream] = kept.enumerated().map { head, slots in
             slots.map { positions.isEmpty ? Int32($0) : positions[head][$0] }
         }
-        guard let held = scores[sequence]?[stream] else { return }
-        scores[sequence]?[stream] = zip(held, kept).map { scores, slots in slots.map { scores[$0] } }
+        guard let held = observations[sequence]?[stream].mass else { return }
+        let accumulates = retentions[stream].accumulates
+        observations[sequence]?[stream].mass = zip(held, kept).map { mass, slots in
+            accumulates && !mass.isEmpty ? slots.map { mass[$0] } : []
+        }
     }
+}
+
+/// What a retention observed of a stream's queries.
+struct StreamObservations: Sendable {
+    /// The attention mass of the slots of each KV head; the slots behind an array's end have none yet.
+    var mass: [[Float]]
+    var queries: QueryStatistics?
+
+    init(kvHeads: Int) { mass = [[Float]](repeating: [], count: kvHeads) }
+}
+
+extension Retention {
+    /// Whether decisions go by queries, of which a prefix cache keeps nothing.
+    var observesQueries: Bool { !inputs.isDisjoint(with: [.mass, .queries]) }
 }

@@ -1,25 +1,34 @@
+import Models
+
 /// An eviction policy: decides which slots of a stream are kept, a stream being the cache of one layer with its own keys and
 /// values.
 ///
-/// A slot is a stored token; slots and tokens are equal in number until some are evicted. A retention sees positions and
-/// attention mass, never pages. Its decisions depend on numbers of tokens alone: the retained set does not depend on chunks, on
-/// the rest of the batch or on preemption, up to rounding of the attention mass.
+/// A slot is a stored token; slots and tokens are equal in number until some are evicted. A retention sees positions, attention
+/// mass and decoded vectors, never pages. Its decisions depend on numbers of tokens alone: the retained set does not depend on
+/// chunks, on the rest of the batch or on preemption, up to rounding of the attention mass.
 public protocol Retention: Sendable {
     /// The name in flags, recipes and reports.
     var name: String { get }
     /// How the pages of evicted slots become free.
     var release: SlotRelease { get }
-    /// Whether decisions need the attention mass of the slots.
-    var needsMass: Bool { get }
+    /// What decisions go by beside positions.
+    var inputs: RetentionInputs { get }
+    /// Whether kept slots keep their attention mass behind a decision; otherwise it is summed anew from 0.
+    var accumulates: Bool { get }
     /// The number of tokens above `tokens` of the next decision, for a sequence with a prompt of `prompt` tokens; nil where none
     /// follows.
     func nextDecision(after tokens: Int, prompt: Int) -> Int?
     /// The most slots that the decision at `tokens` keeps.
-    func mostRetained(at tokens: Int) -> Int
+    func mostRetained(at tokens: Int, prompt: Int) -> Int
+    /// The tokens among `tokens`, none of which is behind the next decision, whose queries are observed: their attention mass and
+    /// the statistics of the queries themselves, as ``inputs`` says.
+    func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int>
     /// The retained set of a stream at a decision.
     func retained(_ stream: StreamState) -> RetainedSlots
-    /// Adds a step's attention mass [slots] of one head to its slots' scores [slots].
-    func observe(_ mass: [Float], into scores: inout [Float])
+    /// The retention of stream `index` of the `count` that the model's layers without a window have.
+    func stream(_ index: Int, of count: Int) -> any Retention
+    /// Throws where the retention cannot act on a model of `config`.
+    func check(_ config: ModelConfig) throws(InferenceError)
     /// The most pages of `size` slots that a stream holds until the sequence has `tokens`, computed in chunks of at most `chunk`.
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
@@ -34,22 +43,49 @@ public enum SlotRelease: Sendable {
     case compaction
 }
 
+/// The inputs of decisions beside positions.
+public struct RetentionInputs: OptionSet, Sendable {
+    public let rawValue: Int
+
+    /// The set of the inputs with these bits.
+    public init(rawValue: Int) { self.rawValue = rawValue }
+
+    /// The attention mass of each slot.
+    public static let mass = RetentionInputs(rawValue: 1)
+    /// The slots' keys, rotated at their own positions.
+    public static let keys = RetentionInputs(rawValue: 2)
+    /// The slots' values.
+    public static let values = RetentionInputs(rawValue: 4)
+    /// Mean and covariance of the queries before rotation.
+    public static let queries = RetentionInputs(rawValue: 8)
+}
+
 /// The state of a stream at a decision.
 public struct StreamState: Sendable {
     /// Tokens of the sequence and of its prompt.
     public var tokens: Int, prompt: Int
+    /// The stream's number among the model's.
+    public var index = 0
     /// KV heads, and slots of each.
     public var kvHeads: Int, slots: Int
     /// Positions of the slots of each KV head, ascending; empty where slot i holds token i.
     public var positions: [[Int32]]
-    /// Scores of the slots of each KV head; empty where the retention needs none.
-    public var scores: [[Float]]
+    /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group; empty
+    /// where the retention needs none.
+    public var mass: [[Float]]
+    /// The keys and the values [slots, dim] of each KV head; empty where the retention needs none.
+    public var keys: [[Float]] = [], values: [[Float]] = []
+    /// The observed queries; nil where the retention needs none.
+    public var queries: QueryStatistics?
 
     /// A stream of `slots` slots in each KV head.
-    public init(tokens: Int, prompt: Int, kvHeads: Int, slots: Int, positions: [[Int32]], scores: [[Float]]) {
+    public init(tokens: Int, prompt: Int, kvHeads: Int, slots: Int, positions: [[Int32]], mass: [[Float]]) {
         (self.tokens, self.prompt, self.kvHeads, self.slots) = (tokens, prompt, kvHeads, slots)
-        (self.positions, self.scores) = (positions, scores)
+        (self.positions, self.mass) = (positions, mass)
     }
+
+    /// The position of the token in a slot of a head.
+    public func position(_ slot: Int, head: Int) -> Int { positions.isEmpty ? slot : Int(positions[head][slot]) }
 }
 
 /// A retained set: the indices of the slots kept, ascending.
@@ -61,19 +97,20 @@ public enum RetainedSlots: Sendable {
 }
 
 extension Retention {
-    public var needsMass: Bool { false }
+    public var inputs: RetentionInputs { [] }
+    public var accumulates: Bool { true }
     public var release: SlotRelease { .compaction }
 
-    public func observe(_ mass: [Float], into scores: inout [Float]) {
-        for (slot, mass) in mass.enumerated() { scores[slot] += mass }
-    }
+    public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }
+    public func stream(_ index: Int, of count: Int) -> any Retention { self }
+    public func check(_ config: ModelConfig) throws(InferenceError) {}
 
     /// The pages of the most slots, just before a decision or at the end, and the pages that a compaction writes to.
     public func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int {
         var (held, at, peak, kept) = (0, 0, 0, 0)
         while let next = nextDecision(after: at, prompt: tokens), next <= tokens {
             peak = max(peak, held + next - at)
-            held = min(held + next - at, mostRetained(at: next))
+            held = min(held + next - at, mostRetained(at: next, prompt: tokens))
             kept = max(kept, held)
             at = next
         }
@@ -90,6 +127,6 @@ public struct FullRetention: Retention {
     public init() {}
 
     public func nextDecision(after tokens: Int, prompt: Int) -> Int? { nil }
-    public func mostRetained(at tokens: Int) -> Int { tokens }
+    public func mostRetained(at tokens: Int, prompt: Int) -> Int { tokens }
     public func retained(_ stream: StreamState) -> RetainedSlots { .ranges([0..<stream.slots]) }
 }

@@ -18,7 +18,7 @@ struct WindowRetention: Retention, Hashable {
 
     func nextDecision(after tokens: Int, prompt: Int) -> Int? { tokens + 1 }
 
-    func mostRetained(at tokens: Int) -> Int { min(tokens, window - 1 + sinks) }
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, window - 1 + sinks) }
 
     func retained(_ stream: StreamState) -> RetainedSlots {
         .ranges([0..<min(sinks, stream.tokens), max(0, min(stream.tokens, first(after: stream.tokens)))..<stream.tokens])

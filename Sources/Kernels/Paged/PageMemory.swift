@@ -69,6 +69,35 @@ import Glibc
         if !layout.valuesAreKeys { copy(layout.valueOffset, bytes: layout.valueBytes) }
     }
 
+    /// The parts of a slot.
+    public enum SlotPart: Sendable {
+        case key, value
+    }
+
+    /// The decoded keys or values of one head in the first `slots` slots of `pages`: [slots, dim].
+    public func vectors(_ layout: PagedLayout, _ part: SlotPart, head: Int, slots: Int, of pages: [Int32]) -> [Float] {
+        precondition(layout.pageBytes == pageBytes && head < layout.kvHeads, "PageMemory: a layout of other pages")
+        let size = layout.tokensPerPage
+        // A value that is the beginning of its key is not stored again.
+        let isKey = part == .key || layout.valuesAreKeys
+        let (stored, dim) = (isKey ? layout.keyDim : layout.valueDim, part == .key ? layout.keyDim : layout.valueDim)
+        var result: [Float] = []
+        result.reserveCapacity(slots * dim)
+        var vector = [Float](repeating: 0, count: stored)
+        for slot in 0..<slots {
+            check(pages[slot / size])
+            let offset =
+                isKey ? layout.keyOffset(head: head, slot: slot % size) : layout.valueOffset(head: head, slot: slot % size)
+            let bytes = unsafe RawSpan(
+                _unsafeStart: base + Int(pages[slot / size]) * pageBytes + offset,
+                byteCount: isKey ? layout.keyBytes : layout.valueBytes)
+            var target = vector.mutableSpan
+            layout.encoding.codec.decode(bytes, into: &target)
+            result += vector[..<dim]
+        }
+        return result
+    }
+
     private func check(_ page: Int32) {
         precondition(page >= 0 && Int(page) < pages, "PageMemory: page \(page) outside 0..<\(pages)")
     }
