@@ -47,18 +47,22 @@ public struct ExactnessGate: Sendable {
 /// Every other path runs the serving model and is compared with the contiguous cache; where keys and values are stored in 16
 /// bits, with the paged cache.
 public struct ExactnessGates {
-    private let config: ModelConfig
+    let config: ModelConfig
     private let reference: DecoderLM
-    private let model: ServingModel
-    private let encoding: KVEncoding
-    private let pageBytes: Int
+    let model: ServingModel
+    let encoding: KVEncoding
+    let pageBytes: Int
     private let tier: any KVTier
     private let tolerance: Double
     /// Tolerances for sums in another order, and for stored keys and values.
-    private let reorderedTolerance: Double, storedTolerance: Double
+    let reorderedTolerance: Double
+    private let storedTolerance: Double
     /// The prompt and the tokens after it; logits of the prompt's last token and of all later ones are compared.
-    private var tokens: [Int32]
-    private let prompt: Int
+    private(set) var tokens: [Int32]
+    let prompt: Int
+    /// The retention of the caches, and whether they compute each row alike in every chunk.
+    var retention: any Retention = FullRetention()
+    var isBatchInvariant = false
 
     /// Gates for a model on `tokens`, the last `decoded` of which go through the caches one by one.
     ///
@@ -109,32 +113,45 @@ public struct ExactnessGates {
         ]
     }
 
-    private func gate(
+    func gate(
         _ name: String, _ found: [Float], _ reference: [Float], tolerance: Double? = nil
     ) -> ExactnessGate {
         ExactnessGate(name: name, found, reference, width: config.vocabularySize, tolerance: tolerance ?? self.tolerance)
     }
 
     /// A cache with room for `sequences` sequences; by default four and their copies of shared pages.
-    private func makeCache(sequences: Int = 5) throws -> PagedKVCache {
-        try PagedKVCache(
-            config: config, encoding: encoding, pageBytes: pageBytes, sequences: sequences, tokens: tokens.count + 3,
-            chunk: tokens.count + 3)
+    func makeCache(sequences: Int = 5) throws -> PagedKVCache {
+        var cache = try PagedKVCache(
+            config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, sequences: sequences,
+            tokens: tokens.count + 3, chunk: tokens.count + 3)
+        cache.isBatchInvariant = isBatchInvariant
+        return cache
+    }
+
+    /// Adds `sequence` with a prompt of `length` tokens.
+    func add(_ sequence: Int, to cache: inout PagedKVCache, sharing table: BlockTable? = nil, length: Int? = nil) {
+        cache.add(sequence, sharing: table)
+        cache.setPromptLength(sequence, length ?? prompt)
     }
 
     private func step(_ range: Range<Int>, _ sequence: Int = 0) -> RaggedBatch {
         RaggedBatch(sequences: [sequence], counts: [range.count], tokens: Array(tokens[range]))
     }
 
-    private func prefill(_ cache: inout some KVCache, _ range: Range<Int>, chunk: Int, sequence: Int = 0) -> [Float] {
+    /// The logits of the last of `range`'s tokens, which go through the cache in chunks of at most `chunk`.
+    func prefill(_ cache: inout some KVCache, _ range: Range<Int>, chunk: Int, sequence: Int = 0) -> [Float] {
         var last: [Float] = []
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: chunk) {
-            last = model.logits(step(start..<min(start + chunk, range.upperBound), sequence), cache: &cache).array()
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let decision = (cache as? PagedKVCache)?.tokensToDecision(sequence) ?? .max
+            let end = start + min(chunk, range.upperBound - start, decision)
+            last = model.logits(step(start..<end, sequence), cache: &cache).array()
+            start = end
         }
         return last
     }
 
-    private func decode(_ cache: inout some KVCache, _ range: Range<Int>, sequence: Int = 0) -> [Float] {
+    func decode(_ cache: inout some KVCache, _ range: Range<Int>, sequence: Int = 0) -> [Float] {
         range.flatMap { model.logits(step($0..<$0 + 1, sequence), cache: &cache).array() }
     }
 
@@ -143,19 +160,19 @@ public struct ExactnessGates {
         return prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
     }
 
-    private func paged(chunk: Int? = nil) throws -> [Float] {
+    func paged(chunk: Int? = nil) throws -> [Float] {
         var cache = try makeCache()
-        cache.add(0)
+        add(0, to: &cache)
         return prefill(&cache, 0..<prompt, chunk: chunk ?? prompt) + decode(&cache, prompt..<tokens.count)
     }
 
     /// The sequence decoded as the third of a batch of four, the others being parts of it.
-    private func batched() throws -> [Float] {
+    func batched() throws -> [Float] {
         var cache = try makeCache()
         var found: [Float] = []
         let lengths = [max(1, prompt / 3), max(1, prompt / 2), prompt, max(1, prompt - 1)]
         for (sequence, length) in lengths.enumerated() {
-            cache.add(sequence)
+            add(sequence, to: &cache, length: length)
             let last = prefill(&cache, 0..<length, chunk: length, sequence: sequence)
             if sequence == 2 { found = last }
         }
@@ -169,13 +186,12 @@ public struct ExactnessGates {
     }
 
     /// The sequence forked from another one, which computed the prompt and continued differently.
-    private func forked() throws -> [Float] {
+    func forked() throws -> [Float] {
         var cache = try makeCache()
-        cache.add(1)
+        add(1, to: &cache)
         let last = prefill(&cache, 0..<prompt, chunk: prompt, sequence: 1)
         cache.fork(1, as: 0)
-        _ = model.logits(
-            RaggedBatch(sequences: [1], counts: [3], tokens: [tokens[0], tokens[0], tokens[0]]), cache: &cache)
+        for _ in 0..<3 { _ = model.logits(step(0..<1, 1), cache: &cache) }
         return last + decode(&cache, prompt..<tokens.count)
     }
 
@@ -251,15 +267,15 @@ public struct ExactnessGates {
     }
 
     /// The sequence preempted half-way through decoding, and resumed.
-    private func resumed(_ way: EngineOptions.Preemption) throws -> [Float] {
+    func resumed(_ way: EngineOptions.Preemption) throws -> [Float] {
         var cache = try makeCache()
-        cache.add(0)
+        add(0, to: &cache)
         let middle = (prompt + tokens.count) / 2
         var found = prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<middle)
         switch way {
         case .recompute:
             cache.remove(0)
-            cache.add(0)
+            add(0, to: &cache)
             // The logits of the last of these tokens were taken before.
             _ = prefill(&cache, 0..<middle, chunk: middle)
         case .swap:
@@ -268,7 +284,7 @@ public struct ExactnessGates {
             let tiered = try tier.store(cache.table(of: 0).allPages.map { memory.bytes(of: $0) }, pageBytes: pageBytes)
             cache.remove(0)
             // Another sequence overwrites the freed pages.
-            cache.add(1)
+            add(1, to: &cache)
             _ = prefill(&cache, 0..<min(prompt, 50), chunk: 50, sequence: 1)
             guard cache.restore(0, snapshot) else { throw InferenceError.memory(bytes: 0, pageBytes: pageBytes) }
             for (index, page) in cache.table(of: 0).allPages.enumerated() { memory.write(try tiered.page(index)[...], to: page) }

@@ -11,6 +11,21 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     /// One token of a model takes more pages than the model can ever have.
     case modelTooLarge(model: String, pages: Int, available: Int)
 
+    /// No eviction policy has this name.
+    case noPolicy(String, known: [String])
+    /// An eviction policy lacks its budget.
+    case noBudget(policy: String)
+    /// An option of evictions comes without a policy.
+    case optionWithoutPolicy(option: String)
+    /// An option means nothing to an eviction policy.
+    case foreignOption(String, policy: String)
+    /// An option of evictions is below its least value.
+    case optionTooSmall(String, value: Int, least: Int, reason: String)
+    /// A policy decides behind a prompt, or its budget is a share of one, and there is none.
+    case policyWithoutPrompt(policy: String)
+    /// A policy has no layer of a model to act on.
+    case policyWithoutLayers(policy: String, reason: String)
+
     /// No model has this number.
     case noModel(Int)
     /// A prompt has no tokens.
@@ -42,6 +57,17 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
         case .modelTooLarge(let model, let pages, let available):
             "one token of \(model) takes \(pages) pages, it can have \(available); use more --kv-memory or a smaller --page"
+        case .noPolicy(let name, let known):
+            "there is no eviction policy '\(name)', expected one of \(known.joined(separator: ", "))"
+        case .noBudget(let policy):
+            "--evict \(policy) needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
+        case .optionWithoutPolicy(let option): "\(option) means nothing without --evict; name a policy"
+        case .foreignOption(let option, let policy): "\(option) means nothing for '\(policy)'"
+        case .optionTooSmall(let option, let value, let least, let reason):
+            "\(option) is \(value), expected at least \(least)" + (reason.isEmpty ? "" : ": \(reason)")
+        case .policyWithoutPrompt(let policy):
+            "'\(policy)' with this budget goes by a prompt, and there is none; say with --prefill how many tokens it has"
+        case .policyWithoutLayers(let policy, let reason): "'\(policy)' cannot act on the model: \(reason)"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"
         case .token(let id, let vocabulary): "the prompt has token \(id), the model's go from 0 to \(vocabulary - 1)"

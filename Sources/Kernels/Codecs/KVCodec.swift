@@ -51,6 +51,20 @@ public struct KVEncoding: Sendable {
         kvHeads * (codec.bytes(dim: keyDim) + (valueDim.map { codec.bytes(dim: $0) } ?? 0))
     }
 
+    /// One head's vector as it is decoded once it was stored.
+    public func rounded(_ vector: ArraySlice<Float>) -> [Float] {
+        var (bytes, result) = ([UInt8](repeating: 0, count: codec.bytes(dim: vector.count)), Array(vector))
+        do {
+            let source = result
+            var target = bytes.mutableSpan
+            var raw = unsafe target.mutableBytes
+            codec.encode(source.span, into: &raw)
+        }
+        var target = result.mutableSpan
+        unsafe codec.decode(bytes.span.bytes, into: &target)
+        return result
+    }
+
     /// Elements of the widest vector of at most `bytes`.
     public func widestVector(bytes: Int) -> Int {
         var dim = 0

@@ -1,0 +1,145 @@
+import Kernels
+import Models
+
+/// The gates of an eviction policy.
+extension ExactnessGates {
+    /// The outcomes of every gate of `retention`.
+    ///
+    /// Attention over the packed slots is compared with attention over the whole cache in which the other slots are masked, to the
+    /// rounding of sums in another order. All other gates compare caches that compute each row alike in every chunk, and allow
+    /// no difference. Throws ``InferenceError`` where the retention does not fit the model or a cache's memory cannot be had.
+    public func run(evicting retention: EvictionRetention) throws -> [ExactnessGate] {
+        var gates = self
+        gates.isBatchInvariant = true
+        let name = retention.name
+        let plain = try gates.paged()
+        gates.retention = try retention.with(budget: .tokens(2 * tokens.count + retention.leastBudget))
+        let unbounded = gates.exact("\(name), a budget of the length", try gates.paged(), plain)
+        gates.retention = retention
+        let decisions = try gates.decisions(of: retention)
+        guard !decisions.isEmpty else {
+            let reason = "nothing is evicted of \(tokens.count) tokens, \(prompt) of them the prompt"
+            let masked = "\(name), evicted slots masked"
+            return [unbounded, ExactnessGate(name: masked, tolerance: reorderedTolerance, notExercised: reason)]
+        }
+        let same = try gates.paged()
+        return [
+            unbounded, try gates.masked(retention),
+            gates.exact("\(name), prompt in chunks", try gates.paged(chunk: 37), same),
+            gates.exact("\(name), in a batch of four", try gates.batched(), same),
+            gates.exact("\(name), forked, written after copying", try gates.forked(), same),
+            try gates.prefixHit(same, retention),
+            gates.exact("\(name), preempted, recomputed", try gates.resumed(.recompute), same),
+            gates.exact("\(name), preempted, swapped", try gates.resumed(.swap), same),
+            try gates.freedPages(retention),
+        ] + (name == StreamingLLM().name ? [try gates.window(retention)] : [])
+    }
+
+    private func exact(_ name: String, _ found: [Float], _ reference: [Float]) -> ExactnessGate {
+        gate(name, found, reference, tolerance: 0)
+    }
+
+    /// The numbers of tokens at which slots are evicted.
+    private func decisions(of retention: EvictionRetention) throws -> [Int] {
+        let cache = try makeCache()
+        return Array(
+            sequence(first: 0) { cache.nextPacking(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < tokens.count })
+    }
+
+    /// The packed cache against one that keeps every slot and masks those that the packed cache has evicted.
+    private func masked(_ retention: EvictionRetention) throws -> ExactnessGate {
+        var cache = try makeCache()
+        var reference = MaskedKVCache(config: config, encoding: encoding)
+        add(0, to: &cache)
+        var (found, expected) = ([Float](), [Float]())
+        var start = 0
+        while start < tokens.count {
+            let count = start < prompt ? min(prompt - start, cache.tokensToDecision(0) ?? .max) : 1
+            let step = RaggedBatch(sequences: [0], counts: [count], tokens: Array(tokens[start..<start + count]))
+            reference.kept = cache.table(of: 0).positions
+            let logits = model.logits(step, cache: &cache).array()
+            let masked = model.logits(step, cache: &reference).array()
+            start += count
+            if start >= prompt { (found, expected) = (found + logits, expected + masked) }
+        }
+        return gate("\(retention.name), evicted slots masked", found, expected, tolerance: reorderedTolerance)
+    }
+
+    /// A sequence whose prompt begins with blocks of the prefix cache.
+    private func prefixHit(_ same: [Float], _ retention: EvictionRetention) throws -> ExactnessGate {
+        let name = "\(retention.name), prefix hit"
+        var cache = try makeCache(sequences: 3)
+        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
+        let most = min(prompt - 1, cache.shareableTokens(prompt: prompt))
+        let shared = most / tree.blockTokens * tree.blockTokens
+        guard shared > 0 else {
+            return ExactnessGate(
+                name: name, tolerance: 0,
+                notExercised: "the policy leaves \(most) tokens of the prompt to share, blocks have \(tree.blockTokens)")
+        }
+        add(1, to: &cache)
+        cache.retainsOnCommit = false
+        _ = prefill(&cache, 0..<shared, chunk: shared, sequence: 1)
+        cache.retainsOnCommit = true
+        let (path, held) = tree.insert(
+            Array(tokens[..<shared]), salt: "", table: cache.table(of: 1), behind: PrefixPath(), at: 1)
+        for page in held { cache.store.pool.retain(page) }
+        cache.remove(1)
+        tree.leave(path, at: 1)
+        let hit = tree.match(Array(tokens[..<prompt]), salt: "")
+        tree.use(hit, at: 2)
+        add(0, to: &cache, sharing: tree.table(of: hit))
+        precondition(cache.length(of: 0) == shared, "ExactnessGates: \(cache.length(of: 0)) of \(shared) tokens are in the tree")
+        let found = prefill(&cache, shared..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
+        return exact(name, found, same)
+    }
+
+    /// Pages in use behind every decision, against those of the slots that the policy says it keeps.
+    private func freedPages(_ retention: EvictionRetention) throws -> ExactnessGate {
+        var cache = try makeCache()
+        add(0, to: &cache)
+        var gate = ExactnessGate(name: "\(retention.name), pages freed as predicted", [0], [0], width: 1, tolerance: 0)
+        for decision in try decisions(of: retention) {
+            _ = prefill(&cache, cache.length(of: 0)..<decision, chunk: prompt)
+            let predicted = zip(cache.layouts, cache.retentions).reduce(0) { total, stream in
+                guard stream.1.release == .compaction else { return total }
+                // A stream whose own budget lies above the decision keeps everything.
+                return total + stream.0.pages(tokens: stream.1.mostRetained(at: decision, prompt: prompt))
+            }
+            let table = cache.table(of: 0)
+            let held = zip(table.pages, cache.retentions).reduce(0) { $0 + ($1.1.release == .compaction ? $1.0.count : 0) }
+            let used = cache.store.pool.pages - cache.store.pool.freeCount
+            gate.largestDifference = max(
+                gate.largestDifference, abs(Double(held - predicted)), abs(Double(used - table.allPages.count)))
+        }
+        return gate
+    }
+
+    /// StreamingLLM with a decision at every token against the model with a sliding window and as many sinks: a budget of B slots,
+    /// S of them sinks, shows a query the newest B − S tokens and its own.
+    private func window(_ retention: EvictionRetention) throws -> ExactnessGate {
+        let name = "\(retention.name), at every token, a sliding window"
+        let window = retention.leastBudget + 24
+        var windowed = config
+        guard config.kvGeometry(encoding).allSatisfy({ $0.window == nil && $0.source == nil && !$0.valuesAreKeys }) else {
+            return ExactnessGate(
+                name: name, tolerance: reorderedTolerance, notExercised: "only plain layers take a sliding window")
+        }
+        do {
+            try HybridAttention(window: window, fullEvery: 0, sinks: retention.sinks).configure(&windowed)
+        } catch {
+            return ExactnessGate(name: name, tolerance: reorderedTolerance, notExercised: "\(error)")
+        }
+        var streaming = self
+        streaming.retention = try retention.with(budget: .tokens(window - 1 + retention.sinks), interval: 1)
+        func oneByOne(_ cache: PagedKVCache) -> [Float] {
+            var cache = cache
+            add(0, to: &cache, length: 0)
+            return decode(&cache, 0..<tokens.count)
+        }
+        let found = oneByOne(try streaming.makeCache())
+        let sliding = try PagedKVCache(
+            config: windowed, encoding: encoding, pageBytes: pageBytes, sequences: 2, tokens: tokens.count, chunk: 1)
+        return gate(name, found, oneByOne(sliding), tolerance: reorderedTolerance)
+    }
+}

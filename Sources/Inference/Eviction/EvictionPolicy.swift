@@ -1,0 +1,60 @@
+/// An eviction policy: scores the slots of a stream, of which a budget keeps the best.
+///
+/// ``EvictionRetention`` adds the budget, the moments of decision and the slots kept without a score. A policy is one file and a
+/// line in ``EvictionPolicies``.
+public protocol EvictionPolicy: Sendable {
+    /// The name in flags, recipes and reports.
+    var name: String { get }
+    /// The options that mean something to the policy beside the budget and its allocation.
+    var options: Set<EvictionOption> { get }
+    /// The inputs of ``scores(_:)`` beside positions.
+    var inputs: RetentionInputs { get }
+    /// Whether the attention mass is summed over the whole sequence; otherwise each decision begins a new sum.
+    var accumulates: Bool { get }
+    /// The moments of decision.
+    var phase: EvictionPhase { get }
+    /// First tokens kept without a score by default (attention sinks).
+    var sinks: Int { get }
+    /// How budgets are divided among layers by default.
+    var allocation: BudgetAllocation { get }
+    /// The newest tokens kept without a score under a budget of `budget` slots, by default.
+    func newest(of budget: Int) -> Int
+    /// The first of the tokens before a decision at `decision` tokens whose queries are observed.
+    func firstObserved(before decision: Int) -> Int
+    /// The scores of the slots of each KV head, [kvHeads, slots]; the highest are kept, of equal ones the oldest.
+    func scores(_ stream: StreamState) -> [[Double]]
+    /// The policy with the settings given.
+    func with(_ settings: EvictionSettings) -> Self
+}
+
+/// The moments of a policy's decisions.
+public enum EvictionPhase: Sendable {
+    /// The prompt's end.
+    case promptEnd
+    /// The prompt's end and, counted from there, every so many tokens.
+    case interval
+}
+
+extension EvictionPolicy {
+    public var options: Set<EvictionOption> { [.sinks, .recent, .interval] }
+    public var inputs: RetentionInputs { [] }
+    public var accumulates: Bool { false }
+    public var phase: EvictionPhase { .interval }
+    public var sinks: Int { 0 }
+    public var allocation: BudgetAllocation { .uniform }
+    public func newest(of budget: Int) -> Int { 0 }
+    public func firstObserved(before decision: Int) -> Int { 0 }
+    public func with(_ settings: EvictionSettings) -> Self { self }
+}
+
+/// The table of eviction policies. New ones are listed here.
+public enum EvictionPolicies {
+    /// Every policy that flags and recipes can name, with its defaults.
+    public static let all: [any EvictionPolicy] = [
+        StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
+        TOVA(), SnapKV(), PyramidKV(), ExpectedAttention(),
+    ]
+
+    /// The policies' names.
+    public static var names: [String] { all.map(\.name) }
+}

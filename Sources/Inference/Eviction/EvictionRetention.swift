@@ -1,0 +1,124 @@
+import Models
+
+/// A retention by an ``EvictionPolicy``: each KV head of a stream keeps its attention sinks, its newest tokens and the slots with
+/// the highest scores, as many in all as the budget says.
+///
+/// Prompts are computed over their whole cache. Decisions fall at the prompt's end and, where the policy goes on, every
+/// `interval` tokens behind it; without a prompt, at the multiples of the interval. A layer has `budget` to `budget + interval`
+/// slots from then on. Where a sequence is no longer than the budget nothing is decided, and nothing changes.
+public struct EvictionRetention: Retention {
+    /// Tokens between decisions, unless given.
+    public static let interval = 128
+
+    let policy: any EvictionPolicy
+    /// The budget, the mean over layers.
+    public let budget: EvictionBudget
+    let sinks: Int
+    /// The newest tokens kept, where given.
+    private let recent: Int?
+    private let interval: Int
+    private let allocation: BudgetAllocation
+    private let settings: EvictionSettings
+    private var layer = 0, layers = 1
+
+    /// The retention by `policy`, which has the `settings` already.
+    ///
+    /// Throws ``InferenceError/optionTooSmall(_:value:least:reason:)`` where the budget leaves no slot to the scores.
+    init(_ policy: any EvictionPolicy, budget: EvictionBudget, settings: EvictionSettings) throws(InferenceError) {
+        (self.policy, self.budget, self.settings) = (policy, budget, settings)
+        sinks = settings.sinks ?? policy.sinks
+        recent = settings.recent
+        interval = settings.interval ?? Self.interval
+        allocation = settings.allocation ?? policy.allocation
+        guard case .tokens(let tokens) = budget, tokens < least(of: tokens) else { return }
+        throw .optionTooSmall(
+            EvictionOption.budget.flag, value: tokens, least: least(of: tokens),
+            reason: "'\(policy.name)' keeps \(sinks) sinks and the newest \(newest(of: tokens)), and one more")
+    }
+
+    public var name: String { policy.name }
+    public var inputs: RetentionInputs { policy.inputs }
+    public var accumulates: Bool { policy.accumulates }
+    /// Whether decisions fall at a prompt's end alone, or the budget is a share of one.
+    public var needsPrompt: Bool {
+        if case .share = budget { return true }
+        return policy.phase == .promptEnd || allocation != .uniform
+    }
+
+    /// The same policy with another budget and, where given, interval.
+    func with(budget: EvictionBudget, interval: Int? = nil) throws(InferenceError) -> EvictionRetention {
+        var settings = settings
+        settings.interval = interval ?? settings.interval
+        return try EvictionRetention(policy, budget: budget, settings: settings)
+    }
+
+    /// The least budget of this policy and these settings.
+    var leastBudget: Int { (1...).first { least(of: $0) <= $0 } ?? 1 }
+
+    private func newest(of budget: Int) -> Int { recent ?? policy.newest(of: budget) }
+
+    /// The least budget: what is kept without a score, and one slot more.
+    private func least(of budget: Int) -> Int { sinks + newest(of: budget) + 1 }
+
+    /// Slots of this layer behind a prompt of `prompt` tokens; a share of a short prompt is raised to the least budget.
+    func slots(prompt: Int) -> Int {
+        let mean = budget.slots(prompt: prompt)
+        let whole = mean < Double(Int32.max) ? Int(mean) : Int(Int32.max)
+        let guarded = sinks + newest(of: whole)
+        guard whole > guarded, whole < Int(Int32.max) else { return max(whole, least(of: whole)) }
+        return allocation.slots(mean: mean, guarded: guarded, layer: layer, layers: layers, prompt: prompt)
+    }
+
+    public func nextDecision(after tokens: Int, prompt: Int) -> Int? {
+        // Nothing was said of a prompt: all tokens are one.
+        guard prompt < .max else { return nil }
+        let slots = slots(prompt: prompt)
+        if prompt > tokens, prompt > slots { return prompt }
+        guard policy.phase == .interval else { return nil }
+        return prompt + (max(tokens, slots, prompt) - prompt) / interval * interval + interval
+    }
+
+    public func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, slots(prompt: prompt)) }
+
+    public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> {
+        guard let decision = nextDecision(after: tokens.lowerBound, prompt: prompt) else {
+            return tokens.lowerBound..<tokens.lowerBound
+        }
+        return (policy.firstObserved(before: decision)..<decision).clamped(to: tokens)
+    }
+
+    public func retained(_ stream: StreamState) -> RetainedSlots {
+        let budget = slots(prompt: stream.prompt)
+        guard stream.slots > budget else { return .ranges([0..<stream.slots]) }
+        let newest = stream.tokens - min(newest(of: budget), budget - sinks)
+        return .heads(
+            policy.scores(stream).enumerated().map { head, scores in
+                var (guarded, scored) = ([Int](), [Int]())
+                for slot in 0..<stream.slots {
+                    let position = stream.position(slot, head: head)
+                    if position < sinks || position >= newest { guarded.append(slot) } else { scored.append(slot) }
+                }
+                scored.sort { (-scores[$0], $0) < (-scores[$1], $1) }
+                return (guarded + scored.prefix(budget - guarded.count)).sorted()
+            })
+    }
+
+    public func stream(_ index: Int, of count: Int) -> any Retention {
+        var copy = self
+        (copy.layer, copy.layers) = (index, count)
+        return copy
+    }
+
+    /// Throws where every layer has a window of its own, behind which nothing is left to evict, or where the policy goes by one
+    /// layer's queries and layers share their caches.
+    public func check(_ config: ModelConfig) throws(InferenceError) {
+        let geometry = config.kvGeometry(.float32)
+        if geometry.allSatisfy({ $0.window != nil }) {
+            throw .policyWithoutLayers(policy: name, reason: "every layer of the model has a sliding window already")
+        }
+        if inputs.contains(.queries), geometry.contains(where: { $0.source != nil && $0.window == nil }) {
+            throw .policyWithoutLayers(
+                policy: name, reason: "it goes by the queries of one layer, and layers of the model share their caches")
+        }
+    }
+}

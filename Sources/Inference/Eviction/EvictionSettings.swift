@@ -1,0 +1,130 @@
+/// The settings of an eviction as a user gives them, in flags or in a recipe; nil where nothing was said.
+public struct EvictionSettings: Sendable, Hashable {
+    /// The policy's name.
+    public var policy: String?
+    /// Slots that each KV head of a layer keeps.
+    public var budget: EvictionBudget?
+    /// First tokens kept without a score (attention sinks).
+    public var sinks: Int?
+    /// Newest tokens kept without a score.
+    public var recent: Int?
+    /// Queries before the prompt's end whose attention scores the slots, and whose own slots are kept.
+    public var window: Int?
+    /// The pooling of scores along the sequence.
+    public var pool: ScorePool?
+    /// Tokens between decisions behind the prompt.
+    public var interval: Int?
+    /// Positions behind the prompt that queries are expected at.
+    public var future: Int?
+    /// How budgets are divided among layers.
+    public var allocation: BudgetAllocation?
+    /// Seed of random choices.
+    public var seed: UInt64?
+
+    /// No settings.
+    public init() {}
+
+    /// The settings given, the budget and its allocation aside.
+    private var given: [(option: EvictionOption, value: Int, least: Int)] {
+        let all: [(option: EvictionOption, value: Int?, least: Int)] = [
+            (.sinks, sinks, 0), (.recent, recent, 0), (.window, window, 1), (.pool, pool.map { _ in 1 }, 1),
+            (.interval, interval, 1), (.future, future, 1), (.seed, seed.map { _ in 0 }, 0),
+        ]
+        return all.compactMap { option, value, least in value.map { (option, $0, least) } }
+    }
+
+    /// The retention that the settings describe; one that keeps every slot where they name no policy.
+    ///
+    /// Throws ``InferenceError`` where a policy is unknown, lacks its budget or has too small a one, or where an option means
+    /// nothing to it.
+    public func retention() throws(InferenceError) -> any Retention {
+        guard let policy else {
+            var options = given.map(\.option)
+            if budget != nil { options.append(.budget) }
+            if allocation != nil { options.append(.allocation) }
+            if let option = options.first { throw .optionWithoutPolicy(option: option.flag) }
+            return FullRetention()
+        }
+        guard let found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
+            throw .noPolicy(policy, known: EvictionPolicies.names)
+        }
+        guard let budget else { throw .noBudget(policy: policy) }
+        for (option, value, least) in given {
+            guard found.options.contains(option) else { throw .foreignOption(option.flag, policy: policy) }
+            guard value >= least else { throw .optionTooSmall(option.flag, value: value, least: least, reason: "") }
+        }
+        return try EvictionRetention(found.with(self), budget: budget, settings: self)
+    }
+}
+
+/// An option of evictions.
+public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
+    case budget, sinks, recent, window, pool, interval, future, seed
+    case allocation = "allocate"
+
+    /// The flag on the command line.
+    public var flag: String { "--kv-" + rawValue }
+}
+
+/// A budget of slots: a number, or a share of the prompt.
+public enum EvictionBudget: Sendable, Hashable {
+    case tokens(Int)
+    /// Percent of the prompt, above 0 and at most 100.
+    case share(Double)
+
+    /// The budget that `text` spells, such as 512 or 25%; nil for anything else.
+    public init?(_ text: String) {
+        if text.hasSuffix("%") {
+            guard let percent = Double(text.dropLast()), percent > 0, percent <= 100 else { return nil }
+            self = .share(percent)
+        } else {
+            guard let tokens = Int(text), tokens >= 1 else { return nil }
+            self = .tokens(tokens)
+        }
+    }
+
+    /// Slots for a prompt of `prompt` tokens, before rounding.
+    func slots(prompt: Int) -> Double {
+        switch self {
+        case .tokens(let tokens): Double(tokens)
+        case .share(let percent): Double(prompt) * percent / 100
+        }
+    }
+
+    /// The text that ``init(_:)`` reads.
+    public var text: String {
+        switch self {
+        case .tokens(let tokens): "\(tokens)"
+        case .share(let percent):
+            percent == percent.rounded() ? "\(Int(percent))%" : "\(percent)%"
+        }
+    }
+}
+
+/// A pooling of scores along the sequence, zeros before and behind it (a window at the edge is divided by its whole width).
+public enum ScorePool: Sendable, Hashable {
+    case average(Int)
+    case max(Int)
+
+    /// The pooling that `text` spells: an odd width for the average, such as 5, or max and a width, such as max7.
+    public init?(_ text: String) {
+        let isMax = text.hasPrefix("max")
+        guard let width = Int(isMax ? text.dropFirst(3) : text[...]), width >= 1, width % 2 == 1 else { return nil }
+        self = isMax ? .max(width) : .average(width)
+    }
+
+    /// The pooled scores.
+    func apply(_ scores: ArraySlice<Double>) -> [Double] {
+        let width =
+            switch self {
+            case .average(let width), .max(let width): width
+            }
+        return scores.indices.map { index in
+            let seen = scores[Swift.max(scores.startIndex, index - width / 2)..<min(scores.endIndex, index + width / 2 + 1)]
+            switch self {
+            case .average: return seen.reduce(0, +) / Double(width)
+            case .max: return seen.max() ?? 0
+            }
+        }
+    }
+}

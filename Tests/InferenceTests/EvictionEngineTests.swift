@@ -1,0 +1,60 @@
+import Models
+import TestSupport
+import Testing
+
+@testable import Inference
+
+/// Evictions in the serving engine.
+@Suite struct EvictionEngineTests {
+    /// The tokens that six requests get, each of 30, from a batch-invariant engine.
+    private func outputs(
+        _ retention: any Retention, pages: Int = 400, _ change: (inout EngineOptions) -> Void = { _ in }
+    ) async throws -> (ids: [[Int32]], statistics: EngineStatistics) {
+        let fixture = try EngineFixture(pages: pages, deviation: 0.3) { options in
+            (options.batchInvariant, options.retention) = (true, retention)
+            change(&options)
+        }
+        var generations: [Generation] = []
+        // The third and the last begin alike.
+        for (index, length) in [5, 40, 70, 33, 9, 70].enumerated() {
+            let request = fixture.request(EngineFixture.prompt(length, index == 5 ? 2 : index), 30)
+            generations.append(try await fixture.engine.submit(request))
+        }
+        await fixture.finish()
+        var ids: [[Int32]] = []
+        for generation in generations { ids.append(await Answer(generation).ids) }
+        return (ids, await fixture.engine.statistics)
+    }
+
+    private func retention(_ policy: String) throws -> any Retention {
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget) = (policy, .tokens(24))
+        if ["snapkv", "pyramidkv"].contains(policy) { settings.window = 8 }
+        if !["snapkv", "pyramidkv", "expected-attention"].contains(policy) { settings.interval = 8 }
+        return try settings.retention()
+    }
+
+    @Test(arguments: EvictionPolicies.names)
+    func `tokens do not depend on chunks, sharing, preemption or tiers`(policy: String) async throws {
+        let retention = try retention(policy)
+        let expected = try await outputs(retention).ids
+        #expect(try await expected != outputs(FullRetention()).ids)
+        #expect(try await expected == outputs(retention) { $0.limits.tokensPerStep = 7 }.ids)
+        #expect(try await expected == outputs(retention) { $0.prefixSharing = false }.ids)
+        let scratch = ScratchDirectory()
+        let tier = try FileTier(directory: scratch.path)
+        for way in EngineOptions.Preemption.allCases {
+            let tight = try await outputs(retention, pages: 70) { ($0.tier, $0.preemption) = (tier, way) }
+            #expect(tight.ids == expected, "\(way)")
+            #expect(tight.statistics.swapped + tight.statistics.recomputed > 0)
+        }
+    }
+
+    @Test func `a prompt's beginning is taken from the prefix cache up to the first observed query`() async throws {
+        // Blocks of four tokens, of the prompt of 70 that comes twice: up to the prompt's end, less the window, nothing.
+        for (policy, hits) in [("knorm", 68), ("snapkv", 60), ("h2o", 0)] {
+            let found = try await outputs(retention(policy)).statistics.prefixHits
+            #expect(found == hits, "\(policy): \(found)")
+        }
+    }
+}

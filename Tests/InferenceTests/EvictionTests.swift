@@ -1,0 +1,227 @@
+import Kernels
+import Models
+import TestSupport
+import Testing
+
+@testable import Inference
+
+@Suite struct EvictionTests {
+    /// The settings of `policy` with a budget, and small constants where it has any.
+    private func settings(_ policy: any EvictionPolicy, budget: EvictionBudget?) -> EvictionSettings {
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget) = (policy.name, budget)
+        if policy.options.contains(.window) { (settings.window, settings.pool) = (6, .average(3)) }
+        if policy.options.contains(.future) { settings.future = 40 }
+        if policy.options.contains(.interval) { settings.interval = 16 }
+        return settings
+    }
+
+    private func retention(_ policy: any EvictionPolicy, budget: EvictionBudget) throws -> EvictionRetention {
+        try #require(try settings(policy, budget: budget).retention() as? EvictionRetention)
+    }
+
+    /// The slots kept by a policy of a stream of one KV head.
+    private func kept(_ name: String, budget: Int, of stream: StreamState, _ change: (inout EvictionSettings) -> Void = { _ in })
+        throws -> [[Int]]
+    {
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget) = (name, .tokens(budget))
+        change(&settings)
+        guard case .heads(let heads) = try settings.retention().retained(stream) else { return [] }
+        return heads
+    }
+
+    private func stream(_ slots: Int, heads: Int = 1) -> StreamState {
+        StreamState(tokens: slots, prompt: slots, kvHeads: heads, slots: slots, positions: [], mass: [])
+    }
+
+    // MARK: Policies by hand
+
+    @Test func `streaming-llm keeps the sinks and the newest, a window the newest alone`() throws {
+        #expect(try kept("streaming-llm", budget: 6, of: stream(10)) == [[0, 1, 2, 3, 8, 9]])
+        #expect(try kept("streaming-llm", budget: 4, of: stream(10)) { $0.sinks = 1 } == [[0, 7, 8, 9]])
+        #expect(try kept("window", budget: 3, of: stream(10)) == [[7, 8, 9]])
+        // Slots that were evicted before are not there any more: sinks and age go by positions.
+        var packed = stream(6)
+        (packed.tokens, packed.positions) = (20, [[0, 2, 3, 17, 18, 19]])
+        #expect(try kept("streaming-llm", budget: 4, of: packed) { $0.sinks = 2 } == [[0, 3, 4, 5]])
+    }
+
+    @Test func `knorm keeps small keys, keydiff those that point elsewhere, of equal ones the oldest`() throws {
+        var stream = stream(4)
+        // Norms 5, 1, 1, 2.
+        stream.keys = [[3, 4, 1, 0, 0, 1, 2, 0]]
+        #expect(try kept("knorm", budget: 1, of: stream) == [[1]])
+        #expect(try kept("knorm", budget: 3, of: stream) == [[1, 2, 3]])
+        #expect(try kept("knorm", budget: 2, of: stream) { $0.sinks = 1 } == [[0, 1]])
+        // Directions (1, 0), (1, 0), (0, 1), (1, 0) have the mean (3, 1)/4: the third has the smallest cosine.
+        stream.keys = [[2, 0, 1, 0, 0, 7, 3, 0]]
+        #expect(try kept("keydiff", budget: 1, of: stream) == [[2]])
+        #expect(try kept("keydiff", budget: 2, of: stream) == [[0, 2]])
+    }
+
+    @Test func `policies by attention keep what was attended to, each by its own sum`() throws {
+        var stream = stream(6, heads: 2)
+        stream.mass = [[6, 1, 4, 2, 1, 1], [0, 3, 0, 0, 5, 1]]
+        // Two of four newest; the heaviest of the others.
+        #expect(try kept("h2o", budget: 4, of: stream) == [[0, 2, 4, 5], [0, 1, 4, 5]])
+        // Means over 6, 5, 4, 3, 2, 1 queries: 1, .2, 1, .67, .5, 1 and 0, .6, 0, 0, 2.5, 1.
+        #expect(try kept("observed-attention", budget: 3, of: stream) == [[0, 2, 5], [1, 4, 5]])
+        // Over both heads 6, 4, 4, 2, 6, 2, and the newest in any case.
+        #expect(try kept("tova", budget: 3, of: stream) == [[0, 4, 5], [0, 4, 5]])
+        // A window of two; the others averaged over three, zeros outside: 7/3, 11/3, 7/3, 2 and 1, 1, 1, 0.
+        #expect(
+            try kept("snapkv", budget: 4, of: stream) { ($0.window, $0.pool) = (2, .average(3)) }
+                == [[0, 1, 4, 5], [0, 1, 4, 5]])
+        // Their largest neighbour: 6, 6, 4, 4 and 3, 3, 3, 0.
+        #expect(
+            try kept("snapkv", budget: 5, of: stream) { ($0.window, $0.pool) = (2, .max(3)) }
+                == [[0, 1, 2, 4, 5], [0, 1, 2, 4, 5]])
+    }
+
+    @Test func `random slots are a function of seed, head and position`() throws {
+        let first = try kept("random", budget: 8, of: stream(30, heads: 2))
+        #expect(try first == kept("random", budget: 8, of: stream(30, heads: 2)))
+        #expect(try first != kept("random", budget: 8, of: stream(30, heads: 2)) { $0.seed = 1 })
+        #expect(first[0] != first[1])
+        // The kept slots stay the best ones once the others are gone.
+        var packed = stream(8)
+        (packed.tokens, packed.positions) = (30, [first[0].map { Int32($0) }])
+        let again = try kept("random", budget: 4, of: packed)[0].map { first[0][$0] }
+        #expect(try again == kept("random", budget: 4, of: stream(30))[0])
+    }
+
+    @Test func `a pyramid falls in equal steps and adds up to the budget`() {
+        func slots(_ allocation: BudgetAllocation, _ mean: Double, layers: Int, prompt: Int) -> [Int] {
+            (0..<layers).map { allocation.slots(mean: mean, guarded: 16, layer: $0, layers: layers, prompt: prompt) }
+        }
+        // 187.2 of 176 tokens beside the window: clamped.
+        #expect(slots(.pyramid, 96, layers: 2, prompt: 192) == [176, 16])
+        // The top layer would have less than its window.
+        #expect(slots(.pyramid, 48, layers: 2, prompt: 192) == [48, 48])
+        // The authors': 32/20 = 1.6 and 62.4 beside windows of 16.
+        #expect(slots(.pyramidAuthors, 48, layers: 2, prompt: 192) == [78, 18])
+        for layers in [1, 3, 8] {
+            for mean in [400.0, 512, 1000] {
+                for allocation in BudgetAllocation.allCases where layers > 1 {
+                    let all = slots(allocation, mean, layers: layers, prompt: 4096)
+                    #expect(abs(all.reduce(0, +) - Int(mean) * layers) <= layers / 2, "\(allocation): \(all)")
+                    #expect(all == all.sorted(by: >))
+                }
+            }
+        }
+    }
+
+    // MARK: Decisions
+
+    @Test func `decisions fall at the prompt's end and every interval behind it, where there is more than the budget`() throws {
+        func decisions(_ name: String, _ budget: EvictionBudget, prompt: Int) throws -> [Int] {
+            var settings = EvictionSettings()
+            (settings.policy, settings.budget) = (name, budget)
+            if name != "snapkv" { settings.interval = 50 } else { settings.window = 8 }
+            let retention = try settings.retention()
+            return Array(
+                sequence(first: 0) { retention.nextDecision(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < 400 })
+        }
+        #expect(try decisions("tova", .tokens(100), prompt: 180) == [180, 230, 280, 330, 380])
+        #expect(try decisions("tova", .tokens(200), prompt: 180) == [230, 280, 330, 380])
+        #expect(try decisions("tova", .tokens(100), prompt: 0) == [150, 200, 250, 300, 350])
+        #expect(try decisions("tova", .share(50), prompt: 180) == [180, 230, 280, 330, 380])
+        #expect(try decisions("snapkv", .tokens(100), prompt: 180) == [180])
+        #expect(try decisions("snapkv", .tokens(180), prompt: 180) == [])
+        #expect(try decisions("tova", .tokens(1000), prompt: 180) == [])
+    }
+
+    // MARK: Gates
+
+    @Test(arguments: EvictionPolicies.names, [TinyDesigns.gqa, .latentBiased, .crossLayer, .yoco, .hybrid, .windowed])
+    func `every policy passes its gates on every attention, or says why it cannot act`(
+        name: String, design: TinyDesigns
+    ) throws {
+        let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        let (config, scratch) = (try design.config, ScratchDirectory())
+        let gates = try ExactnessGates(
+            config: config, parameters: TinyModel.parameters(config), encoding: .float32, pageBytes: 1024,
+            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
+        let retention = try retention(policy, budget: .tokens(16))
+        let isRefused = design == .windowed || policy.name == "expected-attention" && (design == .crossLayer || design == .yoco)
+        guard !isRefused else {
+            #expect(throws: InferenceError.self) { try gates.run(evicting: retention) }
+            return
+        }
+        let found = try gates.run(evicting: retention)
+        for gate in found { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
+        let left = found.filter { $0.notExercised != nil }.map(\.name)
+        // Queries before the first block are observed by these; the others share a prompt's beginning.
+        let observesAll = ["h2o", "observed-attention", "expected-attention"].contains(name)
+        let isPlain = design == .gqa
+        #expect(
+            left == (observesAll ? ["\(name), prefix hit"] : [])
+                + (name == "streaming-llm" && !isPlain ? ["streaming-llm, at every token, a sliding window"] : []))
+    }
+
+    @Test(arguments: KVEncoding.all) func `packed slots keep their bytes in every encoding`(encoding: KVEncoding) throws {
+        let (config, scratch) = (try TinyDesigns.gqa.config, ScratchDirectory())
+        let gates = try ExactnessGates(
+            config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
+            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
+        for policy in EvictionPolicies.all {
+            for gate in try gates.run(evicting: retention(policy, budget: .share(40))) {
+                #expect(gate.passes, "\(gate.name): \(gate.largestDifference)")
+            }
+        }
+    }
+
+    // MARK: Bad input
+
+    @Test func `settings that make no sense are refused by name`() {
+        func refusal(_ change: (inout EvictionSettings) -> Void) -> String {
+            var settings = EvictionSettings()
+            change(&settings)
+            do {
+                _ = try settings.retention()
+                return ""
+            } catch {
+                return error.description
+            }
+        }
+        let known = EvictionPolicies.names.joined(separator: ", ")
+        for (found, expected) in [
+            (
+                refusal { ($0.policy, $0.budget) = ("h20", .tokens(9)) },
+                "there is no eviction policy 'h20', expected one of \(known)"
+            ),
+            (
+                refusal { $0.policy = "tova" },
+                "--evict tova needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
+            ),
+            (refusal { $0.budget = .tokens(9) }, "--kv-budget means nothing without --evict; name a policy"),
+            (refusal { $0.allocation = .pyramid }, "--kv-allocate means nothing without --evict; name a policy"),
+            (
+                refusal { ($0.policy, $0.budget, $0.pool) = ("knorm", .tokens(9), .average(5)) },
+                "--kv-pool means nothing for 'knorm'"
+            ),
+            (
+                refusal { ($0.policy, $0.budget, $0.interval) = ("snapkv", .tokens(99), 8) },
+                "--kv-interval means nothing for 'snapkv'"
+            ),
+            (
+                refusal { ($0.policy, $0.budget, $0.sinks, $0.window) = ("snapkv", .tokens(20), 4, 16) },
+                "--kv-budget is 20, expected at least 21: 'snapkv' keeps 4 sinks and the newest 16, and one more"
+            ),
+            (
+                refusal { ($0.policy, $0.budget, $0.interval) = ("tova", .tokens(20), 0) },
+                "--kv-interval is 0, expected at least 1"
+            ),
+            (refusal { ($0.policy, $0.budget, $0.sinks) = ("tova", .tokens(20), -1) }, "--kv-sinks is -1, expected at least 0"),
+        ] { #expect(found == expected) }
+    }
+
+    @Test func `budgets and pools are read as they are written`() {
+        #expect(EvictionBudget("512") == .tokens(512) && EvictionBudget("25%") == .share(25))
+        #expect(EvictionBudget("12.5%")?.text == "12.5%" && EvictionBudget("512")?.text == "512")
+        for text in ["", "0", "-1", "%", "0%", "101%", "nan%", "1.5", "x"] { #expect(EvictionBudget(text) == nil) }
+        #expect(ScorePool("5") == .average(5) && ScorePool("max7") == .max(7))
+        for text in ["", "4", "max", "max4", "-1", "avg"] { #expect(ScorePool(text) == nil) }
+    }
+}
