@@ -2,40 +2,121 @@ import Inference
 import Kernels
 import Models
 
-extension Perplexity {
-    /// Scores `windows` on the serving path: weights in their element type, keys and values in a paged cache in `encoding`,
-    /// chunked prefill of `chunk` tokens.
-    public static func evaluateThroughCache(
-        _ model: ServingModel, _ windows: [EvaluationWindow], encoding: KVEncoding, pageBytes: Int, chunk: Int = 256,
+/// A model's perplexity on the serving path, and what its cache costs.
+public struct CachedPerplexity: Sendable {
+    /// The scores, of the windows in order.
+    public var score = PerplexityResult(windows: [])
+    /// The mean over scored tokens of KL(full ‖ this) in nats: full is the same model over a Float32 cache of all slots.
+    public var klToFull: Double { divergence / Double(max(score.tokensScored, 1)) }
+    /// Tokens of the windows, and bytes at the windows' ends: of the pages allocated, and of what is kept beside them.
+    public private(set) var tokens = 0, allocatedBytes = 0, sidecarBytes = 0
+    /// Slots at a window's end a layer with keys and values of its own, on average.
+    public var slotsKept: Double { slots / Double(max(score.windows.count, 1)) }
+    /// Bytes of allocated pages a token.
+    public var bytesPerToken: Double { Double(allocatedBytes) / Double(max(tokens, 1)) }
+    /// Bytes beside the pages a token: positions, attention mass.
+    public var sidecarBytesPerToken: Double { Double(sidecarBytes) / Double(max(tokens, 1)) }
+    private var divergence = 0.0
+    private var slots = 0.0
+}
+
+/// The cache that an evaluation goes through.
+public struct EvaluationCache: Sendable {
+    /// The encoding of cached keys and values.
+    public var encoding: KVEncoding
+    /// The retention of layers without a window.
+    public var retention: any Retention
+    /// Bytes of a page.
+    public var pageBytes: Int
+    /// Tokens of a window's prompt, a BOS included: only what positions behind it predict is scored. 0 for no prompt.
+    public var prompt = 0
+    /// Tokens of a chunk.
+    public var chunk = 256
+
+    /// A cache in pages of `pageBytes`.
+    public init(encoding: KVEncoding, retention: any Retention = FullRetention(), pageBytes: Int) {
+        (self.encoding, self.retention, self.pageBytes) = (encoding, retention, pageBytes)
+    }
+
+    /// Whether nothing is rounded or evicted.
+    fileprivate var isFull: Bool { encoding == .float32 && retention is FullRetention }
+}
+
+extension CachedPerplexity {
+    /// Scores `windows` on the serving path: weights in their element type, keys and values in the paged cache that `options`
+    /// describe.
+    ///
+    /// Windows without a token behind the prompt are left out. Throws ``InferenceError`` where the cache does not fit the model
+    /// or the retention needs a prompt and there is none.
+    public static func evaluate(
+        _ model: ServingModel, _ windows: [EvaluationWindow], through options: EvaluationCache,
         progress: (Int) throws -> Void = { _ in }
-    ) throws -> PerplexityResult {
-        let config = model.config
+    ) throws -> CachedPerplexity {
+        if options.prompt == 0, let retention = options.retention as? EvictionRetention, retention.needsPrompt {
+            throw InferenceError.policyWithoutPrompt(policy: retention.name)
+        }
         let longest = windows.map(\.inputs.count).max() ?? 1
-        var cache = try PagedKVCache(
-            config: config, encoding: encoding, pageBytes: pageBytes, tokens: longest, chunk: chunk)
-        var result = PerplexityResult(windows: [], tokens: [])
+        func cache(_ encoding: KVEncoding, _ retention: any Retention) throws -> PagedKVCache {
+            try PagedKVCache(
+                config: model.config, encoding: encoding, retention: retention, pageBytes: options.pageBytes, tokens: longest,
+                chunk: options.chunk)
+        }
+        var compressed = try cache(options.encoding, options.retention)
+        // The reference; none where it is the cache itself.
+        var full = options.isFull ? [] : [try cache(.float32, FullRetention())]
+        var result = CachedPerplexity()
         for (index, window) in windows.enumerated() {
-            cache.add(index)
-            var score = WindowScore(nll: 0, tokens: window.scoredTokens, bytes: window.scoredBytes)
-            var scored = 0
-            for start in stride(from: 0, to: window.inputs.count, by: chunk) {
-                let range = start..<min(start + chunk, window.inputs.count)
-                let step = RaggedBatch(sequences: [index], counts: [range.count], tokens: Array(window.inputs[range]))
-                let logits = model.logits(step, rows: (0..<Int32(range.count)).map { $0 }, cache: &cache)
-                let targets = Array(window.targets[range])
-                let losses = Storage(count: range.count)
-                CrossEntropy.rows(
-                    logits: logits, targets: targets, rows: range.count, classes: config.vocabularySize, into: losses)
-                for (target, loss) in zip(targets, losses.array()) where target >= 0 {
-                    score.nll += Double(loss)
-                    result.tokens.append((window.scoredEnds[scored], loss))
-                    scored += 1
-                }
+            if let window = window.scored(from: options.prompt) {
+                result.add(window, model, options, &compressed, &full)
             }
-            cache.remove(index)
-            result.windows.append(score)
             try progress(index + 1)
         }
         return result
+    }
+
+    /// Scores one window through empty caches.
+    private mutating func add(
+        _ window: EvaluationWindow, _ model: ServingModel, _ options: EvaluationCache, _ cache: inout PagedKVCache,
+        _ full: inout [PagedKVCache]
+    ) {
+        cache.add(0)
+        for index in full.indices { full[index].add(0) }
+        cache.setPromptLength(0, options.prompt)
+        var result = WindowScore(nll: 0, tokens: window.scoredTokens, bytes: window.scoredBytes)
+        var (start, scored) = (0, 0)
+        while start < window.inputs.count {
+            var count = min(options.chunk, window.inputs.count - start, cache.tokensToDecision(0) ?? .max)
+            if start < options.prompt { count = min(count, options.prompt - start) }
+            let step = RaggedBatch(
+                sequences: [0], counts: [count], tokens: Array(window.inputs[start..<start + count]))
+            let targets = window.targets[start..<start + count]
+            // A pass has one row of logits at least.
+            let rows = targets.indices.filter { targets[$0] >= 0 }.map { Int32($0 - start) }
+            let wanted = rows.isEmpty ? [Int32(count - 1)] : rows
+            let logits = model.logits(step, rows: wanted, cache: &cache)
+            let references = full.indices.map { model.logits(step, rows: wanted, cache: &full[$0]) }
+            start += count
+            guard !rows.isEmpty else { continue }
+            let classes = model.config.vocabularySize
+            for reference in references {
+                divergence += KLDivergence.rows(from: reference, to: logits, rows: rows.count, classes: classes)
+                    .reduce(0) { $0 + Double($1) }
+            }
+            let losses = Storage(count: rows.count)
+            CrossEntropy.rows(
+                logits: logits, targets: targets.filter { $0 >= 0 }, rows: rows.count, classes: classes, into: losses)
+            for loss in losses.array() {
+                result.nll += Double(loss)
+                score.tokens.append((window.scoredEnds[scored], loss))
+                scored += 1
+            }
+        }
+        tokens += window.inputs.count
+        allocatedBytes += cache.bytesHeld.allocated
+        sidecarBytes += cache.sidecarBytes(of: 0)
+        slots += cache.slotsKept(0)
+        score.windows.append(result)
+        cache.remove(0)
+        for index in full.indices { full[index].remove(0) }
     }
 }

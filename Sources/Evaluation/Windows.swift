@@ -53,6 +53,21 @@ public struct EvaluationWindow: Sendable, Equatable {
     public var scoredEnds: [Int]
 }
 
+extension EvaluationWindow {
+    /// The window with only the targets scored that positions from `first` on predict; nil where none is left.
+    public func scored(from first: Int) -> EvaluationWindow? {
+        let dropped = targets.prefix(max(0, first)).count { $0 >= 0 }
+        guard dropped < scoredTokens, let end = scoredEnds.last else { return nil }
+        guard dropped > 0 else { return self }
+        var window = self
+        for position in targets.indices.prefix(first) { window.targets[position] = TokenBatch.ignored }
+        window.scoredTokens -= dropped
+        window.scoredBytes = end - scoredEnds[dropped - 1]
+        window.scoredEnds.removeFirst(dropped)
+        return window
+    }
+}
+
 extension WindowPolicy {
     /// The windows of `text` as encoded by `tokenizer`; windows without a scored token are left out.
     ///

@@ -4,18 +4,32 @@ import Kernels
 import Models
 
 extension Comparison {
-    /// A model's perplexity on `text` through the paged cache, keys and values stored by `encoding` in pages of
-    /// `pageBytes`, nil for what suits the model, with progress.
+    /// A model's perplexity on `text` through the paged cache that `cache` describes, with progress.
+    ///
+    /// Throws ``NoTextBehindPrompt`` where no window is longer than the cache's prompt.
     public func scoreThroughCache(
-        _ model: LoadedModel, _ text: EvaluationText, encoding: KVEncoding, pageBytes: Int? = nil,
-        reporter: ProgressReporter
-    ) throws -> PerplexityResult {
-        let windows = try model.windows(text, try model.policy(window: window, stride: stride, bos: bos))
+        _ model: LoadedModel, _ text: EvaluationText, cache: EvaluationCache, reporter: ProgressReporter
+    ) throws -> CachedPerplexity {
+        let windows = try windows(model, text)
         let serving = try ServingModel(config: model.model.config, parameters: model.checkpoint.parameters)
-        let pageBytes = pageBytes ?? PageSize.bytes(for: [serving.config], encoding)
         defer { reporter.clear() }
-        return try Perplexity.evaluateThroughCache(serving, windows, encoding: encoding, pageBytes: pageBytes) { done in
+        let result = try CachedPerplexity.evaluate(serving, windows, through: cache) { done in
             reporter.progress("\(model.name)  perplexity through the cache  window \(done)/\(windows.count)")
         }
+        if cache.prompt > 0, result.score.windows.isEmpty {
+            throw NoTextBehindPrompt(prompt: cache.prompt, longest: windows.map(\.inputs.count).max() ?? 0)
+        }
+        return result
+    }
+}
+
+/// No window has a token to score behind its prompt.
+public struct NoTextBehindPrompt: Error, CustomStringConvertible {
+    var prompt: Int
+    var longest: Int
+
+    /// The sentence for the user.
+    public var description: String {
+        "--prefill is \(prompt), the longest window has \(longest) tokens; nothing behind the prompt is left to score"
     }
 }

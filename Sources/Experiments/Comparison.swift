@@ -17,6 +17,8 @@ public struct Comparison {
     public var stride: Int?
     /// Where the BOS goes; nil: always with one, never without.
     public var bos: WindowPolicy.BOS?
+    /// The most windows scored of a text; nil for all.
+    public var mostWindows: Int?
 
     /// A comparison; by default windows of 256 tokens without overlap, and the cache of one sequence of 4096 tokens in fp16.
     public init(
@@ -31,9 +33,15 @@ public struct Comparison {
         self.bos = bos
     }
 
+    /// The windows of `text` for `model`.
+    func windows(_ model: LoadedModel, _ text: EvaluationText) throws -> [EvaluationWindow] {
+        let all = try model.windows(text, try model.policy(window: window, stride: stride, bos: bos))
+        return mostWindows.map { Array(all.prefix($0)) } ?? all
+    }
+
     /// A model's perplexity on `text`, with progress.
     public func score(_ model: LoadedModel, _ text: EvaluationText, reporter: ProgressReporter) throws -> PerplexityResult {
-        let windows = try model.windows(text, try model.policy(window: window, stride: stride, bos: bos))
+        let windows = try windows(model, text)
         defer { reporter.clear() }
         return try Perplexity.evaluate(model.model, windows) { done in
             reporter.progress("\(model.name)  perplexity  window \(done)/\(windows.count)")
@@ -72,7 +80,7 @@ public struct Comparison {
         _ parent: LoadedModel, _ child: LoadedModel, _ text: EvaluationText, reporter: ProgressReporter
     ) throws -> Double? {
         guard parent.model.config.vocabularySize == child.model.config.vocabularySize else { return nil }
-        let windows = try parent.windows(text, try parent.policy(window: window, stride: stride, bos: bos))
+        let windows = try windows(parent, text)
         defer { reporter.clear() }
         return try Divergence.meanKL(parent: parent.model, child: child.model, windows) { done in
             reporter.progress("\(child.name)  KL divergence  window \(done)/\(windows.count)")

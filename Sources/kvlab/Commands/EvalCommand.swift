@@ -60,7 +60,8 @@ struct EvalPerplexityCommand: ParsableCommand {
         commandName: "ppl", abstract: "Perplexity and bits per byte of a checkpoint on a text.",
         discussion: """
             Each token is scored exactly once, but for those that nothing precedes (without a BOS the first token of a window, or of a \
-            document where windows overlap). Bits per byte count the UTF-8 bytes of the text scored.
+            document where windows overlap). Bits per byte count the UTF-8 bytes of the text scored. Through the cache, the divergence from \
+            the same model over an uncompressed fp32 cache is measured too; bytes a token are those of the pages at a window's end.
             """)
 
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
@@ -88,17 +89,43 @@ struct EvalPerplexityCommand: ParsableCommand {
 
     @OptionGroup(title: "With --through-cache") var paging: PageOptions
 
+    @OptionGroup(title: "Eviction, with --through-cache") var eviction: EvictionOptions
+
+    @Option(
+        help: """
+            Tokens of a window's prompt, a BOS included, with --through-cache: policies decide at its end, and only what a position \
+            behind it predicts is scored.
+            """)
+    var prefill: Int?
+
+    @Option(help: "Windows to score at most, from the text's beginning.")
+    var limitWindows: Int?
+
     @Flag(help: "Print JSON.")
     var json = false
 
     func validate() throws {
+        guard limitWindows.map({ $0 >= 1 }) ?? true else {
+            throw ValidationError("--limit-windows is \(limitWindows ?? 0), expected at least 1")
+        }
         if throughCache {
             guard dtype == nil else {
                 throw ValidationError("--dtype has no effect with --through-cache, which multiplies in the weights' own type")
             }
+            guard prefill.map({ $0 >= 1 && $0 < options.window }) ?? true else {
+                throw ValidationError(
+                    "--prefill is \(prefill ?? 0), expected 1 to \(options.window - 1), less than the tokens of --window")
+            }
+            if prefill == nil, let retention = try eviction.retention() as? EvictionRetention, retention.needsPrompt {
+                throw ValidationError("\(InferenceError.policyWithoutPrompt(policy: retention.name))")
+            }
         } else {
-            guard kvDtype == nil, paging.page == nil else {
-                throw ValidationError("\(kvDtype == nil ? "--page" : "--kv-dtype") has no effect without --through-cache")
+            let given = [
+                ("--kv-dtype", kvDtype != nil), ("--page", paging.page != nil), ("--evict", eviction.evict != nil),
+                ("--prefill", prefill != nil),
+            ]
+            if let option = given.first(where: \.1)?.0 {
+                throw ValidationError("\(option) has no effect without --through-cache")
             }
         }
     }
@@ -107,16 +134,17 @@ struct EvalPerplexityCommand: ParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
-        let comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
+        var comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
+        comparison.mostWindows = limitWindows
         let encoding = kvDtype ?? .float32
-        let pageBytes = paging.bytes(for: [model.model.config], encoding)
+        var cache = EvaluationCache(
+            encoding: encoding, retention: try eviction.retention(), pageBytes: paging.bytes(for: [model.model.config], encoding))
+        cache.prompt = prefill ?? 0
         let start = ContinuousClock.now
         let text = try options.read()
-        let result =
-            throughCache
-            ? try comparison.scoreThroughCache(
-                model, text, encoding: encoding, pageBytes: pageBytes, reporter: ProgressReporter())
-            : try comparison.score(model, text, reporter: ProgressReporter())
+        let cached =
+            throughCache ? try comparison.scoreThroughCache(model, text, cache: cache, reporter: ProgressReporter()) : nil
+        let result = try cached?.score ?? comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
         if json {
@@ -126,17 +154,27 @@ struct EvalPerplexityCommand: ParsableCommand {
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
                 dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? encoding.name : nil,
-                pageBytes: throughCache ? pageBytes : nil, windows: result.windows.count, seconds: seconds,
-                tokensPerSecond: Double(result.tokensScored) / seconds)
+                pageBytes: throughCache ? cache.pageBytes : nil, evict: eviction.evict, kvBudget: eviction.kvBudget?.text,
+                prefill: prefill, klToFull: cached?.klToFull, bytesPerToken: cached?.bytesPerToken,
+                sidecarBytesPerToken: cached?.sidecarBytesPerToken, slotsKept: cached?.slotsKept,
+                windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
             try printJSON(report)
         } else {
             try print(String(format: "perplexity     %.5f", result.perplexity))
             try print(String(format: "bits per byte  %.5f", result.bitsPerByte))
             try print(String(format: "nll            %.3f nats", result.nll))
             try print("tokens scored  \(result.tokensScored) (\(result.bytesScored) bytes, \(result.windows.count) windows)")
+            if let cached {
+                try print(String(format: "KL to full     %.6f nats a token", cached.klToFull))
+                try print(
+                    String(
+                        format: "cache          %.1f bytes a token, and %.1f beside the pages; %.1f slots at a window's end",
+                        cached.bytesPerToken, cached.sidecarBytesPerToken, cached.slotsKept))
+            }
             let way =
                 throughCache
-                ? "\(encoding.name) cache in pages of \(ByteCount.text(pageBytes))" : "\((dtype ?? .fp32).rawValue) products"
+                ? "\(encoding.name) cache in pages of \(ByteCount.text(cache.pageBytes))\(eviction.text.map { ", \($0)" } ?? "")"
+                : "\((dtype ?? .fp32).rawValue) products"
             try print(
                 "window \(policy.window), stride \(policy.stride), BOS \(policy.bos.rawValue), \(way), \(Int(Double(result.tokensScored) / seconds)) tokens/s"
             )
@@ -157,6 +195,16 @@ struct EvalPerplexityCommand: ParsableCommand {
         var dtype: ComputePrecision?
         var kvDtype: String?
         var pageBytes: Int?
+        var evict: String?
+        var kvBudget: String?
+        var prefill: Int?
+        /// Nats a scored token; this and the figures below only through the cache.
+        var klToFull: Double?
+        /// Bytes of pages at a window's end, and of what is kept beside them, a token of the window.
+        var bytesPerToken: Double?
+        var sidecarBytesPerToken: Double?
+        /// Slots at a window's end, a layer.
+        var slotsKept: Double?
         var windows: Int
         var seconds: Double
         var tokensPerSecond: Double

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Inference
+
+/// The eviction of slots on the command line, shared by every command that keeps a cache.
+struct EvictionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Evict slots by a policy: \(EvictionPolicies.names.joined(separator: ", ")).", valueName: "name"),
+        completion: .list(EvictionPolicies.names))
+    var evict: String?
+
+    @Option(help: ArgumentHelp("Slots that a layer keeps: 512, or 25% of the prompt.", valueName: "slots"))
+    var kvBudget: EvictionBudget?
+
+    @Option(help: "First tokens that are always kept. Default: 4 for streaming-llm and expected-attention, else 0.")
+    var kvSinks: Int?
+
+    @Option(help: "Newest tokens that are always kept. Default: half the budget for h2o, 1 for tova, else 0.")
+    var kvRecent: Int?
+
+    @Option(help: "snapkv, pyramidkv: last tokens of the prompt, which score the others and are kept. Default: 32.")
+    var kvWindow: Int?
+
+    @Option(help: "snapkv, pyramidkv: how scores are pooled, an average over an odd width or such as max7. Default: 5.")
+    var kvPool: ScorePool?
+
+    @Option(help: "Tokens between decisions behind the prompt. Default: \(EvictionRetention.interval).")
+    var kvInterval: Int?
+
+    @Option(help: "expected-attention: positions behind the prompt that queries are expected at. Default: 512.")
+    var kvFuture: Int?
+
+    @Option(help: "How the budget is divided among layers. Default: pyramid for pyramidkv, else uniform.")
+    var kvAllocate: BudgetAllocation?
+
+    @Option(help: "random: seed of the draws.")
+    var kvSeed: UInt64?
+
+    private var settings: EvictionSettings {
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget, settings.sinks, settings.recent) = (evict, kvBudget, kvSinks, kvRecent)
+        (settings.window, settings.pool, settings.interval, settings.future) = (kvWindow, kvPool, kvInterval, kvFuture)
+        (settings.allocation, settings.seed) = (kvAllocate, kvSeed)
+        return settings
+    }
+
+    func validate() throws { _ = try retention() }
+
+    /// The retention asked for; full without a policy.
+    func retention() throws -> any Retention {
+        do { return try settings.retention() } catch { throw ValidationError("\(error)") }
+    }
+
+    /// What was asked for, in words; nil without a policy.
+    var text: String? { evict.map { name in "\(name), \(kvBudget?.text ?? "") slots" } }
+}
+
+extension EvictionBudget: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension ScorePool: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
+extension BudgetAllocation: ExpressibleByArgument {}

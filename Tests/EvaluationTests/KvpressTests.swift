@@ -1,0 +1,161 @@
+import Checkpoints
+import Foundation
+import Inference
+import Kernels
+import Models
+import TestSupport
+import Testing
+import Text
+
+@testable import Evaluation
+
+/// Eviction beside kvpress 0.5.5 on a real checkpoint, in GQA and MHA form: what each layer and head retains of three texts, and
+/// what that does to the predictions behind them.
+@Suite(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)")) struct KvpressTests {
+    /// The figures of one checkpoint.
+    private struct Reference: Decodable {
+        struct Press: Decodable {
+            /// Positions by layer and KV head, ascending.
+            var retained: [[[Int32]]]?
+            var nll: Double?
+            var kl: Double?
+        }
+        struct Text: Decodable {
+            var offset: Int
+            var context: Int
+            var continuation: Int
+            var full_nll: Double
+            var presses: [String: Press]
+        }
+        var texts: [Text]
+    }
+
+    private static let models = ["tinystories-656k", "tinystories-656k-mha8"]
+
+    /// The settings of kvpress's run, by the names of its presses.
+    private func settings(_ press: String) throws -> EvictionSettings {
+        let parts = press.split(separator: "@")
+        var settings = EvictionSettings()
+        settings.policy = String(parts[0])
+        settings.budget = .share(100 * (1 - (try #require(Double(parts[1])))))
+        switch parts[0] {
+        case "snapkv", "pyramidkv": (settings.window, settings.pool) = (16, .average(5))
+        case "expected-attention": (settings.sinks, settings.future) = (4, 64)
+        default: break
+        }
+        return settings
+    }
+
+    private func reference(_ name: String) throws -> Reference {
+        let data = try #require(FileManager.default.contents(atPath: SharedData.path("compression/kvpress-\(name).json")))
+        return try JSONDecoder().decode(Reference.self, from: data)
+    }
+
+    private func ids(_ text: Reference.Text, _ tokenizer: any Tokenizer) throws -> [Int32] {
+        let all = try #require(FileManager.default.contents(atPath: SharedData.path("text/tinystories-4mb.txt")))
+        let bytes = all[text.offset..<text.offset + 3000]
+        return Array(tokenizer.encode(String(decoding: bytes, as: UTF8.self)).prefix(text.context + text.continuation))
+    }
+
+    /// One window over all tokens, of which those behind the context are scored.
+    private func window(_ ids: [Int32]) -> EvaluationWindow {
+        EvaluationWindow(
+            inputs: Array(ids.dropLast()), targets: Array(ids.dropFirst()), scoredTokens: ids.count - 1,
+            scoredBytes: ids.count - 1, scoredEnds: Array(1..<ids.count))
+    }
+
+    /// A retention that keeps the slots it is told to.
+    private struct Forced: Retention {
+        let name = "forced"
+        /// Positions by stream and KV head.
+        var kept: [[[Int32]]]
+
+        func nextDecision(after tokens: Int, prompt: Int) -> Int? { tokens < prompt ? prompt : nil }
+        func mostRetained(at tokens: Int, prompt: Int) -> Int { kept.map { $0[0].count }.max() ?? 0 }
+        func retained(_ stream: StreamState) -> RetainedSlots { .heads(kept[stream.index].map { $0.map { Int($0) } }) }
+    }
+
+    /// Norms of keys are equal for equal tokens up to the rounding of their rotation: of such slots either may be kept.
+    private struct KeyNorms: Retention {
+        let name = "norms"
+        let inputs: RetentionInputs = .keys
+        let found: Norms
+
+        final class Norms: @unchecked Sendable {
+            /// By stream, KV head and slot; written by the one thread of a test.
+            var values: [[[Float]]] = []
+        }
+
+        func nextDecision(after tokens: Int, prompt: Int) -> Int? { tokens < prompt ? prompt : nil }
+        func mostRetained(at tokens: Int, prompt: Int) -> Int { tokens }
+        func retained(_ stream: StreamState) -> RetainedSlots {
+            let dim = stream.keys[0].count / stream.slots
+            found.values.append(
+                stream.keys.map { keys in
+                    (0..<stream.slots).map { slot in
+                        keys[slot * dim..<(slot + 1) * dim].reduce(0) { $0 + $1 * $1 }.squareRoot()
+                    }
+                })
+            return .ranges([0..<stream.slots])
+        }
+    }
+
+    /// Whether two retained sets are equal but for slots whose keys have the same norm within rounding.
+    private func areEqualUpToTies(_ one: [[[Int32]]], _ other: [[[Int32]]], _ norms: [[[Float]]]) -> Bool {
+        for (stream, heads) in one.enumerated() {
+            for (head, kept) in heads.enumerated() {
+                let mine = Set(kept).subtracting(other[stream][head])
+                let theirs = Set(other[stream][head]).subtracting(kept)
+                let values = mine.union(theirs).map { norms[stream][head][Int($0)] }
+                guard mine.count == theirs.count else { return false }
+                // At most one threshold in each head: all swapped slots lie at it.
+                if let least = values.min(), let most = values.max(), most - least > 2e-6 * most { return false }
+            }
+        }
+        return true
+    }
+
+    @Test(arguments: models) func `retained sets, likelihoods and divergences equal kvpress's`(name: String) throws {
+        let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
+        var compared = 0
+        for text in try reference(name).texts {
+            let ids = try ids(text, tokenizer)
+            for (press, expected) in text.presses.sorted(by: { $0.key < $1.key }) {
+                // kvpress fails where a pyramid gives its layers unequal lengths.
+                guard let retained = expected.retained, let nll = expected.nll, let kl = expected.kl else { continue }
+                let retention = try settings(press).retention()
+                let prompt = Array(ids.prefix(text.context))
+                let found = try positions(model, retention, prompt)
+                let isTied = press.hasPrefix("knorm") && found != retained
+                if isTied {
+                    let norms = KeyNorms.Norms()
+                    _ = try positions(model, KeyNorms(found: norms), prompt)
+                    #expect(areEqualUpToTies(found, retained, norms.values), "\(press) at \(text.offset)")
+                } else {
+                    #expect(found == retained, "\(press) at \(text.offset)")
+                }
+                var cache = EvaluationCache(
+                    encoding: .float32, retention: isTied ? Forced(kept: retained) : retention, pageBytes: 4096)
+                cache.prompt = text.context
+                let result = try CachedPerplexity.evaluate(model, [window(ids)], through: cache)
+                let mean = result.score.nll / Double(result.score.tokensScored)
+                #expect(result.score.tokensScored == text.continuation - 1)
+                #expect(abs(mean - nll) < 1e-4 && abs(result.klToFull - kl) < 1e-4, "\(press): \(mean), \(result.klToFull)")
+                compared += 1
+            }
+        }
+        #expect(compared == 45)
+    }
+
+    /// The positions that each layer and KV head keeps of a prompt.
+    private func positions(_ model: ServingModel, _ retention: any Retention, _ prompt: [Int32]) throws -> [[[Int32]]] {
+        var cache = try PagedKVCache(
+            config: model.config, retention: retention, pageBytes: 4096, tokens: prompt.count, chunk: prompt.count)
+        cache.add(0)
+        cache.setPromptLength(0, prompt.count)
+        _ = model.logits(RaggedBatch(sequences: [0], counts: [prompt.count], tokens: prompt), cache: &cache)
+        return cache.table(of: 0).positions
+    }
+}
