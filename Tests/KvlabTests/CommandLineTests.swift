@@ -263,6 +263,15 @@ import Testing
             (["--kv-dtype", "bf16"], "--kv-dtype has no effect without --through-cache"),
             (["--page", "4KiB"], "--page has no effect without --through-cache"),
             (["--through-cache", "--dtype", "bf16"], "--dtype has no effect with --through-cache"),
+            (["--evict", "tova", "--kv-budget", "9"], "--evict has no effect without --through-cache"),
+            (["--prefill", "9"], "--prefill has no effect without --through-cache"),
+            (["--through-cache", "--prefill", "256"], "--prefill is 256, expected 1 to 255, less than the tokens of --window"),
+            (["--limit-windows", "0"], "--limit-windows is 0, expected at least 1"),
+            (
+                ["--through-cache", "--evict", "snapkv", "--kv-budget", "64"],
+                "'snapkv' with this budget goes by a prompt, and there is none; say with --prefill how many tokens it has"
+            ),
+            (["--through-cache", "--evict", "tova", "--kv-budget", "50%"], "'tova' with this budget goes by a prompt"),
         ] {
             let refused = try run(ppl + options)
             #expect(refused.status != 0 && refused.error.contains(message), "\(options): \(refused.error)")
@@ -271,6 +280,14 @@ import Testing
             ["verify", "a.h5"], ["serve", "a.h5"], ["capacity", "a.h5", "--context", "9"], ["bench", "engine", "a.h5"],
             ["bench", "serve", "a.h5"], ppl + ["--through-cache"],
         ] {
+            // Every command with a pool but the load test has the same options of eviction.
+            if command.prefix(2) != ["bench", "serve"] {
+                let refused = try run(command + ["--evict", "h2", "--kv-budget", "9"])
+                #expect(
+                    refused.status != 0
+                        && refused.error.contains("there is no eviction policy 'h2', expected one of streaming-llm,"),
+                    "\(command): \(refused.error)")
+            }
             for page in ["9000000000000000000", "100", "2GiB"] {
                 let refused = try run(command + ["--page", page])
                 #expect(refused.status != 0 && refused.error.contains("--page: a page of"), "\(command): \(refused.error)")

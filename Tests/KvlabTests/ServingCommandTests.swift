@@ -31,6 +31,47 @@ struct ServingCommandTests {
         #expect(try kvlab("verify", path, "--tokens", "100000").status != 0)
     }
 
+    @Test func `an eviction's gates pass on a real checkpoint, an object each`() throws {
+        let path = try checkpoint("stories260K")
+        let result = try kvlab(
+            "verify", path, "--tokens", "120", "--page", "4KiB", "--evict", "streaming-llm", "--kv-budget", "50%", "--json")
+        let gates = try result.output.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        #expect(result.status == 0 && gates.count == 19, "\(result.output)\(result.error)")
+        let evictions = gates.filter { ($0["name"] as? String)?.hasPrefix("streaming-llm") == true }
+        #expect(evictions.count == 10 && evictions.allSatisfy { $0["passed"] as? Bool == true && $0["difference"] != nil })
+    }
+
+    @Test func `what is evicted behind a prompt shows in slots, bytes and divergence`() throws {
+        let path = try checkpoint("stories260K")
+        let text = SharedData.path("text/tinystories-sample.txt")
+        func report(_ options: String...) throws -> [String: Double] {
+            let result = try Tool.run(
+                [
+                    "eval", "ppl", path, "--text", text, "--through-cache", "--prefill", "100", "--window", "160", "--bos",
+                    "never",
+                    "--limit-windows", "4", "--page", "1KiB", "--json",
+                ] + options, in: scratch.path)
+            let report = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+            return try #require(report, "\(result.error)").compactMapValues { $0 as? Double }
+        }
+        let whole = try report()
+        // A page of 1 KiB has four tokens of 4 KV heads × 8 × 2 in fp32: 40 pages of 160 tokens, less the last token, which is no input.
+        #expect(whole["klToFull"] == 0 && whole["slotsKept"] == 159 && whole["bytesPerToken"] == 40 * 5 * 1024 / 159.0)
+        // 59 of 159 inputs follow the prompt.
+        #expect(whole["tokensScored"] == 236)
+        for policy in ["snapkv", "knorm", "streaming-llm"] {
+            let kept = try report("--evict", policy, "--kv-budget", "40")
+            #expect(kept["slotsKept"] == 40 + 59 && kept["bytesPerToken"] == 25 * 5 * 1024 / 159.0)
+            let divergence = try #require(kept["klToFull"])
+            #expect(divergence > 1e-3 && kept["nll"] != whole["nll"])
+            let all = try report("--evict", policy, "--kv-budget", "160")
+            let none = try #require(all["klToFull"])
+            #expect(all["nll"] == whole["nll"] && abs(none) < 1e-7, "\(policy)")
+        }
+    }
+
     @Test func `half the KV heads hold twice the sequences`() throws {
         let paths = [try checkpoint("stories260K"), try checkpoint("stories260K-mha8")]
         let result = try kvlab("capacity", paths[0], paths[1], "--kv-memory", "8MiB", "--context", "256", "--json")
@@ -39,6 +80,14 @@ struct ServingCommandTests {
         // 4 and 8 KV heads of 8 in fp16, 5 layers: 128 and 256 bytes a token and layer, 32 and 16 tokens a page of 4 KiB.
         #expect(held == [51, 25])
         #expect(rows.allSatisfy { $0["pageBytes"] as? Int == 4096 })
+        // Of 256 tokens 64 are kept, in two pages instead of eight in each layer; the last prompt needs all of its pages first.
+        let evicted = try kvlab(
+            "capacity", paths[0], "--kv-memory", "8MiB", "--context", "256", "--evict", "streaming-llm", "--kv-budget", "64",
+            "--json")
+        let kept = try #require(
+            (try JSONSerialization.jsonObject(with: Data(evicted.output.utf8)) as? [[String: Any]])?.first?["capacity"]
+                as? [String: Any])
+        #expect(kept["slotsKept"] as? Int == 64 && kept["sequences"] as? Int == (2048 - 50) / 10 + 1, "\(evicted.output)")
         let text = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "100")
         #expect(text.output.contains("in pages of 4KiB"))
         #expect(text.output.contains("| stories260K | GQA-4 | 640 | 102 |"), "\(text.output)")

@@ -11,30 +11,37 @@ public struct CacheCapacity: Sendable, Encodable {
     public var logicalBytes: Int, allocatedBytes: Int
     /// Cache bytes of a token over all layers.
     public var bytesPerToken: Int
+    /// Slots of a sequence a layer, on average.
+    public var slotsKept: Double
 
     /// Adds sequences of `context` tokens to a pool of `bytes`, in chunks of `chunk` tokens, until one finds no free pages.
     ///
-    /// Pages are reserved, and freed behind windows, as in serving: all tokens of a chunk are resident while it is computed. The
-    /// pages' memory isn't touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
+    /// Pages are reserved, and freed behind windows and by `retention`, as in serving: all tokens of a chunk, and before the
+    /// decision at its end those of the prompt, `context` tokens, are resident while it is computed. The pages' memory isn't
+    /// touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
     public static func measure(
-        _ config: ModelConfig, encoding: KVEncoding, bytes: Int, pageBytes: Int, context: Int,
+        _ config: ModelConfig, encoding: KVEncoding, retention: any Retention = FullRetention(), bytes: Int, pageBytes: Int,
+        context: Int,
         chunk: Int = Scheduler.Limits().tokensPerStep
     ) throws(InferenceError) -> CacheCapacity {
         precondition(context > 0 && chunk > 0, "CacheCapacity: \(context) tokens in chunks of \(chunk)")
         guard context <= config.maxSequence else { throw .tooManyTokens(context, limit: config.maxSequence) }
         let store = try PageStore(bytes: bytes, pageBytes: pageBytes)
-        var cache = try PagedKVCache(config: config, encoding: encoding, store: store)
+        var cache = try PagedKVCache(config: config, encoding: encoding, retention: retention, store: store)
+        cache.countsOnly = true
         var count = 0
         while true {
             cache.add(count)
+            cache.setPromptLength(count, context)
             guard admit(count, &cache, context: context, chunk: chunk) else { break }
             count += 1
         }
         cache.remove(count)
         let held = cache.bytesHeld
+        let slots = count > 0 ? cache.slotsKept(0) : 0
         return CacheCapacity(
             sequences: count, context: context, logicalBytes: held.logical, allocatedBytes: held.allocated,
-            bytesPerToken: config.kvBytesPerToken(encoding))
+            bytesPerToken: config.kvBytesPerToken(encoding), slotsKept: slots)
     }
 
     private static func admit(_ sequence: Int, _ cache: inout PagedKVCache, context: Int, chunk: Int) -> Bool {

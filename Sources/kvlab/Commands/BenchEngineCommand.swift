@@ -45,6 +45,8 @@ struct BenchEngineCommand: AsyncParsableCommand {
 
     @OptionGroup var paging: PageOptions
 
+    @OptionGroup(title: "Eviction") var eviction: EvictionOptions
+
     @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
     var stepTokens = Scheduler.Limits().tokensPerStep
 
@@ -101,6 +103,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             options.cacheBytes = memory.bytes
             options.pageBytes = paging.page?.bytes
             options.encoding = kvDtype
+            options.retention = try eviction.retention()
             options.limits.tokensPerStep = stepTokens
             options.prefixSharing = shared > 0
             let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent

@@ -12,7 +12,7 @@ struct CapacityCommand: ParsableCommand {
         discussion: """
             Each checkpoint gets the whole of --kv-memory, in pages of --page bytes, and sequences of --context tokens are taken in \
             as a server takes them, by --step-tokens at a time, until the next one finds no pages. By default the page is one that \
-            suits all the checkpoints together. Logical bytes are those of keys and values, allocated ones those of their pages.
+            suits all the checkpoints together. With --evict the tokens are a prompt, and what is evicted behind it makes room. Logical bytes are those of keys and values, allocated ones those of their pages.
             """)
 
     @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
@@ -28,6 +28,8 @@ struct CapacityCommand: ParsableCommand {
     var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions
+
+    @OptionGroup(title: "Eviction") var eviction: EvictionOptions
 
     @Option(name: .customLong("step-tokens"), help: "Tokens of a sequence that are taken in at a time.")
     var stepTokens = Scheduler.Limits().tokensPerStep
@@ -57,16 +59,18 @@ struct CapacityCommand: ParsableCommand {
             return config
         }
         let pageBytes = paging.bytes(for: configs, kvDtype)
+        let retention = try eviction.retention()
         let rows = try zip(checkpoints, configs).map { path, config in
             Row(
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
                 pageBytes: pageBytes,
                 capacity: try CacheCapacity.measure(
-                    config, encoding: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: context, chunk: stepTokens))
+                    config, encoding: kvDtype, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: context,
+                    chunk: stepTokens))
         }
         if json { return try printJSON(rows) }
         try print(
-            "\(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence"
+            "\(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence\(eviction.text.map { ", \($0)" } ?? "")"
         )
         try print("| model | attention | KV bytes/token | sequences | logical | allocated |")
         try print("| --- | --- | ---: | ---: | ---: | ---: |")

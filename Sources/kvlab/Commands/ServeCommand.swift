@@ -39,6 +39,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup var paging: PageOptions
 
+    @OptionGroup(title: "Eviction") var eviction: EvictionOptions
+
     @Option(
         name: .customLong("api-key"),
         help: """
@@ -239,6 +241,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.cacheBytes = memory.bytes
         options.pageBytes = paging.page?.bytes
         options.encoding = kvDtype
+        options.retention = try eviction.retention()
         (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
         options.limits.tenants = ServerOptions.tenants(apiKeys: keys, adminKey: admin)
         options.prefixSharing = prefixSharing

@@ -13,7 +13,9 @@ struct VerifyCommand: ParsableCommand {
             Compares the contiguous cache with the full forward pass, and paged, batched, forked, preempted and resumed caches (both \
             ways) and merged spans with the contiguous one on the same random tokens, and sequences that share a prefix with each \
             alone: the largest difference of a logit, and tokens whose likeliest successor differs. A gate that says nothing of the \
-            model is named with the reason. Exits with 1 where a gate fails.
+            model is named with the reason. With --evict the policy's gates follow: the same logits with a budget of the length, with \
+            the evicted slots masked in a whole cache, and however the sequence is cut, shared and preempted. Exits with 1 where a gate \
+            fails.
             """)
 
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
@@ -30,8 +32,30 @@ struct VerifyCommand: ParsableCommand {
 
     @OptionGroup var paging: PageOptions
 
+    @OptionGroup(title: "Eviction") var eviction: EvictionOptions
+
     @Option(help: "Seed of the tokens.")
     var seed: UInt64 = 1
+
+    @Flag(help: "Print JSON lines, an object a gate.")
+    var json = false
+
+    private struct Row: Encodable {
+        var name: String
+        /// Nil, as what follows, where the gate was not exercised.
+        var difference: Double?
+        var tolerance: Double?
+        var greedyDifferences: Int?
+        var passed: Bool
+        var notExercised: String?
+
+        init(_ gate: ExactnessGate) {
+            (name, passed, notExercised) = (gate.name, gate.passes, gate.notExercised)
+            guard gate.notExercised == nil else { return }
+            (difference, tolerance) = (gate.largestDifference, gate.tolerance)
+            greedyDifferences = gate.greedyDifferences
+        }
+    }
 
     func run() throws {
         let loaded = try ModelImport.load(checkpoint)
@@ -44,10 +68,16 @@ struct VerifyCommand: ParsableCommand {
         var random = SeededGenerator(seed: seed, name: "verify")
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
         let pageBytes = paging.bytes(for: [loaded.config], kvDtype)
-        let gates = try ExactnessGates(
+        let checks = try ExactnessGates(
             config: loaded.config, parameters: loaded.parameters, encoding: kvDtype, pageBytes: pageBytes, tokens: ids,
-            decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path)
-        ).run()
+            decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path))
+        var gates = try checks.run()
+        if let retention = try eviction.retention() as? EvictionRetention { gates += try checks.run(evicting: retention) }
+        if json {
+            for gate in gates { try printJSON(Row(gate)) }
+            if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
+            return
+        }
         try print(
             "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes))"
         )
