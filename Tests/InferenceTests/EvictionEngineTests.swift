@@ -6,9 +6,10 @@ import Testing
 
 /// Evictions in the serving engine.
 @Suite struct EvictionEngineTests {
-    /// The tokens that six requests get, each of 30, from a batch-invariant engine.
+    /// The tokens that six requests get, each of 30 and some with a retention of their own, from a batch-invariant engine.
     private func outputs(
-        _ retention: any Retention, pages: Int = 400, _ change: (inout EngineOptions) -> Void = { _ in }
+        _ retention: any Retention, pages: Int = 400, own: [(any Retention)?] = [],
+        _ change: (inout EngineOptions) -> Void = { _ in }
     ) async throws -> (ids: [[Int32]], statistics: EngineStatistics) {
         let fixture = try EngineFixture(pages: pages, deviation: 0.3) { options in
             (options.batchInvariant, options.retention) = (true, retention)
@@ -17,7 +18,8 @@ import Testing
         var generations: [Generation] = []
         // The third and the last begin alike.
         for (index, length) in [5, 40, 70, 33, 9, 70].enumerated() {
-            let request = fixture.request(EngineFixture.prompt(length, index == 5 ? 2 : index), 30)
+            var request = fixture.request(EngineFixture.prompt(length, index == 5 ? 2 : index), 30)
+            if index < own.count { request.retention = own[index] }
             generations.append(try await fixture.engine.submit(request))
         }
         await fixture.finish()
@@ -48,6 +50,38 @@ import Testing
             #expect(tight.ids == expected, "\(way)")
             #expect(tight.statistics.swapped + tight.statistics.recomputed > 0)
         }
+    }
+
+    @Test func `requests with evictions of their own get what an engine of that eviction gives`() async throws {
+        let policies = [nil, "streaming-llm", "snapkv", "h2o", "expected-attention", "tova"]
+        var expected: [[Int32]] = []
+        for (index, policy) in policies.enumerated() {
+            let alone = try policy.map { try retention($0) } ?? FullRetention()
+            expected.append(try await outputs(alone).ids[index])
+        }
+        let scratch = ScratchDirectory()
+        let tier = try FileTier(directory: scratch.path)
+        for way in EngineOptions.Preemption.allCases {
+            let mixed = try await outputs(FullRetention(), pages: 90, own: policies.map { try $0.map { try retention($0) } }) {
+                ($0.tier, $0.preemption) = (tier, way)
+            }
+            #expect(mixed.ids == expected, "\(way)")
+        }
+        // And an engine that evicts keeps all of a request that asks for it.
+        let full = try await outputs(retention("tova"), own: policies.map { _ in FullRetention() })
+        #expect(try await full.ids == outputs(FullRetention()).ids)
+    }
+
+    @Test func `a retention that the model has no layer for is refused with the request`() async throws {
+        let fixture = try EngineFixture(configure: { config, _ in
+            try HybridAttention(window: 20, fullEvery: 0, sinks: 3).configure(&config)
+        })
+        var request = fixture.request([1, 2, 3], 3)
+        request.retention = try retention("knorm")
+        await #expect(
+            throws: InferenceError.policyWithoutLayers(
+                policy: "knorm", reason: "every layer of the model has a sliding window already")
+        ) { try await fixture.engine.submit(request) }
     }
 
     @Test func `a prompt's beginning is taken from the prefix cache up to the first observed query`() async throws {

@@ -1,5 +1,6 @@
 import Foundation
 import FoundationNetworking
+import Inference
 import JSON
 import Random
 import TestSupport
@@ -112,6 +113,41 @@ import Testing
         for field in taken { #expect(error(field) == nil, "\(field)") }
         let both = try RequestFields(Array(#"{"max_completion_tokens":3,"max_tokens":7}"#.utf8))
         #expect(try both.sampling(ServerLimits(), maxTokens: 16).options.maxTokens == 3)
+    }
+
+    @Test func `a request chooses its eviction where the server lets it`() throws {
+        func read(_ fields: String, allowed: Bool = true) throws(APIError) -> String? {
+            var limits = ServerLimits()
+            limits.requestsMayEvict = allowed
+            return try RequestFields(Array("{\(fields)}".utf8)).retention(limits)?.name
+        }
+        #expect(try read("") == nil && read("", allowed: false) == nil)
+        #expect(try read(#""kv_evict":"tova","kv_budget":64"#) == "tova")
+        #expect(try read(#""kv_evict":"snapkv","kv_budget":"25%""#) == "snapkv")
+        for (fields, allowed, message) in [
+            (#""kv_evict":"tova","kv_budget":64"#, false, "'kv_evict' is not taken: the server runs without --allow-kv-evict"),
+            (#""kv_budget":64"#, false, "'kv_budget' is not taken: the server runs without --allow-kv-evict"),
+            (#""kv_budget":64"#, true, "'kv_budget' means nothing without 'kv_evict'"),
+            (#""kv_evict":"tova""#, true, "'kv_evict' needs 'kv_budget' beside it"),
+            (#""kv_evict":7,"kv_budget":64"#, true, "'kv_evict' is not a string"),
+            (
+                #""kv_evict":"tova","kv_budget":"many""#, true,
+                "'kv_budget' is neither a number of slots nor a share of the prompt such as \"25%\""
+            ),
+            (
+                #""kv_evict":"snapkv","kv_budget":20"#, true,
+                "'kv_budget' is 20, expected at least 33: 'snapkv' keeps 0 sinks and the newest 32, and one more"
+            ),
+            (
+                #""kv_evict":"fifo","kv_budget":20"#, true,
+                "'kv_evict' is 'fifo', expected one of \(EvictionPolicies.names.joined(separator: ", "))"
+            ),
+        ] {
+            do throws(APIError) {
+                _ = try read(fields, allowed: allowed)
+                Issue.record("\(fields) was taken")
+            } catch { #expect(error.message == message && error.status == .badRequest) }
+        }
     }
 
     @Test func `more prompts than the queue holds are refused for good`() async throws {

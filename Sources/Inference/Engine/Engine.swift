@@ -25,6 +25,8 @@ public actor Engine {
     var counters = EngineStatistics()
     var costs: [PreemptionCosts]
     private let capacities: [Int]
+    /// Pages that a sequence of one of the models may have.
+    private let availablePages: Int
     private var nextID = 0
     /// The logical clock of the prefix trees' uses, one for all trees.
     var clock = 0
@@ -77,17 +79,21 @@ public actor Engine {
             }
         }
         self.capacities = capacities
+        availablePages = available
     }
 
     /// The most tokens a sequence of `model` can have, by the model's positions and by the pool.
     public nonisolated func capacity(of model: Int) -> Int { capacities[model] }
 
-    private static func capacity(of cache: PagedKVCache, longest: Int, pages: Int, step: Int) -> Int {
+    private static func capacity(
+        of cache: PagedKVCache, longest: Int, pages: Int, step: Int, retention: (any Retention)? = nil
+    ) -> Int {
         var (low, high) = (0, longest)
         while low < high {
             let middle = (low + high + 1) / 2
             // Pages behind a window are freed only after the step that passes them.
-            if cache.pages(tokens: middle, inChunksOf: step) <= pages { low = middle } else { high = middle - 1 }
+            let needed = cache.pages(tokens: middle, inChunksOf: step, retention: retention)
+            if needed <= pages { low = middle } else { high = middle - 1 }
         }
         return low
     }
@@ -96,14 +102,22 @@ public actor Engine {
     public func submit(_ request: GenerationRequest) throws(InferenceError) -> Generation {
         guard !isStopping else { throw .stopping }
         guard models.indices.contains(request.model) else { throw .noModel(request.model) }
-        try request.validate(vocabulary: models[request.model].model.config.vocabularySize, capacity: capacity(of: request.model))
+        let config = models[request.model].model.config
+        try request.retention?.check(config)
+        let capacity =
+            request.retention.map {
+                Self.capacity(
+                    of: caches[request.model], longest: config.maxSequence, pages: availablePages,
+                    step: options.limits.tokensPerStep, retention: $0)
+            } ?? capacity(of: request.model)
+        try request.validate(vocabulary: config.vocabularySize, capacity: capacity)
         let id = nextID
         let sampling = request.sampling
         let sequence = EngineSequence(
             request, id: id, of: models[request.model],
             sampler: TokenSampler(
                 sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
-            maxTokens: min(sampling.maxTokens, capacity(of: request.model) - request.prompt.count + 1))
+            maxTokens: min(sampling.maxTokens, capacity - request.prompt.count + 1))
         // A request for no tokens only scores its prompt.
         guard
             scheduler.add(

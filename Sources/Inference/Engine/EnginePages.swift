@@ -48,7 +48,7 @@ extension Engine {
 
     /// Evicts the slots outside the retained set of a sequence; the prefix tree may keep their pages.
     func retain(_ id: Int) {
-        guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides else { return }
+        guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides(id) else { return }
         if caches[sequence.model].retain(id) {
             // Compacted pages are no prefix of another prompt.
             trees[sequence.model].leave(sequence.path, at: tick())

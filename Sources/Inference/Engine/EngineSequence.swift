@@ -54,6 +54,8 @@ final class EngineSequence {
     private var matcher: StopMatcher
     let stopIDs: Set<Int32>
     let maxTokens: Int
+    /// The retention of its slots; nil for the engine's.
+    let retention: (any Retention)?
     /// The place of its keys and values; ``Engine/computed(_:)`` gives their number.
     var residence = Residence.none
     /// The prefix tree's blocks that it uses.
@@ -81,6 +83,7 @@ final class EngineSequence {
         matcher = StopMatcher(request.sampling.stopStrings)
         stopIDs = request.sampling.stopIDs.union(request.sampling.ignoreEOS ? [] : model.stopIDs)
         self.maxTokens = maxTokens
+        retention = request.retention
         promptLogprobs = request.promptLogprobs
     }
 
@@ -91,7 +94,7 @@ final class EngineSequence {
         (tokens, promptCount, forks) = (other.tokens, other.promptCount, 0)
         (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
         (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
-        (residence, isStarted, path) = (other.residence, other.isStarted, other.path)
+        (residence, isStarted, path, retention) = (other.residence, other.isStarted, other.path, other.retention)
     }
 
     /// A copy of the same output under a new number.

@@ -16,7 +16,8 @@ extension Engine {
                 if self.awaitsPrefix(sequence, held: waiting) { return nil }
                 // A swapped sequence's pages count too: its tier holds none that lie behind a window.
                 let tokens = min(self.computed(sequence) + count, max(sequence.longest, sequence.tokens.count))
-                return cache.pages(tokens: tokens, inChunksOf: self.options.limits.tokensPerStep)
+                return cache.pages(
+                    tokens: tokens, inChunksOf: self.options.limits.tokensPerStep, retention: sequence.retention)
             },
             pagesFreed: { id in
                 guard let sequence = self.sequences[id], sequence.isResident else { return 0 }
@@ -84,7 +85,7 @@ extension Engine {
     /// the queries of, and the prompt's alone where outputs are computed in another way.
     private func sharedTokens(_ sequence: EngineSequence) -> Int {
         let tokens = options.batchInvariant ? sequence.promptCount : sequence.tokens.count
-        return min(tokens, caches[sequence.model].shareableTokens(prompt: sequence.promptCount))
+        return min(tokens, caches[sequence.model].shareableTokens(prompt: sequence.promptCount, retention: sequence.retention))
     }
 
     private func bringIn(_ id: Int) -> Bool {
@@ -102,6 +103,7 @@ extension Engine {
         }
         caches[model].add(id, sharing: table)
         caches[model].setPromptLength(id, sequence.promptCount)
+        if let retention = sequence.retention { caches[model].setRetention(id, retention) }
         if !sequence.isStarted { sequence.cached = table?.tokens ?? 0 }
         sequence.enter()
         sequence.residence = .cache

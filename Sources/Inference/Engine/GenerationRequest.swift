@@ -12,6 +12,8 @@ public struct GenerationRequest: Sendable {
     public var beams: BeamOptions?
     /// Whether the prompt's tokens are scored, and with how many likeliest tokens at each position.
     public var promptLogprobs: Int?
+    /// The retention of its slots in layers without a window; nil for the engine's.
+    public var retention: (any Retention)?
     /// The tenant: competing tenants have equal shares of the engine, and each has a prefix cache of its own.
     public var tenant = ""
     /// Divides a tenant's prefix cache further: prefixes are shared only between equal salts. A salt is kept as long as its

@@ -41,9 +41,9 @@ extension ExactnessGates {
 
     /// The numbers of tokens at which slots are evicted.
     private func decisions(of retention: EvictionRetention) throws -> [Int] {
-        let cache = try makeCache()
+        let retentions = try makeCache().retentions
         return Array(
-            sequence(first: 0) { cache.nextPacking(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < tokens.count })
+            sequence(first: 0) { retentions.nextPacking(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < tokens.count })
     }
 
     /// The packed cache against one that keeps every slot and masks those that the packed cache has evicted.

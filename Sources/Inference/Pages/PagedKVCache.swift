@@ -19,13 +19,16 @@ public struct PagedKVCache: KVCache {
     /// The geometry of each of `layouts`.
     let shapes: [KVGeometry]
     var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
+    private let config: ModelConfig
     /// The retention of each of `layouts`: a window where the layer has one, else the cache's own.
     private(set) var retentions: [any Retention] = []
     private let retention: any Retention
+    /// The retentions of the sequences that were given their own.
+    private var ownRetentions: [Int: [any Retention]] = [:]
     /// Whether some retention ever evicts a slot.
     private(set) var decides = false
     /// Whether a row's sums must not depend on the chunks of its sequence: prompts in blocks, later tokens one by one.
-    var isBatchInvariant = false { didSet { retentions = makeRetentions() } }
+    var isBatchInvariant = false { didSet { retentions = retentions(with: retention) } }
     /// Whether ``commit(_:)`` evicts the slots outside the retained sets; otherwise ``retain(_:)`` has to be called after it.
     var retainsOnCommit = true
     /// Whether slots are only counted: pages are allocated and released, and no key or value is ever read or moved.
@@ -49,6 +52,7 @@ public struct PagedKVCache: KVCache {
     ) throws(InferenceError) {
         try retention.check(config)
         self.store = store
+        self.config = config
         self.retention = retention
         self.owner = owner
         geometry = config.kvGeometry(encoding)
@@ -67,13 +71,18 @@ public struct PagedKVCache: KVCache {
         }
         (self.layouts, self.stores) = (layouts, stores)
         shapes = geometry.filter { $0.source == nil }
-        retentions = makeRetentions()
+        retentions = retentions(with: retention)
         decides = !retentions.allSatisfy { $0 is FullRetention }
-        guard retention.inputs.contains(.queries) else { return }
+        makeRotations(for: retention)
+    }
+
+    private mutating func makeRotations(for retention: any Retention) {
+        guard retention.inputs.contains(.queries), rotations.isEmpty else { return }
         rotations = geometry.indices.filter { geometry[$0].source == nil }.map { QueryRotation(config, layer: $0) }
     }
 
-    private func makeRetentions() -> [any Retention] {
+    /// The retention of each of ``layouts`` where layers without a window have `retention`.
+    func retentions(with retention: any Retention) -> [any Retention] {
         let windows = windows
         let count = windows.count { $0 == nil }
         var index = 0
@@ -113,6 +122,22 @@ public struct PagedKVCache: KVCache {
         }
     }
 
+    /// The retention of each of ``layouts`` for `sequence`.
+    func retentions(of sequence: Int) -> [any Retention] { ownRetentions[sequence] ?? retentions }
+
+    /// Whether some retention of `sequence` ever evicts a slot.
+    func decides(_ sequence: Int) -> Bool { decides || ownRetentions[sequence] != nil }
+
+    /// Gives `sequence` a retention of its own instead of the cache's.
+    ///
+    /// Precondition: none of its slots is evicted and none of its queries observed yet.
+    mutating func setRetention(_ sequence: Int, _ retention: any Retention) {
+        precondition(
+            !isCompacted(sequence) && observations[sequence] == nil, "PagedKVCache: sequence \(sequence) has evicted slots")
+        ownRetentions[sequence] = retentions(with: retention)
+        makeRotations(for: retention)
+    }
+
     /// Numbers of the cached sequences.
     public var sequences: some Collection<Int> { tables.keys }
 
@@ -130,11 +155,12 @@ public struct PagedKVCache: KVCache {
         table.reserved = table.reserved.map { _ in [] }
         add(copy, sharing: table)
         (observations[copy], promptLengths[copy]) = (observations[sequence], promptLengths[sequence])
+        ownRetentions[copy] = ownRetentions[sequence]
     }
 
     /// Removes `sequence` and releases its pages.
     public mutating func remove(_ sequence: Int) {
-        (promptLengths[sequence], observations[sequence]) = (nil, nil)
+        (promptLengths[sequence], observations[sequence], ownRetentions[sequence]) = (nil, nil, nil)
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
@@ -189,9 +215,9 @@ public struct PagedKVCache: KVCache {
 
     /// The most pages a sequence holds until it has `tokens`, computed in chunks of at most `chunk` tokens.
     ///
-    /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
-    public func pages(tokens: Int, inChunksOf chunk: Int) -> Int {
-        zip(layouts, retentions).reduce(0) {
+    /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it. A `retention` of nil is the cache's.
+    public func pages(tokens: Int, inChunksOf chunk: Int, retention: (any Retention)? = nil) -> Int {
+        zip(layouts, retention.map { retentions(with: $0) } ?? retentions).reduce(0) {
             $0 + $1.1.mostPages(tokens: tokens, chunk: chunk, slotsPerPage: $1.0.tokensPerPage)
         }
     }
@@ -262,12 +288,14 @@ public struct PagedKVCache: KVCache {
         fileprivate(set) var table: BlockTable
         fileprivate var observations: [StreamObservations]?
         fileprivate var promptLength: Int?
+        fileprivate var retentions: [any Retention]?
     }
 
     /// A snapshot of `sequence` for ``restore(_:_:)``.
     func snapshot(of sequence: Int) -> Snapshot {
         Snapshot(
-            table: table(of: sequence), observations: observations[sequence], promptLength: promptLengths[sequence])
+            table: table(of: sequence), observations: observations[sequence], promptLength: promptLengths[sequence],
+            retentions: ownRetentions[sequence])
     }
 
     /// Adds `sequence` with the tokens, slots and number of pages of `snapshot`, in new pages of undefined contents; false, and
@@ -284,7 +312,7 @@ public struct PagedKVCache: KVCache {
         }
         for page in pages { store.pool.release(page) }
         (tables[sequence], observations[sequence]) = (table, snapshot.observations)
-        promptLengths[sequence] = snapshot.promptLength
+        (promptLengths[sequence], ownRetentions[sequence]) = (snapshot.promptLength, snapshot.retentions)
         return true
     }
 

@@ -5,22 +5,17 @@ import Models
 extension PagedKVCache {
     /// Tokens of `sequence` until its next compaction, which a step must not exceed; nil where none follows.
     public func tokensToDecision(_ sequence: Int) -> Int? {
-        guard decides else { return nil }
+        guard decides(sequence) else { return nil }
         let tokens = length(of: sequence)
-        return nextPacking(after: tokens, prompt: prompt(of: sequence)).map { $0 - tokens }
-    }
-
-    /// The number of tokens above `tokens` at which a sequence with a prompt of `prompt` tokens is compacted next; nil where none
-    /// follows.
-    func nextPacking(after tokens: Int, prompt: Int) -> Int? {
-        retentions.lazy.filter { $0.release == .compaction }.compactMap { $0.nextDecision(after: tokens, prompt: prompt) }.min()
+        return retentions(of: sequence).nextPacking(after: tokens, prompt: prompt(of: sequence)).map { $0 - tokens }
     }
 
     /// Tokens of a prompt of `prompt` tokens that a sequence may take from the prefix cache: those before the first decision, and
-    /// before the first query that a retention observes.
-    func shareableTokens(prompt: Int) -> Int {
-        guard let decision = nextPacking(after: 0, prompt: prompt) else { return .max }
-        return retentions.reduce(decision) { most, retention in
+    /// before the first query that a retention observes. A `retention` of nil is the cache's.
+    func shareableTokens(prompt: Int, retention: (any Retention)? = nil) -> Int {
+        let deciding = retention.map { retentions(with: $0) } ?? retentions
+        guard let decision = deciding.nextPacking(after: 0, prompt: prompt) else { return .max }
+        return deciding.reduce(decision) { most, retention in
             guard retention.observesQueries else { return most }
             let observed = retention.observed(0..<decision, prompt: prompt)
             return observed.isEmpty ? most : min(most, observed.lowerBound)
@@ -34,14 +29,14 @@ extension PagedKVCache {
     func prompt(of sequence: Int) -> Int { promptLengths[sequence] ?? .max }
 
     private func isDecision(_ sequence: Int, _ stream: Int, at tokens: Int) -> Bool {
-        guard decides, tokens > 0 else { return false }
-        return retentions[stream].nextDecision(after: tokens - 1, prompt: prompt(of: sequence)) == tokens
+        guard decides(sequence), tokens > 0 else { return false }
+        return retentions(of: sequence)[stream].nextDecision(after: tokens - 1, prompt: prompt(of: sequence)) == tokens
     }
 
     /// Pages to reserve for the compaction at the last of `count` more tokens: enough for the retained set, where some target
     /// pages are shared or may become shared before it.
     func pagesToReserve(_ sequence: Int, _ table: BlockTable, _ stream: Int, adding count: Int) -> Int {
-        let retention = retentions[stream]
+        let retention = retentions(of: sequence)[stream]
         guard retention.release == .compaction, isDecision(sequence, stream, at: table.tokens + count) else { return 0 }
         let most = retention.mostRetained(at: table.tokens + count, prompt: prompt(of: sequence))
         let kept = min(table.slots(stream) + count, most)
@@ -53,10 +48,10 @@ extension PagedKVCache {
 
     /// Evicts the slots of `sequence` outside the retained sets and releases their pages; true where some were compacted.
     @discardableResult mutating func retain(_ sequence: Int) -> Bool {
-        guard decides else { return false }
+        guard decides(sequence) else { return false }
         var table = table(of: sequence)
         var isPacked = false
-        for (stream, retention) in retentions.enumerated() where isDecision(sequence, stream, at: table.tokens) {
+        for (stream, retention) in retentions(of: sequence).enumerated() where isDecision(sequence, stream, at: table.tokens) {
             let kept =
                 countsOnly && retention.release == .compaction
                 ? .ranges([0..<min(table.slots(stream), retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence)))])
@@ -79,7 +74,7 @@ extension PagedKVCache {
 
     /// The state of a stream for its retention.
     private func state(of sequence: Int, _ table: BlockTable, _ stream: Int) -> StreamState {
-        let (inputs, layout, slots) = (retentions[stream].inputs, layouts[stream], table.slots(stream))
+        let (inputs, layout, slots) = (retentions(of: sequence)[stream].inputs, layouts[stream], table.slots(stream))
         let observations = observations[sequence]?[stream]
         var state = StreamState(
             tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: layout.kvHeads, slots: slots,
@@ -99,41 +94,20 @@ extension PagedKVCache {
         _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, logSumExp: Storage,
         stream: Int
     ) {
-        let retention = retentions[stream]
-        guard retention.observesQueries else { return }
-        let rows = zip(step.sequences, step.counts).map { sequence, count -> Range<Int> in
-            let (held, prompt) = (length(of: sequence), prompt(of: sequence))
-            guard retention.nextDecision(after: held, prompt: prompt) != nil else { return 0..<0 }
-            let observed = retention.observed(held..<held + count, prompt: prompt)
-            return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
-        }
+        let inputs = step.sequences.map { retentions(of: $0)[stream].inputs }
+        let rows = step.sequences.indices.map { observedRows(step.sequences[$0], stream, adding: step.counts[$0]) }
         guard rows.contains(where: { !$0.isEmpty }) else { return }
-        for sequence in step.sequences where observations[sequence] == nil {
+        for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty && observations[sequence] == nil {
             observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
         }
-        if retention.inputs.contains(.mass) {
-            let slots = zip(step.sequences, step.counts).map { table(of: $0).slots(stream) + $1 }
-            let masses = step.sequences.indices.map { index -> Storage in
-                guard !rows[index].isEmpty, let held = observations[step.sequences[index]]?[stream].mass else {
-                    return Storage(count: 0)
-                }
-                return Storage(
-                    copying: held.flatMap { $0 + [Float](repeating: 0, count: slots[index] - $0.count) })
-            }
-            kernel.addMass(
-                qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses)
-            for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty {
-                for head in 0..<layouts[stream].kvHeads {
-                    observations[sequence]?[stream].mass[head] = masses[index].array(
-                        head * slots[index]..<(head + 1) * slots[index])
-                }
-            }
+        let masses = zip(inputs, rows).map { $0.contains(.mass) ? $1 : 0..<0 }
+        if masses.contains(where: { !$0.isEmpty }) {
+            addMass(of: masses, step, queries, kernel, batch, logSumExp: logSumExp, stream: stream)
         }
-        guard retention.inputs.contains(.queries) else { return }
         var first = 0
         for (index, sequence) in step.sequences.enumerated() {
             defer { first += step.counts[index] }
-            guard !rows[index].isEmpty else { continue }
+            guard inputs[index].contains(.queries), !rows[index].isEmpty else { continue }
             var statistics =
                 observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[stream])
             observations[sequence]?[stream].queries = nil
@@ -141,6 +115,35 @@ extension PagedKVCache {
                 queries, rows: first + rows[index].lowerBound..<first + rows[index].upperBound,
                 position: length(of: sequence) + rows[index].lowerBound)
             observations[sequence]?[stream].queries = statistics
+        }
+    }
+
+    /// The rows of the next `count` of a sequence, numbered from the first, whose queries its retention observes.
+    private func observedRows(_ sequence: Int, _ stream: Int, adding count: Int) -> Range<Int> {
+        let retention = retentions(of: sequence)[stream]
+        let (held, prompt) = (length(of: sequence), prompt(of: sequence))
+        guard retention.observesQueries, retention.nextDecision(after: held, prompt: prompt) != nil else { return 0..<0 }
+        let observed = retention.observed(held..<held + count, prompt: prompt)
+        return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
+    }
+
+    /// Adds the attention mass of `rows` of each sequence to its slots'.
+    private mutating func addMass(
+        of rows: [Range<Int>], _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel,
+        _ batch: PagedBatch, logSumExp: Storage, stream: Int
+    ) {
+        let slots = zip(step.sequences, step.counts).map { table(of: $0).slots(stream) + $1 }
+        let masses = step.sequences.indices.map { index -> Storage in
+            guard !rows[index].isEmpty, let held = observations[step.sequences[index]]?[stream].mass else {
+                return Storage(count: 0)
+            }
+            return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: slots[index] - $0.count) })
+        }
+        kernel.addMass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses)
+        for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty {
+            for head in 0..<layouts[stream].kvHeads {
+                observations[sequence]?[stream].mass[head] = masses[index].array(head * slots[index]..<(head + 1) * slots[index])
+            }
         }
     }
 
@@ -180,7 +183,7 @@ extension PagedKVCache {
             slots.map { positions.isEmpty ? Int32($0) : positions[head][$0] }
         }
         guard let held = observations[sequence]?[stream].mass else { return }
-        let accumulates = retentions[stream].accumulates
+        let accumulates = retentions(of: sequence)[stream].accumulates
         observations[sequence]?[stream].mass = zip(held, kept).map { mass, slots in
             accumulates && !mass.isEmpty ? slots.map { mass[$0] } : []
         }
@@ -199,4 +202,12 @@ struct StreamObservations: Sendable {
 extension Retention {
     /// Whether decisions go by queries, of which a prefix cache keeps nothing.
     var observesQueries: Bool { !inputs.isDisjoint(with: [.mass, .queries]) }
+}
+
+extension [any Retention] {
+    /// The number of tokens above `tokens` at which a sequence with a prompt of `prompt` tokens is compacted next; nil where none
+    /// follows.
+    func nextPacking(after tokens: Int, prompt: Int) -> Int? {
+        lazy.filter { $0.release == .compaction }.compactMap { $0.nextDecision(after: tokens, prompt: prompt) }.min()
+    }
 }

@@ -11,6 +11,8 @@ struct ChatRequest {
     var tenant: String
     /// The digest that divides the tenant's prefix cache.
     var cacheSalt: String
+    /// The retention that it asks for; nil for the server's.
+    var retention: (any Retention)?
     /// Tokens of its prompt and answer, likeliest ones included.
     var heldTokens: Int
 
@@ -27,6 +29,7 @@ struct ChatRequest {
         sampling.options.logprobs = logprobs
         self.tenant = tenant
         cacheSalt = try fields.cacheSalt()
+        retention = try fields.retention(limits)
         switch models[model].chatFormat {
         case .named(let format): sampling.options.stopStrings += format.stops
         case .own(let template): sampling.options.stopStrings += template.stops
@@ -94,7 +97,7 @@ struct ChatRequest {
     var engineRequest: GenerationRequest {
         var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
         request.count = sampling.n
-        (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
+        (request.tenant, request.cacheSalt, request.retention) = (tenant, cacheSalt, retention)
         return request
     }
 }

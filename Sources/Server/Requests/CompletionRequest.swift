@@ -15,6 +15,8 @@ struct CompletionRequest {
     var tenant: String
     /// The digest that divides the tenant's prefix cache.
     var cacheSalt: String
+    /// The retention that it asks for; nil for the server's.
+    var retention: (any Retention)?
     /// The search for the likeliest outputs, where that is asked for.
     var beams: BeamOptions?
     /// Tokens of its prompts and answer, likeliest ones included.
@@ -42,6 +44,7 @@ struct CompletionRequest {
         guard !sampling.stream || bestOf == sampling.n else { throw .parameter("best_of", "cannot be streamed") }
         self.tenant = tenant
         cacheSalt = try fields.cacheSalt()
+        retention = try fields.retention(limits)
         sampling.options.logprobs = logprobs ?? (bestOf > sampling.n ? 0 : nil)
         let values = try Self.promptValues(fields, limits)
         let outputs = values.count * (beams?.width ?? bestOf)
@@ -102,7 +105,7 @@ struct CompletionRequest {
             var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
             request.count = bestOf
             (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
-            request.beams = beams
+            (request.beams, request.retention) = (beams, retention)
             if echo, let logprobs { request.promptLogprobs = logprobs }
             return request
         }

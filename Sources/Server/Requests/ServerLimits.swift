@@ -6,6 +6,8 @@ public struct ServerLimits: Sendable {
     public var prompts = 256
     /// `n` and `best_of`.
     public var outputs = 128
+    /// Whether requests may choose the eviction of their slots.
+    public var requestsMayEvict = false
     /// Stop strings, and bytes of each.
     public var stops = 16, stopBytes = 256
     /// Entries of `logit_bias`.

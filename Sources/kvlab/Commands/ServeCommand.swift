@@ -41,6 +41,10 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Eviction") var eviction: EvictionOptions
 
+    @Flag(
+        name: .customLong("allow-kv-evict"), help: "Let requests choose a policy and a budget, by kv_evict and kv_budget.")
+    var allowsRequestEviction = false
+
     @Option(
         name: .customLong("api-key"),
         help: """
@@ -253,6 +257,7 @@ struct ServeCommand: AsyncParsableCommand {
         var server = ServerOptions()
         (server.host, server.port, server.apiKeys, server.metricsPrefix) = (host, port, keys, metricsPrefix)
         server.allowedOrigins = allowedOrigins
+        server.limits.requestsMayEvict = allowsRequestEviction
         (server.adminKey, server.limits.keyRequests, server.limits.keyTokens) = (admin, keyRequests, keyTokens)
         (server.limits.seconds, server.limits.connections, server.drainSeconds) = (timeout, connections, drain)
         let format = log
