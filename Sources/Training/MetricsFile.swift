@@ -1,6 +1,5 @@
 import Files
 import Foundation
-import Glibc
 
 /// A run's metrics as JSON Lines: one line an event, flushed at once.
 public final class MetricsFile {
@@ -27,7 +26,7 @@ public final class MetricsFile {
         public init(step: Int) { self.step = step }
     }
 
-    private let file: RegularFile
+    private let file: LineFile
     private let path: String
 
     /// Opens the file and drops lines past `step`, whose steps a resumed run repeats.
@@ -37,30 +36,16 @@ public final class MetricsFile {
         var rewritten = try AtomicFile(path: path, links: .refused)
         for line in kept { try rewritten.append(Array((try CanonicalJSON.text(of: line) + "\n").utf8)) }
         try rewritten.commit()
-        file = try RegularFile(path: path, .append, links: .refused)
+        file = try LineFile(path: path)
     }
 
     /// Appends one line completely or, where the disk is full, not at all.
     public func write(_ line: Line) throws {
-        let bytes: [UInt8]
-        do { bytes = Array((try CanonicalJSON.text(of: line) + "\n").utf8) } catch {
+        let text: String
+        do { text = try CanonicalJSON.text(of: line) } catch {
             throw TrainingError.unwritableMetrics(path: path, step: line.step)
         }
-        let start = lseek(file.descriptor, 0, SEEK_END)
-        var done = 0
-        while done < bytes.count {
-            let written = unsafe bytes.withUnsafeBytes { bytes in
-                unsafe bytes.baseAddress.map { unsafe Glibc.write(file.descriptor, $0 + done, bytes.count - done) } ?? 0
-            }
-            if written < 0 {
-                let code = errno
-                if code == EINTR { continue }
-                // A partial line would make the next one unreadable too.
-                if done > 0 { _ = ftruncate(file.descriptor, start) }
-                throw FileError.system(path: path, action: "append", errno: code)
-            }
-            done += written
-        }
+        try file.append(text)
     }
 
     /// The lines of a metrics file; a line truncated by a crash is left out, and a path that is no ordinary file has none.
