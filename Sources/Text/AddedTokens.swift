@@ -11,6 +11,11 @@ struct AddedToken: Sendable, Hashable {
     var stripsLeft = false
     /// Whether a match includes the white space after it.
     var stripsRight = false
+
+    /// The content as it is matched and decoded: normalised where the match is in normalised text.
+    func content(_ normalizers: [Normalizer]) -> [UInt8] {
+        isNormalized ? normalizers.reduce(content) { $1.apply($0) } : content
+    }
 }
 
 /// Matches added tokens in text: leftmost first, the longest of those that start there.
@@ -126,7 +131,7 @@ struct AddedTokens: Sendable {
         normalized = AddedTokenMatcher(
             tokens.filter(\.isNormalized).map { token in
                 var token = token
-                token.content = normalizers.reduce(token.content) { $1.apply($0) }
+                token.content = token.content(normalizers)
                 return token
             })
     }

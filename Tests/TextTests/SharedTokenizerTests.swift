@@ -24,6 +24,11 @@ import Testing
         #expect(String(decoding: tokenizer.decode(reference.greedy_ids), as: UTF8.self) == reference.greedy_text)
         #expect(try TokenizerFile.load(tokenizer.serialized).serialized == tokenizer.serialized)
 
+        if model == "tinystories-656k" {
+            // Its unknown token is matched in normalised text, where a mark precedes it: tokenizers 0.23 decodes that as a space.
+            #expect(tokenizer.decode(tokenizer.encode("a yes/no")) == Array("a yes <unk>no".utf8))
+        }
+
         let stories = try Corpus(paths: [SharedData.path("text/tinystories-sample.txt")], separator: "<|endoftext|>")
         let counts = [
             "tinystories_sample": stories.documents.reduce(0) { $0 + tokenizer.encode(stories.text($1)).count },
