@@ -42,6 +42,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case queueFull(Int)
     /// The engine is stopping and takes no more requests.
     case stopping
+    /// A cache's configuration is not of its grammar, in a sentence.
+    case cacheSpec(String)
     /// The swap file cannot be written or read back; `code` is errno.
     case swap(path: String, code: Int32)
 
@@ -78,6 +80,7 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .sampling(let option, let value, let expected): "'\(option)' is \(value), expected \(expected)"
         case .queueFull(let count): "\(count) requests are waiting already; try again later"
         case .stopping: "the server is shutting down"
+        case .cacheSpec(let sentence): sentence
         case .swap(let path, let code): "\(path): cannot swap a sequence's pages, error \(code)"
         }
     }
