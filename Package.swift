@@ -63,7 +63,7 @@ let package = Package(
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
-        library("Evaluation", ["Autograd", "Inference", "JSON", "Kernels", "Models", "Text"]),
+        library("Evaluation", ["Autograd", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
         library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models"]),
         library(
@@ -100,7 +100,7 @@ let package = Package(
             dependencies: [
                 "Autograd", "Benchmarking", "CMalloc", "Checkpoints", "Console", "Conversion", "Evaluation", "Experiments",
                 "Files", "Inference",
-                "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Threads", "Training",
+                "JSON", "Kernels", "Models", "Random", "Recipes", "Registry", "Server", "Text", "Threads", "Training",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -138,13 +138,14 @@ let package = Package(
         tests("TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"]),
         tests(
             "EvaluationTests",
-            ["Checkpoints", "Evaluation", "Inference", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text"],
+            ["Checkpoints", "Evaluation", "Files", "Inference", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text"],
             exclude: ["Fixtures"]),
         tests("ConversionTests", ["Autograd", "Checkpoints", "Conversion", "Kernels", "Models", "Random", "TestSupport"]),
         tests(
             "ExperimentsTests",
             [
-                "Checkpoints", "Conversion", "Evaluation", "Experiments", "Files", "Models", "Random", "Recipes", "Registry",
+                "Checkpoints", "Conversion", "Evaluation", "Experiments", "Files", "Inference", "Models", "Random", "Recipes",
+                "Registry",
                 "TestSupport", "Text", "Training",
             ]),
         tests(

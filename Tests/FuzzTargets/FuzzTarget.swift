@@ -57,6 +57,14 @@ public struct FuzzTarget: Sendable {
         ) { try readAll(try ModelImport.load(URL(fileURLWithPath: $0).deletingLastPathComponent().path)) }
     }
 
+    private static func jieba(_ file: String) -> FuzzTarget {
+        let folder = "../../EvaluationTests/Fixtures/jieba/"
+        let others = ["dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"].filter { $0 != file }
+        return FuzzTarget(name: "jieba's \(file)", seeds: [folder + file], file: file, beside: others.map { folder + $0 }) {
+            _ = try Jieba(folder: URL(fileURLWithPath: $0).deletingLastPathComponent().path)
+        }
+    }
+
     /// All readers.
     public static let all: [FuzzTarget] = [
         FuzzTarget(name: "JSON", seeds: ["folder/config.json", "folder/tokenizer.json"], file: "x.json") {
@@ -109,6 +117,10 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(
             name: "items of a task", seeds: ["../../EvaluationTests/Fixtures/hellaswag.jsonl"], file: "items.jsonl"
         ) { _ = try ChoiceTask.hellaswag.items(try TextFile.read($0)) },
+        FuzzTarget(
+            name: "predictions to score", seeds: ["../../EvaluationTests/Fixtures/predictions.jsonl"], file: "predictions.jsonl"
+        ) { _ = try ScoringCase.cases(try TextFile.read($0)) },
+        jieba("dict.txt"), jieba("prob_emit.py"), jieba("prob_trans.py"),
         FuzzTarget(
             name: "a chat template",
             seeds: [

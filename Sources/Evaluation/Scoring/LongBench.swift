@@ -1,0 +1,93 @@
+/// LongBench (Bai et al. 2023): 21 data sets, scored as its `eval.py` and `metrics.py` do.
+enum LongBench {
+    /// The metrics of LongBench, by its own names.
+    enum Metric {
+        case f1, chineseF1, rouge, chineseRouge, classification, count, retrieval, chineseRetrieval, codeSimilarity
+    }
+
+    /// The data sets and their metrics.
+    private static let metrics: KeyValuePairs<String, Metric> = [
+        "narrativeqa": .f1, "qasper": .f1, "multifieldqa_en": .f1, "multifieldqa_zh": .chineseF1, "hotpotqa": .f1,
+        "2wikimqa": .f1, "musique": .f1, "dureader": .chineseRouge, "gov_report": .rouge, "qmsum": .rouge, "multi_news": .rouge,
+        "vcsum": .chineseRouge, "trec": .classification, "triviaqa": .f1, "samsum": .rouge, "lsht": .classification,
+        "passage_retrieval_en": .retrieval, "passage_count": .count, "passage_retrieval_zh": .chineseRetrieval,
+        "lcc": .codeSimilarity, "repobench-p": .codeSimilarity,
+    ]
+
+    /// The data sets of few-shot examples, of whose predictions the first line alone counts.
+    private static let firstLineOnly: Set = ["trec", "triviaqa", "samsum", "lsht"]
+
+    static let tasks = metrics.map { name, metric in
+        ScoringTask(
+            name: name, isDataset: true, referenceKey: "answers", hasOneReference: false,
+            needsClasses: metric == .classification, aggregate: .percent(digits: 2)
+        ) { (one, options) throws(ScoringTask.Refusal) in
+            var one = one
+            if firstLineOnly.contains(name) { one.prediction = one.prediction.linesAfterNewlines[0] }
+            // The best over the references.
+            var best = ScoringTask.Score(value: 0)
+            for reference in one.references {
+                let score = try metric.score(one, reference, dataset: name, options)
+                best.value = max(best.value, score.value)
+                best.isPastRecursionLimit = best.isPastRecursionLimit || score.isPastRecursionLimit
+            }
+            return best
+        }
+    }
+
+    /// The means over examples of fewer than 4,000 words, fewer than 8,000, and more, as LongBench-E reports them; nil where a
+    /// group is empty.
+    static func means(_ scores: [(score: Double, length: Int)]) -> KeyValuePairs<String, Double?> {
+        func mean(_ range: Range<Int>) -> Double? {
+            let group = scores.filter { range.contains($0.length) }.map(\.score)
+            return group.isEmpty ? nil : PythonRounding.numpyRounded(100 * PythonRounding.numpyMean(group), digits: 2)
+        }
+        return ["0-4k": mean(.min..<4000), "4-8k": mean(4000..<8000), "8k+": mean(8000..<Int.max)]
+    }
+}
+
+extension LongBench.Metric {
+    /// The score of a prediction against one reference.
+    func score(
+        _ one: ScoringCase, _ reference: PythonText, dataset: String, _ options: ScoringTask.Options
+    ) throws(ScoringTask.Refusal) -> ScoringTask.Score {
+        let prediction = one.prediction
+        func jieba() throws(ScoringTask.Refusal) -> Jieba {
+            guard let jieba = options.jieba else {
+                throw ScoringTask.Refusal(
+                    reason: "'\(dataset)' is scored on jieba's words; name the folder of a jieba distribution with --jieba")
+            }
+            return jieba
+        }
+        func share(_ label: String) throws(ScoringTask.Refusal) -> Double {
+            guard let number = NumberShare.number(after: label, in: reference) else {
+                throw ScoringTask.Refusal(
+                    reason: "the answer '\(reference.string.prefix(40))' of '\(dataset)' has no number behind '\(label)'")
+            }
+            return NumberShare.score(prediction, number: number)
+        }
+        switch self {
+        case .f1: return ScoringTask.Score(value: WordF1.score(prediction, reference))
+        case .chineseF1:
+            return ScoringTask.Score(value: WordF1.chineseScore(prediction, reference, jieba: try jieba()))
+        case .rouge:
+            let rouge = RougeL(prediction, reference)
+            return .init(value: rouge.score, isPastRecursionLimit: rouge.recursionDepth > RougeL.recursionLimit)
+        case .chineseRouge:
+            let words = try jieba()
+            func spaced(_ text: PythonText) -> PythonText {
+                PythonText(scalars: words.words(text).map(\.scalars).joined(separator: [" "]))
+            }
+            let rouge = RougeL(spaced(prediction), spaced(reference))
+            // One more function of LongBench's calls the package.
+            return .init(value: rouge.score, isPastRecursionLimit: rouge.recursionDepth > RougeL.recursionLimit - 1)
+        case .classification:
+            return ScoringTask.Score(value: Classification.score(prediction, reference, classes: one.classes))
+        case .count: return ScoringTask.Score(value: NumberShare.score(prediction, number: reference))
+        case .retrieval: return ScoringTask.Score(value: try share("Paragraph "))
+        case .chineseRetrieval: return ScoringTask.Score(value: try share("段落"))
+        case .codeSimilarity:
+            return ScoringTask.Score(value: options.lineSimilarity.score(prediction, reference))
+        }
+    }
+}
