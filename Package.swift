@@ -63,7 +63,7 @@ let package = Package(
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
-        library("Evaluation", ["Autograd", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
+        library("Evaluation", ["Autograd", "Files", "Inference", "JSON", "Kernels", "Models", "Random", "Text"]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
         library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models"]),
         library(

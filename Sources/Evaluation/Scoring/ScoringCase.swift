@@ -38,6 +38,12 @@ public struct ScoringCase: Sendable {
         return cases
     }
 
+    /// A case made in memory, of a task that needs no question.
+    init(id: JSONValue, task: ScoringTask, prediction: PythonText, references: [PythonText], classes: [PythonText]) {
+        (self.id, self.task, self.prediction, self.references, self.classes) = (id, task, prediction, references, classes)
+        (line, question, length) = (0, PythonText(""), nil)
+    }
+
     private init(_ json: JSONValue, line: Int) throws(ScoringTask.Refusal) {
         guard json.members != nil else { throw ScoringTask.Refusal(reason: "expected a JSON object") }
         guard let id = json["id"], id.string != nil || id.int != nil else {

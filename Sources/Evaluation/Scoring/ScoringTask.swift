@@ -38,6 +38,8 @@ public struct ScoringTask: Sendable {
     var needsClasses = false
     /// Whether scoring needs the `question`.
     var needsQuestion = false
+    /// Further scores of a record, by their names.
+    var details: [String: @Sendable (_ prediction: ScoringCase) -> Double] = [:]
     /// The rule of the mean.
     let aggregate: Aggregate
     /// The score of one prediction.

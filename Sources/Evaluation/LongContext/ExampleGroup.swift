@@ -1,0 +1,13 @@
+/// The group of an example, over which scores are averaged: the values that its task varies.
+public struct ExampleGroup: Codable, Sendable, Hashable {
+    /// The data set of a suite.
+    public var dataset: String?
+    /// The prompt's length that was aimed at, in tokens.
+    public var length: Int?
+    /// The place of the fact asked for, from 0 at the prompt's beginning to 1 at its end.
+    public var depth: Double?
+
+    public init(dataset: String? = nil, length: Int? = nil, depth: Double? = nil) {
+        (self.dataset, self.length, self.depth) = (dataset, length, depth)
+    }
+}

@@ -1,0 +1,128 @@
+import Random
+import Text
+
+/// The prompts of passkey retrieval (Mohtashami & Jaggi 2023, "Landmark Attention") over a grid of lengths and depths.
+///
+/// A key stands between two stretches of the same garbage, each cut from its beginning:
+///
+/// ```
+/// task ⏎ garbage ⏎ The pass key is K. Remember it. K is the pass key. ⏎ garbage ⏎ What is the pass key? The pass key is
+/// ```
+///
+/// Departure from the original, whose lengths are characters of garbage and whose depths are random: a prompt has the most characters
+/// of garbage with which it has at most `length` tokens, and depths are the middles of equal parts.
+public struct PasskeyGrid: Sendable {
+    /// Prompt lengths in tokens.
+    public var lengths: [Int]
+    /// Depths: (i + ½)/depths of the garbage stands before the key.
+    public var depths: Int
+    /// Keys drawn at each length and depth.
+    public var trials: Int
+    /// Seeds the keys, which do not depend on the model.
+    public var seed: UInt64
+    /// The most tokens to generate.
+    public var maxTokens: Int
+
+    public init(lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 10) {
+        self.lengths = lengths
+        self.depths = depths
+        self.trials = trials
+        self.seed = seed
+        self.maxTokens = maxTokens
+    }
+
+    private static let instruction =
+        "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I will quiz you about the important information there."
+    private static let garbage = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+    private static let question = "What is the pass key? The pass key is"
+
+    /// The number of examples.
+    public var count: Int { lengths.count * depths * trials }
+
+    /// The prompt with a key in `characters` of garbage.
+    static func prompt(key: Int, characters: Int, depth: Double) -> String {
+        let before = Int((Double(characters) * depth).rounded())
+        func cut(_ count: Int) -> String {
+            let repeats = count / (garbage.count + 1) + 1
+            return String(Array(repeating: garbage, count: repeats).joined(separator: " ").prefix(count))
+        }
+        return [
+            instruction, cut(before), "The pass key is \(key). Remember it. \(key) is the pass key.", cut(characters - before),
+            question,
+        ].joined(separator: "\n")
+    }
+
+    /// The examples for a tokenizer, ordered so that each finds the most of its prompt in a prefix cache: all begin with the same
+    /// garbage, and prompts whose key comes last come first.
+    ///
+    /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without garbage.
+    public func examples(_ tokenizer: any Tokenizer, bosID: Int32?) throws(PasskeyLengthError) -> [GenerationExample] {
+        func encode(_ prompt: String) -> [Int32] { (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt) }
+        guard let task = ScoringTask.named("passkey", isDataset: false) else {
+            preconditionFailure("PasskeyGrid: no task 'passkey'")
+        }
+        var examples: [(place: Double, example: GenerationExample)] = []
+        for length in lengths {
+            for index in 0..<depths {
+                let depth = (Double(index) + 0.5) / Double(depths)
+                // Keys of most digits take the most room; shorter ones leave a token or so unused.
+                let longest = try characters(length: length) {
+                    encode(Self.prompt(key: 50_000, characters: $0, depth: depth)).count
+                }
+                for trial in 0..<trials {
+                    let id = "passkey/\(length)/\(Self.text(depth))/\(trial)"
+                    var generator = SeededGenerator(seed: seed, name: id)
+                    let key = Int.random(in: 1...50_000, using: &generator)
+                    var characters = longest
+                    var prompt = Self.prompt(key: key, characters: characters, depth: depth)
+                    var tokens = encode(prompt)
+                    while tokens.count > length, characters > 0 {
+                        characters -= 1
+                        prompt = Self.prompt(key: key, characters: characters, depth: depth)
+                        tokens = encode(prompt)
+                    }
+                    examples.append(
+                        (
+                            depth * Double(characters),
+                            GenerationExample(
+                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: prompt, tokens: tokens,
+                                maxTokens: maxTokens,
+                                references: ["\(key)"], task: task)
+                        ))
+                }
+            }
+        }
+        // Stable, so that trials stay in their order.
+        return examples.enumerated().sorted { ($1.element.place, $0.offset) < ($0.element.place, $1.offset) }.map(
+            \.element.example)
+    }
+
+    /// The most characters of garbage with which `count` gives at most `length` tokens.
+    private func characters(length: Int, _ count: (Int) -> Int) throws(PasskeyLengthError) -> Int {
+        let least = count(0)
+        guard least <= length else { throw PasskeyLengthError(length: length, least: least) }
+        var (low, high) = (0, 2 * length)
+        while count(high) <= length { (low, high) = (high, 2 * high) }
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if count(middle) <= length { low = middle } else { high = middle }
+        }
+        return low
+    }
+
+    /// A depth as text, such as 0.05.
+    static func text(_ depth: Double) -> String { "\((depth * 10_000).rounded() / 10_000)" }
+}
+
+/// A length shorter than a passkey prompt without garbage.
+public struct PasskeyLengthError: Error, CustomStringConvertible, Equatable {
+    /// The length asked for, in tokens.
+    public var length: Int
+    /// The tokens of a prompt without garbage.
+    public var least: Int
+
+    /// The sentence for the user.
+    public var description: String {
+        "a length of \(length) tokens is too short for a passkey prompt, which has at least \(least) with this tokenizer"
+    }
+}

@@ -1,0 +1,128 @@
+import Evaluation
+import Files
+import Foundation
+import Inference
+
+/// Evaluates models with caches on a task of long contexts.
+public struct LongContextEvaluation: Sendable {
+    /// A task: its examples depend on the model's tokenizer.
+    public struct Task: Sendable {
+        /// The task's name.
+        var name: String
+        /// The options that its examples depend on, by their flags.
+        var options: [String: String]
+        /// The files that the examples are made from, of which a folder of records keeps the digests.
+        var files: [String]
+        /// Examples for each model.
+        var count: Int
+        /// The examples for a model, in the order in which they are run.
+        var examples: @Sendable (ServableModel) throws -> [GenerationExample]
+
+        public init(
+            name: String, options: [String: String], files: [String] = [], count: Int,
+            examples: @escaping @Sendable (ServableModel) throws -> [GenerationExample]
+        ) {
+            (self.name, self.options, self.files, self.count, self.examples) = (name, options, files, count, examples)
+        }
+    }
+
+    private let task: Task
+    private let models: [String]
+    private let tokenizerPath: String?
+    private let caches: [CacheSpec]
+    private let options: ExampleRunner.Options
+    private let out: String?
+
+    /// The evaluation of the models in the files `models` with each of `caches`; records go to the folder `out`, if it is named.
+    public init(
+        task: Task, models: [String], tokenizerPath: String? = nil, caches: [CacheSpec], options: ExampleRunner.Options,
+        out: String?
+    ) {
+        (self.task, self.models, self.tokenizerPath) = (task, models, tokenizerPath)
+        (self.caches, self.options, self.out) = (caches, options, out)
+    }
+
+    /// Runs the examples without a record in the folder; each record is on disk before the next example is begun.
+    public func run(reporter: ProgressReporter) async throws -> LongContextSummary {
+        let names = models.map(Self.name)
+        for (index, name) in names.enumerated() where names[..<index].contains(name) { throw LongContextError.ambiguous(name) }
+        let folder = try out.map { path in
+            let files = try (task.files + (tokenizerPath.map { [$0] } ?? [])).map { path in
+                let file = try RegularFile(path: path)
+                return (URL(fileURLWithPath: path).lastPathComponent, try file.digest(of: [0..<file.count]).hex)
+            }
+            return try RecordFolder(
+                path: path,
+                run: RecordFolder.Run(
+                    task: task.name, models: try zip(names, models).map { try .init(name: $0, path: $1) },
+                    caches: caches.map(\.description), options: task.options,
+                    files: Dictionary(files, uniquingKeysWith: { $0 + $1 })))
+        }
+        var records = folder?.records ?? []
+        var progress = LongContextProgress(reporter, total: task.count * models.count * caches.count, done: records)
+        defer { reporter.clear() }
+        for (name, path) in zip(names, models) {
+            let isDone = caches.allSatisfy { cache in
+                records.count { $0.model == name && $0.cache == "\(cache)" } == task.count
+            }
+            if isDone { continue }
+            let model = try ServableModel(path: path, tokenizerPath: tokenizerPath)
+            let examples = try task.examples(model)
+            for cache in caches {
+                let done = Set(records.lazy.filter { $0.model == name && $0.cache == "\(cache)" }.map(\.id))
+                let runner = try ExampleRunner(model, name: name, spec: cache, options: options)
+                // Before the first is run, so that nothing is found too long after an hour.
+                try runner.check(examples)
+                try await runner.run(examples.filter { !done.contains($0.id) }) { record in
+                    try folder?.append(record)
+                    records.append(record)
+                    progress.add(record)
+                }
+            }
+        }
+        let summary = LongContextSummary(
+            task: task.name, models: names, caches: caches.map(\.description), records: records)
+        try folder?.write(summary)
+        return summary
+    }
+
+    /// A model's name: its file's without the extension, or its folder's.
+    private static func name(_ path: String) -> String {
+        let url = URL(fileURLWithPath: path)
+        let isFolder = (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
+        let file = isFolder ? url.lastPathComponent : url.deletingPathExtension().lastPathComponent
+        // A run's own files all have one name.
+        return ["model", "checkpoint"].contains(file) && !isFolder ? url.deletingLastPathComponent().lastPathComponent : file
+    }
+}
+
+/// Examples done of all, the running score, tokens a second and the time left.
+struct LongContextProgress {
+    private let reporter: ProgressReporter
+    private let total: Int
+    private var done: Int
+    private var right: Double
+    /// Examples and prompt tokens of this call.
+    private var fresh = 0, tokens = 0
+    private let start = ContinuousClock.now
+
+    init(_ reporter: ProgressReporter, total: Int, done: [ExampleRecord]) {
+        (self.reporter, self.total) = (reporter, total)
+        self.done = done.count
+        right = done.reduce(0) { $0 + $1.score }
+    }
+
+    mutating func add(_ record: ExampleRecord) {
+        done += 1
+        fresh += 1
+        tokens += record.promptTokens
+        right += record.score
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let left = seconds / Double(fresh) * Double(max(0, total - done))
+        let (done, total, share, speed) = (done, total, right / Double(done), Double(tokens) / max(seconds, 1e-9))
+        reporter.progress(
+            isLast: done == total,
+            "\(done)/\(total) examples  \(record.model) \(record.cache)  score \(String(format: "%.3f", share))  "
+                + "\(Int(speed)) prompt tokens/s  ETA \(ProgressReporter.duration(left))")
+    }
+}

@@ -1,0 +1,30 @@
+/// A summary as one HTML file: the table, a heat map for each model and cache, scores against bytes held.
+public struct LongContextReport {
+    private let summary: LongContextSummary
+
+    public init(_ summary: LongContextSummary) { self.summary = summary }
+
+    /// The whole file.
+    public var html: String {
+        let table = LongContextTable(summary)
+        let maps = summary.caches.compactMap { entry in
+            let name = "\(entry.model), \(entry.spec)"
+            return DepthHeatMap(entry.groups).map { "<h3>\(name.escapedForHTML)</h3>\n<figure>\($0.svg(label: name))</figure>" }
+        }
+        let aware = summary.caches.contains(where: \.queryAware)
+        return HTMLReport(
+            title: "kvlab eval \(summary.task)", table: table, colors: Array(summary.caches.indices),
+            sections: [
+                HTMLReport.Section(
+                    title: "Score by depth and length",
+                    caption:
+                        "Percent right, in one scale from 0 (light) to 100 (dark); point at a square for its interval. Caches are "
+                        + (aware ? "query-aware: compressed after they have seen the question." : "query-agnostic."),
+                    content: maps.joined(separator: "\n")),
+                HTMLReport.Section(
+                    title: "Score against cache size", caption: "Upper left is better; bars are 95 % intervals.",
+                    content: ScoreBytesPlot(summary.caches).figure),
+            ]
+        ).html
+    }
+}

@@ -1,0 +1,110 @@
+import Evaluation
+import Files
+import Foundation
+
+/// Scores of models and caches on a task: means with intervals, and differences to the first.
+public struct LongContextSummary: Codable, Sendable, Equatable {
+    /// A group's scores.
+    public struct Group: Codable, Sendable, Equatable {
+        public var group: ExampleGroup
+        public var n: Int
+        public var mean: Double
+        /// The 95 % interval's ends.
+        public var low: Double, high: Double
+    }
+
+    /// A model with a cache.
+    public struct Cache: Codable, Sendable, Equatable {
+        /// The model's name.
+        public var model: String
+        /// The cache's configuration.
+        public var spec: String
+        /// Whether it was compressed after it had seen the question.
+        public var queryAware: Bool
+        /// Bytes that the cache holds for a token of the prompts.
+        public var bytesPerToken: Double
+        /// The share of the prompts' keys and values that is held.
+        public var heldShare: Double
+        /// Scores by length and depth.
+        public var groups: [Group]
+        /// The score over all examples.
+        public var overall: WilsonInterval
+        /// Prompt tokens computed a second, and tokens generated a second after the first; nil where nothing was measured.
+        public var prefillTokensPerSecond: Double?, decodeTokensPerSecond: Double?
+        /// The median of seconds to the first token.
+        public var firstTokenMedian: Double
+        /// The difference to the first model and cache, paired over examples; nil for the first, or without examples in common.
+        public var toReference: PairedScores?
+    }
+
+    public var format = RecordFolder.format
+    public var task: String
+    /// The reference: the first model.
+    public var model: String
+    /// The models with their caches; the first is the reference.
+    public var caches: [Cache]
+
+    /// The summary of `records`, models and caches in the order in which they were named, without the ones that have no records.
+    public init(task: String, models: [String], caches: [String], records: [ExampleRecord]) {
+        self.task = task
+        model = models.first ?? ""
+        var reference: [String: Double]?
+        var entries: [Cache] = []
+        for (model, spec) in models.flatMap({ model in caches.map { (model, $0) } }) {
+            let own = records.filter { $0.model == model && $0.cache == spec }
+            guard !own.isEmpty else { continue }
+            var entry = Cache(model: model, spec: spec, records: own)
+            if let reference {
+                let pairs = own.compactMap { record in reference[record.id].map { (reference: $0, other: record.score) } }
+                if !pairs.isEmpty { entry.toReference = PairedScores(pairs) }
+            } else {
+                reference = Dictionary(own.map { ($0.id, $0.score) }, uniquingKeysWith: { first, _ in first })
+            }
+            entries.append(entry)
+        }
+        self.caches = entries
+    }
+
+    /// The summary as JSON.
+    public var json: String {
+        // Encoding plain values cannot fail; no number of it is infinite.
+        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? "{}"
+    }
+}
+
+extension LongContextSummary.Cache {
+    /// The entry of one model and cache, whose records are at least one.
+    init(model: String, spec: String, records: [ExampleRecord]) {
+        (self.model, self.spec) = (model, spec)
+        queryAware = records[0].queryAware
+        func sum(_ value: (ExampleRecord) -> Double) -> Double { records.reduce(0) { $0 + value($1) } }
+        let (held, context) = (sum { Double($0.heldBytes) }, sum { Double($0.contextBytes) })
+        bytesPerToken = held / sum { Double($0.promptTokens) }
+        heldShare = context > 0 ? held / context : 1
+        groups = Self.groups(records)
+        overall = WilsonInterval(records.map(\.score))
+        let (prefill, decode) = (sum(\.prefillSeconds), sum(\.decodeSeconds))
+        prefillTokensPerSecond = prefill > 0 ? sum { Double($0.promptTokens - $0.cachedTokens) } / prefill : nil
+        // The first token is the prefill's.
+        decodeTokensPerSecond = decode > 0 ? sum { Double($0.outputTokens - 1) } / decode : nil
+        let seconds = records.map(\.prefillSeconds).sorted()
+        firstTokenMedian =
+            seconds.count % 2 == 1
+            ? seconds[seconds.count / 2] : (seconds[seconds.count / 2 - 1] + seconds[seconds.count / 2]) / 2
+    }
+
+    /// The scores of each group, in the order of data sets, lengths and depths.
+    private static func groups(_ records: [ExampleRecord]) -> [LongContextSummary.Group] {
+        func precedes(_ left: ExampleGroup, _ right: ExampleGroup) -> Bool {
+            if left.dataset != right.dataset { return (left.dataset ?? "") < (right.dataset ?? "") }
+            if left.length != right.length { return (left.length ?? 0) < (right.length ?? 0) }
+            return (left.depth ?? 0) < (right.depth ?? 0)
+        }
+        let members = Dictionary(grouping: records, by: \.group)
+        return members.keys.sorted(by: precedes).map { group in
+            let interval = WilsonInterval((members[group] ?? []).map(\.score))
+            return LongContextSummary.Group(
+                group: group, n: interval.n, mean: interval.mean, low: interval.low, high: interval.high)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import Evaluation
+import Foundation
+
+/// A summary as a table: a row for each model and cache.
+public struct LongContextTable: ResultTable {
+    private let summary: LongContextSummary
+
+    public init(_ summary: LongContextSummary) { self.summary = summary }
+
+    public var caption: String {
+        let lengths = Set(summary.caches.flatMap { $0.groups.compactMap(\.group.length) }).sorted().map { "\($0)" }
+        let place = lengths.isEmpty ? "" : " at \(lengths.joined(separator: ", ")) tokens"
+        return
+            "\(summary.task)\(place); scores in percent with 95 % intervals, differences to the first paired over examples"
+    }
+
+    public var columns: [TableColumn] {
+        let rows = summary.caches
+        func percent(_ share: Double) -> String { String(format: "%.1f", 100 * share) }
+        let groups = rows.flatMap { $0.groups.map(\.group) }
+        func columns<Key: Hashable & Comparable>(_ key: (ExampleGroup) -> Key?) -> [TableColumn?] {
+            let keys = Set(groups.compactMap(key)).sorted()
+            return keys.count < 2
+                ? []
+                : keys.map { value in
+                    TableColumn.filled("\(value)", rows) { row in
+                        let own = row.groups.filter { key($0.group) == value }
+                        let count = own.reduce(0) { $0 + $1.n }
+                        return count == 0 ? nil : percent(own.reduce(0) { $0 + $1.mean * Double($1.n) } / Double(count))
+                    }
+                }
+        }
+        return
+            ([
+                TableColumn(title: "model", cells: rows.map(\.model), leading: true),
+                TableColumn(title: "cache", cells: rows.map(\.spec), leading: true),
+                TableColumn.filled("score", rows) { percent($0.overall.mean) },
+                TableColumn.filled("95 %", rows) { "\(percent($0.overall.low))–\(percent($0.overall.high))" },
+                TableColumn.filled("n", rows) { "\($0.overall.n)" },
+            ] + columns(\.dataset) + columns(\.length) + [
+                TableColumn.filled("difference", rows) { row in
+                    row.toReference.map { paired in
+                        String(format: "%+.1f", 100 * paired.difference)
+                            + (paired.standardError.map { String(format: " ± %.1f", 100 * $0) } ?? "")
+                    }
+                },
+                TableColumn.filled("lost/gained", rows) { $0.toReference.map { "\($0.lost)/\($0.gained)" } },
+                TableColumn.filled("bytes/token", rows) { String(format: "%.0f", $0.bytesPerToken) },
+                TableColumn.filled("held", rows) { percent($0.heldShare) + " %" },
+                TableColumn.filled("first token, ms", rows) { String(format: "%.0f", 1000 * $0.firstTokenMedian) },
+                TableColumn.filled("prefill tok/s", rows) { $0.prefillTokensPerSecond.map { String(format: "%.0f", $0) } },
+                TableColumn.filled("decode tok/s", rows) { $0.decodeTokensPerSecond.map { String(format: "%.1f", $0) } },
+            ]).compactMap { $0 }
+    }
+
+    public var json: String { summary.json }
+
+    public var csv: String {
+        let head = [
+            "model", "cache", "n", "score", "low", "high", "difference", "standardError", "lost", "gained", "bytesPerToken",
+            "heldShare",
+            "firstTokenSeconds", "prefillTokensPerSecond", "decodeTokensPerSecond",
+        ]
+        return Self.csv(
+            [head]
+                + summary.caches.map { row in
+                    [
+                        row.model, row.spec, Self.csv(row.overall.n), Self.csv(row.overall.mean), Self.csv(row.overall.low),
+                        Self.csv(row.overall.high), Self.csv(row.toReference?.difference),
+                        Self.csv(row.toReference?.standardError),
+                        Self.csv(row.toReference?.lost), Self.csv(row.toReference?.gained), Self.csv(row.bytesPerToken),
+                        Self.csv(row.heldShare), Self.csv(row.firstTokenMedian), Self.csv(row.prefillTokensPerSecond),
+                        Self.csv(row.decodeTokensPerSecond),
+                    ]
+                })
+    }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Console
+import Evaluation
+import Experiments
+import Inference
+import Kernels
+import Threads
+
+/// The options of all evaluations of long contexts.
+struct LongContextOptions: ParsableArguments {
+    @Option(
+        name: .customLong("cache"),
+        help: "A cache, repeatable: full, or settings with commas between, such as dtype=bf16. Default: full.")
+    var caches: [String] = []
+
+    @Option(help: "Element type of keys and values in caches that do not set a dtype.")
+    var kvDtype = KVEncoding.float32
+
+    @OptionGroup var paging: PageOptions
+
+    @Option(name: .customLong("kv-memory"), help: "Cache memory: 512MiB, 2GiB, …")
+    var memory = ByteCount(EngineOptions().cacheBytes)
+
+    @Option(help: "Examples at once; the seconds to the first token are then of one among so many.")
+    var concurrency = 1
+
+    @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
+    var tokenizer: String?
+
+    @Option(help: "Threads; by default all processors this process may run on.")
+    var threads: Int?
+
+    @Option(help: "The folder of the records; the same command goes on where it stopped.", completion: .directory)
+    var out: String?
+
+    @Option(help: "Also write the scores as an HTML report.", completion: .file(extensions: ["html"]))
+    var html: String?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func validate() throws {
+        guard (1...Scheduler.Limits().running).contains(concurrency) else {
+            throw ValidationError("--concurrency is \(concurrency), expected 1 to \(Scheduler.Limits().running)")
+        }
+        _ = try specs()
+    }
+
+    private func specs() throws -> [CacheSpec] {
+        let specs = try (caches.isEmpty ? ["full"] : caches).map { text in
+            do throws(InferenceError) { return try CacheSpec(text, defaults: kvDtype) } catch {
+                throw ValidationError("--cache: \(error)")
+            }
+        }
+        for (index, spec) in specs.enumerated() where specs[..<index].contains(spec) {
+            throw ValidationError("--cache: '\(spec)' is named twice")
+        }
+        return specs
+    }
+
+    func run(_ task: LongContextEvaluation.Task, models: [String], scoring: ScoringTask.Options = .init()) async throws {
+        if let threads { Parallel.setThreads(threads) }
+        var runner = ExampleRunner.Options()
+        runner.cacheBytes = memory.bytes
+        runner.pageBytes = paging.page?.bytes
+        runner.concurrency = concurrency
+        runner.scoring = scoring
+        let evaluation = LongContextEvaluation(
+            task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out)
+        let summary = try await evaluation.run(reporter: ProgressReporter())
+        if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
+        let table = LongContextTable(summary)
+        if json { try StandardOutput.write(table.json + "\n") } else { try print(table.plain) }
+    }
+}
+
+/// Prompt lengths on the command line.
+enum LengthList {
+    /// The lengths of a text such as 512,1024; throws a sentence naming `--lengths` where it is no such text.
+    @discardableResult
+    static func check(_ text: String) throws -> [Int] {
+        let lengths = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+        guard lengths.allSatisfy({ (1...10_000_000).contains($0) }), Set(lengths).count == lengths.count else {
+            throw ValidationError("--lengths is '\(text)', expected different numbers from 1 with commas between")
+        }
+        return lengths
+    }
+}

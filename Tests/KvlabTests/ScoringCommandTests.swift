@@ -1,0 +1,94 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `kvlab eval score` and `kvlab eval passkey` as a user runs them.
+@Suite struct ScoringCommandTests {
+    private let scratch = ScratchDirectory()
+
+    private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
+
+    private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("EvaluationTests/Fixtures").path
+
+    @Test func `predictions are scored line by line, the last line has the means`() throws {
+        let outcome = try run("eval", "score", Self.fixtures + "/predictions.jsonl", "--json")
+        #expect(outcome.status == 0, "\(outcome.error)")
+        let lines = outcome.output.split(separator: "\n").map(String.init)
+        #expect(lines.count == 11)
+        #expect(lines[0] == #"{"id": "a", "score": 0.6666666666666666}"#)
+        #expect(lines[5...9].allSatisfy { $0.contains("\"score\": 1.0") || $0.contains("\"score\": 0.5") })
+        let last = try #require(try JSONSerialization.jsonObject(with: Data(lines[10].utf8)) as? [String: Any])
+        let means = try #require(last["aggregate"] as? [String: Double])
+        #expect(means["qasper"] == 66.67 && means["trec"] == 100 && means["ruler:vt"] == 50 && means["gsm8k:strict"] == 1)
+        #expect((last["byLength"] as? [String: [String: Any]])?["qasper"]?["4-8k"] as? Double == 66.67)
+        let table = try run("eval", "score", Self.fixtures + "/predictions.jsonl").output
+        #expect(table.contains("qasper                66.67  1 case  0-4k –, 4-8k 66.67, 8k+ –\n"))
+    }
+
+    @Test func `faults are named with the file and the line`() throws {
+        try scratch.write(
+            Array("{\"id\": 1, \"dataset\": \"vcsum\", \"prediction\": \"a\", \"answers\": [\"a\"]}\n{".utf8), to: "a.jsonl")
+        try scratch.write(
+            Array("{\"id\": 1, \"dataset\": \"vcsum\", \"prediction\": \"a\", \"answers\": [\"a\"]}".utf8), to: "b.jsonl")
+        for (arguments, sentence) in [
+            (["a.jsonl"], "a.jsonl: line 2: not valid JSON"),
+            (["b.jsonl"], "b.jsonl: line 1: 'vcsum' is scored on jieba's words"),
+            (["b.jsonl", "--jieba", "."], "./finalseg"), (["none.jsonl"], "none.jsonl: cannot open"),
+            (["b.jsonl", "--line-similarity", "x"], "--line-similarity"),
+        ] {
+            let outcome = try Tool.run(["eval", "score"] + arguments, in: scratch.path)
+            #expect(outcome.status != 0 && outcome.output.isEmpty, "\(arguments)")
+            if sentence == "./finalseg" {
+                #expect(outcome.error.contains("./dict.txt: cannot open"), "\(outcome.error)")
+            } else {
+                #expect(outcome.error.contains(sentence), "\(outcome.error)")
+            }
+        }
+        let jieba = try run("eval", "score", "b.jsonl", "--jieba", Self.fixtures + "/jieba", "--json")
+        #expect(jieba.status == 0 && jieba.output.hasPrefix(#"{"id": 1, "score": 0.99"#), "\(jieba.error)\(jieba.output)")
+    }
+
+    /// Trains a model over bytes with 320 positions, `run/model.h5`.
+    private func model() throws {
+        try scratch.write(Array(String(repeating: "a few words of text ", count: 200).utf8), to: "text.txt")
+        try scratch.write(
+            Array(
+                """
+                {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
+                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 320},
+                 "train": {"steps": 1, "batch": 2, "seq": 32, "learningRate": 0.003}}
+                """.utf8), to: "recipe.json")
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+    }
+
+    @Test func `passkeys are evaluated over caches, and faults of the options are named`() throws {
+        try model()
+        let outcome = try run(
+            "eval", "passkey", "run/model.h5", "--lengths", "300", "--depths", "2", "--trials", "1", "--cache", "full", "--cache",
+            "dtype=bf16", "--max-new", "2", "--out", "out", "--html", "out.html", "--json")
+        #expect(outcome.status == 0, "\(outcome.error)")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        let caches = try #require(json["caches"] as? [[String: Any]])
+        #expect(caches.map { $0["spec"] as? String } == ["dtype=fp32", "dtype=bf16"])
+        #expect(caches[1]["toReference"] is [String: Any] && caches[0]["bytesPerToken"] as? Double == 256)
+        #expect(scratch.bytes("out/records.jsonl").count { $0 == 10 } == 4)
+        #expect(String(decoding: scratch.bytes("out.html"), as: UTF8.self).contains("run, dtype=bf16"))
+        for (options, sentence) in [
+            (["--lengths", "300,x"], "--lengths is '300,x', expected different numbers from 1"),
+            (["--lengths", "300,300"], "--lengths is '300,300'"), (["--depths", "0"], "--depths is 0, expected 1 to 1000"),
+            (["--cache", "dtype=int99"], "--cache: 'int99' is no dtype; the dtypes are fp32"),
+            (["--cache", "full", "--cache", "dtype=fp32"], "--cache: 'dtype=fp32' is named twice"),
+            (["--lengths", "100"], "a length of 100 tokens is too short for a passkey prompt"),
+            (["--lengths", "319"], "the prompt and its output take 3"), (["--concurrency", "0"], "--concurrency is 0"),
+            (
+                ["--out", "out", "--lengths", "300"],
+                "out: holds an evaluation whose caches is dtype=fp32 dtype=bf16, not dtype=fp32"
+            ),
+        ] {
+            let refused = try Tool.run(["eval", "passkey", "run/model.h5"] + options, in: scratch.path)
+            #expect(
+                refused.status != 0 && refused.output.isEmpty && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
+    }
+}
