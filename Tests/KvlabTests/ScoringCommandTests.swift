@@ -91,4 +91,37 @@ import Testing
                 refused.status != 0 && refused.output.isEmpty && refused.error.contains(sentence), "\(options): \(refused.error)")
         }
     }
+
+    @Test func `LongBench's records run with its own prompts, and a data file that was changed is refused`() throws {
+        try model()
+        func write(_ text: String, _ name: String) throws { try scratch.write(Array(text.utf8), to: name) }
+        try write(#"{"qasper": "Read {context} {input}", "lcc": "{context}", "vcsum": "{context}"}"#, "dataset2prompt.json")
+        try write(#"{"qasper": 2, "lcc": 3, "vcsum": 1}"#, "dataset2maxlen.json")
+        let record =
+            #"{"input": "q", "context": "\#(String(repeating: "c", count: 400))", "answers": ["x"], "all_classes": null}"#
+        try write(record + "\n" + record, "qasper.jsonl")
+        try write(record, "lcc.jsonl")
+        let command = [
+            "eval", "longbench", "run/model.h5", "--data", ".", "--config", ".", "--max-length", "200", "--out", "out",
+        ]
+        let outcome = try Tool.run(command + ["--json"], in: scratch.path)
+        #expect(outcome.status == 0, "\(outcome.error)")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+        let groups = try #require((json["caches"] as? [[String: Any]])?.first?["groups"] as? [[String: Any]])
+        #expect(groups.map { ($0["group"] as? [String: Any])?["dataset"] as? String } == ["lcc", "qasper"])
+        #expect(groups.map { $0["n"] as? Int } == [1, 2])
+        // The prompt's 200 tokens of the middle's two ends.
+        #expect(String(decoding: scratch.bytes("out/records.jsonl"), as: UTF8.self).contains(#""promptTokens":200"#))
+        #expect(try Tool.run(command, in: scratch.path).output.contains("qasper"))
+        try write(record, "qasper.jsonl")
+        for (options, sentence) in [
+            ([], "out: holds an evaluation whose file qasper.jsonl is "),
+            (["--tasks", "qasper,x"], "--tasks has 'x'; the data sets are "),
+            (["--tasks", "vcsum"], "name its folder with --jieba"), (["--max-length", "1"], "--max-length is 1"),
+            (["--data", "run"], "--data run has none of LongBench's files"),
+        ] {
+            let refused = try Tool.run(command + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
+    }
 }

@@ -35,6 +35,11 @@ enum LongBench {
         }
     }
 
+    /// Whether a data set is scored on jieba's words.
+    static func isChinese(_ name: String) -> Bool {
+        metrics.contains { $0.key == name && ($0.value == .chineseF1 || $0.value == .chineseRouge) }
+    }
+
     /// The means over examples of fewer than 4,000 words, fewer than 8,000, and more, as LongBench-E reports them; nil where a
     /// group is empty.
     static func means(_ scores: [(score: Double, length: Int)]) -> KeyValuePairs<String, Double?> {

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Evaluation
+import Experiments
+import Foundation
+
+/// `kvlab eval longbench`: LongBench's data sets, through the cache that serves.
+struct EvalLongBenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "longbench", abstract: "LongBench's scores of models, for each data set and cache.",
+        discussion: """
+            --data is a folder with LongBench's files, DATASET.jsonl (THUDM/LongBench on Hugging Face), --config the folder \
+            LongBench/config of its repository (github.com/THUDM/LongBench), whose prompts and numbers of new tokens are read, not copied. \
+            Prompts are given without a chat template, greedily and through the engine that serves; longer ones than --max-length are cut in \
+            their middle, as LongBench does.
+
+            With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
+            """)
+
+    @Argument(help: "Checkpoints; the others are compared with the first.", completion: .file(extensions: ["h5"]))
+    var models: [String]
+
+    @Option(help: "The folder of the data, DATASET.jsonl.", completion: .directory)
+    var data: String
+
+    @Option(help: "The folder of dataset2prompt.json and dataset2maxlen.json.", completion: .directory)
+    var config: String
+
+    @Option(help: "Data sets, such as hotpotqa,lcc; by default all that --data has.")
+    var tasks: String?
+
+    @Option(help: "Tokens of a prompt; longer ones are cut in their middle.")
+    var maxLength = 3500
+
+    @Option(help: "Run the first so many records of each data set only.")
+    var limit: Int?
+
+    @Option(
+        help: "The folder of a jieba distribution (dict.txt and its HMM tables), which the Chinese data sets need.",
+        completion: .directory)
+    var jieba: String?
+
+    @Option(help: "The ratio that lines of code are compared by: difflib, or indel as with python-Levenshtein installed.")
+    var lineSimilarity = LineSimilarity.difflib
+
+    @OptionGroup var options: LongContextOptions
+
+    func validate() throws {
+        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
+        guard maxLength >= 2 else { throw ValidationError("--max-length is \(maxLength), expected at least 2") }
+        if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
+        let unknown = named.first { !LongBenchData.datasets.contains($0) }
+        if let unknown {
+            throw ValidationError(
+                "--tasks has '\(unknown)'; the data sets are \(LongBenchData.datasets.joined(separator: ", "))")
+        }
+        guard Set(named).count == named.count else { throw ValidationError("--tasks is '\(tasks ?? "")', which names one twice") }
+    }
+
+    private var named: [String] { (tasks ?? "").split(separator: ",").map(String.init) }
+
+    func run() async throws {
+        let datasets =
+            tasks == nil
+            ? LongBenchData.datasets.filter { FileManager.default.fileExists(atPath: "\(data)/\($0).jsonl") } : named
+        guard !datasets.isEmpty else {
+            throw ValidationError("--data \(data) has none of LongBench's files, such as \(LongBenchData.datasets[0]).jsonl")
+        }
+        let source = try LongBenchData(datasets: datasets, data: data, config: config)
+        guard jieba != nil || !source.needsJieba else {
+            throw ValidationError(
+                "the Chinese data sets are scored on jieba's words; name its folder with --jieba, or others with --tasks")
+        }
+        var described = [
+            "tasks": datasets.joined(separator: ","), "max-length": "\(maxLength)", "line-similarity": lineSimilarity.rawValue,
+        ]
+        if let limit { described["limit"] = "\(limit)" }
+        let (maxLength, limit) = (maxLength, limit)
+        let task = LongContextEvaluation.Task(
+            name: "longbench", options: described,
+            files: datasets.map { "\(data)/\($0).jsonl" } + [config + "/dataset2prompt.json", config + "/dataset2maxlen.json"],
+            count: try source.count(first: limit)
+        ) { try source.examples($0.tokenizer, bosID: $0.bosID, limit: maxLength, first: limit) }
+        let scoring = ScoringTask.Options(jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
+        try await options.run(task, models: models, scoring: scoring)
+    }
+}

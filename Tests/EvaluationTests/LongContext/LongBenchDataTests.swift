@@ -1,0 +1,132 @@
+import Files
+import Foundation
+import JSON
+import TestSupport
+import Testing
+import Text
+
+@testable import Evaluation
+
+@Suite struct LongBenchDataTests {
+    private let scratch = ScratchDirectory()
+
+    /// Writes LongBench's two configuration files.
+    private func configure(_ prompts: JSONValue, _ lengths: JSONValue) throws {
+        try scratch.write(Array(prompts.text.utf8), to: "dataset2prompt.json")
+        try scratch.write(Array(lengths.text.utf8), to: "dataset2maxlen.json")
+    }
+
+    /// All of LongBench's data sets with the shared records.
+    private func shared() throws -> LongBenchData {
+        let templates = try OfficialScoreTests.value("templates/longbench.json")
+        try configure(try #require(templates["prompt"]), try #require(templates["max_new_tokens"]))
+        return try LongBenchData(
+            datasets: LongBenchData.datasets, data: OfficialScoreTests.folder + "longbench", config: scratch.path)
+    }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `filled prompts are LongBench's, by their SHA-256`() throws {
+        let cases = try #require(try OfficialScoreTests.value("longbench-prompt-hashes.json").array)
+        let examples = try shared().examples(ByteTokenizer(), bosID: nil, limit: .max)
+        #expect(cases.count == 30 && examples.count == 30)
+        for one in cases {
+            let name = one["dataset"]?.string ?? ""
+            let example = try #require(
+                examples.first { $0.group.dataset == name && $0.id.hasSuffix("/" + (one["_id"]?.string ?? "")) })
+            #expect(example.prompt.utf8.count == one["utf8_bytes"]?.int)
+            #expect(example.prompt.unicodeScalars.count == one["characters"]?.int)
+            #expect(SHA256Digest(of: example.prompt).hex == one["sha256"]?.string, "\(example.id)")
+            #expect(example.maxTokens == one["max_new_tokens"]?.int)
+        }
+    }
+
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `prompts are cut in the middle as LongBench cuts them, by their SHA-256`() throws {
+        let cases = try #require(try OfficialScoreTests.value("truncation-cases.json")["cases"]?.array)
+        let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
+        let data = try shared()
+        let prompts = try data.examples(ByteTokenizer(), bosID: nil, limit: .max)
+        for one in cases {
+            let (name, id) = (one["dataset"]?.string ?? "", one["_id"]?.string ?? "")
+            let prompt = try #require(prompts.first { $0.group.dataset == name && $0.id.hasSuffix("/" + id) }).prompt
+            #expect(tokenizer.encode(prompt).count == one["prompt_tokens"]?.int)
+            let cut = MiddleTruncation.truncated(prompt, to: one["max_length"]?.int ?? 0, tokenizer)
+            #expect(cut.utf8.count == one["utf8_bytes"]?.int, "\(name) \(id)")
+            #expect(SHA256Digest(of: cut).hex == one["sha256"]?.string, "\(name) \(id)")
+            #expect(tokenizer.encode(cut).count == one["encoded_again"]?.int)
+        }
+        #expect(cases.count == 18)
+    }
+
+    @Test func `templates are filled as Python's format fills them`() throws {
+        let template = try PromptTemplate("a{{{x}}} {y_1}\r\n{x}")
+        #expect(template.fields == ["x", "y_1", "x"])
+        #expect(try template.filled { name in name == "x" ? "{y_1}" : "é\u{301}" } == "a{{y_1}} é\u{301}\r\n{y_1}")
+        for (text, reason) in [
+            ("{", "a single '{'"), ("a}b", "a single '}'"), ("{}", "the field '{}', expected a name"),
+            ("{0}", "the field '{0}', expected a name"), ("{a!r}", "the field '{a!r}', expected a name"),
+        ] {
+            let fault = #expect(throws: PromptTemplate.Fault.self) { try PromptTemplate(text) }
+            #expect(try #require(fault).reason == reason)
+        }
+    }
+
+    @Test func `a long prompt keeps its halves, characters that are cut are replaced`() {
+        #expect(MiddleTruncation.truncated("abcdef", to: 6, ByteTokenizer()) == "abcdef")
+        #expect(MiddleTruncation.truncated("abcdef", to: 5, ByteTokenizer()) == "abef")
+        #expect(MiddleTruncation.truncated("aébcé", to: 4, ByteTokenizer()) == "a\u{FFFD}é")
+    }
+
+    private static let record = #"{"input": "q", "context": "c", "answers": ["x"], "all_classes": null, "_id": "1"}"#
+
+    @Test(arguments: [
+        (record + "\n{", "line 2: not valid JSON"),
+        ("{}", "line 1: 'context' is missing, which the prompt of 'qasper' has a place for"),
+        (#"{"context": "c", "input": "q", "answers": "x"}"#, "line 1: 'answers' is no list of strings"),
+        (#"{"context": "c", "input": "q"}"#, "line 1: 'answers' is missing"), ("\n", "line 1: no records"),
+    ])
+    func `a record of another form is named by file and line`(text: String, sentence: String) throws {
+        try configure(.object(["qasper": .text("C {context} Q {input}")]), .object(["qasper": .int(8)]))
+        try scratch.write(Array(text.utf8), to: "qasper.jsonl")
+        let data = try LongBenchData(datasets: ["qasper"], data: scratch.path, config: scratch.path)
+        let error = #expect(throws: ScoringError.self) { try data.count() }
+        #expect(try #require(error).description.hasPrefix("\(scratch.path)/qasper.jsonl: \(sentence)"))
+    }
+
+    @Test func `a configuration without the data set is named`() throws {
+        for (prompts, lengths, sentence) in [
+            (JSONValue.object([:]), JSONValue.object(["qasper": .int(8)]), "dataset2prompt.json: line 1: no prompt for 'qasper'"),
+            (
+                .object(["qasper": .text("{")]), .object(["qasper": .int(8)]),
+                "dataset2prompt.json: line 1: the prompt for 'qasper' has a single '{'"
+            ),
+            (
+                .object(["qasper": .text("x")]), .object(["qasper": .int(0)]),
+                "dataset2maxlen.json: line 1: no number of new tokens for 'qasper'"
+            ),
+        ] {
+            try configure(prompts, lengths)
+            let error = #expect(throws: ScoringError.self) {
+                try LongBenchData(datasets: ["qasper"], data: scratch.path, config: scratch.path)
+            }
+            #expect(try #require(error).description == "\(scratch.path)/\(sentence)")
+        }
+    }
+
+    @Test func `examples have a record's references, and the first so many are taken`() throws {
+        try configure(
+            .object(["qasper": .text("C {context} Q {input}"), "trec": .text("{context}{input}")]),
+            .object(["qasper": .int(8), "trec": .int(3)]))
+        try scratch.write(Array((Self.record + "\r\n\r\n" + Self.record).utf8), to: "qasper.jsonl")
+        try scratch.write(
+            Array(#"{"input": "q", "context": "c", "answers": ["x"], "all_classes": ["x", "y"]}"#.utf8), to: "trec.jsonl")
+        let data = try LongBenchData(datasets: ["qasper", "trec"], data: scratch.path, config: scratch.path)
+        #expect(try data.count() == 3 && data.count(first: 1) == 2 && !data.needsJieba)
+        let examples = try data.examples(ByteTokenizer(), bosID: 256, limit: 5, first: 1)
+        #expect(examples.map(\.id) == ["longbench/qasper/0/1", "longbench/trec/0/0"])
+        // "C c Q q" has seven tokens: two from each end are kept.
+        #expect(examples.map(\.prompt) == ["C  q", "cq"])
+        #expect(examples[0].tokens.first == 256 && examples[1].maxTokens == 3)
+        #expect(try examples[1].score("x") == 1)
+    }
+}
