@@ -12,7 +12,7 @@ struct EvalCommand: ParsableCommand {
         commandName: "eval", abstract: "Evaluate a checkpoint.",
         subcommands: [
             EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
-            EvalScoreCommand.self, EvalPasskeyCommand.self, EvalLongBenchCommand.self,
+            EvalScoreCommand.self, EvalPasskeyCommand.self, EvalNeedleCommand.self, EvalLongBenchCommand.self,
         ])
 }
 

@@ -1,0 +1,155 @@
+import Random
+import Text
+
+/// The prompts of the needle in a haystack (Kamradt 2023) over a grid of lengths and depths: a sentence between the sentences of a long
+/// text, asked for at the end.
+///
+/// The needle stands behind the sentence that ends at or before its depth, at the very end for depth 1, at the beginning for depth 0.
+///
+/// Departures from the original: lengths are met in tokens by cutting the haystack at a sentence's end, and the score is not a model's opinion but
+/// whether all words of the answer occur. The needle without a text of one's own is a magic number, drawn anew for each example: a famous
+/// sentence may be known by heart.
+public struct NeedleGrid: Sendable {
+    /// A needle of the user's own.
+    public struct Needle: Sendable, Equatable {
+        /// The sentence that is hidden.
+        public var text: String
+        /// The question at the end, and the beginning of the answer if there is to be one.
+        public var question: String
+        /// The words that a right output has.
+        public var answer: String
+
+        public init(text: String, question: String, answer: String) {
+            (self.text, self.question, self.answer) = (text, question, answer)
+        }
+    }
+
+    /// A fault of the haystack or of a length.
+    public enum Fault: Error, CustomStringConvertible, Equatable {
+        /// The haystack has fewer tokens than a length needs.
+        case shortHaystack(length: Int, tokens: Int)
+        /// A length is too short for the needle and the question.
+        case shortLength(Int, least: Int)
+
+        /// The sentence for the user.
+        public var description: String {
+            switch self {
+            case .shortHaystack(let length, let tokens):
+                "the haystack gives prompts of at most \(tokens) tokens, --lengths has \(length); name more with --haystack"
+            case .shortLength(let length, let least):
+                "a length of \(length) tokens is too short for the needle and its question, which have \(least) with this tokenizer"
+            }
+        }
+    }
+
+    /// The text around the needle.
+    public var haystack: String
+    /// Prompt lengths in tokens.
+    public var lengths: [Int]
+    /// Depths, evenly from 0 to 1; one alone is ½.
+    public var depths: Int
+    /// Examples at each length and depth.
+    public var trials: Int
+    /// Seeds the magic numbers, which do not depend on the model.
+    public var seed: UInt64
+    /// The most tokens to generate.
+    public var maxTokens: Int
+    /// The user's needle; nil for magic numbers.
+    public var needle: Needle?
+
+    public init(
+        haystack: String, lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 24, needle: Needle? = nil
+    ) {
+        (self.haystack, self.lengths, self.depths, self.trials) = (haystack, lengths, depths, trials)
+        (self.seed, self.maxTokens, self.needle) = (seed, maxTokens, needle)
+    }
+
+    /// The number of examples.
+    public var count: Int { lengths.count * depths * trials }
+
+    private static let things = [
+        "lighthouse", "orchard", "telescope", "harbour", "violin", "greenhouse", "windmill", "library", "fountain", "chapel",
+    ]
+
+    private func needle(_ id: String) -> Needle {
+        if let needle { return needle }
+        var generator = SeededGenerator(seed: seed, name: id)
+        let number = Int.random(in: 1_000_000...9_999_999, using: &generator)
+        let thing = Self.things[Int.random(in: 0..<Self.things.count, using: &generator)]
+        return Needle(
+            text: "The special magic number of the \(thing) is \(number).",
+            question: "What is the special magic number of the \(thing)? The special magic number of the \(thing) is",
+            answer: "\(number)")
+    }
+
+    /// The examples for a tokenizer, the deepest needles first, so that each prompt finds the most of its beginning in a prefix cache.
+    public func examples(_ tokenizer: any Tokenizer, bosID: Int32?) throws(Fault) -> [GenerationExample] {
+        let text = Array(haystack.unicodeScalars)
+        let ends = Self.sentenceEnds(text)
+        func encode(_ prompt: String) -> [Int32] { (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt) }
+        var examples: [(place: Int, example: GenerationExample)] = []
+        for length in lengths {
+            for index in 0..<depths {
+                let depth = depths == 1 ? 0.5 : Double(index) / Double(depths - 1)
+                for trial in 0..<trials {
+                    let id = "needle/\(length)/\(PasskeyGrid.text(depth))/\(trial)"
+                    let needle = needle(id)
+                    func prompt(_ sentences: Int) -> (text: String, place: Int) {
+                        let end = sentences == 0 ? 0 : ends[sentences - 1]
+                        let place = Self.place(depth, end: end, ends[..<sentences])
+                        let parts = [text[..<place], Array(needle.text.unicodeScalars)[...], text[place..<end]]
+                        let context = parts.map { PythonText(scalars: $0).stripped.string }.filter { !$0.isEmpty }
+                        return (context.joined(separator: " ") + "\n\n" + needle.question, place)
+                    }
+                    let least = encode(prompt(0).text).count
+                    guard least <= length else { throw .shortLength(length, least: least) }
+                    let sentences = Self.most(ends.count) { encode(prompt($0).text).count <= length }
+                    if sentences == ends.count {
+                        throw .shortHaystack(length: length, tokens: encode(prompt(sentences).text).count)
+                    }
+                    let (filled, place) = prompt(sentences)
+                    examples.append(
+                        (
+                            place,
+                            GenerationExample(
+                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: filled, tokens: encode(filled),
+                                maxTokens: maxTokens, references: [needle.answer, needle.text], task: .needle)
+                        ))
+                }
+            }
+        }
+        // Stable, so that trials stay in their order.
+        return examples.enumerated().sorted { ($1.element.place, $0.offset) < ($0.element.place, $1.offset) }.map(
+            \.element.example)
+    }
+
+    /// The end of the last sentence that ends at or before `depth` of the first `end` scalars.
+    static func place(_ depth: Double, end: Int, _ ends: ArraySlice<Int>) -> Int {
+        let wanted = Int((Double(end) * depth).rounded())
+        return ends.last { $0 <= wanted } ?? 0
+    }
+
+    /// The offsets behind the sentences of a text: ".", "!" or "?", perhaps a closing quotation mark or bracket, before white space or the
+    /// end.
+    static func sentenceEnds(_ text: [Unicode.Scalar]) -> [Int] {
+        var ends: [Int] = []
+        for index in text.indices where [".", "!", "?"].contains(text[index]) {
+            var end = index + 1
+            while end < text.count, ["\"", "'", "”", "’", ")", "]"].contains(text[end]) { end += 1 }
+            if end == text.count || PythonText.isSpace(text[end]), ends.last != end { ends.append(end) }
+        }
+        return ends
+    }
+
+    /// The most of 0 to `limit` for which `fits` holds, which it does for 0 and no longer beyond some number.
+    private static func most(_ limit: Int, _ fits: (Int) -> Bool) -> Int {
+        var (low, high) = (0, min(64, limit))
+        while high < limit, fits(high) { (low, high) = (high, min(2 * high, limit)) }
+        if high == limit, fits(limit) { return limit }
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        return low
+    }
+}
