@@ -84,9 +84,7 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case window(Int, model: String, limit: Int)
     /// No window of the text has a token that something precedes.
     case nothingToScore
-    /// The checkpoint, by path or name, has no training settings that an uptraining could take a share of.
-    case noParentRecipe(String)
-    /// The recipe's value at `key` doesn't fit the data it is to be used on.
+    /// The recipe's value at `key` doesn't fit the data or the model it is to be used on.
     case recipe(key: String, reason: String)
     /// An input at this path, or under this key, was changed while a sweep that knows it by another digest was running.
     case changedMeanwhile(String, recorded: String, found: String)
@@ -103,8 +101,6 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .window(let window, let name, let limit):
             "a window of \(window) tokens does not fit \(name), which has \(limit) positions; choose a smaller --window"
         case .nothingToScore: "the text has no token to score"
-        case .noParentRecipe(let path):
-            "\(path): the checkpoint doesn't say how it was trained, so 'uptrain' has no steps to take a share of; use a 'train' section without 'uptrain'"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
         case .changedMeanwhile(let path, let recorded, let found):
             "\(path): the file was changed while the sweep ran: its SHA-256 was \(recorded), now it is \(found); "

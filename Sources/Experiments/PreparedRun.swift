@@ -47,19 +47,12 @@ public struct PreparedRun: Sendable {
         name = recipe.name
         let corpus = try corpus ?? Corpus(recipe.data)
         let (training, validation) = try corpus.split(recipe)
-        var start = try recipe.`init`.map { try StartingPoint($0, training: training) }
-        let tokenizer = try start?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
+        let checkpoint = try recipe.`init`.map { try StartingPoint($0, training: training) }
+        let tokenizer = try checkpoint?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
         self.tokenizer = tokenizer
-        let basis = try start?.basis(recipe) ?? TrainingBasis(recipe.train)
+        let basis = try checkpoint?.basis(recipe) ?? TrainingBasis(recipe.train)
         sequenceLength = basis.seq
-        if start == nil {
-            guard let model = recipe.model else { throw ExperimentError.noParentRecipe(recipe.name) }
-            let config = try model.config(vocabularySize: tokenizer.vocabularySize)
-            try config.validate()
-            start = StartingPoint(
-                config: config, parameters: .initialized(for: config, seed: UInt64(recipe.seed)), name: recipe.name)
-        }
-        guard let start else { throw ExperimentError.noParentRecipe(recipe.name) }
+        let start = try checkpoint ?? StartingPoint(recipe, tokenizer)
         config = start.config
         parameters = start.parameters
         tokenIDs = start.tokenIDs

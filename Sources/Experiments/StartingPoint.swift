@@ -17,11 +17,13 @@ struct StartingPoint {
     private(set) var inputs: [InputDigests.Input] = []
     private var path = ""
 
-    /// Fresh weights.
-    init(config: ModelConfig, parameters: Parameters, name: String) {
-        self.config = config
-        self.parameters = parameters
-        path = name
+    /// Fresh weights of the recipe's model for text of `tokenizer`.
+    init(_ recipe: Recipe, _ tokenizer: any Tokenizer) throws {
+        guard let model = recipe.model else { throw ExperimentError.recipe(key: "model", reason: "is missing") }
+        config = try model.config(vocabularySize: tokenizer.vocabularySize)
+        try config.validate()
+        parameters = .initialized(for: config, seed: UInt64(recipe.seed))
+        path = recipe.name
     }
 
     /// The checkpoint that `section` names, converted if it says so; `training` is the recipe's text.
@@ -60,14 +62,13 @@ struct StartingPoint {
         lineage.figures = nil
     }
 
-    /// The steps, batch, sequence and schedule of a run from here: the parent's share for an uptraining, else the recipe's own.
+    /// The steps, batch, sequence and schedule of a run from here: those of the uptraining, else the recipe's own.
     func basis(_ recipe: Recipe) throws -> TrainingBasis {
         guard let uptrain = recipe.uptrain else {
             var basis = TrainingBasis(recipe.train)
             basis.nextSample = lineage.training?.nextSample ?? 0
             return basis
         }
-        guard let parent = lineage.training else { throw ExperimentError.noParentRecipe(path) }
-        return parent.uptraining(uptrain)
+        return try TrainingBasis(uptraining: lineage.training, uptrain, recipe.train, of: path)
     }
 }

@@ -21,16 +21,64 @@ extension TrainingBasis {
         self.init(steps: steps, batch: train.batch ?? 1, seq: train.seq ?? 1, schedule: schedule)
     }
 
-    /// What `uptrain` makes of a parent's basis: a share of its steps, its schedule rescaled to them, peak and batch unless set.
-    func uptraining(_ uptrain: UptrainRecipe) -> TrainingBasis {
-        var copy = self
-        copy.steps = SweepRecipe.steps(uptrain.alpha, of: baseSteps)
-        if let batch = uptrain.batch { copy.batch = batch }
-        if let rate = uptrain.learningRate {
-            copy.schedule.final *= rate / copy.schedule.peak
-            copy.schedule.peak = rate
+    /// The basis of an uptraining by `uptrain` of the model at `path`, which was trained as `parent` says; nil where it doesn't say.
+    ///
+    /// Batch, sequence and peak are the uptraining's own or the parent's, whose schedule is rescaled; a parent that doesn't say how it was
+    /// trained leaves these to the uptraining, and the schedule's shape to `train`. Throws ``ExperimentError/recipe(key:reason:)`` where
+    /// one of them is said by neither, or a share of an unknown number of steps is asked for.
+    ///
+    /// - Parameter section: the recipe's section that says them.
+    init(
+        uptraining parent: TrainingBasis?, _ uptrain: UptrainRecipe, _ train: TrainRecipe, of path: String,
+        section: String = "uptrain"
+    ) throws(ExperimentError) {
+        if let parent {
+            self = parent
+        } else {
+            try self.init(unknown: uptrain, train, of: path, section: section)
         }
-        return copy
+        if let batch = uptrain.batch { self.batch = batch }
+        // Samples of another length are other ones: none of them is known to have been read.
+        if let seq = uptrain.seq, seq != self.seq { (self.seq, nextSample) = (seq, 0) }
+        if let rate = uptrain.learningRate {
+            schedule.final *= rate / schedule.peak
+            schedule.peak = rate
+        }
+        let stepTokens = batch * seq
+        if let tokens = uptrain.parentTokens { baseSteps = UptrainLength.steps(tokens: tokens, stepTokens: stepTokens) }
+        guard let steps = uptrain.length.steps(ofParent: baseSteps, stepTokens: stepTokens) else {
+            throw .recipe(
+                key: section + ".alpha",
+                reason: "\(path) doesn't say how long it was trained; give its tokens as 'parentTokens', or 'steps' or 'tokens' "
+                    + "in place of a share")
+        }
+        self.steps = steps
+        if parent == nil {
+            schedule.steps = steps
+            try schedule.checkFits()
+        }
+        guard batch % train.accumulation == 0 else {
+            throw .recipe(
+                key: "train.accumulation",
+                reason: "a batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
+        }
+    }
+
+    /// The basis where nothing is known of the parent's training.
+    private init(
+        unknown uptrain: UptrainRecipe, _ train: TrainRecipe, of path: String, section: String
+    ) throws(ExperimentError) {
+        var train = train
+        (train.batch, train.seq, train.learningRate) = (uptrain.batch, uptrain.seq, uptrain.learningRate)
+        let missing = [
+            ("batch", train.batch == nil), ("seq", train.seq == nil), ("learningRate", train.learningRate == nil),
+        ].filter(\.1).map { "'\($0.0)'" }
+        guard missing.isEmpty else {
+            throw .recipe(
+                key: section, reason: "\(path) doesn't say how it was trained; give \(missing.joined(separator: " and ")) here")
+        }
+        self.init(train)
+        baseSteps = nil
     }
 
     /// The plan of a run with this basis and the recipe's other settings.
@@ -48,5 +96,20 @@ extension TrainingBasis {
             firstSample: nextSample,
             validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
             checkpointEvery: positive(train.checkpointEvery))
+    }
+}
+
+extension LearningRateSchedule {
+    /// Throws where warm-up and decay have no room in the steps.
+    fileprivate func checkFits() throws(ExperimentError) {
+        guard warmupSteps <= steps else {
+            throw .recipe(key: "train.warmupSteps", reason: "\(warmupSteps) of \(steps) steps; warm-up must fit in")
+        }
+        guard shape != .wsd || Double(warmupSteps) <= Double(steps) * (1 - decayFraction) else {
+            throw .recipe(
+                key: "train.decayFraction",
+                reason: "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
+            )
+        }
     }
 }

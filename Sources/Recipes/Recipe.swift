@@ -115,15 +115,15 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
         case cosine, linear, wsd, constant
     }
 
-    /// Steps; nil in an uptraining, whose parent and alpha say.
+    /// Steps; nil in an uptraining, whose length says.
     public var steps: Int?
-    /// Sequences in a step; nil in an uptraining: the parent's.
+    /// Sequences in a step; nil in an uptraining: its own or the parent's.
     public var batch: Int?
-    /// Tokens in a sequence; nil in an uptraining: the parent's.
+    /// Tokens in a sequence; nil in an uptraining: its own or the parent's.
     public var seq: Int?
     /// Parts a batch is worked off in.
     public var accumulation: Int
-    /// Peak learning rate; nil in an uptraining: the parent's.
+    /// Peak learning rate; nil in an uptraining: its own or the parent's.
     public var learningRate: Double?
     /// Final rate as a share of the peak.
     public var minLearningRateRatio: Double
@@ -207,12 +207,16 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
 
 /// A short training after a conversion.
 public struct UptrainRecipe: Sendable, Hashable, Encodable {
-    /// Share of the parent's steps.
-    public var alpha: Double
+    /// How long it is.
+    public var length: UptrainLength
+    /// Tokens of the parent's training, which `alpha` takes a share of; nil: as its checkpoint says.
+    public var parentTokens: Int?
     /// Peak learning rate; nil: the parent's.
     public var learningRate: Double?
     /// Sequences in a step; nil: the parent's.
     public var batch: Int?
+    /// Tokens in a sequence; nil: the parent's.
+    public var seq: Int?
     /// Learning from the parent's predictions beside the text; nil: from the text alone.
     public var distill: Distill?
     /// What ends the uptraining early; nil: nothing.
@@ -253,25 +257,48 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         }
     }
 
-    /// An uptraining over `alpha` times the parent's steps; what is nil is taken from the parent or left out.
+    /// An uptraining of this length; what is nil is taken from the parent or left out.
     public init(
-        alpha: Double, learningRate: Double? = nil, batch: Int? = nil, distill: Distill? = nil, stopAt: StopAt? = nil,
-        keyValueShare: Double? = nil, seed: Int? = nil
+        _ length: UptrainLength, parentTokens: Int? = nil, learningRate: Double? = nil, batch: Int? = nil, seq: Int? = nil,
+        distill: Distill? = nil, stopAt: StopAt? = nil, keyValueShare: Double? = nil, seed: Int? = nil
     ) {
-        self.seed = seed
-        self.alpha = alpha
+        self.length = length
+        self.parentTokens = parentTokens
         self.learningRate = learningRate
         self.batch = batch
+        self.seq = seq
         self.distill = distill
         self.stopAt = stopAt
         self.keyValueShare = keyValueShare
+        self.seed = seed
+    }
+
+    /// Whether it looks at the parent: learns from it or stops near it.
+    public var usesParent: Bool { distill != nil || stopAt != nil }
+
+    private enum CodingKeys: String, CodingKey {
+        case alpha, steps, tokens, parentTokens, learningRate, batch, seq, distill, stopAt, keyValueShare, seed
+    }
+
+    /// As a recipe has it: the length under the key of its unit.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(length, forKey: CodingKeys(stringValue: length.key) ?? .alpha)
+        try container.encodeIfPresent(parentTokens, forKey: .parentTokens)
+        try container.encodeIfPresent(learningRate, forKey: .learningRate)
+        try container.encodeIfPresent(batch, forKey: .batch)
+        try container.encodeIfPresent(seq, forKey: .seq)
+        try container.encodeIfPresent(distill, forKey: .distill)
+        try container.encodeIfPresent(stopAt, forKey: .stopAt)
+        try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
+        try container.encodeIfPresent(seed, forKey: .seed)
     }
 }
 
 extension Recipe {
     /// This recipe's data and optimizer settings for a short training that starts from a checkpoint.
     ///
-    /// Steps, sequences and the learning rate come from that checkpoint's own training.
+    /// Steps, sequences and the learning rate are the uptraining's own or come from that checkpoint's training.
     public func uptraining(name: String, from start: InitRecipe, _ uptrain: UptrainRecipe) -> Recipe {
         var copy = self
         copy.name = name
@@ -328,10 +355,14 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var children: [Child]
     /// The axes of a sweep, in place of `children`.
     public var sweep: SweepRecipe?
-    /// Share of the parent's steps each child is uptrained for.
-    public var alpha: Double
+    /// How long each child is uptrained; a sweep has lengths of its own.
+    public var length: UptrainLength
     /// Peak learning rate of the uptrainings; nil: the parent's.
     public var learningRate: Double?
+    /// Sequences in a step of the uptrainings; nil: the parent's.
+    public var batch: Int?
+    /// Tokens in a sequence of the uptrainings; nil: the parent's.
+    public var seq: Int?
     /// The children learn from the parent's predictions beside the text; nil: from the text alone.
     public var distill: UptrainRecipe.Distill?
     /// What ends a child's uptraining early; nil: nothing.
@@ -345,23 +376,25 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
 
     /// Every child: those listed, or the product of the sweep's axes.
     public var allChildren: [Child] { sweep?.children ?? children }
-    /// Shares of the parent's steps, ascending.
-    public var alphas: [Double] { sweep?.alphas ?? [alpha] }
+    /// Lengths of the uptrainings, ascending.
+    public var lengths: [UptrainLength] { sweep?.lengths ?? [length] }
 
     private enum CodingKeys: String, CodingKey {
-        case children, alpha, sweep, learningRate, distill, stopAt, keyValueShare, control, evaluation
+        case children, alpha, steps, tokens, sweep, learningRate, batch, seq, distill, stopAt, keyValueShare, control, evaluation
     }
 
-    /// As the recipe has it: children and their share, or a sweep.
+    /// As the recipe has it: children and the length of their uptrainings, or a sweep.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         if let sweep {
             try container.encode(sweep, forKey: .sweep)
         } else {
             try container.encode(children, forKey: .children)
-            try container.encode(alpha, forKey: .alpha)
+            try container.encode(length, forKey: CodingKeys(stringValue: length.key) ?? .alpha)
         }
         try container.encodeIfPresent(learningRate, forKey: .learningRate)
+        try container.encodeIfPresent(batch, forKey: .batch)
+        try container.encodeIfPresent(seq, forKey: .seq)
         try container.encodeIfPresent(distill, forKey: .distill)
         try container.encodeIfPresent(stopAt, forKey: .stopAt)
         try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)

@@ -49,12 +49,27 @@ extension Recipe {
                     reader.position(of: "lab"), path: "lab", reason: "a lab trains its own parent; leave 'init' out")
             }
         }
-        if let model, let seq = train.seq, seq > model.maxSeq {
+        if let start = `init`, start.parent != nil, uptrain?.usesParent != true {
             throw .impossible(
-                node["train"]?["seq"]?.position ?? reader.position, path: "train.seq",
+                node["init"]?["parent"]?.position ?? reader.position, path: "init.parent",
+                reason: "nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one")
+        }
+        for (key, value) in [("train", train.seq), ("lab", lab?.seq)] {
+            guard let model, let seq = value, seq > model.maxSeq else { continue }
+            throw .impossible(
+                node[key]?["seq"]?.position ?? reader.position, path: "\(key).seq",
                 reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
         }
-        if let sweep = lab?.sweep { try sweep.check(node["lab"]?["sweep"], model: model, train: train) }
+        for (section, batch) in [("uptrain", uptrain?.batch), ("lab", lab?.batch)] {
+            guard let batch, batch % train.accumulation != 0 else { continue }
+            throw .impossible(
+                node["train"]?["accumulation"]?.position ?? reader.position, path: "train.accumulation",
+                reason: "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
+        }
+        if let sweep = lab?.sweep {
+            let stepTokens = (lab?.batch ?? train.batch ?? 1) * (lab?.seq ?? train.seq ?? 1)
+            try sweep.check(node["lab"]?["sweep"], model: model, train: train, stepTokens: stepTokens)
+        }
         for (index, child) in (lab?.children ?? []).enumerated() {
             let (architecture, parents) = (child.conversion.architecture, model?.kvHeads ?? [])
             let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
@@ -185,14 +200,15 @@ extension TrainRecipe {
         seq = try reader.int("seq", 1...(1 << 24))
         learningRate = try reader.double("learningRate", 1e-12...100)
         if isUptraining {
-            for (key, present) in [
+            let given = [
                 ("steps", steps != nil), ("seq", seq != nil), ("batch", batch != nil), ("learningRate", learningRate != nil),
             ]
-            where present {
+            for (key, present) in given where present {
                 throw .impossible(
                     reader.position(of: key), path: "train.\(key)",
-                    reason: "an uptraining takes it from the parent"
-                        + (["batch", "learningRate"].contains(key) ? "; set uptrain.\(key) to change it" : " and alpha"))
+                    reason: key == "steps"
+                        ? "an uptraining has a length of its own; set uptrain.steps, uptrain.tokens or uptrain.alpha"
+                        : "an uptraining takes it from the parent; set uptrain.\(key) to change it")
             }
         } else {
             _ = try reader.require("steps", steps)
@@ -259,9 +275,11 @@ extension InitRecipe {
 
 extension UptrainRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
-        alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
+        length = try reader.uptrainLength() ?? .standard
+        parentTokens = try reader.parentTokens(hasShare: length.alpha != nil)
         learningRate = try reader.double("learningRate", 1e-12...100)
         batch = try reader.int("batch", 1...(1 << 20))
+        seq = try reader.int("seq", 1...(1 << 24))
         distill = try reader.distill()
         stopAt = try reader.stopAt()
         keyValueShare = try reader.double("keyValueShare", 0...1)
@@ -296,10 +314,10 @@ extension ObjectReader {
 extension LabRecipe {
     init(_ reader: inout ObjectReader) throws(RecipeError) {
         if var section = try reader.object("sweep") { sweep = try SweepRecipe(&section) }
-        for key in ["children", "alpha"] where sweep != nil && reader.has(key) {
+        for (key, own) in [("children", "axes"), ("alpha", "'alphas'"), ("steps", "'steps'"), ("tokens", "'tokens'")]
+        where sweep != nil && reader.has(key) {
             throw .impossible(
-                reader.position(of: key), path: "lab.\(key)",
-                reason: "a sweep has its own \(key == "alpha" ? "'alphas'" : "axes"); leave it or 'sweep' out")
+                reader.position(of: key), path: "lab.\(key)", reason: "a sweep has its own \(own); leave it or 'sweep' out")
         }
         let found = try reader.objects("children")
         let sections = sweep == nil ? try reader.require("children", found) : []
@@ -324,8 +342,10 @@ extension LabRecipe {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
         }
         self.children = children
-        alpha = try reader.double("alpha", 1e-6...100) ?? 0.05
+        length = try reader.uptrainLength() ?? .standard
         learningRate = try reader.double("learningRate", 1e-12...100)
+        batch = try reader.int("batch", 1...(1 << 20))
+        seq = try reader.int("seq", 1...(1 << 24))
         distill = try reader.distill()
         stopAt = try reader.stopAt()
         keyValueShare = try reader.double("keyValueShare", 0...1)

@@ -11,8 +11,8 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     public var grouping: String
     /// Tokens of the training text that methods look at the parent's activations over.
     public var calibrationTokens: Int
-    /// Shares of the parent's steps, ascending.
-    public var alphas: [Double]
+    /// Lengths of the uptrainings, ascending, all in one unit.
+    public var lengths: [UptrainLength]
     /// Seeds of the parents: their weights, order of data and held-out documents.
     public var seeds: [Int]
     /// Seeds of the uptrainings of each parent: order of data, dropout, methods that draw; nil: one, which goes on in its parent's order.
@@ -53,7 +53,8 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case kvHeads, architectures, methods, grouping, calibrationTokens, alphas, seeds, uptrainSeeds, scratch, timing, store
+        case kvHeads, architectures, methods, grouping, calibrationTokens, alphas, steps, tokens, seeds, uptrainSeeds, scratch,
+            timing, store
     }
 
     /// As the recipe has it.
@@ -65,7 +66,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
         try container.encode(methods, forKey: .methods)
         try container.encode(grouping, forKey: .grouping)
         try container.encode(calibrationTokens, forKey: .calibrationTokens)
-        try container.encode(alphas, forKey: .alphas)
+        try container.encode(lengths, forKey: CodingKeys(stringValue: Self.key(of: lengths)) ?? .alphas)
         try container.encode(seeds, forKey: .seeds)
         try container.encodeIfPresent(uptrainSeeds, forKey: .uptrainSeeds)
         try container.encode(scratch, forKey: .scratch)
@@ -133,8 +134,7 @@ extension SweepRecipe {
         grouping =
             try reader.settings(HeadMergeMethod.settings.filter { $0.key == "grouping" }).choice("grouping") ?? "contiguous"
         calibrationTokens = try reader.calibrationTokens()
-        let shares = try reader.values("alphas", 1e-6...100) { $0 }
-        alphas = try reader.axis("alphas", shares, [0.05]).sorted()
+        lengths = try reader.lengths()
         let draws = try reader.values("seeds", 0...9e15) { Int($0) }
         seeds = try reader.axis("seeds", draws, [0])
         if let again = try reader.values("uptrainSeeds", 0...9e15, { Int($0) }) {
@@ -155,7 +155,9 @@ extension SweepRecipe {
     }
 
     /// Refuses what doesn't fit the parent; `node` is the sweep's section.
-    func check(_ node: JSONNode?, model: ModelRecipe?, train: TrainRecipe) throws(RecipeError) {
+    ///
+    /// - Parameter stepTokens: tokens in a step of the uptrainings.
+    func check(_ node: JSONNode?, model: ModelRecipe?, train: TrainRecipe, stepTokens: Int) throws(RecipeError) {
         func place(_ key: String, _ index: Int) -> SourcePosition {
             node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
         }
@@ -181,12 +183,10 @@ extension SweepRecipe {
                     spot, path: path, reason: "\(architecture.name) in a model of this shape: \(error)")
             }
         }
-        let steps = train.steps ?? 1
-        for (shorter, longer) in zip(alphas, alphas.dropFirst())
-        where Self.steps(shorter, of: steps) == Self.steps(longer, of: steps) {
+        if let steps = train.steps, let reason = UptrainLength.repetition(in: lengths, ofParent: steps, stepTokens: stepTokens) {
+            let key = SweepRecipe.key(of: lengths)
             throw .impossible(
-                node?["alphas"]?.position ?? place("alphas", 0), path: "lab.sweep.alphas",
-                reason: "\(shorter) and \(longer) of \(steps) steps are both \(Self.steps(longer, of: steps)) steps")
+                node?[key]?.position ?? node?.position ?? place(key, 0), path: "lab.sweep.\(key)", reason: reason)
         }
         if let timing, let model, timing.context + timing.tokens > model.maxSeq {
             throw .impossible(
@@ -197,11 +197,26 @@ extension SweepRecipe {
         }
     }
 
-    /// Steps of an uptraining for `alpha` of the parent's.
-    public static func steps(_ alpha: Double, of parent: Int) -> Int { max(1, Int((alpha * Double(parent)).rounded())) }
+    /// The recipe's key of these lengths: alphas, steps or tokens.
+    public static func key(of lengths: [UptrainLength]) -> String {
+        lengths.first.map { $0.alpha == nil ? $0.key : "alphas" } ?? "alphas"
+    }
 }
 
 extension ObjectReader {
+    /// The lengths of a sweep's uptrainings, ascending: the one of `alphas`, `steps` and `tokens` that is there.
+    fileprivate mutating func lengths() throws(RecipeError) -> [UptrainLength] {
+        let shares = try values("alphas", 1e-6...100) { $0 }
+        let steps = try values("steps", 1...Double(1 << 40)) { Int($0) }
+        let tokens = try values("tokens", 1...Double(Self.mostTokens)) { Int($0) }
+        let given: [(key: String, value: [UptrainLength]?)] = [
+            ("alphas", shares?.sorted().map { .alpha($0) }), ("steps", steps?.sorted().map { .steps($0) }),
+            ("tokens", tokens?.sorted().map { .tokens($0) }),
+        ]
+        let found = try single(given.compactMap { entry in entry.value.map { (entry.key, $0) } })
+        return try axis(given.first { $0.value != nil }?.key ?? "alphas", found, [.standard])
+    }
+
     /// The values of an axis: at least one, none twice.
     fileprivate func axis<Value: Hashable>(_ key: String, _ values: [Value]?, _ fallback: [Value]?) throws(RecipeError)
         -> [Value]

@@ -22,6 +22,14 @@ import Testing
         #expect(try Checkpoint.load(path).lineage.training == basis)
     }
 
+    @Test func `a training without a known length of the first ancestor comes back too, in a form of its own`() throws {
+        var basis = TrainingBasis(steps: 40, batch: 4, seq: 16, schedule: schedule)
+        basis.baseSteps = nil
+        let path = try saved { $0.training = basis }
+        #expect(try Checkpoint.load(path).lineage.training == basis)
+        #expect(String(decoding: try JSONEncoder().encode(basis), as: UTF8.self).contains(#""version":2"#))
+    }
+
     @Test func `a basis in the notes of an older checkpoint is read`() throws {
         let old = """
             {"baseSteps":40,"batch":4,"schedule":{"decayFraction":0.2,"final":0.01,"peak":0.1,"shape":"wsd","steps":40,\
@@ -35,9 +43,9 @@ import Testing
     }
 
     @Test func `a basis of a later form is refused with both forms`() throws {
-        let path = try saved { $0.notes = ["basis": #"{"version":2}"#] }
+        let path = try saved { $0.notes = ["basis": #"{"version":3}"#] }
         let error = #expect(throws: CheckpointError.self) { try Checkpoint.load(path) }
         let text = error.map { "\($0)" } ?? ""
-        #expect(text.contains("has form 2, written by a later kvlab; this one reads form 1"), "\(text)")
+        #expect(text.contains("has form 3, written by a later kvlab; this one reads forms 1 and 2"), "\(text)")
     }
 }

@@ -97,7 +97,7 @@ import Training
         _ = try run(recipe, "parent").execute(resume: false)
         let parent = try #require(try lineage("parent/model.h5").contentHash)
         let child = recipe.uptraining(
-            name: "child", from: InitRecipe(checkpoint: scratch["parent/model.h5"]), UptrainRecipe(alpha: 0.5))
+            name: "child", from: InitRecipe(checkpoint: scratch["parent/model.h5"]), UptrainRecipe(.alpha(0.5)))
         _ = try run(child, "child").execute(resume: false) { true }
         #expect(try lineage("child/checkpoint.h5").inputs?.inputs.last?.sha256 == parent)
         var other = try Checkpoint.load(scratch["parent/model.h5"])

@@ -116,7 +116,7 @@ struct HTMLReportTests {
                 let family = index % 3
                 return ParetoPlot.Point(
                     name: "m\(index / 2)", family: "f\(family)", color: family, bytes: Double(64 << (index / 4)),
-                    bitsPerByte: 1.5 - Double(index) / 100, alpha: Double(1 + index % 2) / 20)
+                    bitsPerByte: 1.5 - Double(index) / 100, budget: 1000 * (1 + index % 2))
             }
             return ParetoPlot(points).figure
         }

@@ -104,7 +104,7 @@ import Training
             from: InitRecipe(
                 checkpoint: scratch["parent/model.h5"],
                 convert: .init(ConversionRecipe("mean", ["kvHeads": .integer(2)]), seed: 0)),
-            UptrainRecipe(alpha: 0.25))
+            UptrainRecipe(.alpha(0.25)))
         let prepared = try PreparedRun(child, reporter: reporter)
         #expect(prepared.plan.steps == 2 && prepared.plan.batch == 4 && prepared.plan.firstSample == 32)
         #expect(prepared.plan.schedule.warmupSteps == 1 && prepared.plan.schedule.peak == 0.003)
@@ -155,11 +155,11 @@ import Training
                 convert: .init(ConversionRecipe("mean", ["kvHeads": .integer(2)]), seed: 0))
             return try PreparedRun(parent.uptraining(name: "child", from: start, uptrain), reporter: reporter)
         }
-        let plain = try prepared(UptrainRecipe(alpha: 1))
+        let plain = try prepared(UptrainRecipe(.alpha(1)))
         #expect(plain.plan.distillation == nil && plain.plan.stop == nil && plain.plan.keyValueSteps == 0)
         let whole = try prepared(
             UptrainRecipe(
-                alpha: 1, distill: .init(weight: 0.6, temperature: 2, hidden: 0.1),
+                .alpha(1), distill: .init(weight: 0.6, temperature: 2, hidden: 0.1),
                 stopAt: .init(withinParentPercent: 400, every: 3), keyValueShare: 0.25))
         #expect(whole.plan.distillation?.teacher.config.kvHeads.uniform == 4 && whole.config.kvHeads.uniform == 2)
         #expect(whole.plan.distillation?.weight == 0.6 && whole.plan.keyValueSteps == 2)

@@ -183,7 +183,7 @@ struct RecipeErrorTests {
         ),
         (
             recipe(tokenizer: "", model: "", more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {}"),
-            "r.json:5:20: 'train.steps': an uptraining takes it from the parent and alpha"
+            "r.json:5:20: 'train.steps': an uptraining has a length of its own; set uptrain.steps, uptrain.tokens or uptrain.alpha"
         ),
         (
             recipe(

@@ -20,7 +20,7 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
     @Test func `a sweep becomes axes with defaults, shares in order`() throws {
         let sweep = try #require(Recipe.parse(recipe(#""kvHeads": [2, 1], "alphas": [0.1, 0.05]"#)).lab?.sweep)
         #expect(sweep.architectures == [ChildArchitecture(kvHeads: 2), ChildArchitecture(kvHeads: 1)])
-        #expect(sweep.methods == ["learned"] && sweep.alphas == [0.05, 0.1] && sweep.seeds == [0] && sweep.uptrainSeeds == nil)
+        #expect(sweep.methods == ["learned"] && sweep.lengths == [.alpha(0.05), .alpha(0.1)] && sweep.seeds == [0] && sweep.uptrainSeeds == nil)
         #expect(sweep.scratch && sweep.timing == nil && sweep.grouping == "contiguous")
     }
 
@@ -31,7 +31,7 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
         let whole = try Recipe.parse(text)
         #expect(try Recipe.parse(whole.resolvedJSON) == whole)
         #expect(whole.lab?.sweep?.timing == SweepRecipe.Timing(batch: 8, context: 30, tokens: 32, rounds: 5))
-        let start = #""init": {"checkpoint": "c.h5", "parent": "p.h5"}, "uptrain": {"seed": 4}, "data": {"files": ["a"]}"#
+        let start = #""init": {"checkpoint": "c.h5", "parent": "p.h5"}, "uptrain": {"seed": 4, "distill": {}}, "data": {"files": ["a"]}"#
         let child = try Recipe.parse("{\(start)}")
         #expect(child.`init`?.parent == "p.h5" && child.uptrain?.seed == 4)
         #expect(try Recipe.parse(child.resolvedJSON) == child)

@@ -3,7 +3,7 @@ import Foundation
 /// Bits per byte over the cache's bytes per token, one mark a model; lower left is better.
 ///
 /// Models of equal bytes stand side by side, one lane a family, joined in the order of their tokens, which are the size of a mark. For each
-/// share of tokens a line joins the models that no other of at most as many tokens beats in both directions. A few models bear their names,
+/// number of tokens a line joins the models that no other of at most as many tokens beats in both directions. A few models bear their names,
 /// many have a legend of their families.
 struct ParetoPlot {
     /// A model.
@@ -17,8 +17,8 @@ struct ParetoPlot {
         var bitsPerByte: Double
         /// Half of its bar's length; 0 for none.
         var error = 0.0
-        /// Share of the parent's steps; 0 for a model that isn't trained further.
-        var alpha = 0.0
+        /// Tokens that it was to be trained on; 0 for a model that isn't trained further.
+        var budget = 0
         /// More for its title.
         var detail = ""
     }
@@ -26,7 +26,7 @@ struct ParetoPlot {
     private let points: [Point]
     private let xName: String
     /// Token budgets, ascending.
-    private let budgets: [Double]
+    private let budgets: [Int]
     private let left = 86.0
     private let right = 880.0
     private let top = 18.0
@@ -36,7 +36,7 @@ struct ParetoPlot {
     init(_ points: [Point], xName: String = "KV cache bytes per token (log scale)") {
         self.points = points.filter { $0.bitsPerByte.isFinite && $0.bytes > 0 }
         self.xName = xName
-        budgets = Set(self.points.map(\.alpha)).filter { $0 > 0 }.sorted()
+        budgets = Set(self.points.map(\.budget)).filter { $0 > 0 }.sorted()
     }
 
     /// A table's models, with 95 % intervals of their differences to the first.
@@ -92,9 +92,9 @@ struct ParetoPlot {
         return "<figure>" + svg.markup(label: label) + "</figure>"
     }
 
-    /// The frontier of models of at most a share `budget` of the parent's steps, the parent's own beyond it.
-    private func frontier(_ budget: Double, _ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
-        let chosen = points.filter { $0.alpha <= budget }
+    /// The frontier of models of at most `budget` tokens, the parent's own not counted.
+    private func frontier(_ budget: Int, _ x: PlotAxis, _ y: PlotAxis, into svg: inout SVG) {
+        let chosen = points.filter { $0.budget <= budget }
         let best = Self.frontier(chosen.map { (bytes: Int($0.bytes.rounded()), bits: $0.bitsPerByte) })
         guard best.count > 1 else { return }
         svg.path(
@@ -111,7 +111,7 @@ struct ParetoPlot {
     private func lanes(_ places: [(x: Double, y: Double)], into svg: inout SVG) {
         let groups = Dictionary(grouping: points.indices, by: { points[$0].name })
         for name in groups.keys.sorted() {
-            let line = (groups[name] ?? []).sorted { points[$0].alpha < points[$1].alpha }
+            let line = (groups[name] ?? []).sorted { points[$0].budget < points[$1].budget }
             guard line.count > 1, let first = line.first else { continue }
             svg.path(line.map { places[$0] }, style: "lane c\(points[first].color % HTMLReport.colors)")
         }
@@ -125,13 +125,13 @@ struct ParetoPlot {
             for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style)") }
         }
         let text =
-            "\(point.name)\(point.alpha > 0 ? ", α \(point.alpha)" : ""): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "
+            "\(point.name): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "
             + "\(Int(point.bytes.rounded())) bytes per token\(point.detail)"
-        svg.mark(place.x, place.y, radius: radius(point.alpha), style: "point \(style)", title: text)
+        svg.mark(place.x, place.y, radius: radius(point.budget), style: "point \(style)", title: text)
     }
 
-    private func radius(_ alpha: Double) -> Double {
-        guard let index = budgets.firstIndex(of: alpha) else { return 5.5 }
+    private func radius(_ budget: Int) -> Double {
+        guard let index = budgets.firstIndex(of: budget) else { return 5.5 }
         return budgets.count == 1 ? 5 : 3 + 4.5 * Double(index) / Double(budgets.count - 1)
     }
 }

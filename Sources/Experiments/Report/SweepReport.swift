@@ -10,7 +10,7 @@ import Training
 struct SweepReport {
     private let results: SweepResults
     private let table: any ResultTable
-    /// Training losses of the first seed's runs, the parent's and then those of each share.
+    /// Training losses of the first seed's runs, the parent's and then those of each length.
     private let curves: [(title: String, curves: [LossPlot.Curve])]
     private let similarity: [HeadSimilarity]
     private let lineage: String
@@ -45,11 +45,12 @@ struct SweepReport {
                 points: LossPlot.thinned(losses, to: 150))
         }
         var curves = [("", first.filter { steps[$0].kind == .parent }.compactMap(curve))]
-        for alpha in Set(steps.map(\.alpha)).filter({ $0 > 0 }).sorted() {
-            let own = first.filter { steps[$0].alpha == alpha }
+        for length in steps.compactMap(\.length).reduce(into: [UptrainLength](), { if !$0.contains($1) { $0.append($1) } }) {
+            let own = first.filter { steps[$0].length == length }
+            let title = length.alpha.map { "α = \($0)" } ?? "\(groupedDigits(own.first.map { steps[$0].tokens } ?? 0)) tokens"
             // What starts from random weights would press the others together.
-            curves.append(("α = \(alpha)", own.filter { steps[$0].kind != .scratch }.compactMap(curve)))
-            curves.append(("α = \(alpha), from scratch", own.filter { steps[$0].kind == .scratch }.compactMap(curve)))
+            curves.append((title, own.filter { steps[$0].kind != .scratch }.compactMap(curve)))
+            curves.append(("\(title), from scratch", own.filter { steps[$0].kind == .scratch }.compactMap(curve)))
         }
         self.curves = curves
         if let parent = made[0].flatMap({ try? Checkpoint.load($0.model, trainingState: false) }) {
@@ -86,8 +87,8 @@ struct SweepReport {
     var html: String {
         let sharing =
             results.sharesTrajectories
-            ? "The learning rate is constant, so that the uptrainings of one child for several α are one trajectory."
-            : "Each α is a run of its own, its learning-rate schedule scaled to its steps."
+            ? "The learning rate is constant, so that the uptrainings of one child for several lengths are one trajectory."
+            : "Each length is a run of its own, its learning-rate schedule scaled to its steps."
         let (pareto, leftOut) = pareto
         var report = HTMLReport(
             title: results.name, caption: "\(table.caption) \(results.machine), \(results.date).", table: table,
@@ -99,7 +100,7 @@ struct SweepReport {
                         "\(sizes) Lower left is better; \(bars). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)",
                     content: pareto.figure),
                 HTMLReport.Section(
-                    title: budgets.count > 1 ? "Recovery against α" : "After uptraining",
+                    title: budgets.count > 1 ? "Recovery against \(hasShares ? "α" : "tokens")" : "After uptraining",
                     caption:
                         "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(bars). \(budgets.count > 1 ? sharing : "")",
                     content: recovery),
@@ -145,7 +146,9 @@ struct SweepReport {
             ParetoPlot.Point(
                 name: summary.name, family: summary.family, color: color(summary.family), bytes: summary.point.cacheBytesPerToken,
                 bitsPerByte: summary.bitsPerByte.mean, error: summary.bar(summary.bitsPerByte, summary.point.standardError),
-                alpha: summary.point.alpha, detail: ", \(groupedDigits(summary.point.tokens)) tokens")
+                budget: summary.point.budget,
+                detail: (summary.point.alpha > 0 ? ", \(summary.point.budgetName)" : "")
+                    + ", \(groupedDigits(summary.point.tokens)) tokens")
         }
         let plot = ParetoPlot(points, xName: "measured cache bytes per token (log scale)")
         guard results.summaries.contains(where: { $0.point.kind == .scratch }) else { return (plot, "") }
@@ -161,19 +164,21 @@ struct SweepReport {
 
     /// What the marks' sizes mean.
     private var sizes: String {
-        let budgets = Dictionary(
-            results.summaries.filter { $0.point.kind == .continued || $0.point.kind == .child }.map {
-                ($0.point.alpha, $0.point.tokens)
-            }
-        ) { max($0, $1) }
         guard budgets.count > 1 else { return "" }
-        let names = budgets.keys.sorted().map { "α \($0) (\(groupedDigits(budgets[$0] ?? 0)))" }
+        let names = budgets.sorted().map { budget in
+            let name = groupedDigits(budget)
+            let share = results.summaries.first { $0.point.budget == budget && $0.point.alpha > 0 }?.point.alpha
+            return share.map { "α \($0) (\(name))" } ?? name
+        }
         return "The larger a mark, the more tokens of uptraining: \(names.joined(separator: ", "))."
     }
 
     private var hasControl: Bool { results.summaries.contains { $0.point.kind == .continued } }
 
-    private var budgets: Set<Double> { Set(results.summaries.map(\.point.alpha).filter { $0 > 0 }) }
+    private var budgets: Set<Int> { Set(results.summaries.map(\.point.budget).filter { $0 > 0 }) }
+
+    /// Whether lengths are shares of the parent's training.
+    private var hasShares: Bool { results.summaries.contains { $0.point.alpha > 0 } }
 
     /// Which architecture has which dashes.
     private var dashes: String {
@@ -213,15 +218,17 @@ struct SweepReport {
         }
         // One drawing for each architecture: lines of several would cross everywhere.
         return architectures.map { architecture in
-            let chosen = children.filter { $0.point.architecture == architecture }.sorted { $0.point.alpha < $1.point.alpha }
+            let chosen = children.filter { $0.point.architecture == architecture }.sorted { $0.point.budget < $1.point.budget }
             let plot = LinePlot(
                 series: families.filter { family in chosen.contains { $0.family == family } }.map { family in
                     LinePlot.Series(
                         name: family, color: color(family),
                         points: chosen.filter { $0.family == family }.compactMap { summary in
-                            left(summary).map { (summary.point.alpha, $0.mean, $0.error) }
+                            left(summary).map {
+                                (hasShares ? summary.point.alpha : Double(summary.point.budget), $0.mean, $0.error)
+                            }
                         })
-                }, xName: "α, share of the parent's steps (log scale)",
+                }, xName: hasShares ? "α, share of the parent's steps (log scale)" : "tokens of uptraining (log scale)",
                 yName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0,
                 yText: { String(format: "%+.4f", $0) })
             let figure = plot.figure
@@ -231,8 +238,8 @@ struct SweepReport {
 
     private var before: String {
         // The same conversion stands before each share of training: one of them is enough.
-        let least = results.summaries.filter { $0.point.kind == .child }.map(\.point.alpha).min()
-        let children = results.summaries.filter { $0.point.kind == .child && $0.point.alpha == least }
+        let least = results.summaries.filter { $0.point.kind == .child }.map(\.point.budget).min()
+        let children = results.summaries.filter { $0.point.kind == .child && $0.point.budget == least }
         let rows = children.compactMap { summary in
             summary.before.map { figure in
                 ErrorBarPlot.Row(

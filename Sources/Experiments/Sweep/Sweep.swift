@@ -92,7 +92,7 @@ public struct Sweep {
         let missing = steps.indices.filter { made[$0] == nil }
         // A kill between a step's record and this leaves its training state behind.
         dropTrainingStates(steps.indices, made)
-        if recipes.plan.sharesTrajectories, lab.alphas.count > 1 {
+        if recipes.plan.sharesTrajectories, lab.lengths.count > 1 {
             reporter.line("the schedule is constant: uptrainings of one child share their beginnings, which is exact")
         }
         reporter.line("\(steps.count) steps, \(missing.count) to make")
@@ -457,7 +457,7 @@ public struct Sweep {
         var results = SweepResults(
             name: recipe.name, text: text, kvDtype: lab.evaluation.kvDtype,
             points: SweepPoint.all(steps, made: made, scores: scores, store: store.directory, isListed: isListed), timing: timing)
-        results.sharesTrajectories = recipes.plan.sharesTrajectories && lab.alphas.count > 1
+        results.sharesTrajectories = recipes.plan.sharesTrajectories && lab.lengths.count > 1
         results.recipe = recipe.resolvedJSON
         let examples = RecoveryExample.all(steps, made: made)
         results.predictions = [1, 2, 5, 10, 20].map { RecoveryJudgement(examples, within: $0) }

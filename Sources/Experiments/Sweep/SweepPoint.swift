@@ -26,8 +26,10 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var kvHeads: Int?
     /// How it was converted; nil where it wasn't.
     public var method: String?
-    /// Share of the parent's steps; 0 for the parent.
+    /// Share of the parent's training; 0 for the parent, and where the length was given in steps or tokens.
     public var alpha: Double
+    /// Tokens planned after the conversion or from scratch, which ``tokens`` may end before; 0 for the parent.
+    public var budget: Int
     /// The parent's seed.
     public var seed: Int
     /// The uptraining's own seed, where the sweep has such.
@@ -67,6 +69,9 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     /// Tokens trained on for each parameter.
     public var tokensPerParameter: Double { Double(tokens) / Double(max(parameters, 1)) }
 
+    /// Its budget in words: α 0.05, or 300,000 tokens; empty for the parent.
+    var budgetName: String { alpha > 0 ? "α \(alpha)" : budget > 0 ? "\(groupedDigits(budget)) tokens" : "" }
+
     /// The listed child's name; else the architecture and method that models of one budget differ in: "kv2 learned".
     public var name: String {
         switch kind {
@@ -102,7 +107,8 @@ extension SweepPoint {
                 kind: kind, child: isListed ? step.child?.name : nil, attention: score.attention,
                 architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
-                method: step.child?.conversion.methodName, alpha: step.alpha, seed: step.seed, uptrainSeed: step.uptrainSeed,
+                method: step.child?.conversion.methodName, alpha: step.length?.alpha ?? 0,
+                budget: kind == .parent ? 0 : step.tokens, seed: step.seed, uptrainSeed: step.uptrainSeed,
                 kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
                 tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
                 seconds: output.record.seconds,
@@ -114,7 +120,7 @@ extension SweepPoint {
                 (point.difference, point.standardError) = (paired.bitsPerByte, paired.standardError)
             }
             let control = steps.firstIndex {
-                $0.kind == .continued && $0.parent == step.parent && $0.alpha == step.alpha
+                $0.kind == .continued && $0.parent == step.parent && $0.length == step.length
                     && (step.kind == .scratch || $0.uptrainSeed == step.uptrainSeed)
             }
             if step.kind != .continued, step.kind != .parent, let continued = control.flatMap({ scores[$0] }) {

@@ -88,7 +88,7 @@ struct SweepRecipes: Sendable {
             self.recipe.train.checkpointEvery > 0 ? self.recipe.train.checkpointEvery : max(20, steps / 10)
         }
         let parentSteps = recipe.train.steps ?? 1
-        let steps = step.kind == .parent ? parentSteps : SweepRecipe.steps(step.alpha, of: parentSteps)
+        let steps = step.trainingSteps
         var inputs = Dictionary(uniqueKeysWithValues: corpus.contents.enumerated().map { ("data[\($0)]", $1.sha256.hex) })
         switch step.kind {
         case .parent:
@@ -96,6 +96,7 @@ struct SweepRecipes: Sendable {
         case .scratch:
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.steps = steps
+            (recipe.train.batch, recipe.train.seq) = (lab.batch ?? recipe.train.batch, lab.seq ?? recipe.train.seq)
             let warmup = Double(recipe.train.warmupSteps) * Double(steps) / Double(parentSteps)
             recipe.train.warmupSteps = recipe.train.warmupSteps == 0 ? 0 : min(steps, max(1, Int(warmup.rounded())))
             recipe.train.validateEvery = max(1, steps / 10)
@@ -115,8 +116,9 @@ struct SweepRecipes: Sendable {
             recipe = recipe.uptraining(
                 name: step.name, from: InitRecipe(checkpoint: source.model, parent: teaches ? parent.model : nil),
                 UptrainRecipe(
-                    alpha: step.alpha, learningRate: lab.learningRate, distill: isChild ? lab.distill : nil,
-                    stopAt: isChild ? lab.stopAt : nil, keyValueShare: isChild ? lab.keyValueShare : nil, seed: step.uptrainSeed))
+                    step.length ?? .standard, learningRate: lab.learningRate, batch: lab.batch, seq: lab.seq,
+                    distill: isChild ? lab.distill : nil, stopAt: isChild ? lab.stopAt : nil,
+                    keyValueShare: isChild ? lab.keyValueShare : nil, seed: step.uptrainSeed))
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.validateEvery = max(1, steps / 10)
             inputs["source"] = source.record.output

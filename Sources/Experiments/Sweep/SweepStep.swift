@@ -29,8 +29,10 @@ struct SweepStep: Sendable, Hashable {
     var child: LabRecipe.Child?
     /// A child's attention; nil for the parent's own.
     var architecture: ChildArchitecture?
-    /// Share of the parent's steps; 0 for the parent.
-    var alpha = 0.0
+    /// How long it is trained; nil for the parent and for a conversion.
+    var length: UptrainLength?
+    /// Optimizer steps of its training at most.
+    var trainingSteps = 0
     /// Tokens it is trained on at most.
     var tokens = 0
     /// The number of its parent's step.
@@ -44,7 +46,7 @@ struct SweepStep: Sendable, Hashable {
 /// A sweep's steps in an order in which each comes after those it needs.
 struct SweepPlan: Sendable {
     let steps: [SweepStep]
-    /// Whether uptrainings of one child for several shares are one trajectory.
+    /// Whether uptrainings of one child for several lengths are one trajectory.
     let sharesTrajectories: Bool
 
     /// The plan of `recipe`, whose model and steps are given as they are by its decoding.
@@ -52,25 +54,29 @@ struct SweepPlan: Sendable {
     /// The product of a sweep's axes has names that say the values; a listed child has its own.
     init(_ recipe: Recipe, _ lab: LabRecipe) {
         let train = recipe.train
-        // Any other schedule gives each share rates of its own from its first step on.
+        // Any other schedule gives each length rates of its own from its first step on.
         let shares =
             train.schedule == .constant && train.warmupSteps == 0 && (lab.keyValueShare ?? 0) == 0 && lab.stopAt == nil
-        let stepTokens = (train.batch ?? 1) * (train.seq ?? 1)
+        let parentTokens = (train.batch ?? 1) * (train.seq ?? 1)
+        let stepTokens = (lab.batch ?? train.batch ?? 1) * (lab.seq ?? train.seq ?? 1)
         let sweep = lab.sweep
         var steps: [SweepStep] = []
         for seed in sweep?.seeds ?? [recipe.seed] {
             let parent = steps.count
             let name = sweep == nil ? "parent" : "parent-s\(seed)"
             steps.append(
-                SweepStep(kind: .parent, name: name, folder: name, seed: seed, tokens: (train.steps ?? 1) * stepTokens))
+                SweepStep(
+                    kind: .parent, name: name, folder: name, seed: seed, trainingSteps: train.steps ?? 1,
+                    tokens: (train.steps ?? 1) * parentTokens))
             for uptrainSeed in sweep?.uptrainSeeds.map({ $0.map(Optional.some) }) ?? [nil] {
                 let suffix = "-s\(seed)" + (uptrainSeed.map { "-u\($0)" } ?? "")
                 var trained: [String: Int] = [:]
-                func add(_ kind: SweepStep.Kind, _ group: String, alpha: Double, _ change: (inout SweepStep) -> Void) {
-                    let name = "\(group)-a\(alpha)" + (kind == .scratch ? "-s\(seed)" : suffix)
+                func add(_ kind: SweepStep.Kind, _ group: String, _ length: UptrainLength, _ change: (inout SweepStep) -> Void) {
+                    let name = "\(group)-\(length.label)" + (kind == .scratch ? "-s\(seed)" : suffix)
                     var step = SweepStep(kind: kind, name: name, folder: name, seed: seed)
-                    step.alpha = alpha
-                    step.tokens = SweepRecipe.steps(alpha, of: recipe.train.steps ?? 1) * stepTokens
+                    step.length = length
+                    step.trainingSteps = length.steps(ofParent: train.steps, stepTokens: stepTokens) ?? 1
+                    step.tokens = step.trainingSteps * stepTokens
                     step.parent = parent
                     change(&step)
                     if shares { step.beginning = trained[group] }
@@ -87,9 +93,9 @@ struct SweepPlan: Sendable {
                             uptrainSeed: uptrainSeed, child: child, architecture: child.conversion.architecture, parent: parent,
                             source: parent))
                 }
-                for alpha in lab.alphas {
+                for length in lab.lengths {
                     if lab.control {
-                        add(.continued, "continued", alpha: alpha) { step in
+                        add(.continued, "continued", length) { step in
                             (step.uptrainSeed, step.source) = (uptrainSeed, parent)
                             if sweep == nil { (step.name, step.folder) = ("parent continued", "control") }
                         }
@@ -100,11 +106,11 @@ struct SweepPlan: Sendable {
                         if let sweep, sweep.scratch, uptrainSeed == sweep.uptrainSeeds?.first,
                             fresh.insert(child.conversion.architecture).inserted
                         {
-                            add(.scratch, "\(child.conversion.architecture.name)-scratch", alpha: alpha) {
+                            add(.scratch, "\(child.conversion.architecture.name)-scratch", length) {
                                 $0.architecture = child.conversion.architecture
                             }
                         }
-                        add(.child, child.name, alpha: alpha) { step in
+                        add(.child, child.name, length) { step in
                             (step.child, step.architecture) = (child, child.conversion.architecture)
                             (step.uptrainSeed, step.source) = (uptrainSeed, converted[child.name])
                             if sweep == nil { (step.name, step.folder) = (child.name, child.name) }

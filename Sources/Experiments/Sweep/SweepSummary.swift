@@ -63,12 +63,12 @@ public struct SweepSummary: Sendable, Codable, Hashable {
         struct Key: Hashable {
             var kind: SweepPoint.Kind
             var name: String
-            var alpha: Double
+            var budget: Int
         }
         var order: [Key] = []
         var groups: [Key: [SweepPoint]] = [:]
         for point in points {
-            let key = Key(kind: point.kind, name: point.name, alpha: point.alpha)
+            let key = Key(kind: point.kind, name: point.name, budget: point.budget)
             if groups[key] == nil { order.append(key) }
             groups[key, default: []].append(point)
         }

@@ -100,7 +100,7 @@ struct InspectCommand: ParsableCommand {
         }
         if let training = lineage.training {
             lines.append(
-                "  training: \(training.steps) steps (of \(training.baseSteps)) of \(training.batch) × \(training.seq) tokens, "
+                "  training: \(training.steps) steps\(training.baseSteps.map { " (of \($0))" } ?? "") of \(training.batch) × \(training.seq) tokens, "
                     + "\(training.schedule.shape.rawValue) schedule, next sample \(training.nextSample)")
         }
         for change in lineage.changedInputs ?? [] { lines.append("  " + change.text.onOneLine) }
