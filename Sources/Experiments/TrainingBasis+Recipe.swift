@@ -27,10 +27,12 @@ extension TrainingBasis {
     /// trained leaves these to the uptraining, and the schedule's shape to `train`. Throws ``ExperimentError/recipe(key:reason:)`` where
     /// one of them is said by neither, or a share of an unknown number of steps is asked for.
     ///
-    /// - Parameter section: the recipe's section that says them.
+    /// - Parameters:
+    ///   - section: the recipe's section that says them.
+    ///   - lengthKey: the key of a share; nil: the section's `alpha`.
     init(
         uptraining parent: TrainingBasis?, _ uptrain: UptrainRecipe, _ train: TrainRecipe, of path: String,
-        section: String = "uptrain"
+        section: String = "uptrain", lengthKey: String? = nil
     ) throws(ExperimentError) {
         if let parent {
             self = parent
@@ -48,7 +50,7 @@ extension TrainingBasis {
         if let tokens = uptrain.parentTokens { baseSteps = UptrainLength.steps(tokens: tokens, stepTokens: stepTokens) }
         guard let steps = uptrain.length.steps(ofParent: baseSteps, stepTokens: stepTokens) else {
             throw .recipe(
-                key: section + ".alpha",
+                key: lengthKey ?? section + ".alpha",
                 reason: "\(path) doesn't say how long it was trained; give its tokens as 'parentTokens', or 'steps' or 'tokens' "
                     + "in place of a share")
         }

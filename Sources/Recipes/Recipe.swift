@@ -19,7 +19,7 @@ public struct Recipe: Sendable, Hashable, Encodable {
     public var `init`: InitRecipe?
     /// Makes the run an uptraining of `init`'s checkpoint.
     public var uptrain: UptrainRecipe?
-    /// A whole experiment around the trained model.
+    /// A whole experiment around the trained model, or around those that `init` or a sweep's `parents` name.
     public var lab: LabRecipe?
 }
 
@@ -115,7 +115,7 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
         case cosine, linear, wsd, constant
     }
 
-    /// Steps; nil in an uptraining, whose length says.
+    /// Steps; nil in an uptraining, whose length says, and in a lab of nothing but such.
     public var steps: Int?
     /// Sequences in a step; nil in an uptraining: its own or the parent's.
     public var batch: Int?
@@ -318,7 +318,7 @@ extension Recipe {
     }
 }
 
-/// A whole experiment: convert the trained model, uptrain the children, compare.
+/// A whole experiment: convert the trained or given model, uptrain the children, compare.
 public struct LabRecipe: Sendable, Hashable, Encodable {
     /// One conversion of the parent, whose result is uptrained.
     public struct Child: Sendable, Hashable, Encodable {
@@ -357,6 +357,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var sweep: SweepRecipe?
     /// How long each child is uptrained; a sweep has lengths of its own.
     public var length: UptrainLength
+    /// Tokens of a given parent's training, which shares are taken of; nil: as its checkpoint says.
+    public var parentTokens: Int?
     /// Peak learning rate of the uptrainings; nil: the parent's.
     public var learningRate: Double?
     /// Sequences in a step of the uptrainings; nil: the parent's.
@@ -380,7 +382,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var lengths: [UptrainLength] { sweep?.lengths ?? [length] }
 
     private enum CodingKeys: String, CodingKey {
-        case children, alpha, steps, tokens, sweep, learningRate, batch, seq, distill, stopAt, keyValueShare, control, evaluation
+        case children, alpha, steps, tokens, parentTokens, sweep, learningRate, batch, seq, distill, stopAt, keyValueShare,
+            control, evaluation
     }
 
     /// As the recipe has it: children and the length of their uptrainings, or a sweep.
@@ -392,6 +395,7 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
             try container.encode(children, forKey: .children)
             try container.encode(length, forKey: CodingKeys(stringValue: length.key) ?? .alpha)
         }
+        try container.encodeIfPresent(parentTokens, forKey: .parentTokens)
         try container.encodeIfPresent(learningRate, forKey: .learningRate)
         try container.encodeIfPresent(batch, forKey: .batch)
         try container.encodeIfPresent(seq, forKey: .seq)

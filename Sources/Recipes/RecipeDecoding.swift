@@ -17,39 +17,72 @@ extension Recipe {
         if var section = try reader.object("model") { model = try ModelRecipe(&section) }
         var dataSection = try reader.require("data", try reader.object("data"))
         data = try DataRecipe(&dataSection)
-        let isUptraining = uptrain != nil
+        // A lab over given parents trains nothing but uptrainings.
+        let hasGivenParents = reader.has("lab") && (`init` != nil || node["lab"]?["sweep"]?["parents"] != nil)
+        let lengths: String? =
+            if hasGivenParents {
+                node["lab"]?["sweep"] == nil
+                    ? "lab.steps, lab.tokens or lab.alpha" : "lab.sweep.steps, lab.sweep.tokens or lab.sweep.alphas"
+            } else {
+                uptrain.map { _ in "uptrain.steps, uptrain.tokens or uptrain.alpha" }
+            }
         if var section = try reader.object("train") {
-            train = try TrainRecipe(&section, isUptraining: isUptraining)
-        } else if isUptraining {
+            train = try TrainRecipe(&section, uptraining: lengths, of: hasGivenParents ? "lab" : "uptrain")
+        } else if let lengths {
             var section = try ObjectReader(JSONNode(value: .object([]), position: reader.position), path: "train")
-            train = try TrainRecipe(&section, isUptraining: true)
+            train = try TrainRecipe(&section, uptraining: lengths, of: "uptrain")
         } else {
             throw .missing(reader.position, path: "train")
         }
-        if var section = try reader.object("lab") { lab = try LabRecipe(&section) }
+        if var section = try reader.object("lab") { lab = try LabRecipe(&section, hasGivenParents: hasGivenParents) }
         try reader.finish()
         try checkSections(reader, node)
     }
 
+    /// Refuses what the checkpoints named by `key` give.
+    private func checkGiven(_ key: String, _ reader: ObjectReader) throws(RecipeError) {
+        for section in ["model", "tokenizer"] where reader.has(section) {
+            throw .impossible(
+                reader.position(of: section), path: section, reason: "the checkpoint named by '\(key)' gives it; leave it out")
+        }
+    }
+
+    /// Refuses what a lab decides about its parent itself.
+    private func checkLab(of start: InitRecipe, _ reader: ObjectReader, _ node: JSONNode) throws(RecipeError) {
+        let reasons = [
+            ("convert", start.convert != nil, "a lab converts its parent itself: 'lab' names the children"),
+            ("parent", start.parent != nil, "a lab's children learn from 'checkpoint'"),
+        ]
+        for (key, isGiven, reason) in reasons where isGiven {
+            throw .impossible(
+                node["init"]?[key]?.position ?? reader.position, path: "init.\(key)", reason: "\(reason); leave it out")
+        }
+    }
+
     private func checkSections(_ reader: ObjectReader, _ node: JSONNode) throws(RecipeError) {
-        if `init` == nil {
+        let givenParents = lab?.sweep?.parents
+        if let start = `init` {
+            try checkGiven("init", reader)
+            if lab != nil { try checkLab(of: start, reader, node) }
+            guard givenParents == nil else {
+                throw .impossible(
+                    node["lab"]?["sweep"]?["parents"]?.position ?? reader.position, path: "lab.sweep.parents",
+                    reason: "'init' names a parent already; leave one of them out")
+            }
+        } else if givenParents != nil {
+            try checkGiven("lab.sweep.parents", reader)
+        } else {
             guard model != nil else { throw .missing(reader.position, path: "model") }
             guard tokenizer != nil else { throw .missing(reader.position, path: "tokenizer") }
-            guard uptrain == nil else {
-                throw .impossible(
-                    reader.position(of: "uptrain"), path: "uptrain", reason: "uptraining starts from a checkpoint; add 'init'")
-            }
-        } else {
-            for key in ["model", "tokenizer"] where reader.has(key) {
-                throw .impossible(
-                    reader.position(of: key), path: key, reason: "the checkpoint named by 'init' gives it; leave it out")
-            }
-            guard lab == nil else {
-                throw .impossible(
-                    reader.position(of: "lab"), path: "lab", reason: "a lab trains its own parent; leave 'init' out")
-            }
         }
-        if let start = `init`, start.parent != nil, uptrain?.usesParent != true {
+        guard uptrain == nil || `init` != nil && lab == nil else {
+            throw .impossible(
+                reader.position(of: "uptrain"), path: "uptrain",
+                reason: lab == nil
+                    ? "uptraining starts from a checkpoint; add 'init'"
+                    : "'lab' says how its children are uptrained; leave it out")
+        }
+        if let start = `init`, lab == nil, start.parent != nil, uptrain?.usesParent != true {
             throw .impossible(
                 node["init"]?["parent"]?.position ?? reader.position, path: "init.parent",
                 reason: "nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one")
@@ -194,12 +227,13 @@ extension ModelRecipe {
 }
 
 extension TrainRecipe {
-    init(_ reader: inout ObjectReader, isUptraining: Bool) throws(RecipeError) {
+    /// Reads the section; where `section` describes uptrainings, whose lengths' keys are `lengths`, without what it says of them.
+    init(_ reader: inout ObjectReader, uptraining lengths: String?, of section: String) throws(RecipeError) {
         steps = try reader.int("steps")
         batch = try reader.int("batch", 1...(1 << 20))
         seq = try reader.int("seq", 1...(1 << 24))
         learningRate = try reader.double("learningRate", 1e-12...100)
-        if isUptraining {
+        if let lengths {
             let given = [
                 ("steps", steps != nil), ("seq", seq != nil), ("batch", batch != nil), ("learningRate", learningRate != nil),
             ]
@@ -207,8 +241,8 @@ extension TrainRecipe {
                 throw .impossible(
                     reader.position(of: key), path: "train.\(key)",
                     reason: key == "steps"
-                        ? "an uptraining has a length of its own; set uptrain.steps, uptrain.tokens or uptrain.alpha"
-                        : "an uptraining takes it from the parent; set uptrain.\(key) to change it")
+                        ? "an uptraining has a length of its own; set \(lengths)"
+                        : "an uptraining takes it from the parent; set \(section).\(key) to change it")
             }
         } else {
             _ = try reader.require("steps", steps)
@@ -312,8 +346,10 @@ extension ObjectReader {
 }
 
 extension LabRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        if var section = try reader.object("sweep") { sweep = try SweepRecipe(&section) }
+    init(_ reader: inout ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
+        if var section = try reader.object("sweep") {
+            sweep = try SweepRecipe(&section, hasGivenParents: hasGivenParents)
+        }
         for (key, own) in [("children", "axes"), ("alpha", "'alphas'"), ("steps", "'steps'"), ("tokens", "'tokens'")]
         where sweep != nil && reader.has(key) {
             throw .impossible(
@@ -343,6 +379,12 @@ extension LabRecipe {
         }
         self.children = children
         length = try reader.uptrainLength() ?? .standard
+        parentTokens = try reader.parentTokens(hasShare: (sweep?.lengths.first ?? length).alpha != nil)
+        guard parentTokens == nil || hasGivenParents else {
+            throw .impossible(
+                reader.position(of: "parentTokens"), path: "lab.parentTokens",
+                reason: "the lab trains its parent itself, whose tokens are known; leave it out")
+        }
         learningRate = try reader.double("learningRate", 1e-12...100)
         batch = try reader.int("batch", 1...(1 << 20))
         seq = try reader.int("seq", 1...(1 << 24))

@@ -3,6 +3,8 @@ import Models
 
 /// The axes of a sweep: its models are their product, with a parent for each seed and controls for each token budget.
 public struct SweepRecipe: Sendable, Hashable, Encodable {
+    /// Checkpoints to convert, in any format that is read; nil: the recipe's own parent, trained or named by `init`.
+    public var parents: [String]?
     /// What the children's attention is.
     public var architectures: [ChildArchitecture]
     /// Conversion methods.
@@ -13,7 +15,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     public var calibrationTokens: Int
     /// Lengths of the uptrainings, ascending, all in one unit.
     public var lengths: [UptrainLength]
-    /// Seeds of the parents: their weights, order of data and held-out documents.
+    /// Seeds of the parents: their weights, order of data and held-out documents; none for given parents, which have the recipe's seed.
     public var seeds: [Int]
     /// Seeds of the uptrainings of each parent: order of data, dropout, methods that draw; nil: one, which goes on in its parent's order.
     public var uptrainSeeds: [Int]?
@@ -53,21 +55,22 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case kvHeads, architectures, methods, grouping, calibrationTokens, alphas, steps, tokens, seeds, uptrainSeeds, scratch,
-            timing, store
+        case parents, kvHeads, architectures, methods, grouping, calibrationTokens, alphas, steps, tokens, seeds, uptrainSeeds,
+            scratch, timing, store
     }
 
     /// As the recipe has it.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         let (heads, designs) = (architectures.compactMap(\.kvHeads), architectures.compactMap(\.attention))
+        try container.encodeIfPresent(parents, forKey: .parents)
         if !heads.isEmpty { try container.encode(heads, forKey: .kvHeads) }
         if !designs.isEmpty { try container.encode(designs, forKey: .architectures) }
         try container.encode(methods, forKey: .methods)
         try container.encode(grouping, forKey: .grouping)
         try container.encode(calibrationTokens, forKey: .calibrationTokens)
         try container.encode(lengths, forKey: CodingKeys(stringValue: Self.key(of: lengths)) ?? .alphas)
-        try container.encode(seeds, forKey: .seeds)
+        if !seeds.isEmpty { try container.encode(seeds, forKey: .seeds) }
         try container.encodeIfPresent(uptrainSeeds, forKey: .uptrainSeeds)
         try container.encode(scratch, forKey: .scratch)
         try container.encodeIfPresent(timing, forKey: .timing)
@@ -114,7 +117,8 @@ public struct ChildArchitecture: Sendable, Hashable {
 }
 
 extension SweepRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
+    init(_ reader: inout ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
+        if let paths = try reader.strings("parents") { parents = try reader.axis("parents", paths, nil) }
         let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
         var designs: [AttentionRecipe] = []
         for var section in try reader.objects("architectures") ?? [] {
@@ -136,11 +140,23 @@ extension SweepRecipe {
         calibrationTokens = try reader.calibrationTokens()
         lengths = try reader.lengths()
         let draws = try reader.values("seeds", 0...9e15) { Int($0) }
-        seeds = try reader.axis("seeds", draws, [0])
+        guard draws == nil || !hasGivenParents else {
+            throw .impossible(
+                reader.position(of: "seeds"), path: reader.keyPath("seeds"),
+                reason: "the parents are given, not drawn; 'uptrainSeeds' repeats their uptrainings")
+        }
+        seeds = hasGivenParents ? [] : try reader.axis("seeds", draws, [0])
         if let again = try reader.values("uptrainSeeds", 0...9e15, { Int($0) }) {
             uptrainSeeds = try reader.axis("uptrainSeeds", again, nil)
         }
-        scratch = try reader.bool("scratch") ?? true
+        scratch = try reader.bool("scratch") ?? !hasGivenParents
+        guard !scratch || !hasGivenParents else {
+            throw .impossible(
+                reader.position(of: "scratch"), path: reader.keyPath("scratch"),
+                reason:
+                    "a given parent's training cannot be repeated for the child's architecture; the parent continued is the control"
+            )
+        }
         if var section = try reader.object("timing") {
             timing = Timing(
                 batch: try section.int("batch", 1...256) ?? 8, context: try section.int("context", 1...(1 << 24)) ?? 256,

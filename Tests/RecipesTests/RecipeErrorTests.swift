@@ -226,9 +226,97 @@ struct RecipeErrorTests {
         ),
         (
             recipe(
-                tokenizer: "", model: "",
-                more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"lab\": {\"children\": [{\"kvHeads\": 1}]}"),
-            "r.json:6:42: 'lab': a lab trains its own parent; leave 'init' out"
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "uptrain": {"steps": 3, "tokens": 9}"#),
+            "r.json:6:69: 'uptrain.tokens': the length is given by 'steps' already; leave one of them out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "uptrain": {"alpha": 0.1, "steps": 9}"#),
+            "r.json:6:70: 'uptrain.steps': the length is given by 'alpha' already; leave one of them out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "uptrain": {"steps": 3, "parentTokens": 9}"#),
+            "r.json:6:75: 'uptrain.parentTokens': is what alpha takes a share of; the length doesn't depend on it"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5", "parent": "b.h5"}, "uptrain": {"steps": 3}"#),
+            "r.json:6:44: 'init.parent': nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5", "parent": "b.h5"}, "lab": {"children": [{"kvHeads": 1}]}"#),
+            "r.json:6:44: 'init.parent': a lab's children learn from 'checkpoint'; leave it out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5", "convert": {"kvHeads": 1}}, "lab": {"children": [{"kvHeads": 1}]}"#),
+            "r.json:6:45: 'init.convert': a lab converts its parent itself: 'lab' names the children; leave it out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "uptrain": {}, "lab": {"children": [{"kvHeads": 1}]}"#),
+            "r.json:6:46: 'uptrain': 'lab' says how its children are uptrained; leave it out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"sweep": {"parents": ["b.h5"], "kvHeads": [1]}}"#),
+            "r.json:6:64: 'lab.sweep.parents': 'init' names a parent already; leave one of them out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"sweep": {"kvHeads": [1], "seeds": [1]}}"#),
+            "r.json:6:78: 'lab.sweep.seeds': the parents are given, not drawn; 'uptrainSeeds' repeats their uptrainings"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"sweep": {"kvHeads": [1], "scratch": true}}"#),
+            "r.json:6:80: 'lab.sweep.scratch': a given parent's training cannot be repeated for the child's architecture; the parent continued is the control"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"sweep": {"kvHeads": [1], "alphas": [0.1], "tokens": [9]}}"#),
+            "r.json:6:96: 'lab.sweep.tokens': the length is given by 'alphas' already; leave one of them out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"tokens": 5, "sweep": {"kvHeads": [1]}}"#),
+            "r.json:6:53: 'lab.tokens': a sweep has its own 'tokens'; leave it or 'sweep' out"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {"steps": 5}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"children": [{"kvHeads": 1}]}"#),
+            "r.json:5:20: 'train.steps': an uptraining has a length of its own; set lab.steps, lab.tokens or lab.alpha"
+        ),
+        (
+            recipe(
+                tokenizer: "", model: "", train: #""train": {"batch": 5}"#,
+                more: #", "init": {"checkpoint": "a.h5"}, "lab": {"children": [{"kvHeads": 1}]}"#),
+            "r.json:5:20: 'train.batch': an uptraining takes it from the parent; set lab.batch to change it"
+        ),
+        (
+            recipe(more: #", "lab": {"parentTokens": 9, "children": [{"kvHeads": 1}]}"#),
+            "r.json:6:27: 'lab.parentTokens': the lab trains its parent itself, whose tokens are known; leave it out"
+        ),
+        (
+            recipe(
+                train: #""train": {"steps": 10, "batch": 4, "seq": 32, "learningRate": 1e-3, "accumulation": 2}"#,
+                more: #", "lab": {"batch": 3, "children": [{"kvHeads": 1}]}"#),
+            "r.json:5:85: 'train.accumulation': lab's batch of 3 cannot be cut in 2 equal parts"
         ),
     ]
 

@@ -20,7 +20,9 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
     @Test func `a sweep becomes axes with defaults, shares in order`() throws {
         let sweep = try #require(Recipe.parse(recipe(#""kvHeads": [2, 1], "alphas": [0.1, 0.05]"#)).lab?.sweep)
         #expect(sweep.architectures == [ChildArchitecture(kvHeads: 2), ChildArchitecture(kvHeads: 1)])
-        #expect(sweep.methods == ["learned"] && sweep.lengths == [.alpha(0.05), .alpha(0.1)] && sweep.seeds == [0] && sweep.uptrainSeeds == nil)
+        #expect(
+            sweep.methods == ["learned"] && sweep.lengths == [.alpha(0.05), .alpha(0.1)] && sweep.seeds == [0]
+                && sweep.uptrainSeeds == nil)
         #expect(sweep.scratch && sweep.timing == nil && sweep.grouping == "contiguous")
     }
 
@@ -31,10 +33,31 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
         let whole = try Recipe.parse(text)
         #expect(try Recipe.parse(whole.resolvedJSON) == whole)
         #expect(whole.lab?.sweep?.timing == SweepRecipe.Timing(batch: 8, context: 30, tokens: 32, rounds: 5))
-        let start = #""init": {"checkpoint": "c.h5", "parent": "p.h5"}, "uptrain": {"seed": 4, "distill": {}}, "data": {"files": ["a"]}"#
+        let start =
+            #""init": {"checkpoint": "c.h5", "parent": "p.h5"}, "uptrain": {"seed": 4, "distill": {}}, "data": {"files": ["a"]}"#
         let child = try Recipe.parse("{\(start)}")
         #expect(child.`init`?.parent == "p.h5" && child.uptrain?.seed == 4)
         #expect(try Recipe.parse(child.resolvedJSON) == child)
+    }
+
+    @Test func `lengths in steps or tokens and given parents load again as they are`() throws {
+        let tokens = try Recipe.parse(recipe(#""kvHeads": [1], "tokens": [9000, 3000]"#))
+        #expect(tokens.lab?.lengths == [.tokens(3000), .tokens(9000)] && tokens.lab?.sweep?.scratch == true)
+        let whole = """
+            {"data": {"files": ["a.txt"]}, "lab": {"parentTokens": 2000000000000, "batch": 4, "seq": 32, "learningRate": 1e-4,
+             "sweep": {"parents": ["a.gguf", "b"], "kvHeads": [1], "alphas": [1e-6]}}}
+            """
+        let given = try Recipe.parse(whole)
+        #expect(given.lab?.sweep?.parents == ["a.gguf", "b"] && given.lab?.sweep?.scratch == false)
+        #expect(given.lab?.sweep?.seeds == [] && given.model == nil && given.train.steps == nil)
+        let listed = try Recipe.parse(
+            #"{"data": {"files": ["a"]}, "init": {"checkpoint": "p"}, "lab": {"steps": 7, "seq": 8, "children": [{"kvHeads": 1}]}}"#
+        )
+        #expect(listed.lab?.length == .steps(7) && listed.lab?.seq == 8)
+        let child = try Recipe.parse(
+            #"{"data": {"files": ["a"]}, "init": {"checkpoint": "p"}, "uptrain": {"tokens": 70, "batch": 2, "seq": 8}}"#)
+        #expect(child.uptrain == UptrainRecipe(.tokens(70), batch: 2, seq: 8))
+        for recipe in [tokens, given, listed, child] { #expect(try Recipe.parse(recipe.resolvedJSON) == recipe) }
     }
 
     private static let refused: [(String, String, String)] = [

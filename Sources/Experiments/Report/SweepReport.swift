@@ -38,6 +38,8 @@ struct SweepReport {
             let losses = MetricsFile.read(path: output.folder + "/metrics.jsonl").compactMap { line in
                 line.loss.map { (line.step, $0) }
             }
+            // A given parent's losses are not known.
+            guard !losses.isEmpty else { return nil }
             // A listed child has a colour of its own.
             let dash = point.child == nil ? steps[index].architecture.flatMap { architectures.firstIndex(of: $0) } : nil
             return LossPlot.Curve(
@@ -63,7 +65,8 @@ struct SweepReport {
             guard let output = made[index], let resolved = recipes.resolve(steps[index], made: made) else { return nil }
             let folder = output.folder
             let store = recipes.lab.sweep == nil ? steps[index].folder : (folder as NSString).lastPathComponent
-            return (store, steps[index].kind == .converted ? Self.json(resolved.recipe.`init`) : resolved.recipe.resolvedJSON)
+            let isRun = steps[index].kind != .converted && !(steps[index].kind == .parent && steps[index].given != nil)
+            return (store, isRun ? resolved.recipe.resolvedJSON : Self.json(resolved.recipe.`init`))
         }
     }
 
@@ -105,7 +108,8 @@ struct SweepReport {
                         "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(bars). \(budgets.count > 1 ? sharing : "")",
                     content: recovery),
                 HTMLReport.Section(
-                    title: "After conversion, before any training", caption: "Bits per byte; the upright line is the parent.",
+                    title: "After conversion, before any training",
+                    caption: "Bits per byte\(hasOneParent ? "; the upright line is the parent" : "").",
                     content: before),
                 HTMLReport.Section(title: "Time per token", caption: timingCaption, content: timing),
                 prediction,
@@ -177,6 +181,13 @@ struct SweepReport {
 
     private var budgets: Set<Int> { Set(results.summaries.map(\.point.budget).filter { $0 > 0 }) }
 
+    private var hasOneParent: Bool { Set(results.summaries.map(\.point.parent)).count == 1 }
+
+    /// A summary's place on the axis of lengths.
+    private func length(_ summary: SweepSummary) -> Double {
+        hasShares ? summary.point.alpha : Double(summary.point.budget)
+    }
+
     /// Whether lengths are shares of the parent's training.
     private var hasShares: Bool { results.summaries.contains { $0.point.alpha > 0 } }
 
@@ -224,9 +235,7 @@ struct SweepReport {
                     LinePlot.Series(
                         name: family, color: color(family),
                         points: chosen.filter { $0.family == family }.compactMap { summary in
-                            left(summary).map {
-                                (hasShares ? summary.point.alpha : Double(summary.point.budget), $0.mean, $0.error)
-                            }
+                            left(summary).map { (length(summary), $0.mean, $0.error) }
                         })
                 }, xName: hasShares ? "α, share of the parent's steps (log scale)" : "tokens of uptraining (log scale)",
                 yName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0,
@@ -247,7 +256,7 @@ struct SweepReport {
             }
         }
         let parent = results.summaries.first { $0.point.kind == .parent }?.bitsPerByte.mean
-        return ErrorBarPlot(rows: rows, xName: "bits per byte", reference: parent).figure
+        return ErrorBarPlot(rows: rows, xName: "bits per byte", reference: hasOneParent ? parent : nil).figure
     }
 
     private var timingCaption: String {

@@ -10,7 +10,8 @@ import Recipes
 import Text
 import Training
 
-/// An experiment around one recipe: for each seed a parent, its conversions, their uptrainings and the controls for each token budget.
+/// An experiment around one recipe: its parents, trained from each seed or given, their conversions, the uptrainings of these and the controls
+/// for each token budget.
 ///
 /// Children are the product of a sweep's axes, or those that the recipe lists. Every model has a folder with a record of all that decides
 /// it (``StepStore``), and what is there is not made again: an interrupted sweep, however, goes on where it stopped, within a run from the
@@ -77,7 +78,10 @@ public struct Sweep {
     public func execute(resume: Bool = true, force: Bool = false, shouldStop: () -> Bool) throws -> Result? {
         let start = ContinuousClock.now
         if isListed, !resume, let parent = steps.first,
-            FileManager.default.fileExists(atPath: "\(directory)/\(parent.folder)/recipe.json")
+            // A given parent has no recipe of its own.
+            ["recipe.json", "step.json"].contains(where: {
+                FileManager.default.fileExists(atPath: "\(directory)/\(parent.folder)/\($0)")
+            })
         {
             throw TrainingError.runExists(directory: directory)
         }
@@ -110,6 +114,8 @@ public struct Sweep {
                     if step.kind == .converted {
                         if shouldStop() { return nil }
                         record = try convert(step, resolved, folder)
+                    } else if step.kind == .parent, let given = step.given {
+                        record = try take(recipes.parents[given], step, resolved, folder)
                     } else {
                         let beginning = step.beginning.flatMap { made[$0]?.folder }
                         record = try train(
@@ -146,8 +152,11 @@ public struct Sweep {
     public func planText() throws -> String {
         let made = try found(force: false)
         let lines = steps.indices.map { index in
-            let tokens = ownTokens(index) > 0 ? "\(groupedDigits(ownTokens(index))) tokens" : "conversion"
-            return "\(made[index] == nil ? "to make" : "there  ")  \(steps[index].name)  \(tokens)"
+            let step = steps[index]
+            let given = step.kind == .parent ? step.given.map { recipes.parents[$0].path } : nil
+            let work = step.kind == .converted ? "conversion" : given
+            let text = work ?? "\(groupedDigits(ownTokens(index))) tokens"
+            return "\(made[index] == nil ? "to make" : "there  ")  \(step.name)  \(text)"
         }
         let missing = steps.indices.filter { made[$0] == nil }
         let tokens = missing.reduce(0) { $0 + ownTokens($1) }
@@ -209,6 +218,22 @@ public struct Sweep {
     }
 
     // MARK: Steps
+
+    /// Keeps a given parent as a checkpoint of the sweep, its weights as they are.
+    private func take(
+        _ parent: SweepParent, _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String
+    ) throws -> StepStore.Record {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let lock = try FileLock(path: folder + "/lock", purpose: "kvlab lab")
+        defer { withExtendedLifetime(lock) {} }
+        let start = ContinuousClock.now
+        let checkpoint = try ModelImport.load(parent.path)
+        let source = InputDigests.Input(key: "init.checkpoint", model: parent.path, contentHash: try checkpoint.identity())
+        try check(InputDigests([source]), resolved)
+        try checkpoint.save(to: Run.modelPath(folder))
+        return try finish(
+            step, resolved, folder, seconds: (ContinuousClock.now - start) / .seconds(1), tokens: parent.tokensSeen)
+    }
 
     /// Trains what the step's recipe says, from the run's own checkpoint where it was interrupted; nil where it is again.
     private func train(
@@ -420,9 +445,14 @@ public struct Sweep {
     /// The timing that the recipe asks for, measured before or now: none or one; nil where `shouldStop` became true.
     private func timing(_ made: [Int: SweepRecipes.Made], shouldStop: () -> Bool) throws -> [DecodeTiming]? {
         guard let section = lab.sweep?.timing else { return [] }
-        var seen: Set<ChildArchitecture?> = []
+        struct Timed: Hashable {
+            var parent: String?
+            var architecture: ChildArchitecture?
+        }
+        var seen: Set<Timed> = []
         let chosen = steps.enumerated().filter { index, step in
-            [.parent, .converted].contains(step.kind) && made[index] != nil && seen.insert(step.architecture).inserted
+            [.parent, .converted].contains(step.kind) && made[index] != nil
+                && seen.insert(Timed(parent: step.parentName, architecture: step.architecture)).inserted
         }
         let hashes = chosen.compactMap { made[$0.offset]?.record.output }.joined(separator: "\n")
         let identity = try CanonicalJSON.text(of: section, pretty: true) + lab.evaluation.kvDtype + hashes
@@ -437,7 +467,7 @@ public struct Sweep {
             guard let output = made[index] else { return nil }
             let checkpoint = try Checkpoint.load(output.model, trainingState: false)
             return (
-                step.architecture?.name ?? "parent",
+                (step.parentName.map { $0 + " " } ?? "") + (step.architecture?.name ?? "parent"),
                 try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
             )
         }
@@ -466,7 +496,9 @@ public struct Sweep {
 
     /// The text scored, in words.
     private var text: String {
-        let window = min(lab.evaluation.window, recipe.model?.maxSeq ?? .max)
+        let limits = recipes.parents.isEmpty ? [recipe.model?.maxSeq ?? .max] : recipes.parents.map(\.config.maxSequence)
+        let windows = Set(limits.map { min(lab.evaluation.window, $0) }).sorted().map(String.init)
+        let window = windows.joined(separator: " or ")
         return "\(lab.evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(window)"
     }
 

@@ -4,7 +4,7 @@ import Evaluation
 public struct SweepPoint: Sendable, Codable, Hashable {
     /// What a model is in its sweep.
     public enum Kind: String, Sendable, Codable {
-        /// The parent as it was trained.
+        /// The parent as it was trained or given.
         case parent
         /// The parent continued for the children's tokens.
         case continued
@@ -16,6 +16,8 @@ public struct SweepPoint: Sendable, Codable, Hashable {
 
     /// What it is.
     public var kind: Kind
+    /// The name of its parent, or its own, where several are given.
+    public var parent: String?
     /// Its name where the recipe lists children one by one.
     public var child: String?
     /// MHA, GQA-2, MQA.
@@ -76,13 +78,15 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var name: String {
         switch kind {
         case .parent, .continued: family
-        case .scratch: "\(architecture ?? "") \(family)"
-        case .child: child ?? "\(architecture ?? "") \(family)"
+        case .scratch: named("\(architecture ?? "") \(role)")
+        case .child: named(child ?? "\(architecture ?? "") \(role)")
         }
     }
 
-    /// The method, the control or the listed child: what has one colour.
-    var family: String {
+    /// The method, the control or the listed child, of one parent: what has one colour.
+    var family: String { named(role) }
+
+    private var role: String {
         switch kind {
         case .parent: "parent"
         case .continued: "parent continued"
@@ -90,6 +94,8 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         case .child: child ?? method ?? ""
         }
     }
+
+    private func named(_ text: String) -> String { parent.map { "\($0) \(text)" } ?? text }
 }
 
 extension SweepPoint {
@@ -104,7 +110,7 @@ extension SweepPoint {
             }
             let result = score.result
             var point = SweepPoint(
-                kind: kind, child: isListed ? step.child?.name : nil, attention: score.attention,
+                kind: kind, parent: step.parentName, child: isListed ? step.child?.name : nil, attention: score.attention,
                 architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
                 method: step.child?.conversion.methodName, alpha: step.length?.alpha ?? 0,

@@ -9,7 +9,7 @@ import Text
 struct SweepRecipes: Sendable {
     /// A step with its inputs found.
     struct Resolved: Sendable {
-        /// For trainings the run's recipe; for a conversion the parent's recipe with `init` in it.
+        /// For trainings the run's recipe; for a conversion or a given parent the lab's recipe with `init` in it.
         var recipe: Recipe
         /// The step's key.
         var key: String
@@ -54,6 +54,8 @@ struct SweepRecipes: Sendable {
     let recipe: Recipe
     let lab: LabRecipe
     let plan: SweepPlan
+    /// The parents that the recipe names; none where the lab trains its own.
+    let parents: [SweepParent]
     /// The texts, which all steps share.
     let corpus: Corpus
     /// The text to score where it is one of its own, with its digest.
@@ -61,18 +63,21 @@ struct SweepRecipes: Sendable {
     /// The tokenizer's file and what lies beside it.
     private let tokenizer: [InputDigests.Input]
 
-    /// Reads and hashes the texts, once for all steps.
+    /// Reads and hashes texts and given parents, once for all steps.
     init(recipe: Recipe, lab: LabRecipe) throws {
         self.recipe = recipe
         self.lab = lab
-        plan = SweepPlan(recipe, lab)
+        parents = try SweepParent.all(recipe, lab)
+        plan = SweepPlan(recipe, lab, given: parents)
         corpus = try Corpus(recipe.data)
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
     }
 
     /// All files that are read for the sweep.
-    var inputs: InputDigests { InputDigests(corpus.inputs + tokenizer + (evaluated.map { [$0.input] } ?? [])) }
+    var inputs: InputDigests {
+        InputDigests(corpus.inputs + tokenizer + parents.map(\.input) + (evaluated.map { [$0.input] } ?? []))
+    }
 
     /// The digest of what is scored.
     var scoredText: String { evaluated?.input.sha256 ?? corpus.contents.map(\.sha256.hex).joined(separator: " ") }
@@ -87,17 +92,20 @@ struct SweepRecipes: Sendable {
         func checkpointEvery(_ steps: Int) -> Int {
             self.recipe.train.checkpointEvery > 0 ? self.recipe.train.checkpointEvery : max(20, steps / 10)
         }
-        let parentSteps = recipe.train.steps ?? 1
         let steps = step.trainingSteps
         var inputs = Dictionary(uniqueKeysWithValues: corpus.contents.enumerated().map { ("data[\($0)]", $1.sha256.hex) })
         switch step.kind {
+        case .parent where step.given != nil:
+            guard let parent = step.given.map({ parents[$0] }) else { return nil }
+            recipe.`init` = InitRecipe(checkpoint: parent.path)
+            inputs = ["source": parent.hash]
         case .parent:
             recipe.train.checkpointEvery = checkpointEvery(steps)
         case .scratch:
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.steps = steps
             (recipe.train.batch, recipe.train.seq) = (lab.batch ?? recipe.train.batch, lab.seq ?? recipe.train.seq)
-            let warmup = Double(recipe.train.warmupSteps) * Double(steps) / Double(parentSteps)
+            let warmup = Double(recipe.train.warmupSteps) * Double(steps) / Double(self.recipe.train.steps ?? 1)
             recipe.train.warmupSteps = recipe.train.warmupSteps == 0 ? 0 : min(steps, max(1, Int(warmup.rounded())))
             recipe.train.validateEvery = max(1, steps / 10)
             recipe.train.sampleEvery = 0
@@ -116,7 +124,8 @@ struct SweepRecipes: Sendable {
             recipe = recipe.uptraining(
                 name: step.name, from: InitRecipe(checkpoint: source.model, parent: teaches ? parent.model : nil),
                 UptrainRecipe(
-                    step.length ?? .standard, learningRate: lab.learningRate, batch: lab.batch, seq: lab.seq,
+                    step.length ?? .standard, parentTokens: lab.parentTokens, learningRate: lab.learningRate, batch: lab.batch,
+                    seq: lab.seq,
                     distill: isChild ? lab.distill : nil, stopAt: isChild ? lab.stopAt : nil,
                     keyValueShare: isChild ? lab.keyValueShare : nil, seed: step.uptrainSeed))
             recipe.train.checkpointEvery = checkpointEvery(steps)
@@ -127,8 +136,8 @@ struct SweepRecipes: Sendable {
         if recipe.tokenizer?.path != nil {
             for input in tokenizer { inputs[input.key == "tokenizer.path" ? "tokenizer" : input.key] = input.sha256 }
         }
-        return Resolved(
-            recipe: recipe, key: StepStore.key(step.kind, recipe: canonical(recipe, step.kind), inputs: inputs), inputs: inputs)
+        let text = step.kind == .parent && step.given != nil ? "as it is" : canonical(recipe, step.kind)
+        return Resolved(recipe: recipe, key: StepStore.key(step.kind, recipe: text, inputs: inputs), inputs: inputs)
     }
 
     /// The recipe without what doesn't decide the outcome: names, places, and what is saved or shown on the way.

@@ -91,8 +91,9 @@ public struct SweepResults: ResultTable, Codable, Hashable {
             column("α") { $0.point.alpha > 0 ? "\($0.point.alpha)" : nil },
             column("KV bytes/token") { groupedDigits($0.point.kvBytesPerToken) },
             column("measured") { $0.point.cache.map { groupedDigits(Int($0.bytesPerToken.rounded())) } },
-            column("tokens") { groupedDigits($0.point.tokens) },
-            column("tokens per parameter") { String(format: "%.2f", $0.point.tokensPerParameter) },
+            // A given parent doesn't always say what it was trained on.
+            column("tokens") { $0.point.tokens > 0 ? groupedDigits($0.point.tokens) : nil },
+            column("tokens per parameter") { $0.point.tokens > 0 ? String(format: "%.2f", $0.point.tokensPerParameter) : nil },
             column("bits/byte before") { figure($0.before) }, column("bits/byte") { figure($0.bitsPerByte) },
             column("to parent") { figure($0.toParent, signed: true) },
             column("to parent continued") { figure($0.toContinued, signed: true) },

@@ -4,7 +4,7 @@ import Recipes
 struct SweepStep: Sendable, Hashable {
     /// What a step makes.
     enum Kind: String, Sendable, Codable {
-        /// A parent, trained.
+        /// A parent, trained or given.
         case parent
         /// A parent converted, nothing trained yet.
         case converted
@@ -35,6 +35,10 @@ struct SweepStep: Sendable, Hashable {
     var trainingSteps = 0
     /// Tokens it is trained on at most.
     var tokens = 0
+    /// The number of the given parent that it is or goes back to; nil where the sweep trains its parents.
+    var given: Int?
+    /// That parent's name, where there are several.
+    var parentName: String?
     /// The number of its parent's step.
     var parent: Int?
     /// The number of the step it starts from.
@@ -52,46 +56,43 @@ struct SweepPlan: Sendable {
     /// The plan of `recipe`, whose model and steps are given as they are by its decoding.
     ///
     /// The product of a sweep's axes has names that say the values; a listed child has its own.
-    init(_ recipe: Recipe, _ lab: LabRecipe) {
-        let train = recipe.train
-        // Any other schedule gives each length rates of its own from its first step on.
-        let shares =
-            train.schedule == .constant && train.warmupSteps == 0 && (lab.keyValueShare ?? 0) == 0 && lab.stopAt == nil
-        let parentTokens = (train.batch ?? 1) * (train.seq ?? 1)
-        let stepTokens = (lab.batch ?? train.batch ?? 1) * (lab.seq ?? train.seq ?? 1)
+    ///
+    /// - Parameter given: the parents that the recipe names; none where the lab trains its own.
+    init(_ recipe: Recipe, _ lab: LabRecipe, given: [SweepParent] = []) {
         let sweep = lab.sweep
+        let origins =
+            given.isEmpty
+            ? (sweep?.seeds ?? [recipe.seed]).map { Origin(recipe, lab, seed: $0) }
+            : given.indices.map { Origin(recipe, lab, given[$0], number: $0, isAlone: given.count == 1) }
         var steps: [SweepStep] = []
-        for seed in sweep?.seeds ?? [recipe.seed] {
+        for origin in origins {
             let parent = steps.count
-            let name = sweep == nil ? "parent" : "parent-s\(seed)"
-            steps.append(
-                SweepStep(
-                    kind: .parent, name: name, folder: name, seed: seed, trainingSteps: train.steps ?? 1,
-                    tokens: (train.steps ?? 1) * parentTokens))
+            steps.append(origin.parent)
             for uptrainSeed in sweep?.uptrainSeeds.map({ $0.map(Optional.some) }) ?? [nil] {
-                let suffix = "-s\(seed)" + (uptrainSeed.map { "-u\($0)" } ?? "")
+                let suffix = origin.suffix + (uptrainSeed.map { "-u\($0)" } ?? "")
                 var trained: [String: Int] = [:]
-                func add(_ kind: SweepStep.Kind, _ group: String, _ length: UptrainLength, _ change: (inout SweepStep) -> Void) {
-                    let name = "\(group)-\(length.label)" + (kind == .scratch ? "-s\(seed)" : suffix)
-                    var step = SweepStep(kind: kind, name: name, folder: name, seed: seed)
-                    step.length = length
-                    step.trainingSteps = length.steps(ofParent: train.steps, stepTokens: stepTokens) ?? 1
-                    step.tokens = step.trainingSteps * stepTokens
+                func add(
+                    _ kind: SweepStep.Kind, _ group: String, _ length: UptrainLength, _ change: (inout SweepStep) -> Void
+                ) {
+                    let name = "\(group)-\(length.label)" + (kind == .scratch ? origin.suffix : suffix)
+                    var step = origin.step(kind, name)
+                    let budget = origin.budgets[length] ?? (steps: 1, tokens: 0)
+                    (step.length, step.trainingSteps, step.tokens) = (length, budget.steps, budget.tokens)
                     step.parent = parent
                     change(&step)
-                    if shares { step.beginning = trained[group] }
+                    if origin.sharesTrajectories { step.beginning = trained[group] }
                     trained[group] = steps.count
                     steps.append(step)
                 }
                 var converted: [String: Int] = [:]
                 for child in lab.allChildren {
                     converted[child.name] = steps.count
-                    steps.append(
-                        SweepStep(
-                            kind: .converted, name: sweep == nil ? "\(child.name) converted" : child.name + suffix,
-                            folder: sweep == nil ? "\(child.name)/converted" : child.name + suffix, seed: seed,
-                            uptrainSeed: uptrainSeed, child: child, architecture: child.conversion.architecture, parent: parent,
-                            source: parent))
+                    var step = origin.step(.converted, sweep == nil ? "\(child.name) converted" : child.name + suffix)
+                    step.folder = sweep == nil ? "\(child.name)/converted" : step.name
+                    (step.uptrainSeed, step.child) = (uptrainSeed, child)
+                    step.architecture = child.conversion.architecture
+                    (step.parent, step.source) = (parent, parent)
+                    steps.append(step)
                 }
                 for length in lab.lengths {
                     if lab.control {
@@ -120,6 +121,57 @@ struct SweepPlan: Sendable {
             }
         }
         self.steps = steps
-        sharesTrajectories = shares
+        sharesTrajectories = origins.allSatisfy(\.sharesTrajectories)
+    }
+
+    /// A parent with what all steps from it have in common.
+    private struct Origin {
+        let parent: SweepStep
+        /// The end of its steps' names.
+        let suffix: String
+        /// Each length in steps and tokens.
+        let budgets: [UptrainLength: (steps: Int, tokens: Int)]
+        /// Whether uptrainings of one child for several lengths are one trajectory.
+        let sharesTrajectories: Bool
+
+        /// A parent to train from `seed`.
+        init(_ recipe: Recipe, _ lab: LabRecipe, seed: Int) {
+            let train = recipe.train
+            let (steps, tokens) = (train.steps ?? 1, (train.batch ?? 1) * (train.seq ?? 1))
+            let name = lab.sweep == nil ? "parent" : "parent-s\(seed)"
+            parent = SweepStep(
+                kind: .parent, name: name, folder: name, seed: seed, trainingSteps: steps, tokens: steps * tokens)
+            suffix = "-s\(seed)"
+            let stepTokens = (lab.batch ?? train.batch ?? 1) * (lab.seq ?? train.seq ?? 1)
+            budgets = lab.lengths.reduce(into: [:]) { budgets, length in
+                let count = length.steps(ofParent: train.steps, stepTokens: stepTokens) ?? 1
+                budgets[length] = (count, count * stepTokens)
+            }
+            sharesTrajectories = Self.shares(lab, isConstant: train.schedule == .constant && train.warmupSteps == 0)
+        }
+
+        /// A given parent.
+        init(_ recipe: Recipe, _ lab: LabRecipe, _ given: SweepParent, number: Int, isAlone: Bool) {
+            let name = lab.sweep == nil ? "parent" : "parent-\(given.name)"
+            var step = SweepStep(kind: .parent, name: name, folder: name, seed: recipe.seed)
+            (step.given, step.parentName) = (number, isAlone ? nil : given.name)
+            (parent, suffix) = (step, "-\(given.name)")
+            budgets = given.bases.mapValues { ($0.steps, $0.steps * $0.batch * $0.seq) }
+            sharesTrajectories = Self.shares(
+                lab,
+                isConstant: given.bases.values.allSatisfy { $0.schedule.shape == .constant && $0.schedule.warmupSteps == 0 })
+        }
+
+        // Any other schedule gives each length rates of its own from its first step on.
+        private static func shares(_ lab: LabRecipe, isConstant: Bool) -> Bool {
+            isConstant && (lab.keyValueShare ?? 0) == 0 && lab.stopAt == nil
+        }
+
+        /// A step of this kind from the parent.
+        func step(_ kind: SweepStep.Kind, _ name: String) -> SweepStep {
+            var step = SweepStep(kind: kind, name: name, folder: name, seed: parent.seed)
+            (step.given, step.parentName) = (parent.given, parent.parentName)
+            return step
+        }
     }
 }
