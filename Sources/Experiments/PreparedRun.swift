@@ -87,6 +87,7 @@ public struct PreparedRun: Sendable {
             validation: Array(ValidationBatches(validationStream, seq: basis.seq, batch: size, packing: packing, limit: limit)))
         var plan = basis.plan(recipe)
         if let uptrain = recipe.uptrain, let parent = start.parent {
+            try Self.check(uptrain, parent.config, config)
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
         }
         self.plan = plan
@@ -114,6 +115,16 @@ public struct PreparedRun: Sendable {
                 }
             }
         }
+    }
+
+    /// Refuses distances between layers that the two models do not both have.
+    private static func check(_ uptrain: UptrainRecipe, _ parent: ModelConfig, _ child: ModelConfig) throws(ExperimentError) {
+        guard let hidden = uptrain.distill?.hidden, hidden > 0 else { return }
+        guard parent.layers != child.layers || parent.hiddenSize != child.hiddenSize else { return }
+        throw .recipe(
+            key: "uptrain.distill.hidden",
+            reason: "the parent has \(parent.layers) layers of \(parent.hiddenSize), the model \(child.layers) of "
+                + "\(child.hiddenSize): they have no layers in common; leave it out")
     }
 
     /// A held-out loss in nats per token as bits per byte.

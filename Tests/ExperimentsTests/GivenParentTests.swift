@@ -189,6 +189,21 @@ import Training
         #expect(!scratch.names.contains("lab"))
     }
 
+    @Test func `learning from layers that the parent doesn't have is refused with both models' layers`() throws {
+        try write("p.h5")
+        try write("q.h5", layers: 3)
+        let start = #""init": {"checkpoint": "\#(scratch["p.h5"])", "parent": "\#(scratch["q.h5"])"}"#
+        func prepared(_ hidden: Double) throws -> PreparedRun {
+            let uptrain = #"{"steps": 1, "batch": 2, "seq": 16, "learningRate": 1e-3, "distill": {"hidden": \#(hidden)}}"#
+            return try PreparedRun(recipe(#"\#(start), "uptrain": \#(uptrain)"#), reporter: reporter)
+        }
+        #expect(
+            message { try prepared(0.1) }
+                == "'uptrain.distill.hidden': the parent has 3 layers of 16, the model 2 of 16: they have no layers in common; leave it out"
+        )
+        #expect(try prepared(0).plan.distillation?.teacher.config.layers == 3)
+    }
+
     @Test func `an uptraining of a model of another origin has the length that its recipe says`() throws {
         try write("p.h5")
         func prepared(_ uptrain: String, train: String = "{}") throws -> PreparedRun {
