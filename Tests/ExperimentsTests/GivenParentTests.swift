@@ -222,6 +222,10 @@ import Training
             #"\#(whole), "steps": 4, "distill": {"weight": 0.5}, "stopAt": {"withinParentPercent": 900, "every": 2}, "keyValueShare": 0.5"#
         )
         #expect(learning.plan.distillation?.teacher.config.kvHeads.uniform == 4 && learning.plan.keyValueSteps == 2)
+        // A third more than the parent's own work a token, the teacher's forward pass.
+        let teacher = try #require(learning.plan.distillation).teacher.config
+        let alone = RunEstimate.flopsPerToken(teacher, teacher: nil, seq: 16)
+        #expect(abs(RunEstimate.flopsPerToken(teacher, teacher: teacher, seq: 16) / alone - 4.0 / 3) < 1e-12)
         // Already so near that the first look ends it.
         let outcome = try Run(learning, directory: scratch["run"], reporter: reporter).execute(resume: false)
         #expect(outcome.finished && outcome.step == 2)
