@@ -61,14 +61,19 @@ public struct ConversionJob {
     let parent: DecoderLM
     let calibration: Calibration?
     let seed: UInt64
-    let progress: (String) throws -> Void
+    let progress: (ConversionProgress) throws -> Void
+
+    /// Tells that `done` layers of a part are done.
+    func progress(_ part: String, _ done: Int = 0, of total: Int = 0) throws {
+        try progress(ConversionProgress(part, done, of: total))
+    }
 
     /// The weights refined against the parent's activations, the number of steps chosen for a model of `sizes`.
     func refined(_ parameters: Parameters, sizes: ModelConfig) throws -> Parameters {
         guard let calibration else { return parameters }
         let refinement = Refinement(
             parent: parent, calibration: calibration, steps: Refinement.steps(sizes, calibration), seed: seed)
-        return try refinement.run(child, parameters) { try progress("refined layer \($0) of \(config.layers)") }
+        return try refinement.run(child, parameters) { try progress("refining", $0, of: config.layers) }
     }
 }
 

@@ -19,12 +19,12 @@ public struct Converter: Sendable {
         self.seed = seed
     }
 
-    /// The child's configuration and weights, and the report; `progress` is called with each step.
+    /// The child's configuration and weights, and the report; `progress` is called with each layer.
     ///
     /// Throws ``ConversionError`` if the model has no such conversion, calibration is missing or a rewrite changes the logits,
     /// `ModelConfigError` if its sizes allow no such design, `ParametersError` if weights do not fit.
     public func convert(
-        _ config: ModelConfig, _ parameters: Parameters, progress: @escaping (String) throws -> Void = { _ in }
+        _ config: ModelConfig, _ parameters: Parameters, progress: @escaping (ConversionProgress) throws -> Void = { _ in }
     ) throws -> (ModelConfig, Parameters, ConversionReport) {
         let child = try method.childConfig(config)
         if calibration == nil, case .required(let part) = method.calibrationUse { throw ConversionError.needsCalibration(part) }
@@ -41,7 +41,7 @@ public struct Converter: Sendable {
 extension Checkpoint {
     /// The converted checkpoint, with the parent and the conversion in its lineage and without training state.
     public func converted(
-        by converter: Converter, progress: @escaping (String) throws -> Void = { _ in }
+        by converter: Converter, progress: @escaping (ConversionProgress) throws -> Void = { _ in }
     ) throws -> (Checkpoint, ConversionReport) {
         let (childConfig, childParameters, report) = try converter.convert(config, parameters, progress: progress)
         var child = self

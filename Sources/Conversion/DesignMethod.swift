@@ -54,7 +54,7 @@ public struct DesignMethod: ConversionMethod {
         for source in Set(sources).sorted() {
             let members = sources.indices.filter { sources[$0] == source }
             guard members.count > 1 else { continue }
-            try job.progress("layers \(members[0] + 1) to \(members[members.count - 1] + 1) of \(config.layers)")
+            try job.progress("sharing keys and values", members[0], of: config.layers)
             var layers: [AttentionWeights] = []
             for layer in members { layers.append(try AttentionWeights(config, converted, layer: layer)) }
             let shared = try CrossLayerConversion().convert(

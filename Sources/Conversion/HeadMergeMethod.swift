@@ -88,7 +88,7 @@ public struct HeadMergeMethod: ConversionMethod {
             let context = LayerContext(layer: layer, moment: moments?[layer], seed: job.seed)
             var result = LayerConversion(child: before)
             if before.kvHeads != kvHeads[layer] {
-                try job.progress("layer \(layer + 1) of \(config.layers)")
+                try job.progress("merging", layer, of: config.layers)
                 let order = try grouping.order(before, groupSize: before.kvHeads / kvHeads[layer], context)
                 let grouped = before.reordered(order)
                 result = try merge.convert(grouped, to: kvHeads[layer], context)

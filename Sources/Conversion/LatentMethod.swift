@@ -97,7 +97,7 @@ public struct LatentMethod: ConversionMethod {
         let frequencies = config.ropeFrequencies(headDim: config.rotaryDim(0))
         let window = calibration.batches.map(\.seq).max() ?? 1
         for layer in 0..<config.layers {
-            try job.progress("layer \(layer + 1) of \(config.layers)")
+            try job.progress("factoring", layer, of: config.layers)
             let context = LayerContext(layer: layer, moment: moments[layer], seed: job.seed)
             let before = try AttentionWeights(config, converted, layer: layer).normsFolded(epsilon: config.normEpsilon, context)
             let conversion = LatentConversion(shape: shape, frequencies: frequencies, distances: window)

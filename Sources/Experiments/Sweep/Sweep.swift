@@ -337,7 +337,8 @@ public struct Sweep {
         try check(InputDigests([source]), resolved)
         let training = try recipes.corpus.split(resolved.recipe).train
         let converter = try section.converter(parent, training: training)
-        let (converted, report) = try parent.checkpoint.converted(by: converter) { reporter.progress("\(step.name)  \($0)") }
+        let display = ConversionDisplay(reporter, name: step.name)
+        let (converted, report) = try parent.checkpoint.converted(by: converter) { display.show($0) }
         try recipes.corpus.checkUnchanged()
         reporter.clear()
         var child = converted

@@ -136,7 +136,8 @@ struct ConvertCommand: ParsableCommand {
                 bytesPerToken: budgetBytesPerToken, kvDtype, parent.config, parent.parameters, calibration
             ) { done, count in reporter.progress("measuring what layers lose  \(done)/\(count)") }
         }
-        let (child, report) = try parent.converted(by: converter) { step in reporter.progress(step) }
+        let display = ConversionDisplay(reporter)
+        let (child, report) = try parent.converted(by: converter) { display.show($0) }
         var diagnosis: Diagnosis?
         if diagnose, let calibration = converter.calibration {
             reporter.progress("diagnosing")

@@ -1,0 +1,14 @@
+/// The progress of a conversion.
+public struct ConversionProgress: Sendable, Hashable {
+    /// What is being done: merging, refining.
+    public var part: String
+    /// Layers done of this part.
+    public var done: Int
+    /// Layers that it has; 0 where it isn't counted.
+    public var total: Int
+
+    /// `done` of `total` layers; a part that isn't counted by default.
+    init(_ part: String, _ done: Int = 0, of total: Int = 0) {
+        (self.part, self.done, self.total) = (part, done, total)
+    }
+}
