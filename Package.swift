@@ -158,7 +158,8 @@ let package = Package(
         tests("BenchmarkingTests", ["Benchmarking", "Inference", "Models", "TestSupport", "Text"]),
         tests("RegistryTests", ["Checkpoints", "Files", "Registry", "TestSupport", "Training"]),
         tests(
-            "KvlabTests", ["TestSupport", "kvlab", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            "KvlabTests",
+            ["Recipes", "TestSupport", "kvlab", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         tests(
             "TortureTests", ["Checkpoints", "FuzzTargets", "JSON", "Random", "TestSupport", "Threads", "kvlab"]),
     ],

@@ -29,13 +29,20 @@ public struct LatentMethod: ConversionMethod {
         _ calibration: Calibration,
         progress: (Int, Int) throws -> Void
     ) throws {
+        values["rank"] = try rank(bytesPerToken: bytesPerToken, encoding, config)
+    }
+
+    /// The largest latent whose cache takes at most `bytesPerToken` in `encoding`, beside the rotated part.
+    ///
+    /// Throws ``ConversionError/budgetTooSmall(bytes:least:)``.
+    public func rank(bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig) throws(ConversionError) -> Int {
         let rope = ropeHeadDim(turned: config.rotaryDim(0))
         let elements = encoding.widestVector(bytes: bytesPerToken / config.layers)
         guard elements > rope else {
             let least = config.layers * encoding.tokenBytes(kvHeads: 1, keyDim: rope + 1, valueDim: nil)
-            throw ConversionError.budgetTooSmall(bytes: bytesPerToken, least: least)
+            throw .budgetTooSmall(bytes: bytesPerToken, least: least)
         }
-        values["rank"] = elements - rope
+        return elements - rope
     }
 
     /// The elements of a head that stay rotated, of `turned` rotated ones.

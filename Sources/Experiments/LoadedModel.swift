@@ -86,6 +86,10 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case nothingToScore
     /// The recipe's value at `key` doesn't fit the data or the model it is to be used on.
     case recipe(key: String, reason: String)
+    /// A lab's conversions and scores alone take longer than so many minutes; a step has so many tokens.
+    case budget(minutes: Double, tokens: Int)
+    /// The conversion method has settings that only a recipe can say.
+    case methodWithSettings(String)
     /// An input at this path, or under this key, was changed while a sweep that knows it by another digest was running.
     case changedMeanwhile(String, recorded: String, found: String)
     /// The text file at this path is no UTF-8 from byte `offset` on.
@@ -102,6 +106,12 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
             "a window of \(window) tokens does not fit \(name), which has \(limit) positions; choose a smaller --window"
         case .nothingToScore: "the text has no token to score"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
+        case .budget(let minutes, let tokens):
+            "after conversions and scores, \(minutes) minutes leave less than a step of \(tokens) tokens for each uptraining; "
+                + "give more --budget-minutes, fewer --methods or --kv-heads, or a smaller --batch"
+        case .methodWithSettings(let name):
+            "'\(name)' has settings of its own: write a recipe with an \"attention\" of that kind, or take 'mla', whose rank follows "
+                + "from --kv-heads"
         case .changedMeanwhile(let path, let recorded, let found):
             "\(path): the file was changed while the sweep ran: its SHA-256 was \(recorded), now it is \(found); "
                 + "start the same command again, which makes what the new content asks for"

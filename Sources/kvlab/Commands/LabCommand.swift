@@ -8,8 +8,11 @@ import Training
 /// `kvlab lab`: the whole pipeline.
 struct LabCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "lab", abstract: "Train a parent, convert it, uptrain the children, compare them all.",
+        commandName: "lab", abstract: "Train a parent or take a given one, convert it, uptrain the children, compare them all.",
         discussion: """
+            RECIPE is a recipe or a model in any format that 'kvlab import' reads. For a model --kv-heads, --methods, --uptrain-tokens and \
+            --text say what to try: the recipe of that is written as lab.json into the directory, then run.
+
             The recipe's "lab" section names the children. Everything is written under the directory: a run for each part, results.json, \
             results.md and report.html. With --resume, finished parts are not done again; where a text, tokenizer \
             or model has changed since, that is refused, and with --force the parts made from the old content are made again.
@@ -20,6 +23,9 @@ struct LabCommand: ParsableCommand {
 
     @OptionGroup var options: RecipeOptions
 
+    @OptionGroup(title: "A model in place of a recipe")
+    var given: LabOptions
+
     @Flag(name: .customLong("dry-run"), help: "Print the steps, and which of them are there; make none.")
     var dryRun = false
 
@@ -27,6 +33,11 @@ struct LabCommand: ParsableCommand {
     var json = false
 
     func run() throws {
+        var options = options
+        var draft: String?
+        // A recipe that was refused, or of a dry run, is in the way of the next.
+        defer { if let draft { try? FileManager.default.removeItem(atPath: draft) } }
+        if let lab = try given.lab(over: options.recipe) { draft = try write(lab, &options) }
         let (recipe, directory) = try options.load()
         guard let lab = recipe.lab else { throw ValidationError("\(options.recipe) has no 'lab' section; 'kvlab train' runs it") }
         guard lab.sweep == nil || !options.force else {
@@ -36,14 +47,32 @@ struct LabCommand: ParsableCommand {
         let result = try options.located { () throws -> Sweep.Result? in
             let sweep = try Sweep(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
             if dryRun {
+                if draft != nil { try print(recipe.resolvedJSON) }
                 try print(sweep.planText())
                 throw ExitCode.success
             }
+            if let path = draft { note("wrote \(path)") }
+            draft = nil
             return try sweep.execute(resume: options.resume, force: options.force) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if json { return try StandardOutput.write(result.table.json + "\n") }
         try print(result.table.plain)
         try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
+    }
+
+    /// Writes the recipe of `lab` into its directory, for a dry run into a temporary file, and goes on as if it had been given.
+    private func write(_ lab: CheckpointLab, _ options: inout RecipeOptions) throws -> String {
+        let directory = options.out ?? "runs/\(CheckpointLab.name(lab.checkpoint))"
+        let path = directory + "/lab.json"
+        guard !FileManager.default.fileExists(atPath: path) else {
+            throw ValidationError("\(path) is there already; go on with it: kvlab lab \(path) --out \(directory) --resume")
+        }
+        options.recipe = dryRun ? FileManager.default.temporaryDirectory.appending(path: "kvlab-lab-\(UUID())").path : path
+        options.out = directory
+        let text = try lab.recipe()
+        if !dryRun { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true) }
+        try TextFile.write(text, to: options.recipe)
+        return options.recipe
     }
 }

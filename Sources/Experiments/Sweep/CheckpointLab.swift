@@ -1,0 +1,201 @@
+import Checkpoints
+import Conversion
+import Files
+import Foundation
+import Kernels
+import Models
+import Recipes
+
+/// A lab over a model that is there, described by a few choices in place of a recipe.
+public struct CheckpointLab: Sendable {
+    /// The model, in any format that is read.
+    public var checkpoint: String
+    /// KV heads of the children; a latent child gets the cache bytes of each.
+    public var kvHeads: [Int]
+    /// Merges of heads, and `mla`.
+    public var methods: [String]
+    /// UTF-8 files to train on and, their last part, to score.
+    public var texts: [String]
+    /// Tokens of each uptraining, at most where `minutes` says so.
+    public var uptrainTokens: Int
+    /// Minutes that all is to take by estimate; nil for no limit.
+    public var minutes: Double?
+    /// Share of the loss that is the divergence from the parent's predictions; 0 for none.
+    public var distillWeight = 0.9
+    /// Peak learning rate; nil: the parent's, or ``defaultLearningRate`` for one that doesn't say how it was trained.
+    public var learningRate: Double?
+    /// Sequences in a step; nil: the parent's, or ``defaultBatch``.
+    public var batch: Int?
+    /// Tokens in a sequence; nil: the parent's, or ``defaultSequence`` or all positions there are.
+    public var seq: Int?
+
+    /// Peak learning rate for a parent that doesn't say how it was trained.
+    public static let defaultLearningRate = 5e-4
+    /// Sequences in a step for such a parent.
+    public static let defaultBatch = 8
+    /// Tokens in a sequence for such a parent.
+    public static let defaultSequence = 512
+    /// Bytes of text that models are scored on at most: enough to tell a percent apart, a small part of an uptraining's time.
+    private static let heldOutBytes = 65_536
+    /// Logits held at once at most while a child learns from its parent, which holds them whole: 256 MiB.
+    private static let mostLogits = 1 << 26
+    /// What share of the machine's peak all work is assumed to reach.
+    private static let share = 0.6
+
+    /// A lab over `checkpoint` with children of each number of KV heads by each method.
+    public init(checkpoint: String, kvHeads: [Int], methods: [String], texts: [String], uptrainTokens: Int) {
+        (self.checkpoint, self.kvHeads, self.methods) = (checkpoint, kvHeads, methods)
+        (self.texts, self.uptrainTokens) = (texts, uptrainTokens)
+    }
+
+    /// Whether `path` holds a model and no recipe: a folder, or a file with a NUL byte near its beginning, which no JSON text has.
+    public static func isModel(_ path: String) -> Bool {
+        var isDirectory: ObjCBool = false
+        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return true }
+        guard let file = try? MappedFile(path: path) else { return false }
+        return (try? file.bytes(in: 0..<min(64, file.count)))?.contains(0) == true
+    }
+
+    /// The recipe as JSON, every default filled in; it loads like one that was written by hand.
+    ///
+    /// Reads the model and, for a limit in minutes, measures the machine for some tenths of a second. Throws ``RecipeError`` or
+    /// ``ExperimentError`` for choices that can't be.
+    public func recipe() throws -> String {
+        let model = try ModelImport.load(checkpoint)
+        let training = model.lineage.training
+        let seq = self.seq ?? training?.seq ?? min(Self.defaultSequence, model.config.maxSequence)
+        let batch = self.batch ?? training?.batch ?? Self.defaultBatch
+        let bytes = try texts.reduce(0) { try $0 + MappedFile(path: $1).count }
+        // No text is long enough for a smaller share to be of use.
+        let fraction = min(0.05, max(0.0001, Double(Self.heldOutBytes) / Double(max(bytes, 1))))
+        let children = try self.children(model.config)
+        var tokens = uptrainTokens
+        if let minutes {
+            let cost = Cost(model.config, children: children.count, seq: seq, learns: distillWeight > 0)
+            let scored = Int(fraction * Double(bytes)) / 3
+            let fitting = cost.tokens(
+                in: 60 * minutes * Self.share * PeakMeasurement.gemmFlopsPerSecond(), calibrated: children.count, scored: scored)
+            guard fitting >= batch * seq else {
+                throw ExperimentError.budget(minutes: minutes, tokens: batch * seq)
+            }
+            tokens = min(tokens, fitting)
+        }
+        let steps = UptrainLength.steps(tokens: tokens, stepTokens: batch * seq)
+        let isKnown = training != nil
+        let draft = Draft(
+            name: Self.name(checkpoint), data: Draft.Data(files: texts, validation: Draft.Validation(fraction: fraction)),
+            start: Draft.Start(checkpoint: checkpoint),
+            train: Draft.Train(
+                dtype: "bf16", warmupSteps: isKnown ? nil : steps / 20,
+                accumulation: accumulation(batch: batch, logits: seq * model.config.vocabularySize)),
+            lab: Draft.Lab(
+                children: children, tokens: tokens, batch: self.batch ?? (isKnown ? nil : batch),
+                seq: self.seq ?? (isKnown ? nil : seq),
+                learningRate: learningRate ?? (isKnown ? nil : Self.defaultLearningRate),
+                distill: distillWeight > 0 ? Draft.Distill(weight: distillWeight) : nil,
+                evaluation: Draft.Evaluation(window: seq)))
+        return try Recipe.parse(CanonicalJSON.text(of: draft, pretty: true), name: "the lab of \(checkpoint)").resolvedJSON + "\n"
+    }
+
+    /// The fewest equal parts of a batch whose logits are not too many; `logits` are those of a sequence. Nil for one part.
+    private func accumulation(batch: Int, logits: Int) -> Int? {
+        guard distillWeight > 0 else { return nil }
+        let parts = (1...batch).first { batch % $0 == 0 && batch / $0 * logits <= Self.mostLogits } ?? batch
+        return parts > 1 ? parts : nil
+    }
+
+    /// Each number of KV heads by each method, a latent of as many cache bytes for `mla`.
+    private func children(_ config: ModelConfig) throws -> [Draft.Child] {
+        try kvHeads.flatMap { heads in
+            try methods.map { method in
+                if method == LatentDesign.name {
+                    var shared = config
+                    shared.kvHeads = .all(heads)
+                    let rank = try LatentMethod().rank(
+                        bytesPerToken: shared.kvBytesPerToken(.float16), .float16, config)
+                    return Draft.Child(attention: Draft.Latent(kind: method, rank: rank))
+                }
+                guard ConversionMethods.merges.contains(where: { $0.name == method }) else {
+                    guard ConversionMethods.named(method) == nil else {
+                        throw ExperimentError.methodWithSettings(method)
+                    }
+                    throw ConversionError.unknownMethod(method)
+                }
+                return Draft.Child(kvHeads: heads, method: method)
+            }
+        }
+    }
+
+    /// The model's name for the lab's folder.
+    public static func name(_ checkpoint: String) -> String { SweepParent.name(checkpoint) }
+}
+
+extension CheckpointLab {
+    /// Floating-point operations of a lab's parts.
+    private struct Cost {
+        let config: ModelConfig
+        let children: Int
+        let seq: Int
+        let learns: Bool
+
+        init(_ config: ModelConfig, children: Int, seq: Int, learns: Bool) {
+            (self.config, self.children, self.seq, self.learns) = (config, children, seq, learns)
+        }
+
+        /// Tokens of each uptraining that are left of `flops` after `calibrated` conversions and the scores on `scored` tokens.
+        func tokens(in flops: Double, calibrated: Int, scored: Int) -> Int {
+            let forward = 2 * config.matrixParametersPerToken(seq: seq)
+            // Refinement's own work, and passes of parent and child over the calibration text.
+            let conversion = 3e12 + 4 * forward * Double(Calibration.defaultTokens)
+            // Two models a child and one control, each scored and compared with the parent.
+            let scores = forward * Double(scored) * (1 + 3 * Double(2 * children + 1))
+            let training = forward * (3 * Double(children + 1) + (learns ? Double(children) : 0))
+            return max(0, Int((flops - Double(calibrated) * conversion - scores) / training))
+        }
+    }
+
+    /// What the recipe says; all else is a default.
+    private struct Draft: Encodable {
+        struct Validation: Encodable { var fraction: Double }
+        struct Data: Encodable {
+            var files: [String]
+            var validation: Validation
+        }
+        struct Start: Encodable { var checkpoint: String }
+        struct Train: Encodable {
+            var dtype: String
+            var warmupSteps: Int?
+            var accumulation: Int?
+        }
+        struct Latent: Encodable {
+            var kind: String
+            var rank: Int
+        }
+        struct Child: Encodable {
+            var kvHeads: Int?
+            var method: String?
+            var attention: Latent?
+        }
+        struct Distill: Encodable { var weight: Double }
+        struct Evaluation: Encodable { var window: Int }
+        struct Lab: Encodable {
+            var children: [Child]
+            var tokens: Int
+            var batch: Int?
+            var seq: Int?
+            var learningRate: Double?
+            var distill: Distill?
+            var evaluation: Evaluation
+        }
+        var name: String
+        var data: Data
+        var start: Start
+        var train: Train
+        var lab: Lab
+
+        private enum CodingKeys: String, CodingKey {
+            case name, data, train, lab
+            case start = "init"
+        }
+    }
+}
