@@ -97,8 +97,8 @@ public struct ConversionReport: Sendable {
         return "\(method)\(groups)\(tokens), \(text(parent.kvHeads)) to \(text(child.kvHeads)) KV heads"
     }
 
-    /// The report as a text table, cache bytes in `encoding`.
-    public func text(encoding: KVEncoding = .float16) -> String {
+    /// The report as a text table, with `isDetailed` layer by layer, cache bytes in `encoding`.
+    public func text(encoding: KVEncoding = .float16, isDetailed: Bool = false) -> String {
         let before = parent.kvBytesPerToken(encoding)
         let after = child.kvBytesPerToken(encoding)
         guard grouping != nil else {
@@ -113,9 +113,13 @@ public struct ConversionReport: Sendable {
         var lines = [
             "KV cache: \(before) → \(after) bytes per token in \(encoding.name) (\(percent(after, of: before)))",
             "parameters: \(parent.parameterCount) → \(child.parameterCount)",
-            "layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio",
         ]
-        for layer in layers {
+        if isDetailed {
+            lines.append("similarity: mean cosine of the heads that become one")
+            lines.append("norm ratio: the merged head's norm over that of its heads, 1 where the scale is kept")
+            lines.append("layer  KV heads  K similarity  K norm ratio  V similarity  V norm ratio")
+        }
+        for layer in layers where isDetailed {
             lines.append(
                 String(
                     format: "%5d  %2d → %2d       %7.4f       %7.4f       %7.4f       %7.4f", layer.layer, layer.from, layer.to,

@@ -21,7 +21,8 @@ struct ConvertCommand: ParsableCommand {
             Other methods change the attention itself, and need calibration text:
             \(list(ConversionMethods.all.filter { !($0 is HeadMergeMethod) }))
             A GQA checkpoint can be converted further. With as many KV heads as before the weights stay the same, bit for bit.
-            Converted models lose quality until they are uptrained: see 'kvlab train' with "init" and "uptrain".
+            Converted models lose quality until they are uptrained: 'kvlab lab' on the checkpoint converts, uptrains and compares. How much they lose \
+            is measured on the end of the calibration text, which is held out, or else on text that the parent writes.
             """)
 
     @Argument(help: "The checkpoint to convert.", completion: .file(extensions: ["h5"]))
@@ -77,6 +78,9 @@ struct ConvertCommand: ParsableCommand {
     @Option(help: "The folder of runs that --within goes by.", completion: .directory)
     var runs = "runs"
 
+    @Flag(help: "Show what became of each layer's heads.")
+    var verbose = false
+
     @Flag(help: "Print what changed as JSON.")
     var json = false
 
@@ -125,12 +129,8 @@ struct ConvertCommand: ParsableCommand {
         let reporter = ProgressReporter(quiet: json)
         var converter = Converter(try conversion(), seed: seed)
         if budgetBytesPerToken == nil { _ = try converter.method.childConfig(parent.config) }
-        if let calibration {
-            let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)
-            let text = try TextFile.read(calibration)
-            converter.calibration = try Calibration(
-                ids: model.tokenizer.encode(text), tokens: tokens, bosID: model.bosID, maxSequence: parent.config.maxSequence)
-        }
+        var text = try calibration.map { CalibrationText(try TextFile.read($0)) }
+        if text != nil { converter.calibration = try readCalibration(of: parent, &text) }
         if let budgetBytesPerToken, let calibration = converter.calibration {
             try converter.method.spend(
                 bytesPerToken: budgetBytesPerToken, kvDtype, parent.config, parent.parameters, calibration
@@ -138,6 +138,7 @@ struct ConvertCommand: ParsableCommand {
         }
         let display = ConversionDisplay(reporter)
         let (child, report) = try parent.converted(by: converter) { display.show($0) }
+        let loss = try self.loss(parent, child, text, reporter)
         var diagnosis: Diagnosis?
         if diagnose, let calibration = converter.calibration {
             reporter.progress("diagnosing")
@@ -154,13 +155,58 @@ struct ConvertCommand: ParsableCommand {
         reporter.clear()
         if let out { try child.save(to: out, links: .followed) }
         if json {
-            try printJSON(Report(report, kvDtype, diagnosis, recovery))
+            try printJSON(Report(report, kvDtype, diagnosis, recovery, loss))
         } else {
-            try print(report.text(encoding: report.grouping == nil ? kvDtype : .float16))
+            try print(report.text(encoding: report.grouping == nil ? kvDtype : .float16, isDetailed: verbose))
             if let diagnosis { try print(diagnosis.text) }
             if let recovery { try print(recovery.text) }
             if let out { try print("wrote \(out)") }
+            if let loss { try print("\(loss.text)\n\(loss.advice)") }
         }
+    }
+
+    /// The calibration from `text`, which gives up what it holds out where the rest would be too short.
+    private func readCalibration(of parent: Checkpoint, _ text: inout CalibrationText?) throws -> Calibration? {
+        guard var given = text else { return nil }
+        let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)
+        var ids = model.tokenizer.encode(given.calibration)
+        if ids.count < max(tokens ?? 0, Calibration.leastTokens), given.heldOut != nil {
+            given.giveBack()
+            ids = model.tokenizer.encode(given.calibration)
+        }
+        text = given
+        return try Calibration(ids: ids, tokens: tokens, bosID: model.bosID, maxSequence: parent.config.maxSequence)
+    }
+
+    /// What `child` loses, on held-out text where there is some; without calibration on the parent's own, with a warning. Nil where nothing
+    /// was changed or the text is too short.
+    private func loss(_ parent: Checkpoint, _ child: Checkpoint, _ text: CalibrationText?, _ reporter: ProgressReporter) throws
+        -> ConversionLoss?
+    {
+        guard child.config != parent.config else { return nil }
+        defer { reporter.clear() }
+        if let text {
+            guard let heldOut = text.heldOut else {
+                note("the calibration text is too short to hold a part out: what the conversion loses is not measured")
+                return nil
+            }
+            return try .heldOut(heldOut, parent: parent, child: child, path: checkpoint, reporter: reporter)
+        }
+        reporter.progress("measuring the loss on the parent's own text")
+        var children = [child]
+        // The default is no choice of the user's: what mean-pooling would lose is told where that is less.
+        if method == nil, var mean = ConversionMethods.named("mean") {
+            mean.set(try settings.settings(for: mean, hasBudget: false))
+            children.append(try parent.converted(by: Converter(mean, seed: seed)).0)
+        }
+        let losses = try ConversionLoss.onSamples(parent: parent, children: children, seed: seed)
+        guard let own = losses.first else { return nil }
+        reporter.clear()
+        note("without --calibration FILE the conversion goes by the weights alone; \(own.text)")
+        if let mean = losses.dropFirst().first, mean.childNats < own.childNats {
+            note("'mean' loses less here: \(mean.text); --method mean takes it")
+        }
+        return own
     }
 
     /// What changed: of merged heads layer by layer, of another attention as a whole.
@@ -182,8 +228,14 @@ struct ConvertCommand: ParsableCommand {
         var bytesAtContextAfter: Int?
         var parametersBefore: Int?
         var parametersAfter: Int?
+        var loss: ConversionLoss?
+        var advice: String?
 
-        init(_ report: ConversionReport, _ kvDtype: KVEncoding, _ diagnosis: Diagnosis?, _ recovery: RecoveryPrediction?) {
+        init(
+            _ report: ConversionReport, _ kvDtype: KVEncoding, _ diagnosis: Diagnosis?, _ recovery: RecoveryPrediction?,
+            _ loss: ConversionLoss?
+        ) {
+            (self.loss, advice) = (loss, loss?.advice)
             let (parent, child) = (report.parent, report.child)
             let type = report.grouping == nil ? kvDtype : .float16
             self.diagnosis = diagnosis

@@ -1,0 +1,60 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What `kvlab convert` says of a conversion's loss, and where it and its like write.
+@Suite struct ConvertCommandTests {
+    private let scratch = ScratchDirectory()
+
+    private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
+
+    /// A trained model in run/model.h5.
+    private func train() throws {
+        let text = (0..<900).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
+        try scratch.write(Array(text.utf8), to: "text.txt")
+        try scratch.write(
+            Array(
+                """
+                {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
+                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 64},
+                 "train": {"steps": 4, "batch": 2, "seq": 32, "learningRate": 0.003}}
+                """.utf8), to: "recipe.json")
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+    }
+
+    @Test func `a conversion without calibration text warns with the expected loss and names the option`() throws {
+        try train()
+        let plain = try run("convert", "run/model.h5", "--kv-heads", "1", "--out", "a.h5")
+        #expect(plain.status == 0, "\(plain.error)")
+        #expect(
+            plain.error.contains("without --calibration FILE the conversion goes by the weights alone; expected loss: "),
+            "\(plain.error)")
+        #expect(plain.output.contains("on 252 tokens that the parent wrote\nadvice: "), "\(plain.output)")
+        // As many heads as before change nothing.
+        let same = try run("convert", "run/model.h5", "--kv-heads", "4", "--out", "b.h5")
+        #expect(same.status == 0 && same.error.isEmpty && !same.output.contains("loss"), "\(same.error)\(same.output)")
+    }
+
+    @Test func `a calibrated conversion ends in its loss on the held-out end of the text, and layers are shown on demand`() throws
+    {
+        try train()
+        let arguments = ["convert", "run/model.h5", "--kv-heads", "2", "--method", "svd", "--calibration", "text.txt"]
+        let shown = try Tool.run(arguments + ["--out", "a.h5"], in: scratch.path)
+        let lines = shown.output.split(separator: "\n")
+        #expect(shown.status == 0 && !shown.error.contains("held out"), "\(shown.error)")
+        #expect(lines.suffix(2).map { $0.prefix(6) } == ["held-o", "advice"], "\(shown.output)")
+        #expect(!shown.output.contains("K similarity"))
+        let detailed = try Tool.run(arguments + ["--out", "b.h5", "--verbose"], in: scratch.path)
+        #expect(
+            detailed.output.contains("layer  KV heads  K similarity") && detailed.output.contains("1 where the scale is kept"))
+        let json = try Tool.run(arguments + ["--out", "c.h5", "--json"], in: scratch.path).output
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
+        let loss = try #require(report["loss"] as? [String: Any])
+        #expect(loss["source"] as? String == "heldOut" && (loss["tokens"] as? Int ?? 0) > 1000)
+        #expect((report["layers"] as? [Any])?.count == 2 && report["advice"] is String)
+        // A text that can't spare a part is used whole.
+        try scratch.write(scratch.bytes("text.txt").prefix(2100), to: "short.txt")
+        let short = try run("convert", "run/model.h5", "--kv-heads", "2", "--calibration", "short.txt", "--out", "d.h5")
+        #expect(short.status == 0 && short.error.contains("too short to hold a part out"), "\(short.error)")
+    }
+}
