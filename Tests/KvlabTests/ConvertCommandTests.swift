@@ -57,4 +57,28 @@ import Testing
         let short = try run("convert", "run/model.h5", "--kv-heads", "2", "--calibration", "short.txt", "--out", "d.h5")
         #expect(short.status == 0 && short.error.contains("too short to hold a part out"), "\(short.error)")
     }
+
+    @Test func `a file that is there is written over by force alone, and a place that can't be is refused before any work`()
+        throws
+    {
+        try scratch.write(Array("precious".utf8), to: "there")
+        let commands = [
+            ["convert", "none.h5", "--kv-heads", "1"], ["import", "none"], ["export", "none.h5", "--format", "gguf"],
+            ["tokenizer", "train", "--text", "none.txt"],
+        ]
+        for command in commands {
+            let refused = try Tool.run(command + ["--out", "there"], in: scratch.path)
+            #expect(
+                refused.status != 0 && refused.error.contains("there is there already; --force writes over it"),
+                "\(refused.error)")
+            let nowhere = try Tool.run(command + ["--out", "no/x"], in: scratch.path)
+            #expect(nowhere.status != 0 && nowhere.error.contains("no/x: there is no folder "), "\(nowhere.error)")
+            // Then it is the missing input.
+            let forced = try Tool.run(command + ["--force", "--out", "there"], in: scratch.path)
+            #expect(forced.status != 0 && forced.error.contains("none"), "\(forced.error)")
+        }
+        #expect(scratch.bytes("there") == Array("precious".utf8))
+        let folder = try run("export", "none.h5", "--format", "hf", "--force", "--out", "new")
+        #expect(folder.status != 0 && folder.error.contains("--force writes over a file; hf makes a folder"), "\(folder.error)")
+    }
 }

@@ -165,12 +165,15 @@ extension Job {
 
     /// The commands that write one file or folder.
     static let writers = [
-        once(["convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--out", "out.h5"], product: "out.h5"),
-        once(["import", "hf", "--out", "out.h5"], product: "out.h5"),
-        once(["import", "model.gguf", "--out", "out.h5"], product: "out.h5"),
+        once(
+            ["convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--force", "--out", "out.h5"], product: "out.h5"),
+        once(["import", "hf", "--force", "--out", "out.h5"], product: "out.h5"),
+        once(["import", "model.gguf", "--force", "--out", "out.h5"], product: "out.h5"),
         once(["export", "run/model.h5", "--format", "hf", "--out", "out"], product: "out", isFile: false),
-        once(["export", "run/model.h5", "--format", "gguf", "--out", "out.gguf"], product: "out.gguf"),
+        once(["export", "run/model.h5", "--format", "gguf", "--force", "--out", "out.gguf"], product: "out.gguf"),
         once(["export", "run/model.h5", "--format", "llama2c", "--out", "out"], product: "out", isFile: false),
-        once(["tokenizer", "train", "--text", "text.txt", "--vocab-size", "300", "--out", "out.json"], product: "out.json"),
+        once(
+            ["tokenizer", "train", "--text", "text.txt", "--vocab-size", "300", "--force", "--out", "out.json"],
+            product: "out.json"),
     ]
 }

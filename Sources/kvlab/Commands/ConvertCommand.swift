@@ -84,6 +84,8 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Print what changed as JSON.")
     var json = false
 
+    @OptionGroup var output: OutputOption
+
     /// The methods' names and summaries, one a line.
     private static func list(_ methods: [any ConversionMethod]) -> String {
         methods.map { "  \($0.name): \($0.summary)" }.joined(separator: "\n")
@@ -125,6 +127,7 @@ struct ConvertCommand: ParsableCommand {
 
     func run() throws {
         if let threads { Parallel.setThreads(threads) }
+        if let out { try output.check(out) }
         let parent = try ModelImport.load(checkpoint)
         let reporter = ProgressReporter(quiet: json)
         var converter = Converter(try conversion(), seed: seed)

@@ -44,6 +44,10 @@ struct ExportCommand: ParsableCommand {
 
     func validate() throws {
         if dtype == .q8_0, format != .gguf { throw ValidationError("--dtype q8_0 is for --format gguf alone.") }
+        if output.force, format != .gguf {
+            throw ValidationError(
+                "--force writes over a file; \(format) makes a folder, and one that is not empty is left alone.")
+        }
         if format == .llama2c, let dtype, dtype != .fp32 {
             throw ValidationError("llama2.c's files are fp32; leave --dtype out.")
         }
@@ -51,6 +55,8 @@ struct ExportCommand: ParsableCommand {
 
     @Flag(help: "Print JSON.")
     var json = false
+
+    @OptionGroup var output: OutputOption
 
     private struct Report: Encodable {
         var path: String
@@ -61,6 +67,7 @@ struct ExportCommand: ParsableCommand {
     }
 
     func run() throws {
+        if format == .gguf { try output.check(out) }
         let model = try ModelImport.load(checkpoint)
         var report = Report(path: out, format: format.rawValue)
         switch format {

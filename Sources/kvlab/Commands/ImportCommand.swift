@@ -30,6 +30,8 @@ struct ImportCommand: ParsableCommand {
     @Flag(help: "Print JSON.")
     var json = false
 
+    @OptionGroup var output: OutputOption
+
     private struct Report: Encodable {
         var path: String
         var parameters: Int
@@ -39,6 +41,7 @@ struct ImportCommand: ParsableCommand {
     }
 
     func run() throws {
+        try output.check(out)
         let checkpoint = try ModelImport.load(directory, tokenizer: tokenizer, trainingState: true)
         let hash = try checkpoint.save(to: out, elementType: dtype, links: .followed)
         let type = (dtype ?? checkpoint.elementType)?.flag ?? "mixed element types"

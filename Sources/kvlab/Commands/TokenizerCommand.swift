@@ -40,12 +40,15 @@ struct TokenizerTrainCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Cut the files into documents at this string.", valueName: "string"))
     var splitOn: String?
 
+    @OptionGroup var output: OutputOption
+
     func validate() throws {
         guard !text.isEmpty else { throw ValidationError("name at least one file with --text") }
     }
 
     func run() throws {
         let start = ContinuousClock.now
+        try output.check(out)
         let corpus = try Corpus(paths: text, separator: splitOn)
         let reporter = ProgressReporter()
         let tokenizer = try BPETrainer.train(
