@@ -18,7 +18,8 @@ struct DepthHeatMap {
     func svg(label: String) -> String {
         let (left, top, side, height) = (96.0, 34.0, min(110, 780 / Double(max(lengths.count, 1))), 34.0)
         let right = left + side * Double(lengths.count)
-        var svg = SVG(width: max(right + 20, 320), height: top + height * Double(depths.count) + 14)
+        // As wide as other drawings, so that few lengths are not blown up.
+        var svg = SVG(width: max(right + 20, 900), height: top + height * Double(depths.count) + 14)
         svg.text("depth", 14, top - 12, style: "name")
         for (column, length) in lengths.enumerated() {
             svg.text(
