@@ -111,6 +111,11 @@ public actor Engine {
                     step: options.limits.tokensPerStep, retention: $0)
             } ?? capacity(of: request.model)
         try request.validate(vocabulary: config.vocabularySize, capacity: capacity)
+        if let context = request.contextTokens {
+            precondition(
+                (1...request.prompt.count).contains(context),
+                "Engine: a context of \(context) tokens in a prompt of \(request.prompt.count)")
+        }
         let id = nextID
         let sampling = request.sampling
         let sequence = EngineSequence(

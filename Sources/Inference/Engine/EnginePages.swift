@@ -37,7 +37,7 @@ extension Engine {
             !caches[sequence.model].isCompacted(id)
         else { return }
         let computed = computed(sequence)
-        let tokens = sequence.tokens.prefix(options.batchInvariant ? min(computed, sequence.promptCount) : computed)
+        let tokens = sequence.tokens.prefix(options.batchInvariant ? min(computed, sequence.contextCount) : computed)
         guard tokens.count / trees[sequence.model].blockTokens > sequence.path.count else { return }
         let (path, held) = trees[sequence.model].insert(
             Array(tokens), salt: sequence.prefixScope, table: caches[sequence.model].table(of: id), behind: sequence.path,

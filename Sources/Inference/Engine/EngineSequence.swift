@@ -47,6 +47,8 @@ final class EngineSequence {
     /// Prompt and output so far.
     var tokens: [Int32]
     let promptCount: Int
+    /// Tokens of the prompt that are computed in blocks, and at whose end evictions decide.
+    let contextCount: Int
     /// Outputs still to be forked from this one's prompt.
     var forks: Int
     private(set) var sampler: TokenSampler
@@ -77,6 +79,7 @@ final class EngineSequence {
         (self.id, self.request, index, self.model) = (id, id, 0, request.model)
         (tenant, prefixScope) = (request.tenant, request.prefixScope)
         (tokens, promptCount) = (request.prompt, request.prompt.count)
+        contextCount = request.contextTokens ?? request.prompt.count
         forks = request.beams == nil ? request.count - 1 : 0
         self.sampler = sampler
         decoder = TokenStreamDecoder(model.tokenizer, after: request.prompt)
@@ -91,7 +94,7 @@ final class EngineSequence {
     private init(_ other: EngineSequence, id: Int, index: Int, sampler: TokenSampler) {
         (self.id, request, self.index, model) = (id, other.request, index, other.model)
         (tenant, prefixScope) = (other.tenant, other.prefixScope)
-        (tokens, promptCount, forks) = (other.tokens, other.promptCount, 0)
+        (tokens, promptCount, contextCount, forks) = (other.tokens, other.promptCount, other.contextCount, 0)
         (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
         (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
         (residence, isStarted, path, retention) = (other.residence, other.isStarted, other.path, other.retention)

@@ -84,8 +84,8 @@ extension Engine {
     /// Tokens of a sequence that may come from the prefix cache: those that its retention neither decides behind nor observes
     /// the queries of, and the prompt's alone where outputs are computed in another way.
     private func sharedTokens(_ sequence: EngineSequence) -> Int {
-        let tokens = options.batchInvariant ? sequence.promptCount : sequence.tokens.count
-        return min(tokens, caches[sequence.model].shareableTokens(prompt: sequence.promptCount, retention: sequence.retention))
+        let tokens = options.batchInvariant ? sequence.contextCount : sequence.tokens.count
+        return min(tokens, caches[sequence.model].shareableTokens(prompt: sequence.contextCount, retention: sequence.retention))
     }
 
     private func bringIn(_ id: Int) -> Bool {
@@ -102,7 +102,7 @@ extension Engine {
             counters.prefixHits += table?.tokens ?? 0
         }
         caches[model].add(id, sharing: table)
-        caches[model].setPromptLength(id, sequence.promptCount)
+        caches[model].setPromptLength(id, sequence.contextCount)
         if let retention = sequence.retention { caches[model].setRetention(id, retention) }
         if !sequence.isStarted { sequence.cached = table?.tokens ?? 0 }
         sequence.enter()

@@ -10,6 +10,9 @@ public struct GenerationRequest: Sendable {
     public var count = 1
     /// Options of a beam search, whose `count` best hypotheses are sent at its end; nil for sampling token by token.
     public var beams: BeamOptions?
+    /// Tokens of the prompt at whose end evictions decide, so that they have not seen the rest, such as a question; nil for the
+    /// whole prompt. From 1 to the prompt's tokens.
+    public var contextTokens: Int?
     /// Whether the prompt's tokens are scored, and with how many likeliest tokens at each position.
     public var promptLogprobs: Int?
     /// The retention of its slots in layers without a window; nil for the engine's.
