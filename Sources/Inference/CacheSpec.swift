@@ -1,34 +1,70 @@
 import Kernels
+import Models
 
-/// A cache's configuration as one word: `full`, or settings with commas between, such as `dtype=bf16`.
+/// A cache's configuration as one word: `full`, or settings with commas between, such as `evict=snapkv,budget=256,dtype=bf16`.
 ///
-/// The keys are listed in one table beside the type, their values where they are defined: a new encoding can be named without a change
-/// here.
+/// The keys are listed in one table beside the type, their values where they are defined: a new encoding or policy can be named without
+/// a change here. A key of an eviction is its flag without `--kv-`.
 public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     /// The encoding of keys and values.
     public var encoding: KVEncoding
+    /// The eviction's settings.
+    public private(set) var eviction = EvictionSettings()
+    /// The settings given, by their keys.
+    private var given: [String: String] = [:]
 
-    /// A setting: its key, and how a value of it changes a configuration.
+    /// A setting: its key, its values in words, and how one of them changes a configuration, which fails for any other.
     private struct Key: Sendable {
         var name: String
-        var set: @Sendable (inout CacheSpec, String) throws(InferenceError) -> Void
+        var values: @Sendable () -> String
+        var set: @Sendable (inout CacheSpec, String) -> Bool
     }
 
-    private static let keys = [
-        Key(name: "dtype") { (spec, value) throws(InferenceError) in
-            guard let encoding = KVEncoding(name: value) else {
-                throw .cacheSpec("'\(value)' is no dtype; the dtypes are \(KVEncoding.all.map(\.name).joined(separator: ", "))")
-            }
-            spec.encoding = encoding
+    /// A key whose value sets a property of an eviction.
+    private static func key<Value>(
+        _ name: String, _ values: @escaping @Sendable @autoclosure () -> String,
+        _ set: @escaping @Sendable (inout EvictionSettings, Value) -> Void, _ read: @escaping @Sendable (String) -> Value?
+    ) -> Key {
+        Key(name: name, values: values) { spec, text in
+            guard let value = read(text) else { return false }
+            set(&spec.eviction, value)
+            return true
         }
-    ]
+    }
 
-    /// Reads a configuration; settings left out are as in `defaults`. Throws ``InferenceError/cacheSpec(_:)``.
+    private static let keys =
+        [
+            Key(name: "dtype", values: { KVEncoding.all.map(\.name).joined(separator: ", ") }) { spec, text in
+                guard let encoding = KVEncoding(name: text) else { return false }
+                spec.encoding = encoding
+                return true
+            },
+            key("evict", EvictionPolicies.names.joined(separator: ", "), { $0.policy = $1 }) {
+                EvictionPolicies.names.contains($0) ? $0 : nil
+            },
+            key(EvictionOption.budget.rawValue, "slots, such as 512 or 25%", { $0.budget = $1 }) { EvictionBudget($0) },
+            key(EvictionOption.sinks.rawValue, number, { $0.sinks = $1 }) { Int($0) },
+            key(EvictionOption.recent.rawValue, number, { $0.recent = $1 }) { Int($0) },
+            key(EvictionOption.window.rawValue, number, { $0.window = $1 }) { Int($0) },
+            key(EvictionOption.pool.rawValue, "an odd width, or such as max7", { $0.pool = $1 }) { ScorePool($0) },
+            key(EvictionOption.interval.rawValue, number, { $0.interval = $1 }) { Int($0) },
+            key(EvictionOption.future.rawValue, number, { $0.future = $1 }) { Int($0) },
+            key(
+                EvictionOption.allocation.rawValue, BudgetAllocation.allCases.map(\.rawValue).joined(separator: ", "),
+                { $0.allocation = $1 }
+            ) { BudgetAllocation(rawValue: $0) },
+            key(EvictionOption.seed.rawValue, number, { $0.seed = $1 }) { UInt64($0) },
+        ] as [Key]
+
+    private static let number = "a whole number"
+
+    /// Reads a configuration; settings left out are as in `defaults`.
+    ///
+    /// Throws ``InferenceError/cacheSpec(_:)``, or why the eviction cannot be.
     public init(_ text: String, defaults: KVEncoding = .float32) throws(InferenceError) {
         encoding = defaults
         // All tokens are kept unless a setting says otherwise.
         guard text != "full" else { return }
-        var seen: Set<String> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard sides.count == 2, let key = Self.keys.first(where: { $0.name == sides[0] }) else {
@@ -36,14 +72,57 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
                     "'\(part)' is no setting of a cache; use full, or KEY=VALUE with one of the keys "
                         + Self.keys.map(\.name).joined(separator: ", "))
             }
-            guard seen.insert(key.name).inserted else { throw .cacheSpec("'\(key.name)' is set twice in '\(text)'") }
-            try key.set(&self, String(sides[1]))
+            let value = String(sides[1])
+            guard given.updateValue(value, forKey: key.name) == nil else {
+                throw .cacheSpec("'\(key.name)' is set twice in '\(text)'")
+            }
+            guard key.set(&self, value) else {
+                throw .cacheSpec("'\(value)' is no \(key.name), expected \(key.values())")
+            }
         }
+        given["dtype"] = nil
+        _ = try retention()
     }
 
-    /// Every setting, as ``init(_:defaults:)`` reads it back.
-    public var description: String { "dtype=\(encoding.name)" }
+    /// Every setting that was given and the dtype, as ``init(_:defaults:)`` reads them back, in the order of the keys.
+    public var description: String {
+        Self.keys.compactMap { key in
+            key.name == "dtype" ? "dtype=\(encoding.name)" : given[key.name].map { "\(key.name)=\($0)" }
+        }.joined(separator: ",")
+    }
+
+    /// Whether slots are evicted.
+    public var evicts: Bool { eviction.policy != nil }
+
+    /// The retention of layers without a window.
+    public func retention() throws(InferenceError) -> any Retention { try eviction.retention() }
 
     /// Configures an engine's cache.
-    public func apply(to options: inout EngineOptions) { options.encoding = encoding }
+    public func apply(to options: inout EngineOptions) throws(InferenceError) {
+        options.encoding = encoding
+        options.retention = try retention()
+    }
+
+    /// Bytes of the keys and values that a model of `config` keeps of a prompt of `tokens`, at the end of whose first `context`
+    /// evictions decide.
+    public func bytesHeld(_ config: ModelConfig, tokens: Int, context: Int) throws(InferenceError) -> Int {
+        let retention = try retention()
+        let geometry = config.kvGeometry(encoding)
+        let streams = geometry.indices.filter { geometry[$0].window == nil && geometry[$0].source == nil }
+        var bytes = 0
+        for (layer, shape) in geometry.enumerated() {
+            guard let stream = streams.firstIndex(of: layer) else {
+                bytes += shape.bytes(tokens: tokens)
+                continue
+            }
+            let kept = retention.stream(stream, of: streams.count)
+            var (slots, at) = (0, 0)
+            while let next = kept.nextDecision(after: at, prompt: context), next <= tokens {
+                slots = min(slots + next - at, kept.mostRetained(at: next, prompt: context))
+                at = next
+            }
+            bytes += (slots + tokens - at) * shape.bytesPerToken
+        }
+        return bytes
+    }
 }

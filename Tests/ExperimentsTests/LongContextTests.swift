@@ -30,11 +30,12 @@ import Text
 
     private func evaluate(
         _ models: [String], _ caches: [String] = ["full"], task: LongContextEvaluation.Task = Self.task, out: String? = nil,
-        concurrency: Int = 1, bytes: Int = 4 << 20
+        concurrency: Int = 1, bytes: Int = 4 << 20, queryAware: Bool = false
     ) async throws -> LongContextSummary {
         var options = ExampleRunner.Options()
         options.cacheBytes = bytes
         options.concurrency = concurrency
+        options.queryAware = queryAware
         return try await LongContextEvaluation(
             task: task, models: models, caches: try caches.map { try CacheSpec($0) }, options: options,
             out: out.map { scratch[$0] }
@@ -78,6 +79,28 @@ import Text
         // All but the first find the beginning that they share with the one before.
         #expect(one[0].cachedTokens == 0)
         #expect(one.dropFirst().allSatisfy { $0.cachedTokens >= 128 })
+    }
+
+    @Test func `evictions decide before the question, or behind it where that is asked for`() async throws {
+        let path = try model("a")
+        let caches = ["full", "evict=snapkv,budget=48,window=8"]
+        let agnostic = try await evaluate([path], caches, out: "agnostic", concurrency: 3)
+        let aware = try await evaluate([path], caches, out: "aware", queryAware: true)
+        for (name, isAware) in [("agnostic", false), ("aware", true)] {
+            for record in try records(name) where record.cache != "dtype=fp32" {
+                #expect(record.queryAware == isAware)
+                // 37 bytes of question follow the decision that keeps 48 slots.
+                let slots = isAware ? 48 : 48 + 37
+                #expect(record.heldBytes == record.contextBytes / record.promptTokens * slots)
+            }
+            #expect(try records(name).filter { $0.cache == "dtype=fp32" }.allSatisfy { !$0.queryAware })
+        }
+        #expect(agnostic.caches[1].label == "dtype=fp32,evict=snapkv,budget=48,window=8")
+        #expect(aware.caches[1].label == "dtype=fp32,evict=snapkv,budget=48,window=8, query-aware")
+        #expect(aware.caches[1].heldShare < agnostic.caches[1].heldShare && agnostic.caches[1].heldShare < 0.3)
+        #expect(LongContextReport(aware).html.contains("query-aware: compressed after they have seen the question"))
+        let outputs = try records("agnostic").sorted { $0.id < $1.id }.map(\.output)
+        #expect(try records("aware").sorted { $0.id < $1.id }.map(\.output) != outputs)
     }
 
     @Test func `an evaluation that was killed goes on where it stopped`() async throws {

@@ -1,37 +1,107 @@
 import Kernels
+import Models
+import TestSupport
 import Testing
+import Text
 
 @testable import Inference
 
 @Suite struct CacheSpecTests {
-    @Test func `a configuration is read back from its description, for every encoding`() throws {
+    @Test func `a configuration is read back from its description, for every encoding and policy`() throws {
         for encoding in KVEncoding.all {
             let spec = try CacheSpec("dtype=\(encoding.name)")
-            #expect(spec.encoding == encoding)
+            #expect(spec.encoding == encoding && !spec.evicts)
             #expect(try CacheSpec("\(spec)") == spec)
             // What is not set is the default.
             #expect(try CacheSpec("full", defaults: encoding) == spec)
-            var options = EngineOptions()
-            spec.apply(to: &options)
-            #expect(options.encoding == encoding)
+            for policy in EvictionPolicies.names {
+                let evicting = try CacheSpec("budget=100,evict=\(policy)", defaults: encoding)
+                #expect("\(evicting)" == "dtype=\(encoding.name),evict=\(policy),budget=100")
+                #expect(try CacheSpec("\(evicting)") == evicting && evicting.evicts)
+                var options = EngineOptions()
+                try evicting.apply(to: &options)
+                #expect(options.encoding == encoding && options.retention.name == policy)
+            }
         }
+        let all = "dtype=fp32,evict=snapkv,budget=25%,window=16,pool=max7,allocate=pyramid"
+        #expect("\(try CacheSpec(all))" == all)
     }
 
+    private static let keys = "dtype, evict, budget, sinks, recent, window, pool, interval, future, allocate, seed"
+
     @Test(arguments: [
-        ("", "'' is no setting of a cache; use full, or KEY=VALUE with one of the keys dtype"),
-        ("half", "'half' is no setting of a cache; use full, or KEY=VALUE with one of the keys dtype"),
-        ("full,dtype=bf16", "'full' is no setting of a cache; use full, or KEY=VALUE with one of the keys dtype"),
-        ("dtype=bf16,evict=h2o", "'evict=h2o' is no setting of a cache; use full, or KEY=VALUE with one of the keys dtype"),
+        ("", "'' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
+        ("half", "'half' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
+        ("full,dtype=bf16", "'full' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
+        ("dtype=bf16,keep=3", "'keep=3' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
         ("dtype=bf16,dtype=fp16", "'dtype' is set twice in 'dtype=bf16,dtype=fp16'"),
+        ("evict=snapkv,budget=0", "'0' is no budget, expected slots, such as 512 or 25%"),
+        ("evict=snapkv,budget=9,sinks=x", "'x' is no sinks, expected a whole number"),
+        ("evict=h2o,budget=64,window=8", "\(InferenceError.foreignOption("--kv-window", policy: "h2o"))"),
+        ("evict=h2o", "\(InferenceError.noBudget(policy: "h2o"))"),
+        ("budget=9", "\(InferenceError.optionWithoutPolicy(option: "--kv-budget"))"),
     ])
-    func `what is no configuration is answered with the keys`(text: String, sentence: String) throws {
+    func `what is no configuration is answered with what would be`(text: String, sentence: String) throws {
         let error = #expect(throws: InferenceError.self) { try CacheSpec(text) }
         #expect(try #require(error).description == sentence)
     }
 
-    @Test func `an unknown dtype is answered with all of them`() throws {
-        let error = #expect(throws: InferenceError.self) { try CacheSpec("dtype=int99") }
+    @Test func `an unknown dtype or policy is answered with all of them`() throws {
+        let dtype = #expect(throws: InferenceError.self) { try CacheSpec("dtype=int99") }
         let names = KVEncoding.all.map(\.name).joined(separator: ", ")
-        #expect(try #require(error).description == "'int99' is no dtype; the dtypes are \(names)")
+        #expect(try #require(dtype).description == "'int99' is no dtype, expected \(names)")
+        let policy = #expect(throws: InferenceError.self) { try CacheSpec("evict=none,budget=9") }
+        #expect(
+            try #require(policy).description == "'none' is no evict, expected \(EvictionPolicies.names.joined(separator: ", "))")
+    }
+
+    @Test(arguments: EvictionPolicies.names, [40, 60])
+    func `the bytes held of a prompt are those that the paged cache holds`(policy: String, context: Int) throws {
+        let config = TinyModel.config()
+        let spec = try CacheSpec("evict=\(policy),budget=34,dtype=bf16")
+        let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
+        var cache = try PagedKVCache(
+            config: config, encoding: spec.encoding, retention: try spec.retention(), pageBytes: 1 << 10, tokens: 64, chunk: 64)
+        cache.add(0)
+        cache.setPromptLength(0, context)
+        for range in [0..<context, context..<60] where !range.isEmpty {
+            let tokens = range.map { Int32($0 % 61) }
+            _ = model.logits(RaggedBatch(sequences: [0], counts: [tokens.count], tokens: tokens), cache: &cache)
+        }
+        #expect(cache.bytesHeld.logical == (try spec.bytesHeld(config, tokens: 60, context: context)))
+        #expect(cache.bytesHeld.logical < config.kvBytes(spec.encoding, tokens: 60))
+    }
+
+    @Test(arguments: ["snapkv", "h2o", "streaming-llm"])
+    func `an eviction behind a context has not seen the question`(policy: String) async throws {
+        let config = TinyModel.config()
+        let spec = try CacheSpec("evict=\(policy),budget=34")
+        let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
+        let prompt = (0..<56).map { Int32($0 * 7 % 61) }
+        // The context, the decision, then the question and the output token by token.
+        var cache = try PagedKVCache(
+            config: config, encoding: spec.encoding, retention: try spec.retention(), pageBytes: 1 << 10, tokens: 64, chunk: 64)
+        cache.add(0)
+        cache.setPromptLength(0, 48)
+        var expected = prompt
+        var logits = model.logits(RaggedBatch(sequences: [0], counts: [48], tokens: Array(prompt[..<48])), cache: &cache)
+        for index in 48..<62 {
+            if index >= prompt.count {
+                expected.append(LogitRows.argmax(logits, rows: 1, width: config.vocabularySize)[0])
+            }
+            logits = model.logits(RaggedBatch(sequences: [0], counts: [1], tokens: [expected[index]]), cache: &cache)
+        }
+        var options = EngineOptions()
+        (options.cacheBytes, options.batchInvariant) = (4 << 20, true)
+        try spec.apply(to: &options)
+        let engine = try Engine(
+            models: [EngineModel(name: "m", model: model, tokenizer: ByteTokenizer(), stopIDs: [])], options: options)
+        var request = GenerationRequest(prompt: prompt)
+        (request.sampling.temperature, request.sampling.maxTokens, request.contextTokens) = (0, 6, 48)
+        let generation = try await engine.submit(request)
+        while await engine.step() {}
+        var drawn: [Int32] = []
+        for await event in generation.events { if case .token(_, let token, _) = event { drawn.append(token.id) } }
+        #expect(drawn == Array(expected[56...]))
     }
 }

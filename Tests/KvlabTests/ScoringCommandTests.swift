@@ -77,10 +77,12 @@ import Testing
         for (options, sentence) in [
             (["--lengths", "300,x"], "--lengths is '300,x', expected different numbers from 1"),
             (["--lengths", "300,300"], "--lengths is '300,300'"), (["--depths", "0"], "--depths is 0, expected 1 to 1000"),
-            (["--cache", "dtype=int99"], "--cache: 'int99' is no dtype; the dtypes are fp32"),
+            (["--cache", "dtype=int99"], "--cache: 'int99' is no dtype, expected fp32"),
             (["--cache", "full", "--cache", "dtype=fp32"], "--cache: 'dtype=fp32' is named twice"),
             (["--lengths", "100"], "a length of 100 tokens is too short for a passkey prompt"),
             (["--lengths", "319"], "the prompt and its output take 3"), (["--concurrency", "0"], "--concurrency is 0"),
+            (["--query-aware"], "--query-aware has no effect without a --cache that evicts"),
+            (["--cache", "evict=h2o"], "--cache: "),
             (
                 ["--out", "out", "--lengths", "300"],
                 "out: holds an evaluation whose caches is dtype=fp32 dtype=bf16, not dtype=fp32"

@@ -1,4 +1,5 @@
 import JSON
+import Text
 
 /// An example of a task whose output is generated: a prompt and the references of its score.
 public struct GenerationExample: Sendable {
@@ -10,6 +11,8 @@ public struct GenerationExample: Sendable {
     public var prompt: String
     /// The prompt's tokens, with the model's beginning-of-sequence token.
     public var tokens: [Int32]
+    /// Tokens before the question: the first that starts at or after its offset in the prompt begins it.
+    public var contextTokens: Int
     /// The most tokens to generate.
     public var maxTokens: Int
     /// The references that the output is scored against.
@@ -20,10 +23,12 @@ public struct GenerationExample: Sendable {
     public var task: ScoringTask
 
     public init(
-        id: String, group: ExampleGroup, prompt: String, tokens: [Int32], maxTokens: Int, references: [String],
+        id: String, group: ExampleGroup, prompt: String, tokens: [Int32], contextTokens: Int, maxTokens: Int,
+        references: [String],
         classes: [String] = [], task: ScoringTask
     ) {
         (self.id, self.group, self.prompt, self.tokens) = (id, group, prompt, tokens)
+        self.contextTokens = contextTokens
         (self.maxTokens, self.references, self.classes, self.task) = (maxTokens, references, classes, task)
     }
 
@@ -39,5 +44,18 @@ public struct GenerationExample: Sendable {
             scores[group.dataset == nil ? "accuracy" : "score"] = try task.score(scored, options).value
         } catch { throw .line(0, reason: error.reason) }
         return scores
+    }
+
+    /// The number of `tokens`, which are a prompt's and perhaps a beginning-of-sequence token before it, that start before the last
+    /// `suffix` bytes of the prompt; at least 1.
+    static func tokensBefore(suffix: Int, of tokens: [Int32], _ tokenizer: any Tokenizer) -> Int {
+        let total = tokenizer.decode(tokens).count
+        // A token starts where the ones before it end; counted from the end, as a decoder may strip the beginning.
+        var (low, high) = (1, tokens.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if tokenizer.decode(Array(tokens[..<middle])).count >= total - suffix { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

@@ -51,6 +51,8 @@ public struct LongBenchData: Sendable {
         /// The record's `_id`, or its place in the file.
         var id: String
         var prompt: String
+        /// Bytes of the prompt behind its context.
+        var questionBytes: Int
         var answers: [String]
         var classes: [String]
     }
@@ -78,9 +80,9 @@ public struct LongBenchData: Sendable {
                 }
                 return texts
             }
-            let prompt: String
+            let prompt: (text: String, bytesBehind: Int)
             do throws(PromptTemplate.Fault) {
-                prompt = try template.filled { name throws(PromptTemplate.Fault) in
+                prompt = try template.filled(behind: "context") { name throws(PromptTemplate.Fault) in
                     guard let value = json[name]?.string ?? json[name]?.int.map({ "\($0)" }) else {
                         throw .init(reason: "'\(name)' is missing, which the prompt of '\(dataset)' has a place for")
                     }
@@ -89,7 +91,8 @@ public struct LongBenchData: Sendable {
             } catch { throw refused(error.reason) }
             records.append(
                 Record(
-                    id: json["_id"]?.string ?? "\(records.count)", prompt: prompt, answers: try texts("answers"),
+                    id: json["_id"]?.string ?? "\(records.count)", prompt: prompt.text, questionBytes: prompt.bytesBehind,
+                    answers: try texts("answers"),
                     classes: json["all_classes"] == nil ? [] : try texts("all_classes")))
         }
         guard !records.isEmpty else {
@@ -104,9 +107,12 @@ public struct LongBenchData: Sendable {
             guard let task = ScoringTask.named(dataset, isDataset: true), let maxTokens = maxTokens[dataset] else { return [] }
             return try records(dataset, path).prefix(first ?? .max).enumerated().map { index, record in
                 let prompt = MiddleTruncation.truncated(record.prompt, to: limit, tokenizer)
+                let tokens = (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt)
                 return GenerationExample(
                     id: "longbench/\(dataset)/\(index)/\(record.id)", group: ExampleGroup(dataset: dataset), prompt: prompt,
-                    tokens: (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt), maxTokens: maxTokens,
+                    tokens: tokens,
+                    contextTokens: GenerationExample.tokensBefore(suffix: record.questionBytes, of: tokens, tokenizer),
+                    maxTokens: maxTokens,
                     references: record.answers, classes: record.classes, task: task)
             }
         }

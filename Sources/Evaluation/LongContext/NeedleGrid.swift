@@ -108,11 +108,14 @@ public struct NeedleGrid: Sendable {
                         throw .shortHaystack(length: length, tokens: encode(prompt(sentences).text).count)
                     }
                     let (filled, place) = prompt(sentences)
+                    let tokens = encode(filled)
                     examples.append(
                         (
                             place,
                             GenerationExample(
-                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: filled, tokens: encode(filled),
+                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: filled, tokens: tokens,
+                                contextTokens: GenerationExample.tokensBefore(
+                                    suffix: needle.question.utf8.count, of: tokens, tokenizer),
                                 maxTokens: maxTokens, references: [needle.answer, needle.text], task: .needle)
                         ))
                 }

@@ -86,6 +86,8 @@ public struct PasskeyGrid: Sendable {
                             depth * Double(characters),
                             GenerationExample(
                                 id: id, group: ExampleGroup(length: length, depth: depth), prompt: prompt, tokens: tokens,
+                                contextTokens: GenerationExample.tokensBefore(
+                                    suffix: Self.question.utf8.count, of: tokens, tokenizer),
                                 maxTokens: maxTokens,
                                 references: ["\(key)"], task: task)
                         ))

@@ -46,15 +46,19 @@ struct PromptTemplate: Sendable, Equatable {
         parts.compactMap { if case .field(let name) = $0 { name } else { nil } }
     }
 
-    /// The text with each field replaced by its value.
-    func filled(_ value: (String) throws(Fault) -> String) throws(Fault) -> String {
-        var result = ""
+    /// The text with each field replaced by its value, and the bytes behind the last field called `context`; none without it.
+    func filled(
+        behind context: String = "", _ value: (String) throws(Fault) -> String
+    ) throws(Fault) -> (text: String, bytesBehind: Int) {
+        var (result, end): (String, Int?) = ("", nil)
         for part in parts {
             switch part {
             case .text(let text): result.unicodeScalars += text.unicodeScalars
-            case .field(let name): result.unicodeScalars += try value(name).unicodeScalars
+            case .field(let name):
+                result.unicodeScalars += try value(name).unicodeScalars
+                if name == context { end = result.utf8.count }
             }
         }
-        return result
+        return (result, result.utf8.count - (end ?? result.utf8.count))
     }
 }

@@ -9,7 +9,7 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     public var model: String, cache: String
     /// The example's group.
     public var group: ExampleGroup
-    /// Whether the cache was compressed after it had seen the question. False where nothing is compressed.
+    /// Whether slots were evicted after the question was read. False where nothing is evicted.
     public var queryAware: Bool
     /// Tokens of the prompt, and the number of them found in the prefix cache.
     public var promptTokens: Int, cachedTokens: Int

@@ -17,6 +17,8 @@ public struct ExampleRunner: Sendable {
         public var pageBytes: Int?
         /// Examples at once; the seconds of a record are then of one request among so many.
         public var concurrency = 1
+        /// Whether evictions decide behind the question, at the prompt's end; else before it.
+        public var queryAware = false
         /// The options of the scores' rule.
         public var scoring = ScoringTask.Options()
 
@@ -36,7 +38,7 @@ public struct ExampleRunner: Sendable {
         engineOptions.cacheBytes = options.cacheBytes
         engineOptions.pageBytes = options.pageBytes
         engineOptions.batchInvariant = true
-        spec.apply(to: &engineOptions)
+        try spec.apply(to: &engineOptions)
         engine = try Engine(
             models: [EngineModel(name: name, model: model.model, tokenizer: model.tokenizer, stopIDs: model.stopIDs)],
             options: engineOptions)
@@ -96,7 +98,14 @@ public struct ExampleRunner: Sendable {
         var sampling = SamplingOptions()
         sampling.maxTokens = example.maxTokens
         sampling.temperature = 0
-        return GenerationRequest(prompt: example.tokens, sampling: sampling)
+        var request = GenerationRequest(prompt: example.tokens, sampling: sampling)
+        request.contextTokens = context(example)
+        return request
+    }
+
+    /// Tokens of the prompt at whose end evictions decide.
+    private func context(_ example: GenerationExample) -> Int {
+        spec.evicts && !options.queryAware ? example.contextTokens : example.tokens.count
     }
 
     private func record(_ example: GenerationExample, _ generation: Generation) async throws -> ExampleRecord {
@@ -121,9 +130,10 @@ public struct ExampleRunner: Sendable {
         let count = example.tokens.count
         return ExampleRecord(
             id: example.id, model: name, cache: "\(spec)", group: example.group,
-            queryAware: false, promptTokens: count, cachedTokens: cached,
+            queryAware: spec.evicts && options.queryAware, promptTokens: count, cachedTokens: cached,
             contextBytes: model.config.kvBytesPerToken(spec.encoding) * count,
-            heldBytes: model.config.kvBytes(spec.encoding, tokens: count), output: output, outputTokens: tokens,
+            heldBytes: try spec.bytesHeld(model.config, tokens: count, context: context(example)), output: output,
+            outputTokens: tokens,
             references: example.references,
             scores: try example.scores(output, options.scoring), finish: finish.rawValue,
             prefillSeconds: max(0, (firstToken - start) / .seconds(1) - queued), decodeSeconds: (end - firstToken) / .seconds(1),

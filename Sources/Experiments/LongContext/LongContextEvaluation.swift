@@ -55,7 +55,8 @@ public struct LongContextEvaluation: Sendable {
                 path: path,
                 run: RecordFolder.Run(
                     task: task.name, models: try zip(names, models).map { try .init(name: $0, path: $1) },
-                    caches: caches.map(\.description), options: task.options,
+                    caches: caches.map(\.description),
+                    options: task.options.merging(["query-aware": "\(self.options.queryAware)"]) { $1 },
                     files: Dictionary(files, uniquingKeysWith: { $0 + $1 })))
         }
         var records = folder?.records ?? []

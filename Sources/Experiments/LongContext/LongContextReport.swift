@@ -8,7 +8,7 @@ public struct LongContextReport {
     public var html: String {
         let table = LongContextTable(summary)
         let maps = summary.caches.compactMap { entry in
-            let name = "\(entry.model), \(entry.spec)"
+            let name = "\(entry.model), \(entry.label)"
             return DepthHeatMap(entry.groups).map { "<h3>\(name.escapedForHTML)</h3>\n<figure>\($0.svg(label: name))</figure>" }
         }
         let aware = summary.caches.contains(where: \.queryAware)

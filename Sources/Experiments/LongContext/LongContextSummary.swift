@@ -21,6 +21,8 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         public var spec: String
         /// Whether it was compressed after it had seen the question.
         public var queryAware: Bool
+        /// The configuration in tables and plots.
+        var label: String { queryAware ? spec + ", query-aware" : spec }
         /// Bytes that the cache holds for a token of the prompts.
         public var bytesPerToken: Double
         /// The share of the prompts' keys and values that is held.

@@ -11,7 +11,7 @@ public struct LongContextTable: ResultTable {
         let lengths = Set(summary.caches.flatMap { $0.groups.compactMap(\.group.length) }).sorted().map { "\($0)" }
         let place = lengths.isEmpty ? "" : " at \(lengths.joined(separator: ", ")) tokens"
         return
-            "\(summary.task)\(place); scores in percent with 95 % intervals, differences to the first paired over examples"
+            "\(summary.task)\(place); scores in percent with 95 % intervals, differences to the first paired over examples; evictions decide before the question unless query-aware"
     }
 
     public var columns: [TableColumn] {
@@ -33,7 +33,7 @@ public struct LongContextTable: ResultTable {
         return
             ([
                 TableColumn(title: "model", cells: rows.map(\.model), leading: true),
-                TableColumn(title: "cache", cells: rows.map(\.spec), leading: true),
+                TableColumn(title: "cache", cells: rows.map(\.label), leading: true),
                 TableColumn.filled("score", rows) { percent($0.overall.mean) },
                 TableColumn.filled("95 %", rows) { "\(percent($0.overall.low))–\(percent($0.overall.high))" },
                 TableColumn.filled("n", rows) { "\($0.overall.n)" },

@@ -22,10 +22,10 @@ struct ScoreBytesPlot {
             svg.line(place.x, high, place.x, low, style: "bar \(style)")
             for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style)") }
             let score = String(format: "%.1f %%, %.0f bytes per token", 100 * entry.overall.mean, entry.bytesPerToken)
-            svg.mark(place.x, place.y, radius: 5.5, style: "point \(style)", title: "\(entry.model), \(entry.spec): \(score)")
+            svg.mark(place.x, place.y, radius: 5.5, style: "point \(style)", title: "\(entry.model), \(entry.label): \(score)")
         }
         svg.label(
-            zip(entries, places).map { ("\($0.model) \($0.spec)", $1.x, $1.y) },
+            zip(entries, places).map { ("\($0.model) \($0.label)", $1.x, $1.y) },
             in: LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2))
         return "<figure>\(svg.markup(label: "Score over bytes held per token, one mark a model and cache"))</figure>"
     }

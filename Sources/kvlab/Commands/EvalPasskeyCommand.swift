@@ -9,8 +9,8 @@ struct EvalPasskeyCommand: AsyncParsableCommand {
         discussion: """
             The prompts are those of Mohtashami and Jaggi (2023): a key between two stretches of repeated sentences, asked for at the end. \
             All models and caches get the same keys, greedily and through the engine that serves; beginnings that prompts share are \
-            computed once. With several models or caches the first is what the others are compared with, paired over examples. Nothing \
-            is compressed, so that no cache sees the question early.
+            computed once. With several models or caches the first is what the others are compared with, paired over examples. Caches that \
+            evict decide before the question, unless --query-aware says otherwise.
 
             With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
             """)

@@ -10,8 +10,14 @@ import Threads
 struct LongContextOptions: ParsableArguments {
     @Option(
         name: .customLong("cache"),
-        help: "A cache, repeatable: full, or settings with commas between, such as dtype=bf16. Default: full.")
+        help: """
+            A cache, repeatable: full, or settings with commas between, such as evict=snapkv,budget=256,dtype=bf16; the keys are the names \
+            of --evict and of the flags that begin with --kv-. Default: full.
+            """)
     var caches: [String] = []
+
+    @Flag(help: "Have evictions decide behind the question, at the prompt's end; by default they have not seen it.")
+    var queryAware = false
 
     @Option(help: "Element type of keys and values in caches that do not set a dtype.")
     var kvDtype = KVEncoding.float32
@@ -43,6 +49,9 @@ struct LongContextOptions: ParsableArguments {
         guard (1...Scheduler.Limits().running).contains(concurrency) else {
             throw ValidationError("--concurrency is \(concurrency), expected 1 to \(Scheduler.Limits().running)")
         }
+        if queryAware, try !specs().contains(where: \.evicts) {
+            throw ValidationError("--query-aware has no effect without a --cache that evicts")
+        }
         _ = try specs()
     }
 
@@ -64,6 +73,7 @@ struct LongContextOptions: ParsableArguments {
         runner.cacheBytes = memory.bytes
         runner.pageBytes = paging.page?.bytes
         runner.concurrency = concurrency
+        runner.queryAware = queryAware
         runner.scoring = scoring
         let evaluation = LongContextEvaluation(
             task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out)

@@ -61,7 +61,8 @@ import Text
     @Test func `templates are filled as Python's format fills them`() throws {
         let template = try PromptTemplate("a{{{x}}} {y_1}\r\n{x}")
         #expect(template.fields == ["x", "y_1", "x"])
-        #expect(try template.filled { name in name == "x" ? "{y_1}" : "é\u{301}" } == "a{{y_1}} é\u{301}\r\n{y_1}")
+        let filled = try template.filled(behind: "y_1") { name in name == "x" ? "{y_1}" : "é\u{301}" }
+        #expect(filled.text == "a{{y_1}} é\u{301}\r\n{y_1}" && filled.bytesBehind == 7)
         for (text, reason) in [
             ("{", "a single '{'"), ("a}b", "a single '}'"), ("{}", "the field '{}', expected a name"),
             ("{0}", "the field '{0}', expected a name"), ("{a!r}", "the field '{a!r}', expected a name"),
@@ -126,6 +127,9 @@ import Text
         #expect(examples.map(\.id) == ["longbench/qasper/0/1", "longbench/trec/0/0"])
         // "C c Q q" has seven tokens: two from each end are kept.
         #expect(examples.map(\.prompt) == ["C  q", "cq"])
+        // The question, " Q q", has as many bytes as the prompt that is left; whole, it has a BOS and "C c" before it.
+        #expect(examples[0].contextTokens == 1)
+        #expect(try data.examples(ByteTokenizer(), bosID: 256, limit: 7)[0].contextTokens == 4)
         #expect(examples[0].tokens.first == 256 && examples[1].maxTokens == 3)
         #expect(try examples[1].score("x") == 1)
     }

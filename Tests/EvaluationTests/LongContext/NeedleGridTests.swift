@@ -36,6 +36,7 @@ import Text
             #expect(depth > 0 || parts[0].isEmpty)
             #expect(depth < 1 || parts[1].hasPrefix("\n\nWhat is the special magic number of the "))
             #expect(parts[0].isEmpty || [". ", "? ", "” "].contains { parts[0].hasSuffix($0) })
+            #expect(ByteTokenizer().decode(Array(example.tokens[example.contextTokens...])).starts(with: "What is the".utf8))
             #expect(try example.score(" \(example.references[0]), I think") == 1)
             #expect(try example.score("1" + example.references[0]) == 0)
         }

@@ -30,6 +30,8 @@ import Text
             // A key of fewer digits than five leaves their bytes, twice, unused.
             let unused = 2 * (5 - example.references[0].utf8.count)
             #expect(example.tokens.count == (example.group.length ?? 0) - unused)
+            let context = ByteTokenizer().decode(Array(example.tokens[..<example.contextTokens]))
+            #expect(context + Array("What is the pass key? The pass key is".utf8) == Array(example.prompt.utf8))
             #expect(try example.score(" \(example.references[0]). Remember") == 1)
             #expect(try example.score("") == 0)
             #expect(example.prompt.contains("The pass key is \(example.references[0]). Remember it."))
