@@ -17,13 +17,13 @@ public struct HDF5Dataset: ~Copyable {
     /// Bytes of all elements.
     public var byteCount: Int { count * type.byteCount }
 
-    /// Where the elements begin in the file (the user block counts), or nil where they are not in one piece inside it.
+    /// File offset of the elements, the user block included; nil for elements that are not in one piece inside the file.
     public var fileOffset: Int? {
         let offset = H5Dget_offset(handle.id)
         return offset == kvlab_HADDR_UNDEF() ? nil : Int(exactly: offset)
     }
 
-    /// Where the chunks of a dataset with ``HDF5Layout/checksummed(elements:)`` begin, in order, and how many elements one has.
+    /// File offsets of the chunks of a dataset with ``HDF5Layout/checksummed(elements:)``, in order, and a chunk's elements.
     ///
     /// Nil for a dataset that is in one piece. Each chunk has all its elements, the last one's beyond the dataset's end too, as they
     /// are in memory, and four bytes of checksum behind them. libhdf5 before 1.10.11 and 1.14.2 counts from the end of the user block,
@@ -76,7 +76,7 @@ public struct HDF5Dataset: ~Copyable {
     }
 }
 
-/// How a dataset's elements lie in the file.
+/// A dataset's storage layout in the file.
 public enum HDF5Layout: Sendable, Hashable {
     /// In one piece, allocated when the dataset is created and not filled: for whoever writes at ``HDF5Dataset/fileOffset``.
     case contiguous

@@ -1,6 +1,6 @@
 import CHDF5
 
-/// What can go wrong with an HDF5 file, as facts; `description` puts them into words.
+/// Errors of HDF5 files, as facts; `description` puts them into words.
 public enum HDF5Error: Error, CustomStringConvertible, Equatable {
     /// libhdf5 could not do `action`; `reason` is the innermost message of its error stack.
     case library(file: String, action: String, reason: String)

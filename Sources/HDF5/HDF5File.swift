@@ -5,7 +5,7 @@ import CHDF5
 /// A thin layer: objects are named by their path in the file, handles close once. libhdf5 trusts what it reads, so a
 /// file must be known to be sound before ``open(image:path:)``.
 public struct HDF5File: ~Copyable {
-    /// Where the file is.
+    /// The file's path.
     public let path: String
     let handle: HDF5Handle
 
