@@ -75,7 +75,7 @@ public final class BackgroundWriter: Sendable {
         flush(within: 0.1)
     }
 
-    /// What a text takes while it waits: empty ones have a block in the queue too.
+    /// Bytes a waiting text is charged with: empty ones have a block in the queue too.
     private static func cost(_ text: [UInt8]) -> Int { text.count + 64 }
 
     /// Writes `text` after the count of what was dropped; on the queue alone.
@@ -99,7 +99,7 @@ public final class BackgroundWriter: Sendable {
             state.dropped += (written.count < notice.utf8.count ? dropped : 0) + (text == nil ? 0 : 1)
             return false
         }
-        // What was dropped while the last text was being written has no other to be said before.
+        // Texts dropped while the last one was being written are counted in a notice of its own: no other text follows.
         if isLast { put(nil) }
     }
 }
