@@ -5,7 +5,7 @@ import Models
 public enum KernelBenchmark {
     /// One kernel's time and the work it cannot do without.
     public struct Measurement: Sendable, Encodable {
-        /// What was timed.
+        /// The kernel's name.
         public var name: String
         /// Median seconds of a call.
         public var seconds: Double

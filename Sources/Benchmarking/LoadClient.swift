@@ -71,7 +71,7 @@ struct LoadClient: Sendable {
         return Int(String(decoding: line[end...].prefix { (48...57).contains($0) }, as: UTF8.self))
     }
 
-    /// Where what follows `text` begins.
+    /// Index behind the first `text` in `bytes`, nil without one.
     private static func place(of text: String, in bytes: ArraySlice<UInt8>) -> Int? {
         let wanted = Array(text.utf8)
         guard bytes.count >= wanted.count else { return nil }

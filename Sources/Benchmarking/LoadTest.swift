@@ -4,7 +4,7 @@ import Random
 
 /// Loads a server with streaming completions of random token ids and measures what a client sees.
 public struct LoadTest: Sendable {
-    /// Where the server is.
+    /// The server's address.
     public var host = "127.0.0.1", port = 8000
     /// The server's API key, sent as a bearer token; nil for none.
     public var apiKey: String?
@@ -37,7 +37,7 @@ public struct LoadTest: Sendable {
         }
     }
 
-    /// What was measured.
+    /// Throughput and latency over a load.
     public struct Result: Sendable, Encodable {
         /// Requests answered, and those refused or broken off.
         public var answered: Int, failed: Int
@@ -108,7 +108,7 @@ public struct LoadTest: Sendable {
     }
 }
 
-/// What stops a load before it is one.
+/// Errors before a load's first measured request.
 public enum LoadTestError: Error, CustomStringConvertible, Equatable {
     /// The server didn't answer the first request in full.
     case notAnswered(model: String)

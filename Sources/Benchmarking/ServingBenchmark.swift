@@ -13,7 +13,7 @@ public struct ServingBenchmark: Sendable {
     /// Whether the shared part is in the cache beforehand.
     public var isWarm = false
 
-    /// What one round gave.
+    /// Throughput of one round.
     public struct Result: Sendable, Encodable {
         /// Prompt tokens a second until every request had its first token.
         public var prefillTokensPerSecond: Double
