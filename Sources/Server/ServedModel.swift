@@ -6,13 +6,13 @@ import Text
 public struct ServedModel: Sendable {
     /// The id clients use: the checkpoint's file name without extension.
     public var id: String
-    /// How text becomes tokens.
+    /// The model's tokenizer.
     public var tokenizer: any Tokenizer
     /// The token that a text prompt starts with, where the tokenizer has one.
     public var bosID: Int32?
     /// Tokens that end a text, the first of which is named to clients.
     public var eosIDs: [Int32]
-    /// How chats become prompts.
+    /// The format of its chats' prompts.
     public var chatFormat: ChatFormat
     /// Its attention, in a word, for people.
     public var attention: String

@@ -67,7 +67,7 @@ struct LogprobList {
     private var logprobs: [JSONValue] = []
     private var tops: [JSONValue] = []
     private var offsets: [JSONValue] = []
-    /// Where the next token stands.
+    /// Text offset of the next token.
     private(set) var position: TextPosition
     private let count: Int
 

@@ -1,6 +1,6 @@
 import Text
 
-/// Where the tokens of one output stand in its text, which is decoded from left to right as the engine does.
+/// Text offsets of one output's tokens, its text decoded from left to right as the engine does.
 ///
 /// A token reads differently at the start of a text, where some tokenizers strip its space, and the bytes of one character may
 /// come in several tokens, all of which stand where the character does: " 👍" in three tokens after "Hi" is at 2, 3 and 3.

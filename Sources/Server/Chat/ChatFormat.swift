@@ -2,7 +2,7 @@ import JSON
 import Jinja
 import Text
 
-/// How a model's chats become prompts: by the template that came with the model, or by a format written out here.
+/// The chat format that turns messages into prompts: the template that came with the model, or one written out here.
 public enum ChatFormat: Sendable {
     /// A format written out here.
     case named(ChatTemplate)

@@ -55,7 +55,7 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
                     + "<|start_header_id|>assistant<|end_header_id|>\n\n"
             ]
         case .gemma:
-            // There is no role for the system: its text begins the first turn of the user.
+            // Gemma has no role for the system: its text begins the first turn of the user.
             var (text, system) = ("", "")
             for message in messages {
                 switch message.role {

@@ -43,7 +43,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     /// The deadline that is scheduled.
     private var deadline: ConnectionState.Deadline?
     private var scheduled: Scheduled<Void>?
-    /// How often in a row the client was given more time to read.
+    /// Extensions in a row of the client's time to read.
     private var extensions = 0
     private var context: ChannelHandlerContext?
 

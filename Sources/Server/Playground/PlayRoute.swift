@@ -28,7 +28,7 @@ extension Route {
 struct PlayRoute {
     let server: ServerState
 
-    /// How often a frame comes, and how often one has the pool in it.
+    /// Intervals between frames, and between frames that show the pool.
     private static let frame = Duration.milliseconds(40)
     private static let pool = Duration.milliseconds(250)
 
