@@ -78,7 +78,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
         var kvBytesPerToken: Int
         var pageBytes: Int
         var result: ServingBenchmark.Result
-        /// What the machine reads, bytes a second, and the share of it that decoding reads: both measured around each
+        /// The machine's read bandwidth, bytes a second, and decoding's share of it: both measured around each
         /// round, as a shared machine's speed moves within minutes, and the medians of the rounds'.
         var memoryBytesPerSecond: Double
         var memoryShare: Double

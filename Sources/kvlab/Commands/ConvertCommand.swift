@@ -212,7 +212,7 @@ struct ConvertCommand: ParsableCommand {
         return own
     }
 
-    /// What changed: of merged heads layer by layer, of another attention as a whole.
+    /// A conversion's changes: of merged heads layer by layer, of another attention as a whole.
     private struct Report: Encodable {
         var method: String
         var grouping: String?

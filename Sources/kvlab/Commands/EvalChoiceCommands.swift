@@ -5,7 +5,7 @@ import Foundation
 import Kernels
 import Threads
 
-/// What the likelihood tasks share on the command line.
+/// Options shared by the likelihood tasks.
 struct ChoiceOptions: ParsableArguments {
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
     var checkpoint: String

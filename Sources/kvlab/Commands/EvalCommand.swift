@@ -18,7 +18,7 @@ struct EvalCommand: ParsableCommand {
 
 extension WindowPolicy.BOS: ExpressibleByArgument {}
 
-/// How text is read and cut, shared by `eval ppl` and `compare`.
+/// Options of the text and its windows, shared by `eval ppl` and `compare`.
 struct TextOptions: ParsableArguments {
     @Option(help: "The UTF-8 text to score.", completion: .file())
     var text: String
@@ -192,7 +192,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         var window: Int
         var stride: Int
         var bos: String
-        /// What products are multiplied in; nil through the cache.
+        /// Precision of the products; nil through the cache.
         var dtype: ComputePrecision?
         var kvDtype: String?
         var pageBytes: Int?
