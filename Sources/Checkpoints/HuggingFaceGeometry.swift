@@ -32,7 +32,7 @@ extension HuggingFaceConfig {
                 let isLatent = json["kv_lora_rank"] != nil
                 return KVGeometry(
                     kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, encoding: encoding,
-                    window: windows[layer])
+                    valuesAreKeys: isLatent, window: windows[layer])
             })
     }
 
@@ -63,7 +63,7 @@ extension HuggingFaceConfig {
         if json["kv_lora_rank"] != nil {
             let latent = try bounded("kv_lora_rank")
             let rotary = try bounded("qk_rope_head_dim")
-            return { _ in (latent + rotary, 0) }
+            return { _ in (latent + rotary, latent) }
         }
         for key in ["head_dim", "kv_channels", "attention_head_dim"] where json[key] != nil {
             let width = try bounded(key)

@@ -37,12 +37,12 @@ public struct LatentMethod: ConversionMethod {
     /// Throws ``ConversionError/budgetTooSmall(bytes:least:)``.
     public func rank(bytesPerToken: Int, _ encoding: KVEncoding, _ config: ModelConfig) throws(ConversionError) -> Int {
         let rope = ropeHeadDim(turned: config.rotaryDim(0))
-        let elements = encoding.widestVector(bytes: bytesPerToken / config.layers)
-        guard elements > rope else {
-            let least = config.layers * encoding.tokenBytes(kvHeads: 1, keyDim: rope + 1, valueDim: nil)
-            throw .budgetTooSmall(bytes: bytesPerToken, least: least)
+        guard let rank = encoding.widestLatent(bytes: bytesPerToken / config.layers, rotaryDim: rope) else {
+            let block = encoding.keys.blockElements
+            let least = encoding.tokenBytes(kvHeads: 1, keyDim: block + rope, valueDim: block, valuesAreKeys: true)
+            throw .budgetTooSmall(bytes: bytesPerToken, least: config.layers * least)
         }
-        return elements - rope
+        return rank
     }
 
     /// The elements of a head that stay rotated, of `turned` rotated ones.

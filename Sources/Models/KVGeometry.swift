@@ -43,7 +43,7 @@ public struct KVGeometry: Sendable, Hashable {
     /// Bytes a token adds to a sequence shorter than the window.
     public var bytesPerToken: Int {
         source != nil
-            ? 0 : encoding.tokenBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valuesAreKeys ? nil : valueDim)
+            ? 0 : encoding.tokenBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
     }
 
     /// Tokens kept of a sequence of `tokens`: all, or the sinks and the window.

@@ -33,28 +33,32 @@ struct ToyCodec: KVCodec {
 
 extension KVEncoding {
     static let toy = KVEncoding(ToyCodec())
+}
 
+extension KVCodec {
     private func encode(_ vector: Span<Float>, into bytes: inout [UInt8]) {
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
-        codec.encode(vector, into: &raw)
+        encode(vector, into: &raw)
     }
 
     private func decode(_ bytes: RawSpan, into vector: inout [Float]) {
         var span = vector.mutableSpan
-        codec.decode(bytes, into: &span)
+        decode(bytes, into: &span)
     }
 
-    /// `values` as the encoding gives them back, `dim` at a time.
-    func decoded(_ values: [Float], dim: Int) -> [Float] {
-        var result: [Float] = []
-        for start in stride(from: 0, to: values.count, by: dim) {
-            var bytes = [UInt8](repeating: 0, count: codec.bytes(dim: dim))
-            var vector = [Float](repeating: 0, count: dim)
-            let source = Array(values[start..<start + dim])
+    /// `values` as the codec gives them back, taken as vectors of `widths` in turn.
+    func decoded(_ values: [Float], widths: [Int]) -> [Float] {
+        var (result, turn) = ([Float](), 0)
+        while result.count < values.count {
+            let width = widths[turn % widths.count]
+            var bytes = [UInt8](repeating: 0, count: bytes(dim: width))
+            var vector = [Float](repeating: 0, count: width)
+            let source = Array(values[result.count..<result.count + width])
             encode(source.span, into: &bytes)
             decode(bytes.span.bytes, into: &vector)
             result += vector
+            turn += 1
         }
         return result
     }
@@ -76,8 +80,11 @@ extension KVEncoding {
                 rows += random.values(heads * geometry.keyDim)
                 let keys = random.values(geometry.kvHeads * geometry.keyDim)
                 let values = geometry.valuesAreKeys ? [] : random.values(geometry.kvHeads * geometry.valueDim)
-                rows += codec?.decoded(keys, dim: geometry.keyDim) ?? keys
-                rows += codec?.decoded(values, dim: geometry.valueDim) ?? values
+                // A latent and its rotary part are encoded by themselves.
+                let rotary = geometry.keyDim - geometry.valueDim
+                let widths = geometry.valuesAreKeys ? [geometry.valueDim, rotary] : [geometry.keyDim]
+                rows += codec?.keys.decoded(keys, widths: widths) ?? keys
+                rows += codec?.values.decoded(values, widths: [geometry.valueDim]) ?? values
             }
             let step = RaggedBatch(sequences: [0], counts: [count], tokens: [Int32](repeating: 0, count: count))
             let isReserved = cache.reserve(step)
@@ -104,8 +111,10 @@ extension KVEncoding {
     @Test(arguments: KVEncoding.all + [.toy]) func `decoded values encode to the same bytes`(encoding: KVEncoding) {
         var random = RandomValues(seed: 9)
         let values = random.values(4096) + [Float](repeating: 0, count: 64)
-        let once = encoding.decoded(values, dim: 64)
-        #expect(encoding.decoded(once, dim: 64) == once)
+        for codec in [encoding.keys, encoding.values] {
+            let once = codec.decoded(values, widths: [64])
+            #expect(codec.decoded(once, widths: [64]) == once)
+        }
     }
 
     @Test(arguments: [ElementType.float16, .bfloat16]) func `elements are stored as the kernels store them`(

@@ -79,12 +79,14 @@ struct MaskedKVCache: KVCache {
         for row in 0..<count {
             for head in 0..<shape.kvHeads {
                 let start = row * queries.rowWidth + queries.heads * shape.keyDim
-                let key = encoding.rounded(rows[start + head * shape.keyDim..<start + (head + 1) * shape.keyDim])
+                let key = encoding.roundedKey(
+                    rows[start + head * shape.keyDim..<start + (head + 1) * shape.keyDim], valueDim: shape.valueDim,
+                    valuesAreKeys: shape.valuesAreKeys)
                 let valueStart = start + shape.kvHeads * shape.keyDim + head * shape.valueDim
                 keys[stream][head].append(key)
                 let value =
                     shape.valuesAreKeys
-                    ? Array(key[..<shape.valueDim]) : encoding.rounded(rows[valueStart..<valueStart + shape.valueDim])
+                    ? Array(key[..<shape.valueDim]) : encoding.values.rounded(rows[valueStart..<valueStart + shape.valueDim])
                 values[stream][head].append(value)
             }
         }

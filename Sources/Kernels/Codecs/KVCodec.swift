@@ -1,4 +1,4 @@
-/// A codec of cached keys and values.
+/// A codec of cached vectors: one head's keys or values of one token.
 ///
 /// A codec is identified by its name. A codec whose stored form the attention kernels read has a number in their tables; any
 /// other is computed on the portable path, which decodes a range of tokens at a time.
@@ -7,27 +7,60 @@ public protocol KVCodec: Sendable {
     var name: String { get }
     /// The codec's number in the attention kernels' tables; nil for the portable path.
     var kernel: Int32? { get }
-    /// Bytes of one head's vector of `dim` elements.
+    /// The number of elements whose multiples a vector's width must be; 1 unless the codec says otherwise.
+    var blockElements: Int { get }
+    /// Bytes of one head's vector of `dim` elements, scales included.
     func bytes(dim: Int) -> Int
+    /// The last of a vector's ``bytes(dim:)``, which pages keep apart from its codes: scales and offsets; 0 unless the codec says
+    /// otherwise.
+    func scaleBytes(dim: Int) -> Int
     /// Encodes one head's vector into its ``bytes(dim:)``.
     func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan)
     /// Decodes one head's vector; a decoded vector encodes to the same bytes.
     func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>)
 }
 
+extension KVCodec {
+    public var blockElements: Int { 1 }
+    public func scaleBytes(dim: Int) -> Int { 0 }
+
+    /// One head's vector as it is decoded once it was stored.
+    public func rounded(_ vector: ArraySlice<Float>) -> [Float] {
+        var (bytes, result) = ([UInt8](repeating: 0, count: bytes(dim: vector.count)), Array(vector))
+        do {
+            let source = result
+            var target = bytes.mutableSpan
+            var raw = unsafe target.mutableBytes
+            encode(source.span, into: &raw)
+        }
+        var target = result.mutableSpan
+        unsafe decode(bytes.span.bytes, into: &target)
+        return result
+    }
+}
+
 /// The encoding of cached keys and values, independent of the element type of weights (``ElementType``).
 ///
-/// A value that names one codec; its bytes are a function of tokens and of a layer's shape
-/// (``tokenBytes(kvHeads:keyDim:valueDim:)``).
+/// A value that names the codecs of keys and of values; its bytes are a function of tokens and of a layer's shape
+/// (``tokenBytes(kvHeads:keyDim:valueDim:valuesAreKeys:)``).
 public struct KVEncoding: Sendable {
-    /// The codec.
-    public let codec: any KVCodec
+    /// The name in flags, recipes and reports.
+    public let name: String
+    /// The codec of keys.
+    public let keys: any KVCodec
+    /// The codec of values that are not the beginning of their keys.
+    public let values: any KVCodec
 
-    /// The encoding by `codec`.
-    public init(_ codec: any KVCodec) { self.codec = codec }
+    /// The encoding of keys and of values by codecs of their own.
+    public init(name: String, keys: any KVCodec, values: any KVCodec) {
+        (self.name, self.keys, self.values) = (name, keys, values)
+    }
+
+    /// The encoding of keys and values by `codec`, under its name.
+    public init(_ codec: any KVCodec) { self.init(name: codec.name, keys: codec, values: codec) }
 
     /// The encoding that stores each element as `type`.
-    public init(_ type: ElementType) { codec = ElementCodec(type: type) }
+    public init(_ type: ElementType) { self.init(ElementCodec(type: type)) }
 
     /// Unrounded elements, in 4 bytes.
     public static let float32 = KVEncoding(.float32)
@@ -43,33 +76,49 @@ public struct KVEncoding: Sendable {
         self = found
     }
 
-    /// The name in flags, recipes and reports.
-    public var name: String { codec.name }
+    /// Whether the attention kernels read codes in place; otherwise attention takes the portable path.
+    var isReadInPlace: Bool { keys.kernel != nil && values.kernel != nil }
 
-    /// Bytes of one token in a layer; a `valueDim` of nil where values are the beginning of their keys.
-    public func tokenBytes(kvHeads: Int, keyDim: Int, valueDim: Int?) -> Int {
-        kvHeads * (codec.bytes(dim: keyDim) + (valueDim.map { codec.bytes(dim: $0) } ?? 0))
+    /// Widths of the vectors that a key is encoded as: one, or a latent and its rotary part by themselves, whose magnitudes differ.
+    static func keyWidths(keyDim: Int, valueDim: Int, valuesAreKeys: Bool) -> [Int] {
+        valuesAreKeys && valueDim < keyDim ? [valueDim, keyDim - valueDim] : [keyDim]
     }
 
-    /// One head's vector as it is decoded once it was stored.
-    public func rounded(_ vector: ArraySlice<Float>) -> [Float] {
-        var (bytes, result) = ([UInt8](repeating: 0, count: codec.bytes(dim: vector.count)), Array(vector))
-        do {
-            let source = result
-            var target = bytes.mutableSpan
-            var raw = unsafe target.mutableBytes
-            codec.encode(source.span, into: &raw)
+    /// One head's key as it is decoded once it was stored; `valuesAreKeys` where its first `valueDim` elements are the value.
+    public func roundedKey(_ key: ArraySlice<Float>, valueDim: Int, valuesAreKeys: Bool) -> [Float] {
+        let widths = Self.keyWidths(keyDim: key.count, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
+        var (result, rest) = ([Float](), key)
+        for width in widths {
+            result += keys.rounded(rest.prefix(width))
+            rest = rest.dropFirst(width)
         }
-        var target = result.mutableSpan
-        unsafe codec.decode(bytes.span.bytes, into: &target)
         return result
     }
 
-    /// Elements of the widest vector of at most `bytes`.
-    public func widestVector(bytes: Int) -> Int {
-        var dim = 0
-        while codec.bytes(dim: dim + 1) <= bytes { dim += 1 }
-        return dim
+    /// Bytes of one token in a layer, scales included; `valuesAreKeys` where a value is the beginning of its key.
+    public func tokenBytes(kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false) -> Int {
+        let widths = Self.keyWidths(keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
+        return kvHeads * (widths.reduce(0) { $0 + keys.bytes(dim: $1) } + (valuesAreKeys ? 0 : values.bytes(dim: valueDim)))
+    }
+
+    /// The first width among a layer's vectors that is no multiple of its codec's block, and the block; nil where all fit.
+    public func misfit(keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false) -> (width: Int, block: Int)? {
+        let widths = Self.keyWidths(keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
+        if let width = widths.first(where: { $0 % keys.blockElements != 0 }) { return (width, keys.blockElements) }
+        guard !valuesAreKeys, valueDim % values.blockElements != 0 else { return nil }
+        return (valueDim, values.blockElements)
+    }
+
+    /// The widest latent that fits `bytes` a token beside a rotary part of `rotaryDim` elements; nil where none does.
+    public func widestLatent(bytes: Int, rotaryDim: Int) -> Int? {
+        guard rotaryDim % keys.blockElements == 0 else { return nil }
+        let block = keys.blockElements
+        func bytesOfLatent(_ width: Int) -> Int {
+            tokenBytes(kvHeads: 1, keyDim: width + rotaryDim, valueDim: width, valuesAreKeys: true)
+        }
+        var width = 0
+        while bytesOfLatent(width + block) <= bytes { width += block }
+        return width > 0 ? width : nil
     }
 }
 

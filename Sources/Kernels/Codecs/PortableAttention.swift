@@ -5,7 +5,6 @@ import Threads
 extension PagedAttentionKernel {
     /// Encodes the keys and values of qkv [rows, rowWidth] into their slots.
     func encode(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
-        let codec = layout.encoding.codec
         let keys = heads * layout.keyDim
         let values = keys + layout.kvHeads * layout.keyDim
         Parallel.forRanges(batch.rows, grain: max(1, 1 << 12 / max(1, rowWidth - keys))) { range in
@@ -14,19 +13,11 @@ extension PagedAttentionKernel {
                 let slot = position % layout.tokensPerPage
                 let page = batch.tables[batch.firstPage[batch.sequenceOf[row]] + position / layout.tokensPerPage]
                 let start = unsafe memory.base + Int(page) * layout.pageBytes
-                func encode(_ column: Int, dim: Int, at offset: Int, bytes: Int) {
-                    let vector = unsafe Span<Float>(_unsafeStart: qkv.pointer + row * rowWidth + column, count: dim)
-                    var target = unsafe MutableRawSpan(_unsafeStart: start + offset, byteCount: bytes)
-                    codec.encode(vector, into: &target)
-                }
                 for head in 0..<layout.kvHeads {
-                    encode(
-                        keys + head * layout.keyDim, dim: layout.keyDim, at: layout.keyOffset(head: head, slot: slot),
-                        bytes: layout.keyBytes)
-                    guard !layout.valuesAreKeys else { continue }
-                    encode(
-                        values + head * layout.valueDim, dim: layout.valueDim, at: layout.valueOffset(head: head, slot: slot),
-                        bytes: layout.valueBytes)
+                    let key = unsafe qkv.pointer + row * rowWidth + keys + head * layout.keyDim
+                    for vector in layout.keyVectors(head: head, slot: slot) { unsafe vector.encode(key, into: start) }
+                    let value = unsafe qkv.pointer + row * rowWidth + values + head * layout.valueDim
+                    if let vector = layout.valueVector(head: head, slot: slot) { unsafe vector.encode(value, into: start) }
                 }
             }
         }
@@ -40,8 +31,7 @@ extension PagedAttentionKernel {
     func decoding(
         _ job: inout kk_paged_attention, _ tokens: Range<Int>, kvHeads: Range<Int>, _ body: (inout kk_paged_attention) -> Void
     ) {
-        let codec = layout.encoding.codec
-        guard codec.kernel == nil, !tokens.isEmpty else { return unsafe body(&job) }
+        guard !layout.encoding.isReadInPlace, !tokens.isEmpty else { return unsafe body(&job) }
         // Decoded pages of a span each, the first of which holds the range's first token.
         let floats = layout.kvHeads * (layout.keyDim + (layout.valuesAreKeys ? 0 : layout.valueDim)) * Self.span
         guard
@@ -60,13 +50,10 @@ extension PagedAttentionKernel {
             let target = unsafe scratch.pointer + (token / Self.span - first) * floats
             let (slot, place) = (token % layout.tokensPerPage, token % Self.span)
             for head in kvHeads {
-                unsafe decode(
-                    bytes + layout.keyOffset(head: head, slot: slot), layout.keyBytes,
-                    into: target + decoded.keyOffset(head: head, slot: place) / 4, layout.keyDim)
-                guard !layout.valuesAreKeys else { continue }
-                unsafe decode(
-                    bytes + layout.valueOffset(head: head, slot: slot), layout.valueBytes,
-                    into: target + decoded.valueOffset(head: head, slot: place) / 4, layout.valueDim)
+                let key = unsafe target + decoded.keyOffset(head: head, slot: place) / 4
+                for vector in layout.keyVectors(head: head, slot: slot) { unsafe vector.decode(from: bytes, into: key) }
+                let value = unsafe target + decoded.valueOffset(head: head, slot: place) / 4
+                if let vector = layout.valueVector(head: head, slot: slot) { unsafe vector.decode(from: bytes, into: value) }
             }
         }
         let pages = (0...Int32(last)).map { $0 - Int32(first) }
@@ -77,13 +64,5 @@ extension PagedAttentionKernel {
             unsafe body(&job)
             unsafe job.cache = source
         }
-    }
-
-    private func decode(
-        _ bytes: UnsafeMutablePointer<UInt8>, _ byteCount: Int, into vector: UnsafeMutablePointer<Float>, _ dim: Int
-    ) {
-        let source = unsafe RawSpan(_unsafeStart: bytes, byteCount: byteCount)
-        var target = unsafe MutableSpan(_unsafeStart: vector, count: dim)
-        layout.encoding.codec.decode(source, into: &target)
     }
 }

@@ -66,7 +66,9 @@ import Glibc
                 from: base + Int(from) * pageBytes + offset(head, source % size), count: bytes)
         }
         copy(layout.keyOffset, bytes: layout.keyBytes)
-        if !layout.valuesAreKeys { copy(layout.valueOffset, bytes: layout.valueBytes) }
+        copy(layout.valueOffset, bytes: layout.valueBytes)
+        copy(layout.keyScaleOffset, bytes: layout.keyScaleBytes)
+        copy(layout.valueScaleOffset, bytes: layout.valueScaleBytes)
     }
 
     /// The parts of a slot.
@@ -80,20 +82,22 @@ import Glibc
         let size = layout.tokensPerPage
         // A value that is the beginning of its key is not stored again.
         let isKey = part == .key || layout.valuesAreKeys
-        let (stored, dim) = (isKey ? layout.keyDim : layout.valueDim, part == .key ? layout.keyDim : layout.valueDim)
+        let dim = part == .key ? layout.keyDim : layout.valueDim
         var result: [Float] = []
         result.reserveCapacity(slots * dim)
-        var vector = [Float](repeating: 0, count: stored)
+        var elements = [Float](repeating: 0, count: max(layout.keyDim, layout.valueDim))
         for slot in 0..<slots {
             check(pages[slot / size])
-            let offset =
-                isKey ? layout.keyOffset(head: head, slot: slot % size) : layout.valueOffset(head: head, slot: slot % size)
-            let bytes = unsafe RawSpan(
-                _unsafeStart: base + Int(pages[slot / size]) * pageBytes + offset,
-                byteCount: isKey ? layout.keyBytes : layout.valueBytes)
-            var target = vector.mutableSpan
-            layout.encoding.codec.decode(bytes, into: &target)
-            result += vector[..<dim]
+            let page = unsafe base + Int(pages[slot / size]) * pageBytes
+            let vectors =
+                isKey
+                ? layout.keyVectors(head: head, slot: slot % size)
+                : [layout.valueVector(head: head, slot: slot % size)].compactMap { $0 }
+            unsafe elements.withUnsafeMutableBufferPointer { elements in
+                guard let start = elements.baseAddress else { return }
+                for vector in vectors { unsafe vector.decode(from: page, into: start) }
+            }
+            result += elements[..<dim]
         }
         return result
     }

@@ -161,7 +161,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     }
 
     private func store(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
-        guard layout.encoding.codec.kernel != nil else { return encode(qkv, batch, memory) }
+        guard layout.encoding.isReadInPlace else { return encode(qkv, batch, memory) }
         let keys = heads * layout.keyDim
         let values = keys + layout.kvHeads * layout.keyDim
         Parallel.forRanges(batch.rows, grain: max(1, 1 << 14 / max(1, rowWidth - keys))) { range in
