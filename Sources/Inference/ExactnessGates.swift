@@ -1,3 +1,4 @@
+import Glibc
 import Kernels
 import Models
 
@@ -34,6 +35,29 @@ public struct ExactnessGate: Sendable {
         }
     }
 
+    /// Compares the mean KL divergence of predictions over logits [rows, width] from a reference's, in nats, with a bound.
+    init(name: String, divergenceOf found: [Float], from reference: [Float], width: Int, bound: Double) {
+        precondition(found.count == reference.count, "ExactnessGate: \(found.count) logits, \(reference.count) expected")
+        (self.name, tolerance, greedyDifferences) = (name, bound, 0)
+        let rows = reference.count / width
+        let total = (0..<rows).reduce(0.0) { sum, row in
+            let (p, q) = (reference[row * width..<(row + 1) * width], found[row * width..<(row + 1) * width])
+            let (pSum, qSum) = (Self.logSumExp(p), Self.logSumExp(q))
+            return sum
+                + zip(p, q).reduce(0.0) { sum, pair in
+                    let logP = Double(pair.0) - pSum
+                    return sum + exp(logP) * (logP - (Double(pair.1) - qSum))
+                }
+        }
+        let mean = total / Double(max(1, rows))
+        largestDifference = mean.isNaN ? .infinity : mean
+    }
+
+    private static func logSumExp(_ logits: ArraySlice<Float>) -> Double {
+        let top = Double(logits.max() ?? 0)
+        return top + log(logits.reduce(0.0) { $0 + exp(Double($1) - top) })
+    }
+
     /// A gate that could not be tried.
     init(name: String, tolerance: Double, notExercised: String) {
         (self.name, self.tolerance, self.notExercised) = (name, tolerance, notExercised)
@@ -44,8 +68,9 @@ public struct ExactnessGate: Sendable {
 /// Checks that a model gives the same logits however its cache is kept: contiguous, paged, shared, preempted and resumed.
 ///
 /// The serving model over a contiguous cache is compared with the training form's pass over the whole sequence, without a cache.
-/// Every other path runs the serving model and is compared with the contiguous cache; where keys and values are stored in 16
-/// bits, with the paged cache.
+/// Every other path runs the serving model and is compared with the contiguous cache; where keys and values are rounded, with the
+/// paged cache. That one is then also compared with the same codes decoded before attention, and bounded in its mean KL divergence
+/// from the contiguous cache.
 public struct ExactnessGates {
     let config: ModelConfig
     private let reference: DecoderLM
@@ -67,10 +92,11 @@ public struct ExactnessGates {
     /// Gates for a model on `tokens`, the last `decoded` of which go through the caches one by one.
     ///
     /// The tolerance is 1e-3 for Float32 weights: logits of about ten, off by rounding in other orders. Sixteen-bit weights are
-    /// multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys and values are stored in
-    /// 16 bits, the paged pass may differ from the contiguous one by their rounding: 0.1 for Float16, 0.5 for BFloat16. The other
-    /// paths are compared with the paged one: as closely as in Float32 where they sum in its order, else to 0.1, as last bits of
-    /// stored values turn (up to 0.03 was seen).
+    /// multiplied with inputs rounded alike, of which a last bit may turn: 0.15 for BFloat16. Where keys and values are rounded, the
+    /// paged pass may differ from the contiguous one by that: 0.1 for Float16, 0.5 for BFloat16, 2 for codecs whose divergence is
+    /// bounded by 0.01 nats, and more by the bound's root for others (0.8 was seen at 0.002 nats). The other paths are compared with
+    /// the paged one: as closely as in Float32 where they sum in its order, else to 0.1, as last bits of stored values turn (up to
+    /// 0.03 was seen).
     public init(
         config: ModelConfig, parameters: Parameters, encoding: KVEncoding, pageBytes: Int, tokens: [Int32], decoded: Int,
         tier: any KVTier
@@ -89,7 +115,13 @@ public struct ExactnessGates {
         self.tier = tier
         prompt = tokens.count - decoded
         tolerance = is16Bit ? 0.15 : 1e-3
-        let rounding = encoding == .float32 ? 0 : encoding == .float16 ? 0.1 : 0.5
+        let rounding: Double =
+            switch encoding {
+            case .float32: 0
+            case .float16: 0.1
+            case .bfloat16: 0.5
+            default: 2 * (encoding.divergenceBound / 0.01).squareRoot()
+            }
         reorderedTolerance = max(tolerance, min(rounding, 0.1))
         storedTolerance = max(tolerance, rounding)
     }
@@ -103,7 +135,7 @@ public struct ExactnessGates {
         // Sixteen-bit keys and values are rounded once, the same way on every path, so these are compared with each other.
         let paged = try paged()
         let same = encoding == .float32 ? contiguous : paged
-        return [
+        var gates = [
             gate("contiguous", contiguous, full), gate("paged, token by token", paged, contiguous, tolerance: storedTolerance),
             gate("paged, prompt in chunks", try self.paged(chunk: 37), same), gate("in a batch of four", try batched(), same),
             gate("forked, written after copying", try forked(), same), try prefixShared(),
@@ -111,6 +143,14 @@ public struct ExactnessGates {
             gate("preempted, swapped", try resumed(.swap), same),
             try split(same),
         ]
+        guard encoding != .float32 else { return gates }
+        let decoded = try self.paged(encoding: encoding.portable)
+        gates.append(gate("paged, decoded before attention", decoded, paged, tolerance: reorderedTolerance))
+        gates.append(
+            ExactnessGate(
+                name: "paged, mean KL divergence in nats", divergenceOf: paged, from: contiguous, width: vocabulary,
+                bound: encoding.divergenceBound))
+        return gates
     }
 
     func gate(
@@ -120,10 +160,10 @@ public struct ExactnessGates {
     }
 
     /// A cache with room for `sequences` sequences; by default four and their copies of shared pages.
-    func makeCache(sequences: Int = 5) throws -> PagedKVCache {
+    func makeCache(sequences: Int = 5, encoding: KVEncoding? = nil) throws -> PagedKVCache {
         var cache = try PagedKVCache(
-            config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, sequences: sequences,
-            tokens: tokens.count + 3, chunk: tokens.count + 3)
+            config: config, encoding: encoding ?? self.encoding, retention: retention, pageBytes: pageBytes,
+            sequences: sequences, tokens: tokens.count + 3, chunk: tokens.count + 3)
         cache.isBatchInvariant = isBatchInvariant
         return cache
     }
@@ -160,8 +200,8 @@ public struct ExactnessGates {
         return prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
     }
 
-    func paged(chunk: Int? = nil) throws -> [Float] {
-        var cache = try makeCache()
+    func paged(chunk: Int? = nil, encoding: KVEncoding? = nil) throws -> [Float] {
+        var cache = try makeCache(encoding: encoding)
         add(0, to: &cache)
         return prefill(&cache, 0..<prompt, chunk: chunk ?? prompt) + decode(&cache, prompt..<tokens.count)
     }

@@ -9,6 +9,9 @@ public protocol KVCodec: Sendable {
     var kernel: Int32? { get }
     /// The number of elements whose multiples a vector's width must be; 1 unless the codec says otherwise.
     var blockElements: Int { get }
+    /// A bound in nats on the mean KL divergence from predictions over unrounded values that small models keep to; 0.01 unless the
+    /// codec says otherwise.
+    var divergenceBound: Double { get }
     /// Bytes of one head's vector of `dim` elements, scales included.
     func bytes(dim: Int) -> Int
     /// The last of a vector's ``bytes(dim:)``, which pages keep apart from its codes: scales and offsets; 0 unless the codec says
@@ -22,6 +25,7 @@ public protocol KVCodec: Sendable {
 
 extension KVCodec {
     public var blockElements: Int { 1 }
+    public var divergenceBound: Double { 0.01 }
     public func scaleBytes(dim: Int) -> Int { 0 }
 
     /// One head's vector as it is decoded once it was stored.
@@ -76,6 +80,14 @@ public struct KVEncoding: Sendable {
         self = found
     }
 
+    /// The same encoding on the portable path: decoded before attention, whether or not the kernels read it in place.
+    public var portable: KVEncoding {
+        KVEncoding(name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values))
+    }
+
+    /// A bound in nats on the mean KL divergence from predictions over unrounded values that small models keep to.
+    public var divergenceBound: Double { max(keys.divergenceBound, values.divergenceBound) }
+
     /// Whether the attention kernels read codes in place; otherwise attention takes the portable path.
     var isReadInPlace: Bool { keys.kernel != nil && values.kernel != nil }
 
@@ -120,6 +132,20 @@ public struct KVEncoding: Sendable {
         while bytesOfLatent(width + block) <= bytes { width += block }
         return width > 0 ? width : nil
     }
+}
+
+/// A codec that the kernels are not to read.
+private struct PortableCodec: KVCodec {
+    let codec: any KVCodec
+
+    var name: String { codec.name }
+    var kernel: Int32? { nil }
+    var blockElements: Int { codec.blockElements }
+    var divergenceBound: Double { codec.divergenceBound }
+    func bytes(dim: Int) -> Int { codec.bytes(dim: dim) }
+    func scaleBytes(dim: Int) -> Int { codec.scaleBytes(dim: dim) }
+    func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan) { codec.encode(vector, into: &bytes) }
+    func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>) { codec.decode(bytes, into: &vector) }
 }
 
 extension KVEncoding: Hashable {
