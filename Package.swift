@@ -114,7 +114,7 @@ let package = Package(
         tests("ThreadsTests", ["Threads"]),
         tests("FilesTests", ["Files", "TestSupport"]),
         tests("TextTests", ["Files", "Random", "TestSupport", "Text"], exclude: ["Fixtures"]),
-        tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"]),
+        tests("KernelsTests", ["CKernels", "Kernels", "Random", "TestSupport"], exclude: ["Fixtures"]),
         tests("AutogradTests", ["Autograd", "Kernels", "TestSupport", "Threads"]),
         tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport", "Threads"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["CHDF5", "HDF5", "TestSupport"]),

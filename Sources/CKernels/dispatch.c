@@ -12,7 +12,7 @@ const kk_table *const *kk_all(int *count) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("x86-64-v3")) tables[n++] = &kk_table_v3;
     if (__builtin_cpu_supports("x86-64-v4")) tables[n++] = &kk_table_v4;
-    if (n == 3 && __builtin_cpu_supports("avx512bf16")) tables[n++] = &kk_table_v4_bf16;
+    if (n == 3 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) tables[n++] = &kk_table_v4_bf16;
 #endif
     *count = n;
     return tables;

@@ -7,7 +7,7 @@
 #define KK_MR 8
 #define KK_NR 32
 #define KK_BF16
-#pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16,avx512vnni"))), apply_to = function)
 #include "families.h"
 #pragma clang attribute pop
 #endif

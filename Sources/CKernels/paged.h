@@ -26,15 +26,18 @@ KK_INLINE uint16_t kk_to_half(float x) {
     return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xFFF + (magnitude >> 13 & 1)) >> 13));
 }
 
-// Keys or values of `count` tokens: row t is at rows[t] + offset, `bytes` long.
+// Keys or values of `count` tokens: row t is at rows[t] + offset, `bytes` long; its scales, where it has any, at scales[t] +
+// scaleOffset. The first `split` elements of a row are a vector of their own.
 typedef struct {
-    const unsigned char *const *rows;
-    int64_t offset, count, bytes;
+    const unsigned char *const *rows, *const *scales;
+    int64_t offset, scaleOffset, count, bytes, split;
 } kk_rows;
 
+// Scales lie side by side: those of every sixteenth row bring the others'.
 KK_INLINE void kk_fetch(const kk_rows *rows, int64_t t) {
     const unsigned char *row = rows->rows[t] + rows->offset;
     __builtin_prefetch(row, 0, 2);
+    if (rows->scales && t % 16 == 0) __builtin_prefetch(rows->scales[t] + rows->scaleOffset, 0, 2);
     if (rows->bytes > 64) __builtin_prefetch(row + 64, 0, 2);
     for (int64_t b = 128; b < rows->bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
 }
@@ -53,6 +56,13 @@ typedef uint32_t kk_u32x16 __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t kk_u16x8 __attribute__((vector_size(16), aligned(2)));
 typedef uint32_t kk_u32x8 __attribute__((vector_size(32), aligned(4)));
 typedef int32_t kk_i32x16 __attribute__((vector_size(64), aligned(4)));
+typedef int8_t kk_i8x16 __attribute__((vector_size(16), aligned(1)));
+typedef uint8_t kk_u8x16 __attribute__((vector_size(16), aligned(1)));
+typedef int32_t kk_i32x8 __attribute__((vector_size(32), aligned(4)));
+typedef int8_t kk_i8x8 __attribute__((vector_size(8), aligned(1)));
+
+// Bytes of an element that `row` reads in place, whole ones.
+#define KK_SIZE(element) ((element) == KK_ELEMENT_FP32 ? 4 : (element) == KK_ELEMENT_INT8 ? 1 : 2)
 #endif
 
 // Vectors that scores are summed in, and how many of them registers hold beside keys and queries.
@@ -70,12 +80,14 @@ typedef kk_v16 KK(lanes);
 #if KK_VW > 4
 typedef _Float16 KK(half16) __attribute__((vector_size(32), aligned(2)));
 typedef _Float16 KK(half8) __attribute__((vector_size(16), aligned(2)));
+typedef struct __attribute__((packed, may_alias)) { _Float16 value; } KK(half);
 #endif
 
-// 16 elements; vectors go through pointers, as their passing by value depends on the instruction set.
+// 16 elements, of a codec its codes; vectors go through pointers, as their passing by value depends on the instruction set.
 KK_INLINE void KK(widen)(const int element, const unsigned char *p, kk_v16 *to) {
     if (element == KK_ELEMENT_FP32) *to = *(const kk_v16 *)p;
     else if (element == KK_ELEMENT_BF16) *to = (kk_v16)(__builtin_convertvector(*(const kk_u16x16 *)p, kk_u32x16) << 16);
+    else if (element == KK_ELEMENT_INT8) *to = __builtin_convertvector(__builtin_convertvector(*(const kk_i8x16 *)p, kk_i32x16), kk_v16);
 #if KK_VW > 4
     else *to = __builtin_convertvector(*(const KK(half16) *)p, kk_v16);
 #else
@@ -86,7 +98,7 @@ KK_INLINE void KK(widen)(const int element, const unsigned char *p, kk_v16 *to) 
 
 // Elements i ... i + 15 of a row of n, zeros past its end.
 KK_INLINE void KK(widen_at)(const int element, const unsigned char *row, int64_t i, int64_t n, kk_v16 *to) {
-    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int size = KK_SIZE(element);
     if (i + 16 <= n) {
         KK(widen)(element, row + i * size, to);
         return;
@@ -101,6 +113,8 @@ KK_INLINE void KK(widen_lanes)(const int element, const unsigned char *p, KK(lan
 #if KK_VW == 8
     if (element == KK_ELEMENT_FP32) *to = *(const KK(lanes) *)p;
     else if (element == KK_ELEMENT_BF16) *to = (KK(lanes))(__builtin_convertvector(*(const kk_u16x8 *)p, kk_u32x8) << 16);
+    else if (element == KK_ELEMENT_INT8)
+        *to = __builtin_convertvector(__builtin_convertvector(*(const kk_i8x8 *)p, kk_i32x8), KK(lanes));
     else *to = __builtin_convertvector(*(const KK(half8) *)p, KK(lanes));
 #else
     KK(widen)(element, p, to);
@@ -109,7 +123,7 @@ KK_INLINE void KK(widen_lanes)(const int element, const unsigned char *p, KK(lan
 
 // Elements i ... n of a row of n, fewer than a vector, and zeros past its end.
 KK_INLINE void KK(widen_last)(const int element, const unsigned char *row, int64_t i, int64_t n, KK(lanes) *to) {
-    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int size = KK_SIZE(element);
     unsigned char part[4 * KK_PAGED_WIDTH] = {0};
     memcpy(part, row + i * size, (size_t)((n - i) * size));
     KK(widen_lanes)(element, part, to);
@@ -131,32 +145,77 @@ static void KK(paged_round)(int32_t element, const float *x, int64_t n, unsigned
     }
 }
 
+#include "paged_codecs.h"
+
+// One head's keys or values in a page: where slot 0's codes and scales are and how long each slot's are; and how far the next head's
+// are from there.
+typedef struct {
+    int32_t element;
+    int64_t start, bytes, step, scaleStart, scaleBytes, scaleStep, split;
+} KK(place);
+
+KK_INLINE KK(place) KK(keys_place)(const kk_pages *cache, int64_t head) {
+    int32_t element = cache->keyElement;
+    int64_t slots = cache->tokensPerPage, d = cache->keyDim, split = cache->valuesAreKeys ? cache->valueDim : d, rest = d - split;
+    int64_t bytes = kk_code_bytes(element, split), scaleBytes = kk_scale_bytes(element, split);
+    int64_t valueBytes = cache->valuesAreKeys ? 0 : kk_code_bytes(cache->valueElement, cache->valueDim);
+    if (rest > 0) {
+        bytes += kk_code_bytes(element, rest);
+        scaleBytes += kk_scale_bytes(element, rest);
+    }
+    return (KK(place)){element, head * slots * bytes, bytes, slots * bytes,
+                       cache->kvHeads * slots * (bytes + valueBytes) + head * slots * scaleBytes, scaleBytes, slots * scaleBytes, split};
+}
+
+KK_INLINE KK(place) KK(values_place)(const kk_pages *cache, int64_t head) {
+    KK(place) keys = KK(keys_place)(cache, 0);
+    if (cache->valuesAreKeys) return KK(keys_place)(cache, head);
+    int32_t element = cache->valueElement;
+    int64_t slots = cache->tokensPerPage, bytes = kk_code_bytes(element, cache->valueDim);
+    int64_t scaleBytes = kk_scale_bytes(element, cache->valueDim);
+    return (KK(place)){element, cache->kvHeads * slots * keys.bytes + head * slots * bytes, bytes, slots * bytes,
+                       cache->kvHeads * slots * (keys.bytes + bytes + keys.scaleBytes) + head * slots * scaleBytes, scaleBytes,
+                       slots * scaleBytes, cache->valueDim};
+}
+
 static void KK(paged_store)(const kk_pages *cache, int64_t position, const float *keys, const float *values) {
-    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, slots = cache->tokensPerPage, slot = position % slots;
-    unsigned char *page = cache->memory + cache->pages[position / slots] * cache->pageBytes;
-    unsigned char *valuePage = page + cache->kvHeads * slots * cache->keyDim * size;
+    int64_t slot = position % cache->tokensPerPage, keyDim = cache->keyDim, valueDim = cache->valueDim;
+    unsigned char *page = cache->memory + cache->pages[position / cache->tokensPerPage] * cache->pageBytes;
+    KK(place) key = KK(keys_place)(cache, 0), value = KK(values_place)(cache, 0);
     for (int64_t h = 0; h < cache->kvHeads; h++) {
-        KK(paged_round)(cache->element, keys + h * cache->keyDim, cache->keyDim, page + (h * slots + slot) * cache->keyDim * size);
-        if (!cache->valuesAreKeys) KK(paged_round)(cache->element, values + h * cache->valueDim, cache->valueDim,
-                        valuePage + (h * slots + slot) * cache->valueDim * size);
+        unsigned char *codes = page + key.start + h * key.step + slot * key.bytes;
+        unsigned char *scales = page + key.scaleStart + h * key.scaleStep + slot * key.scaleBytes;
+        const float *x = keys + h * keyDim;
+        KK(paged_encode)(key.element, x, key.split, codes, scales);
+        if (keyDim > key.split)
+            KK(paged_encode)(key.element, x + key.split, keyDim - key.split, codes + kk_code_bytes(key.element, key.split),
+                             scales + kk_scale_bytes(key.element, key.split));
+        if (!cache->valuesAreKeys)
+            KK(paged_encode)(value.element, values + h * valueDim, valueDim, page + value.start + h * value.step + slot * value.bytes,
+                             page + value.scaleStart + h * value.scaleStep + slot * value.scaleBytes);
     }
 }
 
-// Where the keys and values of tokens [from, to) of one head lie.
-KK_INLINE void KK(paged_rows)(const kk_pages *cache, int64_t head, int64_t from, int64_t to, const unsigned char **keys,
-                              const unsigned char **values) {
-    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, slots = cache->tokensPerPage;
-    int64_t keyBytes = cache->keyDim * size, valueBytes = cache->valueDim * size;
-    int64_t valueStart = cache->kvHeads * slots * keyBytes + head * slots * valueBytes, keyStart = head * slots * keyBytes;
-    if (cache->valuesAreKeys) { valueStart = keyStart; valueBytes = keyBytes; }
-    int64_t page = from / slots, slot = from % slots, n = 0;
+// Where the codes and scales of tokens [from, to) lie.
+KK_INLINE void KK(paged_rows)(const kk_pages *cache, const KK(place) *place, int64_t from, int64_t to, const unsigned char **rows,
+                              const unsigned char **scales) {
+    int64_t slots = cache->tokensPerPage, page = from / slots, slot = from % slots, n = 0;
     for (int64_t t = from; t < to; page++, slot = 0) {
         const unsigned char *base = cache->memory + cache->pages[page] * cache->pageBytes;
-        for (; slot < slots && t < to; slot++, t++, n++) {
-            keys[n] = base + keyStart + slot * keyBytes;
-            values[n] = base + valueStart + slot * valueBytes;
-        }
+        int64_t some = KK_MIN(slots - slot, to - t);
+        for (int64_t s = 0; s < some; s++) rows[n + s] = base + place->start + (slot + s) * place->bytes;
+        if (place->scaleBytes > 0)
+            for (int64_t s = 0; s < some; s++) scales[n + s] = base + place->scaleStart + (slot + s) * place->scaleBytes;
+        t += some;
+        n += some;
     }
+}
+
+// `count` rows from number `first` on, of the head `heads` further.
+KK_INLINE kk_rows KK(paged_some)(const KK(place) *place, const unsigned char *const *rows, const unsigned char *const *scales,
+                                 int64_t heads, int64_t first, int64_t count) {
+    return (kk_rows){rows + first, place->scaleBytes > 0 ? scales + first : NULL, heads * place->step, heads * place->scaleStep, count,
+                     place->bytes, place->split};
 }
 
 // The sums of as many vectors' elements as a vector has, side by side.
@@ -195,7 +254,7 @@ KK_INLINE void KK(sums)(const KK(lanes) *x, KK(lanes) *to) {
 // Meanwhile the rows of `ahead` are fetched into the second-level cache; NULL for none.
 KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
                                 float *scores, const kk_rows *ahead) {
-    const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries, size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries, size = KK_SIZE(element);
     for (int64_t t = 0; t < keys->count; t += tokens) {
         KK(lanes) sum[KK_PAGED_WIDTH];
         const unsigned char *row[KK_PAGED_WIDTH];
@@ -245,23 +304,31 @@ KK_INLINE void KK(paged_scores)(const int element, const int queries, const kk_r
     }
 }
 
+// The low or the high halves of 16 bytes, as numbers.
+KK_INLINE void KK(nibbles)(const unsigned char *p, const int shift, kk_v16 *to) {
+    *to = __builtin_convertvector(__builtin_convertvector(*(const kk_u8x16 *)p >> shift & 15, kk_i32x16), kk_v16);
+}
+
 // out[g] += weights * values for `queries` heads (1, 2 or 4) and 16 * vectors columns from `column` on; out has rows of `wide`.
-// Where `last`, they are the last of d, and fewer.
-KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const int last, const kk_rows *values,
-                                int64_t column, int64_t d, const float *weights, float *out, int64_t wide, const kk_rows *ahead) {
-    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+// Where `last`, they are the last of d, and fewer. Of asymmetric codes they lie in one half of d, the high one where `high`.
+KK_INLINE void KK(paged_values)(const int element, const int queries, const int vectors, const int last, const int high,
+                                const kk_rows *values, int64_t column, int64_t d, const float *weights, float *out, int64_t wide,
+                                const kk_rows *ahead) {
+    const int size = KK_SIZE(element);
+    const int64_t at = element == KK_ELEMENT_ASYMMETRIC4 ? (high ? column - d / 2 : column) : column * size;
     kk_v16 sum[4][4];
 #pragma unroll
     for (int g = 0; g < queries; g++)
 #pragma unroll
         for (int j = 0; j < vectors; j++) sum[g][j] = *(const kk_v16 *)(out + g * wide + column + 16 * j);
     for (int64_t t = 0; t < values->count; t++) {
-        const unsigned char *row = values->rows[t] + values->offset + column * size;
+        const unsigned char *row = values->rows[t] + values->offset + at;
         if (ahead && t < ahead->count) kk_fetch(ahead, t);
 #pragma unroll
         for (int j = 0; j < vectors; j++) {
             kk_v16 v;
-            if (last) KK(widen_at)(element, row, 0, d - column, &v);
+            if (element == KK_ELEMENT_ASYMMETRIC4) KK(nibbles)(row + 16 * j, high ? 4 : 0, &v);
+            else if (last) KK(widen_at)(element, row, 0, d - column, &v);
             else KK(widen)(element, row + 16 * j * size, &v);
 #pragma unroll
             for (int g = 0; g < queries; g++) sum[g][j] += weights[g * KK_PAGED_SPAN + t] * v;
@@ -275,13 +342,19 @@ KK_INLINE void KK(paged_values)(const int element, const int queries, const int 
 
 KK_INLINE void KK(paged_some_values)(const int element, const int queries, const kk_rows *values, int64_t d, const float *weights,
                                      float *out, int64_t wide, const kk_rows *ahead) {
+    // Asymmetric codes are taken half by half of their elements, which are whole vectors here.
+    const int halves = element == KK_ELEMENT_ASYMMETRIC4 ? 2 : 1;
     int64_t i = 0;
-    if (4 * queries <= KK_PAGED_COLUMNS)
-        for (; i + 64 <= d; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, 0, values, i, d, weights, out, wide, ahead);
-    if (2 * queries <= KK_PAGED_COLUMNS)
-        for (; i + 32 <= d; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, 0, values, i, d, weights, out, wide, ahead);
-    for (; i + 16 <= d; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, 0, values, i, d, weights, out, wide, ahead);
-    if (i < d) KK(paged_values)(element, queries, 1, 1, values, i, d, weights, out, wide, ahead);
+#pragma unroll
+    for (int high = 0; high < halves; high++) {
+        int64_t end = halves == 1 || high ? d : d / 2;
+        if (4 * queries <= KK_PAGED_COLUMNS)
+            for (; i + 64 <= end; i += 64, ahead = NULL) KK(paged_values)(element, queries, 4, 0, high, values, i, d, weights, out, wide, ahead);
+        if (2 * queries <= KK_PAGED_COLUMNS)
+            for (; i + 32 <= end; i += 32, ahead = NULL) KK(paged_values)(element, queries, 2, 0, high, values, i, d, weights, out, wide, ahead);
+        for (; i + 16 <= end; i += 16, ahead = NULL) KK(paged_values)(element, queries, 1, 0, high, values, i, d, weights, out, wide, ahead);
+    }
+    if (i < d) KK(paged_values)(element, queries, 1, 1, 0, values, i, d, weights, out, wide, ahead);
 }
 
 #if KK_VW == 8
@@ -332,32 +405,51 @@ KK_INLINE void KK(paged_group_values)(const int element, const kk_rows *values, 
         KK(paged_some_values)(element, 1, values, d, weights + g * KK_PAGED_SPAN, out + g * wide, wide, ahead);
 }
 
-#define KK_PAGED_ELEMENT(name, element) \
+#define KK_PAGED_SCORES(name, element) \
     static void KK(paged_scores_##name)(const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide, float *scores, \
                                         int64_t start, const kk_rows *ahead) { \
         KK(paged_group_scores)(element, keys, d, group, q, wide, scores, start, ahead); \
-    } \
+    }
+#define KK_PAGED_VALUES(name, element) \
     static void KK(paged_values_##name)(const kk_rows *values, int64_t d, int64_t group, const float *weights, \
                                         int64_t start, float *out, int64_t wide, const kk_rows *ahead) { \
         KK(paged_group_values)(element, values, d, group, weights, start, out, wide, ahead); \
-    } \
-    static void KK(paged_widen_##name)(const unsigned char *const *rows, int64_t n, int64_t d, float *out, int64_t wide) { \
+    }
+#define KK_PAGED_ELEMENT(name, element) \
+    KK_PAGED_SCORES(name, element) \
+    KK_PAGED_VALUES(name, element) \
+    static void KK(paged_widen_##name)(const kk_rows *rows, int64_t from, int64_t n, int64_t d, float *out, int64_t wide) { \
         for (int64_t t = 0; t < n; t++) \
             for (int64_t i = 0; i < d; i += 16) { \
                 kk_v16 x; \
-                KK(widen_at)(element, rows[t], i, d, &x); \
+                KK(widen_at)(element, rows->rows[from + t] + rows->offset, i, d, &x); \
                 *(kk_v16 *)(out + t * wide + i) = x; \
             } \
+    }
+#define KK_PAGED_CODEC(name, element) \
+    static void KK(paged_widen_##name)(const kk_rows *rows, int64_t from, int64_t n, int64_t d, float *out, int64_t wide) { \
+        KK(paged_decode)(element, rows, from, n, d, out, wide); \
     }
 KK_PAGED_ELEMENT(fp32, KK_ELEMENT_FP32)
 KK_PAGED_ELEMENT(bf16, KK_ELEMENT_BF16)
 KK_PAGED_ELEMENT(fp16, KK_ELEMENT_FP16)
+KK_PAGED_SCORES(int8, KK_ELEMENT_INT8)
+KK_PAGED_VALUES(int8, KK_ELEMENT_INT8)
+KK_PAGED_VALUES(asymmetric4, KK_ELEMENT_ASYMMETRIC4)
+KK_PAGED_CODEC(int8, KK_ELEMENT_INT8)
+KK_PAGED_CODEC(asymmetric4, KK_ELEMENT_ASYMMETRIC4)
+KK_PAGED_CODEC(q8_0, KK_ELEMENT_Q8_0)
+KK_PAGED_CODEC(q4_0, KK_ELEMENT_Q4_0)
 typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
-typedef void (*KK(paged_widen_function))(const unsigned char *const *, int64_t, int64_t, float *, int64_t);
-static const KK(paged_scores_function) KK(paged_scores_of)[3] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16)};
-static const KK(paged_values_function) KK(paged_values_of)[3] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16)};
-static const KK(paged_widen_function) KK(paged_widen_of)[3] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16)};
+typedef void (*KK(paged_widen_function))(const kk_rows *, int64_t, int64_t, int64_t, float *, int64_t);
+static const KK(paged_scores_function) KK(paged_scores_of)[] = {KK(paged_scores_fp32), KK(paged_scores_bf16), KK(paged_scores_fp16),
+                                                                KK(paged_scores_int8)};
+static const KK(paged_values_function) KK(paged_values_of)[] = {KK(paged_values_fp32), KK(paged_values_bf16), KK(paged_values_fp16),
+                                                                KK(paged_values_int8), KK(paged_values_asymmetric4)};
+static const KK(paged_widen_function) KK(paged_widen_of)[] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16),
+                                                              KK(paged_widen_int8), KK(paged_widen_asymmetric4), KK(paged_widen_q8_0),
+                                                              KK(paged_widen_q4_0)};
 
 // One KV head's group's queries, scaled: eight side by side as far as they go so, the others in rows, padded with zeros.
 KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64_t wide, float scale, float *restrict out) {
@@ -384,6 +476,151 @@ KK_INLINE void KK(paged_softmax)(int64_t group, int64_t n, float *scores, float 
     }
 }
 
+#if KK_VW > 4
+#include "paged_counts.h"
+#else
+#define KK_CODES 1
+#endif
+
+// How `row` reads a codec's vectors.
+enum KK(reading) {
+    KK(isPlain),   // elements without scales
+    KK(isScaled),  // codes in place, their one scale outside of the loops
+    KK(isCounted), // the same in whole numbers
+    KK(isDecoded), // a few tokens decoded at a time: scales change within a vector
+};
+
+KK_INLINE enum KK(reading) KK(keys_reading)(const KK(place) *place, int64_t d, int64_t group) {
+    if (place->scaleBytes == 0) return KK(isPlain);
+    if (place->element != KK_ELEMENT_INT8 || place->split != d) return KK(isDecoded);
+    // A lane's sum of d / KK_VW products has 31 bits.
+    return KK_VW > 4 && d % KK_CODES == 0 && d <= 4096 && KK(paged_eights)(group) == 0 ? KK(isCounted) : KK(isScaled);
+}
+
+KK_INLINE enum KK(reading) KK(values_reading)(const KK(place) *place, int64_t d, int64_t group) {
+    if (place->scaleBytes == 0) return KK(isPlain);
+    // A column's sum over a span has 31 bits: 256 * 127 * 32767.
+    int isCounted = KK_VW > 4 && KK(paged_eights)(group) == 0;
+    if (place->element == KK_ELEMENT_INT8) return isCounted && d % KK_CODES == 0 ? KK(isCounted) : KK(isScaled);
+    if (place->element != KK_ELEMENT_ASYMMETRIC4 || d % 32 != 0 || KK(paged_eights)(group) != 0) return KK(isDecoded);
+    return isCounted && d / 2 % KK_CODES == 0 ? KK(isCounted) : KK(isScaled);
+}
+
+// Tokens decoded at a time: whole groups of those whose scores are computed side by side.
+#define KK_PAGED_AT_ONCE (KK_VW == 8 ? KK_PAGED_DECODED : 16)
+
+KK_INLINE kk_rows KK(paged_part)(const kk_rows *rows, int64_t first, int64_t most) {
+    kk_rows part = *rows;
+    part.count = rows->count <= first ? 0 : KK_MIN(rows->count - first, most);
+    part.rows += first;
+    if (part.scales) part.scales += first;
+    return part;
+}
+
+// What is ahead of the last part of all.
+KK_INLINE kk_rows KK(paged_ahead)(const kk_rows *rows, const kk_rows *ahead, int64_t first) {
+    if (!ahead) return (kk_rows){0};
+    return KK(paged_part)(ahead, first, first + KK_PAGED_AT_ONCE < rows->count ? KK_PAGED_AT_ONCE : ahead->count);
+}
+
+KK_INLINE kk_rows KK(paged_decoded_rows)(int32_t element, const kk_rows *rows, int64_t first, int64_t d, float *decoded,
+                                         const unsigned char **pointers) {
+    int64_t n = KK_MIN(rows->count - first, KK_PAGED_AT_ONCE), wide = KK_PAD(d);
+    KK(paged_widen_of)[element](rows, first, n, d, decoded, wide);
+    for (int64_t t = 0; t < n; t++) pointers[t] = (const unsigned char *)(decoded + t * wide);
+    return (kk_rows){pointers, NULL, 0, 0, n, 4 * d, d};
+}
+
+// Scores that `scales` are still missing from where keys are scaled.
+static void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, const kk_rows *keys, int64_t d, int64_t group, const float *q,
+                                 int64_t wide, float *scores, int64_t start, const kk_rows *ahead, float *decoded) {
+    const unsigned char *pointers[KK_PAGED_DECODED];
+#if KK_VW > 4
+    if (reading == KK(isCounted)) {
+        KK(paged_counted_scores)(keys, d, group, q, wide, scores, start, ahead);
+        return;
+    }
+#endif
+    if (reading != KK(isDecoded)) {
+        KK(paged_scores_of)[element](keys, d, group, q, wide, scores, start, ahead);
+        return;
+    }
+    for (int64_t t = 0; t < keys->count; t += KK_PAGED_AT_ONCE) {
+        kk_rows far = KK(paged_ahead)(keys, ahead, t), here = KK(paged_decoded_rows)(element, keys, t, d, decoded, pointers);
+        KK(paged_scores_of)[KK_ELEMENT_FP32](&here, d, group, q, wide, scores, start + t, far.count > 0 ? &far : NULL);
+    }
+}
+
+static void KK(paged_weighted_values)(enum KK(reading) reading, int32_t element, const kk_rows *values, int64_t d, int64_t group,
+                                      const float *weights, int64_t start, float *out, int64_t wide, const kk_rows *ahead, float *decoded) {
+    const unsigned char *pointers[KK_PAGED_DECODED];
+#if KK_VW > 4
+    if (reading == KK(isCounted)) {
+        KK(paged_counted_values)(element, values, d, group, weights, start, out, wide, ahead);
+        return;
+    }
+#endif
+    if (reading != KK(isDecoded)) {
+        KK(paged_values_of)[element](values, d, group, weights, start, out, wide, ahead);
+        return;
+    }
+    for (int64_t t = 0; t < values->count; t += KK_PAGED_AT_ONCE) {
+        kk_rows far = KK(paged_ahead)(values, ahead, t), here = KK(paged_decoded_rows)(element, values, t, d, decoded, pointers);
+        KK(paged_values_of)[KK_ELEMENT_FP32](&here, d, group, weights, start + t, out, wide, far.count > 0 ? &far : NULL);
+    }
+}
+
+// One KV head's group's queries to words where keys are counted, the step of each behind them.
+KK_INLINE void KK(paged_query_words)(enum KK(reading) reading, int64_t group, int64_t wide, float *q) {
+#if KK_VW > 4
+    for (int64_t g = 0; reading == KK(isCounted) && g < group; g++) {
+        float step = KK(paged_words)(q + g * wide, wide);
+        q[(g + 1) * wide - 1] = step;
+    }
+#endif
+}
+
+#define KK_PAGED_STEP (KK_PAGED_SPAN - 1)  // of a row of weights that are words, their step
+#define KK_PAGED_ADDED (KK_PAGED_SPAN - 2) // and what is added to each column
+
+// A query's weights over n tokens times their scales to words; offsets, where there are any, add their weighted sum to all columns.
+KK_INLINE void KK(paged_weight_words)(int64_t n, const float *scales, const float *offsets, float *row) {
+#if KK_VW > 4
+    float added = offsets ? KK(dot)(row, offsets, n) : 0;
+    for (int64_t t = 0; t < n; t++) row[t] *= scales[t];
+    for (int64_t t = n; t < KK_PAD(n); t++) row[t] = 0;
+    float step = KK(paged_words)(row, KK_PAD(n));
+    row[KK_PAGED_STEP] = step;
+    row[KK_PAGED_ADDED] = added;
+#endif
+}
+
+// Scores or weights of one KV head's group, times a factor a token.
+KK_INLINE void KK(paged_scaled)(int64_t group, int64_t n, const float *restrict factors, float *restrict scores) {
+    int64_t eights = KK(paged_eights)(group);
+    for (int64_t e = 0; e < eights; e++)
+        for (int64_t t = 0; t < n; t++)
+            for (int64_t g = 0; g < 8; g++) scores[8 * (e * KK_PAGED_SPAN + t) + g] *= factors[t];
+    for (int64_t g = 8 * eights; g < group; g++)
+        for (int64_t t = 0; t < n; t++) scores[g * KK_PAGED_SPAN + t] *= factors[t];
+}
+
+// Scores of one KV head's group, times the scales of their tokens and, where they were counted, the steps of their queries.
+KK_INLINE void KK(paged_key_scales)(enum KK(reading) reading, const KK(place) *place, const kk_rows *keys, int64_t group, const float *q,
+                                    int64_t wide, float *scores) {
+    float factors[KK_PAGED_SPAN];
+    if (reading != KK(isScaled) && reading != KK(isCounted)) return;
+    KK(paged_scales)(keys, place->scaleBytes, factors, NULL);
+    if (reading == KK(isScaled)) {
+        KK(paged_scaled)(group, keys->count, factors, scores);
+        return;
+    }
+    for (int64_t g = 0; g < group; g++) {
+        float step = q[(g + 1) * wide - 1];
+        for (int64_t t = 0; t < keys->count; t++) scores[g * KK_PAGED_SPAN + t] *= factors[t] * step;
+    }
+}
+
 // `row` over `count` KV heads from `firstKvHead` on. Keys are read `stretch` tokens at a time, of all these heads, then values.
 KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstKvHead, int64_t count, int64_t stretch,
                                    float *scratch) {
@@ -392,46 +629,75 @@ KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstK
     int64_t first = firstKvHead * group, keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim);
     int64_t slots = KK(paged_slots)(group), heads = count * slots;
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from, more = KK_MIN(job->limits[0] - to, stretch);
-    int64_t size = cache->element == KK_ELEMENT_FP32 ? 4 : 2, keyBytes = keyDim * size, valueBytes = valueDim * size;
-    int64_t keyStep = cache->tokensPerPage * keyBytes, valueStep = cache->valuesAreKeys ? keyStep : cache->tokensPerPage * valueBytes;
-    float *q = scratch, *out = q + heads * keyWide, *scores = out + heads * valueWide;
+    KK(place) keyPlace = KK(keys_place)(cache, firstKvHead), valuePlace = KK(values_place)(cache, firstKvHead);
+    enum KK(reading) keyReading = KK(keys_reading)(&keyPlace, keyDim, group);
+    enum KK(reading) valueReading = KK(values_reading)(&valuePlace, valueDim, group);
+    float *q = scratch, *out = q + heads * keyWide, *scores = out + heads * valueWide, *decoded = scores + heads * KK_PAGED_SPAN;
     float *result = job->output + first * valueDim, *logSumExp = job->logSumExp + first;
     int64_t back = firstKvHead - job->firstKvHead; // heads done
+    int hasOffsets = valuePlace.element == KK_ELEMENT_ASYMMETRIC4;
     int isLast = back + count == job->kvHeadCount;
     // The first head's rows, and keys behind the span's: what comes next is fetched ahead.
-    const unsigned char *keys[2 * KK_PAGED_SPAN], *values[2 * KK_PAGED_SPAN];
-    KK(paged_rows)(cache, firstKvHead, job->from, to + more, keys, values);
-    for (int64_t h = 0; h < count; h++)
+    const unsigned char *keys[2 * KK_PAGED_SPAN], *values[KK_PAGED_SPAN], *keyScales[2 * KK_PAGED_SPAN], *valueScales[KK_PAGED_SPAN];
+    float factors[KK_PAGED_SPAN], offsets[KK_PAGED_SPAN];
+    KK(paged_rows)(cache, &keyPlace, job->from, to + more, keys, keyScales);
+    KK(paged_rows)(cache, &valuePlace, job->from, to, values, valueScales);
+    for (int64_t h = 0; h < count; h++) {
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + (first + h * group) * keyDim, group, keyDim, keyWide, job->scale,
                           q + h * slots * keyWide);
+        KK(paged_query_words)(keyReading, group, keyWide, q + h * slots * keyWide);
+    }
     for (int64_t start = 0, end; start < n; start = end) {
         end = KK_MIN(start + stretch, n);
         for (int64_t h = 0; h < count; h++) {
-            kk_rows here = {keys + start, h * keyStep, end - start, keyBytes};
-            kk_rows ahead = {keys + end, h * keyStep, KK_MIN(end - start, n - end), keyBytes};
-            if (end == n) ahead = (kk_rows){values, h * valueStep, end - start, valueBytes};
-            KK(paged_scores_of)[cache->element](&here, keyDim, group, q + h * slots * keyWide, keyWide,
-                                                scores + h * slots * KK_PAGED_SPAN, start, &ahead);
+            kk_rows here = KK(paged_some)(&keyPlace, keys, keyScales, h, start, end - start);
+            kk_rows ahead = end < n ? KK(paged_some)(&keyPlace, keys, keyScales, h, end, KK_MIN(end - start, n - end))
+                                    : KK(paged_some)(&valuePlace, values, valueScales, h, 0, end - start);
+            KK(paged_key_scores)(keyReading, keyPlace.element, &here, keyDim, group, q + h * slots * keyWide, keyWide,
+                                 scores + h * slots * KK_PAGED_SPAN, start, &ahead, decoded);
         }
     }
-    for (int64_t h = 0; h < count; h++)
-        KK(paged_softmax)(group, n, scores + h * slots * KK_PAGED_SPAN, logSumExp + h * group);
     memset(out, 0, sizeof(float) * (size_t)(heads * valueWide));
+    for (int64_t h = 0; h < count; h++) {
+        float *weights = scores + h * slots * KK_PAGED_SPAN;
+        kk_rows all = KK(paged_some)(&keyPlace, keys, keyScales, h, 0, n);
+        KK(paged_key_scales)(keyReading, &keyPlace, &all, group, q + h * slots * keyWide, keyWide, weights);
+        KK(paged_softmax)(group, n, weights, logSumExp + h * group);
+        if (valueReading != KK(isScaled) && valueReading != KK(isCounted)) continue;
+        all = KK(paged_some)(&valuePlace, values, valueScales, h, 0, n);
+        KK(paged_scales)(&all, valuePlace.scaleBytes, factors, hasOffsets ? offsets : NULL);
+        if (valueReading == KK(isCounted)) {
+            for (int64_t g = 0; g < group; g++)
+                KK(paged_weight_words)(n, factors, hasOffsets ? offsets : NULL, weights + g * KK_PAGED_SPAN);
+            continue;
+        }
+        // Where there are offsets, no queries stand side by side.
+        for (int64_t g = 0; hasOffsets && g < group; g++) {
+            float sum = KK(dot)(weights + g * KK_PAGED_SPAN, offsets, n);
+            for (int64_t i = 0; i < valueDim; i++) out[(h * slots + g) * valueWide + i] = sum;
+        }
+        KK(paged_scaled)(group, n, factors, weights);
+    }
     for (int64_t start = 0, end; start < n; start = end) {
         end = KK_MIN(start + stretch, n);
         for (int64_t h = 0; h < count; h++) {
-            kk_rows here = {values + start, h * valueStep, end - start, valueBytes};
-            kk_rows ahead = {values + end, h * valueStep, KK_MIN(end - start, n - end), valueBytes};
-            if (end == n && !isLast) ahead = (kk_rows){keys, (h + count) * keyStep, n - start, keyBytes};
-            else if (end == n) ahead = (kk_rows){keys + n, (h - back) * keyStep, KK_MIN(n - start, more), keyBytes};
-            KK(paged_values_of)[cache->element](&here, valueDim, group, scores + h * slots * KK_PAGED_SPAN, start,
-                                                out + h * slots * valueWide, valueWide, &ahead);
+            kk_rows here = KK(paged_some)(&valuePlace, values, valueScales, h, start, end - start), ahead;
+            if (end < n) ahead = KK(paged_some)(&valuePlace, values, valueScales, h, end, KK_MIN(end - start, n - end));
+            else if (!isLast) ahead = KK(paged_some)(&keyPlace, keys, keyScales, h + count, 0, n - start);
+            else ahead = KK(paged_some)(&keyPlace, keys, keyScales, h - back, n, KK_MIN(n - start, more));
+            KK(paged_weighted_values)(valueReading, valuePlace.element, &here, valueDim, group, scores + h * slots * KK_PAGED_SPAN, start,
+                                      out + h * slots * valueWide, valueWide, &ahead, decoded);
         }
     }
     for (int64_t h = 0; h < count; h++)
-        for (int64_t g = 0; g < group; g++)
-            for (int64_t i = 0; i < valueDim; i++)
-                result[(h * group + g) * valueDim + i] = out[(h * slots + g) * valueWide + i];
+        for (int64_t g = 0; g < group; g++) {
+            float *sums = out + (h * slots + g) * valueWide;
+#if KK_VW > 4
+            const float *weights = scores + (h * slots + g) * KK_PAGED_SPAN;
+            if (valueReading == KK(isCounted)) KK(paged_uncounted)(sums, valueDim, weights[KK_PAGED_STEP], weights[KK_PAGED_ADDED]);
+#endif
+            for (int64_t i = 0; i < valueDim; i++) result[(h * group + g) * valueDim + i] = sums[i];
+        }
 }
 
 static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
@@ -445,7 +711,7 @@ static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
     }
     // Memory is read in runs as long as pages allow: where one head's share of a page is a long run, head after head; where it
     // is short, a stretch of all heads' keys at a time, so that a page is read from its beginning to its end.
-    int64_t tokenBytes = cache->keyDim * (cache->element == KK_ELEMENT_FP32 ? 4 : 2);
+    int64_t tokenBytes = KK(keys_place)(cache, 0).bytes;
     if (cache->tokensPerPage * tokenBytes >= KK_PAGED_STRETCH_BYTES) {
         for (int64_t kv = first; kv < last; kv++) KK(paged_row_heads)(job, kv, 1, KK_PAGED_SPAN, scratch);
         return;
@@ -460,13 +726,18 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
     int64_t eights = KK(paged_eights)(group);
     float *q = scratch, *scores = q + KK(paged_slots)(group) * (keyWide + KK_PAD(cache->valueDim));
-    const unsigned char *keys[KK_PAGED_SPAN], *values[KK_PAGED_SPAN];
+    float *decoded = scores + KK(paged_slots)(group) * KK_PAGED_SPAN;
+    const unsigned char *keys[KK_PAGED_SPAN], *scales[KK_PAGED_SPAN];
     if (n <= 0) return;
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+        KK(place) place = KK(keys_place)(cache, kv);
+        enum KK(reading) reading = KK(keys_reading)(&place, keyDim, group);
         KK(paged_queries)(job->q + job->rows[0] * job->qStride + kv * group * keyDim, group, keyDim, keyWide, job->scale, q);
-        KK(paged_rows)(cache, kv, job->from, to, keys, values);
-        kk_rows rows = {keys, 0, n, 0};
-        KK(paged_scores_of)[cache->element](&rows, keyDim, group, q, keyWide, scores, 0, NULL);
+        KK(paged_query_words)(reading, group, keyWide, q);
+        KK(paged_rows)(cache, &place, job->from, to, keys, scales);
+        kk_rows rows = KK(paged_some)(&place, keys, scales, 0, 0, n);
+        KK(paged_key_scores)(reading, place.element, &rows, keyDim, group, q, keyWide, scores, 0, NULL, decoded);
+        KK(paged_key_scales)(reading, &place, &rows, group, q, keyWide, scores);
         for (int64_t g = 0; g < group; g++) {
             const float *row = scores + (g < 8 * eights ? g / 8 * 8 * KK_PAGED_SPAN + g % 8 : g * KK_PAGED_SPAN);
             for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(row[g < 8 * eights ? 8 * t : t] - logSumExp[kv * group + g]);
@@ -526,7 +797,7 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
     float *q = scratch, *scores = q + keyDim * columns, *out = scores + KK_PAGED_BLOCK * KK_PAGED_STRIP;
     float *keyBlock = out + columns * valueWide, *valueBlock = keyBlock + KK_PAGED_BLOCK * keyWide;
     float *best = valueBlock + KK_PAGED_BLOCK * valueWide, *total = best + columns, *limit = total + columns, shrink[KK_PAGED_STRIP];
-    const unsigned char *keys[KK_PAGED_BLOCK], *values[KK_PAGED_BLOCK];
+    const unsigned char *keys[KK_PAGED_BLOCK], *values[KK_PAGED_BLOCK], *keyScales[KK_PAGED_BLOCK], *valueScales[KK_PAGED_BLOCK];
     int64_t last = 0;
     for (int64_t r = 0; r < job->count; r++) {
         for (int64_t g = 0; g < group; g++) limit[r * group + g] = (float)job->limits[r];
@@ -542,6 +813,7 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         sinkEnd = KK_MIN(job->sinks, low);
     }
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
+        KK(place) keyPlace = KK(keys_place)(cache, kv), valuePlace = KK(values_place)(cache, kv);
         for (int64_t c = 0; c < KK_PAD(count); c++) {
             const float *from = c < count ? job->q + job->rows[c / group] * job->qStride + (kv * group + c % group) * keyDim : NULL;
             float *restrict to = q + c / KK_PAGED_STRIP * KK_PAGED_STRIP * keyDim + c % KK_PAGED_STRIP;
@@ -555,9 +827,12 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         for (int64_t start = sinkEnd > 0 ? job->from : low, end; start < last; start = end >= sinkEnd && end < low ? low : end) {
             end = KK_MIN((start / KK_PAGED_BLOCK + 1) * KK_PAGED_BLOCK, start < sinkEnd ? sinkEnd : last);
             int64_t n = end - start;
-            KK(paged_rows)(cache, kv, start, end, keys, values);
-            KK(paged_widen_of)[cache->element](keys, n, keyDim, keyBlock, keyWide);
-            KK(paged_widen_of)[cache->element](values, n, valueDim, valueBlock, valueWide);
+            KK(paged_rows)(cache, &keyPlace, start, end, keys, keyScales);
+            KK(paged_rows)(cache, &valuePlace, start, end, values, valueScales);
+            kk_rows keyRows = KK(paged_some)(&keyPlace, keys, keyScales, 0, 0, n);
+            kk_rows valueRows = KK(paged_some)(&valuePlace, values, valueScales, 0, 0, n);
+            KK(paged_widen_of)[keyPlace.element](&keyRows, 0, n, keyDim, keyBlock, keyWide);
+            KK(paged_widen_of)[valuePlace.element](&valueRows, 0, n, valueDim, valueBlock, valueWide);
             for (int64_t strip = 0; strip < count; strip += KK_PAGED_STRIP) {
                 // Columns whose rows see none of the block are left out: limits rise with the rows.
                 int64_t some = KK_MIN(count - strip, KK_PAGED_STRIP), wide = KK_PAD(some), first = 0;

@@ -31,7 +31,7 @@ KK_INLINE void KK(paged_widen_keys)(const int element, const unsigned char *cons
 #pragma unroll
     for (int t = 0; t < KK_PAGED_EIGHT; t++) {
         KK(vector) *widened = (KK(vector) *)(to + t * KK_PAGED_DEPTH + i);
-        if (i + 8 <= depth) KK(widen_lanes)(element, rows[t] + i * (element == KK_ELEMENT_FP32 ? 4 : 2), widened);
+        if (i + 8 <= depth) KK(widen_lanes)(element, rows[t] + i * KK_SIZE(element), widened);
         else KK(widen_last)(element, rows[t], i, depth, widened);
     }
 }
@@ -76,7 +76,7 @@ KK_INLINE void KK(paged_key_rows)(const kk_rows *keys, int64_t t, int64_t bytes,
 // Scores [tokens, 8] of each of `eights` times eight queries [wide / 2, 2, 8]; of the next eight they are 8 * KK_PAGED_SPAN further.
 KK_INLINE void KK(paged_eights_scores)(const int element, const kk_rows *keys, int64_t d, int64_t eights, const float *q, int64_t wide,
                                        float *scores, const kk_rows *ahead) {
-    const int size = element == KK_ELEMENT_FP32 ? 4 : 2;
+    const int size = KK_SIZE(element);
     int isInPlace = element == KK_ELEMENT_FP32 && d % 8 == 0, now = 0;
     _Alignas(64) float block[2][KK_PAGED_EIGHT * KK_PAGED_DEPTH];
     const unsigned char *next[KK_PAGED_EIGHT];
@@ -115,7 +115,7 @@ KK_INLINE void KK(paged_eight_value)(const int element, const int vectors, const
 #pragma unroll
     for (int j = 0; j < vectors; j++) {
         if (last) KK(widen_last)(element, row, column, d, &v[j]);
-        else KK(widen_lanes)(element, row + (column + 8 * j) * (element == KK_ELEMENT_FP32 ? 4 : 2), &v[j]);
+        else KK(widen_lanes)(element, row + (column + 8 * j) * KK_SIZE(element), &v[j]);
     }
 #pragma unroll
     for (int g = 0; g < 4; g++)

@@ -50,13 +50,15 @@ public struct Comparison {
 
     /// A table of `models` on `text`, differences and divergences to the first.
     ///
-    /// Perplexity is left out where the models have different tokenizers: only bits per byte compare them then.
+    /// Perplexity is left out where the models have different tokenizers: only bits per byte compare them then. Throws
+    /// ``EncodingMismatch`` where a model cannot have the cache whose size is shown.
     public func table(_ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter) throws
         -> ComparisonTable
     {
         guard let first = models.first else {
             return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])
         }
+        for model in models { try model.model.config.kvGeometry(kvType).checkEncoding() }
         let oneTokenizer = models.allSatisfy { $0.tokenizer.serialized == first.tokenizer.serialized }
         let reference = try score(first, text, reporter: reporter)
         var rows: [ComparisonRow] = []

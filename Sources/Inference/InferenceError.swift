@@ -1,9 +1,13 @@
+import Models
+
 /// A reason why a model or a request cannot be served.
 public enum InferenceError: Error, CustomStringConvertible, Equatable {
     /// An invalid page size: a page has a positive multiple of 64 bytes, and at most a gigabyte.
     case pageSize(Int)
     /// The cache memory holds no page or too many, or exceeds the system's.
     case memory(bytes: Int, pageBytes: Int)
+    /// The encoding cannot store a layer's keys or values.
+    case encoding(EncodingMismatch)
     /// One token of a layer takes more than a page.
     case pageTooSmall(layer: Int, tokenBytes: Int, pageBytes: Int)
     /// The models' guarantees exceed the pool.
@@ -53,6 +57,7 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .pageSize(let bytes): "a page of \(bytes) bytes cannot be; use a multiple of 64 from 64 to 1GiB, such as 16KiB"
         case .memory(let bytes, let pageBytes):
             "\(bytes) bytes of cache memory cannot be had in pages of \(pageBytes) bytes; change --kv-memory or --page"
+        case .encoding(let mismatch): mismatch.description
         case .pageTooSmall(let layer, let token, let page):
             "layer \(layer) caches \(token) bytes a token, a page has \(page); use a larger --page"
         case .guarantees(let shares, let pages):

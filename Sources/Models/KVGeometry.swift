@@ -53,6 +53,33 @@ public struct KVGeometry: Sendable, Hashable {
     public func bytes(tokens: Int) -> Int { tokensKept(of: tokens) * bytesPerToken }
 }
 
+/// The refusal of an encoding that cannot store a layer's vectors.
+public struct EncodingMismatch: Error, Hashable, CustomStringConvertible {
+    /// The encoding's name.
+    public var encoding: String
+    /// The layer.
+    public var layer: Int
+    /// The width of a vector that the layer caches, and the block that it is no multiple of.
+    public var width: Int, block: Int
+
+    /// The sentence for the user.
+    public var description: String {
+        "\(encoding) stores blocks of \(block) elements, layer \(layer) caches vectors of \(width); use another --kv-dtype"
+    }
+}
+
+extension Array<KVGeometry> {
+    /// Throws ``EncodingMismatch`` where some layer caches vectors that its encoding cannot store.
+    public func checkEncoding() throws(EncodingMismatch) {
+        for (layer, geometry) in enumerated() where geometry.source == nil {
+            let misfit = geometry.encoding.misfit(
+                keyDim: geometry.keyDim, valueDim: geometry.valueDim, valuesAreKeys: geometry.valuesAreKeys)
+            guard let misfit else { continue }
+            throw EncodingMismatch(encoding: geometry.encoding.name, layer: layer, width: misfit.width, block: misfit.block)
+        }
+    }
+}
+
 extension ModelConfig {
     /// Each layer's cache geometry, with keys and values in `encoding`.
     public func kvGeometry(_ encoding: KVEncoding) -> [KVGeometry] {

@@ -409,10 +409,10 @@ extension LabRecipe.Evaluation {
         contextTokens = try reader.int("contextTokens", 1...(1 << 30)) ?? 4096
         batch = try reader.int("batch", 1...(1 << 20)) ?? 1
         kvDtype = try reader.string("kvDtype") ?? "fp16"
-        guard ["fp32", "fp16", "bf16"].contains(kvDtype) else {
+        guard KVEncoding(name: kvDtype) != nil else {
             throw .wrongType(
                 reader.position(of: "kvDtype"), path: reader.keyPath("kvDtype"), found: "\"\(kvDtype)\"",
-                expected: "one of \"fp32\", \"fp16\", \"bf16\"")
+                expected: "one of " + KVEncoding.all.map { "\"\($0.name)\"" }.joined(separator: ", "))
         }
         try reader.finish()
     }

@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test(arguments: TinyDesigns.allCases, [KVEncoding.float32, .bfloat16])
+    @Test(arguments: TinyDesigns.allCases, [KVEncoding.float32, .bfloat16, .int8])
     func `every exactness gate holds`(design: TinyDesigns, type: KVEncoding) throws {
         let scratch = ScratchDirectory()
         let config = try design.config

@@ -59,11 +59,19 @@ import Testing
         #expect(!ExactnessGate(name: "a", divergenceOf: [.nan, 0], from: p, width: 2, bound: 1).passes)
     }
 
+    @Test func `vectors that a codec cannot store are refused, naming both sides`() throws {
+        let refused = #expect(throws: InferenceError.self) { try gates(TinyModel.config(), tokens: 60, type: .q8) }
+        let message = "q8_0 stores blocks of 32 elements, layer 0 caches vectors of 12; use another --kv-dtype"
+        #expect(refused?.description == message)
+    }
+
     @Test(arguments: [0, 2]) func `every gate holds for windows behind which prefixes are shared`(fullEvery: Int) throws {
         var config = TinyModel.config(kvHeads: 1, maxSequence: 320)
         try HybridAttention(window: 40, fullEvery: fullEvery, sinks: 3).configure(&config)
-        for gate in try gates(config, tokens: 300) {
-            #expect(gate.passes && gate.notExercised == nil, "\(gate.name): \(gate.largestDifference)")
+        for type in [KVEncoding.float32, .int8] {
+            for gate in try gates(config, tokens: 300, type: type) {
+                #expect(gate.passes && gate.notExercised == nil, "\(type.name), \(gate.name): \(gate.largestDifference)")
+            }
         }
     }
 

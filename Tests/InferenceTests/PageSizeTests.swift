@@ -22,6 +22,27 @@ import Testing
         #expect(PageSize.bytes(for: [layer(256), layer(8, source: 0)]) == 8 << 10)
     }
 
+    @Test func `a page of codes holds a power of two from 16 to 128 of the leanest layer's tokens`() {
+        // kvHeads, width → bytes a token: two codes of 8 bits and two scales a head and element.
+        for (kvHeads, dim, token, slots) in [
+            (8, 64, 1056, 16), (4, 64, 528, 16), (2, 64, 264, 32), (1, 64, 132, 32), (1, 8, 20, 64), (1, 4, 12, 128),
+            (1, 2, 8, 128),
+        ] {
+            let layer = KVGeometry(kvHeads: kvHeads, keyDim: dim, valueDim: dim, encoding: .int8)
+            #expect(layer.bytesPerToken == token)
+            let page = PageSize.bytes(for: [layer])
+            #expect(page == (slots * token + 63) / 64 * 64 && PagedLayout(layer, pageBytes: page)?.tokensPerPage == slots)
+            // Of four times the heads a quarter of the tokens.
+            let wide = KVGeometry(kvHeads: 4 * kvHeads, keyDim: dim, valueDim: dim, encoding: .int8)
+            #expect(PagedLayout(wide, pageBytes: PageSize.bytes(for: [wide, layer]))?.tokensPerPage == slots / 4)
+        }
+        // Keys of 64 codes and a scale, values of 32 bytes, a scale and an offset; latents and their rotary part apart.
+        #expect(KVGeometry(kvHeads: 1, keyDim: 64, valueDim: 64, encoding: .k8v4).bytesPerToken == 66 + 36)
+        let latent = KVGeometry(kvHeads: 1, keyDim: 80, valueDim: 64, encoding: .k8v4, valuesAreKeys: true)
+        #expect(latent.bytesPerToken == 66 + 18)
+        #expect(KVGeometry(kvHeads: 2, keyDim: 64, valueDim: 64, encoding: .q4).bytesPerToken == 2 * 2 * (32 + 4))
+    }
+
     @Test(arguments: [8, 16, 32, 64]) func `multi-query attention holds seven times the sequences and more in default pages`(
         headDim: Int
     ) throws {

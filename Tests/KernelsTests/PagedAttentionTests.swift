@@ -55,8 +55,8 @@ private struct PagedCase {
             pages.withUnsafeBufferPointer { pages in
                 var cache = kk_pages(
                     memory: memory.baseAddress!, pageBytes: Int64(pageBytes), tokensPerPage: Int64(slots),
-                    kvHeads: Int64(kvHeads), keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: element,
-                    valuesAreKeys: 0, pages: pages.baseAddress!)
+                    kvHeads: Int64(kvHeads), keyDim: Int64(keyDim), valueDim: Int64(valueDim), keyElement: element,
+                    valueElement: element, valuesAreKeys: 0, pages: pages.baseAddress!)
                 body(&cache)
             }
         }
@@ -255,7 +255,8 @@ private struct PagedCase {
                     pages.withUnsafeBufferPointer { pages in
                         var cache = kk_pages(
                             memory: memory.baseAddress!, pageBytes: 64, tokensPerPage: 1, kvHeads: 1, keyDim: 16, valueDim: 16,
-                            element: Int32(KK_ELEMENT_FP16.rawValue), valuesAreKeys: 0, pages: pages.baseAddress!)
+                            keyElement: Int32(KK_ELEMENT_FP16.rawValue), valueElement: Int32(KK_ELEMENT_FP16.rawValue),
+                            valuesAreKeys: 0, pages: pages.baseAddress!)
                         level.table.paged.store(&cache, 0, values, values)
                     }
                 }

@@ -222,10 +222,13 @@ import Testing
     @Test func `help names element types as they are typed`() throws {
         for (command, type) in [("serve", "fp32"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
             let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
-            #expect(help.contains("(values: fp32, fp16, bf16; default: \(type))") && !help.contains("F16"), "\(help)")
+            let values = "(values: fp32, fp16, bf16, int8, k8v4, q8_0, q4_0; default: \(type))"
+            #expect(help.contains(values) && !help.contains("F16"), "\(help)")
         }
         let refused = try run("serve", "m.h5", "--kv-dtype", "F16")
-        #expect(refused.status == 64 && refused.error.contains("one of 'fp32', 'fp16' or 'bf16'"), "\(refused.error)")
+        let known = "Please provide one of the following: - fp32 - fp16 - bf16 - int8 - k8v4 - q8_0 - q4_0"
+        let words = refused.error.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+        #expect(refused.status == 64 && words.contains(known), "\(refused.error)")
     }
 
     @Test func `keys and limits of keys that cannot be are refused`() throws {

@@ -24,10 +24,12 @@ struct ServingCommandTests {
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
             result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.error)")
-        for type in ["fp16", "bf16"] {
+        for type in ["fp16", "bf16", "int8", "k8v4"] {
             let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
             #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
         }
+        let refused = try kvlab("verify", path, "--kv-dtype", "q8_0")
+        #expect(refused.status == 1 && refused.error.contains("q8_0 stores blocks of 32 elements, layer 0 caches vectors of 8"))
         #expect(try kvlab("verify", path, "--tokens", "100000").status != 0)
     }
 
@@ -90,6 +92,9 @@ struct ServingCommandTests {
         #expect(kept["slotsKept"] as? Int == 64 && kept["sequences"] as? Int == (2048 - 50) / 10 + 1, "\(evicted.output)")
         let text = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "100")
         #expect(text.output.contains("in pages of 4KiB"))
+        // int8: codes and a scale of 2 bytes a vector of 8, 80 bytes a token and layer. Pages of 32 tokens: 2560 bytes.
+        let codes = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "256", "--kv-dtype", "int8")
+        #expect(codes.output.contains("in pages of 2.5KiB") && codes.output.contains("| 400 | 81 |"), "\(codes.output)")
         #expect(text.output.contains("| stories260K | GQA-4 | 640 | 102 |"), "\(text.output)")
     }
 
@@ -104,6 +109,7 @@ struct ServingCommandTests {
         let whole = try perplexity()
         #expect(abs(try perplexity("--through-cache") / whole - 1) < 1e-5)
         #expect(abs(try perplexity("--through-cache", "--kv-dtype", "bf16") / whole - 1) < 0.01)
+        #expect(abs(try perplexity("--through-cache", "--kv-dtype", "int8") / whole - 1) < 0.01)
         #expect(abs(try perplexity("--through-cache", "--page", "1KiB") / whole - 1) < 1e-5)
     }
 }

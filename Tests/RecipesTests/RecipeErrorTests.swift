@@ -113,8 +113,9 @@ struct RecipeErrorTests {
         (recipe(data: #""data": {"files": ["a", 2]},"#), "r.json:3:25: 'data.files[1]' is 2, expected a string"),
         (lab(#""children": 3"#), "r.json:6:23: 'lab.children' is 3, expected an array of objects"),
         (
-            lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int8"}"#),
-            "r.json:6:67: 'lab.evaluation.kvDtype' is \"int8\", expected one of \"fp32\", \"fp16\", \"bf16\""
+            lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int3"}"#),
+            "r.json:6:67: 'lab.evaluation.kvDtype' is \"int3\", expected one of \"fp32\", \"fp16\", \"bf16\", \"int8\", "
+                + "\"k8v4\", \"q8_0\", \"q4_0\""
         ),
         (train("\"warmupSteps\": -1"), "r.json:5:84: 'train.warmupSteps': -1, expected at least 0"),
         (train("\"dropout\": 1"), "r.json:5:80: 'train.dropout': 1 is outside 0.0 … 0.95"),

@@ -2,18 +2,21 @@
 #pragma once
 #include <stdint.h>
 
-/// Element types of cached keys and values.
-enum kk_element { KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16 };
+/// Element types and codecs of cached keys and values (Kernels/Codecs).
+enum kk_element {
+    KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16, KK_ELEMENT_INT8, KK_ELEMENT_ASYMMETRIC4, KK_ELEMENT_Q8_0, KK_ELEMENT_Q4_0
+};
 
 /// One layer of one sequence: where its pages lie and what is in them.
 ///
 /// Token t is in slot t % tokensPerPage of page pages[t / tokensPerPage], which starts at memory + page * pageBytes. A page
 /// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the beginning
-/// of its key (valuesAreKeys).
+/// of its key (valuesAreKeys). Scales of codecs lie behind all codes: of keys [kvHeads, tokensPerPage], then of values. A key that
+/// a value is the beginning of is two vectors for a codec, [valueDim | keyDim - valueDim], each with scales of its own.
 typedef struct {
     unsigned char *memory;
     int64_t pageBytes, tokensPerPage, kvHeads, keyDim, valueDim;
-    int32_t element, valuesAreKeys;
+    int32_t keyElement, valueElement, valuesAreKeys;
     const int32_t *pages;
 } kk_pages;
 
@@ -36,7 +39,7 @@ typedef struct {
 } kk_paged_attention;
 
 typedef struct {
-    // One token's keys [kvHeads, keyDim] and values [kvHeads, valueDim] into the slot of `position`, rounded to nearest.
+    // One token's keys [kvHeads, keyDim] and values [kvHeads, valueDim] into the slot of `position`, rounded to nearest or encoded.
     void (*store)(const kk_pages *, int64_t position, const float *keys, const float *values);
     // One row over a short range: each K and V row read once for all query heads that share it. At most KK_PAGED_SPAN tokens.
     void (*row)(const kk_paged_attention *, float *scratch);
@@ -51,6 +54,8 @@ typedef struct {
 
 /// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
 #define KK_PAGED_SPAN 256
+/// Tokens at most whose codes `row` decodes at a time, where it does not read them in place.
+#define KK_PAGED_DECODED 24
 /// Bytes of keys that `row` takes at a time, of as many tokens' heads.
 #define KK_PAGED_STRETCH_BYTES 16384
 /// How many times eight of a group's queries `row` takes side by side, where it does: six or seven take the place of eight.

@@ -403,6 +403,8 @@ public struct Sweep {
         context = scoring
         let isParent = step.kind == .parent
         let model = isParent ? scoring.model : try LoadedModel(name: step.name, path: output.model)
+        // A parent that is no recipe's is first seen here.
+        try model.model.config.kvGeometry(kvType).checkEncoding()
         let result = try scoring.comparison.score(model, scoring.text, reporter: reporter)
         let score = SweepScore(
             scoring.comparison.row(step.name, model.model.config, result), result,

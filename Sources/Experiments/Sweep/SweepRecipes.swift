@@ -2,6 +2,8 @@ import Checkpoints
 import Evaluation
 import Files
 import Foundation
+import Kernels
+import Models
 import Recipes
 import Text
 
@@ -72,6 +74,18 @@ struct SweepRecipes: Sendable {
         corpus = try Corpus(recipe.data)
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
+        try checkEncoding()
+    }
+
+    /// Refuses, before anything is trained, an encoding of the measured caches that some model of the plan cannot have.
+    private func checkEncoding() throws {
+        guard let encoding = KVEncoding(name: lab.evaluation.kvDtype), let model = recipe.model else { return }
+        for step in plan.steps {
+            let shape = step.architecture?.applied(to: model) ?? model
+            // A shape that is none is refused where it is made. Caches do not depend on the vocabulary.
+            guard let config = try? shape.config(vocabularySize: 256) else { continue }
+            try config.kvGeometry(encoding).checkEncoding()
+        }
     }
 
     /// All files that are read for the sweep.

@@ -12,10 +12,19 @@ public enum PageSize {
     /// Small pages waste less, on average half a page of each layer of a sequence, and make the prefix cache finer, whose blocks
     /// are as long as the leanest layer's page. Decoding speed hardly depends on the page size (Benchmarks/README.md), but block
     /// tables of large pages are shorter.
+    ///
+    /// Scales make a token's bytes odd: 16 KiB would hold 15 of them rather than 16. Pages of a codec have as many bytes, in
+    /// multiples of 64, as a power of two from 16 to 128 of the leanest layer's tokens take.
     public static func bytes(for geometries: [KVGeometry]) -> Int {
         let tokens = geometries.filter { $0.source == nil }.map(\.bytesPerToken).filter { $0 > 0 }
         var bytes = 16 << 10
         guard let leanest = tokens.min(), let widest = tokens.max() else { return bytes }
+        if !geometries.allSatisfy(\.encoding.isElementwise) {
+            var slots = Self.tokens
+            while slots > 16, slots * leanest > bytes { slots /= 2 }
+            while slots < 128, slots * leanest < 1 << 10 { slots *= 2 }
+            return (max(slots * leanest, widest) + 63) / 64 * 64
+        }
         while bytes > 1 << 10, bytes / leanest > Self.tokens { bytes /= 2 }
         while bytes < widest { bytes *= 2 }
         return bytes

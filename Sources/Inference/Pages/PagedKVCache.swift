@@ -45,7 +45,8 @@ public struct PagedKVCache: KVCache {
     /// A cache for a model of `config`, keys and values in `encoding`, in pages of `store` that `owner` allocates; layers without
     /// a window use `retention`.
     ///
-    /// Throws ``InferenceError`` where a token of a layer does not fit a page or the retention does not fit the model.
+    /// Throws ``InferenceError`` where the encoding cannot store a layer's vectors, a token of a layer does not fit a page or the
+    /// retention does not fit the model.
     public init(
         config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
         owner: Int = 0
@@ -56,6 +57,7 @@ public struct PagedKVCache: KVCache {
         self.retention = retention
         self.owner = owner
         geometry = config.kvGeometry(encoding)
+        do { try geometry.checkEncoding() } catch { throw .encoding(error) }
         var layouts: [PagedLayout] = []
         var stores: [Int] = []
         for (layer, geometry) in geometry.enumerated() {

@@ -71,8 +71,16 @@ public struct KVEncoding: Sendable {
     /// Elements rounded to nearest, in 2 bytes.
     public static let float16 = KVEncoding(.float16), bfloat16 = KVEncoding(.bfloat16)
 
+    /// Codes of 8 bits with a scale a vector.
+    public static let int8 = KVEncoding(SymmetricCodec())
+    /// Keys in codes of 8 bits with a scale a vector, values in codes of 4 bits with a scale and an offset; of latents, which are
+    /// keys, as ``int8``.
+    public static let k8v4 = KVEncoding(name: "k8v4", keys: SymmetricCodec(), values: AsymmetricCodec())
+    /// llama.cpp's blocks of 32 codes of 8 bits and of 4 bits, each with a scale.
+    public static let q8 = KVEncoding(LlamaQ8Codec()), q4 = KVEncoding(LlamaQ4Codec())
+
     /// Every encoding that flags and recipes can name. New codecs are listed here.
-    public static let all: [KVEncoding] = [.float32, .float16, .bfloat16]
+    public static let all: [KVEncoding] = [.float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4]
 
     /// The encoding called `name`; nil where there is none.
     public init?(name: String) {
@@ -87,6 +95,9 @@ public struct KVEncoding: Sendable {
 
     /// A bound in nats on the mean KL divergence from predictions over unrounded values that small models keep to.
     public var divergenceBound: Double { max(keys.divergenceBound, values.divergenceBound) }
+
+    /// Whether it is an element type's, which stores each element by itself.
+    public var isElementwise: Bool { keys is ElementCodec }
 
     /// Whether the attention kernels read codes in place; otherwise attention takes the portable path.
     var isReadInPlace: Bool { keys.kernel != nil && values.kernel != nil }

@@ -70,8 +70,9 @@ public struct PagedLayout: Sendable, Hashable {
     func job(_ memory: UnsafeMutablePointer<UInt8>, pages: UnsafePointer<Int32>) -> kk_pages {
         unsafe kk_pages(
             memory: memory, pageBytes: Int64(pageBytes), tokensPerPage: Int64(tokensPerPage), kvHeads: Int64(kvHeads),
-            keyDim: Int64(keyDim), valueDim: Int64(valueDim), element: encoding.keys.kernel ?? 0,
-            valuesAreKeys: valuesAreKeys ? 1 : 0, pages: pages)
+            keyDim: Int64(keyDim), valueDim: Int64(valueDim), keyElement: encoding.keys.kernel ?? 0,
+            valueElement: (valuesAreKeys ? encoding.keys : encoding.values).kernel ?? 0, valuesAreKeys: valuesAreKeys ? 1 : 0,
+            pages: pages)
     }
 }
 

@@ -40,7 +40,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(1 << 30)
 
-    @Option(help: "Element type of cached keys and values.")
+    @Option(help: "Encoding of cached keys and values.")
     var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions

@@ -38,7 +38,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory.")
     var memory = ByteCount(EngineOptions().cacheBytes)
 
-    @Option(help: "Element type of cached keys and values.")
+    @Option(help: "Encoding of cached keys and values.")
     var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions

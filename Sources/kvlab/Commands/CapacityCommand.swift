@@ -24,7 +24,7 @@ struct CapacityCommand: ParsableCommand {
     @Option(help: "Tokens in a sequence.")
     var context: Int
 
-    @Option(help: "Element type of cached keys and values.")
+    @Option(help: "Encoding of cached keys and values.")
     var kvDtype = KVEncoding.float16
 
     @OptionGroup var paging: PageOptions

@@ -26,7 +26,7 @@ struct CompareCommand: ParsableCommand {
     @Option(help: "Sequences of the cache sizes shown.")
     var batch = 1
 
-    @Option(help: "Element type of the cache sizes shown.")
+    @Option(help: "Encoding of the cache sizes shown.")
     var kvDtype: KVEncoding = .float16
 
     @Option(help: "Threads; by default all processors this process may run on.")

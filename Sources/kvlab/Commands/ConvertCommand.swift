@@ -34,7 +34,7 @@ struct ConvertCommand: ParsableCommand {
     )
     var budgetBytesPerToken: Int?
 
-    @Option(help: "Element type of the budget's cache.")
+    @Option(help: "Encoding of the budget's cache.")
     var kvDtype = KVEncoding.float16
 
     @OptionGroup(title: "Settings of the methods")
@@ -131,7 +131,10 @@ struct ConvertCommand: ParsableCommand {
         let parent = try ModelImport.load(checkpoint)
         let reporter = ProgressReporter(quiet: json)
         var converter = Converter(try conversion(), seed: seed)
-        if budgetBytesPerToken == nil { _ = try converter.method.childConfig(parent.config) }
+        try parent.config.kvGeometry(kvDtype).checkEncoding()
+        if budgetBytesPerToken == nil {
+            try converter.method.childConfig(parent.config).kvGeometry(kvDtype).checkEncoding()
+        }
         var text = try calibration.map { CalibrationText(try TextFile.read($0)) }
         if text != nil { converter.calibration = try readCalibration(of: parent, &text) }
         if let budgetBytesPerToken, let calibration = converter.calibration {

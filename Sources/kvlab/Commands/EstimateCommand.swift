@@ -26,7 +26,7 @@ struct EstimateCommand: ParsableCommand {
     @Option(name: .long, help: "Sequences at a time.")
     var batch = 1
 
-    @Option(name: .long, help: "Element type of the cache.")
+    @Option(name: .long, help: "Encoding of the cache.")
     var kvDtype: KVEncoding = .float16
 
     @Flag(name: .long, help: "Print JSON.")
@@ -52,6 +52,7 @@ struct EstimateCommand: ParsableCommand {
     func run() throws {
         let (estimate, longest, modelType) = try read()
         let context = context ?? longest ?? 1
+        try estimate.layers.checkEncoding()
         guard let total = estimate.bytes(context: context, batch: batch) else {
             throw ValidationError("\(batch) sequences of \(context) tokens take more bytes than can be counted")
         }

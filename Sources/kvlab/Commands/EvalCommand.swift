@@ -85,7 +85,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Flag(help: "Score as it would be served: weights in their own type, keys and values in pages, stored as --kv-dtype.")
     var throughCache = false
 
-    @Option(help: "Element type of cached keys and values, with --through-cache. Default: fp32.")
+    @Option(help: "Encoding of cached keys and values, with --through-cache. Default: fp32.")
     var kvDtype: KVEncoding?
 
     @OptionGroup(title: "With --through-cache") var paging: PageOptions

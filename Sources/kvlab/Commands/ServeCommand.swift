@@ -34,7 +34,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-memory"), help: "Cache memory for all models together: 512MiB, 2GiB, …")
     var memory = ByteCount(EngineOptions().cacheBytes)
 
-    @Option(help: "Element type of cached keys and values.")
+    @Option(help: "Encoding of cached keys and values.")
     var kvDtype = KVEncoding.float32
 
     @OptionGroup var paging: PageOptions

@@ -27,7 +27,7 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Tokens of them that are decoded one by one.")
     var decoded = 24
 
-    @Option(help: "Element type of cached keys and values.")
+    @Option(help: "Encoding of cached keys and values.")
     var kvDtype = KVEncoding.float32
 
     @OptionGroup var paging: PageOptions
