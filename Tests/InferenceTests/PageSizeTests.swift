@@ -43,6 +43,17 @@ import Testing
         #expect(KVGeometry(kvHeads: 2, keyDim: 64, valueDim: 64, encoding: .q4).bytesPerToken == 2 * 2 * (32 + 4))
     }
 
+    @Test func `the pages of a sequence are those that a cache allocates`() throws {
+        var config = TinyModel.config(layers: 3, kvHeads: 2, headDim: 16, maxSequence: 512)
+        try HybridAttention(window: 40, fullEvery: 3, sinks: 4).configure(&config)
+        for tokens in [1, 50, 300] {
+            let cache = try PagedKVCache(config: config, encoding: .int8, store: PageStore(bytes: 1 << 20, pageBytes: 1024))
+            let pages = PageSize.pages(tokens: tokens, of: config.kvGeometry(.int8), pageBytes: 1024)
+            #expect(pages == cache.pages(tokens: tokens, inChunksOf: 1))
+        }
+        #expect(PageSize.pages(tokens: 1, of: config.kvGeometry(.int8), pageBytes: 64) == nil)
+    }
+
     @Test(arguments: [8, 16, 32, 64]) func `multi-query attention holds seven times the sequences and more in default pages`(
         headDim: Int
     ) throws {

@@ -22,6 +22,13 @@ struct ModelFileCommandTests {
         let report = try json(result.output)
         #expect(report["bytesPerToken"] as? Int == 524_288)
         #expect(report["totalBytes"] as? Int == 2 * 4096 * 524_288)
+        // A page of 16 KiB holds one token of a layer, which takes 16 KiB.
+        #expect(report["allocatedBytes"] as? Int == 2 * 4096 * 524_288 && report["pageBytes"] as? Int == 16 << 10)
+        // With codes of 8 bits: 32 · 2 · (128 + 2) bytes a token and layer, 16 of them in a page.
+        let codes = try json(
+            kvlab("estimate", scratch["config.json"], "--kv-dtype", "int8", "--context", "4090", "--json").output)
+        #expect(codes["bytesPerToken"] as? Int == 32 * 8320 && codes["pageBytes"] as? Int == 16 * 8320)
+        #expect(codes["totalBytes"] as? Int == 4090 * 32 * 8320 && codes["allocatedBytes"] as? Int == 4096 * 32 * 8320)
         let text = try kvlab("estimate", scratch.path)
         #expect(text.output.contains("per token  524288 bytes (512 KiB)"))
     }

@@ -30,6 +30,19 @@ public enum PageSize {
         return bytes
     }
 
+    /// Pages of `pageBytes` that a decoding sequence of `tokens` holds in layers of `geometries`; nil where a token of some layer
+    /// does not fit one.
+    public static func pages(tokens: Int, of geometries: [KVGeometry], pageBytes: Int) -> Int? {
+        var pages = 0
+        for geometry in geometries where geometry.source == nil {
+            guard let layout = PagedLayout(geometry, pageBytes: pageBytes) else { return nil }
+            let window = geometry.window.map { WindowRetention(window: $0, sinks: geometry.sinks) }
+            let retention: any Retention = window ?? FullRetention()
+            pages += retention.mostPages(tokens: tokens, chunk: 1, slotsPerPage: layout.tokensPerPage)
+        }
+        return pages
+    }
+
     /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`.
     public static func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
         bytes(for: configs.flatMap { $0.kvGeometry(encoding) })

@@ -3,6 +3,7 @@ import Checkpoints
 import Console
 import Files
 import Foundation
+import Inference
 import Kernels
 import Models
 
@@ -14,7 +15,8 @@ struct EstimateCommand: ParsableCommand {
         discussion: """
             Takes any decoder's Hugging Face config.json (or the folder it is in), also one whose weights kvlab cannot \
             use, or a checkpoint. A token takes Σ over layers of KV heads × (key width + value width) × bytes per \
-            element; layers with a sliding window stop growing at it.
+            element, with the scales of a codec; layers with a sliding window stop growing at it. Pages are of the size that a \
+            server chooses for the model.
             """)
 
     @Argument(help: "A config.json, a model folder or a checkpoint.", completion: .file())
@@ -46,6 +48,9 @@ struct EstimateCommand: ParsableCommand {
         var context: Int
         var batch: Int
         var totalBytes: Int
+        /// Bytes of the pages that hold them.
+        var allocatedBytes: Int
+        var pageBytes: Int
         var windowedLayers: Int
     }
 
@@ -53,13 +58,18 @@ struct EstimateCommand: ParsableCommand {
         let (estimate, longest, modelType) = try read()
         let context = context ?? longest ?? 1
         try estimate.layers.checkEncoding()
-        guard let total = estimate.bytes(context: context, batch: batch) else {
+        let pageBytes = PageSize.bytes(for: estimate.layers)
+        guard let total = estimate.bytes(context: context, batch: batch),
+            let pages = PageSize.pages(tokens: context, of: estimate.layers, pageBytes: pageBytes),
+            case let (ofOne, isTooMuch) = pages.multipliedReportingOverflow(by: pageBytes), !isTooMuch,
+            case let (allocated, isTooMany) = ofOne.multipliedReportingOverflow(by: batch), !isTooMany
+        else {
             throw ValidationError("\(batch) sequences of \(context) tokens take more bytes than can be counted")
         }
         let report = Report(
             model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.name,
             bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
-            windowedLayers: estimate.layers.count { $0.window != nil })
+            allocatedBytes: allocated, pageBytes: pageBytes, windowedLayers: estimate.layers.count { $0.window != nil })
         if json {
             try printJSON(report, pretty: true)
         } else {
@@ -67,6 +77,7 @@ struct EstimateCommand: ParsableCommand {
             try print("per token  \(Self.readable(report.bytesPerToken))")
             let windows = report.windowedLayers > 0 ? "  (\(report.windowedLayers) layers stop at their window)" : ""
             try print("in all     \(Self.readable(total)) for \(batch) × \(context) tokens\(windows)")
+            try print("in pages   \(Self.readable(allocated)), \(ByteCount.text(pageBytes)) a page")
         }
     }
 
