@@ -8,22 +8,8 @@ import Testing
 
     private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
-    /// A trained model in run/model.h5.
-    private func train() throws {
-        let text = (0..<900).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
-        try scratch.write(Array(text.utf8), to: "text.txt")
-        try scratch.write(
-            Array(
-                """
-                {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
-                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 64},
-                 "train": {"steps": 4, "batch": 2, "seq": 32, "learningRate": 0.003}}
-                """.utf8), to: "recipe.json")
-        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
-    }
-
     @Test func `a conversion without calibration text warns with the expected loss and names the option`() throws {
-        try train()
+        try scratch.trainTinyModel()
         let plain = try run("convert", "run/model.h5", "--kv-heads", "1", "--out", "a.h5")
         #expect(plain.status == 0, "\(plain.error)")
         #expect(
@@ -37,7 +23,7 @@ import Testing
 
     @Test func `a calibrated conversion ends in its loss on the held-out end of the text, and layers are shown on demand`() throws
     {
-        try train()
+        try scratch.trainTinyModel()
         let arguments = ["convert", "run/model.h5", "--kv-heads", "2", "--method", "svd", "--calibration", "text.txt"]
         let shown = try Tool.run(arguments + ["--out", "a.h5"], in: scratch.path)
         let lines = shown.output.split(separator: "\n")

@@ -9,22 +9,8 @@ import Testing
 
     private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
 
-    /// A trained model in run/model.h5.
-    private func train() throws {
-        let text = (0..<900).map { "line \($0 % 17) of \($0 % 5) and \($0 % 3)\n" }.joined()
-        try scratch.write(Array(text.utf8), to: "text.txt")
-        try scratch.write(
-            Array(
-                """
-                {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
-                 "model": {"dim": 16, "layers": 2, "heads": 4, "ffn": 24, "maxSeq": 64},
-                 "train": {"steps": 4, "batch": 2, "seq": 32, "learningRate": 0.003}}
-                """.utf8), to: "recipe.json")
-        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
-    }
-
     @Test func `a lab over a model writes the recipe that it runs, and goes on from that`() throws {
-        try train()
+        try scratch.trainTinyModel()
         let made = try run(
             "lab", "run/model.h5", "--kv-heads", "2,1", "--methods", "mean", "--uptrain-tokens", "128", "--text", "text.txt",
             "--out",
@@ -46,7 +32,7 @@ import Testing
     }
 
     @Test func `a dry run shows the recipe of a model, with a latent of the KV heads' bytes, and leaves nothing behind`() throws {
-        try train()
+        try scratch.trainTinyModel()
         let shown = try run(
             "lab", "run/model.h5", "--kv-heads", "1", "--methods", "learned,mla", "--uptrain-tokens", "1k", "--text", "text.txt",
             "--out",
@@ -58,7 +44,7 @@ import Testing
     }
 
     @Test func `what a lab over a model can't be is refused with its option or key, and can be put right`() throws {
-        try train()
+        try scratch.trainTinyModel()
         func refused(_ arguments: String..., because sentence: String) throws {
             let outcome = try Tool.run(["lab"] + arguments, in: scratch.path)
             #expect(outcome.status != 0 && outcome.error.contains(sentence), "\(arguments): \(outcome.error)")

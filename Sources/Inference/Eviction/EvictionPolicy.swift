@@ -15,7 +15,7 @@ public protocol EvictionPolicy: Sendable {
     var phase: EvictionPhase { get }
     /// First tokens kept without a score by default (attention sinks).
     var sinks: Int { get }
-    /// How budgets are divided among layers by default.
+    /// The default division of budgets among layers.
     var allocation: BudgetAllocation { get }
     /// The newest tokens kept without a score under a budget of `budget` slots, by default.
     func newest(of budget: Int) -> Int

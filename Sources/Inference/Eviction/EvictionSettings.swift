@@ -16,7 +16,7 @@ public struct EvictionSettings: Sendable, Hashable {
     public var interval: Int?
     /// Positions behind the prompt that queries are expected at.
     public var future: Int?
-    /// How budgets are divided among layers.
+    /// The division of budgets among layers.
     public var allocation: BudgetAllocation?
     /// Seed of random choices.
     public var seed: UInt64?

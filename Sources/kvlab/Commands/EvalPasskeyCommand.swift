@@ -15,45 +15,22 @@ struct EvalPasskeyCommand: AsyncParsableCommand {
             With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
             """)
 
-    @Argument(help: "Checkpoints; the others are compared with the first.", completion: .file(extensions: ["h5"]))
-    var models: [String]
-
-    @Option(help: "Prompt lengths in tokens, such as 512,1024.")
-    var lengths = "512,1024"
-
-    @Option(help: "Depths: the key stands in the middle of each of so many equal parts.")
-    var depths = 10
-
-    @Option(
-        help: "Keys at each length and depth. 10 of 10 right means 72 to 100 %: use 50 a length to call two caches different.")
-    var trials = 5
-
-    @Option(help: "Seed of the keys.")
-    var seed: UInt64 = 1
-
-    @Option(name: .customLong("max-new"), help: "Tokens generated at most.")
-    var maxNew = 10
+    @OptionGroup var retrieval: RetrievalOptions
 
     @OptionGroup var options: LongContextOptions
 
-    func validate() throws {
-        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
-        try LengthList.check(lengths)
-        for (name, value, most) in [("--depths", depths, 1000), ("--trials", trials, 100_000), ("--max-new", maxNew, 1000)]
-        where !(1...most).contains(value) {
-            throw ValidationError("\(name) is \(value), expected 1 to \(most)")
-        }
-    }
-
     func run() async throws {
+        let (lengths, trials, maxNew) = (retrieval.lengths ?? "512,1024", retrieval.trials ?? 5, retrieval.maxNew ?? 10)
         let grid = PasskeyGrid(
-            lengths: try LengthList.check(lengths), depths: depths, trials: trials, seed: seed, maxTokens: maxNew)
+            lengths: try LengthList.check(lengths), depths: retrieval.depths, trials: trials, seed: retrieval.seed,
+            maxTokens: maxNew)
         let task = LongContextEvaluation.Task(
             name: "passkey",
             options: [
-                "lengths": lengths, "depths": "\(depths)", "trials": "\(trials)", "seed": "\(seed)", "max-new": "\(maxNew)",
+                "lengths": lengths, "depths": "\(retrieval.depths)", "trials": "\(trials)", "seed": "\(retrieval.seed)",
+                "max-new": "\(maxNew)",
             ], count: grid.count
         ) { try grid.examples($0.tokenizer, bosID: $0.bosID) }
-        try await options.run(task, models: models)
+        try await options.run(task, models: retrieval.models)
     }
 }

@@ -50,7 +50,7 @@ struct EvictionOptions: ParsableArguments {
         do { return try settings.retention() } catch { throw ValidationError("\(error)") }
     }
 
-    /// What was asked for, in words; nil without a policy.
+    /// The policy and its budget in words; nil without a policy.
     var text: String? { evict.map { name in "\(name), \(kvBudget?.text ?? "") slots" } }
 }
 
