@@ -36,7 +36,7 @@ print('$1', round(json.load(sys.stdin)['bitsPerByte'], 4))"; }
 for pair in qwen3:24 qwen2:24 gpt2:0 neox:6; do
     parent=${pair%:*} turned=${pair#*:}
     if [ ! -e runs/$parent/model.h5 ]; then
-        "$kvlab" import $parent --out $parent.h5
+        "$kvlab" import $parent --force --out $parent.h5
         cat > $parent.json <<END
 { "name": "$parent", "seed": 1, "init": { "checkpoint": "$parent.h5" },
   "data": { "files": ["$text"], "validation": { "fraction": 0.05, "by": "position" } },
@@ -48,7 +48,7 @@ END
     score $parent runs/$parent/model.h5
     while read -r options; do
         # shellcheck disable=SC2086
-        "$kvlab" convert runs/$parent/model.h5 $options --calibration "$text" --out child.h5 > /dev/null
+        "$kvlab" convert runs/$parent/model.h5 $options --calibration "$text" --force --out child.h5 > /dev/null
         score "$parent $options" child.h5
         rm child.h5
     done <<END

@@ -121,7 +121,10 @@ import Testing
         for blocks in [1, 2, 3, 5, 10, 100, 1000, 1030] {
             let result = try Python.execute(
                 "/bin/sh",
-                ["-c", "ulimit -f \(blocks); exec \"$0\" import \"$1\" --out \"$2\"", Self.tool, scratch["hf"], scratch["a.h5"]])
+                [
+                    "-c", "ulimit -f \(blocks); exec \"$0\" import \"$1\" --force --out \"$2\"", Self.tool, scratch["hf"],
+                    scratch["a.h5"],
+                ])
             #expect(result.status == 1, "\(blocks) blocks: \(result.status) \(result.errors)")
             #expect(result.errors.contains("File too large"), "\(blocks) blocks: \(result.errors)")
             #expect(result.errors.contains(scratch["a.h5"]))
@@ -139,7 +142,7 @@ import Testing
             try TinyCheckpoint.make().save(to: scratch["a.h5"])
             let process = Process()
             process.executableURL = URL(fileURLWithPath: Self.tool)
-            process.arguments = ["import", scratch["hf"], "--out", scratch["a.h5"]]
+            process.arguments = ["import", scratch["hf"], "--force", "--out", scratch["a.h5"]]
             process.standardOutput = FileHandle.nullDevice
             process.standardError = FileHandle.nullDevice
             try process.run()
