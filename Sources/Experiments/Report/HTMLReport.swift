@@ -151,7 +151,8 @@ public struct HTMLReport {
         td { text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
         th, td { padding: 6px 7px; } th.text, td.text { text-align: left; }
         tbody tr:nth-child(even) { background: var(--stripe); }
-        figure { margin: 0 0 12px; } svg { display: block; width: 100%; max-width: 1000px; height: auto; margin: 0 auto; }
+        figure { margin: 0 0 12px; overflow-x: auto; } svg { display: block; width: 100%; max-width: 1000px; height: auto; margin: 0 auto; }
+        @media screen { figure svg { min-width: 720px; } }
         svg text { font-family: inherit; fill: var(--soft); font-size: 12px; } svg text.label { fill: var(--ink); font-size: 13px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
         svg text.name { font-size: 13px; }
         .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
