@@ -50,7 +50,9 @@ public enum ChoiceTask: String, Sendable, CaseIterable {
     /// The items of a file's content; blank lines are skipped.
     public func items(_ text: String) throws(ChoiceTaskError) -> [ChoiceItem] {
         var items: [ChoiceItem] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        // To Swift, "\r\n" is one character, which is not "\n".
+        let lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+        for (index, line) in lines.enumerated() {
             if line.allSatisfy(\.isWhitespace) { continue }
             let json: JSONValue
             do throws(JSONError) { json = try JSONValue(parsing: Array(line.utf8)) } catch {

@@ -20,6 +20,12 @@ import Text
         #expect(lambada == [ChoiceItem(context: "once upon a", choices: [" time"], answer: 0)])
     }
 
+    @Test func `lines that end as on Windows are lines`() throws {
+        let lines = (0..<3).map { #"{"sentence_good": "a \#($0)", "sentence_bad": "b"}"# }
+        let items = try ChoiceTask.blimp.items(lines.joined(separator: "\r\n") + "\r\n")
+        #expect(try items == ChoiceTask.blimp.items(lines.joined(separator: "\n")) && items.count == 3)
+    }
+
     @Test(arguments: ["", "\n", "{", "{}", #"{"sentence_good": "a"}"#])
     func `a file that is not the task's is refused`(text: String) {
         #expect(throws: ChoiceTaskError.self) { try ChoiceTask.blimp.items(text) }
