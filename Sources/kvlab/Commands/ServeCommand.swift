@@ -230,6 +230,7 @@ struct ServeCommand: AsyncParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
+        var sizes: [String] = []
         for path in checkpoints {
             let loaded = try ServableModel(path: path, tokenizerPath: tokenizer)
             let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
@@ -240,6 +241,7 @@ struct ServeCommand: AsyncParsableCommand {
                     id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
                     chatFormat: try chatFormat(loaded, id: id),
                     attention: loaded.config.attentionLabel))
+            sizes.append("\(ByteCount.text(loaded.config.kvBytesPerToken(kvDtype))) (\(id))")
         }
         var options = EngineOptions()
         options.cacheBytes = memory.bytes
@@ -269,9 +271,11 @@ struct ServeCommand: AsyncParsableCommand {
         var logger = Logger(label: "kvlab") { NoteLogHandler(label: $0) }
         logger.logLevel = verbose ? .info : .warning
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
+        let cache =
+            "cache pages of \(ByteCount.text(engine.pageBytes)); a token takes \(sizes.joined(separator: ", ")) in \(kvDtype.name)"
+            + (eviction.text.map { "; evicted by \($0)" } ?? "")
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
-            StandardOutput.announce(
-                "cache pages of \(ByteCount.text(engine.pageBytes))\nserving \(names) at http://\(address):\(port)")
+            StandardOutput.announce("\(cache)\nserving \(names) at http://\(address):\(port)")
         }
     }
 }
