@@ -25,7 +25,7 @@ public struct ServingBenchmark: Sendable {
         public var outputTokensPerSecond: Double
         /// Mean seconds of a decoding step.
         public var stepSeconds: Double
-        /// Bytes of weights, and of keys and values on average, that a decoding step has to read, a second.
+        /// Bytes of weights, and of the keys and values held halfway through the output, that a decoding step has to read, a second.
         public var readBytesPerSecond: Double
     }
 
@@ -87,13 +87,14 @@ public struct ServingBenchmark: Sendable {
         let steps = decodedTokens.steps - filledTokens.steps
         let seconds = (decoded - filled) / .seconds(1)
         let config = engine.models[model].model
-        let context = Double(prompt) + Double(output) / 2
-        let cacheBytes = Double(config.config.kvBytesPerToken(engine.options.encoding) * batch) * context
+        // Halfway through the output.
+        let held = config.config.bytesHeld(
+            engine.options.encoding, engine.options.retention, tokens: prompt + output / 2, context: prompt)
         return Result(
             prefillTokensPerSecond: Double(batch * prompt) / ((filled - start) / .seconds(1)),
             decodeTokensPerSecond: Double(decodedTokens.generatedTokens - filledTokens.generatedTokens) / seconds,
             generatedTokens: generated, outputTokensPerSecond: Double(generated) / ((end - start) / .seconds(1)),
             stepSeconds: seconds / Double(max(steps, 1)),
-            readBytesPerSecond: (Double(config.weightBytes) + cacheBytes) * Double(steps) / seconds)
+            readBytesPerSecond: Double(config.weightBytes + batch * held) * Double(steps) / seconds)
     }
 }

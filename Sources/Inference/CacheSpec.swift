@@ -106,23 +106,6 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     /// Bytes of the keys and values that a model of `config` keeps of a prompt of `tokens`, at the end of whose first `context`
     /// evictions decide.
     public func bytesHeld(_ config: ModelConfig, tokens: Int, context: Int) throws(InferenceError) -> Int {
-        let retention = try retention()
-        let geometry = config.kvGeometry(encoding)
-        let streams = geometry.indices.filter { geometry[$0].window == nil && geometry[$0].source == nil }
-        var bytes = 0
-        for (layer, shape) in geometry.enumerated() {
-            guard let stream = streams.firstIndex(of: layer) else {
-                bytes += shape.bytes(tokens: tokens)
-                continue
-            }
-            let kept = retention.stream(stream, of: streams.count)
-            var (slots, at) = (0, 0)
-            while let next = kept.nextDecision(after: at, prompt: context), next <= tokens {
-                slots = min(slots + next - at, kept.mostRetained(at: next, prompt: context))
-                at = next
-            }
-            bytes += (slots + tokens - at) * shape.bytesPerToken
-        }
-        return bytes
+        config.bytesHeld(encoding, try retention(), tokens: tokens, context: context)
     }
 }
