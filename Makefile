@@ -23,7 +23,7 @@ test: setup lint ## Run every test
 fuzz: setup ## Read a million damaged files of all formats, made by libFuzzer, and play 100,000 broken sessions
 	Tests/Fuzzer/run 1000000
 
-torture: setup ## Prove the promises on reliability: kills, full disks, hostile files, clients (half an hour)
+torture: setup ## Prove the promises on reliability: kills, full disks, hostile files, clients (ten minutes)
 	KVLAB_TORTURE=20 swift test -c release --disable-xctest --filter TortureTests
 
 # Each in a build folder of its own; Synchronization's mutex, which the thread sanitizer cannot see, is left out by name.
