@@ -581,7 +581,7 @@ KK_INLINE void KK(paged_query_words)(enum KK(reading) reading, int64_t group, in
 }
 
 #define KK_PAGED_STEP (KK_PAGED_SPAN - 1)  // of a row of weights that are words, their step
-#define KK_PAGED_ADDED (KK_PAGED_SPAN - 2) // and what is added to each column
+#define KK_PAGED_ADDED (KK_PAGED_SPAN - 2) // and the offset of each column
 
 // A query's weights over n tokens times their scales to words; offsets, where there are any, add their weighted sum to all columns.
 KK_INLINE void KK(paged_weight_words)(int64_t n, const float *scales, const float *offsets, float *row) {

@@ -28,7 +28,7 @@ typedef short KK(shorts) __attribute__((vector_size(32)));
 // n numbers, a multiple of 16, rounded in place to words of a step, which is returned: 0 for zeros, NaN where one is not finite.
 KK_INLINE float KK(paged_words)(float *x, int64_t n) {
     float step = kk_largest(x, n) / 32767, inverse = step > 0x1p-120f ? 1.0f / step : 0.0f;
-    for (int64_t i = 0; i < n; i += 16) { // not past what was read
+    for (int64_t i = 0; i < n; i += 16) { // written only behind the read position
         float part[16];
         int16_t words[16];
         memcpy(part, x + i, sizeof part);

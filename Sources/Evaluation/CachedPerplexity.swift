@@ -8,7 +8,7 @@ public struct CachedPerplexity: Sendable {
     public var score = PerplexityResult(windows: [])
     /// The mean over scored tokens of KL(full ‖ this) in nats: full is the same model over a Float32 cache of all slots.
     public var klToFull: Double { divergence / Double(max(score.tokensScored, 1)) }
-    /// Tokens of the windows, and bytes at the windows' ends: of the pages allocated, and of what is kept beside them.
+    /// Tokens of the windows, and bytes at the windows' ends: of the allocated pages, and of the sidecar (positions, mass, statistics).
     public private(set) var tokens = 0, allocatedBytes = 0, sidecarBytes = 0
     /// Slots at a window's end a layer with keys and values of its own, on average.
     public var slotsKept: Double { slots / Double(max(score.windows.count, 1)) }

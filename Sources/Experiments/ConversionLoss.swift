@@ -8,7 +8,7 @@ import Text
 
 /// A text to calibrate a conversion on, its end held out for measuring what the conversion loses.
 public struct CalibrationText: Sendable {
-    /// The text before what is held out.
+    /// The calibration text, before the held-out part.
     public var calibration: String
     /// The end; nil where the text is too short to spare one.
     public var heldOut: String?

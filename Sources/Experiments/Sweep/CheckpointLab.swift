@@ -6,7 +6,7 @@ import Kernels
 import Models
 import Recipes
 
-/// A lab over a model that is there, described by a few choices in place of a recipe.
+/// A lab over a given checkpoint, described by a few choices in place of a recipe.
 public struct CheckpointLab: Sendable {
     /// The model, in any format that is read.
     public var checkpoint: String

@@ -91,7 +91,7 @@ public struct SweepResults: ResultTable, Codable, Hashable {
             column("α") { $0.point.alpha > 0 ? "\($0.point.alpha)" : nil },
             column("KV bytes/token") { groupedDigits($0.point.kvBytesPerToken) },
             column("measured") { $0.point.cache.map { groupedDigits(Int($0.bytesPerToken.rounded())) } },
-            // A given parent doesn't always say what it was trained on.
+            // A given parent's lineage may lack its training tokens.
             column("tokens") { $0.point.tokens > 0 ? groupedDigits($0.point.tokens) : nil },
             column("tokens per parameter") { $0.point.tokens > 0 ? String(format: "%.2f", $0.point.tokensPerParameter) : nil },
             column("bits/byte before") { figure($0.before) }, column("bits/byte") { figure($0.bitsPerByte) },

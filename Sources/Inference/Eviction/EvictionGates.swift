@@ -46,7 +46,7 @@ extension ExactnessGates {
             sequence(first: 0) { retentions.nextPacking(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < tokens.count })
     }
 
-    /// The packed cache against one that keeps every slot and masks those that the packed cache has evicted.
+    /// The compacted cache against a full cache with the evicted slots masked.
     private func masked(_ retention: EvictionRetention) throws -> ExactnessGate {
         var cache = try makeCache()
         var reference = MaskedKVCache(config: config, encoding: encoding)

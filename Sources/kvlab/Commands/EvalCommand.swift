@@ -201,7 +201,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         var prefill: Int?
         /// Nats a scored token; this and the figures below only through the cache.
         var klToFull: Double?
-        /// Bytes of pages at a window's end, and of what is kept beside them, a token of the window.
+        /// Bytes of pages, and of the sidecar, at a window's end, a token of the window.
         var bytesPerToken: Double?
         var sidecarBytesPerToken: Double?
         /// Slots at a window's end, a layer.
