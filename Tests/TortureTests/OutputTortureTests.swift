@@ -296,7 +296,7 @@ import Testing
     func `a run whose disk fills up says so, and resumed it ends as if nothing had been`() throws {
         let folder = try Self.folder.get()
         let disk = try SmallDisk(megabytes: 8)
-        let arguments = ["train", "recipe.json", "--set", "train.steps=160", "--set", "train.checkpointEvery=40"]
+        let arguments = ["train", "recipe.json", "--set", "train.steps=640", "--set", "train.checkpointEvery=40"]
         let whole = try run(arguments + ["--out", "whole"], in: folder)
         #expect(whole.status == 0, "\(whole)")
         let process = try Tool.process(arguments + ["--out", disk.scratch["run"]], in: folder.path)
