@@ -118,7 +118,7 @@ let package = Package(
         tests("AutogradTests", ["Autograd", "Kernels", "TestSupport", "Threads"]),
         tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport", "Threads"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["CHDF5", "HDF5", "TestSupport"]),
-        tests("RecipesTests", ["Models", "Recipes", "TestSupport"]),
+        tests("RecipesTests", ["JSON", "Models", "Recipes", "TestSupport"]),
         tests(
             "CheckpointsTests",
             [

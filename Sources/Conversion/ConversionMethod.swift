@@ -101,13 +101,6 @@ public enum ConversionMethods {
         return method
     }
 
-    /// The reason that `name` is no merge of KV heads; nil for a merge.
-    public static func refusal(ofMerge name: String) -> String? {
-        let names = merges.map(\.name)
-        return names.contains(name)
-            ? nil : "no conversion method '\(name)' of KV heads; there are \(names.joined(separator: ", "))"
-    }
-
     /// The default method, the best by measurement: `learned` with calibration text, else `aligned`.
     public static func defaultName(calibrated: Bool) -> String { calibrated ? LearnedMethod.name : AlignedMethod.name }
 }

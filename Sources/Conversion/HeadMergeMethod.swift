@@ -21,7 +21,8 @@ public struct HeadMergeMethod: ConversionMethod {
     /// The settings of every merge.
     public static let settings: [DesignSetting] = [
         .integer(
-            "kvHeads", 1...(1 << 16), isRequired: true, help: "KV heads of every layer afterwards; divides the checkpoint's"),
+            "kvHeads", 1...(1 << 16), isRequired: true, help: "KV heads of every layer afterwards; divides the checkpoint's",
+            example: 2),
         DesignSetting(
             "grouping", .choice(HeadGrouping.allCases.map(\.rawValue)),
             help:

@@ -10,10 +10,12 @@ public struct LatentMethod: ConversionMethod {
     public let summary = LatentDesign.summary
     public let settings: [DesignSetting] = [
         .integer(
-            "rank", 1...(1 << 16), isRequired: true, help: "elements of the latent that a token's keys and values are made from"),
+            "rank", 1...(1 << 16), isRequired: true, help: "elements of the latent that a token's keys and values are made from",
+            example: 32),
         .integer(
             "ropeHeadDim", 0...(1 << 16),
-            help: "elements of a head that stay rotated, every n-th RoPE plane; half of those RoPE turns unless said"),
+            help: "elements of a head that stay rotated, every n-th RoPE plane; half of those RoPE turns unless said", example: 16
+        ),
         DesignMethod.refinementSetting,
     ]
     public let calibrationUse = CalibrationUse.required(by: "method '\(LatentDesign.name)'")

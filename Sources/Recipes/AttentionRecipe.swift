@@ -15,22 +15,19 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
     }
 
     /// Reads a design's settings, or with `isConversion` those of the conversion to it, which decides the others itself.
-    init(_ reader: inout ObjectReader, isConversion: Bool = false) throws(RecipeError) {
-        let kind = try reader.require("kind", try reader.string("kind"))
-        guard let design = AttentionDesigns.named(kind) else {
-            throw .wrongType(
-                reader.position(of: "kind"), path: reader.keyPath("kind"), found: "\"\(kind)\"",
-                expected: "one of \(AttentionDesigns.names.map { "\"\($0)\"" }.joined(separator: ", "))")
-        }
+    init(_ reader: ObjectReader, isConversion: Bool = false) throws(RecipeError) {
+        let kind: String = try reader.value("kind")
         let conversion = isConversion ? ConversionMethods.all.first { $0.name == kind } : nil
-        let declared = conversion?.settings ?? design.settings
+        let own = AttentionDesigns.named(kind)?.settings ?? []
+        let declared = conversion?.settings ?? own
         for setting in AttentionDesigns.all.flatMap({ $0.settings })
         where reader.has(setting.key) && !declared.contains(where: { $0.key == setting.key }) {
-            let isDecided = design.settings.contains { $0.key == setting.key }
+            let isDecided = own.contains { $0.key == setting.key }
             throw .impossible(
                 reader.position(of: setting.key), path: reader.keyPath(setting.key),
                 reason: isDecided ? "is decided by the conversion" : "means nothing for kind \"\(kind)\"")
         }
+        let reader = reader.of(kind: kind)
         self.init(kind: kind, settings: try reader.settings(declared))
         try reader.finish()
     }
@@ -49,20 +46,13 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
 
 extension ObjectReader {
     /// The values of `declared` settings that are given, choices always.
-    mutating func settings(_ declared: [DesignSetting]) throws(RecipeError) -> DesignSettings {
+    func settings(_ declared: [DesignSetting]) throws(RecipeError) -> DesignSettings {
         var settings: DesignSettings = [:]
         for setting in declared {
             switch setting.kind {
-            case .integer(let range): settings[setting.key] = try int(setting.key, range)
+            case .integer: settings[setting.key] = try int(setting.key)
             case .flag: settings.values[setting.key] = try bool(setting.key).map(DesignSettings.Value.flag)
-            case .choice(let names):
-                let name = try string(setting.key) ?? names[0]
-                guard names.contains(name) else {
-                    throw .wrongType(
-                        position(of: setting.key), path: keyPath(setting.key), found: "\"\(name)\"",
-                        expected: "one of \(names.map { "\"\($0)\"" }.joined(separator: ", "))")
-                }
-                settings.values[setting.key] = .choice(name)
+            case .choice: settings.values[setting.key] = .choice(try value(setting.key))
             }
             if setting.isRequired { _ = try require(setting.key, settings.values[setting.key]) }
         }

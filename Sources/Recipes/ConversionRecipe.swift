@@ -18,23 +18,20 @@ public struct ConversionRecipe: Sendable, Hashable, Encodable {
     }
 
     /// Reads `method` with its settings, or an `attention` that has a conversion of its own.
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        if var section = try reader.object("attention") {
+    init(_ reader: ObjectReader) throws(RecipeError) {
+        if let section = try reader.object("attention") {
             for key in ["method"] + HeadMergeMethod.settings.map(\.key) where reader.has(key) {
                 throw .impossible(
                     reader.position(of: key), path: reader.keyPath(key),
                     reason: "means nothing for another 'attention'; convert twice for both")
             }
-            let attention = try AttentionRecipe(&section, isConversion: true)
+            let attention = try AttentionRecipe(section, isConversion: true)
             (method, settings) = (attention.kind, attention.settings)
         } else {
-            method = try reader.string("method") ?? Self.defaultMethod
-            if let reason = ConversionMethods.refusal(ofMerge: method) {
-                throw .impossible(reader.position(of: "method"), path: reader.keyPath("method"), reason: reason)
-            }
+            method = try reader.value("method")
             settings = try reader.settings(HeadMergeMethod.settings)
         }
-        calibrationTokens = try reader.calibrationTokens()
+        calibrationTokens = try reader.value("calibrationTokens")
     }
 
     /// As a recipe has it: settings of KV heads beside their method, those of another attention in an object of their own.
@@ -72,10 +69,4 @@ public struct ConversionRecipe: Sendable, Hashable, Encodable {
 
     /// Throws the reason where a model of this shape has no such conversion.
     func check(_ model: ModelRecipe) throws { _ = try resolved().childConfig(model.config(vocabularySize: 1)) }
-}
-
-extension ObjectReader {
-    mutating func calibrationTokens() throws(RecipeError) -> Int {
-        try int("calibrationTokens", Calibration.leastTokens...(1 << 24)) ?? Calibration.defaultTokens
-    }
 }

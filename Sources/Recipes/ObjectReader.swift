@@ -1,18 +1,21 @@
-/// Reads one object of a recipe: every key must be asked for, or it is unknown.
+import JSON
+
+/// Reads one object of a recipe by the declarations of its section: any other key is unknown.
 struct ObjectReader {
     /// The object's own key path, empty for the whole recipe.
     let path: String
     /// Where the object stands.
     let position: SourcePosition
     private let members: [JSONNode.Member]
-    private var asked: [String] = []
+    private var section: RecipeSection
 
-    init(_ node: JSONNode, path: String) throws(RecipeError) {
+    init(_ node: JSONNode, path: String, _ section: RecipeSection) throws(RecipeError) {
         guard case .object(let members) = node.value else {
             throw .wrongType(node.position, path: path.isEmpty ? "the recipe" : path, found: node.kind, expected: "an object")
         }
         self.path = path
         self.members = members
+        self.section = section
         position = node.position
     }
 
@@ -23,93 +26,120 @@ struct ObjectReader {
 
     func has(_ key: String) -> Bool { members.contains { $0.key == key } }
 
+    /// This object with the keys that its section declares for `kind`.
+    func of(kind: String) -> ObjectReader {
+        var reader = self
+        reader.section = section.of(kind: kind)
+        return reader
+    }
+
     /// The value of `key`; nil where it is absent or null.
-    mutating func node(_ key: String) -> JSONNode? {
-        asked.append(key)
+    private func node(_ key: String) -> JSONNode? {
         guard let node = members.first(where: { $0.key == key })?.value else { return nil }
         if case .null = node.value { return nil }
         return node
     }
 
-    mutating func object(_ key: String) throws(RecipeError) -> ObjectReader? {
-        guard let node = node(key) else { return nil }
-        return try ObjectReader(node, path: keyPath(key))
-    }
-
-    mutating func string(_ key: String) throws(RecipeError) -> String? {
-        guard let node = node(key) else { return nil }
-        guard case .string(let value) = node.value else { throw wrong(node, key, "a string") }
-        return value
-    }
-
-    mutating func bool(_ key: String) throws(RecipeError) -> Bool? {
-        guard let node = node(key) else { return nil }
-        guard case .bool(let value) = node.value else { throw wrong(node, key, "true or false") }
-        return value
-    }
-
-    mutating func int(_ key: String, _ range: ClosedRange<Int> = 1...(1 << 40)) throws(RecipeError) -> Int? {
-        guard let node = node(key) else { return nil }
-        return try int(node, keyPath(key), range)
-    }
-
-    mutating func double(_ key: String, _ range: ClosedRange<Double>) throws(RecipeError) -> Double? {
-        guard let node = node(key) else { return nil }
-        guard case .number(let text) = node.value, let value = Double(text) else { throw wrong(node, key, "a number") }
-        guard range.contains(value) else {
-            throw .impossible(
-                node.position, path: keyPath(key), reason: "\(text) is outside \(range.lowerBound) … \(range.upperBound)")
+    /// Refuses the first key that isn't declared.
+    func finish() throws(RecipeError) {
+        for member in members where section[member.key] == nil {
+            let valid = section.keys.map(\.name)
+            let place = RecipeSection.recipe.places(of: member.key, in: path, near: valid)
+            throw .unknownKey(
+                member.position, path: keyPath(member.key), nearest: place.nearest.map(keyPath), elsewhere: place.elsewhere,
+                valid: valid)
         }
+    }
+}
+
+/// Values that are nil where they are absent.
+extension ObjectReader {
+    /// The declaration of `key`, which has to be of the section.
+    private func declaration(_ key: String) -> RecipeKey {
+        guard let declaration = section[key] else { preconditionFailure("'\(keyPath(key))' is read but not declared") }
+        return declaration
+    }
+
+    func object(_ key: String) throws(RecipeError) -> ObjectReader? {
+        guard case .object(let section) = declaration(key).type else { misread(key) }
+        guard let node = node(key) else { return nil }
+        return try ObjectReader(node, path: keyPath(key), section)
+    }
+
+    /// The object `key`, or one without members.
+    func section(_ key: String) throws(RecipeError) -> ObjectReader {
+        guard case .object(let section) = declaration(key).type else { misread(key) }
+        if let object = try object(key) { return object }
+        return try ObjectReader(JSONNode(value: .object([]), position: position), path: keyPath(key), section)
+    }
+
+    func objects(_ key: String) throws(RecipeError) -> [ObjectReader]? {
+        guard let section = declaration(key).type.section else { misread(key) }
+        return try elements(key, "an array of objects")?.map { (element) throws(RecipeError) in
+            try ObjectReader(element.node, path: element.path, section)
+        }
+    }
+
+    func string(_ key: String) throws(RecipeError) -> String? {
+        try node(key).map { (node) throws(RecipeError) in try string(node, keyPath(key), declaration(key).type) }
+    }
+
+    func strings(_ key: String) throws(RecipeError) -> [String]? {
+        guard case .list(let type) = declaration(key).type else { misread(key) }
+        return try elements(key, "an array of strings")?.map { (element) throws(RecipeError) in
+            try string(element.node, element.path, type)
+        }
+    }
+
+    func bool(_ key: String) throws(RecipeError) -> Bool? {
+        guard case .boolean = declaration(key).type else { misread(key) }
+        guard let node = node(key) else { return nil }
+        guard case .bool(let value) = node.value else { throw wrong(node, keyPath(key), "true or false") }
         return value
+    }
+
+    func int(_ key: String) throws(RecipeError) -> Int? {
+        guard case .integer(let range) = declaration(key).type else { misread(key) }
+        return try node(key).map { (node) throws(RecipeError) in try int(node, keyPath(key), range) }
+    }
+
+    func integers(_ key: String) throws(RecipeError) -> [Int]? {
+        guard case .list(.integer(let range)) = declaration(key).type else { misread(key) }
+        return try elements(key, "an array of numbers")?.map { (element) throws(RecipeError) in
+            try int(element.node, element.path, range)
+        }
+    }
+
+    func double(_ key: String) throws(RecipeError) -> Double? {
+        guard case .number(let range) = declaration(key).type else { misread(key) }
+        return try node(key).map { (node) throws(RecipeError) in try double(node, keyPath(key), range) }
+    }
+
+    func doubles(_ key: String) throws(RecipeError) -> [Double]? {
+        guard case .list(.number(let range)) = declaration(key).type else { misread(key) }
+        return try elements(key, "an array of numbers")?.map { (element) throws(RecipeError) in
+            try double(element.node, element.path, range)
+        }
     }
 
     /// One of a string-valued enumeration's cases.
-    mutating func choice<Choice: RawRepresentable & CaseIterable>(_ key: String, _ type: Choice.Type) throws(RecipeError)
-        -> Choice?
+    func choice<Choice: RawRepresentable>(_ key: String, _ type: Choice.Type) throws(RecipeError) -> Choice?
     where Choice.RawValue == String {
-        guard let node = node(key) else { return nil }
-        let names = Choice.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-        guard case .string(let text) = node.value, let value = Choice(rawValue: text) else {
-            throw wrong(node, key, "one of \(names)")
-        }
-        return value
-    }
-
-    mutating func strings(_ key: String) throws(RecipeError) -> [String]? {
-        guard let node = node(key) else { return nil }
-        guard case .array(let elements) = node.value else { throw wrong(node, key, "an array of strings") }
-        var result: [String] = []
-        for (index, element) in elements.enumerated() {
-            guard case .string(let value) = element.value else {
-                throw .wrongType(element.position, path: "\(keyPath(key))[\(index)]", found: element.kind, expected: "a string")
-            }
-            result.append(value)
-        }
-        return result
+        guard let name = try string(key) else { return nil }
+        guard let choice = Choice(rawValue: name) else { misread(key) }
+        return choice
     }
 
     /// One integer for all layers, or an array with one a layer.
-    mutating func intOrList(_ key: String) throws(RecipeError) -> [Int]? {
+    func intOrList(_ key: String) throws(RecipeError) -> [Int]? {
+        guard case .perLayer(let range) = declaration(key).type else { misread(key) }
         guard let node = node(key) else { return nil }
-        guard case .array(let elements) = node.value else {
-            guard case .number = node.value else { throw wrong(node, key, "an integer, or an array with one a layer") }
-            return [try int(node, keyPath(key), 1...(1 << 20))]
+        switch node.value {
+        case .number: return [try int(node, keyPath(key), range)]
+        case .array:
+            return try elements(key, "")?.map { (element) throws(RecipeError) in try int(element.node, element.path, range) }
+        default: throw wrong(node, keyPath(key), "an integer, or an array with one a layer")
         }
-        var result: [Int] = []
-        for (index, element) in elements.enumerated() {
-            result.append(try int(element, "\(keyPath(key))[\(index)]", 1...(1 << 20)))
-        }
-        return result
-    }
-
-    mutating func objects(_ key: String) throws(RecipeError) -> [ObjectReader]? {
-        guard let node = node(key) else { return nil }
-        guard case .array(let elements) = node.value else { throw wrong(node, key, "an array of objects") }
-        var result: [ObjectReader] = []
-        for (index, element) in elements.enumerated() {
-            result.append(try ObjectReader(element, path: "\(keyPath(key))[\(index)]"))
-        }
-        return result
     }
 
     func require<Value>(_ key: String, _ value: Value?) throws(RecipeError) -> Value {
@@ -117,18 +147,54 @@ struct ObjectReader {
         return value
     }
 
-    /// Refuses the first key that nothing asked for.
-    func finish() throws(RecipeError) {
-        for member in members where !asked.contains(member.key) {
-            throw .unknownKey(
-                member.position, path: keyPath(member.key), nearest: nearestKey(to: member.key, in: asked).map(keyPath),
-                valid: asked)
+    /// The elements of an array with their paths.
+    private func elements(_ key: String, _ expected: String) throws(RecipeError) -> [(node: JSONNode, path: String)]? {
+        guard let node = node(key) else { return nil }
+        guard case .array(let elements) = node.value else { throw wrong(node, keyPath(key), expected) }
+        return elements.enumerated().map { ($0.element, "\(keyPath(key))[\($0.offset)]") }
+    }
+}
+
+/// Values that the declared default stands in for, and refused where they are absent without one.
+extension ObjectReader {
+    func value(_ key: String) throws(RecipeError) -> Int { try settled(key, try int(key), \.int) }
+    func value(_ key: String) throws(RecipeError) -> Double { try settled(key, try double(key), \.double) }
+    func value(_ key: String) throws(RecipeError) -> Bool { try settled(key, try bool(key), \.bool) }
+    func value(_ key: String) throws(RecipeError) -> String { try settled(key, try string(key), \.string) }
+
+    func value(_ key: String) throws(RecipeError) -> [String] {
+        try settled(key, try strings(key)) { $0.array?.compactMap(\.string) }
+    }
+
+    func value<Choice: RawRepresentable>(_ key: String) throws(RecipeError) -> Choice where Choice.RawValue == String {
+        try settled(key, try choice(key, Choice.self)) { $0.string.flatMap(Choice.init) }
+    }
+
+    private func settled<Value>(_ key: String, _ found: Value?, _ read: (JSONValue) -> Value?) throws(RecipeError) -> Value {
+        if let found { return found }
+        guard case .fixed(let json) = declaration(key).absence else { throw .missing(position, path: keyPath(key)) }
+        guard let value = read(json) else { misread(key) }
+        return value
+    }
+}
+
+extension ObjectReader {
+    private func string(_ node: JSONNode, _ path: String, _ type: RecipeType) throws(RecipeError) -> String {
+        var names: [String]?
+        switch type {
+        case .text, .path: break
+        case .choice(let all): names = all
+        default: preconditionFailure("'\(path)' is read as a string but declared as another type")
         }
+        guard case .string(let value) = node.value, names?.contains(value) ?? true else {
+            throw wrong(node, path, names.map { "one of " + $0.map { "\"\($0)\"" }.joined(separator: ", ") } ?? "a string")
+        }
+        return value
     }
 
     private func int(_ node: JSONNode, _ path: String, _ range: ClosedRange<Int>) throws(RecipeError) -> Int {
         guard case .number(let text) = node.value, let value = Int(text) ?? Double(text).flatMap({ Int(exactly: $0) }) else {
-            throw .wrongType(node.position, path: path, found: node.kind, expected: "an integer")
+            throw wrong(node, path, "an integer")
         }
         guard range.contains(value) else {
             let reason =
@@ -139,30 +205,19 @@ struct ObjectReader {
         return value
     }
 
-    private func wrong(_ node: JSONNode, _ key: String, _ expected: String) -> RecipeError {
-        .wrongType(node.position, path: keyPath(key), found: node.kind, expected: expected)
-    }
-}
-
-/// The one of `keys` fewest edits away from `key`, where that is close enough to be meant.
-func nearestKey(to key: String, in keys: [String]) -> String? {
-    let best = keys.map { (key: $0, distance: editDistance(key.lowercased(), $0.lowercased())) }.min { $0.distance < $1.distance }
-    guard let best, best.distance <= max(2, key.count / 3) else { return nil }
-    return best.key
-}
-
-/// Levenshtein's distance.
-private func editDistance(_ a: String, _ b: String) -> Int {
-    let b = Array(b)
-    var row = Array(0...b.count)
-    for (i, x) in a.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
-        for (j, y) in b.enumerated() {
-            let next = min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1))
-            diagonal = row[j + 1]
-            row[j + 1] = next
+    private func double(_ node: JSONNode, _ path: String, _ range: ClosedRange<Double>) throws(RecipeError) -> Double {
+        guard case .number(let text) = node.value, let value = Double(text) else { throw wrong(node, path, "a number") }
+        guard range.contains(value) else {
+            throw .impossible(node.position, path: path, reason: "\(text) is outside \(range.lowerBound) … \(range.upperBound)")
         }
+        return value
     }
-    return row[b.count]
+
+    private func wrong(_ node: JSONNode, _ path: String, _ expected: String) -> RecipeError {
+        .wrongType(node.position, path: path, found: node.kind, expected: expected)
+    }
+
+    private func misread(_ key: String) -> Never {
+        preconditionFailure("'\(keyPath(key))' is read as another type than it is declared as")
+    }
 }

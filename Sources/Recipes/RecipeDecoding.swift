@@ -1,22 +1,19 @@
-import Kernels
-import Models
-
 extension Recipe {
     /// Reads a merged document; throws the first thing wrong with it.
     init(_ node: JSONNode) throws(RecipeError) {
-        var reader = try ObjectReader(node, path: "")
+        let reader = try ObjectReader(node, path: "", .recipe)
         _ = try reader.string("extends")
-        name = try reader.string("name") ?? "run"
+        name = try reader.value("name")
         guard !name.isEmpty, !name.contains("/"), !name.hasPrefix(".") else {
             throw .impossible(reader.position(of: "name"), path: "name", reason: "'\(name)' cannot name a directory")
         }
-        seed = try reader.int("seed", 0...Int.max) ?? 0
-        if var section = try reader.object("init") { `init` = try InitRecipe(&section) }
-        if var section = try reader.object("uptrain") { uptrain = try UptrainRecipe(&section) }
-        if var section = try reader.object("tokenizer") { tokenizer = try TokenizerRecipe(&section) }
-        if var section = try reader.object("model") { model = try ModelRecipe(&section) }
-        var dataSection = try reader.require("data", try reader.object("data"))
-        data = try DataRecipe(&dataSection)
+        seed = try reader.value("seed")
+        if let section = try reader.object("init") { `init` = try InitRecipe(section) }
+        if let section = try reader.object("uptrain") { uptrain = try UptrainRecipe(section) }
+        if let section = try reader.object("tokenizer") { tokenizer = try TokenizerRecipe(section) }
+        if let section = try reader.object("model") { model = try ModelRecipe(section) }
+        let dataSection = try reader.require("data", try reader.object("data"))
+        data = try DataRecipe(dataSection)
         // A lab over given parents trains nothing but uptrainings.
         let hasGivenParents = reader.has("lab") && (`init` != nil || node["lab"]?["sweep"]?["parents"] != nil)
         let lengths: String? =
@@ -26,15 +23,15 @@ extension Recipe {
             } else {
                 uptrain.map { _ in "uptrain.steps, uptrain.tokens or uptrain.alpha" }
             }
-        if var section = try reader.object("train") {
-            train = try TrainRecipe(&section, uptraining: lengths, of: hasGivenParents ? "lab" : "uptrain")
+        if let section = try reader.object("train") {
+            train = try TrainRecipe(section, uptraining: lengths, of: hasGivenParents ? "lab" : "uptrain")
         } else if let lengths {
-            var section = try ObjectReader(JSONNode(value: .object([]), position: reader.position), path: "train")
-            train = try TrainRecipe(&section, uptraining: lengths, of: "uptrain")
+            let section = try reader.section("train")
+            train = try TrainRecipe(section, uptraining: lengths, of: "uptrain")
         } else {
             throw .missing(reader.position, path: "train")
         }
-        if var section = try reader.object("lab") { lab = try LabRecipe(&section, hasGivenParents: hasGivenParents) }
+        if let section = try reader.object("lab") { lab = try LabRecipe(section, hasGivenParents: hasGivenParents) }
         try reader.finish()
         try checkSections(reader, node)
     }
@@ -123,31 +120,26 @@ extension Recipe {
 }
 
 extension DataRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        files = try reader.require("files", try reader.strings("files"))
+    init(_ reader: ObjectReader) throws(RecipeError) {
+        files = try reader.value("files")
         guard !files.isEmpty else { throw .impossible(reader.position(of: "files"), path: "data.files", reason: "names no file") }
         documentSeparator = try reader.string("documentSeparator")
         guard documentSeparator != "" else {
             throw .impossible(reader.position(of: "documentSeparator"), path: "data.documentSeparator", reason: "is empty")
         }
-        if var section = try reader.object("validation") {
-            validation = Validation(
-                fraction: try section.double("fraction", 0.0001...0.9) ?? 0.05,
-                by: try section.choice("by", SplitRule.self) ?? .position)
-            try section.finish()
-        } else {
-            validation = Validation(fraction: 0.05, by: .position)
-        }
-        packing = try reader.choice("packing", Packing.self) ?? .packed
-        cache = try reader.string("cache") ?? "runs/cache"
+        let section = try reader.section("validation")
+        validation = Validation(fraction: try section.value("fraction"), by: try section.value("by"))
+        try section.finish()
+        packing = try reader.value("packing")
+        cache = try reader.value("cache")
         try reader.finish()
     }
 }
 
 extension TokenizerRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        kind = try reader.require("kind", try reader.choice("kind", Kind.self))
-        vocabSize = try reader.int("vocabSize", 257...(1 << 20))
+    init(_ reader: ObjectReader) throws(RecipeError) {
+        kind = try reader.value("kind")
+        vocabSize = try reader.int("vocabSize")
         path = try reader.string("path")
         switch kind {
         case .bpe:
@@ -172,10 +164,9 @@ extension TokenizerRecipe {
 }
 
 extension ModelRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        let sizes = 1...(1 << 20)
-        dim = try reader.require("dim", try reader.int("dim", sizes))
-        layers = try reader.require("layers", try reader.int("layers", 1...4096))
+    init(_ reader: ObjectReader) throws(RecipeError) {
+        dim = try reader.value("dim")
+        layers = try reader.value("layers")
         heads = try reader.require("heads", try reader.intOrList("heads"))
         kvHeads = try reader.intOrList("kvHeads") ?? heads
         let (dim, heads) = (dim, heads)
@@ -187,12 +178,12 @@ extension ModelRecipe {
             )
         }
         self.headDim = headDim
-        ffn = try reader.require("ffn", try reader.int("ffn", sizes))
-        ropeTheta = try reader.double("ropeTheta", 1...1e12) ?? 10_000
-        normEps = try reader.double("normEps", 1e-12...1) ?? 1e-5
-        tied = try reader.bool("tied") ?? true
-        maxSeq = try reader.int("maxSeq", 1...(1 << 24)) ?? 1024
-        if var section = try reader.object("attention") { attention = try AttentionRecipe(&section) }
+        ffn = try reader.value("ffn")
+        ropeTheta = try reader.value("ropeTheta")
+        normEps = try reader.value("normEps")
+        tied = try reader.value("tied")
+        maxSeq = try reader.value("maxSeq")
+        if let section = try reader.object("attention") { attention = try AttentionRecipe(section) }
         try reader.finish()
         for (key, values) in [("heads", heads), ("kvHeads", kvHeads), ("headDim", self.headDim)]
         where values.count != 1 && values.count != layers {
@@ -228,11 +219,11 @@ extension ModelRecipe {
 
 extension TrainRecipe {
     /// Reads the section; where `section` describes uptrainings, whose lengths' keys are `lengths`, without what it says of them.
-    init(_ reader: inout ObjectReader, uptraining lengths: String?, of section: String) throws(RecipeError) {
+    init(_ reader: ObjectReader, uptraining lengths: String?, of section: String) throws(RecipeError) {
         steps = try reader.int("steps")
-        batch = try reader.int("batch", 1...(1 << 20))
-        seq = try reader.int("seq", 1...(1 << 24))
-        learningRate = try reader.double("learningRate", 1e-12...100)
+        batch = try reader.int("batch")
+        seq = try reader.int("seq")
+        learningRate = try reader.double("learningRate")
         if let lengths {
             let given = [
                 ("steps", steps != nil), ("seq", seq != nil), ("batch", batch != nil), ("learningRate", learningRate != nil),
@@ -250,26 +241,26 @@ extension TrainRecipe {
             _ = try reader.require("seq", seq)
             _ = try reader.require("learningRate", learningRate)
         }
-        accumulation = try reader.int("accumulation", 1...(1 << 16)) ?? 1
-        minLearningRateRatio = try reader.double("minLearningRateRatio", 0...1) ?? 0.1
-        warmupSteps = try reader.int("warmupSteps", 0...(1 << 40)) ?? 0
-        schedule = try reader.choice("schedule", Schedule.self) ?? .cosine
-        decayFraction = try reader.double("decayFraction", 0...1) ?? 0.2
-        weightDecay = try reader.double("weightDecay", 0...10) ?? 0.1
-        beta1 = try reader.double("beta1", 0...0.999999) ?? 0.9
-        beta2 = try reader.double("beta2", 0...0.999999) ?? 0.95
-        epsilon = try reader.double("epsilon", 1e-20...1) ?? 1e-8
-        clip = try reader.double("clip", 0...1e9) ?? 1
-        dropout = try reader.double("dropout", 0...0.95) ?? 0
-        dtype = try reader.choice("dtype", ComputePrecision.self) ?? .fp32
-        recompute = try reader.choice("recompute", Recompute.self) ?? .none
-        validateEvery = try reader.int("validateEvery", 0...(1 << 40)) ?? 0
-        validationSequences = try reader.int("validationSequences", 1...(1 << 30)) ?? 64
-        sampleEvery = try reader.int("sampleEvery", 0...(1 << 40)) ?? 0
-        samplePrompt = try reader.string("samplePrompt") ?? "The "
-        sampleTokens = try reader.int("sampleTokens", 1...(1 << 20)) ?? 40
-        checkpointEvery = try reader.int("checkpointEvery", 0...(1 << 40)) ?? 0
-        threads = try reader.int("threads", 1...1024)
+        accumulation = try reader.value("accumulation")
+        minLearningRateRatio = try reader.value("minLearningRateRatio")
+        warmupSteps = try reader.value("warmupSteps")
+        schedule = try reader.value("schedule")
+        decayFraction = try reader.value("decayFraction")
+        weightDecay = try reader.value("weightDecay")
+        beta1 = try reader.value("beta1")
+        beta2 = try reader.value("beta2")
+        epsilon = try reader.value("epsilon")
+        clip = try reader.value("clip")
+        dropout = try reader.value("dropout")
+        dtype = try reader.value("dtype")
+        recompute = try reader.value("recompute")
+        validateEvery = try reader.value("validateEvery")
+        validationSequences = try reader.value("validationSequences")
+        sampleEvery = try reader.value("sampleEvery")
+        samplePrompt = try reader.value("samplePrompt")
+        sampleTokens = try reader.value("sampleTokens")
+        checkpointEvery = try reader.value("checkpointEvery")
+        threads = try reader.int("threads")
         try reader.finish()
         if let steps, warmupSteps > steps {
             throw .impossible(
@@ -291,10 +282,10 @@ extension TrainRecipe {
 }
 
 extension InitRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
-        checkpoint = try reader.require("checkpoint", try reader.string("checkpoint"))
-        if var section = try reader.object("convert") {
-            convert = Convert(try ConversionRecipe(&section), seed: try section.int("seed", 0...Int.max) ?? 0)
+    init(_ reader: ObjectReader) throws(RecipeError) {
+        checkpoint = try reader.value("checkpoint")
+        if let section = try reader.object("convert") {
+            convert = Convert(try ConversionRecipe(section), seed: try section.value("seed"))
             try section.finish()
         }
         parent = try reader.string("parent")
@@ -308,26 +299,26 @@ extension InitRecipe {
 }
 
 extension UptrainRecipe {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
+    init(_ reader: ObjectReader) throws(RecipeError) {
         length = try reader.uptrainLength() ?? .standard
         parentTokens = try reader.parentTokens(hasShare: length.alpha != nil)
-        learningRate = try reader.double("learningRate", 1e-12...100)
-        batch = try reader.int("batch", 1...(1 << 20))
-        seq = try reader.int("seq", 1...(1 << 24))
+        learningRate = try reader.double("learningRate")
+        batch = try reader.int("batch")
+        seq = try reader.int("seq")
         distill = try reader.distill()
         stopAt = try reader.stopAt()
-        keyValueShare = try reader.double("keyValueShare", 0...1)
-        seed = try reader.int("seed", 0...Int.max)
+        keyValueShare = try reader.double("keyValueShare")
+        seed = try reader.int("seed")
         try reader.finish()
     }
 }
 
 extension ObjectReader {
-    fileprivate mutating func distill() throws(RecipeError) -> UptrainRecipe.Distill? {
-        guard var section = try object("distill") else { return nil }
+    fileprivate func distill() throws(RecipeError) -> UptrainRecipe.Distill? {
+        guard let section = try object("distill") else { return nil }
         let distill = UptrainRecipe.Distill(
-            weight: try section.double("weight", 0...1) ?? 0.5, temperature: try section.double("temperature", 0.01...100) ?? 1,
-            hidden: try section.double("hidden", 0...1e6) ?? 0)
+            weight: try section.value("weight"), temperature: try section.value("temperature"),
+            hidden: try section.value("hidden"))
         guard distill.weight > 0 || distill.hidden > 0 else {
             throw .impossible(
                 section.position, path: section.path, reason: "with 'weight' and 'hidden' 0 nothing is learnt from the parent")
@@ -336,19 +327,19 @@ extension ObjectReader {
         return distill
     }
 
-    fileprivate mutating func stopAt() throws(RecipeError) -> UptrainRecipe.StopAt? {
-        guard var section = try object("stopAt") else { return nil }
-        let percent = try section.require("withinParentPercent", try section.double("withinParentPercent", 0...1000))
-        let stop = UptrainRecipe.StopAt(withinParentPercent: percent, every: try section.int("every", 1...(1 << 40)))
+    fileprivate func stopAt() throws(RecipeError) -> UptrainRecipe.StopAt? {
+        guard let section = try object("stopAt") else { return nil }
+        let stop = UptrainRecipe.StopAt(
+            withinParentPercent: try section.value("withinParentPercent"), every: try section.int("every"))
         try section.finish()
         return stop
     }
 }
 
 extension LabRecipe {
-    init(_ reader: inout ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
-        if var section = try reader.object("sweep") {
-            sweep = try SweepRecipe(&section, hasGivenParents: hasGivenParents)
+    init(_ reader: ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
+        if let section = try reader.object("sweep") {
+            sweep = try SweepRecipe(section, hasGivenParents: hasGivenParents)
         }
         for (key, own) in [("children", "axes"), ("alpha", "'alphas'"), ("steps", "'steps'"), ("tokens", "'tokens'")]
         where sweep != nil && reader.has(key) {
@@ -358,8 +349,8 @@ extension LabRecipe {
         let found = try reader.objects("children")
         let sections = sweep == nil ? try reader.require("children", found) : []
         var children: [Child] = []
-        for var section in sections {
-            let conversion = try ConversionRecipe(&section)
+        for section in sections {
+            let conversion = try ConversionRecipe(section)
             let architecture = conversion.architecture
             let name =
                 try section.string("name") ?? architecture.attention?.name ?? "\(architecture.name)-\(conversion.method)"
@@ -385,35 +376,26 @@ extension LabRecipe {
                 reader.position(of: "parentTokens"), path: "lab.parentTokens",
                 reason: "the lab trains its parent itself, whose tokens are known; leave it out")
         }
-        learningRate = try reader.double("learningRate", 1e-12...100)
-        batch = try reader.int("batch", 1...(1 << 20))
-        seq = try reader.int("seq", 1...(1 << 24))
+        learningRate = try reader.double("learningRate")
+        batch = try reader.int("batch")
+        seq = try reader.int("seq")
         distill = try reader.distill()
         stopAt = try reader.stopAt()
-        keyValueShare = try reader.double("keyValueShare", 0...1)
-        control = try reader.bool("control") ?? true
-        if var section = try reader.object("evaluation") {
-            evaluation = try Evaluation(&section)
-        } else {
-            var section = try ObjectReader(JSONNode(value: .object([]), position: reader.position), path: "lab.evaluation")
-            evaluation = try Evaluation(&section)
-        }
+        keyValueShare = try reader.double("keyValueShare")
+        control = try reader.value("control")
+        let section = try reader.section("evaluation")
+        evaluation = try Evaluation(section)
         try reader.finish()
     }
 }
 
 extension LabRecipe.Evaluation {
-    init(_ reader: inout ObjectReader) throws(RecipeError) {
+    init(_ reader: ObjectReader) throws(RecipeError) {
         text = try reader.string("text")
-        window = try reader.int("window", 1...(1 << 24)) ?? 256
-        contextTokens = try reader.int("contextTokens", 1...(1 << 30)) ?? 4096
-        batch = try reader.int("batch", 1...(1 << 20)) ?? 1
-        kvDtype = try reader.string("kvDtype") ?? "fp16"
-        guard KVEncoding(name: kvDtype) != nil else {
-            throw .wrongType(
-                reader.position(of: "kvDtype"), path: reader.keyPath("kvDtype"), found: "\"\(kvDtype)\"",
-                expected: "one of " + KVEncoding.all.map { "\"\($0.name)\"" }.joined(separator: ", "))
-        }
+        window = try reader.value("window")
+        contextTokens = try reader.value("contextTokens")
+        batch = try reader.value("batch")
+        kvDtype = try reader.value("kvDtype")
         try reader.finish()
     }
 }

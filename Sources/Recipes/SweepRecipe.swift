@@ -117,12 +117,12 @@ public struct ChildArchitecture: Sendable, Hashable {
 }
 
 extension SweepRecipe {
-    init(_ reader: inout ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
+    init(_ reader: ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
         if let paths = try reader.strings("parents") { parents = try reader.axis("parents", paths, nil) }
-        let heads = try reader.values("kvHeads", 1...65536) { Int($0) }
+        let heads = try reader.integers("kvHeads")
         var designs: [AttentionRecipe] = []
-        for var section in try reader.objects("architectures") ?? [] {
-            designs.append(try AttentionRecipe(&section, isConversion: true))
+        for section in try reader.objects("architectures") ?? [] {
+            designs.append(try AttentionRecipe(section, isConversion: true))
         }
         architectures = try reader.axis("kvHeads", heads, designs.isEmpty ? nil : []).map(ChildArchitecture.init(kvHeads:))
         for (index, design) in designs.enumerated() {
@@ -133,20 +133,18 @@ extension SweepRecipe {
             }
             architectures.append(ChildArchitecture(attention: design))
         }
-        let names = try reader.strings("methods")
-        methods = try reader.axis("methods", names, [ConversionRecipe.defaultMethod])
-        grouping =
-            try reader.settings(HeadMergeMethod.settings.filter { $0.key == "grouping" }).choice("grouping") ?? "contiguous"
-        calibrationTokens = try reader.calibrationTokens()
+        methods = try reader.axis("methods", try reader.value("methods"), nil)
+        grouping = try reader.value("grouping")
+        calibrationTokens = try reader.value("calibrationTokens")
         lengths = try reader.lengths()
-        let draws = try reader.values("seeds", 0...9e15) { Int($0) }
+        let draws = try reader.integers("seeds")
         guard draws == nil || !hasGivenParents else {
             throw .impossible(
                 reader.position(of: "seeds"), path: reader.keyPath("seeds"),
                 reason: "the parents are given, not drawn; 'uptrainSeeds' repeats their uptrainings")
         }
         seeds = hasGivenParents ? [] : try reader.axis("seeds", draws, [0])
-        if let again = try reader.values("uptrainSeeds", 0...9e15, { Int($0) }) {
+        if let again = try reader.integers("uptrainSeeds") {
             uptrainSeeds = try reader.axis("uptrainSeeds", again, nil)
         }
         scratch = try reader.bool("scratch") ?? !hasGivenParents
@@ -157,10 +155,10 @@ extension SweepRecipe {
                     "a given parent's training cannot be repeated for the child's architecture; the parent continued is the control"
             )
         }
-        if var section = try reader.object("timing") {
+        if let section = try reader.object("timing") {
             timing = Timing(
-                batch: try section.int("batch", 1...256) ?? 8, context: try section.int("context", 1...(1 << 24)) ?? 256,
-                tokens: try section.int("tokens", 2...(1 << 20)) ?? 32, rounds: try section.int("rounds", 1...1000) ?? 5)
+                batch: try section.value("batch"), context: try section.value("context"), tokens: try section.value("tokens"),
+                rounds: try section.value("rounds"))
             try section.finish()
         }
         store = try reader.string("store")
@@ -176,10 +174,6 @@ extension SweepRecipe {
     func check(_ node: JSONNode?, model: ModelRecipe?, train: TrainRecipe, stepTokens: Int) throws(RecipeError) {
         func place(_ key: String, _ index: Int) -> SourcePosition {
             node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
-        }
-        for (index, method) in methods.enumerated() {
-            guard let reason = ConversionMethods.refusal(ofMerge: method) else { continue }
-            throw .impossible(place("methods", index), path: "lab.sweep.methods[\(index)]", reason: reason)
         }
         for (index, architecture) in architectures.enumerated() {
             if let kvHeads = architecture.kvHeads, let count = (model?.kvHeads ?? []).first(where: { $0 % kvHeads != 0 }) {
@@ -221,10 +215,8 @@ extension SweepRecipe {
 
 extension ObjectReader {
     /// The lengths of a sweep's uptrainings, ascending: the one of `alphas`, `steps` and `tokens` that is there.
-    fileprivate mutating func lengths() throws(RecipeError) -> [UptrainLength] {
-        let shares = try values("alphas", 1e-6...100) { $0 }
-        let steps = try values("steps", 1...Double(1 << 40)) { Int($0) }
-        let tokens = try values("tokens", 1...Double(Self.mostTokens)) { Int($0) }
+    fileprivate func lengths() throws(RecipeError) -> [UptrainLength] {
+        let (shares, steps, tokens) = (try doubles("alphas"), try integers("steps"), try integers("tokens"))
         let given: [(key: String, value: [UptrainLength]?)] = [
             ("alphas", shares?.sorted().map { .alpha($0) }), ("steps", steps?.sorted().map { .steps($0) }),
             ("tokens", tokens?.sorted().map { .tokens($0) }),
@@ -241,31 +233,6 @@ extension ObjectReader {
         guard !values.isEmpty || fallback?.isEmpty == true, Set(values).count == values.count else {
             throw .impossible(
                 position(of: key), path: keyPath(key), reason: values.isEmpty ? "is empty" : "names a value twice")
-        }
-        return values
-    }
-
-    /// An array of numbers that `convert` takes; nil for a number it doesn't.
-    fileprivate mutating func values<Value>(_ key: String, _ range: ClosedRange<Double>, _ convert: (Double) -> Value?)
-        throws(RecipeError) -> [Value]?
-    {
-        guard let node = node(key) else { return nil }
-        guard case .array(let elements) = node.value else {
-            throw .wrongType(node.position, path: keyPath(key), found: node.kind, expected: "an array of numbers")
-        }
-        let isWhole = Value.self == Int.self
-        var values: [Value] = []
-        for (index, element) in elements.enumerated() {
-            let path = "\(keyPath(key))[\(index)]"
-            guard case .number(let text) = element.value, let number = Double(text), !isWhole || number == number.rounded() else {
-                throw .wrongType(
-                    element.position, path: path, found: element.kind, expected: isWhole ? "an integer" : "a number")
-            }
-            guard range.contains(number), let value = convert(number) else {
-                let ends = [range.lowerBound, range.upperBound].map { isWhole ? "\(Int($0))" : "\($0)" }
-                throw .impossible(element.position, path: path, reason: "\(text) is outside \(ends[0]) … \(ends[1])")
-            }
-            values.append(value)
         }
         return values
     }

@@ -8,7 +8,9 @@ public enum UptrainLength: Sendable, Hashable {
     case tokens(Int)
 
     /// The length of an uptraining that says none: 5 % of the parent's training (Ainslie et al. 2023, GQA, section 3.1).
-    public static let standard = UptrainLength.alpha(0.05)
+    public static let standard = UptrainLength.alpha(standardShare)
+    /// The share that ``standard`` is.
+    static let standardShare = 0.05
 
     /// Its unit, as recipes name it.
     public var key: String {
@@ -79,21 +81,17 @@ extension UptrainLength: Encodable {
 }
 
 extension ObjectReader {
-    /// The largest number of tokens or steps that a recipe takes.
-    static let mostTokens = 1 << 53
-
     /// The one of `alpha`, `steps` and `tokens` that is there; nil for none.
-    mutating func uptrainLength() throws(RecipeError) -> UptrainLength? {
+    func uptrainLength() throws(RecipeError) -> UptrainLength? {
         let found: [UptrainLength?] = [
-            try double("alpha", 1e-6...100).map { .alpha($0) }, try int("steps").map { .steps($0) },
-            try int("tokens", 1...Self.mostTokens).map { .tokens($0) },
+            try double("alpha").map { .alpha($0) }, try int("steps").map { .steps($0) }, try int("tokens").map { .tokens($0) },
         ]
         return try single(found.compactMap { $0 }.map { ($0.key, $0) })
     }
 
     /// The parent's tokens, which only a share needs.
-    mutating func parentTokens(hasShare: Bool) throws(RecipeError) -> Int? {
-        let tokens = try int("parentTokens", 1...Self.mostTokens)
+    func parentTokens(hasShare: Bool) throws(RecipeError) -> Int? {
+        let tokens = try int("parentTokens")
         guard tokens == nil || hasShare else {
             throw .impossible(
                 position(of: "parentTokens"), path: keyPath("parentTokens"),

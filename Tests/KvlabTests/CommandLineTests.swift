@@ -219,6 +219,26 @@ import Testing
         }
     }
 
+    @Test func `help shows commands' manuals and recipes' keys, with a schema of these for editors`() throws {
+        let key = try run("help", "recipe", "train.accumulation")
+        #expect(key.status == 0 && key.output.hasPrefix("train.accumulation  integer, default 1\n"), "\(key)")
+        let schema = try run("help", "recipe", "--schema")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(schema.output.utf8)) as? [String: Any])
+        #expect(json["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
+        #expect(schema.output.split(separator: "\n").count == 1)
+        #expect(try run("help", "eval", "ppl").output == run("eval", "ppl", "--help").output)
+        #expect(try run("help").output == run("--help").output)
+        for (topic, sentence) in [
+            (["recipe", "trian"], "recipes have no key 'trian'; 'kvlab help recipe' shows all of them"),
+            (["trian"], "kvlab has no command 'trian'; there are tokenizer, import, train,"),
+            (["eval", "pll"], "'eval' has no command 'pll'; there are ppl,"),
+            (["train", "--schema"], "--schema is for 'kvlab help recipe'"),
+        ] {
+            let refused = try run(["help"] + topic)
+            #expect(refused.status == 64 && refused.error.contains(sentence), "\(refused.error)")
+        }
+    }
+
     @Test func `help names element types as they are typed`() throws {
         for (command, type) in [("serve", "fp32"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
             let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")

@@ -57,7 +57,26 @@ struct RecipeErrorTests {
         (recipe(more: ", \"trian\": {}"), "r.json:6:3: unknown key 'trian'; did you mean 'train'?"),
         (
             recipe(more: ", \"zzzzzzzz\": {}"),
-            "r.json:6:3: unknown key 'zzzzzzzz'; valid here: extends, name, seed, init, uptrain, tokenizer, model, data, train, lab"
+            "r.json:6:3: unknown key 'zzzzzzzz'; valid here: extends, name, seed, data, tokenizer, model, train, init, uptrain, lab"
+        ),
+        (train("\"heads\": 4"), "r.json:5:69: unknown key 'train.heads'; 'heads' belongs under 'model'"),
+        (
+            model(#""dim": 64, "layers": 2, "heads": 4, "ffn": 128, "rank": 8"#),
+            "r.json:4:59: unknown key 'model.rank'; 'rank' belongs under 'model.attention'"
+        ),
+        (
+            train("\"kv_heads\": 2"),
+            "r.json:5:69: unknown key 'train.kv_heads'; 'kv_heads' belongs under 'model', 'init.convert', 'lab.children[]' "
+                + "or 'lab.sweep'"
+        ),
+        (recipe(more: ", \"fraction\": 0.1"), "r.json:6:3: unknown key 'fraction'; 'fraction' belongs under 'data.validation'"),
+        (
+            lab(#""children": [{"kvHeads": 1, "seed": 1}]"#),
+            "r.json:6:39: unknown key 'lab.children[0].seed'; 'seed' belongs under the recipe itself, 'uptrain' or 'init.convert'"
+        ),
+        (
+            recipe(data: #""data": {"files": ["a"], "name": "x"},"#),
+            "r.json:3:26: unknown key 'data.name'; 'name' belongs under the recipe itself or 'lab.children[]'"
         ),
         (train("\"warmpSteps\": 3"), "r.json:5:69: unknown key 'train.warmpSteps'; did you mean 'train.warmupSteps'?"),
         (train("\"learning_rate\": 3"), "r.json:5:69: unknown key 'train.learning_rate'; did you mean 'train.learningRate'?"),
@@ -219,7 +238,8 @@ struct RecipeErrorTests {
         ),
         (
             lab(#""children": [{"kvHeads": 1, "method": "best"}]"#),
-            "r.json:6:49: 'lab.children[0].method': no conversion method 'best' of KV heads; there are mean, first, random, medoid, aligned, svd, learned"
+            "r.json:6:49: 'lab.children[0].method' is \"best\", expected one of \"mean\", \"first\", \"random\", \"medoid\", "
+                + "\"aligned\", \"svd\", \"learned\""
         ),
         (
             lab(#""children": [{"kvHeads": 1, "name": "control"}]"#),

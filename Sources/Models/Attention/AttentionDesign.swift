@@ -36,9 +36,13 @@ public struct LatentDesign: AttentionDesign {
     public static let name = "mla"
     public static let summary = "multi-head latent attention, one latent for the keys and values of all heads"
     public static let settings: [DesignSetting] = [
-        .integer("rank", 1...(1 << 16), isRequired: true, help: "elements of the latent that keys and values are made from"),
-        .integer("ropeHeadDim", 1...(1 << 16), isRequired: true, help: "elements of a head that RoPE turns, out of its headDim"),
-        .integer("valueHeadDim", 1...(1 << 16), help: "width of a value's head; headDim unless said"),
+        .integer(
+            "rank", 1...(1 << 16), isRequired: true, help: "elements of the latent that keys and values are made from",
+            example: 32),
+        .integer(
+            "ropeHeadDim", 1...(1 << 16), isRequired: true, help: "elements of a head that RoPE turns, out of its headDim",
+            example: 16),
+        .integer("valueHeadDim", 1...(1 << 16), help: "width of a value's head; headDim unless said", example: 32),
         DesignSetting("norm", .flag, help: "the latent goes through no norm"),
     ]
     /// Its widths.

@@ -7,7 +7,8 @@ public struct CrossLayerAttention: AttentionDesign {
     public static let summary = "adjacent layers read the keys and values of the first of them"
     public static let settings: [DesignSetting] = [
         .integer(
-            "share", 1...4096, option: "shareLayers", isRequired: true, help: "layers that share one set of keys and values")
+            "share", 1...4096, option: "shareLayers", isRequired: true, help: "layers that share one set of keys and values",
+            example: 2)
     ]
     /// Layers that share one set of keys and values; the last set may have fewer.
     public var share: Int

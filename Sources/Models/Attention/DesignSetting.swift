@@ -21,10 +21,15 @@ public struct DesignSetting: Sendable, Hashable {
     public let kind: Kind
     /// Whether the setting is required.
     public let isRequired: Bool
+    /// A usual value of a whole number; nil for other kinds.
+    public let example: Int?
 
     /// A setting whose option is spelled as its key unless `option` gives another name.
-    public init(_ key: String, _ kind: Kind, option: String? = nil, isRequired: Bool = false, help: String) {
+    public init(
+        _ key: String, _ kind: Kind, option: String? = nil, isRequired: Bool = false, help: String, example: Int? = nil
+    ) {
         self.key = key
+        self.example = example
         self.kind = kind
         self.isRequired = isRequired
         self.help = help
@@ -34,9 +39,10 @@ public struct DesignSetting: Sendable, Hashable {
 
     /// A whole number from `range`.
     public static func integer(
-        _ key: String, _ range: ClosedRange<Int>, option: String? = nil, isRequired: Bool = false, help: String
+        _ key: String, _ range: ClosedRange<Int>, option: String? = nil, isRequired: Bool = false, help: String,
+        example: Int
     ) -> DesignSetting {
-        DesignSetting(key, .integer(range), option: option, isRequired: isRequired, help: help)
+        DesignSetting(key, .integer(range), option: option, isRequired: isRequired, help: help, example: example)
     }
 }
 

@@ -8,12 +8,12 @@ public struct HybridAttention: AttentionDesign {
     public static let summary = "layers see a window and attention sinks, every n-th of them everything"
     public static let settings: [DesignSetting] = [
         windowSetting, sinksSetting,
-        .integer("fullEvery", 0...4096, isRequired: true, help: "layers to one that sees everything; 0 for none"),
+        .integer("fullEvery", 0...4096, isRequired: true, help: "layers to one that sees everything; 0 for none", example: 4),
     ]
     static let windowSetting = DesignSetting.integer(
-        "window", 1...(1 << 24), isRequired: true, help: "tokens that a windowed layer sees")
+        "window", 1...(1 << 24), isRequired: true, help: "tokens that a windowed layer sees", example: 64)
     static let sinksSetting = DesignSetting.integer(
-        "sinks", 0...(1 << 16), help: "first tokens that it sees as well (attention sinks); 0 unless said")
+        "sinks", 0...(1 << 16), help: "first tokens that it sees as well (attention sinks); 0 unless said", example: 4)
     /// Tokens a position of a windowed layer sees, its own included.
     public var window: Int
     /// Period of the full layers; 0 for none.
