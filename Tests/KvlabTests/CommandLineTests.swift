@@ -251,6 +251,30 @@ import Testing
         #expect(refused.status == 64 && words.contains(known), "\(refused.error)")
     }
 
+    @Test func `results are one line of JSON, or an indented one with --pretty`() throws {
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "runs/a").status == 0)
+        try scratch.write(Array(#"{"task": "passkey", "id": 1, "prediction": "7", "answers": ["7"]}"#.utf8), to: "cases.jsonl")
+        let model = "runs/a/model.h5"
+        for (command, lines) in [
+            (["inspect", model], 1), (["estimate", model], 1), (["runs", "list"], 1),
+            (["runs", "show", "a"], 1), (["runs", "gc"], 1), (["runs", "lineage", "a"], 1), (["runs", "diff", "a", "a"], 1),
+            (["capacity", model, "--context", "9"], 1), (["generate", model, "--prompt", "x", "--max-tokens", "2"], 1),
+            (["compare", model, "--text", "text.txt", "--window", "32"], 1), (["eval", "score", "cases.jsonl"], 2),
+        ] {
+            let line = try run(command + ["--json"])
+            #expect(line.status == 0 && line.output.split(separator: "\n").count == lines, "\(command): \(line.error)")
+            let pretty = try run(command + ["--pretty"])
+            #expect(pretty.status == 0 && ["{\n", "[\n"].contains(String(pretty.output.prefix(2))), "\(command)")
+            // What can be measured twice is the same.
+            guard lines == 1, command[0] != "generate" else { continue }
+            func json(_ text: String) throws -> NSObject? {
+                try JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed) as? NSObject
+            }
+            #expect(try json(line.output) == json(pretty.output), "\(command)")
+        }
+    }
+
     @Test func `keys and limits of keys that cannot be are refused`() throws {
         for (options, message) in [
             (["--admin-key", ""], "--admin-key is empty; give a key, or leave the option out"),

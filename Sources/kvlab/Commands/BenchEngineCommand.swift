@@ -56,8 +56,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
-    @Flag(help: "Print JSON lines.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     private var batches: [Int] { batch.split(separator: ",").compactMap { Int($0) } }
 
@@ -86,7 +85,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let threads { Parallel.setThreads(threads) }
-        if !json {
+        if !results.isJSON {
             try print(
                 "| model | attention | KV bytes/token | page | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
             )
@@ -142,7 +141,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     }
 
     private func show(_ row: Row) throws {
-        if json { return try printJSON(row) }
+        if results.isJSON { return try results.print(row) }
         let it = row.result
         let figures = [it.prefillTokensPerSecond, it.decodeTokensPerSecond, it.outputTokensPerSecond].map { "\(Int($0))" }
         let rest = String(

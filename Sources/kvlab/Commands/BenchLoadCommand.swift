@@ -31,8 +31,7 @@ struct BenchLoadCommand: AsyncParsableCommand {
     @Option(help: "Token ids are drawn below this.")
     var vocabulary = 256
 
-    @Flag(help: "Print JSON lines.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard vocabulary >= 2 else { throw ValidationError("--vocabulary is \(vocabulary), expected at least 2") }
@@ -47,7 +46,7 @@ struct BenchLoadCommand: AsyncParsableCommand {
     func run() async throws {
         var test = load.test(vocabulary: vocabulary)
         (test.host, test.port, test.apiKey, test.rate) = (host, port, apiKey, rate)
-        if !json {
+        if !results.isJSON {
             try print(
                 "| model | answered | failed | tokens/s | requests/s | first token p50 / p90 / p99 ms | per token p50 / p90 / p99 ms |"
             )
@@ -55,8 +54,8 @@ struct BenchLoadCommand: AsyncParsableCommand {
         }
         for model in models {
             let result = try await test.run(model: model)
-            if json {
-                try printJSON(Row(model: model, result: result))
+            if results.isJSON {
+                try results.print(Row(model: model, result: result))
                 continue
             }
             func milliseconds(_ it: LoadTest.Percentiles) -> String {

@@ -49,8 +49,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Option(help: "Also write the table and the plots as an HTML file.", completion: .file(extensions: ["html"]))
     var html: String?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
@@ -89,8 +88,8 @@ struct BenchServeCommand: AsyncParsableCommand {
                     sequencesHeld: it.capacity.sequences, closed: ServingLoad(rate: nil, rounds: it.closed),
                     open: it.open.isEmpty ? nil : ServingLoad(rate: it.rate, rounds: it.open))
             }, caption: caption(Set(contenders.map(\.pageBytes))))
-        if json {
-            try printJSON(report)
+        if results.isJSON {
+            try results.print(report)
         } else {
             try print(report.caption)
             try print(report.markdown)

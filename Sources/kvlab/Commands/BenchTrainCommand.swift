@@ -36,8 +36,7 @@ struct BenchTrainCommand: ParsableCommand {
     @Flag(help: "Print the share of a step's time each op takes, instead of timing kernels apart.")
     var profile = false
 
-    @Flag(help: "One JSON line instead of text.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard TrainingBenchmark.shapes.contains(where: { $0.name == shape }) else {
@@ -75,8 +74,8 @@ struct BenchTrainCommand: ParsableCommand {
             readGigabytesPerSecond: bandwidth / 1e9, kernels: kernels,
             profile: profile
                 ? ops.map { .init(op: $0.name, share: $0.seconds / seconds.reduce(0, +), calls: $0.calls / steps) } : nil)
-        if json {
-            try printJSON(report)
+        if results.isJSON {
+            try results.print(report)
         } else {
             try show(shape, report, forward: forward)
         }

@@ -34,8 +34,7 @@ struct CapacityCommand: ParsableCommand {
     @Option(name: .customLong("step-tokens"), help: "Tokens of a sequence that are taken in at a time.")
     var stepTokens = Scheduler.Limits().tokensPerStep
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
@@ -68,7 +67,7 @@ struct CapacityCommand: ParsableCommand {
                     config, encoding: kvDtype, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: context,
                     chunk: stepTokens))
         }
-        if json { return try printJSON(rows) }
+        if results.isJSON { return try results.print(rows) }
         try print(
             "\(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence\(eviction.text.map { ", \($0)" } ?? "")"
         )

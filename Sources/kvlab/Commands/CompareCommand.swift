@@ -35,8 +35,7 @@ struct CompareCommand: ParsableCommand {
     @Option(help: "Also write the comparison as an HTML report.", completion: .file(extensions: ["html"]))
     var html: String?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard context >= 1, batch >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
@@ -54,6 +53,6 @@ struct CompareCommand: ParsableCommand {
         if let html {
             try TextFile.write(HTMLReport(title: "kvlab compare", table: table).html, to: html, links: .followed)
         }
-        if json { try StandardOutput.write(table.json + "\n") } else { try print(table.plain) }
+        if results.isJSON { try results.print(table) } else { try print(table.plain) }
     }
 }

@@ -81,8 +81,7 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Show what became of each layer's heads.")
     var verbose = false
 
-    @Flag(help: "Print what changed as JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     @OptionGroup var output: OutputOption
 
@@ -129,7 +128,7 @@ struct ConvertCommand: ParsableCommand {
         if let threads { Parallel.setThreads(threads) }
         if let out { try output.check(out) }
         let parent = try ModelImport.load(checkpoint)
-        let reporter = ProgressReporter(quiet: json)
+        let reporter = ProgressReporter(quiet: results.isJSON)
         var converter = Converter(try conversion(), seed: seed)
         try parent.config.kvGeometry(kvDtype).checkEncoding()
         if budgetBytesPerToken == nil {
@@ -160,8 +159,8 @@ struct ConvertCommand: ParsableCommand {
         }
         reporter.clear()
         if let out { try child.save(to: out, links: .followed) }
-        if json {
-            try printJSON(Report(report, kvDtype, diagnosis, recovery, loss))
+        if results.isJSON {
+            try results.print(Report(report, kvDtype, diagnosis, recovery, loss))
         } else {
             try print(report.text(encoding: report.grouping == nil ? kvDtype : .float16, isDetailed: verbose))
             if let diagnosis { try print(diagnosis.text) }

@@ -31,8 +31,7 @@ struct EstimateCommand: ParsableCommand {
     @Option(name: .long, help: "Encoding of the cache.")
     var kvDtype: KVEncoding = .float16
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context is \(context), expected at least 1") }
@@ -70,8 +69,8 @@ struct EstimateCommand: ParsableCommand {
             model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.name,
             bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
             allocatedBytes: allocated, pageBytes: pageBytes, windowedLayers: estimate.layers.count { $0.window != nil })
-        if json {
-            try printJSON(report, pretty: true)
+        if results.isJSON {
+            try results.print(report)
         } else {
             try print("\(model.onOneLine): \(modelType.onOneLine), \(report.layers) layers with a KV cache in \(report.kvDtype)")
             try print("per token  \(Self.readable(report.bytesPerToken))")

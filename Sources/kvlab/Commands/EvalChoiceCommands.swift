@@ -25,8 +25,7 @@ struct ChoiceOptions: ParsableArguments {
     @Option(help: "Threads; by default all processors this process may run on.")
     var threads: Int?
 
-    @Flag(help: "Print JSON, with lm-evaluation-harness's names.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
@@ -49,7 +48,7 @@ struct ChoiceOptions: ParsableArguments {
         if let threads { Parallel.setThreads(threads) }
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype
-        let reporter = ProgressReporter(quiet: json)
+        let reporter = ProgressReporter(quiet: results.isJSON)
         let score: ChoiceScore
         do {
             var items = try task.items(try TextFile.read(data))
@@ -64,8 +63,8 @@ struct ChoiceOptions: ParsableArguments {
             task: task.rawValue, model: model.name, items: score.items, acc: isGuess ? score.greedyAccuracy : score.accuracy,
             acc_norm: isGuess ? nil : score.normalizedAccuracy, acc_bytes: isGuess ? nil : score.byteAccuracy,
             perplexity: isGuess ? score.perplexity : nil, acc_stderr: score.standardError)
-        if json {
-            try printJSON(report)
+        if results.isJSON {
+            try results.print(report)
             return
         }
         try print(String(format: "acc         %.4f ± %.4f", report.acc, report.acc_stderr))

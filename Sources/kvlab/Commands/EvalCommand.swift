@@ -102,8 +102,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Option(help: "Windows to score at most, from the text's beginning.")
     var limitWindows: Int?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard limitWindows.map({ $0 >= 1 }) ?? true else {
@@ -148,7 +147,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         let result = try cached?.score ?? comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
-        if json {
+        if results.isJSON {
             let report = Report(
                 model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte,
                 tokensScored: result.tokensScored,
@@ -159,7 +158,7 @@ struct EvalPerplexityCommand: ParsableCommand {
                 prefill: prefill, klToFull: cached?.klToFull, bytesPerToken: cached?.bytesPerToken,
                 sidecarBytesPerToken: cached?.sidecarBytesPerToken, slotsKept: cached?.slotsKept,
                 windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
-            try printJSON(report)
+            try results.print(report)
         } else {
             try print(String(format: "perplexity     %.5f", result.perplexity))
             try print(String(format: "bits per byte  %.5f", result.bitsPerByte))

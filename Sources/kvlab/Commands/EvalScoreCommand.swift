@@ -16,7 +16,8 @@ struct EvalScoreCommand: ParsableCommand {
             (longbench2, babilong:qa1 to qa20, ruler:NAME, gsm8k:strict, gsm8k:flexible, passkey), "prediction", and the references as \
             "answers" or under the suite's own key ("outputs", "target", "answer", "key"). LongBench's classifications need \
             "all_classes", BABILong the "question"; with "length" in each case LongBench-E's means by length are printed too. Scores agree \
-            with those of the suites' own programs, and means are rounded as these round them.
+            with those of the suites' own programs, and means are rounded as these round them. --json prints a line with the id and the score from \
+            0 to 1 for each case, and a last one with each task's mean.
             """)
 
     @Argument(help: "The predictions, a JSON object a line.", completion: .file(extensions: ["jsonl"]))
@@ -30,8 +31,7 @@ struct EvalScoreCommand: ParsableCommand {
     @Option(help: "The ratio that lines of code are compared by: difflib, or indel as with python-Levenshtein installed.")
     var lineSimilarity = LineSimilarity.difflib
 
-    @Flag(help: "Print JSON: a line with the id and the score from 0 to 1 a case, and a last one with each task's mean.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     private struct CasesError: Error, CustomStringConvertible { var description: String }
 
@@ -41,8 +41,8 @@ struct EvalScoreCommand: ParsableCommand {
         do {
             report = try ScoringReport(try ScoringCase.cases(try TextFile.read(cases)), options: options)
         } catch let error as ScoringError { throw CasesError(description: "\(cases): \(error)") }
-        if json {
-            try StandardOutput.write(Self.lines(report))
+        if results.isJSON {
+            for line in Self.lines(report) { try results.print(line) }
             return
         }
         let width = report.tasks.map(\.name.count).max() ?? 0
@@ -58,10 +58,10 @@ struct EvalScoreCommand: ParsableCommand {
     }
 
     /// A line a case, then the line of means.
-    static func lines(_ report: ScoringReport) -> String {
+    static func lines(_ report: ScoringReport) -> [JSONValue] {
         func number(_ value: Double) -> JSONValue { .number("\(value)") }
-        var lines = report.scores.map { id, score in
-            JSONValue.object(["id": id, "score": number(score.value)]).text
+        let lines = report.scores.map { id, score in
+            JSONValue.object(["id": id, "score": number(score.value)])
         }
         let byLength = report.tasks.filter { !$0.byLength.isEmpty }.map { task in
             (task.name, JSONValue.object(of: task.byLength.map { ($0.group, $0.mean.map(number) ?? .null) }))
@@ -70,7 +70,6 @@ struct EvalScoreCommand: ParsableCommand {
         if !byLength.isEmpty { last.append(("byLength", .object(of: byLength))) }
         last.append(("cases", .object(of: report.tasks.map { ($0.name, .int($0.count)) })))
         last.append(("pastRecursionLimit", .int(report.pastRecursionLimit)))
-        lines.append(JSONValue.object(of: last).text)
-        return lines.joined(separator: "\n") + "\n"
+        return lines + [.object(of: last)]
     }
 }

@@ -53,8 +53,7 @@ struct ExportCommand: ParsableCommand {
         }
     }
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     @OptionGroup var output: OutputOption
 
@@ -82,7 +81,7 @@ struct ExportCommand: ParsableCommand {
             report.tokenizerOmitted = try GGUFExport.write(model, to: out, precision: precision)
         case .llama2c: report.tokenizerOmitted = try Llama2cFile.export(model, to: out)
         }
-        if json { return try printJSON(report) }
+        if results.isJSON { return try results.print(report) }
         try print("\(out): \(report.files?.joined(separator: ", ") ?? "written")")
         guard let reason = report.tokenizerOmitted else { return }
         try print("The tokenizer is not in it, so what loads it has to be given token ids; the checkpoint keeps it. \(reason)")

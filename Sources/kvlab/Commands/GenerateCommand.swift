@@ -34,8 +34,7 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
     var tokenizer: String?
 
-    @Flag(help: "Print one JSON object with prompt ids, ids and text.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard maxTokens >= 1 else { throw ValidationError("--max-tokens is \(maxTokens), expected at least 1") }
@@ -58,12 +57,12 @@ struct GenerateCommand: ParsableCommand {
             model: loaded.model, sampler: Sampler(temperature: temperature, topK: topK, topP: topP ?? 1), stops: loaded.stopIDs)
         var random = SeededGenerator(seed: seed, name: "generate")
         var decoder = TokenStreamDecoder(loaded.tokenizer, after: ids)
-        if !json { try StandardOutput.write(prompt) }
+        if !results.isJSON { try StandardOutput.write(prompt) }
         let start = ContinuousClock.now
         var failure: OutputError?
         let drawn = generator.continuation(of: ids, count: maxTokens, generator: &random) { id in
             do throws(OutputError) {
-                if json { try StandardOutput.checkReader() } else { try StandardOutput.write(decoder.append(id)) }
+                if results.isJSON { try StandardOutput.checkReader() } else { try StandardOutput.write(decoder.append(id)) }
             } catch {
                 failure = error
             }
@@ -71,9 +70,9 @@ struct GenerateCommand: ParsableCommand {
         }
         if let failure { throw failure }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        if json {
+        if results.isJSON {
             let text = String(decoding: loaded.tokenizer.decode(ids + drawn), as: UTF8.self)
-            try printJSON(Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds))
+            try results.print(Report(promptIDs: ids, ids: drawn, text: text, tokensPerSecond: Double(drawn.count) / seconds))
         } else {
             try StandardOutput.write(decoder.finish() + "\n")
         }

@@ -27,8 +27,7 @@ struct ImportCommand: ParsableCommand {
     @Option(name: .long, help: "Round the weights to this type.")
     var dtype: ElementType?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     @OptionGroup var output: OutputOption
 
@@ -45,8 +44,8 @@ struct ImportCommand: ParsableCommand {
         let checkpoint = try ModelImport.load(directory, tokenizer: tokenizer, trainingState: true)
         let hash = try checkpoint.save(to: out, elementType: dtype, links: .followed)
         let type = (dtype ?? checkpoint.elementType)?.flag ?? "mixed element types"
-        if json {
-            return try printJSON(
+        if results.isJSON {
+            return try results.print(
                 Report(
                     path: out, parameters: checkpoint.parameters.count, dtype: type, tokenizer: checkpoint.tokenizer?.kind,
                     contentHash: hash))

@@ -20,8 +20,7 @@ struct InspectCommand: ParsableCommand {
     @Argument(help: "A checkpoint file or a model folder.", completion: .file())
     var file: String
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     private struct Tensor: Encodable {
         var name: String
@@ -58,7 +57,7 @@ struct InspectCommand: ParsableCommand {
                 let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
                 return Tensor(name: name, shape: weight.shape, elementType: weight.elementType.rawValue, sha256: digest)
             })
-        if json { try printJSON(report, pretty: true) } else { try print(text(report)) }
+        if results.isJSON { try results.print(report) } else { try print(text(report)) }
     }
 
     private func text(_ report: Report) -> String {

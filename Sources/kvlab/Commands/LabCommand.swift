@@ -29,8 +29,7 @@ struct LabCommand: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Print the steps, and which of them are there; make none.")
     var dryRun = false
 
-    @Flag(help: "Print the table as JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func run() throws {
         var options = options
@@ -56,7 +55,7 @@ struct LabCommand: ParsableCommand {
             return try sweep.execute(resume: options.resume, force: options.force) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
-        if json { return try StandardOutput.write(result.table.json + "\n") }
+        if results.isJSON { return try results.print(result.table) }
         try print(result.table.plain)
         try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
     }

@@ -42,8 +42,7 @@ struct LongContextOptions: ParsableArguments {
     @Option(help: "Also write the scores as an HTML report.", completion: .file(extensions: ["html"]))
     var html: String?
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func validate() throws {
         guard (1...Scheduler.Limits().running).contains(concurrency) else {
@@ -80,7 +79,7 @@ struct LongContextOptions: ParsableArguments {
         let summary = try await evaluation.run(reporter: ProgressReporter())
         if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
         let table = LongContextTable(summary)
-        if json { try StandardOutput.write(table.json + "\n") } else { try print(table.plain) }
+        if results.isJSON { try results.print(table) } else { try print(table.plain) }
     }
 }
 

@@ -25,8 +25,7 @@ struct RunsOptions: ParsableArguments {
     @Flag(help: "Read every run folder again, whether it has changed or not.")
     var rebuild = false
 
-    @Flag(help: "Print JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func registry() throws -> RunRegistry { try openRegistry(root: runs, rebuild: rebuild) }
 }
@@ -76,8 +75,8 @@ struct RunsListCommand: ParsableCommand {
     func run() throws {
         let registry = try options.registry()
         let runs = try registry.runs()
-        if options.json {
-            return try printJSON(runs.map { RunSummary($0, try registry.model(of: $0)) }, pretty: true)
+        if options.results.isJSON {
+            return try options.results.print(runs.map { RunSummary($0, try registry.model(of: $0)) })
         }
         guard !runs.isEmpty else { return try print("no runs under \(registry.root)") }
         var rows = [["run", "status", "step", "bits/byte", "loss", "KV heads", "cache B/token", "tokens", "MB"]]
@@ -118,8 +117,8 @@ struct RunsShowCommand: ParsableCommand {
         let registry = try options.registry()
         let run = try registry.run(name)
         let model = try registry.model(of: run)
-        if options.json {
-            return try printJSON(RunSummary(run, model), pretty: true)
+        if options.results.isJSON {
+            return try options.results.print(RunSummary(run, model))
         }
         try print("\(run.path.onOneLine): \(run.name.onOneLine), \(run.status.rawValue) at step \(run.step)")
         if let loss = run.loss { try print(String(format: "training loss of the last step: %.4f", loss)) }

@@ -27,10 +27,9 @@ struct RunsDiffCommand: ParsableCommand {
         let registry = try options.registry()
         let (a, b) = (try registry.run(first), try registry.run(second))
         let difference = try RunDifference(a, b, in: registry)
-        if options.json {
-            return try printJSON(
-                Report(first: a.path, second: b.path, recipe: difference.recipe, validations: difference.validations),
-                pretty: true)
+        if options.results.isJSON {
+            return try options.results.print(
+                Report(first: a.path, second: b.path, recipe: difference.recipe, validations: difference.validations))
         }
         try print("- \(a.path.onOneLine)\n+ \(b.path.onOneLine)")
         if difference.recipe.isEmpty { try print("the recipes are the same") }
@@ -80,7 +79,7 @@ struct RunsLineageCommand: ParsableCommand {
         let run = try registry.run(name)
         guard let model = try registry.model(of: run) else { throw RegistryError.noCheckpoint(run: run.path) }
         let tree = LineageTree(of: model, in: try registry.checkpoints())
-        if options.json { try printJSON(Node(tree.root), pretty: true) } else { try print(tree.text) }
+        if options.results.isJSON { try options.results.print(Node(tree.root)) } else { try print(tree.text) }
     }
 }
 
@@ -106,8 +105,8 @@ struct RunsGCCommand: ParsableCommand {
     func run() throws {
         let cleanup = try RunCleanup(try options.registry())
         let items = delete ? try cleanup.delete() : cleanup.items
-        if options.json {
-            return try printJSON(Report(deleted: delete, files: items), pretty: true)
+        if options.results.isJSON {
+            return try options.results.print(Report(deleted: delete, files: items))
         }
         for item in items { try print("\(item.path.onOneLine)  \(item.bytes) bytes  \(item.reason)") }
         let megabytes = String(format: "%.1f MB", Double(items.reduce(0) { $0 + $1.bytes }) / 1e6)

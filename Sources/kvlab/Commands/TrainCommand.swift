@@ -69,8 +69,7 @@ struct TrainCommand: ParsableCommand {
         help: "Print the resolved recipe, parameters, FLOPs, memory and estimated time; train nothing.")
     var dryRun = false
 
-    @Flag(help: "Print the outcome as JSON.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     func run() throws {
         let (recipe, directory) = try options.load()
@@ -88,11 +87,11 @@ struct TrainCommand: ParsableCommand {
             signal.number != nil
         }
         if !outcome.finished { throw options.interrupted("train", signal.number ?? 15, directory) }
-        if json {
+        if results.isJSON {
             let report = Report(
                 model: outcome.path, step: outcome.step, tokensSeen: outcome.tokensSeen, validationLoss: outcome.validationLoss,
                 validationBitsPerByte: outcome.validationLoss.map(prepared.bitsPerByte))
-            try printJSON(report)
+            try results.print(report)
         } else {
             try print("wrote \(outcome.path) after \(outcome.step) steps, \(outcome.tokensSeen) tokens")
         }

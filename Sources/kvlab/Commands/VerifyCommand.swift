@@ -15,7 +15,7 @@ struct VerifyCommand: ParsableCommand {
             alone: the largest difference of a logit, and tokens whose likeliest successor differs. A gate that says nothing of the \
             model is named with the reason. With --evict the policy's gates follow: the same logits with a budget of the length, with \
             the evicted slots masked in a whole cache, and however the sequence is cut, shared and preempted. Exits with 1 where a gate \
-            fails.
+            fails. --json prints an object for each gate.
             """)
 
     @Argument(help: "The checkpoint.", completion: .file(extensions: ["h5"]))
@@ -37,8 +37,7 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Seed of the tokens.")
     var seed: UInt64 = 1
 
-    @Flag(help: "Print JSON lines, an object a gate.")
-    var json = false
+    @OptionGroup var results: JSONOptions
 
     private struct Row: Encodable {
         var name: String
@@ -73,8 +72,8 @@ struct VerifyCommand: ParsableCommand {
             decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path))
         var gates = try checks.run()
         if let retention = try eviction.retention() as? EvictionRetention { gates += try checks.run(evicting: retention) }
-        if json {
-            for gate in gates { try printJSON(Row(gate)) }
+        if results.isJSON {
+            for gate in gates { try results.print(Row(gate)) }
             if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
             return
         }

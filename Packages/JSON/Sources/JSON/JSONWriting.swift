@@ -13,6 +13,35 @@ extension JSONValue {
         return output
     }
 
+    /// The value as JSON over several lines, two spaces deeper in each array and object.
+    public var indented: String {
+        var output: [UInt8] = []
+        write(to: &output, margin: "\n")
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    /// Appends the value; `margin` begins a line as deep as the value stands.
+    private func write(to output: inout [UInt8], margin: String) {
+        func each<Part>(_ parts: [Part], _ ends: (String, String), _ body: (Part) -> Void) {
+            output += Array(ends.0.utf8)
+            for (index, part) in parts.enumerated() {
+                output += Array(((index > 0 ? "," : "") + margin + "  ").utf8)
+                body(part)
+            }
+            output += Array(((parts.isEmpty ? "" : margin) + ends.1).utf8)
+        }
+        switch self {
+        case .array(let items): each(items, ("[", "]")) { $0.write(to: &output, margin: margin + "  ") }
+        case .object(let members):
+            each(members, ("{", "}")) { member in
+                Self.write(member.key, to: &output)
+                output += Array(": ".utf8)
+                member.value.write(to: &output, margin: margin + "  ")
+            }
+        default: write(to: &output, comma: ", ", colon: ": ")
+        }
+    }
+
     private func write(to output: inout [UInt8], comma: String, colon: String) {
         switch self {
         case .null: output += Array("null".utf8)

@@ -15,6 +15,24 @@ import Testing
         #expect(try parse(#""\ud83d\ude00\/\t""#).string == "\u{1F600}/\t")
     }
 
+    @Test func `an indented value has a line for each element and member, and is read back equal`() throws {
+        let value = JSONValue.object(["a": .array([.int(1), .object(["b": .null])]), "c": .array([]), "d": .object([:])])
+        let text = """
+            {
+              "a": [
+                1,
+                {
+                  "b": null
+                }
+              ],
+              "c": [],
+              "d": {}
+            }
+            """
+        #expect(value.indented == text)
+        #expect(try JSONValue(parsing: Array(text.utf8)) == value)
+    }
+
     @Test func `null counts as absent, but the key is there`() throws {
         let value = try parse(#"{"a": null}"#)
         #expect(value["a"] == nil && value.has("a") && !value.has("b"))
