@@ -60,7 +60,7 @@ import Testing
             (["--rate", "1e300"], "--rate is 1e+300, expected 0 to 1000000 requests a second"),
             (["--rate=-1"], "--rate is -1.0, expected 0 to 1000000 requests a second"),
             (["--rounds", "0"], "--rounds is 0, expected 1 to 1000"),
-            (["--threads", "0"], "--threads is 0, expected at least 1"),
+            (["--threads", "0"], "--threads is 0, expected 1 to 1024"),
             (["--requests", "0"], "--requests is 0, expected 1 to 1000000"),
             (["--concurrency", "0"], "--concurrency is 0, expected 1 to 1000000"),
             (["--prompt", "9000000000000000000"], "--prompt is 9000000000000000000, expected 1 to 1000000"),

@@ -7,7 +7,6 @@ import Inference
 import Kernels
 import Models
 import Text
-import Threads
 
 /// `kvlab bench engine`: how fast the serving engine is on checkpoints, without a server.
 struct BenchEngineCommand: AsyncParsableCommand {
@@ -53,8 +52,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     @Option(help: "Rounds, of which the median counts; one more goes before.")
     var rounds = 3
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @OptionGroup var results: JSONOptions
 
@@ -84,7 +82,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         if !results.isJSON {
             try print(
                 "| model | attention | KV bytes/token | page | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"

@@ -43,8 +43,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @OptionGroup var paging: PageOptions
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Option(help: "Also write the table and the plots as an HTML file.", completion: .file(extensions: ["html"]))
     var html: String?
@@ -55,7 +54,6 @@ struct BenchServeCommand: AsyncParsableCommand {
         guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         try LoadOptions.check(rate: rate, allowsZero: true)
         guard (1...1000).contains(rounds) else { throw ValidationError("--rounds is \(rounds), expected 1 to 1000") }
-        if let threads, threads < 1 { throw ValidationError("--threads is \(threads), expected at least 1") }
     }
 
     /// One checkpoint and the results of its rounds.
@@ -70,7 +68,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         // All checkpoints are loaded before the measurement, so that errors appear at once.
         var contenders = try checkpoints.map(contender)
         for round in 1...rounds {

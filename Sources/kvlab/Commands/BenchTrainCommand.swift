@@ -27,8 +27,7 @@ struct BenchTrainCommand: ParsableCommand {
     @Option(help: "Timed steps; the median counts.")
     var steps = 5
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Flag(help: "Time whole steps alone, not forward passes and kernels.")
     var stepOnly = false
@@ -44,11 +43,10 @@ struct BenchTrainCommand: ParsableCommand {
                 "no shape '\(shape)'; there are \(TrainingBenchmark.shapes.map(\.name).joined(separator: ", "))")
         }
         guard steps >= 1 else { throw ValidationError("--steps is \(steps), expected at least 1") }
-        guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
     }
 
     func run() throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         guard let shape = TrainingBenchmark.shapes.first(where: { $0.name == shape }) else { return }
         let compute = ComputeOptions(precision: dtype, recompute: recompute)
         let peak = PeakMeasurement.gemmFlopsPerSecond(dtype)

@@ -3,7 +3,6 @@ import Console
 import Experiments
 import Foundation
 import Kernels
-import Threads
 
 /// `kvlab compare`: checkpoints side by side.
 struct CompareCommand: ParsableCommand {
@@ -29,8 +28,7 @@ struct CompareCommand: ParsableCommand {
     @Option(help: "Encoding of the cache sizes shown.")
     var kvDtype: KVEncoding = .float16
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Option(help: "Also write the comparison as an HTML report.", completion: .file(extensions: ["html"]))
     var html: String?
@@ -42,7 +40,7 @@ struct CompareCommand: ParsableCommand {
     }
 
     func run() throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         let text = try options.read()
         let comparison = Comparison(
             contextTokens: context, batch: batch, kvType: kvDtype, window: options.window,

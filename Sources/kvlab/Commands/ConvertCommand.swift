@@ -6,7 +6,6 @@ import Foundation
 import Kernels
 import Models
 import Registry
-import Threads
 
 /// `kvlab convert`: fewer KV heads, or another attention.
 struct ConvertCommand: ParsableCommand {
@@ -53,8 +52,7 @@ struct ConvertCommand: ParsableCommand {
     )
     var tokens: Int?
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Option(help: "Seed for methods that draw random numbers.")
     var seed: UInt64 = 0
@@ -104,7 +102,6 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func validate() throws {
-        guard threads.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads must be at least 1") }
         guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
             throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
         }
@@ -125,7 +122,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func run() throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         if let out { try output.check(out) }
         let parent = try ModelImport.load(checkpoint)
         let reporter = ProgressReporter(quiet: results.isJSON)

@@ -3,7 +3,6 @@ import Evaluation
 import Experiments
 import Foundation
 import Kernels
-import Threads
 
 /// Options shared by the likelihood tasks.
 struct ChoiceOptions: ParsableArguments {
@@ -22,8 +21,7 @@ struct ChoiceOptions: ParsableArguments {
     @Option(help: "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32).")
     var dtype = ComputePrecision.fp32
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @OptionGroup var results: JSONOptions
 
@@ -45,7 +43,7 @@ struct ChoiceOptions: ParsableArguments {
     private struct DataError: Error, CustomStringConvertible { var description: String }
 
     func run(_ task: ChoiceTask) throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype
         let reporter = ProgressReporter(quiet: results.isJSON)

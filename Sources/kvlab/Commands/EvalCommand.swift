@@ -4,7 +4,6 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
-import Threads
 
 /// `kvlab eval`: what a model knows.
 struct EvalCommand: ParsableCommand {
@@ -79,8 +78,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     )
     var dtype: ComputePrecision?
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Flag(help: "Score as it would be served: weights in their own type, keys and values in pages, stored as --kv-dtype.")
     var throughCache = false
@@ -131,7 +129,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     }
 
     func run() throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
         var comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)

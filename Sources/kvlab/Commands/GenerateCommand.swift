@@ -34,6 +34,8 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
     var tokenizer: String?
 
+    @OptionGroup var threads: ThreadsOption
+
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
@@ -46,6 +48,7 @@ struct GenerateCommand: ParsableCommand {
     }
 
     func run() throws {
+        threads.apply()
         let loaded = try ServableModel(path: checkpoint, tokenizerPath: tokenizer)
         var ids = (loaded.bosID.map { [$0] } ?? []) + loaded.tokenizer.encode(prompt)
         if ids.isEmpty, let eos = loaded.tokenizer.eosID { ids = [eos] }

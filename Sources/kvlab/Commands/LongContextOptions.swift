@@ -4,7 +4,6 @@ import Evaluation
 import Experiments
 import Inference
 import Kernels
-import Threads
 
 /// The options of all evaluations of long contexts.
 struct LongContextOptions: ParsableArguments {
@@ -33,8 +32,7 @@ struct LongContextOptions: ParsableArguments {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Option(help: "The folder of the records; the same command goes on where it stopped.", completion: .directory)
     var out: String?
@@ -67,7 +65,7 @@ struct LongContextOptions: ParsableArguments {
     }
 
     func run(_ task: LongContextEvaluation.Task, models: [String], scoring: ScoringTask.Options = .init()) async throws {
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         var runner = ExampleRunner.Options()
         runner.cacheBytes = memory.bytes
         runner.pageBytes = paging.page?.bytes

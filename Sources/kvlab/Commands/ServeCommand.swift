@@ -9,7 +9,6 @@ import Kernels
 import Logging
 import Models
 import Server
-import Threads
 
 extension EngineOptions.Preemption: ExpressibleByArgument {}
 
@@ -124,8 +123,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(name: .customLong("metrics-prefix"), help: "What the metrics' names start with.")
     var metricsPrefix = "vllm:"
 
-    @Option(help: "Threads; by default all processors this process may run on.")
-    var threads: Int?
+    @OptionGroup var threads: ThreadsOption
 
     @Option(help: "How requests are logged to stderr, one a line at its end: json, text or none.")
     var log = LogFormat.json
@@ -227,7 +225,7 @@ struct ServeCommand: AsyncParsableCommand {
         Self.boundHeaps()
         let trimming = Self.trimHeaps()
         defer { trimming.cancel() }
-        if let threads { Parallel.setThreads(threads) }
+        threads.apply()
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
         var sizes: [String] = []

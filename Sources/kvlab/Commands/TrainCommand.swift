@@ -2,7 +2,6 @@ import ArgumentParser
 import Experiments
 import Foundation
 import Recipes
-import Threads
 import Training
 
 /// A recipe and what the command line changes in it.
@@ -18,6 +17,8 @@ struct RecipeOptions: ParsableArguments {
     @Option(help: "Directory to write to. Default: runs/ and the recipe's name.", completion: .directory)
     var out: String?
 
+    @OptionGroup var threads: ThreadsOption
+
     @Flag(help: "Go on with the run that the directory holds.")
     var resume = false
 
@@ -30,7 +31,7 @@ struct RecipeOptions: ParsableArguments {
 
     func load() throws -> (recipe: Recipe, directory: String) {
         let recipe = try Recipe.load(self.recipe, overrides: overrides)
-        if let threads = recipe.train.threads { Parallel.setThreads(threads) }
+        threads.apply(else: recipe.train.threads)
         return (recipe, out ?? "runs/\(recipe.name)")
     }
 

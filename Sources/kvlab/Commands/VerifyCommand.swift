@@ -37,6 +37,8 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: "Seed of the tokens.")
     var seed: UInt64 = 1
 
+    @OptionGroup var threads: ThreadsOption
+
     @OptionGroup var results: JSONOptions
 
     private struct Row: Encodable {
@@ -57,6 +59,7 @@ struct VerifyCommand: ParsableCommand {
     }
 
     func run() throws {
+        threads.apply()
         let loaded = try ModelImport.load(checkpoint)
         let count = tokens ?? min(400, loaded.config.maxSequence)
         guard count >= 4, count <= loaded.config.maxSequence else {

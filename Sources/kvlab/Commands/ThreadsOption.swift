@@ -1,0 +1,19 @@
+import ArgumentParser
+import Threads
+
+/// The threads that a command computes with.
+struct ThreadsOption: ParsableArguments {
+    @Option(help: "Threads. Default: as many as processors that the process may run on.")
+    var threads: Int?
+
+    func validate() throws {
+        guard threads.map({ (1...1024).contains($0) }) ?? true else {
+            throw ValidationError("--threads is \(threads ?? 0), expected 1 to 1024")
+        }
+    }
+
+    /// Sets the number given, or else `other` where there is one.
+    func apply(else other: Int? = nil) {
+        if let count = threads ?? other { Parallel.setThreads(count) }
+    }
+}
