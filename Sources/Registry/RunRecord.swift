@@ -77,6 +77,8 @@ public struct CheckpointRecord: Codable, Sendable, Equatable, FetchableRecord, P
     public var parameters: Int
     /// KV heads, one number or one a layer.
     public var kvHeads: String
+    /// A short name of the attention: MHA, GQA-2, MLA-32.
+    public var attention: String
     /// Cache bytes per token in fp16.
     public var kvBytesPerToken: Int
     /// Size of the file.

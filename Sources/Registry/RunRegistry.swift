@@ -85,7 +85,7 @@ public final class RunRegistry: Sendable {
         return queue
     }
 
-    private static let schemaVersion = 1
+    private static let schemaVersion = 2
 
     private static func create(_ queue: DatabaseQueue) throws {
         try queue.inTransaction(.immediate) { database in
@@ -100,8 +100,8 @@ public final class RunRegistry: Sendable {
                       validationLoss REAL, validationBitsPerByte REAL, PRIMARY KEY (run, line)) WITHOUT ROWID;
                     CREATE TABLE checkpoint (path TEXT PRIMARY KEY, hash TEXT, parentHash TEXT, name TEXT, conversion TEXT,
                       source TEXT, steps INTEGER NOT NULL, tokensSeen INTEGER NOT NULL, parameters INTEGER NOT NULL,
-                      kvHeads TEXT NOT NULL, kvBytesPerToken INTEGER NOT NULL, bytes INTEGER NOT NULL, problem TEXT,
-                      stamp TEXT NOT NULL);
+                      kvHeads TEXT NOT NULL, attention TEXT NOT NULL, kvBytesPerToken INTEGER NOT NULL, bytes INTEGER NOT NULL,
+                      problem TEXT, stamp TEXT NOT NULL);
                     CREATE INDEX checkpointHash ON checkpoint(hash);
                     CREATE INDEX checkpointParent ON checkpoint(parentHash);
                     PRAGMA user_version = \(schemaVersion);

@@ -94,8 +94,8 @@ struct RunScan {
     /// The record of a checkpoint that has not been read.
     private func unread(_ path: String) -> CheckpointRecord {
         CheckpointRecord(
-            path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", kvBytesPerToken: 0,
-            bytes: FileStamp(absolute(path)).bytes, stamp: stamp(checkpoint: path))
+            path: path, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", attention: "",
+            kvBytesPerToken: 0, bytes: FileStamp(absolute(path)).bytes, stamp: stamp(checkpoint: path))
     }
 
     /// The record of a checkpoint postponed to the next refresh, with a stamp that no file has.
@@ -126,6 +126,7 @@ struct RunScan {
             record.kvHeads =
                 config.kvHeads.uniform.map(String.init)
                 ?? (0..<config.layers).map { String(config.kvHeads[$0]) }.joined(separator: " ")
+            record.attention = config.attentionLabel
             record.kvBytesPerToken = config.kvBytesPerToken(.float16)
         } catch {
             record.problem = "\(error)"

@@ -54,6 +54,7 @@ import Testing
         #expect(try run("convert", "runs/a/model.h5", "--kv-heads", "2", "--method", "mean", "--out", "runs/two.h5").status == 0)
         let list = try run("runs", "list")
         #expect(list.status == 0 && list.output.contains("deep/b") && list.output.contains("finished"), "\(list.error)")
+        #expect(list.output.contains("attention  cache B/token") && list.output.contains(" MHA "), "\(list.output)")
         let json = try run("runs", "list", "--json", "--rebuild")
         let runs = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: Any]])
         #expect(runs.map { $0["path"] as? String } == ["a", "deep/b"])

@@ -31,7 +31,7 @@ import Testing
     @Test func `a lineage in a circle is cut`() {
         func record(_ hash: String, _ parent: String) -> CheckpointRecord {
             CheckpointRecord(
-                path: hash, hash: hash, parentHash: parent, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "",
+                path: hash, hash: hash, parentHash: parent, steps: 0, tokensSeen: 0, parameters: 0, kvHeads: "", attention: "",
                 kvBytesPerToken: 0, bytes: 0, stamp: "")
         }
         let circle = [record("a", "b"), record("b", "c"), record("c", "a")]

@@ -23,7 +23,7 @@ import Testing
         #expect(runs[0].loss == 1 && runs[0].validationBitsPerByte == 0.5 && runs[0].tokensPerSecond == 300)
         #expect(runs[1].validationBitsPerByte == nil)
         let model = try #require(try registry.model(of: runs[0]))
-        #expect(model.kvHeads == "2" && model.steps == 3 && model.tokensSeen == 30)
+        #expect(model.kvHeads == "2" && model.attention == "GQA-2" && model.steps == 3 && model.tokensSeen == 30)
         #expect(model.kvBytesPerToken == 2 * 2 * 2 * 12 * 2)
         #expect(try registry.model(of: runs[1]) == nil)
         #expect(try registry.validations(of: runs[0]).map(\.step) == [2, 4])

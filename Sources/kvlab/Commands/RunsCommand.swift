@@ -79,12 +79,12 @@ struct RunsListCommand: ParsableCommand {
             return try options.results.print(runs.map { RunSummary($0, try registry.model(of: $0)) })
         }
         guard !runs.isEmpty else { return try print("no runs under \(registry.root)") }
-        var rows = [["run", "status", "step", "bits/byte", "loss", "KV heads", "cache B/token", "tokens", "MB"]]
+        var rows = [["run", "status", "step", "bits/byte", "loss", "attention", "cache B/token", "tokens", "MB"]]
         for run in runs {
             let model = try registry.model(of: run)
             rows.append([
                 run.path.onOneLine, run.status.rawValue, String(run.step), number(run.validationBitsPerByte), number(run.loss),
-                model?.kvHeads.onOneLine ?? "–", model.map { String($0.kvBytesPerToken) } ?? "–",
+                model?.attention.onOneLine ?? "–", model.map { String($0.kvBytesPerToken) } ?? "–",
                 model.map { String($0.tokensSeen) } ?? "–", String(format: "%.1f", Double(run.bytes) / 1e6),
             ])
         }
@@ -128,7 +128,7 @@ struct RunsShowCommand: ParsableCommand {
         if let speed = run.tokensPerSecond { try print("\(Int(speed)) tokens per second, median over steps") }
         if let model {
             try print(
-                "\(model.path.onOneLine): \(model.parameters) parameters, KV heads \(model.kvHeads.onOneLine), \(model.kvBytesPerToken) cache bytes per token in fp16"
+                "\(model.path.onOneLine): \(model.parameters) parameters, \(model.attention.onOneLine), KV heads \(model.kvHeads.onOneLine), \(model.kvBytesPerToken) cache bytes per token in fp16"
             )
             try print("content \((model.hash ?? "–").onOneLine)")
             if let conversion = model.conversion { try print("converted: \(conversion.onOneLine)") }
