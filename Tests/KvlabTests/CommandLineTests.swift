@@ -258,7 +258,7 @@ import Testing
         try scratch.write(Array(#"{"task": "passkey", "id": 1, "prediction": "7", "answers": ["7"]}"#.utf8), to: "cases.jsonl")
         let model = "runs/a/model.h5"
         for (command, lines) in [
-            (["inspect", model], 1), (["estimate", model], 1), (["runs", "list"], 1),
+            (["inspect", model], 1), (["inspect", model, "--summary"], 1), (["estimate", model], 1), (["runs", "list"], 1),
             (["runs", "show", "a"], 1), (["runs", "gc"], 1), (["runs", "lineage", "a"], 1), (["runs", "diff", "a", "a"], 1),
             (["capacity", model, "--context", "9"], 1), (["generate", model, "--prompt", "x", "--max-tokens", "2"], 1),
             (["compare", model, "--text", "text.txt", "--window", "32"], 1), (["eval", "score", "cases.jsonl"], 2),
@@ -274,6 +274,9 @@ import Testing
             }
             #expect(try json(line.output) == json(pretty.output), "\(command)")
         }
+        let summary = try run("inspect", model, "--summary")
+        #expect(summary.output.hasSuffix("\n20 tensors, all as they were written\n"), "\(summary.output)")
+        #expect(!summary.output.contains("k_proj"))
     }
 
     @Test func `keys and limits of keys that cannot be are refused`() throws {

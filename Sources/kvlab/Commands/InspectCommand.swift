@@ -13,12 +13,15 @@ struct InspectCommand: ParsableCommand {
         abstract: "Print what is in a checkpoint, having checked every byte of it.",
         discussion: """
             Shows configuration, lineage, tokenizer, training state, and each tensor with shape, element type and the \
-            start of its SHA-256. A damaged, cut or foreign file is an error saying what is wrong. Hugging Face folders are \
+            start of its SHA-256, unless with --summary. A damaged, cut or foreign file is an error saying what is wrong. Hugging Face folders are \
             shown the same way.
             """)
 
     @Argument(help: "A checkpoint file or a model folder.", completion: .file())
     var file: String
+
+    @Flag(help: "Leave the tensors out.")
+    var summary = false
 
     @OptionGroup var results: JSONOptions
 
@@ -40,7 +43,9 @@ struct InspectCommand: ParsableCommand {
         var parameters: Int
         var weightBytes: Int
         var verified: Bool
-        var tensors: [Tensor]
+        var tensorCount: Int
+        /// Nil in a summary.
+        var tensors: [Tensor]?
     }
 
     func run() throws {
@@ -52,11 +57,13 @@ struct InspectCommand: ParsableCommand {
             trainingArrays: checkpoint.trainingState?.arrays.count, trainingState: checkpoint.trainingState?.json,
             parameters: checkpoint.parameters.count, weightBytes: weights.reduce(0) { $0 + $1.1.byteCount },
             // Loading has verified a checkpoint's digests; a folder has none.
-            verified: checkpoint.lineage.contentHash != nil,
-            tensors: weights.map { name, weight in
-                let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
-                return Tensor(name: name, shape: weight.shape, elementType: weight.elementType.rawValue, sha256: digest)
-            })
+            verified: checkpoint.lineage.contentHash != nil, tensorCount: weights.count,
+            tensors: summary
+                ? nil
+                : weights.map { name, weight in
+                    let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
+                    return Tensor(name: name, shape: weight.shape, elementType: weight.elementType.rawValue, sha256: digest)
+                })
         if results.isJSON { try results.print(report) } else { try print(text(report)) }
     }
 
@@ -109,9 +116,13 @@ struct InspectCommand: ParsableCommand {
         if let arrays = report.trainingArrays {
             lines += ["", "training state: \(arrays) arrays, \(report.trainingState?.utf8.count ?? 0) bytes of JSON"]
         }
-        lines += ["", report.verified ? "tensors, all as they were written" : "tensors"]
-        let width = report.tensors.map(\.name.onOneLine.count).max() ?? 0
-        for tensor in report.tensors {
+        let state = report.verified ? "tensors, all as they were written" : "tensors"
+        guard let tensors = report.tensors else {
+            return (lines + ["", "\(report.tensorCount) \(state)"]).joined(separator: "\n")
+        }
+        lines += ["", state]
+        let width = tensors.map(\.name.onOneLine.count).max() ?? 0
+        for tensor in tensors {
             let name = tensor.name.onOneLine.padding(toLength: width, withPad: " ", startingAt: 0)
             lines.append("  \(name)  \(tensor.elementType)  \(tensor.sha256.prefix(12))  \(tensor.shape)")
         }
