@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import Text
 
 /// The import of models of all known formats, recognised by their content.
 public enum ModelImport {
@@ -30,6 +31,27 @@ public enum ModelImport {
         var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, copiesWeights: copiesWeights)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
         return checkpoint
+    }
+
+    /// The tokenizer of a model, whose weights are not read, or of a tokenizer's own file.
+    ///
+    /// A folder needs a `tokenizer.json` or `tokenizer.model` and nothing else.
+    public static func tokenizer(_ path: String) throws -> any Tokenizer {
+        var isDirectory: ObjCBool = false
+        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+            let files = ["tokenizer.json", "tokenizer.model"].map { path + "/" + $0 }
+            guard let file = files.first(where: FileManager.default.fileExists) else {
+                throw ImportError.unknownFormat(path: path, reason: "the folder has neither tokenizer.json nor tokenizer.model")
+            }
+            return try TokenizerFile.load(file)
+        }
+        let file = try MappedFile(path: path)
+        let isCheckpoint = try file.bytes(in: 0..<min(CheckpointSeal.magic.count, file.count)) == CheckpointSeal.magic
+        guard try isCheckpoint || GGUFFile.isOne(file) else { return try TokenizerFile.load(path) }
+        guard let serialized = try load(path, verify: .structure).tokenizer else {
+            throw ImportError.unknownFormat(path: path, reason: "the model has no tokenizer")
+        }
+        return try TokenizerFile.load(serialized, name: path)
     }
 
     /// The advice for a file that is only part of a model or of an unsupported format; nil if it may be a checkpoint.

@@ -279,6 +279,27 @@ import Testing
         #expect(!summary.output.contains("k_proj"))
     }
 
+    @Test func `texts are encoded by a tokenizer's file, a checkpoint, a folder and a GGUF file alike`() throws {
+        try recipe()
+        let bpe = try run("tokenizer", "train", "--text", "text.txt", "--vocab-size", "300", "--out", "bpe.json")
+        #expect(bpe.status == 0, "\(bpe.error)")
+        let trained = try run(
+            "train", "recipe.json", "--set", #"tokenizer={"kind": "file", "path": "bpe.json"}"#, "--out", "run")
+        #expect(trained.status == 0, "\(trained.error)")
+        for (format, path) in [("hf", "hf"), ("gguf", "model.gguf")] {
+            let exported = try run("export", "run/model.h5", "--format", format, "--out", path)
+            #expect(exported.status == 0, "\(exported.error)")
+        }
+        let expected = try run("tokenizer", "encode", "text.txt", "--tokenizer", "bpe.json").output
+        #expect(expected.hasPrefix("["))
+        for path in ["run/model.h5", "hf", "model.gguf"] {
+            let encoded = try run("tokenizer", "encode", "text.txt", "--tokenizer", path)
+            #expect(encoded.status == 0 && encoded.output == expected, "\(path): \(encoded.error)")
+        }
+        let refused = try run("tokenizer", "encode", "text.txt", "--tokenizer", "run")
+        #expect(refused.status == 1 && refused.error.contains("run: the folder has neither tokenizer.json nor tokenizer.model"))
+    }
+
     @Test func `keys and limits of keys that cannot be are refused`() throws {
         for (options, message) in [
             (["--admin-key", ""], "--admin-key is empty; give a key, or leave the option out"),

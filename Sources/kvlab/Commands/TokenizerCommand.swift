@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoints
 import Console
 import Experiments
 import Files
@@ -79,8 +80,7 @@ struct TokenizerEncodeCommand: ParsableCommand {
     @Argument(help: "A UTF-8 text file.")
     var file: String
 
-    @Option(help: ArgumentHelp("A tokenizer.json, or llama2.c's tokenizer.bin.", valueName: "file"))
-    var tokenizer: String
+    @OptionGroup var source: TokenizerSource
 
     @Option(help: ArgumentHelp("Cut the file into documents at this string, each stripped of white space.", valueName: "string"))
     var splitOn: String?
@@ -89,7 +89,7 @@ struct TokenizerEncodeCommand: ParsableCommand {
     var count = false
 
     func run() throws {
-        let tokenizer = try TokenizerFile.load(tokenizer)
+        let tokenizer = try source.load()
         let corpus = try Corpus(paths: [file], separator: splitOn)
         var tokens = 0
         var spent = Duration.zero
@@ -116,11 +116,10 @@ struct TokenizerDecodeCommand: ParsableCommand {
     @Argument(help: "A file of JSON arrays, one a line.")
     var file: String
 
-    @Option(help: ArgumentHelp("A tokenizer.json, or llama2.c's tokenizer.bin.", valueName: "file"))
-    var tokenizer: String
+    @OptionGroup var source: TokenizerSource
 
     func run() throws {
-        let tokenizer = try TokenizerFile.load(tokenizer)
+        let tokenizer = try source.load()
         let corpus = try Corpus(paths: [file])
         let lines = corpus.text(corpus.documents[0]).split(separator: "\n")
         for (index, line) in lines.enumerated() where line.contains(where: { !$0.isWhitespace }) {
@@ -133,6 +132,18 @@ struct TokenizerDecodeCommand: ParsableCommand {
             try StandardOutput.write(tokenizer.decode(ids))
         }
     }
+}
+
+/// The tokenizer that texts are encoded or ids decoded with.
+struct TokenizerSource: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A tokenizer's file (tokenizer.json, tokenizer.model, llama2.c's tokenizer.bin), or a model that has one: a checkpoint, a Hugging Face folder, a GGUF file.",
+            valueName: "path"), completion: .file())
+    var tokenizer: String
+
+    /// The tokenizer in the file, or the model's own.
+    func load() throws -> any Tokenizer { try ModelImport.tokenizer(tokenizer) }
 }
 
 private func format(_ value: Double) -> String { String(format: "%.1f", value) }
