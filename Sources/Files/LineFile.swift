@@ -1,29 +1,10 @@
-import Glibc
-
-/// A file of lines that grows by whole lines: each is written at once, completely or, where the disk is full, not at all.
+/// A file of lines that grows by whole lines.
 public final class LineFile: Sendable {
-    private let file: RegularFile
+    private let file: AppendedFile
 
     /// Opens the file at `path`, which must exist and end with a newline or be empty.
-    public init(path: String) throws { file = try RegularFile(path: path, .append, links: .refused) }
+    public init(path: String) throws { file = try AppendedFile(path: path) }
 
-    /// Appends `line` and a newline; throws `FileError`.
-    public func append(_ line: String) throws {
-        let bytes = Array((line + "\n").utf8)
-        let start = lseek(file.descriptor, 0, SEEK_END)
-        var done = 0
-        while done < bytes.count {
-            let written = unsafe bytes.withUnsafeBytes { bytes in
-                unsafe bytes.baseAddress.map { unsafe Glibc.write(file.descriptor, $0 + done, bytes.count - done) } ?? 0
-            }
-            if written < 0 {
-                let code = errno
-                if code == EINTR { continue }
-                // A partial line would make the next one unreadable too.
-                if done > 0 { _ = ftruncate(file.descriptor, start) }
-                throw FileError.system(path: file.path, action: "append", errno: code)
-            }
-            done += written
-        }
-    }
+    /// Appends `line` and a newline, or nothing; throws `FileError`.
+    public func append(_ line: String) throws { try file.append(Array((line + "\n").utf8)) }
 }
