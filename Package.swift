@@ -135,7 +135,9 @@ let package = Package(
         tests("FuzzTests", ["FuzzTargets", "Random"]),
         tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
         tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Threads"]),
-        tests("TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"]),
+        tests(
+            "TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"],
+            exclude: ["Fixtures"]),
         tests(
             "EvaluationTests",
             ["Checkpoints", "Evaluation", "Files", "Inference", "JSON", "Kernels", "Models", "Random", "TestSupport", "Text"],

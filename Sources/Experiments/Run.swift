@@ -11,6 +11,7 @@ import Training
 ///
 ///     DIR/recipe.json     the resolved recipe
 ///     DIR/metrics.jsonl   one line an event
+///     DIR/events.out.tfevents.kvlab   the same figures for TensorBoard, where they are wanted
 ///     DIR/checkpoint.h5   weights with the training state, to resume from
 ///     DIR/model.h5        the finished model, without training state
 ///     DIR/lock            held while the run is going on
@@ -19,6 +20,7 @@ public struct Run {
     public let directory: String
     private let prepared: PreparedRun
     private let reporter: ProgressReporter
+    private let logs: Set<MetricsLog>
 
     /// How a run ended.
     public struct Outcome: Sendable {
@@ -35,14 +37,18 @@ public struct Run {
     }
 
     /// A run of `prepared` that will write to `directory`; nothing is read or written before ``execute(resume:force:shouldStop:onStep:)``.
-    public init(_ prepared: PreparedRun, directory: String, reporter: ProgressReporter) {
+    ///
+    /// - Parameter logs: the forms in which metrics are written beside metrics.jsonl.
+    public init(_ prepared: PreparedRun, directory: String, logs: Set<MetricsLog> = [], reporter: ProgressReporter) {
         self.prepared = prepared
+        self.logs = logs
         self.directory = directory
         self.reporter = reporter
     }
 
     private var checkpointPath: String { directory + "/checkpoint.h5" }
     private var metricsPath: String { directory + "/metrics.jsonl" }
+    private var eventsPath: String { directory + "/" + EventFile.name }
 
     /// The finished model's file in a run's directory.
     public static func modelPath(_ directory: String) -> String { directory + "/model.h5" }
@@ -65,6 +71,7 @@ public struct Run {
         let (trainer, lineage) = try makeTrainer(resume: resume, force: force)
         try writeRecipe()
         let metrics = try MetricsFile(path: metricsPath, keepingThrough: trainer.step)
+        let events = try events(from: trainer.step)
         let display = RunDisplay(prepared: prepared, reporter: reporter, firstStep: trainer.step)
         var lastGood: String? = trainer.step > 0 ? checkpointPath : nil
         var validationLoss: Double?
@@ -95,6 +102,7 @@ public struct Run {
                     return
                 }
                 try metrics.write(line)
+                try events?.write(line)
             }
         } catch TrainingError.notFinite(let step, let loss, let norm, let rate) {
             throw TrainingError.diverged(step: step, loss: loss, gradientNorm: norm, learningRate: rate, checkpoint: lastGood)
@@ -118,9 +126,17 @@ public struct Run {
             validationLoss: validationLoss)
     }
 
+    /// TensorBoard's file of a run that goes on behind `step`; nil where it isn't wanted.
+    private func events(from step: Int) throws -> EventFile? {
+        guard logs.contains(.tensorboard) else { return nil }
+        return try EventFile(path: eventsPath, keepingThrough: step, lines: MetricsFile.read(path: metricsPath)) {
+            Date().timeIntervalSince1970
+        }
+    }
+
     /// Finds out now, and not when the model is finished, that somebody has put a link where the run writes.
     private func refuseLinks() throws {
-        for path in [directory + "/recipe.json", metricsPath, checkpointPath, Self.modelPath(directory)] {
+        for path in [directory + "/recipe.json", metricsPath, eventsPath, checkpointPath, Self.modelPath(directory)] {
             guard (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) == nil else {
                 throw FileError.symbolicLink(path: path)
             }

@@ -43,7 +43,7 @@ import Training
         return checkpoint.parameters.names.map { checkpoint.parameters[$0]?.float32().array() ?? [] }
     }
 
-    @Test(arguments: ["lock", "recipe.json", "metrics.jsonl", "checkpoint.h5", "model.h5"])
+    @Test(arguments: ["lock", "recipe.json", "metrics.jsonl", "events.out.tfevents.kvlab", "checkpoint.h5", "model.h5"])
     func `a link where a run writes is refused before any work, and what it names untouched`(name: String) throws {
         try FileManager.default.createDirectory(atPath: scratch["made"], withIntermediateDirectories: true)
         try scratch.write(Array("precious".utf8), to: "victim")
@@ -83,6 +83,20 @@ import Training
             }
         }
         #expect(stable("parts") == stable("whole"))
+    }
+
+    @Test func `TensorBoard's events of a run that was resumed are those of its metrics`() throws {
+        func events(_ name: String) throws -> [Int] {
+            scratch.names.contains(name) ? EventFile.steps(path: scratch[name + "/" + EventFile.name]) : []
+        }
+        let prepared = try PreparedRun(try recipe(), reporter: reporter)
+        func run(_ name: String) -> Run { Run(prepared, directory: scratch[name], logs: [.tensorboard], reporter: reporter) }
+        _ = try run("parts").execute(resume: false) { true }
+        _ = try run("parts").execute(resume: true)
+        _ = try run("whole").execute(resume: false)
+        let metrics = MetricsFile.read(path: scratch["parts/metrics.jsonl"]).filter { $0.sample == nil }.map(\.step)
+        #expect(metrics.count == 10)
+        #expect(try events("parts") == metrics && events("whole") == metrics)
     }
 
     @Test func `a directory that holds a run is not overwritten, nor resumed with another recipe`() throws {

@@ -40,6 +40,7 @@ public struct Sweep {
 
     private let recipes: SweepRecipes
     private let directory: String
+    private let logs: Set<MetricsLog>
     private let store: StepStore
     private let reporter: ProgressReporter
     private var recipe: Recipe { recipes.recipe }
@@ -50,13 +51,18 @@ public struct Sweep {
     /// A sweep for a recipe with a `lab` section; reads the texts, whose content decides which steps are done already.
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` for what can't be, before any work.
-    public init(recipe: Recipe, lab: LabRecipe, directory: String, reporter: ProgressReporter) throws {
+    ///
+    /// - Parameter logs: the forms in which each run's metrics are written beside its metrics.jsonl.
+    public init(
+        recipe: Recipe, lab: LabRecipe, directory: String, logs: Set<MetricsLog> = [], reporter: ProgressReporter
+    ) throws {
         if let path = lab.evaluation.text, !FileManager.default.isReadableFile(atPath: path) {
             throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(path): no such file, or it can't be read")
         }
         recipes = try SweepRecipes(recipe: recipe, lab: lab)
         let directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
         self.directory = directory
+        self.logs = logs
         store = StepStore(
             directory: lab.sweep.map { $0.store ?? directory + "/steps" } ?? directory, isAddressedByContent: lab.sweep != nil)
         self.reporter = reporter
@@ -244,7 +250,7 @@ public struct Sweep {
         try check(prepared.inputs, resolved)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let resumes = try makeResumable(folder, as: prepared, beginning: beginning)
-        let run = Run(prepared, directory: folder, reporter: reporter)
+        let run = Run(prepared, directory: folder, logs: logs, reporter: reporter)
         let outcome: Run.Outcome
         do {
             outcome = try run.execute(resume: resumes, shouldStop: shouldStop, onStep: onStep)

@@ -44,7 +44,8 @@ struct LabCommand: ParsableCommand {
         }
         let signal = StopSignal()
         let result = try options.located { () throws -> Sweep.Result? in
-            let sweep = try Sweep(recipe: recipe, lab: lab, directory: directory, reporter: ProgressReporter())
+            let sweep = try Sweep(
+                recipe: recipe, lab: lab, directory: directory, logs: Set(options.log), reporter: ProgressReporter())
             if dryRun {
                 if draft != nil { try print(recipe.resolvedJSON) }
                 try print(sweep.planText())

@@ -4,6 +4,8 @@ import Foundation
 import Recipes
 import Training
 
+extension MetricsLog: ExpressibleByArgument {}
+
 /// A recipe and what the command line changes in it.
 struct RecipeOptions: ParsableArguments {
     @Argument(help: "The recipe, JSON with comments.", completion: .file(extensions: ["json"]))
@@ -18,6 +20,9 @@ struct RecipeOptions: ParsableArguments {
     var out: String?
 
     @OptionGroup var threads: ThreadsOption
+
+    @Option(help: "Also write metrics in this form, beside metrics.jsonl in each run's folder; repeatable.")
+    var log: [MetricsLog] = []
 
     @Flag(help: "Go on with the run that the directory holds.")
     var resume = false
@@ -60,7 +65,8 @@ struct TrainCommand: ParsableCommand {
         discussion: """
             Ctrl-C or SIGTERM finishes the step, saves and says how to resume; a resumed run is bit for bit the uninterrupted one. A run whose \
             texts, tokenizer or starting model have changed since is not resumed, unless with --force. The \
-            directory holds recipe.json, metrics.jsonl, checkpoint.h5 (to resume from) and, at the end, model.h5.
+            directory holds recipe.json, metrics.jsonl, checkpoint.h5 (to resume from) and, at the end, model.h5; with --log tensorboard \
+            events.out.tfevents.kvlab too.
             """)
 
     @OptionGroup var options: RecipeOptions
@@ -82,7 +88,7 @@ struct TrainCommand: ParsableCommand {
             return
         }
         let signal = StopSignal()
-        let outcome = try Run(prepared, directory: directory, reporter: reporter).execute(
+        let outcome = try Run(prepared, directory: directory, logs: Set(options.log), reporter: reporter).execute(
             resume: options.resume, force: options.force
         ) {
             signal.number != nil
