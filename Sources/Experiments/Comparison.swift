@@ -20,9 +20,9 @@ public struct Comparison {
     /// The most windows scored of a text; nil for all.
     public var mostWindows: Int?
 
-    /// A comparison; by default windows of 256 tokens without overlap, and the cache of one sequence of 4096 tokens in fp16.
+    /// A comparison; by default windows of 256 tokens without overlap, and the standard cache of one sequence of 4096 tokens.
     public init(
-        contextTokens: Int = 4096, batch: Int = 1, kvType: KVEncoding = .float16, window: Int = 256, stride: Int? = nil,
+        contextTokens: Int = 4096, batch: Int = 1, kvType: KVEncoding = .standard, window: Int = 256, stride: Int? = nil,
         bos: WindowPolicy.BOS? = nil
     ) {
         self.contextTokens = contextTokens

@@ -241,7 +241,7 @@ import Testing
     }
 
     @Test func `help names element types as they are typed`() throws {
-        for (command, type) in [("serve", "fp32"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
+        for (command, type) in [("serve", "fp16"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
             let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
             let values = "(values: fp32, fp16, bf16, int8, k8v4, q8_0, q4_0; default: \(type))"
             #expect(help.contains(values) && !help.contains("F16"), "\(help)")
@@ -337,7 +337,10 @@ import Testing
             (["--through-cache", "--dtype", "bf16"], "--dtype has no effect with --through-cache"),
             (["--evict", "tova", "--kv-budget", "9"], "--evict has no effect without --through-cache"),
             (["--prefill", "9"], "--prefill has no effect without --through-cache"),
-            (["--through-cache", "--prefill", "256"], "--prefill is 256, expected 1 to 255, less than the tokens of --window"),
+            (
+                ["--through-cache", "--prefill", "256", "--window", "256"],
+                "--prefill is 256, expected 1 to 255, less than the tokens of --window"
+            ),
             (["--limit-windows", "0"], "--limit-windows is 0, expected at least 1"),
             (
                 ["--through-cache", "--evict", "snapkv", "--kv-budget", "64"],

@@ -33,6 +33,27 @@ struct ModelFileCommandTests {
         #expect(text.output.contains("per token  524288 bytes (512 KiB)"))
     }
 
+    @Test func `estimate answers what a conversion would take, and refuses settings that its method has not`() throws {
+        let config = """
+            {"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32, "num_hidden_layers": 32, "vocab_size": 32000,
+             "intermediate_size": 11008, "max_position_embeddings": 4096}
+            """
+        try scratch.write(config.utf8, to: "config.json")
+        let mqa = try json(kvlab("estimate", scratch.path, "--kv-heads", "1", "--kv-dtype", "int8", "--json").output)
+        #expect(mqa["bytesPerToken"] as? Int == 32 * 2 * (128 + 2) && mqa["attention"] as? String == "MQA")
+        #expect(mqa["parentBytesPerToken"] as? Int == 32 * 32 * 2 * (128 + 2))
+        let latent = try kvlab("estimate", scratch.path, "--method", "mla", "--rank", "512", "--rope-head-dim", "64")
+        #expect(latent.output.contains("per token  36864 bytes (36 KiB), 7.03 % of the 524288 before"), "\(latent)")
+        for (options, message) in [
+            (["--kv-heads", "5"], "5"),
+            (["--rank", "96"], "--rank means nothing for 'learned'"),
+            (["--method", "best"], "no conversion method 'best'"),
+        ] {
+            let refused = try Tool.run(["estimate", scratch.path] + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(message), "\(options): \(refused)")
+        }
+    }
+
     @Test func `what cannot be read is one line naming the file, and a status other than 0`() throws {
         try scratch.write(Array("not a model".utf8), to: "x")
         try scratch.write([], to: "empty")

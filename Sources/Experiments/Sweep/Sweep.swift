@@ -435,7 +435,7 @@ public struct Sweep {
         return ScoringContext(hash: parent.record.output, model: model, text: text, comparison: comparison)
     }
 
-    private var kvType: KVEncoding { KVEncoding(name: lab.evaluation.kvDtype) ?? .float16 }
+    private var kvType: KVEncoding { KVEncoding(name: lab.evaluation.kvDtype) ?? .standard }
 
     /// The cache of one sequence of the text, as long as the model and the recipe allow; nil where the engine can't serve the model.
     private func measuredCache(_ model: LoadedModel, _ scoring: ScoringContext) -> MeasuredCache? {

@@ -79,6 +79,9 @@ public struct KVEncoding: Sendable {
     /// llama.cpp's blocks of 32 codes of 8 bits and of 4 bits, each with a scale.
     public static let q8 = KVEncoding(LlamaQ8Codec()), q4 = KVEncoding(LlamaQ4Codec())
 
+    /// The encoding of a cache where none is named: fp16, as llama.cpp's.
+    public static let standard = float16
+
     /// Every encoding that flags and recipes can name. New codecs are listed here.
     public static let all: [KVEncoding] = [.float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4]
 

@@ -25,7 +25,7 @@ struct CapacityCommand: ParsableCommand {
     var context: Int
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.float16
+    var kvDtype = KVEncoding.standard
 
     @OptionGroup var paging: PageOptions
 

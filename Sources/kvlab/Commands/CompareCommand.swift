@@ -26,7 +26,7 @@ struct CompareCommand: ParsableCommand {
     var batch = 1
 
     @Option(help: "Encoding of the cache sizes shown.")
-    var kvDtype: KVEncoding = .float16
+    var kvDtype = KVEncoding.standard
 
     @OptionGroup var threads: ThreadsOption
 
@@ -42,11 +42,11 @@ struct CompareCommand: ParsableCommand {
     func run() throws {
         threads.apply()
         let text = try options.read()
-        let comparison = Comparison(
-            contextTokens: context, batch: batch, kvType: kvDtype, window: options.window,
-            stride: options.stride, bos: options.bos)
         let models = try checkpoints.map { try LoadedModel(path: $0) }
-        let title = "\(options.text), window \(options.window), stride \(options.stride ?? options.window)"
+        let window = try options.window(for: models)
+        let comparison = Comparison(
+            contextTokens: context, batch: batch, kvType: kvDtype, window: window, stride: options.stride, bos: options.bos)
+        let title = "\(options.text), window \(window), stride \(options.stride ?? window)"
         let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
         if let html {
             try TextFile.write(HTMLReport(title: "kvlab compare", table: table).html, to: html, links: .followed)

@@ -34,7 +34,7 @@ struct ConvertCommand: ParsableCommand {
     var budgetBytesPerToken: Int?
 
     @Option(help: "Encoding of the budget's cache.")
-    var kvDtype = KVEncoding.float16
+    var kvDtype = KVEncoding.standard
 
     @OptionGroup(title: "Settings of the methods")
     var settings: MethodOptions
@@ -90,15 +90,8 @@ struct ConvertCommand: ParsableCommand {
 
     /// The method with the settings given.
     private func conversion() throws -> any ConversionMethod {
-        let name = method ?? ConversionMethods.defaultName(calibrated: calibration != nil)
-        guard var method = ConversionMethods.named(name) else {
-            throw ValidationError(ConversionError.unknownMethod(name).description)
-        }
-        guard budgetBytesPerToken == nil || method.budgetedSetting != nil else {
-            throw ValidationError("--budget-bytes-per-token means nothing for '\(name)'")
-        }
-        method.set(try settings.settings(for: method, hasBudget: budgetBytesPerToken != nil))
-        return method
+        try settings.method(
+            named: method ?? ConversionMethods.defaultName(calibrated: calibration != nil), hasBudget: budgetBytesPerToken != nil)
     }
 
     func validate() throws {
@@ -197,8 +190,8 @@ struct ConvertCommand: ParsableCommand {
         reporter.progress("measuring the loss on the parent's own text")
         var children = [child]
         // The default is no choice of the user's: what mean-pooling would lose is told where that is less.
-        if method == nil, var mean = ConversionMethods.named("mean") {
-            mean.set(try settings.settings(for: mean, hasBudget: false))
+        if method == nil {
+            let mean = try settings.method(named: "mean")
             children.append(try parent.converted(by: Converter(mean, seed: seed)).0)
         }
         let losses = try ConversionLoss.onSamples(parent: parent, children: children, seed: seed)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Console
+import Conversion
 import Files
 import Foundation
 import Inference
@@ -16,7 +17,8 @@ struct EstimateCommand: ParsableCommand {
             Takes any decoder's Hugging Face config.json (or the folder it is in), also one whose weights kvlab cannot \
             use, or a checkpoint. A token takes Σ over layers of KV heads × (key width + value width) × bytes per \
             element, with the scales of a codec; layers with a sliding window stop growing at it. Pages are of the size that a \
-            server chooses for the model.
+            server chooses for the model. With the options of 'kvlab convert' it is the model so converted, its weights unread: \
+            --kv-heads 1, or --method mla --rank 96.
             """)
 
     @Argument(help: "A config.json, a model folder or a checkpoint.", completion: .file())
@@ -29,18 +31,37 @@ struct EstimateCommand: ParsableCommand {
     var batch = 1
 
     @Option(name: .long, help: "Encoding of the cache.")
-    var kvDtype: KVEncoding = .float16
+    var kvDtype = KVEncoding.standard
+
+    @Option(
+        help: "Estimate the model converted by one of \(ConversionMethods.names.joined(separator: ", ")).",
+        completion: .list(ConversionMethods.names))
+    var method: String?
+
+    @OptionGroup(title: "Settings of the methods")
+    var settings: MethodOptions
 
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context is \(context), expected at least 1") }
         if batch < 1 { throw ValidationError("--batch is \(batch), expected at least 1") }
+        _ = try conversion()
+    }
+
+    /// The conversion that the options describe; nil for the model as it is. Every merge of heads leaves the same bytes.
+    private func conversion() throws -> (any ConversionMethod)? {
+        guard method != nil || !settings.isEmpty else { return nil }
+        return try settings.method(named: method ?? ConversionMethods.defaultName(calibrated: true))
     }
 
     private struct Report: Encodable {
         var model: String
         var modelType: String
+        /// The conversion estimated, the child's attention and the bytes of a token before it.
+        var method: String?
+        var attention: String?
+        var parentBytesPerToken: Int?
         var layers: Int
         var kvDtype: String
         var bytesPerToken: Int
@@ -54,8 +75,11 @@ struct EstimateCommand: ParsableCommand {
     }
 
     func run() throws {
-        let (estimate, longest, modelType) = try read()
-        let context = context ?? longest ?? 1
+        let parent = try read()
+        let conversion = try conversion()
+        let child = try conversion.map { try $0.childConfig(parent.config()) }
+        let estimate = child.map { CacheEstimate($0, encoding: kvDtype) } ?? parent.estimate
+        let context = context ?? parent.longest ?? 1
         try estimate.layers.checkEncoding()
         let pageBytes = PageSize.bytes(for: estimate.layers)
         guard let total = estimate.bytes(context: context, batch: batch),
@@ -66,21 +90,38 @@ struct EstimateCommand: ParsableCommand {
             throw ValidationError("\(batch) sequences of \(context) tokens take more bytes than can be counted")
         }
         let report = Report(
-            model: model, modelType: modelType, layers: estimate.layers.count, kvDtype: kvDtype.name,
+            model: model, modelType: parent.modelType, method: conversion?.name, attention: child?.attentionLabel,
+            parentBytesPerToken: conversion == nil ? nil : parent.estimate.bytesPerToken, layers: estimate.layers.count,
+            kvDtype: kvDtype.name,
             bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
             allocatedBytes: allocated, pageBytes: pageBytes, windowedLayers: estimate.layers.count { $0.window != nil })
         if results.isJSON {
             try results.print(report)
         } else {
-            try print("\(model.onOneLine): \(modelType.onOneLine), \(report.layers) layers with a KV cache in \(report.kvDtype)")
-            try print("per token  \(Self.readable(report.bytesPerToken))")
+            let converted = child.map { ", converted to \($0.attentionLabel)" } ?? ""
+            try print(
+                "\(model.onOneLine): \(report.modelType.onOneLine)\(converted), \(report.layers) layers with a KV cache in \(report.kvDtype)"
+            )
+            let before = report.parentBytesPerToken.map {
+                ", \(String(format: "%.3g", 100 * Double(report.bytesPerToken) / Double($0))) % of the \($0) before"
+            }
+            try print("per token  \(Self.readable(report.bytesPerToken))\(before ?? "")")
             let windows = report.windowedLayers > 0 ? "  (\(report.windowedLayers) layers stop at their window)" : ""
             try print("in all     \(Self.readable(total)) for \(batch) × \(context) tokens\(windows)")
             try print("in pages   \(Self.readable(allocated)), \(ByteCount.text(pageBytes)) a page")
         }
     }
 
-    private func read() throws -> (CacheEstimate, longest: Int?, modelType: String) {
+    /// The model as it is.
+    private struct Parent {
+        var estimate: CacheEstimate
+        var longest: Int?
+        var modelType: String
+        /// The configuration, which kvlab may not have for a model that it can estimate.
+        var config: () throws -> ModelConfig
+    }
+
+    private func read() throws -> Parent {
         var isDirectory: ObjCBool = false
         let isFolder = unsafe FileManager.default.fileExists(atPath: model, isDirectory: &isDirectory) && isDirectory.boolValue
         let path = isFolder ? model + "/config.json" : model
@@ -88,10 +129,14 @@ struct EstimateCommand: ParsableCommand {
         let start = try file.bytes(in: 0..<min(file.count, 4096))
         if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
             let config = try HuggingFaceConfig(path: path)
-            return (try config.cacheEstimate(kvDtype), config.maxSequence, config.modelType)
+            return Parent(
+                estimate: try config.cacheEstimate(kvDtype), longest: config.maxSequence, modelType: config.modelType,
+                config: { try config.modelConfig() })
         }
         let config = try ModelImport.load(path, verify: .structure).config
-        return (CacheEstimate(config, encoding: kvDtype), config.maxSequence, config.attentionLabel)
+        return Parent(
+            estimate: CacheEstimate(config, encoding: kvDtype), longest: config.maxSequence, modelType: config.attentionLabel,
+            config: { config })
     }
 
     /// The exact bytes, and the bytes in the largest unit below them.

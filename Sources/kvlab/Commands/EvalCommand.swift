@@ -27,8 +27,8 @@ struct TextOptions: ParsableArguments {
         help: "Cut the text into documents at this string; each is stripped and encoded separately.")
     var splitOn: String?
 
-    @Option(help: "Text tokens in a window; a BOS comes on top.")
-    var window = 256
+    @Option(help: "Text tokens in a window; a BOS comes on top. Default: 1024, or the model's positions where it has fewer.")
+    var window: Int?
 
     @Option(help: "Tokens from one window's start to the next; below --window each token gets more context. Default: --window.")
     var stride: Int?
@@ -42,11 +42,23 @@ struct TextOptions: ParsableArguments {
     var replaceInvalid = false
 
     func validate() throws {
-        guard window >= 1 else { throw ValidationError("--window is \(window), expected at least 1") }
-        guard stride.map({ $0 >= 1 && $0 <= window }) ?? true else {
-            throw ValidationError("--stride is \(stride ?? 0), expected 1 to --window (\(window))")
-        }
+        guard window.map({ $0 >= 1 }) ?? true else { throw ValidationError("--window is \(window ?? 0), expected at least 1") }
+        try checkStride(window: window ?? .max)
         guard splitOn != "" else { throw ValidationError("--split-on is empty") }
+    }
+
+    private func checkStride(window: Int) throws {
+        guard stride.map({ $0 >= 1 && $0 <= window }) ?? true else {
+            throw ValidationError(
+                "--stride is \(stride ?? 0), expected " + (window == .max ? "at least 1" : "1 to --window (\(window))"))
+        }
+    }
+
+    /// The tokens of a window for all of `models`: those given, else 1,024 or the fewest positions of a model.
+    func window(for models: [LoadedModel]) throws -> Int {
+        let window = window ?? models.map(\.model.config.maxSequence).reduce(1024, min)
+        try checkStride(window: window)
+        return window
     }
 
     func read() throws -> EvaluationText {
@@ -83,7 +95,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     @Flag(help: "Score as it would be served: weights in their own type, keys and values in pages, stored as --kv-dtype.")
     var throughCache = false
 
-    @Option(help: "Encoding of cached keys and values, with --through-cache. Default: fp32.")
+    @Option(help: "Encoding of cached keys and values, with --through-cache. Default: fp32, the reference of KL.")
     var kvDtype: KVEncoding?
 
     @OptionGroup(title: "With --through-cache") var paging: PageOptions
@@ -110,10 +122,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             guard dtype == nil else {
                 throw ValidationError("--dtype has no effect with --through-cache, which multiplies in the weights' own type")
             }
-            guard prefill.map({ $0 >= 1 && $0 < options.window }) ?? true else {
-                throw ValidationError(
-                    "--prefill is \(prefill ?? 0), expected 1 to \(options.window - 1), less than the tokens of --window")
-            }
+            try checkPrefill(window: options.window ?? .max)
             if prefill == nil, let retention = try eviction.retention() as? EvictionRetention, retention.needsPrompt {
                 throw ValidationError("\(InferenceError.policyWithoutPrompt(policy: retention.name))")
             }
@@ -128,11 +137,20 @@ struct EvalPerplexityCommand: ParsableCommand {
         }
     }
 
+    private func checkPrefill(window: Int) throws {
+        guard prefill.map({ $0 >= 1 && $0 < window }) ?? true else {
+            let limit = window == .max ? "at least 1" : "1 to \(window - 1)"
+            throw ValidationError("--prefill is \(prefill ?? 0), expected \(limit), less than the tokens of --window")
+        }
+    }
+
     func run() throws {
         threads.apply()
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
-        var comparison = Comparison(window: options.window, stride: options.stride, bos: options.bos)
+        let window = try options.window(for: [model])
+        try checkPrefill(window: window)
+        var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
         comparison.mostWindows = limitWindows
         let encoding = kvDtype ?? .float32
         var cache = EvaluationCache(
@@ -144,7 +162,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             throughCache ? try comparison.scoreThroughCache(model, text, cache: cache, reporter: ProgressReporter()) : nil
         let result = try cached?.score ?? comparison.score(model, text, reporter: ProgressReporter())
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let policy = try model.policy(window: options.window, stride: options.stride, bos: options.bos)
+        let policy = try model.policy(window: window, stride: options.stride, bos: options.bos)
         if results.isJSON {
             let report = Report(
                 model: model.name, perplexity: result.perplexity, bitsPerByte: result.bitsPerByte,

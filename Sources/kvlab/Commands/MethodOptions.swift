@@ -57,8 +57,23 @@ struct MethodOptions: ParsableArguments, CustomReflectable {
             })
     }
 
+    /// Whether no setting was given.
+    var isEmpty: Bool { given.values.isEmpty }
+
+    /// The method called `name` with the settings given; throws for no such method and as ``settings(for:hasBudget:)``.
+    func method(named name: String, hasBudget: Bool = false) throws -> any ConversionMethod {
+        guard var method = ConversionMethods.named(name) else {
+            throw ValidationError(ConversionError.unknownMethod(name).description)
+        }
+        guard !hasBudget || method.budgetedSetting != nil else {
+            throw ValidationError("--budget-bytes-per-token means nothing for '\(name)'")
+        }
+        method.set(try settings(for: method, hasBudget: hasBudget))
+        return method
+    }
+
     /// The values for `method`, of which a budget may decide one; throws where it has no such setting, lacks a value, or takes no such one.
-    func settings(for method: any ConversionMethod, hasBudget: Bool) throws -> DesignSettings {
+    private func settings(for method: any ConversionMethod, hasBudget: Bool) throws -> DesignSettings {
         for (other, _) in Self.declared {
             guard let value = given.values[other.key] else { continue }
             guard let setting = method.settings.first(where: { $0.key == other.key }),

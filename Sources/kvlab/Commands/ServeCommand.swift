@@ -34,7 +34,7 @@ struct ServeCommand: AsyncParsableCommand {
     var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.float32
+    var kvDtype = KVEncoding.standard
 
     @OptionGroup var paging: PageOptions
 
