@@ -43,16 +43,39 @@ public enum Tool {
             process.executableURL = URL(fileURLWithPath: "/bin/sh")
             process.arguments = ["-c", "ulimit -f \(fileBytes / 512); exec \"$0\" \"$@\"", try #require(path)] + arguments
         }
-        let scratch = ScratchDirectory()
-        // Files, not pipes: nothing blocks however much is written.
-        for name in ["stdout", "stderr"] { try scratch.write([], to: name) }
-        process.standardOutput = FileHandle(forWritingAtPath: scratch["stdout"])
-        process.standardError = FileHandle(forWritingAtPath: scratch["stderr"])
+        let files = try OutputFiles(of: process)
         try process.run()
         process.waitUntilExit()
-        return Outcome(
-            status: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
-            output: String(decoding: scratch.bytes("stdout"), as: UTF8.self),
-            error: String(decoding: scratch.bytes("stderr"), as: UTF8.self))
+        return files.outcome(of: process)
+    }
+
+    /// Runs `arguments` in `folder` to the end, of `program` in place of `kvlab` where one is given, without keeping a thread.
+    public static func finish(_ arguments: [String], of program: String? = nil, in folder: String) async throws -> Outcome {
+        let process = try process(arguments, in: folder)
+        if let program { process.executableURL = URL(fileURLWithPath: program) }
+        let files = try OutputFiles(of: process)
+        let (ends, end) = AsyncStream<Void>.makeStream()
+        process.terminationHandler = { _ in end.finish() }
+        try process.run()
+        for await _ in ends {}
+        return files.outcome(of: process)
+    }
+
+    /// Files, not pipes, for a process's output: nothing blocks however much is written.
+    private struct OutputFiles {
+        private let scratch = ScratchDirectory()
+
+        init(of process: Process) throws {
+            for name in ["stdout", "stderr"] { try scratch.write([], to: name) }
+            process.standardOutput = FileHandle(forWritingAtPath: scratch["stdout"])
+            process.standardError = FileHandle(forWritingAtPath: scratch["stderr"])
+        }
+
+        func outcome(of process: Process) -> Outcome {
+            Outcome(
+                status: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+                output: String(decoding: scratch.bytes("stdout"), as: UTF8.self),
+                error: String(decoding: scratch.bytes("stderr"), as: UTF8.self))
+        }
     }
 }
