@@ -2,7 +2,7 @@
 
 PACKAGES := $(wildcard Packages/*)
 
-.PHONY: help lab smollm2 test fuzz torture sanitize build setup format lint docs bench clean
+.PHONY: help lab smollm2 test fuzz torture sanitize build install deb setup format lint docs bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -31,8 +31,18 @@ sanitize: setup ## Serve under the thread and the address sanitizer
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/thread-sanitizer.txt swift test -c release --disable-xctest --sanitize=thread --scratch-path .build-tsan --filter "InferenceTests|ServerTests|ThreadPool"
 	ASAN_OPTIONS=detect_leaks=0 swift test -c release --disable-xctest --sanitize=address --scratch-path .build-asan --filter "InferenceTests|ServerTests|ThreadPool"
 
+# Swift's standard library and Foundation are linked in: the program starts without the toolchain.
 build: setup ## Build the tool in release: .build/release/kvlab
-	swift build -c release --product kvlab
+	swift build -c release --static-swift-stdlib --product kvlab
+
+# DESTDIR stages the tree, as packagers know it.
+PREFIX ?= /usr/local
+install: build ## Install the tool, its manual and completions under PREFIX (/usr/local)
+	.ci/install "$(DESTDIR)$(PREFIX)"
+
+deb: build ## Make a Debian package of the tool: .build/kvlab_VERSION_ARCHITECTURE.deb
+	@./.ci/setup dpkg-dev
+	.ci/deb
 
 setup: ## Install the Debian packages that are missing
 	@./.ci/setup
