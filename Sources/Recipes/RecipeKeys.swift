@@ -264,8 +264,8 @@ extension RecipeSection {
             .integer("contextTokens", 1...(1 << 30), "tokens of the cache sizes shown", absence: .default(4096), example: 32_768),
             .integer("batch", 1...(1 << 20), "sequences of the cache sizes shown", absence: .default(1), example: 8),
             RecipeKey(
-                "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of the cache sizes shown", absence: .default("fp16"),
-                example: "int8"),
+                "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of the cache sizes shown",
+                absence: .default(KVEncoding.standard.name), example: "int8"),
         ])
 
     private static let sweep = RecipeSection(
