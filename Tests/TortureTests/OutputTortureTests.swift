@@ -158,7 +158,7 @@ import Testing
         let folder = try Self.folder.get()
         let pipe = TestPipe()
         pipe.fill()
-        let process = try Tool.process(["inspect", "runs/a/model.h5", "--json"], in: folder.path)
+        let process = try Tool.process(["inspect", "runs/a/model.h5", "--pretty"], in: folder.path)
         process.standardOutput = FileHandle(fileDescriptor: pipe.writing)
         try process.run()
         try await Task.sleep(for: .milliseconds(300))
