@@ -300,6 +300,58 @@ import Testing
         #expect(refused.status == 1 && refused.error.contains("run: the folder has neither tokenizer.json nor tokenizer.model"))
     }
 
+    private struct Generated: Decodable {
+        var promptIDs: [Int]
+        var ids: [Int]
+        var text: String
+    }
+
+    private func generate(_ arguments: String...) throws -> Generated {
+        let outcome = try run(["generate"] + arguments + ["--max-tokens", "3", "--json"])
+        #expect(outcome.status == 0, "\(outcome.error)")
+        return try JSONDecoder().decode(Generated.self, from: Data(outcome.output.utf8))
+    }
+
+    @Test func `a prompt is a chat's message where the model has a template, and a text that ends at once is told`() throws {
+        try recipe()
+        let bpe = ["tokenizer", "train", "--text", "text.txt", "--vocab-size", "280", "--out", "bpe.json"]
+        #expect(try run(bpe).status == 0)
+        let tokenizer = #"tokenizer={"kind": "file", "path": "bpe.json"}"#
+        #expect(try run("train", "recipe.json", "--set", tokenizer, "--out", "run").status == 0)
+        #expect(try run("export", "run/model.h5", "--format", "hf", "--out", "hf").status == 0)
+        let template =
+            "{% for it in messages %}<{{ it.role }}>{{ it.content }}{% endfor %}{% if add_generation_prompt %}<answer>{% endif %}"
+        try scratch.write(Array(template.utf8), to: "hf/chat_template.jinja")
+
+        let chat = try generate("hf", "--prompt", "line")
+        let whole = try generate("hf", "--raw", "--prompt", "<user>line<answer>")
+        #expect(chat.promptIDs == whole.promptIDs && chat.ids == whole.ids && whole.text == "<user>line<answer>" + chat.text)
+        let system = try generate("hf", "--prompt", "line", "--system", "be brief")
+        #expect(try system.promptIDs == generate("hf", "--raw", "--prompt", "<system>be brief<user>line<answer>").promptIDs)
+        #expect(try generate("run/model.h5", "--prompt", "line").text.hasPrefix("line"))
+        let plain = try generate("run/model.h5", "--prompt", "line", "--chat")
+        #expect(try plain.promptIDs == generate("run/model.h5", "--prompt", "User: line\nAssistant:").promptIDs)
+        for (arguments, sentence) in [
+            (["hf", "--raw", "--chat"], "--chat means nothing with --raw"),
+            (["hf", "--raw", "--system", "x"], "--system means nothing with --raw"),
+            (["run/model.h5", "--system", "x"], "--system is for chats, and run/model.h5 has no chat template"),
+        ] {
+            let refused = try run(["generate"] + arguments + ["--prompt", "x"])
+            #expect(refused.status == 64 && refused.error.contains(sentence), "\(refused.error)")
+        }
+
+        // Every token ends a text.
+        var config = try #require(
+            try JSONSerialization.jsonObject(with: Data(scratch.bytes("hf/config.json"))) as? [String: Any])
+        config["eos_token_id"] = Array(0..<(try #require(config["vocab_size"] as? Int)))
+        try scratch.write([UInt8](JSONSerialization.data(withJSONObject: config)), to: "hf/config.json")
+        let told = "the model ended the text at once, with no token before its end; "
+        let ended = try run("generate", "hf", "--prompt", "line")
+        #expect(ended.status == 0 && ended.output == "\n" && ended.error.contains(told + "try another --seed"), "\(ended)")
+        let raw = try run("generate", "hf", "--prompt", "line", "--raw")
+        #expect(raw.output == "line\n" && raw.error.contains(told + "leave --raw out to send it as a chat"), "\(raw)")
+    }
+
     @Test func `keys and limits of keys that cannot be are refused`() throws {
         for (options, message) in [
             (["--admin-key", ""], "--admin-key is empty; give a key, or leave the option out"),

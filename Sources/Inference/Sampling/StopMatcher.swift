@@ -1,12 +1,13 @@
 /// Holds text back while it may begin a stop string, and truncates it at a complete one.
-struct StopMatcher: Sendable {
+public struct StopMatcher: Sendable {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
 
-    init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
+    /// A matcher of these strings, of which empty ones count for nothing.
+    public init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
     /// Returns the text that is final by now, and whether a stop string ended it.
-    mutating func append(_ text: String) -> (text: String, stopped: Bool) {
+    public mutating func append(_ text: String) -> (text: String, stopped: Bool) {
         guard !stops.isEmpty else { return (text, false) }
         held += text.utf8
         if let end = stops.compactMap({ Self.first($0, in: held) }).min() {
@@ -24,7 +25,7 @@ struct StopMatcher: Sendable {
     }
 
     /// Returns the text held back, at the end.
-    mutating func finish() -> String {
+    public mutating func finish() -> String {
         defer { held = [] }
         return String(decoding: held, as: UTF8.self)
     }

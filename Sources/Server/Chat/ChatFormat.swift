@@ -9,6 +9,14 @@ public enum ChatFormat: Sendable {
     /// The model's own template.
     case own(OwnChatTemplate)
 
+    /// The stop strings of the assistant's turn, beside the model's end of sequence.
+    public var stops: [String] {
+        switch self {
+        case .named(let format): format.stops
+        case .own(let template): template.stops
+        }
+    }
+
     /// The model's own Jinja `template` where it has one, else the format whose markers `tokenizer` has as tokens of their own.
     ///
     /// Throws `JinjaError` where the template can't be read.

@@ -30,10 +30,7 @@ struct ChatRequest {
         self.tenant = tenant
         cacheSalt = try fields.cacheSalt()
         retention = try fields.retention(limits)
-        switch models[model].chatFormat {
-        case .named(let format): sampling.options.stopStrings += format.stops
-        case .own(let template): sampling.options.stopStrings += template.stops
-        }
+        sampling.options.stopStrings += models[model].chatFormat.stops
         let capacity = capacity(model)
         heldTokens = try limits.check(
             outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
@@ -47,28 +44,14 @@ struct ChatRequest {
         let settings = fields.json["chat_template_kwargs"]
         guard settings == nil || settings?.members != nil else { throw .parameter("chat_template_kwargs", "is not an object") }
         let addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
-        switch model.chatFormat {
-        case .named(let format):
-            guard addsGenerationPrompt, settings?.members?.isEmpty ?? true else {
-                let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
-                throw .parameter(name, "is not supported: the model has no chat template of its own")
-            }
-            return try prompt(format.turns(messages), model, capacity)
-        case .own(let template):
-            let text = try template.prompt(
-                messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
-            try model.check(text, capacity: capacity, parameter: "messages")
-            // The template itself writes the token that a text begins with.
-            return model.encode(text, special: false)
+        if case .named = model.chatFormat, !addsGenerationPrompt || settings?.members?.isEmpty == false {
+            let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
+            throw .parameter(name, "is not supported: the model has no chat template of its own")
         }
-    }
-
-    /// The tokens of a chat, in which the end of one turn and the beginning of the next are tokens, whatever their text.
-    private static func prompt(_ turns: [String], _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
+        let turns = try model.turns(
+            messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
         try model.check(turns.joined(), capacity: capacity, parameter: "messages")
-        var ids = turns.first.map { model.encode($0) } ?? []
-        for turn in turns.dropFirst() { ids += model.eosIDs.prefix(1) + model.encode(turn) }
-        return ids
+        return model.encode(turns: turns)
     }
 
     private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {

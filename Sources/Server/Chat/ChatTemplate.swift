@@ -36,6 +36,9 @@ public enum ChatTemplate: String, Sendable, CaseIterable {
         /// Its text.
         public var content: String
 
+        /// A message of the role.
+        public init(role: String, content: String) { (self.role, self.content) = (role, content) }
+
         /// The text as most templates write it, without white space around it.
         var trimmed: String { content.trimmingCharacters(in: .whitespacesAndNewlines) }
     }

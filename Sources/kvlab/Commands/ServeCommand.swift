@@ -80,13 +80,7 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
-    @Option(
-        help: """
-            How chats become prompts: plain, chatml, llama3, llama2, gemma or a file with a Jinja template; by default the \
-            checkpoint's own template, else as the tokenizer's markers say.
-            """,
-        completion: .file(extensions: ["jinja"]))
-    var chatTemplate: String?
+    @OptionGroup var chats: ChatTemplateOption
 
     @Option(name: .customLong("step-tokens"), help: "Tokens of a step, prompts and decoding together.")
     var stepTokens = Scheduler.Limits().tokensPerStep
@@ -173,33 +167,6 @@ struct ServeCommand: AsyncParsableCommand {
         adminKey ?? ProcessInfo.processInfo.environment["KVLAB_ADMIN_KEY"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// The format asked for, else the checkpoint's own; where that can't be read a warning says why.
-    private func chatFormat(_ loaded: ServableModel, id: String) throws -> ChatFormat {
-        if let name = chatTemplate, let format = ChatTemplate(rawValue: name) { return .named(format) }
-        let special = loaded.specialTokens
-        if let path = chatTemplate {
-            let names = ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")
-            guard FileManager.default.fileExists(atPath: path) else {
-                throw ValidationError("--chat-template '\(path)' is no file and none of \(names)")
-            }
-            let file = try MappedFile(path: path)
-            guard file.count <= 1 << 20, let text = String(validating: try file.bytes(in: 0..<file.count), as: UTF8.self) else {
-                throw ValidationError("--chat-template \(path) is not a text of at most 1 MiB")
-            }
-            do { return try ChatFormat(for: loaded.tokenizer, template: text, specialTokens: special) } catch {
-                throw ValidationError("--chat-template \(path), \(error)")
-            }
-        }
-        do {
-            return try ChatFormat(
-                for: loaded.tokenizer, template: loaded.tokenIDs.chatTemplate, specialTokens: special)
-        } catch {
-            let format = ChatTemplate(for: loaded.tokenizer)
-            note("warning: \(id)'s chat template can't be read, \(error); its chats are written as '\(format)'")
-            return .named(format)
-        }
-    }
-
     /// Has the system's allocator give large blocks back once they are free.
     ///
     /// By itself glibc takes blocks up to 32 MiB from its heaps as soon as one of their size was freed, so that bodies of megabytes leave
@@ -237,7 +204,7 @@ struct ServeCommand: AsyncParsableCommand {
             served.append(
                 ServedModel(
                     id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
-                    chatFormat: try chatFormat(loaded, id: id),
+                    chatFormat: try chats.format(loaded, name: id),
                     attention: loaded.config.attentionLabel))
             sizes.append("\(ByteCount.text(loaded.config.kvBytesPerToken(kvDtype))) (\(id))")
         }
