@@ -17,12 +17,14 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Serve checkpoints from one pool of cache memory, as OpenAI's API does.",
         discussion: """
-            Model ids are the files' names without extension. Routes: \(ModelServer.paths.joined(separator: ", ")), and a \
+            Model ids are the files' names without extension, or given before the path: small=runs/a/model.h5. Routes: \(ModelServer.paths.joined(separator: ", ")), and a \
             playground at /. SIGTERM takes no more requests and lets those there are come to their end within --drain-timeout.
             """)
 
-    @Argument(help: "The checkpoints.", completion: .file(extensions: ["h5"]))
-    var checkpoints: [String]
+    @Argument(
+        help: ArgumentHelp("The models, each with the id NAME where that is given.", valueName: "[NAME=]PATH"),
+        completion: .file(extensions: ["h5"]))
+    var checkpoints: [ServedPath]
 
     @Option(help: "The address to listen on; other machines reach it only if it isn't a local one, which needs --api-key.")
     var host = "127.0.0.1"
@@ -153,9 +155,9 @@ struct ServeCommand: AsyncParsableCommand {
         if !options.isLocal, keys.isEmpty {
             throw ValidationError("--host \(host) can be reached by others; set --api-key or KVLAB_API_KEY, or use 127.0.0.1")
         }
-        let names = checkpoints.map { URL(fileURLWithPath: $0).deletingPathExtension().lastPathComponent }
-        guard Set(names).count == names.count else {
-            throw ValidationError("two checkpoints have the same file name; model ids must differ")
+        let ids = checkpoints.map(\.id)
+        if let id = ids.first(where: { id in ids.count { $0 == id } > 1 }) {
+            throw ValidationError("two models have the id '\(id)'; name one of them otherwise: NAME=PATH")
         }
     }
 
@@ -196,9 +198,9 @@ struct ServeCommand: AsyncParsableCommand {
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
         var sizes: [String] = []
-        for path in checkpoints {
-            let loaded = try ServableModel(path: path, tokenizerPath: tokenizer)
-            let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        for checkpoint in checkpoints {
+            let loaded = try ServableModel(path: checkpoint.path, tokenizerPath: tokenizer)
+            let id = checkpoint.id
             engineModels.append(
                 EngineModel(name: id, model: loaded.model, tokenizer: loaded.tokenizer, stopIDs: loaded.stopIDs))
             served.append(
