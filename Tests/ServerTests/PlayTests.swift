@@ -141,4 +141,34 @@ import Testing
         let statistics = await server.engine.statistics
         #expect(statistics.freePages == statistics.pages)
     }
+
+    @Test func `each model answers a chat of its own, as /v1/chat/completions does`() async throws {
+        let server = try await ServerFixture()
+        let chats = [
+            #"[{"role":"user","content":"one"}]"#,
+            #"[{"role":"system","content":"be brief"},{"role":"user","content":"two"},{"role":"assistant","content":"2"},{"role":"user","content":"three"}]"#,
+        ]
+        let rest = #""max_tokens":24,"temperature":0"#
+        let answer = try await server.post(
+            "/v1/kvlab/play", #"{"models":["mqa","mha"],"chats":[\#(chats.joined(separator: ","))],\#(rest)}"#)
+        #expect(answer.status == 200)
+        for (place, model) in ["mqa", "mha"].enumerated() {
+            let whole = try await server.post(
+                "/v1/chat/completions", #"{"model":"\#(model)","messages":\#(chats[place]),\#(rest)}"#)
+            let own = answer.events.flatMap { $0["outputs"]?.array ?? [] }.filter { $0["model"]?.int == place }
+            let content = try #require(whole.json?["choices"]?.array?[0]["message"]?["content"]?.string)
+            #expect(!content.isEmpty && own.compactMap { $0["text"]?.string }.joined() == content)
+            #expect(
+                answer.events.first?["models"]?.array?[place]["prompt_tokens"]?.int
+                    == whole.json?["usage"]?["prompt_tokens"]?.int)
+        }
+        for (fields, sentence) in [
+            (#""chats":[\#(chats[0])]"#, "'chats' is not a list of 2 chats, one for each model"),
+            (#""chats":[\#(chats[0]),[]]"#, "'messages' is not a list of at least one message"),
+            (#""chats":[\#(chats[0]),\#(chats[0])],"prompt":"x""#, "'chats' stands in place of 'prompt'; send one of them"),
+        ] {
+            let refused = try await server.post("/v1/kvlab/play", #"{"models":["mqa","mha"],\#(fields)}"#)
+            #expect(refused.status == 400 && refused.json?["error"]?["message"]?.string == sentence, "\(refused.text)")
+        }
+    }
 }

@@ -118,7 +118,49 @@ import Testing
         assert browser.js("document.documentElement.scrollWidth") <= 390
         browser.call("Emulation.clearDeviceMetricsOverride")
 
+        # A chat of each model, over several messages; a blank one is not sent.
+        # An address with another fragment alone would not load the page again.
+        browser.call("Page.navigate", url="about:blank")
+        browser.open(open_page + "#mode=chat&tokens=12")
+        browser.until("models.length === 2")
+        def send(message): browser.js("document.getElementById('prompt').value = %s; document.getElementById('prompt').dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', cancelable: true }))" % json.dumps(message))
+        send("  ")
+        assert browser.js(text % "status") == "Write a message."
+        browser.js("document.getElementById('prompt').value = ''")
+        for count in [1, 2]:
+            send("message %d" % count)
+            browser.until(done + " === 2 && !running")
+            assert browser.js("[...chats.values()].map(chat => chat.length)") == [2 * count] * 2
+            assert browser.js("[...document.querySelectorAll('.turns')].map(it => it.children.length)") == [2 * count] * 2
+            assert browser.js("document.getElementById('prompt').value") == ""
+        # The models answer differently, and each hears its own answers.
+        assert browser.js("chats.get('mha')[1].content !== chats.get('mqa')[1].content")
+        assert browser.js("document.querySelector('.turns').innerText").startswith("message 1")
+        # The chats stand above the pool.
+        assert browser.js("document.getElementById('answers').getBoundingClientRect().top < document.getElementById('poolPart').getBoundingClientRect().top")
+        # A message that no model has room for is given back, to be shortened.
+        send("dog " * 100)
+        browser.until("!running && document.querySelectorAll('.figures.failed').length === 2")
+        assert browser.js("document.getElementById('prompt').value") == "dog " * 100
+        assert browser.js("[...chats.values()].map(chat => chat.length)") == [4, 4]
+        # The other mode, and back.
+        def mode(name): browser.js("document.querySelector('[value=%s]').click()" % name)
+        mode("completion")
+        assert browser.js("document.getElementById('prompt').value") == "Once upon a time"
+        mode("chat")
+        assert browser.js("[...document.querySelectorAll('.turns')].map(it => it.children.length)") == [5, 5]
+        browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+        browser.until("innerWidth === 390")
+        assert browser.js("document.documentElement.scrollWidth") <= 390
+        browser.call("Emulation.clearDeviceMetricsOverride")
+        browser.js("document.getElementById('fresh').click()")
+        assert browser.js("chats.size === 0 && document.getElementById('answers').children.length === 0")
+
         # The server goes, and comes back.
+        browser.call("Page.navigate", url="about:blank")
+        browser.open(open_page)
+        browser.until("document.querySelectorAll('#models input:checked').length === 2")
+        browser.js("document.querySelectorAll('#models input')[1].checked = false")
         def offline(value): browser.call("Network.emulateNetworkConditions", offline=value, latency=0, downloadThroughput=-1, uploadThroughput=-1)
         offline(True)
         browser.until("!document.getElementById('stale').hidden")

@@ -3,16 +3,16 @@ import Inference
 import JSON
 
 extension Route {
-    /// One prompt to several models, see ``PlayRoute``.
+    /// One prompt, or a chat's next message, to several models, see ``PlayRoute``.
     static let play = post("/v1/kvlab/play") { server, fields, context in
         let tenant = context.caller.tenant
-        let play = try await LongWork.run(bytes: fields.size) { try PlayRequest(fields, server: server, tenant: tenant) }
-        for completion in play.completions { try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens)) }
+        let play = try await LongWork.render { try PlayRequest(fields, server: server, tenant: tenant) }
+        for item in play.items { try context.record.held?.take(Holdings.Amounts(tokens: item.heldTokens)) }
         return try await PlayRoute(server: server).respond(play, context)
     }
 }
 
-/// POST /v1/kvlab/play: one prompt to several models at once, and the pool meanwhile, over one connection.
+/// POST /v1/kvlab/play: one prompt to several models at once, or a chat of each, and the pool meanwhile, over one connection.
 ///
 /// A browser opens six connections to a host at most: with a stream for each output, the seventh would wait, and the pool's
 /// picture with it. Events are frames, twenty-five a second however fast the tokens come:
@@ -38,14 +38,14 @@ struct PlayRoute {
         var places: [Int] = []
         var models: [JSONValue] = []
         var refusal: APIError?
-        for (place, completion) in play.completions.enumerated() {
-            let name = JSONValue.text(server.models[completion.model].id)
+        for (place, item) in play.items.enumerated() {
+            let name = JSONValue.text(server.models[item.model].id)
             do throws(APIError) {
-                let generations = try await server.runner.submit(completion.requests)
+                let generations = try await server.runner.submit([item.request])
                 for generation in generations {
                     models.append(
                         .object([
-                            "model": name, "request": .int(generation.id), "prompt_tokens": .int(completion.prompts[0].count),
+                            "model": name, "request": .int(generation.id), "prompt_tokens": .int(item.promptTokens),
                         ]))
                     running.append(generation)
                     places.append(place)
@@ -56,8 +56,8 @@ struct PlayRoute {
             }
         }
         if running.isEmpty, let refusal { throw refusal }
-        let names = play.completions.map { server.models[$0.model].id }.joined(separator: ",")
-        let tokens = play.completions.reduce(0) { $0 + $1.prompts[0].count }
+        let names = play.items.map { server.models[$0.model].id }.joined(separator: ",")
+        let tokens = play.items.reduce(0) { $0 + $1.promptTokens }
         context.record.update { ($0.model, $0.promptTokens, $0.isStream) = (names, tokens, true) }
         return stream(play, running, places, .object(["models": .array(models)]), context)
     }
@@ -114,9 +114,9 @@ struct PlayRoute {
 
     private func board(for play: PlayRequest) -> PlayBoard {
         let engine = server.engine
-        let geometry = play.completions.map { engine.models[$0.model].model.config.kvGeometry(engine.options.encoding) }
-        let prompts = play.completions.map { $0.prompts[0].count }
-        return PlayBoard(counts: play.completions.map(\.sampling.n)) { place, tokens in
+        let geometry = play.items.map { engine.models[$0.model].model.config.kvGeometry(engine.options.encoding) }
+        let prompts = play.items.map(\.promptTokens)
+        return PlayBoard(counts: play.items.map(\.count)) { place, tokens in
             // The last token's keys and values are computed with the next one.
             geometry[place].reduce(0) { $0 + $1.bytes(tokens: prompts[place] + max(0, tokens - 1)) }
         }

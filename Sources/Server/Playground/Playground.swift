@@ -5,11 +5,11 @@ extension Route {
     static let playground = get("/", for: .everyone) { _, _, _ in Playground.response }
 }
 
-/// The web interface at /: one prompt to several architectures at once, and a live picture of the pool.
+/// The web interface at /: one prompt, or a chat, with several architectures at once, and a live picture of the pool.
 ///
 /// Its markup, style and script are files of their own beside this one, embedded when the server is built and served as one
 /// document that loads nothing else. An address with `#send` sends the form once the models are known;
-/// `#send&copies=8&tokens=32&prompt=Hello` fills it in first.
+/// `#send&copies=8&tokens=32&prompt=Hello` fills it in first, `#mode=chat` begins with chats.
 enum Playground {
     static var response: Response {
         var response = Response.text(html, type: "text/html; charset=utf-8")

@@ -7,6 +7,10 @@ const bytes = n =>
   n >= 1 << 20 ? (n / (1 << 20)).toFixed(1) + " MiB" : n >= 1024 ? (n / 1024).toFixed(1) + " KiB" : n + " B";
 const many = (n, noun) => n.toLocaleString("en") + " " + noun + (n === 1 ? "" : "s");
 const say = (text, failed = false) => { $("status").textContent = text; $("status").classList.toggle("failed", failed); };
+const isChat = () => document.forms.form.elements.mode.value === "chat";
+const drafts = { completion: $("prompt").value, chat: "" };
+// The messages of each model's chat, by its id: the models answer differently, so each has a chat of its own.
+const chats = new Map();
 let models = [], running = null, pool = null, sentAt = null, answeredAt = null;
 
 // Asks the server. What it says is wrong becomes an Error with its status; a server that is gone has none.
@@ -53,12 +57,23 @@ function number(id) {
 function card(model, copies, copy) {
   const box = make("section", "answer"), head = make("header"), name = make("b");
   const figures = make("span", "figures", "queued"), text = make("pre"), swatch = make("span", "swatch used");
+  let body = text;
   swatch.style.setProperty("--c", "var(" + color(models.indexOf(model)) + ")");
   name.append(swatch, model.id + (copies > 1 ? " #" + (copy + 1) : ""));
-  head.append(name, figures); box.append(head, text);
-  text.tabIndex = 0;
+  if (isChat()) {
+    body = make("div", "turns");
+    for (const message of chats.get(model.id)) {
+      const turn = make("pre", message.role, message.content);
+      turn.setAttribute("aria-label", message.role === "user" ? "You" : model.id);
+      body.append(turn);
+    }
+    body.append(text);
+  }
+  head.append(name, figures); box.append(head, body);
+  body.tabIndex = 0;
   $("answers").append(box);
-  return { box, figures, text, tokens: 0, done: false };
+  body.scrollTop = body.scrollHeight;
+  return { box, figures, text, body, model, tokens: 0, done: false };
 }
 const fail = (view, message) => {
   if (view.done) return;
@@ -68,15 +83,23 @@ const fail = (view, message) => {
 };
 
 async function send() {
+  // A chat's turns follow each other.
+  if (running && isChat()) return say("Wait for the answer's end, or stop it.", true);
   if (running) running.abort();
-  const [tokens, temperature, copies] = [number("tokens"), number("temperature"), number("copies")];
+  const chat = isChat(), message = $("prompt").value;
+  const [tokens, temperature, copies] = [number("tokens"), number("temperature"), chat ? 1 : number("copies")];
   if (!models.length && !await load()) return;
   const checked = [...$("models").querySelectorAll("input:checked")].map(box => box.value);
   const chosen = models.filter(model => checked.includes(model.id));
   if (!chosen.length) return say("Choose at least one model.", true);
+  if (chat && !message.trim()) return say("Write a message.", true);
   const mine = running = new AbortController(), views = [], started = performance.now();
   sentAt = new Date();
   $("answers").replaceChildren();
+  if (chat) {
+    for (const { id } of chosen) chats.set(id, [...(chats.get(id) ?? []), { role: "user", content: message }]);
+    $("prompt").value = "";
+  }
   for (const model of chosen) views.push(Array.from({ length: copies }, (_, copy) => card(model, copies, copy)));
   $("stop").disabled = false;
   say("Sent to " + many(chosen.length, "model") + (copies > 1 ? ", " + copies + " copies each" : "") + ".");
@@ -85,8 +108,8 @@ async function send() {
     const answer = await call("/v1/kvlab/play", {
       method: "POST", signal: mine.signal,
       body: JSON.stringify({
-        models: chosen.map(model => model.id), prompt: $("prompt").value, max_tokens: tokens, temperature, n: copies,
-        seed: 0
+        models: chosen.map(model => model.id), max_tokens: tokens, temperature, n: copies, seed: 0,
+        ...(chat ? { chats: chosen.map(model => chats.get(model.id)) } : { prompt: message })
       })
     });
     for await (const event of events(answer)) {
@@ -97,6 +120,13 @@ async function send() {
     ended = error.name === "AbortError" ? "stopped" : error.status ? error.message : "the server is gone";
   }
   const all = views.flat(), done = all.filter(view => view.done && view.box.dataset.done);
+  // What was answered, in part too, is a turn of the chat; a message that none of it answered is taken back.
+  if (chat) for (const view of all) {
+    const turns = chats.get(view.model.id);
+    if (view.tokens || view.box.dataset.done) turns?.push({ role: "assistant", content: view.text.textContent });
+    else turns?.pop();
+  }
+  if (chat && all.every(view => !view.tokens && !view.box.dataset.done) && !$("prompt").value) $("prompt").value = message;
   for (const view of all) {
     if (!view.done && !view.tokens) view.figures.textContent = "";
     fail(view, ended);
@@ -140,14 +170,18 @@ function show(event, views) {
   }));
   for (const output of event.outputs ?? []) {
     const view = views[output.model][output.output];
-    const follows = view.text.scrollTop + view.text.clientHeight >= view.text.scrollHeight - 4;
+    const follows = view.body.scrollTop + view.body.clientHeight >= view.body.scrollHeight - 4;
     view.text.append(output.text);
-    if (follows) view.text.scrollTop = view.text.scrollHeight;
+    if (follows) view.body.scrollTop = view.body.scrollHeight;
     view.tokens = output.tokens;
     const speed = output.tokens > 1 && output.seconds > 0 ? (output.tokens - 1) / output.seconds : null;
     view.figures.textContent = many(output.tokens, "token")
       + (speed === null ? "" : ", " + speed.toFixed(0) + " tokens/s") + ", " + bytes(output.cache_bytes) + " of cache";
-    if (output.finish_reason) { view.done = true; view.box.dataset.done = "true"; }
+    if (output.finish_reason) {
+      view.done = true;
+      view.box.dataset.done = "true";
+      if (output.finish_reason === "stop" && !view.text.textContent) view.figures.textContent += ", ended at once";
+    }
   }
   if (!event.pool) return;
   showPool(event.pool);
@@ -285,11 +319,45 @@ function stale() {
   $("stale").hidden = false;
 }
 
+// Chats go on until "New chat", whatever is shown meanwhile; each mode keeps what is being written.
+function leave() {
+  running?.abort();
+  running = null;
+  $("stop").disabled = true;
+}
+function mode(now, before) {
+  leave();
+  drafts[before] = $("prompt").value;
+  $("prompt").value = drafts[now];
+  $("prompt").setAttribute("aria-label", now === "chat" ? "Message" : "Prompt");
+  $("copiesLabel").hidden = now === "chat";
+  $("fresh").hidden = now !== "chat";
+  document.body.classList.toggle("chat", now === "chat");
+  $("answers").replaceChildren();
+  if (now === "chat") for (const model of models) if (chats.get(model.id)?.length) card(model, 1, 0).figures.textContent = "";
+  say("");
+}
+for (const choice of document.querySelectorAll("[name=mode]")) {
+  choice.addEventListener("change", () => mode(choice.value, choice.value === "chat" ? "completion" : "chat"));
+}
+$("fresh").addEventListener("click", () => {
+  leave();
+  chats.clear();
+  $("answers").replaceChildren();
+  say("A new chat.");
+  $("prompt").focus();
+});
+$("prompt").addEventListener("keydown", event => {
+  if (!isChat() || event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  send();
+});
 $("form").addEventListener("submit", event => { event.preventDefault(); send(); });
 $("stop").addEventListener("click", () => running?.abort());
 $("key").addEventListener("change", async () => { if (await load()) say("The key fits."); });
 addEventListener("resize", () => pool && drawMap());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => pool && drawMap());
 const wish = new URLSearchParams(location.hash.slice(1));
+if (wish.get("mode") === "chat") { document.forms.form.elements.mode.value = "chat"; mode("chat", "completion"); }
 for (const id of ["prompt", "tokens", "temperature", "copies"]) if (wish.has(id)) $(id).value = wish.get(id);
 load().then(known => { if (known && wish.has("send")) send(); watch(); });
