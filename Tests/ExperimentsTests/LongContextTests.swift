@@ -14,9 +14,6 @@ import Text
 @Suite struct LongContextTests {
     private let scratch = ScratchDirectory()
     private static let grid = PasskeyGrid(lengths: [300, 340], depths: 2, trials: 2, seed: 1, maxTokens: 3)
-    private static let task = LongContextEvaluation.Task(
-        name: "passkey", options: ["lengths": "300,340", "seed": "1"], count: grid.count
-    ) { try grid.examples($0.tokenizer, bosID: $0.bosID) }
 
     /// The path of a small model over bytes, with random weights.
     private func model(_ name: String, positions: Int = 400, seed: UInt64 = 1) throws -> String {
@@ -29,7 +26,7 @@ import Text
     }
 
     private func evaluate(
-        _ models: [String], _ caches: [String] = ["full"], task: LongContextEvaluation.Task = Self.task, out: String? = nil,
+        _ models: [String], _ caches: [String] = ["full"], task: PasskeyGrid = Self.grid, out: String? = nil,
         concurrency: Int = 1, bytes: Int = 4 << 20, queryAware: Bool = false
     ) async throws -> LongContextSummary {
         var options = ExampleRunner.Options()
@@ -64,7 +61,7 @@ import Text
         #expect(one.map(outcome).sorted { $0.id < $1.id } == (try records("three")).map(outcome).sorted { $0.id < $1.id })
         let loaded = try ServableModel(path: path)
         let examples = Dictionary(
-            uniqueKeysWithValues: try Self.grid.examples(loaded.tokenizer, bosID: nil).map { ($0.id, $0) })
+            uniqueKeysWithValues: try Self.grid.examples(PromptEncoder(loaded.tokenizer, bosID: nil)).map { ($0.id, $0) })
         var random = SeededGenerator(seed: 0)
         for record in one {
             let example = try #require(examples[record.id])
@@ -128,7 +125,7 @@ import Text
     @Test func `a folder of another evaluation is refused, naming what differs`() async throws {
         let (first, second) = (try model("a"), try model("b", seed: 2))
         _ = try await evaluate([first], out: "run")
-        func refusal(_ models: [String], _ caches: [String] = ["full"], task: LongContextEvaluation.Task = Self.task) async throws
+        func refusal(_ models: [String], _ caches: [String] = ["full"], task: PasskeyGrid = Self.grid) async throws
             -> String
         {
             let error = await #expect(throws: LongContextError.self) {
@@ -140,8 +137,8 @@ import Text
         #expect(
             try await refusal([first], ["dtype=bf16"])
                 == "\(folder): holds an evaluation whose caches is dtype=fp32, not dtype=bf16; choose another folder with --out")
-        var other = Self.task
-        other.options["seed"] = "2"
+        var other = Self.grid
+        other.seed = 2
         #expect(
             try await refusal([first], task: other)
                 == "\(folder): holds an evaluation whose --seed is 1, not 2; choose another folder with --out")
@@ -181,7 +178,8 @@ import Text
         ExampleRecord(
             id: id, model: "m", cache: cache, group: .init(length: 512, depth: depth), queryAware: false, promptTokens: 100,
             cachedTokens: 20, contextBytes: 1000, heldBytes: cache == "x" ? 1000 : 250, output: "1", outputTokens: 5,
-            references: ["1"], scores: ["accuracy": score], finish: "length", prefillSeconds: seconds, decodeSeconds: 2 * seconds,
+            rule: "passkey", references: ["1"], scores: ["accuracy": score], finish: "length", prefillSeconds: seconds,
+            decodeSeconds: 2 * seconds,
             promptSHA256: "")
     }
 

@@ -1,5 +1,4 @@
 import Random
-import Text
 
 /// The prompts of the needle in a haystack (Kamradt 2023) over a grid of lengths and depths: a sentence between the sentences of a long
 /// text, asked for at the end.
@@ -9,7 +8,7 @@ import Text
 /// Departures from the original: lengths are met in tokens by cutting the haystack at a sentence's end, and the score is not a model's opinion but
 /// whether all words of the answer occur. The needle without a text of one's own is a magic number, drawn anew for each example: a famous
 /// sentence may be known by heart.
-public struct NeedleGrid: Sendable {
+public struct NeedleGrid: GenerationTask {
     /// A needle of the user's own.
     public struct Needle: Sendable, Equatable {
         /// The sentence that is hidden.
@@ -56,16 +55,32 @@ public struct NeedleGrid: Sendable {
     public var maxTokens: Int
     /// The user's needle; nil for magic numbers.
     public var needle: Needle?
+    /// The files of the haystack.
+    public let files: [String]
 
     public init(
-        haystack: String, lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 24, needle: Needle? = nil
+        haystack: String, files: [String] = [], lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 24,
+        needle: Needle? = nil
     ) {
         (self.haystack, self.lengths, self.depths, self.trials) = (haystack, lengths, depths, trials)
+        self.files = files
         (self.seed, self.maxTokens, self.needle) = (seed, maxTokens, needle)
     }
 
-    /// The number of examples.
+    public var name: String { "needle" }
+
     public var count: Int { lengths.count * depths * trials }
+
+    public var options: [String: String] {
+        var options = [
+            "lengths": lengths.map { "\($0)" }.joined(separator: ","), "depths": "\(depths)", "trials": "\(trials)",
+            "seed": "\(seed)", "max-new": "\(maxTokens)",
+        ]
+        if let needle {
+            (options["needle"], options["question"], options["answer"]) = (needle.text, needle.question, needle.answer)
+        }
+        return options
+    }
 
     private static let things = [
         "lighthouse", "orchard", "telescope", "harbour", "violin", "greenhouse", "windmill", "library", "fountain", "chapel",
@@ -83,10 +98,9 @@ public struct NeedleGrid: Sendable {
     }
 
     /// The examples for a tokenizer, the deepest needles first, so that each prompt finds the most of its beginning in a prefix cache.
-    public func examples(_ tokenizer: any Tokenizer, bosID: Int32?) throws(Fault) -> [GenerationExample] {
+    public func examples(_ encoder: PromptEncoder) throws(Fault) -> [GenerationExample] {
         let text = Array(haystack.unicodeScalars)
         let ends = Self.sentenceEnds(text)
-        func encode(_ prompt: String) -> [Int32] { (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt) }
         var examples: [(place: Int, example: GenerationExample)] = []
         for length in lengths {
             for index in 0..<depths {
@@ -101,21 +115,20 @@ public struct NeedleGrid: Sendable {
                         let context = parts.map { PythonText(scalars: $0).stripped.string }.filter { !$0.isEmpty }
                         return (context.joined(separator: " ") + "\n\n" + needle.question, place)
                     }
-                    let least = encode(prompt(0).text).count
+                    let least = encoder.tokens(prompt(0).text).count
                     guard least <= length else { throw .shortLength(length, least: least) }
-                    let sentences = Self.most(ends.count) { encode(prompt($0).text).count <= length }
+                    let sentences = Self.most(ends.count) { encoder.tokens(prompt($0).text).count <= length }
                     if sentences == ends.count {
-                        throw .shortHaystack(length: length, tokens: encode(prompt(sentences).text).count)
+                        throw .shortHaystack(length: length, tokens: encoder.tokens(prompt(sentences).text).count)
                     }
                     let (filled, place) = prompt(sentences)
-                    let tokens = encode(filled)
+                    let tokens = encoder.tokens(filled)
                     examples.append(
                         (
                             place,
                             GenerationExample(
                                 id: id, group: ExampleGroup(length: length, depth: depth), prompt: filled, tokens: tokens,
-                                contextTokens: GenerationExample.tokensBefore(
-                                    suffix: needle.question.utf8.count, of: tokens, tokenizer),
+                                contextTokens: encoder.tokensBefore(suffix: needle.question.utf8.count, of: tokens),
                                 maxTokens: maxTokens, references: [needle.answer, needle.text], task: .needle)
                         ))
                 }

@@ -1,5 +1,4 @@
 import Random
-import Text
 
 /// The prompts of passkey retrieval (Mohtashami & Jaggi 2023, "Landmark Attention") over a grid of lengths and depths.
 ///
@@ -11,7 +10,7 @@ import Text
 ///
 /// Departure from the original, whose lengths are characters of garbage and whose depths are random: a prompt has the most characters
 /// of garbage with which it has at most `length` tokens, and depths are the middles of equal parts.
-public struct PasskeyGrid: Sendable {
+public struct PasskeyGrid: GenerationTask {
     /// Prompt lengths in tokens.
     public var lengths: [Int]
     /// Depths: (i + ½)/depths of the garbage stands before the key.
@@ -36,8 +35,16 @@ public struct PasskeyGrid: Sendable {
     private static let garbage = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
     private static let question = "What is the pass key? The pass key is"
 
-    /// The number of examples.
+    public var name: String { "passkey" }
+
     public var count: Int { lengths.count * depths * trials }
+
+    public var options: [String: String] {
+        [
+            "lengths": lengths.map { "\($0)" }.joined(separator: ","), "depths": "\(depths)", "trials": "\(trials)",
+            "seed": "\(seed)", "max-new": "\(maxTokens)",
+        ]
+    }
 
     /// The prompt with a key in `characters` of garbage.
     static func prompt(key: Int, characters: Int, depth: Double) -> String {
@@ -56,8 +63,7 @@ public struct PasskeyGrid: Sendable {
     /// garbage, and prompts whose key comes last come first.
     ///
     /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without garbage.
-    public func examples(_ tokenizer: any Tokenizer, bosID: Int32?) throws(PasskeyLengthError) -> [GenerationExample] {
-        func encode(_ prompt: String) -> [Int32] { (bosID.map { [$0] } ?? []) + tokenizer.encode(prompt) }
+    public func examples(_ encoder: PromptEncoder) throws(PasskeyLengthError) -> [GenerationExample] {
         guard let task = ScoringTask.named("passkey", isDataset: false) else {
             preconditionFailure("PasskeyGrid: no task 'passkey'")
         }
@@ -67,7 +73,7 @@ public struct PasskeyGrid: Sendable {
                 let depth = (Double(index) + 0.5) / Double(depths)
                 // Keys of most digits take the most room; shorter ones leave a token or so unused.
                 let longest = try characters(length: length) {
-                    encode(Self.prompt(key: 50_000, characters: $0, depth: depth)).count
+                    encoder.tokens(Self.prompt(key: 50_000, characters: $0, depth: depth)).count
                 }
                 for trial in 0..<trials {
                     let id = "passkey/\(length)/\(Self.text(depth))/\(trial)"
@@ -75,19 +81,18 @@ public struct PasskeyGrid: Sendable {
                     let key = Int.random(in: 1...50_000, using: &generator)
                     var characters = longest
                     var prompt = Self.prompt(key: key, characters: characters, depth: depth)
-                    var tokens = encode(prompt)
+                    var tokens = encoder.tokens(prompt)
                     while tokens.count > length, characters > 0 {
                         characters -= 1
                         prompt = Self.prompt(key: key, characters: characters, depth: depth)
-                        tokens = encode(prompt)
+                        tokens = encoder.tokens(prompt)
                     }
                     examples.append(
                         (
                             depth * Double(characters),
                             GenerationExample(
                                 id: id, group: ExampleGroup(length: length, depth: depth), prompt: prompt, tokens: tokens,
-                                contextTokens: GenerationExample.tokensBefore(
-                                    suffix: Self.question.utf8.count, of: tokens, tokenizer),
+                                contextTokens: encoder.tokensBefore(suffix: Self.question.utf8.count, of: tokens),
                                 maxTokens: maxTokens,
                                 references: ["\(key)"], task: task)
                         ))

@@ -38,10 +38,13 @@ public struct ScoringCase: Sendable {
         return cases
     }
 
-    /// A case made in memory, of a task that needs no question.
-    init(id: JSONValue, task: ScoringTask, prediction: PythonText, references: [PythonText], classes: [PythonText]) {
+    /// A case made in memory.
+    init(
+        id: JSONValue, task: ScoringTask, prediction: PythonText, references: [PythonText], classes: [PythonText],
+        question: PythonText
+    ) {
         (self.id, self.task, self.prediction, self.references, self.classes) = (id, task, prediction, references, classes)
-        (line, question, length) = (0, PythonText(""), nil)
+        (line, self.question, length) = (0, question, nil)
     }
 
     private init(_ json: JSONValue, line: Int) throws(ScoringTask.Refusal) {

@@ -38,6 +38,8 @@ public struct ScoringTask: Sendable {
     var needsClasses = false
     /// Whether scoring needs the `question`.
     var needsQuestion = false
+    /// Whether scores have more values than 0 and 1.
+    var isGraded: Bool { isDataset || name.hasPrefix("ruler:") }
     /// Further scores of a record, by their names.
     var details: [String: @Sendable (_ prediction: ScoringCase) -> Double] = [:]
     /// The rule of the mean.
@@ -62,6 +64,9 @@ public struct ScoringTask: Sendable {
     static func named(_ name: String, isDataset: Bool) -> ScoringTask? {
         table[name].flatMap { $0.isDataset == isDataset ? $0 : nil }
     }
+
+    /// The rule of a record's name: one of ``all``, or one for outputs generated here alone.
+    static func rule(_ name: String) -> ScoringTask? { table[name] ?? [needle, GSM8K.both].first { $0.name == name } }
 
     private static let table = Dictionary(all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
 

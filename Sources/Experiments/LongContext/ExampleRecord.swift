@@ -17,8 +17,11 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     public var contextBytes: Int, heldBytes: Int
     /// The generated text, and its tokens.
     public var output: String, outputTokens: Int
-    public var references: [String]
-    /// Scores from 0 to 1: `score`, or `accuracy` for tasks of retrieval, and the task's further ones.
+    /// The rule of the scores, by its name, and its references.
+    public var rule: String, references: [String]
+    /// The classes and the question, where the rule reads them.
+    public var classes: [String]?, question: String?
+    /// Scores from 0 to 1: `score` or `accuracy`, and the rule's further ones.
     public var scores: [String: Double]
     /// Why the output ended: stop or length.
     public var finish: String
@@ -27,6 +30,12 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     /// The SHA-256 of the prompt's text.
     public var promptSHA256: String
 
+    /// The scoring of the output.
+    var scoring: OutputScoring {
+        OutputScoring(rule: rule, references: references, classes: classes, question: question)
+    }
     /// The score that tables and plots show.
     var score: Double { scores["accuracy"] ?? scores["score"] ?? 0 }
+    /// The scores beside it.
+    var furtherScores: [String: Double] { scores.filter { !["accuracy", "score"].contains($0.key) } }
 }

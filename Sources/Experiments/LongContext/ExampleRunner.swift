@@ -98,6 +98,7 @@ public struct ExampleRunner: Sendable {
         var sampling = SamplingOptions()
         sampling.maxTokens = example.maxTokens
         sampling.temperature = 0
+        sampling.stopStrings = example.stops
         var request = GenerationRequest(prompt: example.tokens, sampling: sampling)
         request.contextTokens = context(example)
         return request
@@ -127,15 +128,15 @@ public struct ExampleRunner: Sendable {
         }
         let end = ContinuousClock.now
         guard let finish, let firstToken else { throw LongContextError.unfinished(example.id) }
-        let count = example.tokens.count
+        let (count, scoring) = (example.tokens.count, OutputScoring(example))
         return ExampleRecord(
             id: example.id, model: name, cache: "\(spec)", group: example.group,
             queryAware: spec.evicts && options.queryAware, promptTokens: count, cachedTokens: cached,
             contextBytes: model.config.kvBytesPerToken(spec.encoding) * count,
             heldBytes: try spec.bytesHeld(model.config, tokens: count, context: context(example)), output: output,
             outputTokens: tokens,
-            references: example.references,
-            scores: try example.scores(output, options.scoring), finish: finish.rawValue,
+            rule: scoring.rule, references: scoring.references, classes: scoring.classes, question: scoring.question,
+            scores: try scoring.scores(output, options.scoring), finish: finish.rawValue,
             prefillSeconds: max(0, (firstToken - start) / .seconds(1) - queued), decodeSeconds: (end - firstToken) / .seconds(1),
             promptSHA256: SHA256Digest(of: example.prompt).hex)
     }

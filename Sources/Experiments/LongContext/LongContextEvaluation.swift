@@ -5,28 +5,7 @@ import Inference
 
 /// Evaluates models with caches on a task of long contexts.
 public struct LongContextEvaluation: Sendable {
-    /// A task: its examples depend on the model's tokenizer.
-    public struct Task: Sendable {
-        /// The task's name.
-        var name: String
-        /// The options that its examples depend on, by their flags.
-        var options: [String: String]
-        /// The files that the examples are made from, of which a folder of records keeps the digests.
-        var files: [String]
-        /// Examples for each model.
-        var count: Int
-        /// The examples for a model, in the order in which they are run.
-        var examples: @Sendable (ServableModel) throws -> [GenerationExample]
-
-        public init(
-            name: String, options: [String: String], files: [String] = [], count: Int,
-            examples: @escaping @Sendable (ServableModel) throws -> [GenerationExample]
-        ) {
-            (self.name, self.options, self.files, self.count, self.examples) = (name, options, files, count, examples)
-        }
-    }
-
-    private let task: Task
+    private let task: any GenerationTask
     private let models: [String]
     private let tokenizerPath: String?
     private let caches: [CacheSpec]
@@ -35,7 +14,8 @@ public struct LongContextEvaluation: Sendable {
 
     /// The evaluation of the models in the files `models` with each of `caches`; records go to the folder `out`, if it is named.
     public init(
-        task: Task, models: [String], tokenizerPath: String? = nil, caches: [CacheSpec], options: ExampleRunner.Options,
+        task: any GenerationTask, models: [String], tokenizerPath: String? = nil, caches: [CacheSpec],
+        options: ExampleRunner.Options,
         out: String?
     ) {
         (self.task, self.models, self.tokenizerPath) = (task, models, tokenizerPath)
@@ -68,7 +48,7 @@ public struct LongContextEvaluation: Sendable {
             }
             if isDone { continue }
             let model = try ServableModel(path: path, tokenizerPath: tokenizerPath)
-            let examples = try task.examples(model)
+            let examples = try task.examples(PromptEncoder(model.tokenizer, bosID: model.bosID))
             for cache in caches {
                 let done = Set(records.lazy.filter { $0.model == name && $0.cache == "\(cache)" }.map(\.id))
                 let runner = try ExampleRunner(model, name: name, spec: cache, options: options)

@@ -50,7 +50,7 @@ public final class RecordFolder {
     }
 
     /// Raised when a record of the same run would come out otherwise than before.
-    public static let format = 1
+    public static let format = 2
 
     /// The records, earlier calls' first.
     public private(set) var records: [ExampleRecord]

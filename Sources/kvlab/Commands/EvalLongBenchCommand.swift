@@ -65,21 +65,13 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
         guard !datasets.isEmpty else {
             throw ValidationError("--data \(data) has none of LongBench's files, such as \(LongBenchData.datasets[0]).jsonl")
         }
-        let source = try LongBenchData(datasets: datasets, data: data, config: config)
-        guard jieba != nil || !source.needsJieba else {
+        guard jieba != nil || !LongBenchData.needsJieba(datasets) else {
             throw ValidationError(
                 "the Chinese data sets are scored on jieba's words; name its folder with --jieba, or others with --tasks")
         }
-        var described = [
-            "tasks": datasets.joined(separator: ","), "max-length": "\(maxLength)", "line-similarity": lineSimilarity.rawValue,
-        ]
-        if let limit { described["limit"] = "\(limit)" }
-        let (maxLength, limit) = (maxLength, limit)
-        let task = LongContextEvaluation.Task(
-            name: "longbench", options: described,
-            files: datasets.map { "\(data)/\($0).jsonl" } + [config + "/dataset2prompt.json", config + "/dataset2maxlen.json"],
-            count: try source.count(first: limit)
-        ) { try source.examples($0.tokenizer, bosID: $0.bosID, limit: maxLength, first: limit) }
+        let task = try LongBenchData(
+            datasets: datasets, data: data, config: config,
+            LongBenchData.Options(maxLength: maxLength, limit: limit, lineSimilarity: lineSimilarity))
         let scoring = ScoringTask.Options(jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
         try await options.run(task, models: models, scoring: scoring)
     }

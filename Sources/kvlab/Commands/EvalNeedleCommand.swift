@@ -40,23 +40,12 @@ struct EvalNeedleCommand: AsyncParsableCommand {
 
     func run() async throws {
         let text = try haystack.map { try TextFile.read($0) }.joined(separator: "\n")
-        let (lengths, trials, maxNew) = (retrieval.lengths ?? "1024,2048", retrieval.trials ?? 1, retrieval.maxNew ?? 24)
         var grid = NeedleGrid(
-            haystack: text, lengths: try LengthList.check(lengths), depths: retrieval.depths, trials: trials,
-            seed: retrieval.seed,
-            maxTokens: maxNew)
-        var described = [
-            "lengths": lengths, "depths": "\(retrieval.depths)", "trials": "\(trials)", "seed": "\(retrieval.seed)",
-            "max-new": "\(maxNew)",
-        ]
+            haystack: text, files: haystack, lengths: try LengthList.check(retrieval.lengths ?? "1024,2048"),
+            depths: retrieval.depths, trials: retrieval.trials ?? 1, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 24)
         if let needle, let question, let answer {
             grid.needle = NeedleGrid.Needle(text: needle, question: question, answer: answer)
-            (described["needle"], described["question"], described["answer"]) = (needle, question, answer)
         }
-        let examples = grid
-        let task = LongContextEvaluation.Task(name: "needle", options: described, files: haystack, count: grid.count) {
-            try examples.examples($0.tokenizer, bosID: $0.bosID)
-        }
-        try await options.run(task, models: retrieval.models)
+        try await options.run(grid, models: retrieval.models)
     }
 }

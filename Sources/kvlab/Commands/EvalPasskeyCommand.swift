@@ -20,17 +20,9 @@ struct EvalPasskeyCommand: AsyncParsableCommand {
     @OptionGroup var options: LongContextOptions
 
     func run() async throws {
-        let (lengths, trials, maxNew) = (retrieval.lengths ?? "512,1024", retrieval.trials ?? 5, retrieval.maxNew ?? 10)
         let grid = PasskeyGrid(
-            lengths: try LengthList.check(lengths), depths: retrieval.depths, trials: trials, seed: retrieval.seed,
-            maxTokens: maxNew)
-        let task = LongContextEvaluation.Task(
-            name: "passkey",
-            options: [
-                "lengths": lengths, "depths": "\(retrieval.depths)", "trials": "\(trials)", "seed": "\(retrieval.seed)",
-                "max-new": "\(maxNew)",
-            ], count: grid.count
-        ) { try grid.examples($0.tokenizer, bosID: $0.bosID) }
-        try await options.run(task, models: retrieval.models)
+            lengths: try LengthList.check(retrieval.lengths ?? "512,1024"), depths: retrieval.depths,
+            trials: retrieval.trials ?? 5, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 10)
+        try await options.run(grid, models: retrieval.models)
     }
 }

@@ -64,7 +64,7 @@ struct LongContextOptions: ParsableArguments {
         return specs
     }
 
-    func run(_ task: LongContextEvaluation.Task, models: [String], scoring: ScoringTask.Options = .init()) async throws {
+    func run(_ task: some GenerationTask, models: [String], scoring: ScoringTask.Options = .init()) async throws {
         threads.apply()
         var runner = ExampleRunner.Options()
         runner.cacheBytes = memory.bytes

@@ -17,17 +17,19 @@ import Text
     }
 
     /// All of LongBench's data sets with the shared records.
-    private func shared() throws -> LongBenchData {
+    private func shared() throws -> [GenerationExample] {
         let templates = try OfficialScoreTests.value("templates/longbench.json")
         try configure(try #require(templates["prompt"]), try #require(templates["max_new_tokens"]))
         return try LongBenchData(
-            datasets: LongBenchData.datasets, data: OfficialScoreTests.folder + "longbench", config: scratch.path)
+            datasets: LongBenchData.datasets, data: OfficialScoreTests.folder + "longbench", config: scratch.path,
+            LongBenchData.Options(maxLength: .max)
+        ).examples(PromptEncoder(ByteTokenizer(), bosID: nil))
     }
 
     @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
     func `filled prompts are LongBench's, by their SHA-256`() throws {
         let cases = try #require(try OfficialScoreTests.value("longbench-prompt-hashes.json").array)
-        let examples = try shared().examples(ByteTokenizer(), bosID: nil, limit: .max)
+        let examples = try shared()
         #expect(cases.count == 30 && examples.count == 30)
         for one in cases {
             let name = one["dataset"]?.string ?? ""
@@ -44,8 +46,7 @@ import Text
     func `prompts are cut in the middle as LongBench cuts them, by their SHA-256`() throws {
         let cases = try #require(try OfficialScoreTests.value("truncation-cases.json")["cases"]?.array)
         let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
-        let data = try shared()
-        let prompts = try data.examples(ByteTokenizer(), bosID: nil, limit: .max)
+        let prompts = try shared()
         for one in cases {
             let (name, id) = (one["dataset"]?.string ?? "", one["_id"]?.string ?? "")
             let prompt = try #require(prompts.first { $0.group.dataset == name && $0.id.hasSuffix("/" + id) }).prompt
@@ -89,8 +90,9 @@ import Text
     func `a record of another form is named by file and line`(text: String, sentence: String) throws {
         try configure(.object(["qasper": .text("C {context} Q {input}")]), .object(["qasper": .int(8)]))
         try scratch.write(Array(text.utf8), to: "qasper.jsonl")
-        let data = try LongBenchData(datasets: ["qasper"], data: scratch.path, config: scratch.path)
-        let error = #expect(throws: ScoringError.self) { try data.count() }
+        let error = #expect(throws: ScoringError.self) {
+            try LongBenchData(datasets: ["qasper"], data: scratch.path, config: scratch.path)
+        }
         #expect(try #require(error).description.hasPrefix("\(scratch.path)/qasper.jsonl: \(sentence)"))
     }
 
@@ -121,15 +123,22 @@ import Text
         try scratch.write(Array((Self.record + "\r\n\r\n" + Self.record).utf8), to: "qasper.jsonl")
         try scratch.write(
             Array(#"{"input": "q", "context": "c", "answers": ["x"], "all_classes": ["x", "y"]}"#.utf8), to: "trec.jsonl")
-        let data = try LongBenchData(datasets: ["qasper", "trec"], data: scratch.path, config: scratch.path)
-        #expect(try data.count() == 3 && data.count(first: 1) == 2 && !data.needsJieba)
-        let examples = try data.examples(ByteTokenizer(), bosID: 256, limit: 5, first: 1)
+        func data(_ options: LongBenchData.Options) throws -> LongBenchData {
+            try LongBenchData(datasets: ["qasper", "trec"], data: scratch.path, config: scratch.path, options)
+        }
+        let encoder = PromptEncoder(ByteTokenizer(), bosID: 256)
+        let first = try data(.init(maxLength: 5, limit: 1))
+        #expect(first.count == 2 && first.options["limit"] == "1")
+        #expect(LongBenchData.needsJieba(["qasper", "vcsum"]) && !LongBenchData.needsJieba(["qasper", "lcc"]))
+        let whole = try data(.init(maxLength: 7))
+        #expect(whole.count == 3)
+        let examples = try first.examples(encoder)
         #expect(examples.map(\.id) == ["longbench/qasper/0/1", "longbench/trec/0/0"])
         // "C c Q q" has seven tokens: two from each end are kept.
         #expect(examples.map(\.prompt) == ["C  q", "cq"])
         // The question, " Q q", has as many bytes as the prompt that is left; whole, it has a BOS and "C c" before it.
         #expect(examples[0].contextTokens == 1)
-        #expect(try data.examples(ByteTokenizer(), bosID: 256, limit: 7)[0].contextTokens == 4)
+        #expect(try whole.examples(encoder)[0].contextTokens == 4)
         #expect(examples[0].tokens.first == 256 && examples[1].maxTokens == 3)
         #expect(try examples[1].score("x") == 1)
     }

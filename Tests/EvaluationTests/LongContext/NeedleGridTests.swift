@@ -24,7 +24,7 @@ import Text
 
     @Test func `prompts have at most their length, whole sentences and one needle`() throws {
         let grid = NeedleGrid(haystack: Self.haystack, lengths: [800, 1200], depths: 3, trials: 2, seed: 1)
-        let examples = try grid.examples(ByteTokenizer(), bosID: 256)
+        let examples = try grid.examples(PromptEncoder(ByteTokenizer(), bosID: 256))
         #expect(examples.count == grid.count && Set(examples.map(\.id)).count == grid.count)
         for example in examples {
             let length = example.group.length ?? 0
@@ -48,7 +48,7 @@ import Text
         let needle = NeedleGrid.Needle(
             text: "Eat a sandwich in Dolores Park.", question: "What to do?", answer: "sandwich, Dolores Park")
         let grid = NeedleGrid(haystack: Self.haystack, lengths: [400], depths: 1, trials: 1, seed: 1, needle: needle)
-        let example = try #require(try grid.examples(ByteTokenizer(), bosID: nil).first)
+        let example = try #require(try grid.examples(PromptEncoder(ByteTokenizer(), bosID: nil)).first)
         #expect(example.group.depth == 0.5 && example.prompt.hasSuffix("\n\nWhat to do?"))
         let scores = try example.scores("In DOLORES park, a Sandwich")
         // "eat" alone of the needle's six words is absent.
@@ -59,7 +59,7 @@ import Text
     @Test func `a haystack that is too short, and a length that is, are named`() throws {
         func fault(_ length: Int) throws -> String {
             let grid = NeedleGrid(haystack: "One. Two.", lengths: [length], depths: 1, trials: 1, seed: 1)
-            let error = #expect(throws: NeedleGrid.Fault.self) { try grid.examples(ByteTokenizer(), bosID: nil) }
+            let error = #expect(throws: NeedleGrid.Fault.self) { try grid.examples(PromptEncoder(ByteTokenizer(), bosID: nil)) }
             return try #require(error).description
         }
         #expect(try fault(20).contains("a length of 20 tokens is too short for the needle and its question, which have "))

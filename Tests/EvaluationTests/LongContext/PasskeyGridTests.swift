@@ -22,7 +22,7 @@ import Text
 
     @Test func `prompts have their length in tokens, and depths are the middles of equal parts`() throws {
         let grid = PasskeyGrid(lengths: [600, 320], depths: 4, trials: 3, seed: 1)
-        let examples = try grid.examples(ByteTokenizer(), bosID: 256)
+        let examples = try grid.examples(PromptEncoder(ByteTokenizer(), bosID: 256))
         #expect(examples.count == grid.count)
         #expect(Set(examples.map(\.id)).count == grid.count)
         for example in examples {
@@ -39,14 +39,15 @@ import Text
         #expect(Set(examples.compactMap(\.group.depth)) == [0.125, 0.375, 0.625, 0.875])
         #expect(examples.contains { $0.id == "passkey/320/0.875/2" })
         // The same keys again, and others for another seed.
-        #expect(try grid.examples(ByteTokenizer(), bosID: nil).map(\.references) == examples.map(\.references))
+        #expect(try grid.examples(PromptEncoder(ByteTokenizer(), bosID: nil)).map(\.references) == examples.map(\.references))
         var other = grid
         other.seed = 2
-        #expect(try other.examples(ByteTokenizer(), bosID: 256).map(\.references) != examples.map(\.references))
+        #expect(try other.examples(PromptEncoder(ByteTokenizer(), bosID: 256)).map(\.references) != examples.map(\.references))
     }
 
     @Test func `each prompt shares at least its beginning up to its key with the one before it`() throws {
-        let examples = try PasskeyGrid(lengths: [400, 500], depths: 5, trials: 2, seed: 3).examples(ByteTokenizer(), bosID: nil)
+        let examples = try PasskeyGrid(lengths: [400, 500], depths: 5, trials: 2, seed: 3).examples(
+            PromptEncoder(ByteTokenizer(), bosID: nil))
         for (before, after) in zip(examples, examples.dropFirst()) {
             let shared = zip(before.tokens, after.tokens).prefix { $0 == $1 }.count
             let key = "The pass key is \(after.references[0]). Rem"
@@ -59,7 +60,7 @@ import Text
 
     @Test func `a length too short for a prompt is refused`() throws {
         let grid = PasskeyGrid(lengths: [100], depths: 1, trials: 1, seed: 1)
-        let error = #expect(throws: PasskeyLengthError.self) { try grid.examples(ByteTokenizer(), bosID: nil) }
+        let error = #expect(throws: PasskeyLengthError.self) { try grid.examples(PromptEncoder(ByteTokenizer(), bosID: nil)) }
         #expect(
             try #require(error).description
                 == "a length of 100 tokens is too short for a passkey prompt, which has at least 247 with this tokenizer")
