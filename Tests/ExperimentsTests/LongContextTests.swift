@@ -160,6 +160,32 @@ import Text
                 == "\(scratch["run"])/records.jsonl: line 2 is no record; remove it, and its example is run again")
     }
 
+    @Test func `records are scored anew without the model, and one that cannot be is named by its line`() async throws {
+        let path = try model("a")
+        let summary = try await evaluate([path], out: "run")
+        let whole = scratch.bytes("run/records.jsonl")
+        // Another key in the second record's output, and a torn line.
+        var lines = try records("run")
+        lines[1].output = "the key is \(lines[1].references[0])"
+        let texts = try lines.map { try CanonicalJSON.text(of: $0) + "\n" }
+        try scratch.write(Array((texts.joined() + "{\"id").utf8), to: "run/records.jsonl")
+        let (scored, changed) = try RecordFolder.rescore(scratch["run"], jieba: nil, lineSimilarity: nil)
+        #expect(changed == 1 && scored.caches[0].overall.mean == summary.caches[0].overall.mean + 1.0 / 8)
+        #expect(try records("run")[1].scores == ["accuracy": 1])
+        #expect(try CanonicalJSON.value(LongContextSummary.self, from: Data(scratch.bytes("run/summary.json"))) == scored)
+        // The evaluation goes on with them.
+        #expect(try await evaluate([path], out: "run") == scored)
+        #expect(scratch.bytes("run/records.jsonl").count > whole.count)
+        lines[2].rule = "other"
+        try scratch.write(
+            Array(try lines.map { try CanonicalJSON.text(of: $0) + "\n" }.joined().utf8), to: "run/records.jsonl")
+        let error = #expect(throws: ScoringError.self) {
+            try RecordFolder.rescore(scratch["run"], jieba: nil, lineSimilarity: nil)
+        }
+        #expect(error?.description == "\(scratch["run"])/records.jsonl: line 3: unknown rule 'other'")
+        #expect(throws: FileError.self) { try RecordFolder.rescore(scratch["none"], jieba: nil, lineSimilarity: nil) }
+    }
+
     @Test func `contexts longer than the model or the memory are refused before anything runs`() async throws {
         let short = try model("short", positions: 341)
         let error = await #expect(throws: LongContextError.self) { try await evaluate([short], out: "run") }

@@ -31,6 +31,8 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         public var groups: [Group]
         /// The score over all examples.
         public var overall: WilsonInterval
+        /// The means of the rule's further scores, by their names; nil where it has none.
+        public var further: [String: Double]?
         /// Prompt tokens computed a second, and tokens generated a second after the first; nil where nothing was measured.
         public var prefillTokensPerSecond: Double?, decodeTokensPerSecond: Double?
         /// The median of seconds to the first token.
@@ -85,6 +87,12 @@ extension LongContextSummary.Cache {
         heldShare = context > 0 ? held / context : 1
         groups = Self.groups(records)
         overall = WilsonInterval(records.map(\.score))
+        let names = Set(records.flatMap(\.furtherScores.keys))
+        let means = names.map { name in
+            let scores = records.compactMap { $0.furtherScores[name] }
+            return (name, scores.reduce(0, +) / Double(scores.count))
+        }
+        further = means.isEmpty ? nil : Dictionary(uniqueKeysWithValues: means)
         let (prefill, decode) = (sum(\.prefillSeconds), sum(\.decodeSeconds))
         prefillTokensPerSecond = prefill > 0 ? sum { Double($0.promptTokens - $0.cachedTokens) } / prefill : nil
         // The first token is the prefill's.

@@ -37,7 +37,10 @@ public struct LongContextTable: ResultTable {
                 TableColumn.filled("score", rows) { percent($0.overall.mean) },
                 TableColumn.filled("95 %", rows) { "\(percent($0.overall.low))–\(percent($0.overall.high))" },
                 TableColumn.filled("n", rows) { "\($0.overall.n)" },
-            ] + columns(\.dataset) + columns(\.length) + [
+            ]
+            + Set(rows.flatMap { ($0.further ?? [:]).keys }).sorted().map { name in
+                TableColumn.filled(name, rows) { $0.further?[name].map(percent) }
+            } + columns(\.dataset) + columns(\.length) + [
                 TableColumn.filled("difference", rows) { row in
                     row.toReference.map { paired in
                         String(format: "%+.1f", 100 * paired.difference)

@@ -1,3 +1,4 @@
+import Evaluation
 import Files
 import Foundation
 
@@ -67,10 +68,7 @@ public final class RecordFolder {
         lock = try FileLock(path: path + "/lock", purpose: "kvlab eval")
         let (description, lines) = (path + "/run.json", path + "/records.jsonl")
         if FileManager.default.fileExists(atPath: description) {
-            let bytes = try RegularFile.contents(description, links: .refused, limit: 1 << 24)
-            guard let recorded = try? CanonicalJSON.value(Run.self, from: Data(bytes)) else {
-                throw LongContextError.noRun(path: description)
-            }
+            let recorded = try Self.run(description)
             if let found = run.difference(from: recorded) {
                 throw LongContextError.otherRun(
                     folder: path, field: found.field, recorded: found.recorded, found: found.found)
@@ -80,6 +78,49 @@ public final class RecordFolder {
         }
         records = try Self.read(lines)
         file = try LineFile(path: lines)
+    }
+
+    private static func run(_ path: String) throws -> Run {
+        let bytes = try RegularFile.contents(path, links: .refused, limit: 1 << 24)
+        guard let run = try? CanonicalJSON.value(Run.self, from: Data(bytes)) else { throw LongContextError.noRun(path: path) }
+        return run
+    }
+
+    /// The summary of a folder's records, scored anew, and the number of scores that changed; records, summary and the options in
+    /// `run.json` are written anew. `lineSimilarity` replaces the rule for lines of code that the evaluation had.
+    ///
+    /// Throws ``LongContextError``, or `ScoringError` naming file and line for a record that cannot be scored.
+    public static func rescore(
+        _ path: String, jieba: Jieba?, lineSimilarity: LineSimilarity?
+    ) throws -> (summary: LongContextSummary, changed: Int) {
+        let (description, lines) = (path + "/run.json", path + "/records.jsonl")
+        var run = try run(description)
+        guard run.format == format else {
+            throw LongContextError.otherRun(folder: path, field: "format", recorded: "\(run.format)", found: "\(format)")
+        }
+        let lock = try FileLock(path: path + "/lock", purpose: "kvlab eval")
+        defer { withExtendedLifetime(lock) {} }
+        var options = ScoringTask.Options(jieba: jieba)
+        let recorded = run.options["line-similarity"].flatMap(LineSimilarity.init(rawValue:))
+        options.lineSimilarity = lineSimilarity ?? recorded ?? options.lineSimilarity
+        if let lineSimilarity, recorded != nil { run.options["line-similarity"] = lineSimilarity.rawValue }
+        var (records, changed) = (try read(lines), 0)
+        for index in records.indices {
+            let scores: [String: Double]
+            do throws(ScoringError) { scores = try records[index].scoring.scores(records[index].output, options) } catch {
+                guard case .line(_, let reason) = error else { throw error }
+                throw ScoringError.file(lines, line: index + 1, reason: reason)
+            }
+            if scores != records[index].scores { changed += 1 }
+            records[index].scores = scores
+        }
+        let summary = LongContextSummary(task: run.task, models: run.models.map(\.name), caches: run.caches, records: records)
+        let text = try records.map { try CanonicalJSON.text(of: $0) + "\n" }.joined()
+        // The records first: without them the options would be of other scores.
+        try TextFile.write(text, to: lines)
+        try TextFile.write(try CanonicalJSON.text(of: run, pretty: true) + "\n", to: description)
+        try TextFile.write(summary.json + "\n", to: path + "/summary.json")
+        return (summary, changed)
     }
 
     /// The records of a file, whose torn last line is removed; none for a missing file, which is made.

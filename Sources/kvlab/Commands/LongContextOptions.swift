@@ -37,10 +37,7 @@ struct LongContextOptions: ParsableArguments {
     @Option(help: "The folder of the records; the same command goes on where it stopped.", completion: .directory)
     var out: String?
 
-    @Option(help: "Also write the scores as an HTML report.", completion: .file(extensions: ["html"]))
-    var html: String?
-
-    @OptionGroup var results: JSONOptions
+    @OptionGroup var output: LongContextOutput
 
     func validate() throws {
         guard (1...Scheduler.Limits().running).contains(concurrency) else {
@@ -74,7 +71,18 @@ struct LongContextOptions: ParsableArguments {
         runner.scoring = scoring
         let evaluation = LongContextEvaluation(
             task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out)
-        let summary = try await evaluation.run(reporter: ProgressReporter())
+        try output.write(try await evaluation.run(reporter: ProgressReporter()))
+    }
+}
+
+/// The forms in which scores are written.
+struct LongContextOutput: ParsableArguments {
+    @Option(help: "Also write the scores as an HTML report.", completion: .file(extensions: ["html"]))
+    var html: String?
+
+    @OptionGroup var results: JSONOptions
+
+    func write(_ summary: LongContextSummary) throws {
         if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
         let table = LongContextTable(summary)
         if results.isJSON { try results.print(table) } else { try print(table.plain) }
