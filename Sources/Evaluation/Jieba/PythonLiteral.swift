@@ -1,10 +1,15 @@
-/// A number, or a table of them, written as a Python dictionary: the form of jieba's HMM tables.
+/// A number, a string, or a table of them, written in Python: the form of jieba's HMM tables and of BABILong's prompts.
 enum PythonLiteral: Equatable, Sendable {
     case number(Double)
+    case text(String)
     indirect case table([String: PythonLiteral])
 
     var number: Double? {
         if case .number(let value) = self { value } else { nil }
+    }
+
+    var text: String? {
+        if case .text(let value) = self { value } else { nil }
     }
 
     var table: [String: PythonLiteral]? {
@@ -17,17 +22,31 @@ enum PythonLiteral: Equatable, Sendable {
         var entries: [String: PythonLiteral]
     }
 
-    /// The dictionary that a module assigns to `P`; keys are strings in single quotes, with `\uXXXX` escapes, values are numbers or
-    /// dictionaries.
+    /// The dictionary that a module assigns to `P`, with nothing behind it.
     static func module(_ bytes: [UInt8], file: String) throws(ScoringError) -> Module {
         var reader = Reader(bytes: bytes, file: file)
-        return Module(file: file, entries: try reader.module())
+        let value = try reader.assignment("P")
+        reader.skipSpace()
+        guard reader.index == bytes.count else { throw reader.error("expected the end of the file behind '}'") }
+        guard let entries = value.table else { throw reader.error("expected 'P={'") }
+        return Module(file: file, entries: entries)
+    }
+
+    /// The value that a module assigns to `name` at the start of a line.
+    ///
+    /// Values are numbers, dictionaries of at most two levels with strings as keys, and strings, also several that are one, and `f` strings whose
+    /// fields are names of strings assigned elsewhere in the module.
+    static func value(_ name: String, _ bytes: [UInt8], file: String) throws(ScoringError) -> PythonLiteral {
+        var reader = Reader(bytes: bytes, file: file)
+        return try reader.assignment(name)
     }
 
     private struct Reader {
         let bytes: [UInt8]
         let file: String
         var index = 0
+        /// Names whose strings are being read, each inside the one before.
+        var names: [String] = []
 
         init(bytes: [UInt8], file: String) { (self.bytes, self.file) = (bytes, file) }
 
@@ -35,21 +54,31 @@ enum PythonLiteral: Equatable, Sendable {
             .file(file, line: bytes[..<min(index, bytes.count)].count { $0 == UInt8(ascii: "\n") } + 1, reason: reason)
         }
 
-        mutating func module() throws(ScoringError) -> [String: PythonLiteral] {
-            // Imports may precede the assignment, which is at the start of a line.
-            while !bytes[index...].starts(with: "P=".utf8), !bytes[index...].starts(with: "P =".utf8) {
-                guard let end = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) else { throw error("expected 'P={'") }
+        /// The value assigned to `name`; imports and other lines may precede it.
+        mutating func assignment(_ name: String) throws(ScoringError) -> PythonLiteral {
+            index = 0
+            while !bytes[index...].starts(with: "\(name)=".utf8), !bytes[index...].starts(with: "\(name) =".utf8) {
+                guard let end = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) else {
+                    throw error("expected '\(name) = …' at the start of a line")
+                }
                 index = end + 1
             }
             index = bytes[index...].firstIndex(of: UInt8(ascii: "=")).map { $0 + 1 } ?? bytes.count
-            let entries = try dictionary(depth: 0)
-            skipSpace()
-            guard index == bytes.count else { throw error("expected the end of the file behind '}'") }
-            return entries
+            names.append(name)
+            defer { names.removeLast() }
+            return try value(depth: 0)
         }
 
         mutating func skipSpace() {
-            while index < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) { index += 1 }
+            while index < bytes.count {
+                if bytes[index] == UInt8(ascii: "#") {
+                    index = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+                } else if [0x20, 0x09, 0x0A, 0x0D].contains(bytes[index]) {
+                    index += 1
+                } else {
+                    return
+                }
+            }
         }
 
         mutating func take(_ character: Unicode.Scalar) -> Bool {
@@ -61,22 +90,28 @@ enum PythonLiteral: Equatable, Sendable {
 
         mutating func dictionary(depth: Int) throws(ScoringError) -> [String: PythonLiteral] {
             guard take("{") else { throw error("expected '{'") }
+            // jieba's states, or BABILong's tasks, have a dictionary each, and nothing is nested deeper.
+            guard depth < 2 else { throw error("a dictionary two levels inside another") }
             var entries: [String: PythonLiteral] = [:]
             while !take("}") {
-                if !entries.isEmpty, !take(",") { throw error("expected ',' or '}'") }
-                let key = try string()
+                guard let key = try string() else { throw error("expected a string in quotes") }
                 guard take(":") else { throw error("expected ':' behind '\(key)'") }
-                entries[key] = try value(depth: depth)
+                entries[key] = try value(depth: depth + 1)
+                if !take(",") {
+                    guard take("}") else { throw error("expected ',' or '}'") }
+                    break
+                }
             }
             return entries
         }
 
         mutating func value(depth: Int) throws(ScoringError) -> PythonLiteral {
             skipSpace()
-            if index < bytes.count, bytes[index] == UInt8(ascii: "{") {
-                // Emissions and transitions are a dictionary of dictionaries, and nothing is nested deeper.
-                guard depth == 0 else { throw error("a dictionary inside a state's dictionary") }
-                return .table(try dictionary(depth: depth + 1))
+            if index < bytes.count, bytes[index] == UInt8(ascii: "{") { return .table(try dictionary(depth: depth)) }
+            if var text = try string() {
+                // Strings one behind the other are one; at the top, only those on the assignment's line.
+                while depth > 0, let more = try string() { text.unicodeScalars += more.unicodeScalars }
+                return .text(text)
             }
             let end = bytes[index...].firstIndex { [UInt8(ascii: ","), UInt8(ascii: "}"), 0x20, 0x0A, 0x0D].contains($0) }
             let text = String(decoding: bytes[index..<(end ?? bytes.count)], as: UTF8.self)
@@ -85,27 +120,63 @@ enum PythonLiteral: Equatable, Sendable {
             return .number(number)
         }
 
-        mutating func string() throws(ScoringError) -> String {
-            guard take("'") else { throw error("expected a string in single quotes") }
+        /// The string that begins here; nil where none does.
+        mutating func string() throws(ScoringError) -> String? {
+            skipSpace()
+            let isFormatted = bytes[index...].first == UInt8(ascii: "f")
+            let quotes = [UInt8(ascii: "'"), UInt8(ascii: "\"")]
+            guard let quote = bytes[index...].dropFirst(isFormatted ? 1 : 0).first, quotes.contains(quote) else { return nil }
+            index += isFormatted ? 2 : 1
             var content: [UInt8] = []
             while true {
                 guard index < bytes.count, bytes[index] != UInt8(ascii: "\n") else { throw error("a string that never ends") }
                 let byte = bytes[index]
                 index += 1
-                if byte == UInt8(ascii: "'") { break }
-                guard byte == UInt8(ascii: "\\") else {
-                    content.append(byte)
-                    continue
+                if byte == quote { break }
+                switch byte {
+                case UInt8(ascii: "\\"): content += try escaped()
+                case UInt8(ascii: "{") where isFormatted, UInt8(ascii: "}") where isFormatted:
+                    content += try field(behind: byte)
+                default: content.append(byte)
                 }
-                let digits = bytes[index...].dropFirst().prefix(4)
-                guard index < bytes.count, bytes[index] == UInt8(ascii: "u"), digits.count == 4,
-                    let code = UInt32(String(decoding: digits, as: UTF8.self), radix: 16), let scalar = Unicode.Scalar(code)
-                else { throw error("expected \\u and four hexadecimal digits behind the backslash") }
-                content += Array(String(scalar).utf8)
-                index += 5
             }
             guard let text = String(validating: content, as: UTF8.self) else { throw error("a string that is not UTF-8") }
             return text
+        }
+
+        /// The bytes that stand behind a backslash.
+        private mutating func escaped() throws(ScoringError) -> [UInt8] {
+            let plain: KeyValuePairs<Unicode.Scalar, Unicode.Scalar> = [
+                "n": "\n", "t": "\t", "r": "\r", "'": "'", "\"": "\"", "\\": "\\",
+            ]
+            if index < bytes.count, let pair = plain.first(where: { UInt8(ascii: $0.key) == bytes[index] }) {
+                index += 1
+                return [UInt8(ascii: pair.value)]
+            }
+            let digits = bytes[index...].dropFirst().prefix(4)
+            guard index < bytes.count, bytes[index] == UInt8(ascii: "u"), digits.count == 4,
+                let code = UInt32(String(decoding: digits, as: UTF8.self), radix: 16), let scalar = Unicode.Scalar(code)
+            else { throw error("expected n, t, r, a quotation mark, or u and four hexadecimal digits behind the backslash") }
+            index += 5
+            return Array(String(scalar).utf8)
+        }
+
+        /// The text of a field of a formatted string, or the brace that two of them are.
+        private mutating func field(behind brace: UInt8) throws(ScoringError) -> [UInt8] {
+            if index < bytes.count, bytes[index] == brace {
+                index += 1
+                return [brace]
+            }
+            let name = bytes[index...].prefix { $0 != UInt8(ascii: "}") && $0 != UInt8(ascii: "\n") }
+            let text = String(decoding: name, as: UTF8.self)
+            guard brace == UInt8(ascii: "{"), name.endIndex < bytes.count, bytes[name.endIndex] == UInt8(ascii: "}"),
+                !text.isEmpty, text.utf8.allSatisfy({ $0 == UInt8(ascii: "_") || ($0 | 0x20) >= 0x61 && ($0 | 0x20) <= 0x7A }),
+                !names.contains(text), names.count < 8
+            else { throw error("expected the name of another string in the braces of an f string") }
+            let behind = name.endIndex + 1
+            guard case .text(let value) = try assignment(text) else { throw error("'\(text)' is no string") }
+            index = behind
+            return Array(value.utf8)
         }
     }
 }

@@ -27,11 +27,16 @@ public struct LongBenchData: GenerationTask {
         public var maxLength: Int
         /// The first so many records of each data set; nil for all.
         public var limit: Int?
+        /// The most tokens to generate; nil for each data set's own number.
+        public var maxTokens: Int?
         /// The rule for lines of code, of which the records' scores are.
         public var lineSimilarity: LineSimilarity
 
-        public init(maxLength: Int = 3500, limit: Int? = nil, lineSimilarity: LineSimilarity = .difflib) {
-            (self.maxLength, self.limit, self.lineSimilarity) = (maxLength, limit, lineSimilarity)
+        public init(
+            maxLength: Int = 3500, limit: Int? = nil, maxTokens: Int? = nil, lineSimilarity: LineSimilarity = .difflib
+        ) {
+            (self.maxLength, self.limit, self.maxTokens) = (maxLength, limit, maxTokens)
+            self.lineSimilarity = lineSimilarity
         }
     }
 
@@ -106,6 +111,7 @@ public struct LongBenchData: GenerationTask {
             "line-similarity": how.lineSimilarity.rawValue,
         ]
         if let limit = how.limit { options["limit"] = "\(limit)" }
+        if let maxTokens = how.maxTokens { options["max-new"] = "\(maxTokens)" }
         return options
     }
 
@@ -117,7 +123,8 @@ public struct LongBenchData: GenerationTask {
             return GenerationExample(
                 id: "longbench/\(record.dataset)/\(record.id)", group: ExampleGroup(dataset: record.dataset), prompt: prompt,
                 tokens: tokens, contextTokens: encoder.tokensBefore(suffix: record.questionBytes, of: tokens),
-                maxTokens: record.maxTokens, references: record.answers, classes: record.classes, task: record.task)
+                maxTokens: how.maxTokens ?? record.maxTokens, references: record.answers, classes: record.classes,
+                task: record.task)
         }
     }
 

@@ -16,8 +16,7 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
             With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
             """)
 
-    @Argument(help: "Checkpoints; the others are compared with the first.", completion: .file(extensions: ["h5"]))
-    var models: [String]
+    @OptionGroup var suite: SuiteOptions
 
     @Option(help: "The folder of the data, DATASET.jsonl.", completion: .directory)
     var data: String
@@ -31,9 +30,6 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
     @Option(help: "Tokens of a prompt; longer ones are cut in their middle.")
     var maxLength = 3500
 
-    @Option(help: "Run the first so many records of each data set only.")
-    var limit: Int?
-
     @Option(
         help: "The folder of a jieba distribution (dict.txt and its HMM tables), which the Chinese data sets need.",
         completion: .directory)
@@ -45,23 +41,18 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
     @OptionGroup var options: LongContextOptions
 
     func validate() throws {
-        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard maxLength >= 2 else { throw ValidationError("--max-length is \(maxLength), expected at least 2") }
-        if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
-        let unknown = named.first { !LongBenchData.datasets.contains($0) }
-        if let unknown {
-            throw ValidationError(
-                "--tasks has '\(unknown)'; the data sets are \(LongBenchData.datasets.joined(separator: ", "))")
-        }
-        guard Set(named).count == named.count else { throw ValidationError("--tasks is '\(tasks ?? "")', which names one twice") }
+        _ = try named()
     }
 
-    private var named: [String] { (tasks ?? "").split(separator: ",").map(String.init) }
+    private func named() throws -> [String]? {
+        try tasks.map { try NameList.check($0, option: "--tasks", of: "data sets", known: LongBenchData.datasets) }
+    }
 
     func run() async throws {
         let datasets =
-            tasks == nil
-            ? LongBenchData.datasets.filter { FileManager.default.fileExists(atPath: "\(data)/\($0).jsonl") } : named
+            try named()
+            ?? LongBenchData.datasets.filter { FileManager.default.fileExists(atPath: "\(data)/\($0).jsonl") }
         guard !datasets.isEmpty else {
             throw ValidationError("--data \(data) has none of LongBench's files, such as \(LongBenchData.datasets[0]).jsonl")
         }
@@ -71,8 +62,9 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
         }
         let task = try LongBenchData(
             datasets: datasets, data: data, config: config,
-            LongBenchData.Options(maxLength: maxLength, limit: limit, lineSimilarity: lineSimilarity))
+            LongBenchData.Options(
+                maxLength: maxLength, limit: suite.limit, maxTokens: suite.maxNew, lineSimilarity: lineSimilarity))
         let scoring = ScoringTask.Options(jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
-        try await options.run(task, models: models, scoring: scoring)
+        try await options.run(task, models: suite.models, scoring: scoring)
     }
 }

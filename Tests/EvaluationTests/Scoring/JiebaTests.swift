@@ -39,11 +39,11 @@ import Testing
         ("dict.txt", "我 0\n", "/dict.txt: line 1: expected at least one word with a frequency above 0"),
         ("prob_start.py", "P={'B': 1}", "/prob_start.py: line 1: no table of state 'E', or one of another form"),
         ("prob_start.py", "\nP={'B': x}", "/prob_start.py: line 2: expected a number, found 'x'"),
-        ("prob_trans.py", "Q={}", "/prob_trans.py: line 1: expected 'P={'"),
-        ("prob_trans.py", "P={'B': {'E': {}}}", "/prob_trans.py: line 1: a dictionary inside a state's dictionary"),
+        ("prob_trans.py", "Q={}", "/prob_trans.py: line 1: expected 'P = …' at the start of a line"),
+        ("prob_trans.py", "P={'B': {'E': {}}}", "/prob_trans.py: line 1: a dictionary two levels inside another"),
         (
             "prob_emit.py", "P={'B': {'\\x': 1}}",
-            "/prob_emit.py: line 1: expected \\u and four hexadecimal digits behind the backslash"
+            "/prob_emit.py: line 1: expected n, t, r, a quotation mark, or u and four hexadecimal digits behind the backslash"
         ),
         ("prob_emit.py", "P={'B\n", "/prob_emit.py: line 1: a string that never ends"),
         ("prob_emit.py", "P={}\nx", "/prob_emit.py: line 2: expected the end of the file behind '}'"),

@@ -1,0 +1,82 @@
+import Files
+import JSON
+
+/// BABILong's prompt texts, read from its owners' file and not copied here.
+public struct BABILongPrompts: Sendable {
+    /// The file.
+    let path: String
+    private let template: PromptTemplate
+    /// Each task's parts by the names of the template's fields.
+    private let parts: [String: [String: String]]
+
+    private static let partNames = ["instruction", "examples", "post_prompt"]
+
+    /// Reads `babilong/prompts.py` of github.com/booydar/babilong, or its texts as a JSON object with `template` and `prompts`.
+    ///
+    /// Throws `FileError`, or ``ScoringError`` naming file and line.
+    public init(path: String) throws {
+        let bytes = try RegularFile.contents(path, links: .followed, limit: 1 << 24)
+        func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: reason) }
+        let (text, tasks): (String?, [(String, [(String, String?)])]?)
+        if path.hasSuffix(".py") {
+            text = try PythonLiteral.value("DEFAULT_TEMPLATE", bytes, file: path).text
+            tasks = try PythonLiteral.value("DEFAULT_PROMPTS", bytes, file: path).table?.map { name, parts in
+                (name, parts.table?.map { ($0.key, $0.value.text) } ?? [])
+            }
+        } else {
+            let json: JSONValue
+            do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {
+                throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
+            }
+            text = json["template"]?.string
+            tasks = json["prompts"]?.members?.map { task in
+                (task.name, task.value.members?.map { ($0.name, $0.value.string) } ?? [])
+            }
+        }
+        guard let text else { throw refused("no template") }
+        guard let tasks else { throw refused("no prompts") }
+        do throws(PromptTemplate.Fault) { template = try PromptTemplate(text) } catch {
+            throw refused("the template has \(error.reason)")
+        }
+        let known = Self.partNames + ["context", "question"]
+        if let odd = template.fields.first(where: { !known.contains($0) }) {
+            throw refused("the template has the field '{\(odd)}', expected \(known.joined(separator: ", "))")
+        }
+        for name in ["context", "question"] where !template.fields.contains(name) {
+            throw refused("the template has no field '{\(name)}'")
+        }
+        var parts: [String: [String: String]] = [:]
+        for (task, texts) in tasks {
+            for name in Self.partNames {
+                guard let text = texts.first(where: { $0.0 == name })?.1 else { throw refused("'\(task)' has no '\(name)'") }
+                parts[task, default: [:]][name] = text
+            }
+        }
+        (self.path, self.parts) = (path, parts)
+    }
+
+    /// The prompt of a sample and the bytes behind its context; `isBare` without instruction, examples and post-prompt, as its authors
+    /// prompt base models.
+    ///
+    /// Throws ``ScoringError/file(_:line:reason:)`` where the file has no texts for the task.
+    func prompt(
+        _ task: String, context: String, question: String, isBare: Bool
+    ) throws(ScoringError) -> (text: String, bytesBehind: Int) {
+        guard let parts = isBare ? [:] : parts[task] else { throw .file(path, line: 1, reason: "no prompts for '\(task)'") }
+        let filled: (text: String, bytesBehind: Int)
+        do throws(PromptTemplate.Fault) {
+            filled = try template.filled(behind: "context") { name in
+                switch name {
+                case "context": PythonText(context).stripped.string
+                case "question": question
+                default: parts[name] ?? ""
+                }
+            }
+        } catch { throw .file(path, line: 1, reason: error.reason) }
+        let text = PythonText(filled.text)
+        // White space at the end goes from what stands behind the context.
+        let trailing = text.count - (text.scalars.lastIndex { !PythonText.isSpace($0) }.map { $0 + 1 } ?? 0)
+        let cut = PythonText(scalars: text.scalars.suffix(trailing)).string.utf8.count
+        return (text.stripped.string, max(0, filled.bytesBehind - cut))
+    }
+}
