@@ -1,11 +1,13 @@
 /// RULER (Hsieh et al. 2024): thirteen tasks, scored as its `scripts/eval` does.
 enum RULER {
-    private static let names = [
-        "niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_1", "niah_multikey_2", "niah_multikey_3",
-        "niah_multivalue", "niah_multiquery", "vt", "cwe", "fwe", "qa_1", "qa_2",
+    /// The tasks and the most tokens that each generates.
+    static let tokens: KeyValuePairs<String, Int> = [
+        "niah_single_1": 128, "niah_single_2": 128, "niah_single_3": 128, "niah_multikey_1": 128, "niah_multikey_2": 128,
+        "niah_multikey_3": 128, "niah_multivalue": 128, "niah_multiquery": 128, "vt": 30, "cwe": 120, "fwe": 50, "qa_1": 32,
+        "qa_2": 32,
     ]
 
-    static let tasks = names.map { name in
+    static let tasks = tokens.map(\.key).map { name in
         ScoringTask(
             name: "ruler:" + name, isDataset: false, referenceKey: "outputs", hasOneReference: false,
             aggregate: .percentOfShare(digits: 2)
