@@ -156,7 +156,9 @@ extension Renderer {
     func elements(of value: Value) throws(JinjaError) -> [Value] {
         let elements: [Value]
         switch value {
-        case .undefined: return []
+        case .undefined:
+            try refuseUndefined(value)
+            return []
         case .string(let text):
             try charge(bytes: text.utf8.count)
             try charge(text.scalarCount)

@@ -13,6 +13,7 @@ extension Renderer {
     /// Python's `==`.
     func equal(_ left: Value, _ right: Value) throws(JinjaError) -> Bool {
         try charge()
+        for value in [left, right] { try refuseUndefined(value) }
         switch (left, right) {
         case (.undefined, .undefined), (.none, .none): return true
         case (.string(let left), .string(let right)):

@@ -15,6 +15,7 @@ extension Renderer {
     @inline(never)
     func filter(_ name: FilterName, _ value: Value, _ arguments: CallArguments) throws(JinjaError) -> Value {
         try charge()
+        if name != .default, name != .d { try refuseUndefined(value) }
         switch name {
         case .default, .d:
             try arguments.check(["default_value", "boolean"], of: "default", self)

@@ -4,7 +4,8 @@ import Foundation
 /// tasks at once.
 ///
 /// Renders what `apply_chat_template` of transformers does: jinja2's immutable sandbox with `trim_blocks`, `lstrip_blocks`,
-/// `break` and `continue`, the `generation` block, `raise_exception`, `strftime_now` and a `tojson` that escapes no HTML.
+/// `break` and `continue`, the `generation` block, `raise_exception`, `strftime_now` and a `tojson` that escapes no HTML. Other
+/// ``JinjaSettings`` may be given.
 /// Integers have 64 bits: an overflow is an error where Python goes on. There are no other templates to include, import or
 /// extend, `safe` and `escape` give plain strings, and iterators are filled at once where Python's are lazy.
 ///
@@ -14,11 +15,13 @@ import Foundation
 /// ```
 public struct JinjaTemplate: Sendable {
     private let body: [Statement]
+    private let settings: JinjaSettings
 
     /// Parses `source`; throws where it is no template, or one that nests too deep.
-    public init(_ source: String) throws(JinjaError) {
-        var parser = Parser(try Lexer.tokens(of: source))
+    public init(_ source: String, settings: JinjaSettings = .chat) throws(JinjaError) {
+        var parser = Parser(try Lexer.tokens(of: source, settings))
         body = try parser.template()
+        self.settings = settings
     }
 
     /// The template's text for `variables`.
@@ -30,7 +33,8 @@ public struct JinjaTemplate: Sendable {
     public func render(
         _ variables: [String: JinjaValue], now: Date = Date(), timeZone: TimeZone = .current, limits: JinjaLimits = JinjaLimits()
     ) throws(JinjaError) -> String {
-        let renderer = Renderer(limits: limits, clock: Clock(date: now, timeZone: timeZone))
+        let renderer = Renderer(
+            limits: limits, clock: Clock(date: now, timeZone: timeZone), isStrict: settings.isStrict)
         return try renderer.render(body, variables)
     }
 }

@@ -16,35 +16,36 @@ struct Token: Sendable {
     var line: Int
 }
 
-/// Cuts a template into tokens by jinja2's rules, with `trim_blocks` and `lstrip_blocks` on.
+/// Cuts a template into tokens by jinja2's rules.
 struct Lexer {
     let source: [Unicode.Scalar]
+    let settings: JinjaSettings
     var position = 0
     var line = 1
     private var tokens: [Token] = []
 
-    private init(_ source: [Unicode.Scalar]) { self.source = source }
+    private init(_ source: [Unicode.Scalar], _ settings: JinjaSettings) { (self.source, self.settings) = (source, settings) }
 
     /// The tokens of a template, closed by one of kind `end`.
-    static func tokens(of text: String) throws(JinjaError) -> [Token] {
+    static func tokens(of text: String, _ settings: JinjaSettings) throws(JinjaError) -> [Token] {
         guard text.utf8.count <= JinjaLimits.sourceBytes else {
             throw JinjaError(.limit, line: 1, reason: "a template of more than \(JinjaLimits.sourceBytes) bytes")
         }
-        var lexer = Lexer(normalized(text))
+        var lexer = Lexer(normalized(text, keepsLast: settings.keepsTrailingNewline), settings)
         while lexer.position < lexer.source.count { try lexer.data() }
         lexer.add(.end)
         return lexer.tokens
     }
 
-    /// Line ends as `\n`, and none at the very end.
-    private static func normalized(_ text: String) -> [Unicode.Scalar] {
+    /// Line ends as `\n`, and none at the very end unless it is kept.
+    private static func normalized(_ text: String, keepsLast: Bool) -> [Unicode.Scalar] {
         var result: [Unicode.Scalar] = []
         var previous: Unicode.Scalar = " "
         for scalar in text.unicodeScalars {
             if scalar == "\r" { result.append("\n") } else if scalar != "\n" || previous != "\r" { result.append(scalar) }
             previous = scalar
         }
-        if result.last == "\n" { result.removeLast() }
+        if !keepsLast, result.last == "\n" { result.removeLast() }
         return result
     }
 
@@ -102,7 +103,7 @@ struct Lexer {
         var text = source[position..<end]
         if sign == "-" {
             while let last = text.last, last.isPythonSpace { text.removeLast() }
-        } else if sign != "+", lstrip {
+        } else if sign != "+", lstrip, settings.lstripsBlocks {
             let start = text.lastIndex(of: "\n").map { $0 + 1 } ?? position
             let startsLine = start > position || position == 0 || source[position - 1] == "\n"
             if startsLine, text[start...].allSatisfy(\.isPythonSpace) { text = text[..<start] }
@@ -146,7 +147,11 @@ struct Lexer {
         }
         let sign = index > position ? source[index - 1] : " "
         index += 2
-        if sign == "-" { index = skippingSpace(index) } else if sign != "+", has("\n", at: index) { index += 1 }
+        if sign == "-" {
+            index = skippingSpace(index)
+        } else if sign != "+", settings.trimsBlocks, has("\n", at: index) {
+            index += 1
+        }
         advance(to: index)
     }
 
@@ -155,7 +160,7 @@ struct Lexer {
         if has("-%}", at: index) { return skippingSpace(index + 3) }
         if has("+%}", at: index) { return index + 3 }
         guard has("%}", at: index) else { return nil }
-        return has("\n", at: index + 2) ? index + 3 : index + 2
+        return settings.trimsBlocks && has("\n", at: index + 2) ? index + 3 : index + 2
     }
 
     private func variableEnd(_ index: Int) -> Int? {

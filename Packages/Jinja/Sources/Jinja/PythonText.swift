@@ -4,7 +4,9 @@ extension Renderer {
     func string(_ value: Value) throws(JinjaError) -> String {
         switch value {
         case .string(let text): return text
-        case .undefined: return ""
+        case .undefined:
+            try refuseUndefined(value)
+            return ""
         default: return try representation(value)
         }
     }

@@ -2,6 +2,8 @@
 final class Renderer {
     let limits: JinjaLimits
     let clock: Clock
+    /// Whether an undefined variable is an error wherever it is used.
+    let isStrict: Bool
     /// The line being rendered, for errors.
     var line = 1
     private var steps = 0
@@ -16,9 +18,21 @@ final class Renderer {
     var recursions: [(loop: ForLoop, scope: Scope)] = []
     var memories: [Value] = []
 
-    init(limits: JinjaLimits, clock: Clock) {
+    init(limits: JinjaLimits, clock: Clock, isStrict: Bool) {
         self.limits = limits
         self.clock = clock
+        self.isStrict = isStrict
+    }
+
+    /// Python's truth of a value.
+    func isTrue(_ value: Value) throws(JinjaError) -> Bool {
+        try refuseUndefined(value)
+        return value.isTrue
+    }
+
+    /// Throws where the value is undefined and that is an error.
+    func refuseUndefined(_ value: Value) throws(JinjaError) {
+        if isStrict, case .undefined(let undefined) = value { throw fault(undefined.message) }
     }
 
     /// The text of the whole template.
@@ -186,7 +200,7 @@ final class Renderer {
     private func branch(_ tests: [Expression], _ bodies: [[Statement]], _ scope: Scope) throws(JinjaError) -> Flow {
         for (test, body) in zip(tests, bodies) {
             line = test.line
-            if try evaluate(test, scope).isTrue { return try run(body, scope) }
+            if try isTrue(try evaluate(test, scope)) { return try run(body, scope) }
         }
         return bodies.count > tests.count ? try run(bodies[tests.count], scope) : .done
     }
@@ -240,7 +254,7 @@ final class Renderer {
         guard let test = loop.test else { return true }
         let inner = Scope(scope)
         try assign(element, to: loop.target, inner)
-        return try evaluate(test, inner).isTrue
+        return try isTrue(try evaluate(test, inner))
     }
 
     @inline(never)

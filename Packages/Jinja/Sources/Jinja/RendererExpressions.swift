@@ -74,13 +74,13 @@ extension Renderer {
         _ left: Expression, _ right: Expression, _ scope: Scope, takesLeft: Bool
     ) throws(JinjaError) -> Value {
         let value = try evaluate(left, scope)
-        return value.isTrue == takesLeft ? value : try evaluate(right, scope)
+        return try isTrue(value) == takesLeft ? value : try evaluate(right, scope)
     }
 
     @inline(never)
     private func conditional(_ expression: Expression, _ scope: Scope) throws(JinjaError) -> Value {
         guard case .conditional(let test, let then, let otherwise) = expression.node else { return .none }
-        if try evaluate(test, scope).isTrue { return try evaluate(then, scope) }
+        if try isTrue(try evaluate(test, scope)) { return try evaluate(then, scope) }
         if let otherwise { return try evaluate(otherwise, scope) }
         return .undefined(
             .hint("the inline if-expression on line \(expression.line) evaluated to false and no else section was defined."))
@@ -101,7 +101,7 @@ extension Renderer {
         switch expression.node {
         case .negative(let operand): try negated(try evaluate(operand, scope))
         case .positive(let operand): try positive(try evaluate(operand, scope))
-        case .not(let operand): .bool(!(try evaluate(operand, scope).isTrue))
+        case .not(let operand): .bool(!(try isTrue(try evaluate(operand, scope))))
         default: .none
         }
     }

@@ -172,4 +172,30 @@ struct JinjaErrorTests {
     func `no number makes a template crash`(_ source: String) {
         _ = error(source)
     }
+
+    private static let plain = JinjaSettings(
+        trimsBlocks: false, lstripsBlocks: false, keepsTrailingNewline: true, isStrict: true)
+
+    /// What jinja2 3.1 gives with `Environment(undefined=StrictUndefined, keep_trailing_newline=True)` and x = 1.
+    @Test(arguments: [
+        ("a\n", "a\n"), ("{% if x %}\n b\n  {% endif %}\nc\n", "\n b\n  \nc\n"), ("{# c #}\nd", "\nd"),
+        ("{%- if x %} e {%- endif %}\n", " e\n"), ("{% raw %}\n{{ x }}{% endraw %}\n\r\n", "\n{{ x }}\n\n"),
+        ("  {% set y = 1 %}{{ y }}", "  1"), ("{{ z is defined }}", "False"), ("{{ z|default('d') }}", "d"),
+        ("{{ [z] }}", "[Undefined]"),
+    ])
+    func `white space is kept where an environment says so`(source: String, expected: String) throws {
+        #expect(try JinjaTemplate(source, settings: Self.plain).render(["x": 1]) == expected)
+    }
+
+    @Test(arguments: [
+        "{{ z }}", "{% if z %}{% endif %}", "{% for q in z %}{% endfor %}", "{{ z == 1 }}", "{{ not z }}", "{{ z or 1 }}",
+        "{{ 'a' if z else 'b' }}", "{{ z ~ 'a' }}", "{{ z in [1] }}", "{{ z|length }}",
+    ])
+    func `an undefined variable is an error wherever it is used, where an environment says so`(source: String) throws {
+        let error = #expect(throws: JinjaError.self) {
+            try JinjaTemplate(source, settings: Self.plain).render(["x": 1])
+        }
+        #expect(error?.reason == "'z' is undefined")
+        #expect(throws: Never.self) { try JinjaTemplate("{{ z }}{% if z %}{% endif %}").render([:]) }
+    }
 }
