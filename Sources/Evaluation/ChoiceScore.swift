@@ -20,66 +20,89 @@ public struct ChoiceScore: Sendable, Equatable {
     public var greedyAccuracy: Double
     /// The standard error of `accuracy`; of `greedyAccuracy` where items have a single choice.
     public var standardError: Double
+    /// The results item by item.
+    public var results: [Result]
+
+    /// The result of one item.
+    public struct Result: Sendable, Equatable {
+        /// The index of the right choice.
+        public var answer: Int
+        /// The index of the choice with the highest sum of log-probabilities, of equal ones the first.
+        public var chosen: Int
+        /// Whether the right choice is the greedy continuation.
+        public var isGreedy: Bool
+    }
 
     /// Scores `items`, each choice as a continuation of the context and, where there is one, `bosID`; choices without a context
     /// follow `prefixID`, where there is one.
     ///
     /// The rules are lm-evaluation-harness's: the context's trailing spaces belong to the choice; the context is encoded alone,
     /// and the choice's tokens are those of the joint encoding after as many tokens; contexts too long for the model are
-    /// truncated at their start. Choices are scored in batches of similar length, about `batchTokens` each; `progress` gets the
-    /// choices done and the choices in all.
+    /// truncated at their start. Choices of one token after the same tokens are read off one row of logits. Choices are scored in
+    /// batches of similar length, about `batchTokens` each; `progress` gets the choices done and the choices in all.
     public static func evaluate(
         _ model: DecoderLM, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, _ items: [ChoiceItem],
         batchTokens: Int = 2048, progress: (_ done: Int, _ of: Int) throws -> Void = { _, _ in }
     ) throws -> ChoiceScore {
         var rows: [Row] = []
+        // The rows that one pass of the model scores.
+        var passes: [[Int]] = []
         for (number, item) in items.enumerated() {
+            let first = passes.count
             for choice in item.choices {
-                rows.append(
-                    try Row(
-                        item: number, context: item.context, choice: choice, tokenizer: tokenizer, bosID: bosID,
-                        prefixID: prefixID, positions: model.config.maxSequence))
+                let row = try Row(
+                    item: number, context: item.context, choice: choice, tokenizer: tokenizer, bosID: bosID,
+                    prefixID: prefixID, positions: model.config.maxSequence)
+                if let place = passes[first...].firstIndex(where: { rows[$0[0]].sharesPass(with: row) }) {
+                    passes[place].append(rows.count)
+                } else {
+                    passes.append([rows.count])
+                }
+                rows.append(row)
             }
         }
         var parts = [(sum: Double, isGreedy: Bool)](repeating: (0, false), count: rows.count)
         // Longest first, so that a lack of memory shows at once.
-        let order = rows.indices.sorted { (rows[$1].ids.count, $0) < (rows[$0].ids.count, $1) }
-        var start = 0
+        let order = passes.indices.sorted { (rows[passes[$1][0]].ids.count, $0) < (rows[passes[$0][0]].ids.count, $1) }
+        var (start, done) = (0, 0)
         while start < order.count {
-            let seq = rows[order[start]].ids.count - 1
-            let batch = order[start..<min(order.count, start + max(1, batchTokens / seq))]
-            for (index, part) in zip(batch, score(model, batch.map { rows[$0] }, seq: seq)) { parts[index] = part }
-            start = batch.endIndex
-            try progress(start, order.count)
+            let seq = rows[passes[order[start]][0]].ids.count - 1
+            let batch = order[start..<min(order.count, start + max(1, batchTokens / seq))].map { passes[$0] }
+            let scores = score(model, batch.map { $0.map { rows[$0] } }, seq: seq)
+            for (index, part) in zip(batch.joined(), scores) { parts[index] = part }
+            start += batch.count
+            done += batch.reduce(0) { $0 + $1.count }
+            try progress(done, rows.count)
         }
         return ChoiceScore(items, parts)
     }
 
     /// Scores from each choice's sum of log-probabilities and whether it is the greedy continuation, item after item.
     init(_ items: [ChoiceItem], _ parts: [(sum: Double, isGreedy: Bool)]) {
-        var (right, rightByCharacters, rightByBytes, greedy, nll) = (0, 0, 0, 0, 0.0)
+        var (rightByCharacters, rightByBytes, nll) = (0, 0, 0.0)
         var next = 0
+        results = []
         for item in items {
             let own = parts[next..<next + item.choices.count]
             next += item.choices.count
-            let texts = item.choices.map { $0.hasPrefix(" ") ? String($0.dropFirst()) : $0 }
-            func isBest(_ lengths: [Int]) -> Bool {
+            let texts = item.names ?? item.choices.map { $0.hasPrefix(" ") ? String($0.dropFirst()) : $0 }
+            func best(_ lengths: [Int]) -> Int {
                 let sums = zip(own, lengths).map { $0.sum / Double(max($1, 1)) }
-                return sums.firstIndex(of: sums.max() ?? 0) == item.answer
+                return sums.firstIndex(of: sums.max() ?? 0) ?? 0
             }
-            if isBest(texts.map { _ in 1 }) { right += 1 }
-            if isBest(texts.map(\.unicodeScalars.count)) { rightByCharacters += 1 }
-            if isBest(texts.map(\.utf8.count)) { rightByBytes += 1 }
-            nll -= own[own.startIndex + item.answer].sum
-            if own[own.startIndex + item.answer].isGreedy { greedy += 1 }
+            if best(texts.map(\.unicodeScalars.count)) == item.answer { rightByCharacters += 1 }
+            if best(texts.map(\.utf8.count)) == item.answer { rightByBytes += 1 }
+            let right = own[own.startIndex + item.answer]
+            nll -= right.sum
+            results.append(Result(answer: item.answer, chosen: best(texts.map { _ in 1 }), isGreedy: right.isGreedy))
         }
         let count = Double(max(items.count, 1))
         self.items = items.count
-        accuracy = Double(right) / count
+        accuracy = Double(results.count { $0.chosen == $0.answer }) / count
         normalizedAccuracy = Double(rightByCharacters) / count
         byteAccuracy = Double(rightByBytes) / count
         perplexity = exp(nll / count)
-        greedyAccuracy = Double(greedy) / count
+        greedyAccuracy = Double(results.count(where: \.isGreedy)) / count
         let share = items.allSatisfy { $0.choices.count == 1 } ? greedyAccuracy : accuracy
         standardError = (share * (1 - share) / max(count - 1, 1)).squareRoot()
     }
@@ -117,28 +140,37 @@ public struct ChoiceScore: Sendable, Equatable {
             ids.removeFirst(surplus)
             first -= surplus
         }
+
+        /// Whether one pass scores this row and `other`: they have one choice's token each, after the same tokens.
+        func sharesPass(with other: Row) -> Bool {
+            first == other.first && ids.count == first + 1 && ids.dropLast() == other.ids.dropLast()
+        }
     }
 
-    /// Scores rows in batches padded at the end to `seq` tokens, which changes nothing under causal attention.
-    private static func score(_ model: DecoderLM, _ rows: [Row], seq: Int) -> [(sum: Double, isGreedy: Bool)] {
+    /// Scores the rows of passes, padded at the end to `seq` tokens, which changes nothing under causal attention.
+    private static func score(_ model: DecoderLM, _ passes: [[Row]], seq: Int) -> [(sum: Double, isGreedy: Bool)] {
         var tokens: [Int32] = []
         var wanted: [Int32] = []
-        for (number, row) in rows.enumerated() {
+        for (number, pass) in passes.enumerated() {
+            let row = pass[0]
             tokens += row.ids.dropLast() + [Int32](repeating: 0, count: seq - row.ids.count + 1)
             wanted += (row.first - 1..<row.ids.count - 1).map { Int32(number * seq + $0) }
         }
         let vocabulary = model.config.vocabularySize
-        let logits = model.logits(ModelInput(batch: rows.count, seq: seq, tokens: tokens), rows: wanted).storage
+        let logits = model.logits(ModelInput(batch: passes.count, seq: seq, tokens: tokens), rows: wanted).storage
         let likeliest = LogitRows.argmax(logits, rows: wanted.count, width: vocabulary)
         var next = 0
-        return rows.map { row in
-            var (sum, isGreedy) = (0.0, true)
-            for id in row.ids[row.first...] {
-                sum += Double(LogitRows.logSoftmax(logits, row: next, width: vocabulary)[Int(id)])
-                if likeliest[next] != id { isGreedy = false }
-                next += 1
+        return passes.flatMap { pass in
+            let start = next
+            next += pass[0].ids.count - pass[0].first
+            return pass.map { row in
+                var (sum, isGreedy) = (0.0, true)
+                for (place, id) in zip(start..., row.ids[row.first...]) {
+                    sum += Double(LogitRows.logSoftmax(logits, row: place, width: vocabulary)[Int(id)])
+                    if likeliest[place] != id { isGreedy = false }
+                }
+                return (sum, isGreedy)
             }
-            return (sum, isGreedy)
         }
     }
 }

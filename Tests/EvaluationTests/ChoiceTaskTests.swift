@@ -74,6 +74,30 @@ import Text
         }
     }
 
+    @Test func `choices of one token after the same tokens have the scores that each has alone`() throws {
+        let config = TinyModel.config(vocabulary: 257)
+        let model = try DecoderLM(config: config, parameters: TinyModel.parameters(config))
+        func score(_ items: [ChoiceItem], batchTokens: Int) throws -> ChoiceScore {
+            try ChoiceScore.evaluate(
+                model, tokenizer: ByteTokenizer(), bosID: nil, prefixID: nil, items, batchTokens: batchTokens)
+        }
+        let choices = ["a", "b", "cd", "c", "a"]
+        for context in ["x: ", "longer than that: "] {
+            let alone = try choices.map { try score([.init(context: context, choices: [$0], answer: 0)], batchTokens: 64) }
+            for answer in choices.indices {
+                var done: [Int] = []
+                let together = try ChoiceScore.evaluate(
+                    model, tokenizer: ByteTokenizer(), bosID: nil, prefixID: nil,
+                    [.init(context: context, choices: choices, answer: answer)], batchTokens: 24
+                ) { count, _ in done.append(count) }
+                #expect(abs(together.perplexity / alone[answer].perplexity - 1) < 1e-5)
+                #expect(together.greedyAccuracy == alone[answer].greedyAccuracy)
+                #expect(together.results[0].chosen == alone.indices.min { alone[$0].perplexity < alone[$1].perplexity })
+                #expect(done.last == 5)
+            }
+        }
+    }
+
     @Test func `of equal choices the first is chosen, and lengths are characters or bytes`() {
         func score(_ choices: [String], _ sums: [Double], answer: Int) -> ChoiceScore {
             ChoiceScore([ChoiceItem(context: "a", choices: choices, answer: answer)], sums.map { ($0, false) })

@@ -12,7 +12,8 @@ struct EvalCommand: ParsableCommand {
         subcommands: [
             EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
             EvalScoreCommand.self, EvalPasskeyCommand.self, EvalNeedleCommand.self, EvalLongBenchCommand.self,
-            EvalBABILongCommand.self, EvalRULERCommand.self, EvalRescoreCommand.self,
+            EvalBABILongCommand.self, EvalRULERCommand.self, EvalMMLUCommand.self,
+            EvalRescoreCommand.self,
         ])
 }
 
