@@ -39,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
     ],
     targets: [
@@ -63,7 +64,12 @@ let package = Package(
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
-        library("Evaluation", ["Autograd", "Files", "Inference", "JSON", "Kernels", "Models", "Random", "Text"]),
+        library(
+            "Evaluation",
+            [
+                "Autograd", "Files", "Inference", "JSON", "Jinja", "Kernels", "Models", "Random", "Text",
+                .product(name: "Yams", package: "Yams"),
+            ]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
         library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models"]),
         library(

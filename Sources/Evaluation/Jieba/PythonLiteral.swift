@@ -41,6 +41,14 @@ enum PythonLiteral: Equatable, Sendable {
         return try reader.assignment(name)
     }
 
+    /// The strings of a list or tuple of strings, as Python writes it; nil for any other text.
+    static func texts(_ text: String) -> [String]? {
+        var reader = Reader(bytes: Array(text.utf8), file: "")
+        guard let texts = try? reader.texts() else { return nil }
+        reader.skipSpace()
+        return reader.index == reader.bytes.count ? texts : nil
+    }
+
     private struct Reader {
         let bytes: [UInt8]
         let file: String
@@ -105,6 +113,23 @@ enum PythonLiteral: Equatable, Sendable {
             return entries
         }
 
+        /// The strings between brackets, with commas between.
+        mutating func texts() throws(ScoringError) -> [String] {
+            let isList = take("[")
+            guard isList || take("(") else { throw error("expected '['") }
+            let end: Unicode.Scalar = isList ? "]" : ")"
+            var texts: [String] = []
+            while !take(end) {
+                guard let text = try string() else { throw error("expected a string in quotes") }
+                texts.append(text)
+                if !take(",") {
+                    guard take(end) else { throw error("expected ',' or '\(end)'") }
+                    break
+                }
+            }
+            return texts
+        }
+
         mutating func value(depth: Int) throws(ScoringError) -> PythonLiteral {
             skipSpace()
             if index < bytes.count, bytes[index] == UInt8(ascii: "{") { return .table(try dictionary(depth: depth)) }
@@ -153,11 +178,13 @@ enum PythonLiteral: Equatable, Sendable {
                 index += 1
                 return [UInt8(ascii: pair.value)]
             }
-            let digits = bytes[index...].dropFirst().prefix(4)
-            guard index < bytes.count, bytes[index] == UInt8(ascii: "u"), digits.count == 4,
+            let sizes: KeyValuePairs<Unicode.Scalar, Int> = ["u": 4, "x": 2, "U": 8]
+            let size = sizes.first { index < bytes.count && UInt8(ascii: $0.key) == bytes[index] }?.value ?? 0
+            let digits = bytes[index...].dropFirst().prefix(size)
+            guard size > 0, digits.count == size,
                 let code = UInt32(String(decoding: digits, as: UTF8.self), radix: 16), let scalar = Unicode.Scalar(code)
-            else { throw error("expected n, t, r, a quotation mark, or u and four hexadecimal digits behind the backslash") }
-            index += 5
+            else { throw error("expected n, t, r, a quotation mark, or x, u or U and hexadecimal digits behind the backslash") }
+            index += 1 + size
             return Array(String(scalar).utf8)
         }
 

@@ -33,6 +33,9 @@ public struct OutputScoring: Sendable, Equatable {
         let scored = ScoringCase(
             id: .null, task: task, prediction: PythonText(output), references: references.map { PythonText($0) },
             classes: (classes ?? []).map { PythonText($0) }, question: PythonText(question ?? ""))
+        if let harness = options.harness, task.name == ScoringTask.harness.name {
+            return harness.scores(output, references: references)
+        }
         var scores = task.details.mapValues { $0(scored) }
         do throws(ScoringTask.Refusal) {
             scores[task.isGraded ? "score" : "accuracy"] = try task.score(scored, options).value

@@ -6,10 +6,13 @@ public struct ScoringTask: Sendable {
         public var jieba: Jieba?
         /// The rule for lines of code.
         public var lineSimilarity: LineSimilarity
+        /// The filters and metrics of a task file.
+        public var harness: HarnessScoring?
 
-        public init(jieba: Jieba? = nil, lineSimilarity: LineSimilarity = .difflib) {
+        public init(jieba: Jieba? = nil, lineSimilarity: LineSimilarity = .difflib, harness: HarnessScoring? = nil) {
             self.jieba = jieba
             self.lineSimilarity = lineSimilarity
+            self.harness = harness
         }
     }
 
@@ -66,7 +69,7 @@ public struct ScoringTask: Sendable {
     }
 
     /// The rule of a record's name: one of ``all``, or one for outputs generated here alone.
-    static func rule(_ name: String) -> ScoringTask? { table[name] ?? [needle, GSM8K.both].first { $0.name == name } }
+    static func rule(_ name: String) -> ScoringTask? { table[name] ?? [needle, harness, GSM8K.both].first { $0.name == name } }
 
     private static let table = Dictionary(all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
 

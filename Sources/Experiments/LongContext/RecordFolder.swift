@@ -103,6 +103,7 @@ public final class RecordFolder {
         var options = ScoringTask.Options(jieba: jieba)
         let recorded = run.options["line-similarity"].flatMap(LineSimilarity.init(rawValue:))
         options.lineSimilarity = lineSimilarity ?? recorded ?? options.lineSimilarity
+        options.harness = run.options["scoring"].flatMap { HarnessScoring(source: $0) }
         if let lineSimilarity, recorded != nil { run.options["line-similarity"] = lineSimilarity.rawValue }
         var (records, changed) = (try read(lines), 0)
         for index in records.indices {

@@ -18,16 +18,18 @@ struct LongContextOptions: ParsableArguments {
     @Flag(help: "Have evictions decide behind the question, at the prompt's end; by default they have not seen it.")
     var queryAware = false
 
-    @Option(help: "Element type of keys and values in caches that do not set a dtype.")
-    var kvDtype = KVEncoding.float32
+    @Option(help: "Element type of keys and values in caches that do not set a dtype. Default: fp32.")
+    var kvDtype: KVEncoding?
 
     @OptionGroup var paging: PageOptions
 
-    @Option(name: .customLong("kv-memory"), help: "Cache memory: 512MiB, 2GiB, …")
-    var memory = ByteCount(EngineOptions().cacheBytes)
+    @Option(
+        name: .customLong("kv-memory"),
+        help: "Cache memory: 512MiB, 2GiB, … Default: \(ByteCount.text(EngineOptions().cacheBytes)).")
+    var memory: ByteCount?
 
-    @Option(help: "Examples at once; the seconds to the first token are then of one among so many.")
-    var concurrency = 1
+    @Option(help: "Examples at once; the seconds to the first token are then of one among so many. Default: 1.")
+    var concurrency: Int?
 
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
@@ -40,7 +42,7 @@ struct LongContextOptions: ParsableArguments {
     @OptionGroup var output: LongContextOutput
 
     func validate() throws {
-        guard (1...Scheduler.Limits().running).contains(concurrency) else {
+        if let concurrency, !(1...Scheduler.Limits().running).contains(concurrency) {
             throw ValidationError("--concurrency is \(concurrency), expected 1 to \(Scheduler.Limits().running)")
         }
         if queryAware, try !specs().contains(where: \.evicts) {
@@ -51,7 +53,7 @@ struct LongContextOptions: ParsableArguments {
 
     private func specs() throws -> [CacheSpec] {
         let specs = try (caches.isEmpty ? ["full"] : caches).map { text in
-            do throws(InferenceError) { return try CacheSpec(text, defaults: kvDtype) } catch {
+            do throws(InferenceError) { return try CacheSpec(text, defaults: kvDtype ?? .float32) } catch {
                 throw ValidationError("--cache: \(error)")
             }
         }
@@ -61,12 +63,27 @@ struct LongContextOptions: ParsableArguments {
         return specs
     }
 
+    /// Whether a cache evicts, and decides before the question.
+    var evictsBeforeQuestions: Bool {
+        get throws { try !queryAware && specs().contains(where: \.evicts) }
+    }
+
+    /// The first option given that means nothing without a cache and outputs; nil for none.
+    var firstGiven: String? {
+        [
+            ("--cache", !caches.isEmpty), ("--query-aware", queryAware), ("--kv-dtype", kvDtype != nil),
+            ("--page", paging.page != nil),
+            ("--kv-memory", memory != nil), ("--concurrency", concurrency != nil), ("--out", out != nil),
+            ("--html", output.html != nil),
+        ].first(where: \.1)?.0
+    }
+
     func run(_ task: some GenerationTask, models: [String], scoring: ScoringTask.Options = .init()) async throws {
         threads.apply()
         var runner = ExampleRunner.Options()
-        runner.cacheBytes = memory.bytes
+        if let memory { runner.cacheBytes = memory.bytes }
         runner.pageBytes = paging.page?.bytes
-        runner.concurrency = concurrency
+        runner.concurrency = concurrency ?? 1
         runner.queryAware = queryAware
         runner.scoring = scoring
         let evaluation = LongContextEvaluation(

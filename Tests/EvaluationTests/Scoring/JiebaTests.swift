@@ -43,7 +43,7 @@ import Testing
         ("prob_trans.py", "P={'B': {'E': {}}}", "/prob_trans.py: line 1: a dictionary two levels inside another"),
         (
             "prob_emit.py", "P={'B': {'\\x': 1}}",
-            "/prob_emit.py: line 1: expected n, t, r, a quotation mark, or u and four hexadecimal digits behind the backslash"
+            "/prob_emit.py: line 1: expected n, t, r, a quotation mark, or x, u or U and hexadecimal digits behind the backslash"
         ),
         ("prob_emit.py", "P={'B\n", "/prob_emit.py: line 1: a string that never ends"),
         ("prob_emit.py", "P={}\nx", "/prob_emit.py: line 2: expected the end of the file behind '}'"),
