@@ -12,7 +12,7 @@ struct EvalCommand: ParsableCommand {
         subcommands: [
             EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
             EvalScoreCommand.self, EvalPasskeyCommand.self, EvalNeedleCommand.self, EvalLongBenchCommand.self,
-            EvalBABILongCommand.self, EvalRULERCommand.self, EvalMMLUCommand.self, EvalTaskCommand.self,
+            EvalBABILongCommand.self, EvalRULERCommand.self, EvalGSM8KCommand.self, EvalMMLUCommand.self, EvalTaskCommand.self,
             EvalRescoreCommand.self,
         ])
 }
