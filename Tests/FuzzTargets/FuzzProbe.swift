@@ -26,6 +26,8 @@ public struct FuzzProbe {
     /// A folder with what lies beside the target's file.
     public init(_ target: FuzzTarget) throws {
         self.target = target
+        let folder = URL(fileURLWithPath: scratch[target.file]).deletingLastPathComponent()
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         for name in target.beside {
             try scratch.write(try FuzzTarget.bytes(name), to: URL(fileURLWithPath: name).lastPathComponent)
         }

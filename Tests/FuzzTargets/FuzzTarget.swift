@@ -57,6 +57,22 @@ public struct FuzzTarget: Sendable {
         ) { try readAll(try ModelImport.load(URL(fileURLWithPath: $0).deletingLastPathComponent().path)) }
     }
 
+    private static let suites = "../../EvaluationTests/Fixtures/suites/", harness = "../../EvaluationTests/Fixtures/harness/"
+
+    /// The folder of a file, or one of those around it.
+    private static func folder(_ path: String, up: Int = 1) -> String {
+        (0..<up).reduce(URL(fileURLWithPath: path)) { url, _ in url.deletingLastPathComponent() }.path
+    }
+
+    /// A task file's documents or the task file itself, read and prompted.
+    private static func harnessTask(_ path: String) throws {
+        let data = ["test", "dev"].map { ($0, folder(path) + ($0 == "test" ? "/questions.jsonl" : "/dev.jsonl")) }
+        let task = try HarnessTask(path: path, .init(data: Dictionary(uniqueKeysWithValues: data), limit: 2))
+        if task.kind == .choice { _ = try task.choices() } else { _ = try task.examples(encoder) }
+    }
+
+    private static let encoder = PromptEncoder(ByteTokenizer(), bosID: nil)
+
     private static func jieba(_ file: String) -> FuzzTarget {
         let folder = "../../EvaluationTests/Fixtures/jieba/"
         let others = ["dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"].filter { $0 != file }
@@ -120,6 +136,33 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(
             name: "predictions to score", seeds: ["../../EvaluationTests/Fixtures/predictions.jsonl"], file: "predictions.jsonl"
         ) { _ = try ScoringCase.cases(try TextFile.read($0)) },
+        FuzzTarget(
+            name: "BABILong's samples", seeds: [suites + "babilong.json"], file: "0k/qa1.json", beside: [suites + "prompts.py"]
+        ) {
+            let root = folder($0, up: 2)
+            let prompts = try BABILongPrompts(path: root + "/prompts.py")
+            _ = try BABILongTask(tasks: ["qa1"], lengths: ["0k"], data: root, prompts: prompts).examples(encoder)
+        },
+        FuzzTarget(name: "BABILong's prompts", seeds: [suites + "prompts.py"], file: "prompts.py", isLenient: true) {
+            _ = try BABILongPrompts(path: $0)
+        },
+        FuzzTarget(name: "a file of bAbI", seeds: [suites + "babi.txt"], file: "qa1_x_test.txt", isLenient: true) {
+            _ = try BABILongMaker(tasks: ["qa1"], babi: folder($0), haystack: "A b.", haystackFiles: [], seed: 1)
+        },
+        FuzzTarget(name: "RULER's records", seeds: [suites + "ruler.jsonl"], file: "vt.jsonl") {
+            _ = try RULERTask(tasks: nil, data: folder($0)).examples(encoder)
+        },
+        FuzzTarget(name: "MMLU's questions", seeds: [suites + "mmlu.csv"], file: "test/anatomy_test.csv", isLenient: true) {
+            _ = try MMLU(nil, data: folder($0, up: 2), shots: 0)
+        },
+        FuzzTarget(
+            name: "a task file", seeds: ["generate", "choice", "same"].map { harness + $0 + ".yaml" }, file: "task.yaml",
+            beside: ["base.yaml", "questions.jsonl", "dev.jsonl"].map { harness + $0 }, share: 0.3, isLenient: true
+        ) { try harnessTask($0) },
+        FuzzTarget(
+            name: "a task file's documents", seeds: [harness + "questions.jsonl"], file: "questions.jsonl",
+            beside: ["base.yaml", "generate.yaml", "dev.jsonl"].map { harness + $0 }, share: 0.3
+        ) { try harnessTask(folder($0) + "/generate.yaml") },
         jieba("dict.txt"), jieba("prob_emit.py"), jieba("prob_trans.py"),
         FuzzTarget(
             name: "a chat template",

@@ -1,0 +1,160 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `kvlab eval babilong`, `ruler`, `gsm8k`, `mmlu`, `task` and `rescore` as a user runs them.
+@Suite struct SuiteCommandTests {
+    private let scratch = ScratchDirectory()
+
+    private func run(_ arguments: String...) throws -> Tool.Outcome { try Tool.run(arguments, in: scratch.path) }
+
+    private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("EvaluationTests/Fixtures").path
+
+    private func write(_ text: String, _ name: String) throws {
+        let folder = URL(fileURLWithPath: scratch[name]).deletingLastPathComponent()
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try scratch.write(Array(text.utf8), to: name)
+    }
+
+    private func copy(_ fixture: String, _ name: String) throws {
+        try write(try String(contentsOfFile: Self.fixtures + "/" + fixture, encoding: .utf8), name)
+    }
+
+    /// Trains a model over bytes with 1,200 positions, `run/model.h5`.
+    private func model() throws {
+        try write(String(repeating: "a few words of text ", count: 200), "text.txt")
+        try write(
+            """
+            {"name": "tiny", "tokenizer": {"kind": "byte"}, "data": {"files": ["text.txt"]},
+             "model": {"dim": 16, "layers": 1, "heads": 2, "ffn": 24, "maxSeq": 1200},
+             "train": {"steps": 1, "batch": 2, "seq": 32, "learningRate": 0.003}}
+            """, "recipe.json")
+        let outcome = try run("train", "recipe.json", "--out", "run")
+        #expect(outcome.status == 0, "\(outcome.error)")
+    }
+
+    private func json(_ outcome: Tool.Outcome) throws -> [String: Any] {
+        #expect(outcome.status == 0, "\(outcome.error)")
+        return try #require(try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any])
+    }
+
+    /// The first cache of a summary.
+    private func cache(_ outcome: Tool.Outcome) throws -> [String: Any] {
+        let summary = try json(outcome)
+        return try #require((summary["caches"] as? [[String: Any]])?.first)
+    }
+
+    /// The groups of the first cache of a summary: data set, length and number of examples.
+    private func groups(_ outcome: Tool.Outcome) throws -> [String] {
+        let groups = try #require(try cache(outcome)["groups"] as? [[String: Any]])
+        return groups.map { group in
+            let name = group["group"] as? [String: Any]
+            let length = (name?["length"] as? Int).map { "\($0)" } ?? "-"
+            return "\(name?["dataset"] as? String ?? "-") \(length) \(group["n"] as? Int ?? 0)"
+        }
+    }
+
+    @Test func `suites run from their own files, records are scored anew, and faults are named`() throws {
+        try model()
+        try copy("suites/babilong.json", "data/0k/qa1.json")
+        try copy("suites/prompts.py", "prompts.py")
+        try copy("suites/babi.txt", "babi/qa1_single_test.txt")
+        try copy("suites/ruler.jsonl", "ruler/vt-64.jsonl")
+        try write((0..<300).map { "The sentence \($0) has some words." }.joined(separator: " "), "book.txt")
+        let babilong = ["eval", "babilong", "run/model.h5", "--prompts", "prompts.py", "--max-new", "2", "--json"]
+        #expect(try groups(Tool.run(babilong + ["--data", "data", "--out", "out"], in: scratch.path)) == ["qa1 0 2"])
+        let made = try Tool.run(
+            babilong + ["--babi", "babi", "--haystack", "book.txt", "--tasks", "qa1", "--lengths", "0k,1k", "--bare"],
+            in: scratch.path)
+        #expect(try groups(made) == ["qa1 0 2", "qa1 1000 2"])
+        let ruler = try run("eval", "ruler", "run/model.h5", "--data", "ruler", "--max-new", "2", "--json", "--limit", "1")
+        #expect(try groups(ruler) == ["vt 64 1"])
+        // An output that names the right label.
+        let records = String(decoding: scratch.bytes("out/records.jsonl"), as: UTF8.self)
+        let output = try #require(records.range(of: #""output":"[^"]*""#, options: .regularExpression))
+        try write(records.replacingCharacters(in: output, with: #""output":"In the hallway.""#), "out/records.jsonl")
+        let rescored = try run("eval", "rescore", "out", "--json")
+        #expect(rescored.error.contains("1 scores changed"))
+        let overall = try #require(try cache(rescored)["overall"] as? [String: Any])
+        #expect(overall["mean"] as? Double == 0.5)
+        for (arguments, sentence) in [
+            (["babilong", "--data", "data"], "name BABILong's prompts with --prompts: the file babilong/prompts.py"),
+            (["babilong", "--prompts", "prompts.py"], "name either --data"),
+            (["babilong", "--prompts", "prompts.py", "--babi", "babi"], "--babi and --haystack belong together"),
+            (["babilong", "--prompts", "prompts.py", "--data", "data", "--seed", "1"], "--seed has no effect without --babi"),
+            (["babilong", "--prompts", "prompts.py", "--data", "data", "--lengths", "1"], "--lengths is '1', expected"),
+            (
+                ["babilong", "--prompts", "prompts.py", "--data", "data", "--tasks", "qa21"],
+                "--tasks has 'qa21'; the tasks are qa1"
+            ),
+            (["babilong", "--prompts", "prompts.py", "--data", "run"], "--data run has none of BABILong's folders"),
+            (
+                ["babilong", "--prompts", "prompts.py", "--data", "data", "--lengths", "2k", "--tasks", "qa1"],
+                "data/2k/qa1.json: cannot open"
+            ),
+            (["ruler", "--data", "ruler", "--tasks", "vt,vt"], "--tasks is 'vt,vt', which names one twice"),
+            (["ruler", "--data", "ruler", "--limit", "0"], "--limit is 0, expected at least 1"),
+            (["ruler", "--data", "ruler", "--max-new", "5000"], "positions; choose shorter prompts"),
+            (["gsm8k", "--data", "x"], "name the worked examples with --prompts: the file lm_eval/tasks/gsm8k/gsm8k-cot.yaml"),
+        ] {
+            let refused = try Tool.run(
+                ["eval", arguments[0], "run/model.h5"] + arguments.dropFirst(), in: scratch.path)
+            #expect(
+                refused.status != 0 && refused.output.isEmpty && refused.error.contains(sentence),
+                "\(arguments): \(refused.error)")
+        }
+        #expect(try run("eval", "rescore", "none").error.contains("none/run.json: cannot open"))
+    }
+
+    @Test func `questions of four choices are scored by likelihood, by subject and against the first model`() throws {
+        try model()
+        for name in ["anatomy", "astronomy"] {
+            try copy("suites/mmlu.csv", "mmlu/test/\(name)_test.csv")
+            try copy("suites/mmlu.csv", "mmlu/dev/\(name)_dev.csv")
+        }
+        try FileManager.default.copyItem(atPath: scratch["run/model.h5"], toPath: scratch["second.h5"])
+        let command = ["eval", "mmlu", "run/model.h5", "second.h5", "--data", "mmlu", "--shots", "1"]
+        let report = try json(Tool.run(command + ["--json"], in: scratch.path))
+        let models = try #require(report["models"] as? [[String: Any]])
+        #expect(models.count == 2 && models[0]["items"] as? Int == 4 && (models[0]["groups"] as? [Any])?.count == 2)
+        #expect((models[1]["toReference"] as? [String: Any])?["difference"] as? Double == 0)
+        let table = try Tool.run(command, in: scratch.path).output
+        #expect(table.contains("anatomy (2)") && table.contains("difference  +0.0000"))
+        for (options, sentence) in [
+            (["--shots", "5"], "mmlu/dev/anatomy_dev.csv: line 1: 2 examples, expected at least 5"),
+            (["--subjects", "law"], "mmlu/dev/law_dev.csv: cannot open"), (["--limit", "0"], "--limit is 0"),
+            (["--data", "none"], "none/test: line 1: no files such as abstract_algebra_test.csv in this folder"),
+        ] {
+            let refused = try Tool.run(command + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
+    }
+
+    @Test func `task files run through the cache or by likelihood, and options without an effect are refused`() throws {
+        try model()
+        for name in ["base.yaml", "generate.yaml", "choice.yaml", "same.yaml", "questions.jsonl", "dev.jsonl"] {
+            try copy("harness/" + name, "harness/" + name)
+        }
+        func command(_ name: String) -> [String] { ["eval", "task", "harness/\(name).yaml", "run/model.h5", "--limit", "2"] }
+        let generated = try Tool.run(command("generate") + ["--max-new", "3", "--out", "out", "--json"], in: scratch.path)
+        let cache = try cache(generated)
+        #expect((cache["overall"] as? [String: Any])?["n"] as? Int == 2)
+        #expect((cache["further"] as? [String: Any])?["exact_match,last"] != nil)
+        #expect(try run("eval", "rescore", "out").error.contains("0 scores changed"))
+        let chosen = try json(Tool.run(command("choice") + ["--json"], in: scratch.path))
+        let scores = try #require((chosen["models"] as? [[String: Any]])?.first?["scores"] as? [String: Double])
+        #expect(Set(scores.keys) == ["acc", "acc_norm", "f1"])
+        for (name, options, sentence) in [
+            ("choice", ["--cache", "full"], "--cache has no effect on kinds, whose choices are scored by likelihood"),
+            ("choice", ["--kv-dtype", "bf16"], "--kv-dtype has no effect"),
+            ("choice", ["--max-new", "3"], "--max-new has no effect"),
+            ("same", ["--shots", "0", "--cache", "evict=tova,budget=16"], "nothing precedes the questions of names"),
+            ("generate", ["--data", "test="], "--data 'test=' is empty"),
+            ("generate", ["--data", "none.jsonl"], "none.jsonl: cannot open"), ("generate", ["--shots", "-1"], "--shots"),
+        ] {
+            let refused = try Tool.run(command(name) + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(name) \(options): \(refused.error)")
+        }
+    }
+}
