@@ -68,7 +68,8 @@ import Testing
             babilong + ["--babi", "babi", "--haystack", "book.txt", "--tasks", "qa1", "--lengths", "0k,1k", "--bare"],
             in: scratch.path)
         #expect(try groups(made) == ["qa1 0 2", "qa1 1000 2"])
-        let ruler = try run("eval", "ruler", "run/model.h5", "--data", "ruler", "--max-new", "2", "--json", "--limit", "1")
+        let ruler = try run(
+            "eval", "ruler", "run/model.h5", "--data", "ruler", "--max-new", "2", "--json", "--limit", "1", "--chat", "auto")
         #expect(try groups(ruler) == ["vt 64 1"])
         // An output that names the right label.
         let records = String(decoding: scratch.bytes("out/records.jsonl"), as: UTF8.self)
@@ -94,6 +95,8 @@ import Testing
                 "data/2k/qa1.json: cannot open"
             ),
             (["ruler", "--data", "ruler", "--tasks", "vt,vt"], "--tasks is 'vt,vt', which names one twice"),
+            (["ruler", "--data", "ruler", "--chat", "always"], "run has no chat template, and its tokenizer no known markers"),
+            (["gsm8k", "--data", "x", "--multi-turn", "--prompts", "x"], "--multi-turn has no effect without --chat"),
             (["ruler", "--data", "ruler", "--limit", "0"], "--limit is 0, expected at least 1"),
             (["ruler", "--data", "ruler", "--max-new", "5000"], "positions; choose shorter prompts"),
             (["gsm8k", "--data", "x"], "name the worked examples with --prompts: the file lm_eval/tasks/gsm8k/gsm8k-cot.yaml"),

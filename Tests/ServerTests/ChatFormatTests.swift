@@ -44,6 +44,22 @@ import Text
                 == text + "<|im_start|>assistant\n<think></think>")
     }
 
+    @Test func `a format writes a chat as one text for evaluations, with the stop strings of its turns`() throws {
+        let turns = ["user", "assistant", "user"].map { ChatTemplate.Message(role: $0, content: " Hi ") }
+        #expect(
+            try ChatFormat.named(.chatml).text(turns)
+                == "<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n Hi <|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n"
+        )
+        let own = try ChatFormat(
+            for: ByteTokenizer(), template: "{{ bos_token }}<|im_start|>{{ messages[-1].content }}",
+            specialTokens: ["bos_token": "<s>"])
+        #expect(try own.text(turns) == "<s><|im_start|> Hi " && own.stopStrings == ["<|im_end|>"] && !own.isPlain)
+        #expect(ChatFormat.named(.plain).isPlain && ChatFormat.named(.gemma).stopStrings == ["<end_of_turn>"])
+        // The end of a text stands between Llama 2's turns, which is a token and no text.
+        let error = #expect(throws: APIError.self) { try ChatFormat.named(.llama2).text(turns) }
+        #expect(error?.message == "'messages' are several texts in the format llama2")
+    }
+
     @Test func `text in parts is joined by line ends`() throws {
         let body =
             #"{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#

@@ -10,8 +10,10 @@ public struct GSM8KTask: GenerationTask {
     /// list of objects with `question` and `target`.
     ///
     /// Throws `FileError`, or ``ScoringError`` naming file and line.
-    public init(data: String, prompts: String, limit: Int? = nil, maxTokens: Int? = nil) throws {
-        let options = HarnessTask.Options(data: ["": data], limit: limit, maxTokens: maxTokens)
+    public init(
+        data: String, prompts: String, limit: Int? = nil, maxTokens: Int? = nil, isMultiTurn: Bool = false
+    ) throws {
+        let options = HarnessTask.Options(data: ["": data], limit: limit, maxTokens: maxTokens, isMultiTurn: isMultiTurn)
         task = try HarnessTask(prompts.hasSuffix(".json") ? Self.file(prompts) : HarnessFile(path: prompts), options)
         guard task.kind == .generation else {
             throw ScoringError.file(

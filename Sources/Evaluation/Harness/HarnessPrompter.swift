@@ -110,11 +110,23 @@ struct HarnessPrompter: Sendable {
         return (prompt + question, question.utf8.count)
     }
 
-    /// The turns of a chat: few-shot examples as questions and answers, then the document's text.
-    func turns(_ doc: DataRecord, _ sampler: inout Sampler) throws(ScoringError) -> [(question: String, answer: String?)] {
-        var turns: [(question: String, answer: String?)] = []
-        for example in examples(doc, &sampler) { turns.append((try shot.text.text(example), try answerText(example))) }
-        return turns + [(try own.text.text(doc), nil)]
+    /// The turns of a chat, and the bytes of the document's text at the end of the last one: the description is the system's, few-shot
+    /// examples are part of the user's text, or each a user's question and an assistant's answer.
+    func turns(
+        _ doc: DataRecord, _ sampler: inout Sampler, isMultiTurn: Bool
+    ) throws(ScoringError) -> (turns: [ChatTurn], questionBytes: Int) {
+        var (turns, text): ([ChatTurn], String) = ([], "")
+        if let system = try description?.text(doc), !system.isEmpty { turns.append(ChatTurn(role: "system", content: system)) }
+        for example in examples(doc, &sampler) {
+            if isMultiTurn {
+                turns.append(ChatTurn(role: "user", content: try shot.text.text(example)))
+                turns.append(ChatTurn(role: "assistant", content: try answerText(example)))
+            } else {
+                text += try turn(example)
+            }
+        }
+        let question = try own.text.text(doc)
+        return (turns + [ChatTurn(role: "user", content: text + question)], question.utf8.count)
     }
 
     private func examples(_ doc: DataRecord, _ sampler: inout Sampler) -> [DataRecord] {

@@ -16,9 +16,14 @@ public struct HarnessTask: GenerationTask {
         public var limit: Int?
         /// The most tokens to generate; nil for the file's number.
         public var maxTokens: Int?
+        /// Whether each few-shot example is a user's and an assistant's turn of the chat template.
+        public var isMultiTurn: Bool
 
-        public init(data: [String: String] = [:], shots: Int? = nil, limit: Int? = nil, maxTokens: Int? = nil) {
+        public init(
+            data: [String: String] = [:], shots: Int? = nil, limit: Int? = nil, maxTokens: Int? = nil, isMultiTurn: Bool = false
+        ) {
             (self.data, self.shots, self.limit, self.maxTokens) = (data, shots, limit, maxTokens)
+            self.isMultiTurn = isMultiTurn
         }
     }
 
@@ -137,6 +142,7 @@ public struct HarnessTask: GenerationTask {
     public var options: [String: String] {
         var options = ["task": taskName, "shots": "\(prompter.shots)", "max-new": "\(how.maxTokens ?? maxTokens)"]
         if let limit = how.limit { options["limit"] = "\(limit)" }
+        if how.isMultiTurn { options["multi-turn"] = "true" }
         if let scoring { options["scoring"] = scoring.source }
         return options
     }
@@ -153,13 +159,20 @@ public struct HarnessTask: GenerationTask {
     }
 
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
-        try zip(docs, prompts()).enumerated().map { index, pair in
-            let (doc, prompt) = pair
-            let tokens = encoder.tokens(prompt.text)
+        var sampler = prompter.sampler
+        return try docs.enumerated().map { index, doc in
+            let id = "\(taskName)/\(index)"
+            let prompt: PromptEncoder.Encoded
+            if encoder.chat != nil {
+                let (turns, bytes) = try prompter.turns(doc, &sampler, isMultiTurn: how.isMultiTurn)
+                prompt = try encoder.encoded(turns, questionBytes: bytes, id: id)
+            } else {
+                let (text, bytes) = try prompter.prompt(doc, &sampler)
+                prompt = try encoder.encoded(text, questionBytes: bytes, id: id)
+            }
             return GenerationExample(
-                id: "\(taskName)/\(index)", group: ExampleGroup(), prompt: prompt.text, tokens: tokens,
-                contextTokens: encoder.tokensBefore(suffix: prompt.questionBytes, of: tokens),
-                maxTokens: how.maxTokens ?? maxTokens, references: try prompter.references(doc), stops: stops,
+                id: id, group: ExampleGroup(), prompt: prompt.text, tokens: prompt.tokens, contextTokens: prompt.contextTokens,
+                maxTokens: how.maxTokens ?? maxTokens, references: try prompter.references(doc), stops: stops + prompt.stops,
                 task: .harness)
         }
     }

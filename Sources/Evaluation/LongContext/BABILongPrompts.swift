@@ -75,8 +75,7 @@ public struct BABILongPrompts: Sendable {
         } catch { throw .file(path, line: 1, reason: error.reason) }
         let text = PythonText(filled.text)
         // White space at the end goes from what stands behind the context.
-        let trailing = text.count - (text.scalars.lastIndex { !PythonText.isSpace($0) }.map { $0 + 1 } ?? 0)
-        let cut = PythonText(scalars: text.scalars.suffix(trailing)).string.utf8.count
+        let cut = PythonText(scalars: text.scalars.suffix(text.trailingSpaces)).string.utf8.count
         return (text.stripped.string, max(0, filled.bytesBehind - cut))
     }
 }

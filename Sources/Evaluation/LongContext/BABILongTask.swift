@@ -119,12 +119,12 @@ public struct BABILongTask: GenerationTask {
             let place = "babilong/\(sample.length)/\(sample.task)"
             let number = numbers[place, default: 0]
             numbers[place] = number + 1
-            let tokens = encoder.tokens(prompt.text)
+            let id = "\(place)/\(number)"
+            let encoded = try encoder.encoded(prompt.text, questionBytes: prompt.bytesBehind, id: id)
             return GenerationExample(
-                id: "\(place)/\(number)", group: ExampleGroup(dataset: sample.task, length: Self.tokens(sample.length)),
-                prompt: prompt.text, tokens: tokens,
-                contextTokens: encoder.tokensBefore(suffix: prompt.bytesBehind, of: tokens), maxTokens: how.maxTokens,
-                references: [sample.target], question: sample.question, task: rule)
+                id: id, group: ExampleGroup(dataset: sample.task, length: Self.tokens(sample.length)), prompt: encoded.text,
+                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: how.maxTokens,
+                references: [sample.target], question: sample.question, stops: encoded.stops, task: rule)
         }
     }
 }

@@ -4,8 +4,8 @@ import JSON
 /// LongBench's data sets as prompts (Bai et al. 2023): records from its JSON Lines files, prompts and numbers of new tokens from
 /// its own `config` folder, which is not copied here.
 ///
-/// Departure from `pred.py`: no chat template is put around a prompt, and samsum's outputs end at their length, as a first newline is
-/// not forbidden; its first line alone is scored all the same.
+/// Departure from `pred.py`: samsum's outputs end at their length, as a first newline is not forbidden; its first line alone is scored all
+/// the same.
 public struct LongBenchData: GenerationTask {
     /// A record of a data set.
     private struct Record {
@@ -117,14 +117,15 @@ public struct LongBenchData: GenerationTask {
 
     /// The examples, prompts of too many tokens cut in their middle.
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
-        records.map { record in
+        try records.map { record in
             let prompt = MiddleTruncation.truncated(record.prompt, to: how.maxLength, encoder.tokenizer)
-            let tokens = encoder.tokens(prompt)
+            let id = "longbench/\(record.dataset)/\(record.id)"
+            let encoded = try encoder.encoded(
+                prompt, questionBytes: record.questionBytes, id: id, isChat: LongBench.isChat(record.task.name))
             return GenerationExample(
-                id: "longbench/\(record.dataset)/\(record.id)", group: ExampleGroup(dataset: record.dataset), prompt: prompt,
-                tokens: tokens, contextTokens: encoder.tokensBefore(suffix: record.questionBytes, of: tokens),
-                maxTokens: how.maxTokens ?? record.maxTokens, references: record.answers, classes: record.classes,
-                task: record.task)
+                id: id, group: ExampleGroup(dataset: record.dataset), prompt: encoded.text,
+                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: how.maxTokens ?? record.maxTokens,
+                references: record.answers, classes: record.classes, stops: encoded.stops, task: record.task)
         }
     }
 

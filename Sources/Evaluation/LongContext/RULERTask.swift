@@ -84,19 +84,19 @@ public struct RULERTask: GenerationTask {
     public var count: Int { records.count }
 
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
-        records.map { record in
+        try records.map { record in
             guard let rule = ScoringTask.named("ruler:" + record.task, isDataset: false),
                 let most = RULER.tokens.first(where: { $0.key == record.task })?.value
             else { preconditionFailure("RULERTask: no task '\(record.task)'") }
             // The question is the prompt's last line, the beginning of the answer behind it.
             let question = record.prompt.utf8.reversed().prefix { $0 != UInt8(ascii: "\n") }.count
-            let tokens = encoder.tokens(record.prompt)
-            let length = record.length.map { "\($0)/" } ?? ""
+            let id = "ruler/\(record.length.map { "\($0)/" } ?? "")\(record.task)/\(record.number)"
+            // In a chat the answer's beginning is the user's too.
+            let encoded = try encoder.encoded(record.prompt, questionBytes: question, id: id)
             return GenerationExample(
-                id: "ruler/\(length)\(record.task)/\(record.number)",
-                group: ExampleGroup(dataset: record.task, length: record.length), prompt: record.prompt, tokens: tokens,
-                contextTokens: encoder.tokensBefore(suffix: question, of: tokens), maxTokens: maxTokens ?? most,
-                references: record.outputs, task: rule)
+                id: id, group: ExampleGroup(dataset: record.task, length: record.length), prompt: encoded.text,
+                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: maxTokens ?? most,
+                references: record.outputs, stops: encoded.stops, task: rule)
         }
     }
 }

@@ -57,6 +57,9 @@ struct PythonText: Hashable, Sendable {
         return PythonText(scalars: scalars[first...last])
     }
 
+    /// The white space that `str.rstrip()` takes, in scalars.
+    var trailingSpaces: Int { count - (scalars.lastIndex { !Self.isSpace($0) }.map { $0 + 1 } ?? 0) }
+
     /// `str.lstrip("\n").split("\n")`: the lines after leading newlines, at least one.
     var linesAfterNewlines: [PythonText] { PythonText(scalars: scalars.drop { $0 == "\n" }).parts(at: "\n") }
 

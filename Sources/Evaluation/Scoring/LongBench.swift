@@ -35,6 +35,9 @@ enum LongBench {
         }
     }
 
+    /// Whether a data set's prompts may be put into a chat template: not those of few-shot examples and of code.
+    static func isChat(_ name: String) -> Bool { !firstLineOnly.contains(name) && name != "lcc" && name != "repobench-p" }
+
     /// Whether a data set is scored on jieba's words.
     static func isChinese(_ name: String) -> Bool {
         metrics.contains { $0.key == name && ($0.value == .chineseF1 || $0.value == .chineseRouge) }

@@ -11,13 +11,27 @@ public struct LongContextEvaluation: Sendable {
     private let caches: [CacheSpec]
     private let options: ExampleRunner.Options
     private let out: String?
+    private let chat: Chat?
+
+    /// Chat templates around the prompts.
+    public struct Chat: Sendable {
+        /// The value of `--chat`, on which the records depend.
+        var name: String
+        /// A model's template by the model's name; nil for none.
+        var writer: @Sendable (_ model: ServableModel, _ name: String) throws -> ChatWriter?
+
+        public init(name: String, writer: @escaping @Sendable (_ model: ServableModel, _ name: String) throws -> ChatWriter?) {
+            (self.name, self.writer) = (name, writer)
+        }
+    }
 
     /// The evaluation of the models in the files `models` with each of `caches`; records go to the folder `out`, if it is named.
     public init(
         task: any GenerationTask, models: [String], tokenizerPath: String? = nil, caches: [CacheSpec],
         options: ExampleRunner.Options,
-        out: String?
+        out: String?, chat: Chat? = nil
     ) {
+        self.chat = chat
         (self.task, self.models, self.tokenizerPath) = (task, models, tokenizerPath)
         (self.caches, self.options, self.out) = (caches, options, out)
     }
@@ -36,7 +50,9 @@ public struct LongContextEvaluation: Sendable {
                 run: RecordFolder.Run(
                     task: task.name, models: try zip(names, models).map { try .init(name: $0, path: $1) },
                     caches: caches.map(\.description),
-                    options: task.options.merging(["query-aware": "\(self.options.queryAware)"]) { $1 },
+                    options: task.options.merging(
+                        ["query-aware": "\(self.options.queryAware)"].merging(chat.map { ["chat": $0.name] } ?? [:]) { $1 }
+                    ) { $1 },
                     files: Dictionary(files, uniquingKeysWith: { $0 + $1 })))
         }
         var records = folder?.records ?? []
@@ -48,7 +64,8 @@ public struct LongContextEvaluation: Sendable {
             }
             if isDone { continue }
             let model = try ServableModel(path: path, tokenizerPath: tokenizerPath)
-            let examples = try task.examples(PromptEncoder(model.tokenizer, bosID: model.bosID))
+            let examples = try task.examples(
+                PromptEncoder(model.tokenizer, bosID: model.bosID, chat: try chat?.writer(model, name)))
             for cache in caches {
                 let done = Set(records.lazy.filter { $0.model == name && $0.cache == "\(cache)" }.map(\.id))
                 let runner = try ExampleRunner(model, name: name, spec: cache, options: options)

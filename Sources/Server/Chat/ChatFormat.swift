@@ -32,6 +32,36 @@ public enum ChatFormat: Sendable {
     }
 }
 
+extension ChatFormat {
+    /// Whether the format has no markers of its own.
+    public var isPlain: Bool {
+        if case .named(.plain) = self { true } else { false }
+    }
+
+    /// Strings that end an assistant's turn, beside the model's end of sequence.
+    public var stopStrings: [String] {
+        switch self {
+        case .named(let format): format.stops
+        case .own(let template): template.stops
+        }
+    }
+
+    /// The one text that an assistant's answer to `messages` follows, special tokens written out.
+    ///
+    /// Throws ``APIError`` where the template refuses the messages, or where the format needs tokens between several texts, as Llama 2's does.
+    public func text(_ messages: [ChatTemplate.Message]) throws(APIError) -> String {
+        switch self {
+        case .own(let template): return try template.prompt(messages, addsGenerationPrompt: true, settings: [])
+        case .named(let format):
+            let turns = format.turns(messages)
+            guard let text = turns.first, turns.count == 1 else {
+                throw .parameter("messages", "are several texts in the format \(format.rawValue)")
+            }
+            return text
+        }
+    }
+}
+
 /// The Jinja template that a model came with, rendered as `apply_chat_template` of transformers does.
 public struct OwnChatTemplate: Sendable {
     private let template: JinjaTemplate

@@ -99,7 +99,7 @@ struct EvalBABILongCommand: AsyncParsableCommand {
                 tasks: tasks, lengths: lengths, data: data, prompts: texts,
                 .init(isBare: bare, limit: suite.limit, maxTokens: suite.maxNew ?? 20))
         }
-        try await options.run(task, models: suite.models)
+        try await options.run(task, models: suite.models, chat: suite.chat.evaluation)
     }
 
     /// The lengths that a folder of data has, ascending.

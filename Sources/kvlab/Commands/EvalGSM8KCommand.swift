@@ -21,9 +21,15 @@ struct EvalGSM8KCommand: AsyncParsableCommand {
     @Option(help: "The worked examples: gsm8k-cot.yaml, or its texts as JSON.", completion: .file())
     var prompts: String?
 
+    @Flag(help: "Make each worked example a user's and an assistant's turn of the chat template.")
+    var multiTurn = false
+
     @OptionGroup var options: LongContextOptions
 
     func validate() throws {
+        guard !multiTurn || suite.chat.chat != .never else {
+            throw ValidationError("--multi-turn has no effect without --chat auto or always")
+        }
         guard prompts != nil else {
             throw ValidationError(
                 "name the worked examples with --prompts: the file lm_eval/tasks/gsm8k/gsm8k-cot.yaml of "
@@ -32,7 +38,8 @@ struct EvalGSM8KCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let task = try GSM8KTask(data: data, prompts: prompts ?? "", limit: suite.limit, maxTokens: suite.maxNew)
-        try await options.run(task, models: suite.models)
+        let task = try GSM8KTask(
+            data: data, prompts: prompts ?? "", limit: suite.limit, maxTokens: suite.maxNew, isMultiTurn: multiTurn)
+        try await options.run(task, models: suite.models, chat: suite.chat.evaluation)
     }
 }

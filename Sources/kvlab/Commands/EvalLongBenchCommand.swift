@@ -10,8 +10,8 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
         discussion: """
             --data is a folder with LongBench's files, DATASET.jsonl (THUDM/LongBench on Hugging Face), --config the folder \
             LongBench/config of its repository (github.com/THUDM/LongBench), whose prompts and numbers of new tokens are read, not copied. \
-            Prompts are given without a chat template, greedily and through the engine that serves; longer ones than --max-length are cut in \
-            their middle, as LongBench does.
+            Prompts run greedily through the engine that serves; longer ones than --max-length are cut in their middle, as LongBench does, before \
+            --chat puts them into a chat template, in which LongBench never puts few-shot examples and code.
 
             With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
             """)
@@ -65,6 +65,6 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
             LongBenchData.Options(
                 maxLength: maxLength, limit: suite.limit, maxTokens: suite.maxNew, lineSimilarity: lineSimilarity))
         let scoring = ScoringTask.Options(jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
-        try await options.run(task, models: suite.models, scoring: scoring)
+        try await options.run(task, models: suite.models, chat: suite.chat.evaluation, scoring: scoring)
     }
 }

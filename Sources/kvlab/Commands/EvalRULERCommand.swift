@@ -32,6 +32,6 @@ struct EvalRULERCommand: AsyncParsableCommand {
 
     func run() async throws {
         let task = try RULERTask(tasks: try named(), data: data, limit: suite.limit, maxTokens: suite.maxNew)
-        try await options.run(task, models: suite.models)
+        try await options.run(task, models: suite.models, chat: suite.chat.evaluation)
     }
 }

@@ -27,10 +27,16 @@ struct EvalTaskCommand: AsyncParsableCommand {
     @Option(help: "Few-shot examples instead of the file's number.")
     var shots: Int?
 
+    @Flag(help: "Make each few-shot example a user's and an assistant's turn of the chat template.")
+    var multiTurn = false
+
     @OptionGroup var options: LongContextOptions
 
     func validate() throws {
         if let shots, !(0...1000).contains(shots) { throw ValidationError("--shots is \(shots), expected 0 to 1000") }
+        guard !multiTurn || suite.chat.chat != .never else {
+            throw ValidationError("--multi-turn has no effect without --chat auto or always")
+        }
         _ = try files()
     }
 
@@ -49,7 +55,8 @@ struct EvalTaskCommand: AsyncParsableCommand {
 
     func run() async throws {
         let made = try HarnessTask(
-            path: task, .init(data: try files(), shots: shots, limit: suite.limit, maxTokens: suite.maxNew))
+            path: task,
+            .init(data: try files(), shots: shots, limit: suite.limit, maxTokens: suite.maxNew, isMultiTurn: multiTurn))
         guard made.kind == .choice else {
             if try options.evictsBeforeQuestions, !made.hasContext {
                 throw ValidationError(
@@ -57,9 +64,9 @@ struct EvalTaskCommand: AsyncParsableCommand {
                 )
             }
             return try await options.run(
-                made, models: suite.models, scoring: ScoringTask.Options(harness: made.scoring))
+                made, models: suite.models, chat: suite.chat.evaluation, scoring: ScoringTask.Options(harness: made.scoring))
         }
-        if let given = options.firstGiven ?? (suite.maxNew == nil ? nil : "--max-new") {
+        if let given = options.firstGiven ?? (suite.maxNew == nil ? suite.chat.chat == .never ? nil : "--chat" : "--max-new") {
             throw ValidationError(
                 "\(given) has no effect on \(made.taskName), whose choices are scored by likelihood, without a cache")
         }

@@ -78,7 +78,10 @@ struct LongContextOptions: ParsableArguments {
         ].first(where: \.1)?.0
     }
 
-    func run(_ task: some GenerationTask, models: [String], scoring: ScoringTask.Options = .init()) async throws {
+    func run(
+        _ task: some GenerationTask, models: [String], chat: LongContextEvaluation.Chat? = nil,
+        scoring: ScoringTask.Options = .init()
+    ) async throws {
         threads.apply()
         var runner = ExampleRunner.Options()
         if let memory { runner.cacheBytes = memory.bytes }
@@ -87,7 +90,7 @@ struct LongContextOptions: ParsableArguments {
         runner.queryAware = queryAware
         runner.scoring = scoring
         let evaluation = LongContextEvaluation(
-            task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out)
+            task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out, chat: chat)
         try output.write(try await evaluation.run(reporter: ProgressReporter()))
     }
 }

@@ -11,6 +11,8 @@ struct SuiteOptions: ParsableArguments {
     @Option(name: .customLong("max-new"), help: "Tokens generated at most, instead of the suite's own numbers.")
     var maxNew: Int?
 
+    @OptionGroup var chat: ChatOptions
+
     func validate() throws {
         guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }

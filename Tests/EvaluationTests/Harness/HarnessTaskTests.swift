@@ -9,7 +9,7 @@ import Text
 /// Task files of lm-evaluation-harness, compared with prompts and scores of the harness itself (Fixtures/harness/make_harness.py).
 @Suite struct HarnessTaskTests {
     private let scratch = ScratchDirectory()
-    private static let folder =
+    static let folder =
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Fixtures/harness").path + "/"
     private static let encoder = PromptEncoder(ByteTokenizer(), bosID: nil)

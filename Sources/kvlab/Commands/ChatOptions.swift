@@ -1,0 +1,44 @@
+import ArgumentParser
+import Evaluation
+import Experiments
+import Server
+
+/// The chat template around prompts on the command line.
+struct ChatOptions: ParsableArguments {
+    /// When a chat template is put around prompts.
+    enum Policy: String, ExpressibleByArgument, CaseIterable {
+        case auto, always, never
+    }
+
+    @Option(
+        help: """
+            Put prompts into the model's chat template: never, auto (where the model came with one), or always (else in the format whose \
+            markers its tokenizer has).
+            """)
+    var chat = Policy.never
+
+    private struct TemplateError: Error, CustomStringConvertible { var description: String }
+
+    /// The templates that the policy asks for; nil for none at all.
+    var evaluation: LongContextEvaluation.Chat? {
+        let policy = chat
+        guard policy != .never else { return nil }
+        return LongContextEvaluation.Chat(name: policy.rawValue) { model, name in
+            if policy == .auto, model.tokenIDs.chatTemplate == nil { return nil }
+            let format: ChatFormat
+            do {
+                format = try ChatFormat(
+                    for: model.tokenizer, template: model.tokenIDs.chatTemplate, specialTokens: model.specialTokens)
+            } catch { throw TemplateError(description: "\(name): the chat template can't be read, \(error)") }
+            guard !format.isPlain else {
+                throw TemplateError(
+                    description: "\(name) has no chat template, and its tokenizer no known markers; use --chat never")
+            }
+            return ChatWriter(stops: format.stopStrings) { turns in
+                do throws(APIError) {
+                    return try format.text(turns.map { ChatTemplate.Message(role: $0.role, content: $0.content) })
+                } catch { throw TemplateError(description: "\(name): the chat's \(error.message)") }
+            }
+        }
+    }
+}
