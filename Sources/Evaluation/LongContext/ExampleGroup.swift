@@ -4,10 +4,12 @@ public struct ExampleGroup: Codable, Sendable, Hashable {
     public var dataset: String?
     /// The prompt's length that was aimed at, in tokens.
     public var length: Int?
+    /// The group of lengths in words by which LongBench-E averages.
+    public var words: String?
     /// The place of the fact asked for, from 0 at the prompt's beginning to 1 at its end.
     public var depth: Double?
 
-    public init(dataset: String? = nil, length: Int? = nil, depth: Double? = nil) {
-        (self.dataset, self.length, self.depth) = (dataset, length, depth)
+    public init(dataset: String? = nil, length: Int? = nil, words: String? = nil, depth: Double? = nil) {
+        (self.dataset, self.length, self.words, self.depth) = (dataset, length, words, depth)
     }
 }

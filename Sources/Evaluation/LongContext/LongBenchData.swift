@@ -19,6 +19,8 @@ public struct LongBenchData: GenerationTask {
         var classes: [String]
         var maxTokens: Int
         var task: ScoringTask
+        /// LongBench-E's group of lengths; nil for the other data sets.
+        var words: String?
     }
 
     /// How records become prompts.
@@ -46,7 +48,7 @@ public struct LongBenchData: GenerationTask {
     public let files: [String]
 
     /// The data sets that LongBench names.
-    public static let datasets = LongBench.tasks.map(\.name)
+    public static let datasets = LongBench.tasks.map(\.name) + LongBench.extended.map { $0 + "_e" }
 
     /// Reads `datasets` from the files `DATASET.jsonl` of the folder `data`, and their prompts and numbers of new tokens from
     /// `dataset2prompt.json` and `dataset2maxlen.json` in the folder `config`.
@@ -63,25 +65,31 @@ public struct LongBenchData: GenerationTask {
         let (prompts, lengths) = (try object("dataset2prompt.json"), try object("dataset2maxlen.json"))
         var (records, files): ([Record], [String]) = ([], [])
         for dataset in datasets {
-            guard let text = prompts.value[dataset]?.string, let task = ScoringTask.named(dataset, isDataset: true) else {
-                throw ScoringError.file(prompts.path, line: 1, reason: "no prompt for '\(dataset)'")
+            // LongBench-E has the prompts of the data sets that it extends.
+            let isExtended = dataset.hasSuffix("_e")
+            let name = isExtended ? String(dataset.dropLast(2)) : dataset
+            guard let text = prompts.value[name]?.string, let task = ScoringTask.named(name, isDataset: true) else {
+                throw ScoringError.file(prompts.path, line: 1, reason: "no prompt for '\(name)'")
             }
             let template: PromptTemplate
             do throws(PromptTemplate.Fault) { template = try PromptTemplate(text) } catch {
-                throw ScoringError.file(prompts.path, line: 1, reason: "the prompt for '\(dataset)' has \(error.reason)")
+                throw ScoringError.file(prompts.path, line: 1, reason: "the prompt for '\(name)' has \(error.reason)")
             }
-            guard let count = lengths.value[dataset]?.int, (1...1 << 20).contains(count) else {
-                throw ScoringError.file(lengths.path, line: 1, reason: "no number of new tokens for '\(dataset)'")
+            guard let count = lengths.value[name]?.int, (1...1 << 20).contains(count) else {
+                throw ScoringError.file(lengths.path, line: 1, reason: "no number of new tokens for '\(name)'")
             }
             files.append("\(data)/\(dataset).jsonl")
             for (index, line) in try DataRecord.lines(files[files.count - 1]).prefix(options.limit ?? .max).enumerated() {
-                let prompt = try Self.prompt(line, template, dataset)
+                let prompt = try Self.prompt(line, template, name)
+                if isExtended, line.json["length"]?.int == nil {
+                    throw line.refused("no whole number 'length', by which LongBench-E groups")
+                }
                 records.append(
                     Record(
                         dataset: dataset, id: "\(index)/\(line.json["_id"]?.string ?? "\(index)")", prompt: prompt.text,
                         questionBytes: prompt.bytesBehind, answers: try line.texts("answers"),
                         classes: line.json["all_classes"] == nil ? [] : try line.texts("all_classes"), maxTokens: count,
-                        task: task))
+                        task: task, words: isExtended ? line.json["length"]?.int.map(LongBench.group) : nil))
             }
         }
         (self.datasets, self.records, how) = (datasets, records, options)
@@ -123,7 +131,7 @@ public struct LongBenchData: GenerationTask {
             let encoded = try encoder.encoded(
                 prompt, questionBytes: record.questionBytes, id: id, isChat: LongBench.isChat(record.task.name))
             return GenerationExample(
-                id: id, group: ExampleGroup(dataset: record.dataset), prompt: encoded.text,
+                id: id, group: ExampleGroup(dataset: record.dataset, words: record.words), prompt: encoded.text,
                 tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: how.maxTokens ?? record.maxTokens,
                 references: record.answers, classes: record.classes, stops: encoded.stops, task: record.task)
         }

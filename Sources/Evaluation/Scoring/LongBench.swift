@@ -35,8 +35,21 @@ enum LongBench {
         }
     }
 
+    /// The data sets that LongBench-E extends by records of more lengths.
+    static let extended = [
+        "qasper", "multifieldqa_en", "hotpotqa", "2wikimqa", "gov_report", "multi_news", "trec", "triviaqa", "samsum",
+        "passage_count", "passage_retrieval_en", "lcc", "repobench-p",
+    ]
+
     /// Whether a data set's prompts may be put into a chat template: not those of few-shot examples and of code.
     static func isChat(_ name: String) -> Bool { !firstLineOnly.contains(name) && name != "lcc" && name != "repobench-p" }
+
+    /// LongBench-E's group of a context of so many words.
+    static func group(_ words: Int) -> String { groups.first { $0.words.contains(words) }?.name ?? "8k+" }
+
+    private static let groups: [(name: String, words: Range<Int>)] = [
+        ("0-4k", .min..<4000), ("4-8k", 4000..<8000), ("8k+", 8000..<Int.max),
+    ]
 
     /// Whether a data set is scored on jieba's words.
     static func isChinese(_ name: String) -> Bool {
@@ -45,12 +58,12 @@ enum LongBench {
 
     /// The means over examples of fewer than 4,000 words, fewer than 8,000, and more, as LongBench-E reports them; nil where a
     /// group is empty.
-    static func means(_ scores: [(score: Double, length: Int)]) -> KeyValuePairs<String, Double?> {
-        func mean(_ range: Range<Int>) -> Double? {
-            let group = scores.filter { range.contains($0.length) }.map(\.score)
-            return group.isEmpty ? nil : PythonRounding.numpyRounded(100 * PythonRounding.numpyMean(group), digits: 2)
+    static func means(_ scores: [(score: Double, length: Int)]) -> [(group: String, mean: Double?)] {
+        groups.map { name, words in
+            let group = scores.filter { words.contains($0.length) }.map(\.score)
+            let mean = group.isEmpty ? nil : PythonRounding.numpyRounded(100 * PythonRounding.numpyMean(group), digits: 2)
+            return (name, mean)
         }
-        return ["0-4k": mean(.min..<4000), "4-8k": mean(4000..<8000), "8k+": mean(8000..<Int.max)]
     }
 }
 

@@ -44,7 +44,7 @@ public struct ScoringReport: Sendable {
             let lengths = scores.compactMap(\.length)
             let byLength =
                 task.isDataset && lengths.count == scores.count
-                ? LongBench.means(zip(scores, lengths).map { ($0.score, $1) }).map { (group: $0.key, mean: $0.value) } : []
+                ? LongBench.means(zip(scores, lengths).map { ($0.score, $1) }) : []
             return Task(name: task.name, count: scores.count, mean: task.mean(scores.map(\.score)), byLength: byLength)
         }
     }

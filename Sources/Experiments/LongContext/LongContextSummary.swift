@@ -108,6 +108,7 @@ extension LongContextSummary.Cache {
         func precedes(_ left: ExampleGroup, _ right: ExampleGroup) -> Bool {
             if left.dataset != right.dataset { return (left.dataset ?? "") < (right.dataset ?? "") }
             if left.length != right.length { return (left.length ?? 0) < (right.length ?? 0) }
+            if left.words != right.words { return (left.words ?? "") < (right.words ?? "") }
             return (left.depth ?? 0) < (right.depth ?? 0)
         }
         let members = Dictionary(grouping: records, by: \.group)

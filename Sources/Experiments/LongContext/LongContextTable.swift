@@ -40,7 +40,7 @@ public struct LongContextTable: ResultTable {
             ]
             + Set(rows.flatMap { ($0.further ?? [:]).keys }).sorted().map { name in
                 TableColumn.filled(name, rows) { $0.further?[name].map(percent) }
-            } + columns(\.dataset) + columns(\.length) + [
+            } + columns(\.dataset) + columns(\.length) + columns(\.words) + [
                 TableColumn.filled("difference", rows) { row in
                     row.toReference.map { paired in
                         String(format: "%+.1f", 100 * paired.difference)

@@ -11,7 +11,8 @@ struct EvalLongBenchCommand: AsyncParsableCommand {
             --data is a folder with LongBench's files, DATASET.jsonl (THUDM/LongBench on Hugging Face), --config the folder \
             LongBench/config of its repository (github.com/THUDM/LongBench), whose prompts and numbers of new tokens are read, not copied. \
             Prompts run greedily through the engine that serves; longer ones than --max-length are cut in their middle, as LongBench does, before \
-            --chat puts them into a chat template, in which LongBench never puts few-shot examples and code.
+            --chat puts them into a chat template, in which LongBench never puts few-shot examples and code. Files DATASET_e.jsonl are \
+            LongBench-E's, whose scores are given by length too.
 
             With --out each finished example is a line of records.jsonl at once, and the same command goes on where it stopped.
             """)

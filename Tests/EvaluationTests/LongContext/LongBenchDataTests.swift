@@ -21,7 +21,7 @@ import Text
         let templates = try OfficialScoreTests.value("templates/longbench.json")
         try configure(try #require(templates["prompt"]), try #require(templates["max_new_tokens"]))
         return try LongBenchData(
-            datasets: LongBenchData.datasets, data: OfficialScoreTests.folder + "longbench", config: scratch.path,
+            datasets: LongBench.tasks.map(\.name), data: OfficialScoreTests.folder + "longbench", config: scratch.path,
             LongBenchData.Options(maxLength: .max)
         ).examples(PromptEncoder(ByteTokenizer(), bosID: nil))
     }
@@ -114,6 +114,35 @@ import Text
             }
             #expect(try #require(error).description == "\(scratch.path)/\(sentence)")
         }
+    }
+
+    @Test func `LongBench-E's records have their group of lengths, and few-shot examples and code no chat template`() throws {
+        let names = ["qasper_e", "trec", "lcc_e"]
+        try configure(
+            .object(["qasper": .text("C {context} Q {input}"), "trec": .text("{context}"), "lcc": .text("{context}")]),
+            .object(["qasper": .int(8), "trec": .int(3), "lcc": .int(3)]))
+        func record(_ length: String) -> String {
+            #"{"input": "q", "context": "c", "answers": ["x"], "all_classes": ["x"]\#(length)}"#
+        }
+        for (name, lengths) in [("qasper_e", [10, 3999, 4000, 8000]), ("trec", [1]), ("lcc_e", [7999])] {
+            let lines = lengths.map { record(", \"length\": \($0)") }.joined(separator: "\n")
+            try scratch.write(Array(lines.utf8), to: name + ".jsonl")
+        }
+        let chat = ChatWriter(stops: ["<end>"]) { "[\($0[0].content)]" }
+        let task = try LongBenchData(datasets: names, data: scratch.path, config: scratch.path)
+        let examples = try task.examples(PromptEncoder(ByteTokenizer(), bosID: nil, chat: chat))
+        #expect(examples.map(\.group.words) == ["0-4k", "0-4k", "4-8k", "8k+", nil, "4-8k"])
+        #expect(examples.map(\.group.dataset) == ["qasper_e", "qasper_e", "qasper_e", "qasper_e", "trec", "lcc_e"])
+        #expect(examples.map(\.prompt) == ["[C c Q q]", "[C c Q q]", "[C c Q q]", "[C c Q q]", "c", "c"])
+        #expect(examples.map(\.stops) == [["<end>"], ["<end>"], ["<end>"], ["<end>"], [], []])
+        #expect(
+            examples.map(\.task.name) == ["qasper", "qasper", "qasper", "qasper", "trec", "lcc"] && examples[0].maxTokens == 8)
+        try scratch.write(Array(record("").utf8), to: "qasper_e.jsonl")
+        let error = #expect(throws: ScoringError.self) {
+            try LongBenchData(datasets: names, data: scratch.path, config: scratch.path)
+        }
+        #expect(
+            error?.description.hasSuffix("qasper_e.jsonl: line 1: no whole number 'length', by which LongBench-E groups") == true)
     }
 
     @Test func `examples have a record's references, and the first so many are taken`() throws {
