@@ -36,7 +36,7 @@ public struct GSM8KTask: GenerationTask {
 
     public var name: String { "gsm8k" }
 
-    public var options: [String: String] { task.options.filter { !["task", "scoring"].contains($0.key) } }
+    public var options: [String: String] { task.options.filter { $0.key != "scoring" } }
 
     public var files: [String] { task.files }
 

@@ -30,8 +30,8 @@ public struct HarnessTask: GenerationTask {
     /// How outputs are made and scored.
     public enum Kind: Sendable { case generation, choice }
 
-    /// The task's name in its file.
-    public let taskName: String
+    /// The task's name in its file, or the file's.
+    public let name: String
     /// How outputs are made and scored.
     public let kind: Kind
     /// The filters and metrics of generated outputs; nil for choices.
@@ -55,7 +55,7 @@ public struct HarnessTask: GenerationTask {
 
     /// The task of a file that was read.
     init(_ file: HarnessFile, _ options: Options) throws {
-        taskName = try file.text("task") ?? URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
+        name = try file.text("task") ?? URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
         let output = try file.text("output_type") ?? "generate_until"
         switch output {
         case "generate_until": kind = .generation
@@ -135,12 +135,10 @@ public struct HarnessTask: GenerationTask {
         return names
     }
 
-    public var name: String { "task" }
-
     public var count: Int { docs.count }
 
     public var options: [String: String] {
-        var options = ["task": taskName, "shots": "\(prompter.shots)", "max-new": "\(how.maxTokens ?? maxTokens)"]
+        var options = ["shots": "\(prompter.shots)", "max-new": "\(how.maxTokens ?? maxTokens)"]
         if let limit = how.limit { options["limit"] = "\(limit)" }
         if how.isMultiTurn { options["multi-turn"] = "true" }
         if let scoring { options["scoring"] = scoring.source }
@@ -161,7 +159,7 @@ public struct HarnessTask: GenerationTask {
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
         var sampler = prompter.sampler
         return try docs.enumerated().map { index, doc in
-            let id = "\(taskName)/\(index)"
+            let id = "\(name)/\(index)"
             let prompt: PromptEncoder.Encoded
             if encoder.chat != nil {
                 let (turns, bytes) = try prompter.turns(doc, &sampler, isMultiTurn: how.isMultiTurn)

@@ -1,6 +1,6 @@
 /// A task whose outputs are generated and scored by a rule: a grid of prompts, or the records of a published suite.
 public protocol GenerationTask: Sendable {
-    /// The task's name, by which `kvlab eval` knows it.
+    /// The task's name in tables and records.
     var name: String { get }
     /// The options that its examples depend on, by their flags.
     var options: [String: String] { get }

@@ -60,7 +60,7 @@ struct EvalTaskCommand: AsyncParsableCommand {
         guard made.kind == .choice else {
             if try options.evictsBeforeQuestions, !made.hasContext {
                 throw ValidationError(
-                    "nothing precedes the questions of \(made.taskName), at whose beginning evictions would decide; use --query-aware"
+                    "nothing precedes the questions of \(made.name), at whose beginning evictions would decide; use --query-aware"
                 )
             }
             return try await options.run(
@@ -68,10 +68,10 @@ struct EvalTaskCommand: AsyncParsableCommand {
         }
         if let given = options.firstGiven ?? (suite.maxNew == nil ? suite.chat.chat == .never ? nil : "--chat" : "--max-new") {
             throw ValidationError(
-                "\(given) has no effect on \(made.taskName), whose choices are scored by likelihood, without a cache")
+                "\(given) has no effect on \(made.name), whose choices are scored by likelihood, without a cache")
         }
         try LikelihoodEvaluation(
             models: suite.models, tokenizer: options.tokenizer, threads: options.threads, results: options.output.results
-        ).run(made.taskName, [(made.taskName, try made.choices())], metrics: made.metrics)
+        ).run(made.name, [(made.name, try made.choices())], metrics: made.metrics)
     }
 }
