@@ -47,12 +47,14 @@ let package = Package(
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CKernels", cSettings: [.unsafeFlags(kernelFlags)]),
         .target(name: "CFiles"),
         .target(name: "CThreads"),
 
         // The pipeline, in the order data flows through it. `.ci/modules` checks each target's imports.
-        library("Files", ["CFiles", .product(name: "Crypto", package: "swift-crypto")]),
+        library("Files", ["CFiles", "CZlib", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         library("Console"),
         library("Random"),
         library("Threads", ["CThreads"]),

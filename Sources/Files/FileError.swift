@@ -16,6 +16,10 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
     case tooLarge(path: String, size: Int, limit: Int)
     /// The file was replaced or changed since it was opened.
     case changed(path: String)
+    /// The compressed file can't be decompressed from `offset` on.
+    case damaged(path: String, format: String, offset: Int, reason: String)
+    /// The file's name states a compression that its content has not.
+    case notCompressed(path: String, as: String)
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)
 
@@ -36,6 +40,10 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
             "\(path): the file has \(size) bytes, expected at most \(limit)"
         case .changed(let path):
             "\(path): changed while it was being read; start again when nobody writes to it"
+        case .damaged(let path, let format, let offset, let reason):
+            "\(path): damaged \(format) data near byte \(offset) of the file: \(reason); fetch or make the file again"
+        case .notCompressed(let path, let format):
+            "\(path): named as a \(format) file, but its content is none; rename it, or fetch it again"
         case .locked(let path, let holder):
             "\(path): in use by \(holder); wait for it to finish, or choose another directory with --out"
         }

@@ -80,6 +80,16 @@ import Glibc
         try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
     }
 
+    /// Lets go of the memory that holds `range`, which is read from the file again where it is needed; of a copy nothing.
+    ///
+    /// For passes over files larger than memory: what was read stays resident otherwise until the system is short of memory.
+    public func release(_ range: Range<Int>) {
+        guard !isCopy, !range.isEmpty, range.lowerBound >= 0, range.upperBound <= count, let base = unsafe base else { return }
+        // Whole pages: more than the range is released at its ends, which does no harm.
+        let start = range.lowerBound & ~4095
+        unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), range.upperBound - start, MADV_DONTNEED)
+    }
+
     /// A copy of the bytes in `range`; throws where it exceeds the file.
     public func bytes(in range: Range<Int>) throws -> [UInt8] {
         guard range.lowerBound >= 0, range.upperBound <= count else {

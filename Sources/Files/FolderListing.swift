@@ -1,0 +1,20 @@
+import Glibc
+
+/// The names in a folder.
+public enum FolderListing {
+    /// The names in the folder at `path` in the order of their bytes, hidden ones (with a dot in front) left out; throws `FileError`.
+    public static func names(in path: String) throws -> [String] {
+        guard let listing = unsafe opendir(path) else {
+            throw FileError.system(path: path, action: "list the folder", errno: errno)
+        }
+        defer { unsafe closedir(listing) }
+        var names: [String] = []
+        while let entry = unsafe readdir(listing) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+}
