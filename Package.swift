@@ -73,7 +73,7 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
-        library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models"]),
+        library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models", "Text"]),
         library(
             "Registry",
             ["Checkpoints", "Console", "Files", "JSON", "Models", "Training", .product(name: "GRDB", package: "GRDB.swift")]),

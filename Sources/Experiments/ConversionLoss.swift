@@ -15,6 +15,8 @@ public struct CalibrationText: Sendable {
 
     /// Bytes held out at most: a tenth of the text.
     private static let mostBytes = 65_536
+    /// Bytes read at most: far more than any calibration takes.
+    private static let mostText = 64 << 20
     /// Bytes below which a loss says nothing.
     private static let leastBytes = 512
 
@@ -32,6 +34,16 @@ public struct CalibrationText: Sendable {
         }
         calibration = String(decoding: text.utf8[..<place], as: UTF8.self)
         heldOut = String(decoding: text.utf8[text.utf8.index(after: place)...], as: UTF8.self)
+    }
+
+    /// The documents of `corpus` on lines of their own, as much of their beginning as ``init(_:)`` takes at most.
+    public init(_ corpus: Corpus) {
+        var (text, bytes) = ([String](), 0)
+        for document in corpus.documents where bytes < Self.mostText {
+            text.append(corpus.text(document, upTo: Self.mostText - bytes))
+            bytes += text[text.count - 1].utf8.count + 1
+        }
+        self.init(text.joined(separator: "\n"))
     }
 
     /// The whole text for calibration.

@@ -18,8 +18,7 @@ extension InitRecipe.Convert {
         var ids: [Int32] = []
         for document in training.documents where ids.count < tokens {
             // A token is seldom longer than this; a document may be a whole library.
-            let beginning = training.text(document).utf8.prefix((tokens - ids.count) * 32)
-            ids += parent.tokenizer.encode(String(decoding: beginning, as: UTF8.self))
+            ids += parent.tokenizer.encode(training.text(document, upTo: (tokens - ids.count) * 32))
         }
         return try Calibration(
             ids: ids, tokens: min(tokens, ids.count), bosID: parent.bosID, maxSequence: parent.checkpoint.config.maxSequence)

@@ -8,7 +8,7 @@ import Training
 
 extension Corpus {
     /// The texts that a recipe's data section names.
-    init(_ data: DataRecipe) throws { try self.init(paths: data.files, separator: data.documentSeparator) }
+    init(_ data: DataRecipe) throws { try self.init(data.files, separator: data.documentSeparator) }
 
     /// The recipe's training and held-out documents of these.
     func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
@@ -20,7 +20,7 @@ extension Corpus {
     /// The recipe's held-out documents of these, to score.
     func validationText(_ recipe: Recipe) throws -> EvaluationText {
         let validation = try split(recipe).validation
-        return EvaluationText(documents: validation.documents.map(validation.text))
+        return EvaluationText(documents: validation.documents.map { validation.text($0) })
     }
 
     /// The files as a run's inputs.
@@ -45,13 +45,37 @@ extension TokenizerRecipe {
 
 extension LabRecipe.Evaluation {
     /// The text to score and what it was read from; nil where the validation part is scored.
+    ///
+    /// Throws ``ExperimentError/recipe(key:reason:)`` for a text that can't be read.
     func read(separator: String?) throws -> (text: EvaluationText, input: InputDigests.Input)? {
         guard let path = text else { return nil }
-        let content = try TextFile.read(path)
-        let bytes = Array(content.utf8)
+        let corpus: Corpus
+        do { corpus = try Corpus(paths: [path]) } catch {
+            throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(error)")
+        }
+        let content = corpus.contents[0]
         let input = InputDigests.Input(
-            key: "lab.evaluation.text", path: path, sha256: SHA256Digest(of: bytes), bytes: bytes.count)
-        return (EvaluationText(content, splitOn: separator), input)
+            key: "lab.evaluation.text", path: path, sha256: content.sha256, bytes: content.bytes)
+        // The separator is that of the data, whose texts may be others.
+        let separator = corpus.documents.contains { corpus.format(of: $0) == .text } ? separator : nil
+        return (try EvaluationText(corpus, splitOn: separator), input)
+    }
+}
+
+extension EvaluationText {
+    /// The documents of `corpus`, which was opened without a separator: plain text is cut at `separator`, each JSON line is a document as
+    /// it is.
+    ///
+    /// Throws ``TextError/separatorOfLines`` where there is no plain text to cut.
+    public init(_ corpus: Corpus, splitOn separator: String?) throws {
+        let hasText = corpus.documents.contains { corpus.format(of: $0) == .text }
+        guard separator == nil || hasText else { throw TextError.separatorOfLines }
+        self.init(
+            documents: corpus.documents.flatMap { document in
+                let text = corpus.text(document)
+                guard corpus.format(of: document) == .text else { return [text] }
+                return EvaluationText(text, splitOn: separator).documents
+            })
     }
 }
 

@@ -1,4 +1,5 @@
 import JSON
+import Text
 
 /// Reads one object of a recipe by the declarations of its section: any other key is unknown.
 struct ObjectReader {
@@ -77,6 +78,18 @@ extension ObjectReader {
         guard let section = declaration(key).type.section else { misread(key) }
         return try elements(key, "an array of objects")?.map { (element) throws(RecipeError) in
             try ObjectReader(element.node, path: element.path, section)
+        }
+    }
+
+    /// Texts: the path of each, or an object with more about it.
+    func textSources(_ key: String) throws(RecipeError) -> [TextSource]? {
+        guard case .list(.pathOrObject(let section)) = declaration(key).type else { misread(key) }
+        return try elements(key, "an array of paths, or of objects with a path")?.map { (element) throws(RecipeError) in
+            switch element.node.value {
+            case .string(let path): return TextSource(path: path)
+            case .object: return try TextSource(ObjectReader(element.node, path: element.path, section))
+            default: throw wrong(element.node, element.path, "a path, or an object with a path")
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import Kernels
 import Models
+import Text
 
 /// One experiment, as its file and overrides say, every default filled in.
 public struct Recipe: Sendable, Hashable, Encodable {
@@ -49,9 +50,9 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
         public var by: SplitRule
     }
 
-    /// UTF-8 files, relative to the working directory.
-    public var files: [String]
-    /// What stands between documents; nil: a file is a document.
+    /// The texts, relative to the working directory.
+    public var files: [TextSource]
+    /// What stands between documents of plain text; nil: a file is a document.
     public var documentSeparator: String?
     /// The validation part.
     public var validation: Validation

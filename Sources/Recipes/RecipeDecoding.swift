@@ -121,7 +121,7 @@ extension Recipe {
 
 extension DataRecipe {
     init(_ reader: ObjectReader) throws(RecipeError) {
-        files = try reader.value("files")
+        files = try reader.require("files", try reader.textSources("files"))
         guard !files.isEmpty else { throw .impossible(reader.position(of: "files"), path: "data.files", reason: "names no file") }
         documentSeparator = try reader.string("documentSeparator")
         guard documentSeparator != "" else {

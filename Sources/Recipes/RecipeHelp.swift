@@ -104,6 +104,7 @@ extension RecipeType {
     var text: String {
         switch self {
         case .list(.choice(let names)): "texts of " + Self.list(names)
+        case .list(.pathOrObject): "paths or objects"
         case .list(let element): element.noun + "s" + element.limits
         case .choice(let names): Self.list(names)
         default: noun + limits
@@ -119,6 +120,7 @@ extension RecipeType {
         case .number: "number"
         case .list: "list"
         case .object: "object"
+        case .pathOrObject: "path or object"
         }
     }
 

@@ -53,11 +53,13 @@ indirect enum RecipeType: Sendable {
     case list(RecipeType)
     /// An object with the keys of a section.
     case object(RecipeSection)
+    /// A path, or an object with a path and more about it.
+    case pathOrObject(RecipeSection)
 
     /// The section of the object, or of an array's objects.
     var section: RecipeSection? {
         switch self {
-        case .object(let section): section
+        case .object(let section), .pathOrObject(let section): section
         case .list(let element): element.section
         default: nil
         }

@@ -2,6 +2,7 @@ import Conversion
 import JSON
 import Kernels
 import Models
+import Text
 
 // The one list of a recipe's keys. A key that is added here is read by its section's initialiser, and stands with this meaning on
 // the documentation's page.
@@ -32,16 +33,28 @@ extension RecipeSection {
     static let data = RecipeSection(
         "data",
         [
-            .list(
-                "files", of: .path, "UTF-8 files, relative to the working directory", absence: .required,
+            RecipeKey(
+                "files", .list(.pathOrObject(textSource)),
+                "texts, relative to the working directory: files, folders or patterns, as below", absence: .required,
                 example: ["data/bible.txt"]),
             .text(
-                "documentSeparator", "the text between documents; without it a file is a document", example: "<|endoftext|>"),
+                "documentSeparator", "the text between documents of plain text; without it a file is a document",
+                example: "<|endoftext|>"),
             .object("validation", .validation, "the held-out part", absence: .derived("as below")),
             .choice(
                 "packing", DataRecipe.Packing.self, "whether attention crosses documents, or is masked there",
                 absence: .default("packed"), example: .masked),
             .path("cache", "the folder of token ids kept between runs", absence: .default("runs/cache"), example: "/tmp/tokens"),
+        ])
+
+    private static let textSource = RecipeSection(
+        "data.files[]",
+        [
+            .path(
+                "path", "a file, a folder for all files in it, or a pattern with `*`, `?` and `[…]`", absence: .required,
+                example: "web/*.jsonl.zst"),
+            .text("field", "the key of the text in each line of JSON Lines; `text` unless given", example: "content"),
+            .choice("format", TextFormat.self, "the format of files whose names don't tell it", example: .jsonl),
         ])
 
     private static let validation = RecipeSection(

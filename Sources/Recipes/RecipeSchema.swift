@@ -90,6 +90,9 @@ extension RecipeType {
             let one: [(String, JSONValue)] = [("type", .text("integer"))] + Self.limits(range)
             return [type("integer", "array")] + Self.limits(range) + [("items", .object(of: one))]
         case .list(let element): return [type("array"), ("items", .object(of: element.schema(orNull: false)))]
+        case .pathOrObject(let section):
+            let properties = JSONValue.object(of: section.keys.map { ($0.name, $0.schema) })
+            return [type("string", "object"), ("properties", properties), ("additionalProperties", .bool(false))]
         case .object(let section):
             let reference: (String, JSONValue) = ("$ref", .text("#/$defs/\(section.name)"))
             return isNullable ? [reference] : [reference, type("object")]

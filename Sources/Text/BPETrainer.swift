@@ -47,6 +47,8 @@ public struct BPETrainer {
         try trainer.check(vocabularySize)
         var done = 0
         let total = corpus.byteCount
+        var read: [Corpus.Document] = []
+        var readBytes = 0
         let matcher = AddedTokenMatcher(exact: trainer.specialTokens)
         for document in corpus.documents {
             try corpus.withUTF8(document) { text throws in
@@ -56,6 +58,13 @@ public struct BPETrainer {
                     let end = cut ?? text.count
                     trainer.add(text.extracting(start..<end))
                     try progress(.reading(bytes: done + end, of: total))
+                    let offset = document.bytes.lowerBound
+                    read.append(Corpus.Document(file: document.file, bytes: offset + start..<offset + end))
+                    readBytes += end - start
+                    if readBytes >= 1 << 24 {
+                        corpus.release(read)
+                        (read, readBytes) = ([], 0)
+                    }
                     start = end
                 }
             }

@@ -1,80 +1,78 @@
 import Files
 import Glibc
 
-/// UTF-8 text files, memory-mapped, and the documents in them.
+/// UTF-8 texts, memory-mapped, and the documents in them: the one place where texts are opened, whatever they are stored as.
 public struct Corpus: Sendable {
-    /// A document: a range of a file's bytes.
+    /// A document: a range of a file's text.
     public struct Document: Sendable, Hashable {
-        /// Index into ``Corpus/paths``.
+        /// The file's number, from 0 in the order in which files were opened.
         public var file: Int
-        /// The range of its bytes in that file.
+        /// The range of its bytes in that file's text, decompressed and taken out of JSON.
         public var bytes: Range<Int>
     }
 
-    /// The content of a file when it was opened.
+    /// The content of a source when it was opened.
     public struct FileContent: Sendable, Hashable {
-        /// The file's path as given.
+        /// The source's path as given.
         public var path: String
-        /// Its size in bytes.
+        /// The size of its files in bytes.
         public var bytes: Int
-        /// The digest of its bytes.
+        /// The digest of its file's bytes or, where it has several files, over their digests in order.
         public var sha256: SHA256Digest
     }
 
-    /// The files, in the order given.
+    /// The sources, in the order given.
     public let contents: [FileContent]
     /// The documents, in the files' order.
     public let documents: [Document]
-    /// SHA-256 over the files' contents, in order, without their names.
+    /// SHA-256 over the files' texts, in order, without their names: of a compressed file over what is in it.
     public let contentHash: SHA256Digest
     /// UTF-8 bytes of all documents, without separators.
     public var byteCount: Int { documents.reduce(0) { $0 + $1.bytes.count } }
 
-    private let files: [MappedFile]
-    private let stamps: [FileStamp?]
+    /// A file's text in memory or mapped.
+    struct File: Sendable {
+        var bytes: MappedFile
+        /// The file as it was when it was mapped; nil for a text that was written out of it, which later writes don't change.
+        var stamp: FileStamp?
+        var format: TextFormat
+        /// Index into ``Corpus/contents``.
+        var source: Int
+    }
 
-    /// Opens and checks files.
+    /// The paths of the files, in the order in which they were opened.
+    public var paths: [String] { files.map(\.bytes.path) }
+
+    private let files: [File]
+
+    /// Opens and checks the files of `sources`.
+    ///
+    /// Each line of JSON Lines is a document, its string as it is.
     ///
     /// - Parameters:
-    ///   - separator: cuts files into documents, which are stripped of surrounding ASCII white space; empty ones are left out.
+    ///   - separator: cuts plain text into documents, which are stripped of surrounding ASCII white space; empty ones are left out.
     ///     Without a separator each file is one document, byte for byte.
-    /// - Throws: ``TextError/invalidUTF8(path:offset:)`` or ``TextError/emptyText(path:)`` with the file, or an error of the
-    ///   operating system.
+    ///   - replacingInvalid: whether bytes of plain text that are not UTF-8 become U+FFFD, as many as Python's
+    ///     `errors="replace"` gives.
+    /// - Throws: ``TextError`` with the file and, in JSON Lines, the line; `FileError` for compressed files that are damaged, and
+    ///   errors of the operating system.
+    public init(_ sources: [TextSource], separator: String? = nil, replacingInvalid: Bool = false) throws {
+        guard !sources.isEmpty else { throw TextError.noFiles }
+        var reading = CorpusReading(separator: separator, replacesInvalid: replacingInvalid)
+        for source in sources { try reading.add(source) }
+        try reading.finish()
+        (files, documents, contents) = (reading.files, reading.documents, reading.contents)
+        contentHash = reading.contentHash
+    }
+
+    /// Opens and checks the files at `paths`, each as its name says.
     public init(paths: [String], separator: String? = nil) throws {
-        guard !paths.isEmpty else { throw TextError.noFiles }
-        var files: [MappedFile] = []
-        var documents: [Document] = []
-        var contents: [FileContent] = []
-        // Stamped before reading, so that a write during it is noticed.
-        let stamps = paths.map { FileStamp(path: $0) }
-        var hasher = SHA256Digest.Hasher()
-        for (index, path) in paths.enumerated() {
-            let file = try MappedFile(path: path)
-            guard file.count > 0 else { throw TextError.emptyText(path: path) }
-            let ranges = try unsafe file.withUnsafeBytes { bytes throws -> [Range<Int>] in
-                let text = unsafe Span<UInt8>(_unsafeBytes: bytes)
-                if let offset = UTF8Check.firstInvalid(in: text) { throw TextError.invalidUTF8(path: path, offset: offset) }
-                let digest = unsafe SHA256Digest(of: bytes)
-                hasher.update(digest.bytes)
-                contents.append(FileContent(path: path, bytes: bytes.count, sha256: digest))
-                guard let separator, !separator.isEmpty else { return [0..<bytes.count] }
-                return Self.split(text, at: Array(separator.utf8))
-            }
-            guard !ranges.isEmpty else { throw TextError.noDocuments(path: path) }
-            files.append(file)
-            documents += ranges.map { Document(file: index, bytes: $0) }
-        }
-        self.files = files
-        self.documents = documents
-        self.contents = contents
-        self.stamps = stamps
-        contentHash = hasher.finalize()
+        try self.init(paths.map { TextSource(path: $0) }, separator: separator)
     }
 
     private init(_ corpus: Corpus, documents: [Document]) {
         files = corpus.files
         contents = corpus.contents
-        stamps = corpus.stamps
         contentHash = corpus.contentHash
         self.documents = documents
     }
@@ -86,23 +84,43 @@ public struct Corpus: Sendable {
     ///
     /// Writes to a mapped file change the corpus; a new file renamed over it does not.
     public func checkUnchanged() throws(TextError) {
-        for (content, stamp) in zip(contents, stamps) {
-            guard let stamp, let now = FileStamp(path: content.path), now.isSameFile(as: stamp) else { continue }
-            guard now == stamp else { throw .changed(path: content.path) }
+        for file in files {
+            guard let stamp = file.stamp, let now = FileStamp(path: file.bytes.path), now.isSameFile(as: stamp) else { continue }
+            guard now == stamp else { throw .changed(path: file.bytes.path) }
         }
     }
 
-    /// The text of `document`.
-    public func text(_ document: Document) -> String {
+    /// The format of the file that `document` is from.
+    public func format(of document: Document) -> TextFormat { files[document.file].format }
+
+    /// Lets go of the memory that holds `documents`, which are read from disk again where they are needed.
+    func release(_ documents: some Collection<Document>) {
+        var index = documents.startIndex
+        while index != documents.endIndex {
+            var range = documents[index].bytes
+            let file = documents[index].file
+            documents.formIndex(after: &index)
+            while index != documents.endIndex, documents[index].file == file {
+                let next = documents[index].bytes
+                range = min(range.lowerBound, next.lowerBound)..<max(range.upperBound, next.upperBound)
+                documents.formIndex(after: &index)
+            }
+            files[file].bytes.release(range)
+        }
+    }
+
+    /// The text of `document`, or its beginning of at most `limit` bytes that ends with a whole character.
+    public func text(_ document: Document, upTo limit: Int = .max) -> String {
         withUTF8(document) { text in
+            let text = text.extracting(first: UTF8Check.boundary(in: text, atOrBefore: limit))
             // Validated when the file was opened.
-            unsafe String(copying: UTF8Span(unchecked: text))
+            return unsafe String(copying: UTF8Span(unchecked: text))
         }
     }
 
     /// The bytes of `document`, for the duration of `body`.
     func withUTF8<Result>(_ document: Document, _ body: (Span<UInt8>) throws -> Result) rethrows -> Result {
-        try unsafe files[document.file].withUnsafeBytes { bytes in
+        try unsafe files[document.file].bytes.withUnsafeBytes { bytes in
             try body(unsafe Span<UInt8>(_unsafeBytes: UnsafeRawBufferPointer(rebasing: bytes[document.bytes])))
         }
     }
@@ -118,41 +136,4 @@ public struct Corpus: Sendable {
         }
         return hasher.finalize()
     }
-
-    /// The stripped, non-empty pieces between separators.
-    private static func split(_ text: Span<UInt8>, at separator: [UInt8]) -> [Range<Int>] {
-        let matcher = AddedTokenMatcher(exact: [separator])
-        var ranges: [Range<Int>] = []
-        func take(_ range: Range<Int>) {
-            var (start, end) = (range.lowerBound, range.upperBound)
-            while start < end, isSpace(text[start]) { start += 1 }
-            while end > start, isSpace(text[end - 1]) { end -= 1 }
-            if start < end { ranges.append(start..<end) }
-        }
-        matcher.split(text, 0..<text.count, plain: take, token: { _ in })
-        return ranges
-    }
-
-    private static func isSpace(_ byte: UInt8) -> Bool {
-        byte == 0x20 || (0x09...0x0d).contains(byte)
-    }
-}
-
-/// The identity of the file at a path, and the time of its last change.
-private struct FileStamp: Sendable, Equatable {
-    private var device: UInt
-    private var inode: UInt
-    private var size: Int
-    private var seconds: Int
-    private var nanoseconds: Int
-
-    /// The stamp of the file at `path`; nil where there is none.
-    init?(path: String) {
-        var status = stat()
-        guard unsafe stat(path, &status) == 0 else { return nil }
-        (device, inode, size) = (status.st_dev, status.st_ino, status.st_size)
-        (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
-    }
-
-    func isSameFile(as other: FileStamp) -> Bool { device == other.device && inode == other.inode }
 }

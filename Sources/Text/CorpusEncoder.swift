@@ -27,17 +27,15 @@ struct CorpusEncoder {
         self.tokenizer = tokenizer
     }
 
-    /// Calls `body` with the parts in the corpus's order.
+    /// Calls `body` with the parts in the corpus's order; memory does not grow with the corpus.
     func encode(
         _ corpus: Corpus, progress: (_ bytes: Int, _ of: Int) throws -> Void, body: (Part) throws -> Void
     ) throws {
-        let batches = batches(corpus)
         let total = corpus.byteCount
         var done = 0
         let threads = Parallel.threads
         let workspaces = (0..<threads).map { _ in Lock(EncodingWorkspace()) }
-        for start in stride(from: 0, to: batches.count, by: threads) {
-            let group = Array(batches[start..<min(start + threads, batches.count)])
+        func run(_ group: [[Piece]]) throws {
             let parts = Lock([Part?](repeating: nil, count: group.count))
             Parallel.forEach(group.count) { index in
                 let part = workspaces[index].withLock { encode(group[index], of: corpus, &$0) }
@@ -47,8 +45,27 @@ struct CorpusEncoder {
                 try body(part)
                 done += part.bytes
             }
+            corpus.release(group.joined().map { Corpus.Document(file: $0.document.file, bytes: $0.range) })
             try progress(done, total)
         }
+        var group: [[Piece]] = [[]]
+        var size = 0
+        for document in corpus.documents {
+            for piece in pieces(document, of: corpus) {
+                group[group.count - 1].append(piece)
+                size += piece.range.count
+                guard size >= Self.batchBytes else { continue }
+                size = 0
+                if group.count == threads {
+                    try run(group)
+                    group = [[]]
+                } else {
+                    group.append([])
+                }
+            }
+        }
+        group.removeAll(where: \.isEmpty)
+        if !group.isEmpty { try run(group) }
     }
 
     private func encode(_ pieces: [Piece], of corpus: Corpus, _ workspace: inout EncodingWorkspace) -> Part {
@@ -70,23 +87,7 @@ struct CorpusEncoder {
         return part
     }
 
-    /// All documents, long ones cut where the tokenizer allows it, in batches of similar size.
-    private func batches(_ corpus: Corpus) -> [[Piece]] {
-        var batches: [[Piece]] = [[]]
-        var size = 0
-        for document in corpus.documents {
-            for piece in pieces(document, of: corpus) {
-                batches[batches.count - 1].append(piece)
-                size += piece.range.count
-                if size >= Self.batchBytes {
-                    batches.append([])
-                    size = 0
-                }
-            }
-        }
-        return batches.filter { !$0.isEmpty }
-    }
-
+    /// A document, cut where the tokenizer allows it if it is long.
     private func pieces(_ document: Corpus.Document, of corpus: Corpus) -> [Piece] {
         let offset = document.bytes.lowerBound
         var cuts = [0]

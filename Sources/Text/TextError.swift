@@ -10,6 +10,24 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
     case noFiles
     /// Only white space is left after cutting at the separator.
     case noDocuments(path: String)
+    /// The folder has no files.
+    case emptyFolder(path: String)
+    /// No file matches the pattern.
+    case noMatch(pattern: String)
+    /// A pattern with `**`, which the shell's own patterns don't have.
+    case recursivePattern(String)
+    /// The file is in a format that others read.
+    case foreignFormat(path: String, format: String, conversion: String)
+    /// JSON Lines under a name of plain text.
+    case jsonAsText(path: String)
+    /// A line of JSON Lines has no text.
+    case badLine(file: String, line: Int, reason: String)
+    /// No line of the file has any text.
+    case noLines(path: String)
+    /// A member of JSON is named for a text that has none.
+    case fieldOfText(path: String, field: String)
+    /// A separator of documents where every document is a line.
+    case separatorOfLines
     /// One side of a train/validation split is empty.
     case emptySplit(side: String, documents: Int, bytes: Int, fraction: Double)
     /// A validation fraction outside 0 ..< 1.
@@ -43,6 +61,25 @@ public enum TextError: Error, CustomStringConvertible, Equatable {
             "no text file is named; name at least one UTF-8 file"
         case .noDocuments(let path):
             "\(path): nothing but separators and white space; check the separator"
+        case .emptyFolder(let path):
+            "\(path): a folder without files; put text files into it, or name others"
+        case .noMatch(let pattern):
+            "\(pattern): no file matches the pattern"
+        case .recursivePattern(let pattern):
+            "\(pattern): '**' is no part of a pattern; name the folder, which is read with all folders in it"
+        case .foreignFormat(let path, let format, let conversion):
+            "\(path): \(format) files are not read; convert it: \(conversion)"
+        case .jsonAsText(let path):
+            "\(path): its first lines are JSON objects, which would be learnt with their braces and keys; call the file .jsonl or "
+                + "state its format, \"format\": \"jsonl\" in a recipe or --text-format jsonl (text to take it as it is)"
+        case .badLine(let file, let line, let reason):
+            "\(file):\(line): the line \(reason)"
+        case .noLines(let path):
+            "\(path): no line has any text"
+        case .fieldOfText(let path, let field):
+            "\(path): the field '\(field)' is that of JSON Lines, but this is plain text; leave it out or state the format jsonl"
+        case .separatorOfLines:
+            "a separator cuts plain text, but all texts are JSON Lines, where each line is a document; leave it out"
         case .emptySplit(let side, let documents, let bytes, let fraction):
             "a validation fraction of \(fraction) leaves no \(side) text of \(documents) documents, \(bytes) bytes; "
                 + "change the fraction, or split by position"

@@ -65,16 +65,10 @@ public struct TokenCache: Sendable {
             count <= file.count / width, documents <= file.count / 8,
             file.count == headerBytes + padded(count * width) + documents * 8
         else { return nil }
-        let payload = unsafe file.withUnsafeBytes {
-            unsafe SHA256Digest(of: UnsafeRawBufferPointer(rebasing: $0[headerBytes...]))
-        }
+        let (payload, largest) = examine(file, ids: headerBytes..<headerBytes + count * width, width: width)
         guard Array(header[64..<96]) == payload.bytes,
             let bytes = try? file.bytes(in: headerBytes + padded(count * width)..<file.count)
         else { return nil }
-        let largest = unsafe file.withUnsafeBytes {
-            let ids = unsafe UnsafeRawBufferPointer(rebasing: $0[headerBytes..<headerBytes + count * width])
-            return unsafe width == 2 ? Int(maximum(of: ids, as: UInt16.self)) : Int(maximum(of: ids, as: UInt32.self))
-        }
         guard count == 0 || largest < vocabularySize else {
             throw .invalidTokenCache(path: path, reason: "a token is \(largest), beyond a vocabulary of \(vocabularySize)")
         }
@@ -83,6 +77,23 @@ public struct TokenCache: Sendable {
             throw .invalidTokenCache(path: path, reason: "its documents do not begin one behind the other in its \(count) tokens")
         }
         return TokenStream(mapped: file, offset: headerBytes, width: width, count: count, documentStarts: starts)
+    }
+
+    /// The digest of all behind the header, and the largest id; what was read doesn't stay in memory.
+    private static func examine(_ file: MappedFile, ids: Range<Int>, width: Int) -> (SHA256Digest, largest: Int) {
+        var hasher = SHA256Digest.Hasher()
+        var largest = 0
+        for start in stride(from: headerBytes, to: file.count, by: 1 << 24) {
+            let piece = start..<min(start + 1 << 24, file.count)
+            unsafe file.withUnsafeBytes { bytes in
+                unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[piece]))
+                let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[piece.clamped(to: ids)])
+                let found = unsafe width == 2 ? Int(maximum(of: part, as: UInt16.self)) : Int(maximum(of: part, as: UInt32.self))
+                largest = max(largest, found)
+            }
+            file.release(piece)
+        }
+        return (hasher.finalize(), largest)
     }
 
     /// The largest of little-endian numbers, which are aligned to their size.

@@ -73,6 +73,16 @@ public struct FuzzTarget: Sendable {
 
     private static let encoder = PromptEncoder(ByteTokenizer(), bosID: nil)
 
+    /// A text to train on, read whole.
+    private static func corpus(_ file: String) -> FuzzTarget {
+        FuzzTarget(name: "the corpus \(file)", seeds: ["../../TextTests/Fixtures/corpora/" + file], file: file) {
+            let corpus = try Corpus(paths: [$0])
+            for document in corpus.documents where corpus.text(document).utf8.count != document.bytes.count {
+                throw FuzzFailure.differs
+            }
+        }
+    }
+
     private static func jieba(_ file: String) -> FuzzTarget {
         let folder = "../../EvaluationTests/Fixtures/jieba/"
         let others = ["dict.txt", "prob_start.py", "prob_trans.py", "prob_emit.py"].filter { $0 != file }
@@ -163,6 +173,7 @@ public struct FuzzTarget: Sendable {
             name: "a task file's documents", seeds: [harness + "questions.jsonl"], file: "questions.jsonl",
             beside: ["base.yaml", "generate.yaml", "dev.jsonl"].map { harness + $0 }, share: 0.3
         ) { try harnessTask(folder($0) + "/generate.yaml") },
+        corpus("small.jsonl"), corpus("small.jsonl.gz"), corpus("small.jsonl.zst"),
         jieba("dict.txt"), jieba("prob_emit.py"), jieba("prob_trans.py"),
         FuzzTarget(
             name: "a chat template",

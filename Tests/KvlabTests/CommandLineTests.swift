@@ -181,7 +181,7 @@ import Testing
                 ["convert", "run/model.h5", "--kv-heads", "2", "--grouping", "alike", "--out", "x.h5"],
                 "--grouping is 'alike', expected one of contiguous, similarity, activation"
             ),
-            (["eval", "ppl", "run/model.h5", "--text", "bad.txt"], "bad.txt: invalid UTF-8 at byte 1"),
+            (["eval", "ppl", "run/model.h5", "--text", "bad.txt"], "bad.txt: not UTF-8: invalid byte at offset 1"),
             (["eval", "ppl", "run/model.h5", "--text", "empty.txt"], "empty.txt: the file is empty"),
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "900"], "a window of 900 tokens does not fit"),
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--bos", "always"], "has no BOS token; use --bos never"),

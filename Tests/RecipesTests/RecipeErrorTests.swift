@@ -128,8 +128,19 @@ struct RecipeErrorTests {
             model(#""dim": 64, "layers": 2, "heads": [4, null], "ffn": 128"#),
             "r.json:4:48: 'model.heads[1]' is null, expected an integer"
         ),
-        (recipe(data: #""data": {"files": "a.txt"},"#), "r.json:3:19: 'data.files' is \"a.txt\", expected an array of strings"),
-        (recipe(data: #""data": {"files": ["a", 2]},"#), "r.json:3:25: 'data.files[1]' is 2, expected a string"),
+        (
+            recipe(data: #""data": {"files": "a.txt"},"#),
+            "r.json:3:19: 'data.files' is \"a.txt\", expected an array of paths, or of objects with a path"
+        ),
+        (
+            recipe(data: #""data": {"files": ["a", 2]},"#),
+            "r.json:3:25: 'data.files[1]' is 2, expected a path, or an object with a path"
+        ),
+        (recipe(data: #""data": {"files": [{"field": "a"}]},"#), "r.json:3:20: 'data.files[0].path' is missing"),
+        (
+            recipe(data: #""data": {"files": [{"path": "a", "format": "text", "field": "b"}]},"#),
+            "r.json:3:61: 'data.files[0].field': plain text has no fields; leave it out"
+        ),
         (lab(#""children": 3"#), "r.json:6:23: 'lab.children' is 3, expected an array of objects"),
         (
             lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int3"}"#),

@@ -70,7 +70,7 @@ struct RecipeLoadingTests {
         try scratch.write(#"{"extends": "deep/mid.json", "name": "leaf", "train": {"seq": 16}}"#.utf8, to: "leaf.json")
         let recipe = try Recipe.load(scratch["leaf.json"])
         #expect(recipe.name == "leaf")
-        #expect(recipe.data.files == ["c"])
+        #expect(recipe.data.files.map(\.path) == ["c"])
         #expect(recipe.data.documentSeparator == "<|end|>")
         #expect(recipe.train.steps == 7)
         #expect(recipe.train.seq == 16)
@@ -118,7 +118,7 @@ struct RecipeLoadingTests {
         #expect(recipe.model?.kvHeads == [8, 8])
         #expect(recipe.data.validation.fraction == 0.1)
         #expect(recipe.train.sampleEvery == 0)
-        #expect(recipe.data.files == ["x"])
+        #expect(recipe.data.files.map(\.path) == ["x"])
     }
 
     @Test func `faults of overrides are told with the override`() throws {

@@ -34,6 +34,7 @@ import Testing
         switch path {
         case "init.convert.attention":
             uptraining.setting("init", json(#"{"checkpoint": "m.h5", "convert": \#(latent)}"#))
+        case "data.files[]": scratch.setting("data", json(#"{"files": [{"path": "a.txt"}]}"#))
         case "lab.children[].attention": scratch.setting("lab", json(#"{"children": [\#(latent)]}"#))
         // Given parents are trained already.
         case "lab.sweep" where key == "parents": json(#"{"data": {"files": ["a.txt"]}, "lab": {"sweep": {"kvHeads": [1]}}}"#)

@@ -5,6 +5,7 @@ import Foundation
 import Kernels
 import Models
 import Recipes
+import Text
 
 /// A lab over a given checkpoint, described by a few choices in place of a recipe.
 public struct CheckpointLab: Sendable {
@@ -14,7 +15,7 @@ public struct CheckpointLab: Sendable {
     public var kvHeads: [Int]
     /// Merges of heads, and `mla`.
     public var methods: [String]
-    /// UTF-8 files to train on and, their last part, to score.
+    /// Texts to train on and, their last part, to score: files, folders or patterns.
     public var texts: [String]
     /// Tokens of each uptraining, at most where `minutes` says so.
     public var uptrainTokens: Int
@@ -65,7 +66,7 @@ public struct CheckpointLab: Sendable {
         let training = model.lineage.training
         let seq = self.seq ?? training?.seq ?? min(Self.defaultSequence, model.config.maxSequence)
         let batch = self.batch ?? training?.batch ?? Self.defaultBatch
-        let bytes = try texts.reduce(0) { try $0 + MappedFile(path: $1).count }
+        let bytes = try Corpus(paths: texts).byteCount
         // No text is long enough for a smaller share to be of use.
         let fraction = min(0.05, max(0.0001, Double(Self.heldOutBytes) / Double(max(bytes, 1))))
         let children = try self.children(model.config)

@@ -56,9 +56,6 @@ public struct Sweep {
     public init(
         recipe: Recipe, lab: LabRecipe, directory: String, logs: Set<MetricsLog> = [], reporter: ProgressReporter
     ) throws {
-        if let path = lab.evaluation.text, !FileManager.default.isReadableFile(atPath: path) {
-            throw ExperimentError.recipe(key: "lab.evaluation.text", reason: "\(path): no such file, or it can't be read")
-        }
         recipes = try SweepRecipes(recipe: recipe, lab: lab)
         let directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
         self.directory = directory
@@ -508,7 +505,8 @@ public struct Sweep {
         let limits = recipes.parents.isEmpty ? [recipe.model?.maxSeq ?? .max] : recipes.parents.map(\.config.maxSequence)
         let windows = Set(limits.map { min(lab.evaluation.window, $0) }).sorted().map(String.init)
         let window = windows.joined(separator: " or ")
-        return "\(lab.evaluation.text ?? "validation part of " + recipe.data.files.joined(separator: ", ")), window \(window)"
+        let files = recipe.data.files.map(\.path).joined(separator: ", ")
+        return "\(lab.evaluation.text ?? "validation part of " + files), window \(window)"
     }
 
     /// The trained models side by side, each with its figures to the parent.

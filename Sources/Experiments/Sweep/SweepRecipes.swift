@@ -158,7 +158,7 @@ struct SweepRecipes: Sendable {
     private func canonical(_ recipe: Recipe, _ kind: SweepStep.Kind) -> String {
         var recipe = recipe
         recipe.name = "step"
-        recipe.data.files = recipe.data.files.indices.map { "data[\($0)]" }
+        for index in recipe.data.files.indices { recipe.data.files[index].path = "data[\(index)]" }
         recipe.data.cache = "cache"
         if recipe.tokenizer?.path != nil { recipe.tokenizer?.path = "tokenizer" }
         recipe.`init`?.checkpoint = "source"
@@ -186,7 +186,10 @@ struct SweepRecipes: Sendable {
             var seed: Int
         }
         var data = recipe.data
-        data.files = []
+        // The text is named by its hash; how it is read and mixed decides what is held out.
+        let isPlain = data.files.allSatisfy { $0 == TextSource(path: $0.path) }
+        if isPlain { data.files = [] }
+        for index in data.files.indices { data.files[index].path = "" }
         data.cache = ""
         var evaluation = lab.evaluation
         evaluation.text = evaluation.text == nil ? nil : "text"

@@ -6,6 +6,7 @@ import Foundation
 import Kernels
 import Models
 import Registry
+import Text
 
 /// `kvlab convert`: fewer KV heads, or another attention.
 struct ConvertCommand: ParsableCommand {
@@ -43,8 +44,10 @@ struct ConvertCommand: ParsableCommand {
         help: "The conversion: \(ConversionMethods.names.joined(separator: ", ")).", completion: .list(ConversionMethods.names))
     var method: String?
 
-    @Option(help: "A text to look at the model's activations over.", completion: .file())
+    @Option(help: "A text to look at the model's activations over: a file, a folder or a pattern in quotes.", completion: .file())
     var calibration: String?
+
+    @OptionGroup(title: "The text's format") var textFormat: TextFormatOptions
 
     @Option(
         help:
@@ -108,6 +111,7 @@ struct ConvertCommand: ParsableCommand {
             throw ValidationError("--diagnose compares heads; '\(method.name)' merges none")
         }
         guard calibration == nil else { return }
+        if let option = textFormat.given { throw ValidationError("\(option) says how --calibration is read; name a text") }
         if tokens != nil { throw ValidationError("--tokens says how much of --calibration to use; name a text") }
         var needs = diagnose ? "--diagnose" : budgetBytesPerToken != nil ? "--budget-bytes-per-token" : nil
         if case .required(let part) = method.calibrationUse { needs = part }
@@ -124,7 +128,7 @@ struct ConvertCommand: ParsableCommand {
         if budgetBytesPerToken == nil {
             try converter.method.childConfig(parent.config).kvGeometry(kvDtype).checkEncoding()
         }
-        var text = try calibration.map { CalibrationText(try TextFile.read($0)) }
+        var text = try calibration.map { CalibrationText(try Corpus([textFormat.source($0)])) }
         if text != nil { converter.calibration = try readCalibration(of: parent, &text) }
         if let budgetBytesPerToken, let calibration = converter.calibration {
             try converter.method.spend(

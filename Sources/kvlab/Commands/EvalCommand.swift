@@ -4,6 +4,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Text
 
 /// `kvlab eval`: what a model knows.
 struct EvalCommand: ParsableCommand {
@@ -21,12 +22,17 @@ extension WindowPolicy.BOS: ExpressibleByArgument {}
 
 /// Options of the text and its windows, shared by `eval ppl` and `compare`.
 struct TextOptions: ParsableArguments {
-    @Option(help: "The UTF-8 text to score.", completion: .file())
+    @Option(
+        help: """
+            The text to score: a UTF-8 file, JSON Lines by the name .jsonl, either of them as gzip or zstd; a folder, or a pattern in quotes.
+            """, completion: .file())
     var text: String
+
+    @OptionGroup var textFormat: TextFormatOptions
 
     @Option(
         name: .customLong("split-on"),
-        help: "Cut the text into documents at this string; each is stripped and encoded separately.")
+        help: "Cut plain text into documents at this string; each is stripped and encoded separately.")
     var splitOn: String?
 
     @Option(help: "Text tokens in a window; a BOS comes on top. Default: 1024, or the model's positions where it has fewer.")
@@ -64,7 +70,7 @@ struct TextOptions: ParsableArguments {
     }
 
     func read() throws -> EvaluationText {
-        EvaluationText(try TextFile.read(text, replacingInvalid: replaceInvalid), splitOn: splitOn)
+        try EvaluationText(Corpus([textFormat.source(text)], replacingInvalid: replaceInvalid), splitOn: splitOn)
     }
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Evaluation
 import Experiments
+import Text
 
 /// `kvlab eval needle`: retrieval of a sentence from a book, through the cache that serves.
 struct EvalNeedleCommand: AsyncParsableCommand {
@@ -39,9 +40,10 @@ struct EvalNeedleCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let text = try haystack.map { try TextFile.read($0) }.joined(separator: "\n")
+        let corpus = try Corpus(paths: haystack)
+        let text = corpus.documents.map { corpus.text($0) }.joined(separator: "\n")
         var grid = NeedleGrid(
-            haystack: text, files: haystack, lengths: try LengthList.check(retrieval.lengths ?? "1024,2048"),
+            haystack: text, files: corpus.paths, lengths: try LengthList.check(retrieval.lengths ?? "1024,2048"),
             depths: retrieval.depths, trials: retrieval.trials ?? 1, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 24)
         if let needle, let question, let answer {
             grid.needle = NeedleGrid.Needle(text: needle, question: question, answer: answer)

@@ -22,8 +22,13 @@ struct TokenizerTrainCommand: ParsableCommand {
             The same text gives the same file. With --split-on the separator is left out of what is learnt.
             """)
 
-    @Option(parsing: .upToNextOption, help: ArgumentHelp("UTF-8 text files to learn from.", valueName: "file"))
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Texts to learn from: UTF-8 or .jsonl, also .gz or .zst; files, folders or patterns in quotes.", valueName: "file"))
     var text: [String]
+
+    @OptionGroup var textFormat: TextFormatOptions
 
     @Option(help: "Tokens in all, the 256 bytes and the special tokens included.")
     var vocabSize = 4096
@@ -50,7 +55,7 @@ struct TokenizerTrainCommand: ParsableCommand {
     func run() throws {
         let start = ContinuousClock.now
         try output.check(out)
-        let corpus = try Corpus(paths: text, separator: splitOn)
+        let corpus = try Corpus(text.map { textFormat.source($0) }, separator: splitOn)
         let reporter = ProgressReporter()
         let tokenizer = try BPETrainer.train(
             corpus: corpus, vocabularySize: vocabSize, specialTokens: special.isEmpty ? [BPETrainer.endOfText] : special
@@ -77,8 +82,10 @@ struct TokenizerEncodeCommand: ParsableCommand {
         commandName: "encode", abstract: "Turn a text file into token ids.",
         discussion: "Prints the ids of each document as a JSON array on a line of its own, and the speed on standard error.")
 
-    @Argument(help: "A UTF-8 text file.")
+    @Argument(help: "A text: a UTF-8 file, or JSON Lines by the name .jsonl, also as gzip or zstd; a folder, or a pattern.")
     var file: String
+
+    @OptionGroup var textFormat: TextFormatOptions
 
     @OptionGroup var source: TokenizerSource
 
@@ -90,7 +97,7 @@ struct TokenizerEncodeCommand: ParsableCommand {
 
     func run() throws {
         let tokenizer = try source.load()
-        let corpus = try Corpus(paths: [file], separator: splitOn)
+        let corpus = try Corpus([textFormat.source(file)], separator: splitOn)
         var tokens = 0
         var spent = Duration.zero
         for document in corpus.documents {
@@ -120,7 +127,7 @@ struct TokenizerDecodeCommand: ParsableCommand {
 
     func run() throws {
         let tokenizer = try source.load()
-        let corpus = try Corpus(paths: [file])
+        let corpus = try Corpus([TextSource(path: file, format: .text)])
         let lines = corpus.text(corpus.documents[0]).split(separator: "\n")
         for (index, line) in lines.enumerated() where line.contains(where: { !$0.isWhitespace }) {
             guard let ids = try? JSONDecoder().decode([Int32].self, from: Data(line.utf8)) else {
