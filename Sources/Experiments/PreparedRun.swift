@@ -60,31 +60,10 @@ public struct PreparedRun: Sendable {
             throw ExperimentError.window(basis.seq, model: recipe.name, limit: config.maxSequence)
         }
 
-        let cache = TokenCache(directory: recipe.data.cache)
-        func stream(_ corpus: Corpus, _ tokenizer: some Tokenizer) throws -> TokenStream {
-            try cache.stream(corpus, tokenizer: tokenizer) { done, total in
-                reporter.progress("encoding text  \(100 * done / max(total, 1)) %")
-            }
-        }
-        let trainingStream = try stream(training, tokenizer)
-        let validationStream = try stream(validation, tokenizer)
-        reporter.clear()
+        let texts = try RunTexts(recipe, training: training, validation: validation, tokenizer: tokenizer, reporter: reporter)
         try corpus.checkUnchanged()
-        validationTokensPerByte = Double(validationStream.count) / Double(max(validation.byteCount, 1))
-        let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
-        let batches = try TokenBatches(
-            trainingStream, seq: basis.seq, seed: UInt64(recipe.uptrain?.seed ?? recipe.seed), packing: packing)
-        guard basis.batch <= batches.windowsPerEpoch else {
-            throw ExperimentError.recipe(
-                key: recipe.uptrain == nil ? "train.batch" : "uptrain.batch",
-                reason: "a batch of \(basis.batch) sequences of \(basis.seq) tokens is beyond the data: the training part has "
-                    + "\(batches.windowsPerEpoch) such sequences")
-        }
-        let size = max(1, min(basis.batch, 4096 / max(basis.seq, 1)))
-        let limit = (recipe.train.validationSequences + size - 1) / size
-        data = TrainingData(
-            samples: { first, count in batches.batch(samples: first..<first + count) },
-            validation: Array(ValidationBatches(validationStream, seq: basis.seq, batch: size, packing: packing, limit: limit)))
+        validationTokensPerByte = texts.validationTokensPerByte
+        data = try texts.data(recipe, basis)
         var plan = basis.plan(recipe)
         if let uptrain = recipe.uptrain, let parent = start.parent {
             try Self.check(uptrain, parent.config, config)

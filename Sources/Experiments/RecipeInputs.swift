@@ -14,7 +14,7 @@ extension Corpus {
     func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
         try split(
             fraction: recipe.data.validation.fraction, by: recipe.data.validation.by == .document ? .document : .position,
-            seed: UInt64(recipe.seed))
+            seed: UInt64(recipe.seed), isPerSource: recipe.data.isWeighted)
     }
 
     /// The recipe's held-out documents of these, to score.

@@ -52,6 +52,8 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
 
     /// The texts, relative to the working directory.
     public var files: [TextSource]
+    /// Whether each file has a weight, the share of training sequences that are drawn from it; else none has.
+    public var isWeighted: Bool { files.contains { $0.weight != nil } }
     /// What stands between documents of plain text; nil: a file is a document.
     public var documentSeparator: String?
     /// The validation part.

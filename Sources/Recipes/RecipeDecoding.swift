@@ -123,6 +123,7 @@ extension DataRecipe {
     init(_ reader: ObjectReader) throws(RecipeError) {
         files = try reader.require("files", try reader.textSources("files"))
         guard !files.isEmpty else { throw .impossible(reader.position(of: "files"), path: "data.files", reason: "names no file") }
+        try Self.checkWeights(files, reader.position(of: "files"))
         documentSeparator = try reader.string("documentSeparator")
         guard documentSeparator != "" else {
             throw .impossible(reader.position(of: "documentSeparator"), path: "data.documentSeparator", reason: "is empty")

@@ -53,6 +53,9 @@ extension RecipeSection {
             .path(
                 "path", "a file, a folder for all files in it, or a pattern with `*`, `?` and `[…]`", absence: .required,
                 example: "web/*.jsonl.zst"),
+            .number(
+                "weight", 0.001...1e6,
+                "the share of training sequences drawn from this text, relative to the other texts' weights", example: 0.7),
             .text("field", "the key of the text in each line of JSON Lines; `text` unless given", example: "content"),
             .choice("format", TextFormat.self, "the format of files whose names don't tell it", example: .jsonl),
         ])

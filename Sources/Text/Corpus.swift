@@ -90,6 +90,9 @@ public struct Corpus: Sendable {
         }
     }
 
+    /// The documents of the source with this index alone.
+    public func only(_ source: Int) -> Corpus { with(documents.filter { files[$0.file].source == source }) }
+
     /// The format of the file that `document` is from.
     public func format(of document: Document) -> TextFormat { files[document.file].format }
 

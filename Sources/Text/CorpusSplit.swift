@@ -14,9 +14,22 @@ extension Corpus {
     /// By position, training has the first ⌊(1 − fraction) · bytes⌋ bytes; a document across the cut is divided. By document,
     /// validation has fraction · documents, rounded, but at least one.
     ///
-    /// - Parameter fraction: the share held out, from 0 to under 1; with 0 validation is empty.
+    /// - Parameters:
+    ///   - fraction: the share held out, from 0 to under 1; with 0 validation is empty.
+    ///   - isPerSource: whether each source is split by itself, so that the held-out text has a part of each.
     /// - Throws: ``TextError/emptySplit(side:documents:bytes:fraction:)`` where a side would be empty.
-    public func split(fraction: Double, by: SplitBy, seed: UInt64) throws(TextError) -> (train: Corpus, validation: Corpus) {
+    public func split(
+        fraction: Double, by: SplitBy, seed: UInt64, isPerSource: Bool = false
+    ) throws(TextError) -> (train: Corpus, validation: Corpus) {
+        if isPerSource {
+            var (train, validation): ([Document], [Document]) = ([], [])
+            for source in contents.indices {
+                let parts = try only(source).split(fraction: fraction, by: by, seed: seed)
+                train += parts.train.documents
+                validation += parts.validation.documents
+            }
+            return (with(train), with(validation))
+        }
         guard fraction >= 0, fraction < 1 else { throw .invalidFraction(fraction) }
         if fraction == 0 { return (self, with([])) }
         let (train, validation) =

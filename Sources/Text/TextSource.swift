@@ -9,10 +9,12 @@ public struct TextSource: Sendable, Hashable {
     public var format: TextFormat?
     /// The member of each JSON line that is read; nil: ``TextFormat/defaultField``.
     public var field: String?
+    /// The share of training sequences drawn from this text, relative to the other texts' weights; nil: texts follow one another.
+    public var weight: Double?
 
     /// The text at `path`.
-    public init(path: String, format: TextFormat? = nil, field: String? = nil) {
-        (self.path, self.format, self.field) = (path, format, field)
+    public init(path: String, format: TextFormat? = nil, field: String? = nil, weight: Double? = nil) {
+        (self.path, self.format, self.field, self.weight) = (path, format, field, weight)
     }
 
     /// The files, in the order of their paths' bytes.
@@ -71,16 +73,17 @@ public struct TextSource: Sendable, Hashable {
 }
 
 extension TextSource: Encodable {
-    private enum CodingKeys: String, CodingKey { case path, field, format }
+    private enum CodingKeys: String, CodingKey { case path, weight, field, format }
 
     /// The path alone where there is nothing else, as in a recipe.
     public func encode(to encoder: any Encoder) throws {
-        guard format != nil || field != nil else {
+        guard format != nil || field != nil || weight != nil else {
             var container = encoder.singleValueContainer()
             return try container.encode(path)
         }
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(path, forKey: .path)
+        try container.encodeIfPresent(weight, forKey: .weight)
         try container.encodeIfPresent(field, forKey: .field)
         try container.encodeIfPresent(format, forKey: .format)
     }

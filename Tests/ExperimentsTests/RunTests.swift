@@ -99,6 +99,49 @@ import Training
         #expect(try events("parts") == metrics && events("whole") == metrics)
     }
 
+    @Test func `a run over weighted texts of several kinds resumes as the uninterrupted one, and its data is drawn by weight`()
+        throws
+    {
+        let words = ["alpha", "beta", "gamma", "delta", "epsilon"]
+        let lines = (0..<300).map { "{\"body\": \"\(words[$0 * $0 % 5]) leaves \(words[$0 % 3]) at \($0 % 7).\"}\n" }.joined()
+        try FileManager.default.createDirectory(atPath: scratch["lines"], withIntermediateDirectories: true)
+        try scratch.write(Array(lines.utf8), to: "lines/a.jsonl")
+        try scratch.write(Array(lines.utf8), to: "lines/b.jsonl")
+        let files = """
+            [{"path": "\(scratch["text.txt"])", "weight": 3}, {"path": "\(scratch["lines"])", "field": "body", "weight": 1}]
+            """
+        let recipe = try recipe(["data.files=\(files)"])
+        #expect(try Recipe.parse(recipe.resolvedJSON).data == recipe.data)
+        let prepared = try PreparedRun(recipe, reporter: reporter)
+        #expect(prepared.inputs.inputs.map(\.key) == ["data.files[0]", "data.files[1]"])
+        #expect(prepared.inputs.inputs[1].path == scratch["lines"] && prepared.inputs.inputs[1].bytes == 2 * lines.utf8.count)
+        let samples = prepared.data.samples(0, 400)
+        let leaving = (0..<400).count { sample in
+            let text = prepared.tokenizer.decode(Array(samples.tokens[sample * 24..<sample * 24 + 24]))
+            return String(decoding: text, as: UTF8.self).contains("leaves")
+        }
+        #expect((70...130).contains(leaving), "\(leaving)")
+        _ = try run(recipe, "whole").execute(resume: false)
+        #expect(try run(recipe, "parts").execute(resume: false) { true }.step == 1)
+        #expect(try run(recipe, "parts").execute(resume: true).finished)
+        #expect(try weights(scratch["parts/model.h5"]) == weights(scratch["whole/model.h5"]))
+        // One more file in the folder is another input.
+        #expect(try run(recipe, "more").execute(resume: false) { true }.step == 1)
+        try scratch.write(Array(lines.utf8), to: "lines/c.jsonl")
+        #expect(throws: TrainingError.self) { try run(recipe, "more").execute(resume: true) }
+    }
+
+    @Test func `a weighted text that is too short for a sequence is named`() throws {
+        try scratch.write(Array("short".utf8), to: "short.txt")
+        let files = """
+            [{"path": "\(scratch["text.txt"])", "weight": 3}, {"path": "\(scratch["short.txt"])", "weight": 1}]
+            """
+        let error = #expect(throws: ExperimentError.self) {
+            _ = try PreparedRun(recipe(["data.files=\(files)"]), reporter: reporter)
+        }
+        #expect(error?.description.contains("'data.files[1]'") == true, "\(String(describing: error))")
+    }
+
     @Test func `a directory that holds a run is not overwritten, nor resumed with another recipe`() throws {
         let recipe = try recipe()
         _ = try run(recipe, "run").execute(resume: false)

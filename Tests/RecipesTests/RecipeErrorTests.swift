@@ -159,6 +159,18 @@ struct RecipeErrorTests {
         ),
         (recipe(more: ", \"seed\": -1"), "r.json:6:11: 'seed': -1, expected at least 0"),
         (recipe(more: ", \"name\": \"../up\""), "r.json:6:11: 'name': '../up' cannot name a directory"),
+        (
+            recipe(data: #""data": {"files": ["a", {"path": "b", "weight": 2}]},"#),
+            "r.json:3:19: 'data.files[0]': has no weight, but others have; give all of them one or none"
+        ),
+        (
+            recipe(data: #""data": {"files": [{"path": "a", "weight": 2000}, {"path": "b", "weight": 1}]},"#),
+            "r.json:3:19: 'data.files[1].weight': 1.0 of 2001.0 is less than a thousandth, the least share that is drawn"
+        ),
+        (
+            recipe(data: #""data": {"files": [{"path": "a", "wheight": 2}]},"#),
+            "r.json:3:34: unknown key 'data.files[0].wheight'; did you mean 'data.files[0].weight'?"
+        ),
         (recipe(data: #""data": {"files": []},"#), "r.json:3:19: 'data.files': names no file"),
         (
             recipe(data: #""data": {"files": ["a"], "documentSeparator": ""},"#),

@@ -74,6 +74,17 @@ import Testing
         #expect(throws: TextError.invalidFraction(1)) { try corpus.split(fraction: 1, by: .position, seed: 0) }
     }
 
+    @Test func `a split of each source by itself holds a part of each out`() throws {
+        let scratch = ScratchDirectory()
+        let corpus = try Corpus(paths: [scratch.text("a", "aaaaaaaaaa"), scratch.text("b", "bbbbb")])
+        let (train, validation) = try corpus.split(fraction: 0.2, by: .position, seed: 0, isPerSource: true)
+        #expect(train.documents.map { train.text($0) } == ["aaaaaaaa", "bbbb"])
+        #expect(validation.documents.map { validation.text($0) } == ["aa", "b"])
+        #expect(validation.only(1).documents.map { corpus.text($0) } == ["b"])
+        let whole = try corpus.split(fraction: 0.2, by: .position, seed: 0).validation
+        #expect(whole.documents.map { whole.text($0) } == ["bbb"])
+    }
+
     @Test func `a split by document is a function of the seed`() throws {
         let scratch = ScratchDirectory()
         let corpus = try Corpus(

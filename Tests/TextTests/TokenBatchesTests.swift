@@ -72,4 +72,60 @@ import Testing
             #expect(Set((0..<count).map { permutation[$0] }) == Set(0..<count))
         }
     }
+
+    private func mixture(_ weights: [Double], seed: UInt64 = 1, packing: TokenBatches.Packing = .packed) throws -> MixedBatches {
+        let streams = weights.indices.map {
+            TokenStream(ids: Array(Int32($0 * 1000)..<Int32($0 * 1000 + 103)), documentStarts: [0, 50])
+        }
+        let parts = try streams.enumerated().map {
+            try TokenBatches($1, seq: 10, seed: MixedBatches.seed(seed, stream: $0), packing: packing)
+        }
+        return MixedBatches(parts, weights: weights, seed: seed)
+    }
+
+    @Test func `a mixture has each text's share of every thousand samples, in the order of the text's own samples`() throws {
+        let mixed = try mixture([3, 1, 0.5])
+        #expect(mixed.quotas == [667, 222, 111] && mixed.windowsPerEpoch == 27)
+        let batch = mixed.batch(samples: 0..<2000)
+        let streams = (0..<2000).map { Int(batch.tokens[$0 * 10]) / 1000 }
+        for block in [0, 1000] {
+            #expect((0..<3).map { stream in streams[block..<block + 1000].count { $0 == stream } } == mixed.quotas)
+            // Drawn, not one text after the other.
+            #expect(Set(streams[block..<block + 20]).count > 1)
+        }
+        #expect(streams[..<1000] != streams[1000...])
+        for stream in 0..<3 {
+            let ids = Array(Int32(stream * 1000)..<Int32(stream * 1000 + 103))
+            let own = try TokenBatches(
+                TokenStream(ids: ids, documentStarts: [0, 50]), seq: 10, seed: MixedBatches.seed(1, stream: stream)
+            ).batch(samples: 0..<2 * mixed.quotas[stream])
+            let drawn = streams.indices.filter { streams[$0] == stream }.flatMap { batch.tokens[$0 * 10..<$0 * 10 + 10] }
+            #expect(drawn == own.tokens)
+        }
+    }
+
+    @Test func `a mixed sample depends on the seed and its global index alone`() throws {
+        for packing in TokenBatches.Packing.allCases {
+            let mixed = try mixture([0.6, 0.4], packing: packing)
+            let whole = mixed.batch(samples: 990..<1010)
+            #expect(whole.batch == 20 && whole.tokens.count == 200 && (whole.keyStarts?.count == 200) == (packing == .masked))
+            for cut in 991..<1010 {
+                let parts = [
+                    mixed.batch(samples: 990..<cut), try mixture([0.6, 0.4], packing: packing).batch(samples: cut..<1010),
+                ]
+                #expect(parts.flatMap(\.tokens) == whole.tokens && parts.flatMap(\.targets) == whole.targets)
+                #expect(parts.flatMap { $0.keyStarts ?? [] } == whole.keyStarts ?? [])
+            }
+            #expect(try mixture([0.6, 0.4], seed: 2, packing: packing).batch(samples: 990..<1010) != whole)
+        }
+    }
+
+    @Test(arguments: [
+        ([1.0], [1000]), ([1, 1, 1], [334, 333, 333]), ([0.7, 0.3], [700, 300]), ([30, 10], [750, 250]), ([999, 1], [999, 1]),
+        ([0.1, 0.2, 0.3, 0.4], [100, 200, 300, 400]), ([2, 3, 2], [286, 428, 286]),
+    ])
+    func `shares are rounded to whole samples that sum to a thousand`(weights: [Double], quotas: [Int]) {
+        #expect(MixedBatches.quotas(weights) == quotas)
+        #expect(MixedBatches.quotas(weights).reduce(0, +) == MixedBatches.block)
+    }
 }
