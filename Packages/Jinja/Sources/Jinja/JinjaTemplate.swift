@@ -33,8 +33,19 @@ public struct JinjaTemplate: Sendable {
     public func render(
         _ variables: [String: JinjaValue], now: Date = Date(), timeZone: TimeZone = .current, limits: JinjaLimits = JinjaLimits()
     ) throws(JinjaError) -> String {
+        try renderMarkingGeneration(variables, now: now, timeZone: timeZone, limits: limits).text
+    }
+
+    /// The template's text and what of it its `generation` blocks wrote, as ranges of UTF-8 bytes in their order: the assistant's turns
+    /// of `apply_chat_template` with `return_assistant_tokens_mask`.
+    ///
+    /// Blocks within macros, `set` and `filter` are left out: where their output goes is not known.
+    public func renderMarkingGeneration(
+        _ variables: [String: JinjaValue], now: Date = Date(), timeZone: TimeZone = .current, limits: JinjaLimits = JinjaLimits()
+    ) throws(JinjaError) -> (text: String, generated: [Range<Int>]) {
         let renderer = Renderer(
             limits: limits, clock: Clock(date: now, timeZone: timeZone), isStrict: settings.isStrict)
-        return try renderer.render(body, variables)
+        let text = try renderer.render(body, variables)
+        return (text, renderer.generated)
     }
 }

@@ -125,7 +125,7 @@ struct Parser {
             let filters = try filterChain(first: true)
             return .filter(filters, try body(until: "endfilter"))
         case "generation":
-            return .scope(try withoutLoops { parser throws(JinjaError) in try parser.body(until: "endgeneration") })
+            return .generation(try withoutLoops { parser throws(JinjaError) in try parser.body(until: "endgeneration") })
         case "break", "continue":
             guard loops > 0 else { throw error("'\(name)' outside of a loop", line: line) }
             return name == "break" ? .exitLoop : .nextIteration

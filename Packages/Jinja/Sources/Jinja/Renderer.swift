@@ -35,6 +35,11 @@ final class Renderer {
         if isStrict, case .undefined(let undefined) = value { throw fault(undefined.message) }
     }
 
+    /// The output of `generation` blocks, in UTF-8 bytes of the whole text.
+    private(set) var generated: [Range<Int>] = []
+    /// Blocks whose output is captured around the current one.
+    private var captures = 0
+
     /// The text of the whole template.
     func render(_ body: [Statement], _ variables: [String: JinjaValue]) throws(JinjaError) -> String {
         let context = Scope(nil)
@@ -132,9 +137,22 @@ final class Renderer {
     func captured(_ body: () throws(JinjaError) -> Void) throws(JinjaError) -> String {
         let outer = output
         output = ""
+        captures += 1
         try body()
-        defer { output = outer }
+        defer {
+            output = outer
+            captures -= 1
+        }
         return output
+    }
+
+    /// Runs a `generation` block; where its output is captured it has no place in the text yet.
+    @inline(never)
+    private func generation(_ body: [Statement], _ scope: Scope) throws(JinjaError) -> Flow {
+        let start = output.utf8.count
+        let flow = try run(body, Scope(scope))
+        if captures == 0, output.utf8.count > start { generated.append(start..<output.utf8.count) }
+        return flow
     }
 
     func run(_ statements: [Statement], _ scope: Scope) throws(JinjaError) -> Flow {
@@ -163,7 +181,7 @@ final class Renderer {
         case .call(let call, let macro): try run(call, macro, scope)
         case .with(let targets, let values, let body): return try with(targets, values, body, scope)
         case .filter(let filters, let body): try write(try string(try filtered(body, filters, scope)))
-        case .scope(let body): return try run(body, Scope(scope))
+        case .generation(let body): return try generation(body, scope)
         case .exitLoop: return .exitLoop
         case .nextIteration: return .nextIteration
         }

@@ -104,8 +104,8 @@ final class Statement: Sendable {
         case call(Expression, Macro)
         case with([Target], [Expression], [Statement])
         case filter([FilterCall], [Statement])
-        /// A block with its own variables and nothing else: `generation`.
-        case scope([Statement])
+        /// A `generation` block: a scope whose output is the assistant's.
+        case generation([Statement])
         case exitLoop
         case nextIteration
     }
