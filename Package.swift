@@ -58,7 +58,8 @@ let package = Package(
         library("Console"),
         library("Random"),
         library("Threads", ["CThreads"]),
-        library("Text", ["Files", "JSON", "Random", "Threads", .product(name: "HeapModule", package: "swift-collections")]),
+        library(
+            "Text", ["Files", "JSON", "Jinja", "Random", "Threads", .product(name: "HeapModule", package: "swift-collections")]),
         library("Kernels", ["CKernels", "COpenBLAS", "Files", "Threads"]),
         library("Autograd", ["Kernels"]),
         library("Models", ["Autograd", "Files", "Kernels", "Random"]),

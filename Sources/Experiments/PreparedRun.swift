@@ -45,7 +45,7 @@ public struct PreparedRun: Sendable {
     public init(_ recipe: Recipe, corpus: Corpus? = nil, reporter: ProgressReporter) throws {
         self.recipe = recipe
         name = recipe.name
-        let corpus = try corpus ?? Corpus(recipe.data)
+        let corpus = try corpus ?? Corpus(recipe)
         let (training, validation) = try corpus.split(recipe)
         let checkpoint = try recipe.`init`.map { try StartingPoint($0, training: training) }
         let tokenizer = try checkpoint?.tokenizer ?? Self.tokenizer(recipe, training, reporter)
@@ -70,7 +70,8 @@ public struct PreparedRun: Sendable {
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
         }
         self.plan = plan
-        inputs = InputDigests(corpus.inputs + (try recipe.tokenizer?.inputs() ?? []) + start.inputs)
+        inputs = InputDigests(
+            corpus.inputs + (try recipe.data.templateInput()) + (try recipe.tokenizer?.inputs() ?? []) + start.inputs)
         var lineage = start.lineage
         lineage.name = recipe.name
         lineage.recipe = recipe.namingModels(inputs).resolvedJSON

@@ -7,8 +7,12 @@ import Text
 import Training
 
 extension Corpus {
-    /// The texts that a recipe's data section names.
-    init(_ data: DataRecipe) throws { try self.init(data.files, separator: data.documentSeparator) }
+    /// The texts that a recipe's data section names, chats written by their template.
+    init(_ recipe: Recipe) throws {
+        try self.init(
+            recipe.data.files, separator: recipe.data.documentSeparator,
+            chats: { () throws(ChatFault) in try ChatTemplateRenderer(recipe) })
+    }
 
     /// The recipe's training and held-out documents of these.
     func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
@@ -28,6 +32,13 @@ extension Corpus {
         contents.enumerated().map { index, file in
             InputDigests.Input(key: "data.files[\(index)]", path: file.path, sha256: file.sha256, bytes: file.bytes)
         }
+    }
+}
+
+extension DataRecipe {
+    /// The chat template's file as a run's input; none where a model gives it.
+    func templateInput() throws -> [InputDigests.Input] {
+        try chatTemplate.map { [try InputDigests.Input(key: "data.chatTemplate", file: $0)] } ?? []
     }
 }
 

@@ -8,6 +8,9 @@ struct RunTexts {
     private struct Part {
         var training: TokenStream
         var validation: TokenStream
+        /// Tokens of the held-out text that are scored.
+        var validationTokens: Int
+        /// Bytes of the held-out text that are scored.
         var validationBytes: Int
         /// Its weight relative to the others'.
         var weight: Double
@@ -28,9 +31,11 @@ struct RunTexts {
             }
         }
         func part(_ training: Corpus, _ validation: Corpus, weight: Double) throws -> Part {
-            Part(
-                training: try stream(training), validation: try stream(validation), validationBytes: validation.byteCount,
-                weight: weight)
+            let heldOut = try stream(validation)
+            return Part(
+                training: try stream(training), validation: heldOut,
+                validationTokens: validation.hasChats ? heldOut.targetCount : heldOut.count,
+                validationBytes: validation.learntBytes, weight: weight)
         }
         if recipe.data.isWeighted {
             parts = try recipe.data.files.enumerated().map { index, file in
@@ -44,8 +49,8 @@ struct RunTexts {
 
     /// Tokens a byte of held-out text, in the texts' shares.
     var validationTokensPerByte: Double {
-        guard parts.count > 1 else { return Double(parts[0].validation.count) / Double(max(parts[0].validationBytes, 1)) }
-        return 1 / parts.reduce(0) { $0 + share($1) * Double($1.validationBytes) / Double(max($1.validation.count, 1)) }
+        guard parts.count > 1 else { return Double(parts[0].validationTokens) / Double(max(parts[0].validationBytes, 1)) }
+        return 1 / parts.reduce(0) { $0 + share($1) * Double($1.validationBytes) / Double(max($1.validationTokens, 1)) }
     }
 
     /// The samples to train on and the sequences to validate on.

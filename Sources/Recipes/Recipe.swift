@@ -56,6 +56,8 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public var isWeighted: Bool { files.contains { $0.weight != nil } }
     /// What stands between documents of plain text; nil: a file is a document.
     public var documentSeparator: String?
+    /// A file with the Jinja template of chats; nil: the template of the model that is started from.
+    public var chatTemplate: String?
     /// The validation part.
     public var validation: Validation
     /// Whether attention crosses documents.

@@ -128,6 +128,7 @@ extension DataRecipe {
         guard documentSeparator != "" else {
             throw .impossible(reader.position(of: "documentSeparator"), path: "data.documentSeparator", reason: "is empty")
         }
+        chatTemplate = try reader.string("chatTemplate")
         let section = try reader.section("validation")
         validation = Validation(fraction: try section.value("fraction"), by: try section.value("by"))
         try section.finish()

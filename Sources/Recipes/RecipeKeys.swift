@@ -40,6 +40,10 @@ extension RecipeSection {
             .text(
                 "documentSeparator", "the text between documents of plain text; without it a file is a document",
                 example: "<|endoftext|>"),
+            .path(
+                "chatTemplate",
+                "a file with the Jinja template of chats; that of the model the run starts from unless given",
+                example: "template.jinja"),
             .object("validation", .validation, "the held-out part", absence: .derived("as below")),
             .choice(
                 "packing", DataRecipe.Packing.self, "whether attention crosses documents, or is masked there",
@@ -56,7 +60,10 @@ extension RecipeSection {
             .number(
                 "weight", 0.001...1e6,
                 "the share of training sequences drawn from this text, relative to the other texts' weights", example: 0.7),
-            .text("field", "the key of the text in each line of JSON Lines; `text` unless given", example: "content"),
+            .text(
+                "field",
+                "the key of the text or the chat in each line of JSON Lines; `text` unless given, `messages` where a line has none",
+                example: "content"),
             .choice("format", TextFormat.self, "the format of files whose names don't tell it", example: .jsonl),
         ])
 

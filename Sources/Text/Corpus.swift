@@ -9,6 +9,17 @@ public struct Corpus: Sendable {
         public var file: Int
         /// The range of its bytes in that file's text, decompressed and taken out of JSON.
         public var bytes: Range<Int>
+        /// The assistant's turns of a chat, the part of it that is learnt, as ranges from the document's beginning; nil for all of it.
+        ///
+        /// A chat is encoded as it is, without BOS and EOS: its template has written what stands there.
+        public var turns: [Range<Int>]?
+
+        /// Bytes that are learnt.
+        var learntBytes: Int { turns.map { $0.reduce(0) { $0 + $1.count } } ?? bytes.count }
+
+        init(file: Int, bytes: Range<Int>, turns: [Range<Int>]? = nil) {
+            (self.file, self.bytes, self.turns) = (file, bytes, turns)
+        }
     }
 
     /// The content of a source when it was opened.
@@ -27,6 +38,10 @@ public struct Corpus: Sendable {
     public let documents: [Document]
     /// SHA-256 over the files' texts, in order, without their names: of a compressed file over what is in it.
     public let contentHash: SHA256Digest
+    /// UTF-8 bytes of all documents that are learnt: of chats the assistant's turns, of others all.
+    public var learntBytes: Int { documents.reduce(0) { $0 + $1.learntBytes } }
+    /// Whether a document is a chat.
+    public var hasChats: Bool { documents.contains { $0.turns != nil } }
     /// UTF-8 bytes of all documents, without separators.
     public var byteCount: Int { documents.reduce(0) { $0 + $1.bytes.count } }
 
@@ -52,14 +67,26 @@ public struct Corpus: Sendable {
     /// - Parameters:
     ///   - separator: cuts plain text into documents, which are stripped of surrounding ASCII white space; empty ones are left out.
     ///     Without a separator each file is one document, byte for byte.
+    ///   - chats: the template of chats in JSON Lines, asked for at the first of them; without one they are refused.
     ///   - replacingInvalid: whether bytes of plain text that are not UTF-8 become U+FFFD, as many as Python's
     ///     `errors="replace"` gives.
     /// - Throws: ``TextError`` with the file and, in JSON Lines, the line; `FileError` for compressed files that are damaged, and
     ///   errors of the operating system.
-    public init(_ sources: [TextSource], separator: String? = nil, replacingInvalid: Bool = false) throws {
+    public init(
+        _ sources: [TextSource], separator: String? = nil, replacingInvalid: Bool = false,
+        chats: @escaping ChatRendering = ChatTemplateRenderer.none
+    ) throws {
         guard !sources.isEmpty else { throw TextError.noFiles }
         var reading = CorpusReading(separator: separator, replacesInvalid: replacingInvalid)
-        for source in sources { try reading.add(source) }
+        // Templates come from models: one is read where a chat is found, and once.
+        var template: ChatTemplateRenderer?
+        func renderer() throws(ChatFault) -> ChatTemplateRenderer {
+            if let template { return template }
+            let found = try chats()
+            template = found
+            return found
+        }
+        for source in sources { try reading.add(source, chats: renderer) }
         try reading.finish()
         (files, documents, contents) = (reading.files, reading.documents, reading.contents)
         contentHash = reading.contentHash
@@ -134,6 +161,10 @@ public struct Corpus: Sendable {
         hasher.update(contentHash.bytes)
         for document in documents {
             for number in [document.file, document.bytes.lowerBound, document.bytes.upperBound] {
+                hasher.update((0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) })
+            }
+            guard let turns = document.turns else { continue }
+            for number in turns.flatMap({ [-1, $0.lowerBound, $0.upperBound] }) {
                 hasher.update((0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) })
             }
         }

@@ -5,9 +5,18 @@ struct CorpusEncoder {
     /// Ids of some consecutive documents, or of a part of one.
     struct Part: Sendable {
         var ids: [Int32] = []
+        /// The ids of chats that are not learnt, as ranges of `ids`.
+        var unlearnt: [Range<Int>] = []
         /// The starts of documents in `ids`.
         var documentStarts: [Int] = []
         var bytes = 0
+
+        /// The ids, those that are not learnt as their complements.
+        var marked: [Int32] {
+            var marked = ids
+            for range in unlearnt { for index in range { marked[index] = ~marked[index] } }
+            return marked
+        }
     }
 
     /// Consecutive bytes of one document.
@@ -71,6 +80,19 @@ struct CorpusEncoder {
     private func encode(_ pieces: [Piece], of corpus: Corpus, _ workspace: inout EncodingWorkspace) -> Part {
         var part = Part()
         for piece in pieces {
+            if let turns = piece.document.turns {
+                part.documentStarts.append(part.ids.count)
+                let ids = tokenizer.encode(corpus.text(piece.document))
+                let learnt = TurnTokens(tokenizer, corpus.text(piece.document), ids).ranges(of: turns)
+                var end = 0
+                for range in learnt + [ids.count..<ids.count] {
+                    if end < range.lowerBound { part.unlearnt.append(part.ids.count + end..<part.ids.count + range.lowerBound) }
+                    end = max(end, range.upperBound)
+                }
+                part.ids += ids
+                part.bytes += piece.range.count
+                continue
+            }
             if piece.isFirst {
                 part.documentStarts.append(part.ids.count)
                 if let bos = tokenizer.bosID, bos != tokenizer.eosID { part.ids.append(bos) }
@@ -90,6 +112,10 @@ struct CorpusEncoder {
     /// A document, cut where the tokenizer allows it if it is long.
     private func pieces(_ document: Corpus.Document, of corpus: Corpus) -> [Piece] {
         let offset = document.bytes.lowerBound
+        // The turns of a chat have places in the whole.
+        guard document.turns == nil else {
+            return [Piece(document: document, range: document.bytes, isFirst: true, isLast: true)]
+        }
         var cuts = [0]
         if let tokenizer = tokenizer as? any UTF8Tokenizer {
             corpus.withUTF8(document) { text in

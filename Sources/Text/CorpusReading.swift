@@ -20,8 +20,8 @@ struct CorpusReading {
         self.replacesInvalid = replacesInvalid
     }
 
-    /// Appends all files of `source`.
-    mutating func add(_ source: TextSource) throws {
+    /// Appends all files of `source`; `chats` gives the template of chats.
+    mutating func add(_ source: TextSource, chats: @escaping ChatRendering) throws {
         var (bytes, digests): (Int, [SHA256Digest]) = (0, [])
         var formats: Set<TextFormat> = []
         for path in try source.files() {
@@ -33,7 +33,7 @@ struct CorpusReading {
             formats.insert(format)
             switch format {
             case .jsonl:
-                try addLines(of: stream, field: source.field)
+                try addLines(of: stream, field: source.field, chats)
                 digests.append(stream.digest())
             case .text where stream.compression == nil:
                 digests.append(try addText(MappedFile(path: path), stamp))
@@ -53,9 +53,9 @@ struct CorpusReading {
     }
 
     private mutating func append(
-        _ text: MappedFile, _ stamp: FileStamp?, _ format: TextFormat, _ digest: SHA256Digest, _ ranges: [Range<Int>]
+        _ text: MappedFile, _ stamp: FileStamp?, _ format: TextFormat, _ digest: SHA256Digest, _ documents: [Corpus.Document]
     ) {
-        documents += ranges.map { Corpus.Document(file: files.count, bytes: $0) }
+        self.documents += documents
         files.append(Corpus.File(bytes: text, stamp: stamp, format: format, source: contents.count))
         hasher.update(digest.bytes)
     }
@@ -76,22 +76,23 @@ struct CorpusReading {
         }
         let ranges = separator.map { Self.split(file, at: $0) } ?? [0..<file.count]
         guard !ranges.isEmpty else { throw TextError.noDocuments(path: file.path) }
-        append(file, stamp, .text, digest, ranges)
+        append(file, stamp, .text, digest, ranges.map { Corpus.Document(file: files.count, bytes: $0) })
         return own
     }
 
-    private mutating func addLines(of stream: ByteStream, field: String?) throws {
+    private mutating func addLines(of stream: ByteStream, field: String?, _ chats: @escaping ChatRendering) throws {
         var text = try TemporaryFile()
         var digest = SHA256Digest.Hasher()
-        var ranges: [Range<Int>] = []
-        var lines = JSONLines(path: stream.path, field: field)
+        var documents: [Corpus.Document] = []
+        var lines = JSONLines(path: stream.path, field: field, chats: chats)
         try lines.read(stream) { document in
-            ranges.append(text.count..<text.count + document.count)
-            try text.append(document)
-            digest.update(document)
+            let range = text.count..<text.count + document.text.count
+            documents.append(Corpus.Document(file: files.count, bytes: range, turns: document.turns))
+            try text.append(document.text)
+            digest.update(document.text)
         }
-        guard !ranges.isEmpty else { throw TextError.noLines(path: stream.path) }
-        append(try text.mapped(path: stream.path), nil, .jsonl, digest.finalize(), ranges)
+        guard !documents.isEmpty else { throw TextError.noLines(path: stream.path) }
+        append(try text.mapped(path: stream.path), nil, .jsonl, digest.finalize(), documents)
     }
 
     private static func decompressed(_ stream: ByteStream) throws -> MappedFile {

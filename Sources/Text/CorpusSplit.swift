@@ -11,7 +11,8 @@ extension Corpus {
 
     /// Splits the corpus into training and validation text, deterministically.
     ///
-    /// By position, training has the first ⌊(1 − fraction) · bytes⌋ bytes; a document across the cut is divided. By document,
+    /// By position, training has the first ⌊(1 − fraction) · bytes⌋ bytes; a document across the cut is divided, but a
+    /// chat belongs to training whole. By document,
     /// validation has fraction · documents, rounded, but at least one.
     ///
     /// - Parameters:
@@ -57,6 +58,12 @@ extension Corpus {
         var remaining = Int((1 - fraction) * Double(byteCount))
         var (train, validation): ([Document], [Document]) = ([], [])
         for document in documents {
+            // A chat is not cut, as its end would have lost its question.
+            if document.turns != nil {
+                if remaining > 0 { train.append(document) } else { validation.append(document) }
+                remaining = max(0, remaining - document.bytes.count)
+                continue
+            }
             let cut = withUTF8(document) { UTF8Check.boundary(in: $0, atOrBefore: remaining) } + document.bytes.lowerBound
             let (head, tail) = (document.bytes.lowerBound..<cut, cut..<document.bytes.upperBound)
             if !head.isEmpty { train.append(Document(file: document.file, bytes: head)) }

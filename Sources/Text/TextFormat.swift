@@ -10,6 +10,8 @@ public enum TextFormat: String, Sendable, Codable, CaseIterable {
 
     /// The member that is read where none is named.
     public static let defaultField = "text"
+    /// The member with a chat's messages, which is read where none is named and there is no text.
+    public static let chatField = "messages"
 
     /// The format that a file's name states, the ending of a compression aside: `.jsonl`, `.ndjson` and `.json` are JSON Lines, all
     /// others text.

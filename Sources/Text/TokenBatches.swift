@@ -56,7 +56,7 @@ public struct TokenBatches: Sendable {
             let start = windowStart(sample)
             let ids = stream.ids(start..<start + seq + 1)
             tokens += ids.dropLast()
-            targets += ids.dropFirst()
+            targets += stream.targets(start + 1..<start + seq + 1)
             if packing == .masked {
                 keyStarts += mask(start, &targets)
             }

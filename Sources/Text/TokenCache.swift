@@ -7,7 +7,8 @@ import Glibc
 /// magic "KVLTOKEN" | u32 version | u32 bytes an id | u64 tokens | u64 documents | key, 32 bytes | SHA-256 of the rest, 32
 /// ids, padded to 8 bytes | the documents' starts, u64 each
 /// ```
-/// All little-endian. The key is a hash of the text, the documents in it and the tokenizer, and names the file. A file with any
+/// All little-endian. In version 2, for texts with chats, ids have 4 bytes and the complement of an id stands for a token that is no
+/// target. The key is a hash of the text, the documents in it and the tokenizer, and names the file. A file with any
 /// damaged byte is encoded anew. A file with a right digest but impossible tokens or documents is rejected.
 public struct TokenCache: Sendable {
     /// The directory of the files.
@@ -16,6 +17,7 @@ public struct TokenCache: Sendable {
     private static let magic = Array("KVLTOKEN".utf8)
     /// The format version, raised when the layout changes or an encoder gives other ids than before.
     private static let version: UInt32 = 1
+    private static let chatVersion: UInt32 = 2
     private static let headerBytes = 96
 
     /// A cache in `directory`, which is created with the first file.
@@ -51,7 +53,7 @@ public struct TokenCache: Sendable {
         hasher.update(corpus.selectionHash.bytes)
         hasher.update(SHA256Digest(of: tokenizer.serialized.kind).bytes)
         hasher.update(SHA256Digest(of: tokenizer.serialized.bytes).bytes)
-        hasher.update(little(UInt64(version)))
+        hasher.update(little(UInt64(corpus.hasChats ? chatVersion : version)))
         return hasher.finalize()
     }
 
@@ -59,13 +61,15 @@ public struct TokenCache: Sendable {
     private static func open(_ path: String, key: SHA256Digest, vocabularySize: Int) throws(TextError) -> TokenStream? {
         guard let file = try? MappedFile(path: path), file.count >= headerBytes,
             let header = try? file.bytes(in: 0..<headerBytes), Array(header[..<8]) == magic,
-            number(header, 8, 4) == UInt64(version), Array(header[32..<64]) == key.bytes,
-            let width = Int(exactly: number(header, 12, 4)), width == 2 || width == 4,
+            let version = [version, chatVersion].first(where: { UInt64($0) == number(header, 8, 4) }),
+            Array(header[32..<64]) == key.bytes,
+            let width = Int(exactly: number(header, 12, 4)), width == 2 && version != chatVersion || width == 4,
             let count = Int(exactly: number(header, 16, 8)), let documents = Int(exactly: number(header, 24, 8)),
             count <= file.count / width, documents <= file.count / 8,
             file.count == headerBytes + padded(count * width) + documents * 8
         else { return nil }
-        let (payload, largest) = examine(file, ids: headerBytes..<headerBytes + count * width, width: width)
+        let (payload, largest) = examine(
+            file, ids: headerBytes..<headerBytes + count * width, width: width, hasChats: version == chatVersion)
         guard Array(header[64..<96]) == payload.bytes,
             let bytes = try? file.bytes(in: headerBytes + padded(count * width)..<file.count)
         else { return nil }
@@ -80,7 +84,9 @@ public struct TokenCache: Sendable {
     }
 
     /// The digest of all behind the header, and the largest id; what was read doesn't stay in memory.
-    private static func examine(_ file: MappedFile, ids: Range<Int>, width: Int) -> (SHA256Digest, largest: Int) {
+    private static func examine(
+        _ file: MappedFile, ids: Range<Int>, width: Int, hasChats: Bool
+    ) -> (SHA256Digest, largest: Int) {
         var hasher = SHA256Digest.Hasher()
         var largest = 0
         for start in stride(from: headerBytes, to: file.count, by: 1 << 24) {
@@ -88,12 +94,20 @@ public struct TokenCache: Sendable {
             unsafe file.withUnsafeBytes { bytes in
                 unsafe hasher.update(UnsafeRawBufferPointer(rebasing: bytes[piece]))
                 let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[piece.clamped(to: ids)])
-                let found = unsafe width == 2 ? Int(maximum(of: part, as: UInt16.self)) : Int(maximum(of: part, as: UInt32.self))
+                let found: Int =
+                    if hasChats { unsafe maximumID(of: part) } else if width == 2 {
+                        unsafe Int(maximum(of: part, as: UInt16.self))
+                    } else { unsafe Int(maximum(of: part, as: UInt32.self)) }
                 largest = max(largest, found)
             }
             file.release(piece)
         }
         return (hasher.finalize(), largest)
+    }
+
+    /// The largest of little-endian ids of 4 bytes, or their complements.
+    private static func maximumID(of bytes: UnsafeRawBufferPointer) -> Int {
+        unsafe bytes.withMemoryRebound(to: Int32.self) { unsafe $0.reduce(0) { max($0, Int($1 < 0 ? ~$1 : $1)) } }
     }
 
     /// The largest of little-endian numbers, which are aligned to their size.
@@ -107,7 +121,8 @@ public struct TokenCache: Sendable {
         _ path: String, key: SHA256Digest, _ corpus: Corpus, _ tokenizer: some Tokenizer,
         _ progress: (_ bytes: Int, _ of: Int) throws -> Void
     ) throws {
-        let width = tokenizer.vocabularySize <= 1 << 16 ? 2 : 4
+        let (version, isShort) = (corpus.hasChats ? chatVersion : version, tokenizer.vocabularySize <= 1 << 16)
+        let width = isShort && version != chatVersion ? 2 : 4
         var file = try AtomicFile(path: path, links: .refused)
         try file.append([UInt8](repeating: 0, count: headerBytes))
         var payload = SHA256Digest.Hasher()
@@ -118,7 +133,7 @@ public struct TokenCache: Sendable {
             count += part.ids.count
             var bytes: [UInt8] = []
             bytes.reserveCapacity(part.ids.count * width)
-            for id in part.ids {
+            for id in part.marked {
                 for byte in 0..<width { bytes.append(UInt8(truncatingIfNeeded: id >> Int32(8 * byte))) }
             }
             payload.update(bytes)

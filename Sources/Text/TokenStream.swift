@@ -2,7 +2,8 @@ import Files
 
 /// The token stream of a corpus, documents one after another, in memory or mapped from a ``TokenCache``.
 ///
-/// Each document is `[BOS] text [EOS]`, without the tokens that the tokenizer lacks.
+/// Each document is `[BOS] text [EOS]`, without the tokens that the tokenizer lacks; a chat is as its template writes it, and of its
+/// tokens the assistant's are targets alone.
 public struct TokenStream: Sendable {
     /// Tokens in all.
     public let count: Int
@@ -11,6 +12,7 @@ public struct TokenStream: Sendable {
 
     private let storage: Storage
 
+    // Where chats are among the documents, the id of a token that is no target is stored as its complement, which is negative.
     private enum Storage: Sendable {
         case ids([Int32])
         case mapped(MappedFile, offset: Int, width: Int)
@@ -35,7 +37,7 @@ public struct TokenStream: Sendable {
         var starts: [Int] = []
         try CorpusEncoder(tokenizer).encode(corpus, progress: progress) { part throws in
             starts += part.documentStarts.map { $0 + ids.count }
-            ids += part.ids
+            ids += part.marked
         }
         self.init(ids: ids, documentStarts: starts)
     }
@@ -48,7 +50,19 @@ public struct TokenStream: Sendable {
     }
 
     /// The ids in `range`, which lies in 0 ..< `count`.
-    public func ids(_ range: Range<Int>) -> [Int32] {
+    public func ids(_ range: Range<Int>) -> [Int32] { stored(range).map { $0 < 0 ? ~$0 : $0 } }
+
+    /// The ids in `range` as targets: ``TokenBatch/ignored`` for those that are not learnt.
+    public func targets(_ range: Range<Int>) -> [Int32] { stored(range).map { $0 < 0 ? TokenBatch.ignored : $0 } }
+
+    /// Tokens that are targets.
+    public var targetCount: Int {
+        stride(from: 0, to: count, by: 1 << 16).reduce(0) { sum, start in
+            sum + stored(start..<min(start + 1 << 16, count)).count { $0 >= 0 }
+        }
+    }
+
+    private func stored(_ range: Range<Int>) -> [Int32] {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "TokenStream: \(range) is outside 0..<\(count)")
         switch storage {
         case .ids(let ids): return Array(ids[range])

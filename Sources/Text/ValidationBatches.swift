@@ -36,7 +36,7 @@ public struct ValidationBatches: RandomAccessCollection, Sendable {
             let ids = stream.ids(start..<Swift.min(start + seq + 1, stream.count))
             let padding = seq + 1 - ids.count
             tokens += ids.dropLast() + [Int32](repeating: ids[0], count: padding)
-            targets += ids.dropFirst() + [Int32](repeating: TokenBatch.ignored, count: padding)
+            targets += stream.targets(start + 1..<start + ids.count) + [Int32](repeating: TokenBatch.ignored, count: padding)
             if packing == .masked { keyStarts += DocumentMask(stream).apply(start: start, seq: seq, targets: &targets) }
         }
         return TokenBatch(

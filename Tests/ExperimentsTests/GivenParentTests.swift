@@ -77,7 +77,7 @@ import Training
         #expect(table.rows[2].bitsPerByteBefore != nil && table.rows[3].bitsPerByte < table.rows[2].bitsPerByte)
         // The parent scores what the model scores by itself.
         let model = try LoadedModel(path: path)
-        let text = try Corpus(recipe.data).validationText(recipe)
+        let text = try Corpus(recipe).validationText(recipe)
         let score = try Comparison(window: 64, bos: model.bosID == nil ? .never : .always).score(model, text, reporter: reporter)
         #expect(table.rows[0].bitsPerByte == score.bitsPerByte)
         let child = try Recipe.parse(String(decoding: scratch.bytes("lab/mla-r\(rank)/recipe.json"), as: UTF8.self))

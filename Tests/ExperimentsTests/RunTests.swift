@@ -5,6 +5,7 @@ import Models
 import Recipes
 import TestSupport
 import Testing
+import Text
 import Training
 
 @testable import Experiments
@@ -129,6 +130,46 @@ import Training
         #expect(try run(recipe, "more").execute(resume: false) { true }.step == 1)
         try scratch.write(Array(lines.utf8), to: "lines/c.jsonl")
         #expect(throws: TrainingError.self) { try run(recipe, "more").execute(resume: true) }
+    }
+
+    @Test func `a run over chats learns the assistant's turns, by the template that the recipe or the parent names`() throws {
+        let chats = (0..<200).map { number in
+            """
+            {"messages": [{"role": "user", "content": "ask \(number % 7)"}, {"role": "assistant", "content": "ANSWER \(number % 5)"}]}
+
+            """
+        }
+        try scratch.write(Array(chats.joined().utf8), to: "chats.jsonl")
+        let template =
+            "{% for m in messages %}{{ m.role[0] ~ ':' ~ m.content ~ ';' }}{% endfor %}{{ 'a:' if add_generation_prompt }}"
+        try scratch.write(Array(template.utf8), to: "template.jinja")
+        let data = ["data.files=[\"\(scratch["chats.jsonl"])\"]", "tokenizer={\"kind\": \"byte\"}"]
+        let missing = #expect(throws: TextError.self) { _ = try PreparedRun(recipe(data), reporter: reporter) }
+        #expect(
+            missing?.description.contains("chats.jsonl:1: the line has a chat in 'messages' that needs a chat template") == true)
+        let chatRecipe = try recipe(data + ["data.chatTemplate=\(scratch["template.jinja"])"])
+        let prepared = try PreparedRun(chatRecipe, reporter: reporter)
+        #expect(prepared.inputs.inputs.map(\.key) == ["data.files[0]", "data.chatTemplate"])
+        let learnt = prepared.data.samples(0, 50).targets.filter { $0 >= 0 }
+        #expect(Set(learnt.map { UInt8($0) }) == Set("ANSWER 01234;".utf8))
+        // One bit more a byte is one nat less times 1 / ln 2: a byte a token, the assistant's alone.
+        #expect(abs(prepared.bitsPerByte(M_LN2) - 1) < 1e-12)
+        _ = try run(chatRecipe, "whole").execute(resume: false)
+        #expect(try run(chatRecipe, "parts").execute(resume: false) { true }.step == 1)
+        #expect(try run(chatRecipe, "parts").execute(resume: true).finished)
+        #expect(try weights(scratch["parts/model.h5"]) == weights(scratch["whole/model.h5"]))
+        // The model has no template of its own; one that has is asked for it.
+        let start = InitRecipe(checkpoint: scratch["whole/model.h5"])
+        var uptraining = chatRecipe.uptraining(name: "child", from: start, UptrainRecipe(.steps(2)))
+        uptraining.data.chatTemplate = nil
+        let refused = #expect(throws: TextError.self) { _ = try PreparedRun(uptraining, reporter: reporter) }
+        #expect(refused?.description.contains("and 'tiny' has none") == true, "\(String(describing: refused))")
+        var checkpoint = try Checkpoint.load(scratch["whole/model.h5"])
+        checkpoint.tokenIDs.chatTemplate = template
+        try checkpoint.save(to: scratch["chat.h5"])
+        uptraining.`init`?.checkpoint = scratch["chat.h5"]
+        #expect(
+            try PreparedRun(uptraining, reporter: reporter).data.samples(0, 50).targets == prepared.data.samples(0, 50).targets)
     }
 
     @Test func `a weighted text that is too short for a sequence is named`() throws {

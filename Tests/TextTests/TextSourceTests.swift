@@ -98,7 +98,7 @@ import Testing
             "{\"body\": \"a\", \"id\": 1}",
             "x.jsonl:1: the line has no 'text', but 'body', 'id'; name the text's key with \"field\" in a recipe or --text-field"
         ),
-        ("{\"text\": 3}", "x.jsonl:1: the line has a 'text' that is no string"),
+        ("{\"text\": 3}", "x.jsonl:1: the line has a 'text' that is neither a string nor an array of messages"),
         ("\n{\"text\": \"\"}\n", "x.jsonl: no line has any text"),
         (
             "{\"text\": \"a\", \"text\": \"b\"}",

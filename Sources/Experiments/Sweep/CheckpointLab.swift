@@ -66,7 +66,10 @@ public struct CheckpointLab: Sendable {
         let training = model.lineage.training
         let seq = self.seq ?? training?.seq ?? min(Self.defaultSequence, model.config.maxSequence)
         let batch = self.batch ?? training?.batch ?? Self.defaultBatch
-        let bytes = try Corpus(paths: texts).byteCount
+        let bytes = try Corpus(
+            texts.map { TextSource(path: $0) },
+            chats: { () throws(ChatFault) in try ChatTemplateRenderer(of: model, path: checkpoint) }
+        ).byteCount
         // No text is long enough for a smaller share to be of use.
         let fraction = min(0.05, max(0.0001, Double(Self.heldOutBytes) / Double(max(bytes, 1))))
         let children = try self.children(model.config)

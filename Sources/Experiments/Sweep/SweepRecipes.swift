@@ -62,6 +62,8 @@ struct SweepRecipes: Sendable {
     let corpus: Corpus
     /// The text to score where it is one of its own, with its digest.
     let evaluated: (text: EvaluationText, input: InputDigests.Input)?
+    /// The chat template's file, where the recipe names one.
+    private let template: [InputDigests.Input]
     /// The tokenizer's file and what lies beside it.
     private let tokenizer: [InputDigests.Input]
 
@@ -71,9 +73,10 @@ struct SweepRecipes: Sendable {
         self.lab = lab
         parents = try SweepParent.all(recipe, lab)
         plan = SweepPlan(recipe, lab, given: parents)
-        corpus = try Corpus(recipe.data)
+        corpus = try Corpus(recipe)
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
+        template = try recipe.data.templateInput()
         try checkEncoding()
     }
 
@@ -90,7 +93,7 @@ struct SweepRecipes: Sendable {
 
     /// All files that are read for the sweep.
     var inputs: InputDigests {
-        InputDigests(corpus.inputs + tokenizer + parents.map(\.input) + (evaluated.map { [$0.input] } ?? []))
+        InputDigests(corpus.inputs + template + tokenizer + parents.map(\.input) + (evaluated.map { [$0.input] } ?? []))
     }
 
     /// The digest of what is scored.
@@ -108,6 +111,7 @@ struct SweepRecipes: Sendable {
         }
         let steps = step.trainingSteps
         var inputs = Dictionary(uniqueKeysWithValues: corpus.contents.enumerated().map { ("data[\($0)]", $1.sha256.hex) })
+        for input in template { inputs[input.key] = input.sha256 }
         switch step.kind {
         case .parent where step.given != nil:
             guard let parent = step.given.map({ parents[$0] }) else { return nil }
@@ -160,6 +164,7 @@ struct SweepRecipes: Sendable {
         recipe.name = "step"
         for index in recipe.data.files.indices { recipe.data.files[index].path = "data[\(index)]" }
         recipe.data.cache = "cache"
+        if recipe.data.chatTemplate != nil { recipe.data.chatTemplate = "template" }
         if recipe.tokenizer?.path != nil { recipe.tokenizer?.path = "tokenizer" }
         recipe.`init`?.checkpoint = "source"
         if recipe.`init`?.parent != nil { recipe.`init`?.parent = "parent" }
@@ -191,6 +196,7 @@ struct SweepRecipes: Sendable {
         if isPlain { data.files = [] }
         for index in data.files.indices { data.files[index].path = "" }
         data.cache = ""
+        if data.chatTemplate != nil { data.chatTemplate = template.first?.sha256 }
         var evaluation = lab.evaluation
         evaluation.text = evaluation.text == nil ? nil : "text"
         let identity = (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? ""

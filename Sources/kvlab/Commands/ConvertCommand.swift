@@ -128,7 +128,12 @@ struct ConvertCommand: ParsableCommand {
         if budgetBytesPerToken == nil {
             try converter.method.childConfig(parent.config).kvGeometry(kvDtype).checkEncoding()
         }
-        var text = try calibration.map { CalibrationText(try Corpus([textFormat.source($0)])) }
+        var text = try calibration.map { path in
+            CalibrationText(
+                try Corpus(
+                    [textFormat.source(path)],
+                    chats: { () throws(ChatFault) in try ChatTemplateRenderer(of: parent, path: checkpoint) }))
+        }
         if text != nil { converter.calibration = try readCalibration(of: parent, &text) }
         if let budgetBytesPerToken, let calibration = converter.calibration {
             try converter.method.spend(
