@@ -85,9 +85,11 @@ import Glibc
     /// For passes over files larger than memory: what was read stays resident otherwise until the system is short of memory.
     public func release(_ range: Range<Int>) {
         guard !isCopy, !range.isEmpty, range.lowerBound >= 0, range.upperBound <= count, let base = unsafe base else { return }
-        // Whole pages: more than the range is released at its ends, which does no harm.
-        let start = range.lowerBound & ~4095
-        unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), range.upperBound - start, MADV_DONTNEED)
+        // Linux maps what it has cached around a page that is read, up to the 2 MiB of a huge page. Releasing more than the range does no
+        // harm.
+        let around = 2 << 20
+        let (start, end) = (max(0, range.lowerBound - around) & ~4095, min(count, range.upperBound + around))
+        unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
     }
 
     /// A copy of the bytes in `range`; throws where it exceeds the file.

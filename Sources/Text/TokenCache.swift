@@ -139,9 +139,13 @@ public struct TokenCache: Sendable {
             payload.update(bytes)
             try file.append(bytes)
         }
-        let tail = [UInt8](repeating: 0, count: padded(count * width) - count * width) + starts.flatMap { little(UInt64($0)) }
-        payload.update(tail)
-        try file.append(tail)
+        var tail = [UInt8](repeating: 0, count: padded(count * width) - count * width)
+        for first in stride(from: 0, through: starts.count, by: 1 << 14) {
+            tail += starts[first..<min(first + 1 << 14, starts.count)].flatMap { little(UInt64($0)) }
+            payload.update(tail)
+            try file.append(tail)
+            tail = []
+        }
         var header = magic + little(UInt64(version)).prefix(4) + little(UInt64(width)).prefix(4)
         header += little(UInt64(count)) + little(UInt64(starts.count)) + key.bytes + payload.finalize().bytes
         try unsafe header.withUnsafeBytes { try unsafe file.write($0, at: 0) }

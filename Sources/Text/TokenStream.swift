@@ -67,6 +67,8 @@ public struct TokenStream: Sendable {
         switch storage {
         case .ids(let ids): return Array(ids[range])
         case .mapped(let file, let offset, let width):
+            // Samples are drawn from all of a file that may be larger than memory.
+            defer { file.release(offset + range.lowerBound * width..<offset + range.upperBound * width) }
             return unsafe file.withUnsafeBytes { bytes in
                 range.map { index in
                     let at = offset + index * width

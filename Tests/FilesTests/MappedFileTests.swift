@@ -14,6 +14,30 @@ import Testing
         #expect(throws: FileError.self) { try MappedFile(path: scratch.path) }
     }
 
+    /// KiB of the file `name` that are in memory of this process.
+    private func resident(_ name: String) throws -> Int? {
+        // Read to its end, as a file of /proc states no size.
+        let bytes = try FileHandle(forReadingAtPath: "/proc/self/smaps")?.readToEnd()
+        let maps = String(decoding: bytes ?? Data(), as: UTF8.self).split(separator: "\n")
+        let place = try #require(maps.firstIndex { $0.hasSuffix(scratch[name]) })
+        return maps[place...].first { $0.hasPrefix("Rss:") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+    }
+
+    @Test func `what a mapping lets go of is not resident, and is read again where it is needed`() throws {
+        try scratch.write((0..<2048).flatMap { [UInt8](repeating: UInt8($0 % 251), count: 4096) }, to: "large")
+        let file = try MappedFile(path: scratch["large"])
+        let bytes = try file.bytes(in: 0..<file.count)
+        #expect(try resident("large") == 8 << 10)
+        file.release(4 << 20..<(4 << 20) + 1)
+        #expect(try (1..<8 << 10).contains(resident("large") ?? 0))
+        file.release(0..<file.count)
+        #expect(try resident("large") == 0)
+        #expect(try file.bytes(in: 0..<file.count) == bytes)
+        let copy = try MappedFile(copying: 0..<file.count, of: try RegularFile(path: scratch["large"]))
+        copy.release(0..<copy.count)
+        #expect(try copy.bytes(in: 0..<copy.count) == bytes)
+    }
+
     @Test func `a copy stays as it was when the file is overwritten and cut`() throws {
         try scratch.write([UInt8](repeating: 1, count: 20_000), to: "a")
         let copy = try MappedFile(copying: 5_000..<15_000, of: try RegularFile(path: scratch["a"]))
