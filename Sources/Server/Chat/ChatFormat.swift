@@ -38,14 +38,6 @@ extension ChatFormat {
         if case .named(.plain) = self { true } else { false }
     }
 
-    /// Strings that end an assistant's turn, beside the model's end of sequence.
-    public var stopStrings: [String] {
-        switch self {
-        case .named(let format): format.stops
-        case .own(let template): template.stops
-        }
-    }
-
     /// The one text that an assistant's answer to `messages` follows, special tokens written out.
     ///
     /// Throws ``APIError`` where the template refuses the messages, or where the format needs tokens between several texts, as Llama 2's does.

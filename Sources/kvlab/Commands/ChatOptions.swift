@@ -34,7 +34,7 @@ struct ChatOptions: ParsableArguments {
                 throw TemplateError(
                     description: "\(name) has no chat template, and its tokenizer no known markers; use --chat never")
             }
-            return ChatWriter(stops: format.stopStrings) { turns in
+            return ChatWriter(stops: format.stops) { turns in
                 do throws(APIError) {
                     return try format.text(turns.map { ChatTemplate.Message(role: $0.role, content: $0.content) })
                 } catch { throw TemplateError(description: "\(name): the chat's \(error.message)") }

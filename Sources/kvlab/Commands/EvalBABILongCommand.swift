@@ -2,6 +2,7 @@ import ArgumentParser
 import Evaluation
 import Experiments
 import Foundation
+import Text
 
 /// `kvlab eval babilong`: bAbI's questions about facts in long texts, through the cache that serves.
 struct EvalBABILongCommand: AsyncParsableCommand {
@@ -77,9 +78,10 @@ struct EvalBABILongCommand: AsyncParsableCommand {
         let task: BABILongTask
         if let babi {
             let (tasks, lengths) = (names ?? Array(BABILongTask.tasks.prefix(5)), sizes ?? ["0k", "1k"])
+            let corpus = try Corpus(paths: haystack)
             let maker = try BABILongMaker(
-                tasks: tasks, babi: babi, haystack: try haystack.map { try TextFile.read($0) }.joined(separator: "\n"),
-                haystackFiles: haystack, seed: seed ?? 1)
+                tasks: tasks, babi: babi, haystack: corpus.documents.map { corpus.text($0) }.joined(separator: "\n"),
+                haystackFiles: corpus.paths, seed: seed ?? 1)
             task = BABILongTask(
                 tasks: tasks, lengths: lengths, making: maker, prompts: texts,
                 .init(isBare: bare, limit: suite.limit ?? 100, maxTokens: suite.maxNew ?? 20))
