@@ -1,0 +1,82 @@
+import Kernels
+import Models
+
+/// The page accounting of a cache: pages that steps need, allocated before them.
+extension PagedKVCache {
+    /// Free pages that `count` more tokens of `sequence` need: new pages, copies of shared ones, and pages that a compaction
+    /// after the last of the tokens packs slots into.
+    public func pagesNeeded(_ sequence: Int, adding count: Int) -> Int {
+        let table = table(of: sequence)
+        let count = min(count, tokensToDecision(sequence) ?? count)
+        return layouts.indices.reduce(0) { total, layer in
+            let missing = max(0, layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count)
+            return total + missing + (sharedTail(table, layer) == nil ? 0 : 1)
+                + pagesToReserve(sequence, table, layer, adding: count)
+        }
+    }
+
+    /// The most pages a sequence holds until it has `tokens`, computed in chunks of at most `chunk` tokens.
+    ///
+    /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it. A `retention` of nil is the cache's.
+    public func pages(tokens: Int, inChunksOf chunk: Int, retention: (any Retention)? = nil) -> Int {
+        zip(layouts, retention.map { retentions(with: $0) } ?? retentions).reduce(0) {
+            $0 + $1.1.mostPages(tokens: tokens, chunk: chunk, slotsPerPage: $1.0.tokensPerPage)
+        }
+    }
+
+    /// Allocates pages for the step's new tokens and copies the shared pages that the step writes into; false, and nothing
+    /// changed, where there are too few free pages.
+    public mutating func reserve(_ step: RaggedBatch) -> Bool {
+        let needed = zip(step.sequences, step.counts).reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
+        guard needed > 0 else { return true }
+        guard needed <= store.pool.ledger.available(to: owner) else { return false }
+        for (sequence, count) in zip(step.sequences, step.counts) { grow(sequence, by: count) }
+        return true
+    }
+
+    /// Reserves pages for `count` new tokens of one sequence.
+    mutating func reserve(_ sequence: Int, adding count: Int) -> Bool {
+        let needed = pagesNeeded(sequence, adding: count)
+        guard needed > 0 else { return true }
+        guard needed <= store.pool.ledger.available(to: owner) else { return false }
+        grow(sequence, by: count)
+        return true
+    }
+
+    /// A shared page that the step would write into; nil after ``reserve(_:)``.
+    func sharedWrite(_ step: RaggedBatch) -> Int32? {
+        for (sequence, count) in zip(step.sequences, step.counts) {
+            let table = table(of: sequence)
+            for (layer, pages) in table.pages.enumerated() {
+                let (size, slots) = (layouts[layer].tokensPerPage, table.slots(layer))
+                let written = slots / size..<(slots + count + size - 1) / size
+                if let page = pages[written].first(where: { store.pool.count(of: $0) != 1 }) { return page }
+            }
+        }
+        return nil
+    }
+
+    /// The page of the next token, where it is shared with another holder.
+    private func sharedTail(_ table: BlockTable, _ layer: Int) -> Int32? {
+        let index = table.slots(layer) / layouts[layer].tokensPerPage
+        guard index < table.pages[layer].count else { return nil }
+        let page = table.pages[layer][index]
+        return store.pool.count(of: page) > 1 ? page : nil
+    }
+
+    private mutating func grow(_ sequence: Int, by count: Int) {
+        var table = table(of: sequence)
+        for layer in layouts.indices {
+            if let shared = sharedTail(table, layer), let copy = store.pool.allocate(1, for: owner)?.first {
+                store.memory.copy(from: shared, to: copy)
+                store.pool.release(shared)
+                table.pages[layer][table.slots(layer) / layouts[layer].tokensPerPage] = copy
+            }
+            let missing = layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count
+            if missing > 0, let pages = store.pool.allocate(missing, for: owner) { table.pages[layer] += pages }
+            let reserved = pagesToReserve(sequence, table, layer, adding: count)
+            if reserved > 0, let pages = store.pool.allocate(reserved, for: owner) { table.reserved[layer] += pages }
+        }
+        tables[sequence] = table
+    }
+}
