@@ -147,11 +147,11 @@ static void KK(paged_round)(int32_t element, const float *x, int64_t n, unsigned
 
 #include "paged_codecs.h"
 
-// One head's keys or values in a page: where slot 0's codes and scales are and how long each slot's are; and how far the next head's
-// are from there.
+// One head's keys or values in a page: where slot 0's codes and scales are and how long each slot's, or each scaleTokens slots', are;
+// and how far the next head's are from there.
 typedef struct {
     int32_t element;
-    int64_t start, bytes, step, scaleStart, scaleBytes, scaleStep, split;
+    int64_t start, bytes, step, scaleStart, scaleBytes, scaleStep, split, scaleTokens;
 } KK(place);
 
 KK_INLINE KK(place) KK(keys_place)(const kk_pages *cache, int64_t head) {
@@ -163,8 +163,10 @@ KK_INLINE KK(place) KK(keys_place)(const kk_pages *cache, int64_t head) {
         bytes += kk_code_bytes(element, rest);
         scaleBytes += kk_scale_bytes(element, rest);
     }
+    int64_t tokens = kk_scale_tokens(element), scales = slots / tokens;
     return (KK(place)){element, head * slots * bytes, bytes, slots * bytes,
-                       cache->kvHeads * slots * (bytes + valueBytes) + head * slots * scaleBytes, scaleBytes, slots * scaleBytes, split};
+                       cache->kvHeads * slots * (bytes + valueBytes) + head * scales * scaleBytes, scaleBytes, scales * scaleBytes, split,
+                       tokens};
 }
 
 KK_INLINE KK(place) KK(values_place)(const kk_pages *cache, int64_t head) {
@@ -174,8 +176,8 @@ KK_INLINE KK(place) KK(values_place)(const kk_pages *cache, int64_t head) {
     int64_t slots = cache->tokensPerPage, bytes = kk_code_bytes(element, cache->valueDim);
     int64_t scaleBytes = kk_scale_bytes(element, cache->valueDim);
     return (KK(place)){element, cache->kvHeads * slots * keys.bytes + head * slots * bytes, bytes, slots * bytes,
-                       cache->kvHeads * slots * (keys.bytes + bytes + keys.scaleBytes) + head * slots * scaleBytes, scaleBytes,
-                       slots * scaleBytes, cache->valueDim};
+                       cache->kvHeads * (slots * (keys.bytes + bytes) + keys.scaleStep) + head * slots * scaleBytes, scaleBytes,
+                       slots * scaleBytes, cache->valueDim, 1};
 }
 
 static void KK(paged_store)(const kk_pages *cache, int64_t position, const float *keys, const float *values) {
@@ -205,7 +207,7 @@ KK_INLINE void KK(paged_rows)(const kk_pages *cache, const KK(place) *place, int
         int64_t some = KK_MIN(slots - slot, to - t);
         for (int64_t s = 0; s < some; s++) rows[n + s] = base + place->start + (slot + s) * place->bytes;
         if (place->scaleBytes > 0)
-            for (int64_t s = 0; s < some; s++) scales[n + s] = base + place->scaleStart + (slot + s) * place->scaleBytes;
+            for (int64_t s = 0; s < some; s++) scales[n + s] = base + place->scaleStart + (slot + s) / place->scaleTokens * place->scaleBytes;
         t += some;
         n += some;
     }
@@ -440,6 +442,9 @@ KK_PAGED_CODEC(int8, KK_ELEMENT_INT8)
 KK_PAGED_CODEC(asymmetric4, KK_ELEMENT_ASYMMETRIC4)
 KK_PAGED_CODEC(q8_0, KK_ELEMENT_Q8_0)
 KK_PAGED_CODEC(q4_0, KK_ELEMENT_Q4_0)
+KK_PAGED_CODEC(channel4, KK_ELEMENT_CHANNEL4)
+KK_PAGED_CODEC(channel2, KK_ELEMENT_CHANNEL2)
+KK_PAGED_CODEC(asymmetric2, KK_ELEMENT_ASYMMETRIC2)
 typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_widen_function))(const kk_rows *, int64_t, int64_t, int64_t, float *, int64_t);
@@ -449,7 +454,8 @@ static const KK(paged_values_function) KK(paged_values_of)[] = {KK(paged_values_
                                                                 KK(paged_values_int8), KK(paged_values_asymmetric4)};
 static const KK(paged_widen_function) KK(paged_widen_of)[] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16),
                                                               KK(paged_widen_int8), KK(paged_widen_asymmetric4), KK(paged_widen_q8_0),
-                                                              KK(paged_widen_q4_0)};
+                                                              KK(paged_widen_q4_0), KK(paged_widen_channel4), KK(paged_widen_channel2),
+                                                              KK(paged_widen_asymmetric2)};
 
 // One KV head's group's queries, scaled: eight side by side as far as they go so, the others in rows, padded with zeros.
 KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64_t wide, float scale, float *restrict out) {
@@ -487,11 +493,17 @@ enum KK(reading) {
     KK(isPlain),   // elements without scales
     KK(isScaled),  // codes in place, their one scale outside of the loops
     KK(isCounted), // the same in whole numbers
+    KK(isChanneled), // codes in place and in whole numbers, the scales and offsets of a block's channels outside of the loops
     KK(isDecoded), // a few tokens decoded at a time: scales change within a vector
 };
 
 KK_INLINE enum KK(reading) KK(keys_reading)(const KK(place) *place, int64_t d, int64_t group) {
     if (place->scaleBytes == 0) return KK(isPlain);
+    if (place->scaleTokens > 1) {
+        int64_t bytes = kk_code_bytes(place->element, d);
+        return KK_VW > 4 && place->split == d && bytes % KK_CODES == 0 && d <= 4096 && KK(paged_eights)(group) == 0 ? KK(isChanneled)
+                                                                                                                     : KK(isDecoded);
+    }
     if (place->element != KK_ELEMENT_INT8 || place->split != d) return KK(isDecoded);
     // A lane's sum of d / KK_VW products has 31 bits.
     return KK_VW > 4 && d % KK_CODES == 0 && d <= 4096 && KK(paged_eights)(group) == 0 ? KK(isCounted) : KK(isScaled);
@@ -538,6 +550,10 @@ static void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, cons
 #if KK_VW > 4
     if (reading == KK(isCounted)) {
         KK(paged_counted_scores)(keys, d, group, q, wide, scores, start, ahead);
+        return;
+    }
+    if (reading == KK(isChanneled)) {
+        KK(paged_channeled_scores)(element, keys, d, group, q, wide, scores + start, ahead, decoded);
         return;
     }
 #endif

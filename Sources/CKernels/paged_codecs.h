@@ -12,7 +12,8 @@ KK_INLINE int64_t kk_code_bytes(int32_t element, int64_t n) {
     switch (element) {
     case KK_ELEMENT_FP32: return 4 * n;
     case KK_ELEMENT_BF16: case KK_ELEMENT_FP16: return 2 * n;
-    case KK_ELEMENT_ASYMMETRIC4: case KK_ELEMENT_Q4_0: return n / 2;
+    case KK_ELEMENT_ASYMMETRIC4: case KK_ELEMENT_Q4_0: case KK_ELEMENT_CHANNEL4: return n / 2;
+    case KK_ELEMENT_ASYMMETRIC2: case KK_ELEMENT_CHANNEL2: return n / 4;
     default: return n;
     }
 }
@@ -20,10 +21,16 @@ KK_INLINE int64_t kk_code_bytes(int32_t element, int64_t n) {
 KK_INLINE int64_t kk_scale_bytes(int32_t element, int64_t n) {
     switch (element) {
     case KK_ELEMENT_INT8: return 2;
-    case KK_ELEMENT_ASYMMETRIC4: return 4;
+    case KK_ELEMENT_ASYMMETRIC4: case KK_ELEMENT_ASYMMETRIC2: return 4;
+    case KK_ELEMENT_CHANNEL4: case KK_ELEMENT_CHANNEL2: return 4 * n;
     case KK_ELEMENT_Q8_0: case KK_ELEMENT_Q4_0: return n / KK_CODE_BLOCK * 2;
     default: return 0;
     }
+}
+
+// Tokens whose codes have scales in common.
+KK_INLINE int64_t kk_scale_tokens(int32_t element) {
+    return element == KK_ELEMENT_CHANNEL4 || element == KK_ELEMENT_CHANNEL2 ? KK_CHANNEL_TOKENS : 1;
 }
 
 KK_INLINE float kk_half_at(const unsigned char *p) {
@@ -164,6 +171,10 @@ KK_INLINE void KK(decode_vector)(const int element, const unsigned char *restric
             out[i] = offset + scale * (float)(codes[i] & 15);
             out[n / 2 + i] = offset + scale * (float)(codes[i] >> 4);
         }
+    } else if (element == KK_ELEMENT_ASYMMETRIC2) {
+        float scale = kk_half_at(scales), offset = kk_half_at(scales + 2);
+        for (int part = 0; part < 4; part++)
+            for (int64_t i = 0; i < n / 4; i++) out[part * (n / 4) + i] = offset + scale * (float)(codes[i] >> 2 * part & 3);
     } else if (element == KK_ELEMENT_Q8_0) {
         for (int64_t b = 0; b < n; b += KK_CODE_BLOCK, scales += 2) {
             float scale = kk_half_at(scales);
@@ -180,11 +191,53 @@ KK_INLINE void KK(decode_vector)(const int element, const unsigned char *restric
     }
 }
 
+// Codes of `bits` of n tokens whose scales are those of the first, d channels of them at codeOffset of a row: out [n, wide]. Scales
+// are those of all channels, then their offsets.
+KK_INLINE void KK(decode_channels)(const int bits, const kk_rows *rows, int64_t from, int64_t n, int64_t codeOffset, int64_t scaleOffset,
+                                   int64_t d, float *restrict out, int64_t wide) {
+    const unsigned char *scales = rows->scales[from] + rows->scaleOffset + scaleOffset;
+    int64_t bytes = d * bits / 8;
+    for (int part = 0; part < 8 / bits; part++)
+        for (int64_t i = 0; i < bytes; i += 16) {
+            int64_t some = KK_MIN(bytes - i, 16), channel = part * bytes + i;
+            float scale[16], offset[16];
+#if KK_VW > 4
+            if (some == 16) {
+                *(kk_v16 *)scale = __builtin_convertvector(*(const KK(half16) *)(scales + 2 * channel), kk_v16);
+                *(kk_v16 *)offset = __builtin_convertvector(*(const KK(half16) *)(scales + 2 * (d + channel)), kk_v16);
+            } else
+#endif
+            for (int j = 0; j < some; j++) {
+                scale[j] = kk_half_at(scales + 2 * (channel + j));
+                offset[j] = kk_half_at(scales + 2 * (d + channel + j));
+            }
+            for (int64_t t = 0; t < n; t++) {
+                const unsigned char *code = rows->rows[from + t] + rows->offset + codeOffset + i;
+                float *restrict to = out + t * wide + channel;
+                if (some == 16)
+                    for (int j = 0; j < 16; j++) to[j] = offset[j] + scale[j] * (float)(code[j] >> part * bits & ((1 << bits) - 1));
+                else
+                    for (int j = 0; j < some; j++) to[j] = offset[j] + scale[j] * (float)(code[j] >> part * bits & ((1 << bits) - 1));
+            }
+        }
+}
+
 // Rows from ... from + n of vectors of d elements, decoded, zeros past their end: out [n, wide].
 KK_INLINE void KK(paged_decode)(const int element, const kk_rows *rows, int64_t from, int64_t n, int64_t d, float *restrict out,
                                 int64_t wide) {
     int64_t first = KK_MIN(rows->split, d), rest = d - first;
     int64_t codeStep = kk_code_bytes(element, first), scaleStep = kk_scale_bytes(element, first);
+    if (element == KK_ELEMENT_CHANNEL4 || element == KK_ELEMENT_CHANNEL2) {
+        const int bits = element == KK_ELEMENT_CHANNEL4 ? 4 : 2;
+        for (int64_t t = 0, some; t < n; t += some) {
+            for (some = 1; t + some < n && rows->scales[from + t + some] == rows->scales[from + t];) some++;
+            KK(decode_channels)(bits, rows, from + t, some, 0, 0, first, out + t * wide, wide);
+            if (rest > 0) KK(decode_channels)(bits, rows, from + t, some, codeStep, scaleStep, rest, out + t * wide + first, wide);
+        }
+        for (int64_t t = 0; t < n; t++)
+            for (int64_t i = d; i < wide; i++) out[t * wide + i] = 0;
+        return;
+    }
     for (int64_t t = 0; t < n; t++, out += wide) {
         const unsigned char *codes = rows->rows[from + t] + rows->offset, *scales = rows->scales[from + t] + rows->scaleOffset;
         KK(decode_vector)(element, codes, scales, first, out);

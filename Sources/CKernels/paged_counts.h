@@ -72,6 +72,94 @@ KK_INLINE void KK(paged_code_scores)(const int queries, const kk_rows *keys, int
     }
 }
 
+// Scores of `queries` heads (1, 2 or 4) against codes of `bits` of channels, as `paged_code_scores`. Queries are words.
+KK_INLINE void KK(paged_channel_scores)(const int bits, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
+                                        float *scores, const kk_rows *ahead) {
+    const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries;
+    int64_t bytes = d * bits / 8;
+    for (int64_t t = 0; t < keys->count; t += tokens) {
+        KK(lanes) sum[KK_PAGED_WIDTH], all;
+        const unsigned char *row[KK_PAGED_WIDTH];
+        int64_t left = KK_MIN(keys->count - t, tokens);
+#pragma unroll
+        for (int s = 0; s < tokens; s++) row[s] = keys->rows[t + (s < left ? s : left - 1)] + keys->offset;
+        if (ahead)
+            for (int64_t s = t; s < KK_MIN(t + tokens, ahead->count); s++) kk_fetch(ahead, s);
+#pragma unroll
+        for (int part = 0; part < tokens; part += some) {
+            KK(code_sums) partial[KK_PAGED_SUMS] = {0};
+            for (int64_t i = 0; i < bytes; i += KK_CODES)
+#pragma unroll
+                for (int s = 0; s < some; s++) {
+                    KK(code_words) codes = __builtin_convertvector(*(const KK(code_bytes) *)(row[part + s] + i), KK(code_words));
+#pragma unroll
+                    for (int place = 0; place < 8 / bits; place++) {
+                        KK(code_words) k = codes >> (int16_t)(place * bits) & ((KK(code_words)){0} + (int16_t)((1 << bits) - 1));
+#pragma unroll
+                        for (int g = 0; g < queries; g++)
+                            partial[g * some + s] +=
+                                KK_PAIRS(k, *(const KK(code_words) *)((const int16_t *)(q + g * wide) + place * bytes + i));
+                    }
+                }
+#pragma unroll
+            for (int g = 0; g < queries; g++)
+#pragma unroll
+                for (int s = 0; s < some; s++) sum[g * tokens + part + s] = __builtin_convertvector(partial[g * some + s], KK(lanes));
+        }
+        KK(sums)(sum, &all);
+        for (int g = 0; g < queries; g++)
+            for (int s = 0; s < left; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
+    }
+}
+
+// The same for a group over tokens of several blocks: a block's scales are multiplied into the queries, its offsets once into their
+// scores. `scratch` takes six rows.
+KK_INLINE void KK(paged_channels)(const int bits, const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide,
+                                  float *scores, const kk_rows *ahead, float *scratch) {
+    float *scale = scratch, *offset = scale + wide, *words = offset + wide;
+    for (int64_t t = 0, n; t < keys->count; t += n) {
+        const unsigned char *scales = keys->scales[t] + keys->scaleOffset;
+        for (n = 1; t + n < keys->count && keys->scales[t + n] == keys->scales[t];) n++;
+        for (int64_t i = 0; i < d; i += 16) {
+            *(kk_v16 *)(scale + i) = __builtin_convertvector(*(const KK(half16) *)(scales + 2 * i), kk_v16);
+            *(kk_v16 *)(offset + i) = __builtin_convertvector(*(const KK(half16) *)(scales + 2 * (d + i)), kk_v16);
+        }
+        kk_rows here = *keys, far = {0};
+        here.rows += t;
+        here.scales += t;
+        here.count = n;
+        if (ahead && ahead->count > t) {
+            far = *ahead;
+            far.rows += t;
+            if (far.scales) far.scales += t;
+            far.count = t + n < keys->count ? KK_MIN(ahead->count - t, n) : ahead->count - t;
+        }
+        for (int64_t g = 0, some; g < group; g += some, far.count = 0) {
+            float step[4], added[4];
+            some = group - g >= 4 ? 4 : group - g >= 2 ? 2 : 1;
+            for (int64_t j = 0; j < some; j++) {
+                const float *row = q + (g + j) * wide;
+                added[j] = KK(dot)(row, offset, d);
+                for (int64_t i = 0; i < d; i++) words[j * wide + i] = row[i] * scale[i];
+                step[j] = KK(paged_words)(words + j * wide, d);
+            }
+            float *to = scores + g * KK_PAGED_SPAN + t;
+            const kk_rows *next = far.count > 0 ? &far : NULL;
+            if (some == 4) KK(paged_channel_scores)(bits, 4, &here, d, words, wide, to, next);
+            else if (some == 2) KK(paged_channel_scores)(bits, 2, &here, d, words, wide, to, next);
+            else KK(paged_channel_scores)(bits, 1, &here, d, words, wide, to, next);
+            for (int64_t j = 0; j < some; j++)
+                for (int64_t s = 0; s < n; s++) to[j * KK_PAGED_SPAN + s] = added[j] + step[j] * to[j * KK_PAGED_SPAN + s];
+        }
+    }
+}
+
+static void KK(paged_channeled_scores)(int32_t element, const kk_rows *keys, int64_t d, int64_t group, const float *q, int64_t wide,
+                                       float *scores, const kk_rows *ahead, float *scratch) {
+    if (element == KK_ELEMENT_CHANNEL4) KK(paged_channels)(4, keys, d, group, q, wide, scores, ahead, scratch);
+    else KK(paged_channels)(2, keys, d, group, q, wide, scores, ahead, scratch);
+}
+
 // out[g] += weights * codes for `queries` heads (1, 2 or 4) and `blocks` times KK_CODES columns from `column` on, in whole numbers.
 // Weights are words in rows of 2 * KK_PAGED_SPAN, 0 behind the last token.
 KK_INLINE void KK(paged_code_values)(const int element, const int queries, const int blocks, const int high, const kk_rows *values,

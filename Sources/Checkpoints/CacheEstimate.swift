@@ -20,8 +20,9 @@ public struct CacheEstimate: Sendable, Hashable {
         var sum = 0
         for layer in layers {
             let (bytes, tooMany) = layer.tokensKept(of: context).multipliedReportingOverflow(by: layer.bytesPerToken)
-            let (total, tooLarge) = sum.addingReportingOverflow(bytes)
-            if tooMany || tooLarge { return nil }
+            guard !tooMany else { return nil }
+            let (total, tooLarge) = sum.addingReportingOverflow(bytes + layer.openBytes(tokens: context))
+            if tooLarge { return nil }
             sum = total
         }
         let (bytes, overflow) = sum.multipliedReportingOverflow(by: batch)

@@ -10,6 +10,8 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     public var encoding: KVEncoding
     /// The eviction's settings.
     public private(set) var eviction = EvictionSettings()
+    /// The residual of the encoding, where given.
+    private var residual: Int?
     /// The settings given, by their keys.
     private var given: [String: String] = [:]
 
@@ -38,6 +40,10 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
                 guard let encoding = KVEncoding(name: text) else { return false }
                 spec.encoding = encoding
                 return true
+            },
+            Key(name: "residual", values: { number }) { spec, text in
+                spec.residual = Int(text)
+                return spec.residual != nil
             },
             key("evict", EvictionPolicies.names.joined(separator: ", "), { $0.policy = $1 }) {
                 EvictionPolicies.names.contains($0) ? $0 : nil
@@ -81,13 +87,21 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
             }
         }
         given["dtype"] = nil
+        if let residual {
+            do { encoding = try encoding.with(residual: residual) } catch { throw .cacheSpec("\(error)") }
+            (self.residual, given["residual"]) = (nil, nil)
+        }
         _ = try retention()
     }
 
-    /// Every setting that was given and the dtype, as ``init(_:defaults:)`` reads them back, in the order of the keys.
+    /// Every setting that was given, the dtype and its residual, as ``init(_:defaults:)`` reads them back, in the order of the keys.
     public var description: String {
         Self.keys.compactMap { key in
-            key.name == "dtype" ? "dtype=\(encoding.name)" : given[key.name].map { "\(key.name)=\($0)" }
+            switch key.name {
+            case "dtype": "dtype=\(encoding.name)"
+            case "residual": encoding.residual > 0 ? "residual=\(encoding.residual)" : nil
+            default: given[key.name].map { "\(key.name)=\($0)" }
+            }
         }.joined(separator: ",")
     }
 

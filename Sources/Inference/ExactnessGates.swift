@@ -70,7 +70,8 @@ public struct ExactnessGate: Sendable {
 /// The serving model over a contiguous cache is compared with the training form's pass over the whole sequence, without a cache.
 /// Every other path runs the serving model and is compared with the contiguous cache; where keys and values are rounded, with the
 /// paged cache. That one is then also compared with the same codes decoded before attention, and bounded in its mean KL divergence
-/// from the contiguous cache.
+/// from the contiguous cache. Where tokens are encoded in blocks, caches whose sums do not depend on the chunks are compared too,
+/// and allow no difference.
 public struct ExactnessGates {
     let config: ModelConfig
     private let reference: DecoderLM
@@ -143,6 +144,7 @@ public struct ExactnessGates {
             gate("preempted, swapped", try resumed(.swap), same),
             try split(same),
         ]
+        if encoding.blockTokens > 1 { gates += try blockGates() }
         guard encoding != .float32 else { return gates }
         let decoded = try self.paged(encoding: encoding.portable)
         gates.append(gate("paged, decoded before attention", decoded, paged, tolerance: reorderedTolerance))
@@ -151,6 +153,21 @@ public struct ExactnessGates {
                 name: "paged, mean KL divergence in nats", divergenceOf: paged, from: contiguous, width: vocabulary,
                 bound: encoding.divergenceBound))
         return gates
+    }
+
+    /// Blocks of tokens sealed in other steps, beside other sequences and behind a preemption, bit for bit: caches that compute each
+    /// row alike in every chunk.
+    private func blockGates() throws -> [ExactnessGate] {
+        var gates = self
+        gates.isBatchInvariant = true
+        let same = try gates.paged()
+        return [
+            exact("blocks, prompt in chunks", try gates.paged(chunk: 37), same),
+            exact("blocks, in a batch of four", try gates.batched(), same),
+            exact("blocks, forked, written after copying", try gates.forked(), same),
+            exact("blocks, preempted, recomputed", try gates.resumed(.recompute), same),
+            exact("blocks, preempted, swapped", try gates.resumed(.swap), same),
+        ]
     }
 
     func gate(
@@ -242,7 +259,12 @@ public struct ExactnessGates {
         let name = "prefix shared by \(Self.sharers), decoded together"
         var cache = try makeCache(sequences: Self.sharers + 2)
         var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
-        let shared = (prompt - 1) / tree.blockTokens * tree.blockTokens
+        let shared = min(prompt - 1, cache.shareableTokens(prompt: prompt)) / tree.blockTokens * tree.blockTokens
+        guard encoding.residual == 0 else {
+            return ExactnessGate(
+                name: name, tolerance: reorderedTolerance,
+                notExercised: "prompts share no tokens where the newest \(encoding.residual) stay unrounded")
+        }
         guard shared >= PagedAttentionKernel.sharedTokens else {
             return ExactnessGate(
                 name: name, tolerance: reorderedTolerance,

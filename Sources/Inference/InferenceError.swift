@@ -8,8 +8,10 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case memory(bytes: Int, pageBytes: Int)
     /// The encoding cannot store a layer's keys or values.
     case encoding(EncodingMismatch)
-    /// One token of a layer takes more than a page.
-    case pageTooSmall(layer: Int, tokenBytes: Int, pageBytes: Int)
+    /// One token of a layer, or a block of tokens that are encoded together, takes more than a page.
+    case pageTooSmall(layer: Int, tokens: Int, bytes: Int, pageBytes: Int)
+    /// An encoding of blocks of tokens comes with a policy that evicts single slots.
+    case blocksWithEviction(encoding: String, tokens: Int, policy: String)
     /// The models' guarantees exceed the pool.
     case guarantees([Int], pages: Int)
     /// One token of a model takes more pages than the model can ever have.
@@ -58,8 +60,10 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .memory(let bytes, let pageBytes):
             "\(bytes) bytes of cache memory cannot be had in pages of \(pageBytes) bytes; change --kv-memory or --page"
         case .encoding(let mismatch): mismatch.description
-        case .pageTooSmall(let layer, let token, let page):
-            "layer \(layer) caches \(token) bytes a token, a page has \(page); use a larger --page"
+        case .pageTooSmall(let layer, let tokens, let bytes, let page):
+            "layer \(layer) caches \(bytes) bytes \(tokens == 1 ? "a token" : "for each \(tokens) tokens"), a page has \(page); use a larger --page"
+        case .blocksWithEviction(let encoding, let tokens, let policy):
+            "\(encoding) encodes \(tokens) tokens together, '\(policy)' evicts single ones; use another --kv-dtype, or no --evict"
         case .guarantees(let shares, let pages):
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
         case .modelTooLarge(let model, let pages, let available):

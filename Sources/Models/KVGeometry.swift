@@ -40,8 +40,10 @@ public struct KVGeometry: Sendable, Hashable {
         source != nil ? 0 : kvHeads * (keyDim + (valuesAreKeys ? 0 : valueDim))
     }
 
-    /// Bytes a token adds to a sequence shorter than the window.
-    public var bytesPerToken: Int {
+    /// Bytes a token adds to a sequence shorter than the window, once it is encoded.
+    public var bytesPerToken: Int { bytesPerToken(in: encoding) }
+
+    private func bytesPerToken(in encoding: KVEncoding) -> Int {
         source != nil
             ? 0 : encoding.tokenBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
     }
@@ -49,8 +51,14 @@ public struct KVGeometry: Sendable, Hashable {
     /// Tokens kept of a sequence of `tokens`: all, or the sinks and the window.
     public func tokensKept(of tokens: Int) -> Int { min(tokens, window.map { $0 + sinks } ?? tokens) }
 
-    /// Cache bytes of the layer for a sequence of `tokens`.
-    public func bytes(tokens: Int) -> Int { tokensKept(of: tokens) * bytesPerToken }
+    /// Cache bytes of the layer for a sequence of `tokens`, of which those without a full block are not encoded yet.
+    public func bytes(tokens: Int) -> Int { tokensKept(of: tokens) * bytesPerToken + openBytes(tokens: tokens) }
+
+    /// Bytes that the tokens of a sequence of `tokens` take beyond ``bytesPerToken`` as long as they are not encoded.
+    public func openBytes(tokens: Int) -> Int {
+        let open = min(tokens - encoding.sealedTokens(of: tokens), tokensKept(of: tokens))
+        return open * (bytesPerToken(in: encoding.open) - bytesPerToken)
+    }
 }
 
 /// The refusal of an encoding that cannot store a layer's vectors.

@@ -25,13 +25,18 @@ import Text
         }
         let all = "dtype=fp32,evict=snapkv,budget=25%,window=16,pool=max7,allocate=pyramid"
         #expect("\(try CacheSpec(all))" == all)
+        let left = try CacheSpec("residual=64,dtype=kivi2")
+        #expect(try left.encoding == KVEncoding.kivi2.with(residual: 64) && "\(left)" == "dtype=kivi2,residual=64")
+        #expect(try CacheSpec("full", defaults: left.encoding) == left && CacheSpec("\(left)") == left)
     }
 
-    private static let keys = "dtype, evict, budget, sinks, recent, window, pool, interval, future, allocate, seed"
+    private static let keys = "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, seed"
 
     @Test(arguments: [
         ("", "'' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
         ("half", "'half' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
+        ("dtype=int8,residual=32", "a residual means nothing for int8, which encodes each token as it comes; leave it out"),
+        ("dtype=kivi4,residual=x", "'x' is no residual, expected a whole number"),
         ("full,dtype=bf16", "'full' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
         ("dtype=bf16,keep=3", "'keep=3' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
         ("dtype=bf16,dtype=fp16", "'dtype' is set twice in 'dtype=bf16,dtype=fp16'"),

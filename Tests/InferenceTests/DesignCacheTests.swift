@@ -43,13 +43,16 @@ import Testing
         }
     }
 
-    @Test(arguments: TinyDesigns.allCases, [KVEncoding.float32, .bfloat16, .int8])
+    @Test(arguments: TinyDesigns.allCases, [KVEncoding.float32, .bfloat16, .int8, .kivi4])
     func `every exactness gate holds`(design: TinyDesigns, type: KVEncoding) throws {
         let scratch = ScratchDirectory()
         let config = try design.config
+        // A latent of odd width has no whole bytes of codes.
+        if type == .kivi4, design == .latentBiased { return }
         let gates = try ExactnessGates(
-            config: config, parameters: TinyModel.parameters(config), encoding: type, pageBytes: 1024,
-            tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path)
+            config: config, parameters: TinyModel.parameters(config), encoding: type,
+            pageBytes: type.blockTokens > 1 ? 1152 : 1024, tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20,
+            tier: FileTier(directory: scratch.path)
         ).run()
         for gate in gates { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
     }

@@ -160,7 +160,22 @@ import Testing
                 + (name == "streaming-llm" && !isPlain ? ["streaming-llm, at every token, a sliding window"] : []))
     }
 
-    @Test(arguments: KVEncoding.all) func `packed slots keep their bytes in every encoding`(encoding: KVEncoding) throws {
+    @Test(arguments: KVEncoding.all.filter { $0.blockTokens > 1 }, EvictionPolicies.all.map(\.name))
+    func `single slots of blocks are not evicted, which is said before any work`(encoding: KVEncoding, name: String) throws {
+        let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        let sentence =
+            "\(encoding.name) encodes 32 tokens together, '\(name)' evicts single ones; use another --kv-dtype, or no --evict"
+        let error = InferenceError.blocksWithEviction(encoding: encoding.name, tokens: 32, policy: name)
+        #expect(error.description == sentence)
+        let retention = try retention(policy, budget: .share(40))
+        #expect(throws: error) {
+            try PagedKVCache(
+                config: TinyDesigns.gqa.config, encoding: encoding, retention: retention, pageBytes: 4096, tokens: 60, chunk: 60)
+        }
+    }
+
+    @Test(arguments: KVEncoding.all.filter { $0.blockTokens == 1 })
+    func `packed slots keep their bytes in every encoding`(encoding: KVEncoding) throws {
         let scratch = ScratchDirectory()
         var config = try TinyDesigns.gqa.config
         // Widths that llama.cpp's blocks fit.

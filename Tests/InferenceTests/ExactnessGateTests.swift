@@ -30,10 +30,11 @@ import Testing
     @Test(arguments: [1, 2, 4], KVEncoding.all) func `shared prefixes and merged spans are tried where a model allows it`(
         kvHeads: Int, type: KVEncoding
     ) throws {
-        // Widths of 32 where llama.cpp's blocks need them.
+        // Widths of 32 where llama.cpp's blocks need them, pages of a block of tokens.
         let headDim = type.keys.blockElements == 32 ? 32 : 12
         let found = try gates(
-            TinyModel.config(kvHeads: kvHeads, headDim: headDim, maxSequence: 320), tokens: 300, type: type, pageBytes: 2048)
+            TinyModel.config(kvHeads: kvHeads, headDim: headDim, maxSequence: 320), tokens: 300, type: type,
+            pageBytes: type.blockTokens > 1 ? 2688 : 2048)
         for gate in found {
             #expect(gate.passes && gate.notExercised == nil, "\(gate.name): \(gate.largestDifference)")
             // Only what is stored otherwise may differ by more than rounding in another order, as may what that makes of it.
@@ -41,7 +42,9 @@ import Testing
                 gate.name.hasPrefix($0)
             }
             let isStored = gate.name.hasPrefix("paged, token") || gate.name.hasPrefix("paged, mean KL")
-            #expect(gate.tolerance == 1e-3 || type != .float32 && (isReordered && gate.tolerance <= 0.1 || isStored), "\(gate)")
+            #expect(
+                gate.tolerance == 1e-3 || gate.name.hasPrefix("blocks, ") && gate.tolerance == 0
+                    || type != .float32 && (isReordered && gate.tolerance <= 0.1 || isStored), "\(gate)")
         }
         let shared = try #require(found.first { $0.name.hasPrefix("prefix shared") })
         // Sums in another order: the two-phase kernel has run.

@@ -41,6 +41,14 @@ import Testing
         let latent = KVGeometry(kvHeads: 1, keyDim: 80, valueDim: 64, encoding: .k8v4, valuesAreKeys: true)
         #expect(latent.bytesPerToken == 66 + 18)
         #expect(KVGeometry(kvHeads: 2, keyDim: 64, valueDim: 64, encoding: .q4).bytesPerToken == 2 * 2 * (32 + 4))
+        // Codes of 32 tokens and four bytes a channel, codes and four bytes a token; of 100 tokens four wait in 256 bytes each.
+        let blocks = KVGeometry(kvHeads: 1, keyDim: 64, valueDim: 64, encoding: .kivi4)
+        #expect(blocks.bytesPerToken == 32 + 64 * 4 / 32 + 36 && blocks.bytes(tokens: 100) == 96 * 76 + 4 * 256)
+        let two = KVGeometry(kvHeads: 1, keyDim: 64, valueDim: 64, encoding: .kivi2)
+        #expect(two.bytesPerToken == 16 + 64 * 4 / 32 + 20)
+        // A page is a block of 32 tokens, and one of 100 tokens' four pages an open one: of 2432 bytes, nine tokens, eight are used.
+        #expect(PageSize.bytes(for: [blocks]) == 32 * 76)
+        #expect(PageSize.pages(tokens: 96, of: [blocks], pageBytes: 32 * 76) == 3 + 4)
     }
 
     @Test func `the pages of a sequence are those that a cache allocates`() throws {

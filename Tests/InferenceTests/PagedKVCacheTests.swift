@@ -150,11 +150,11 @@ import Testing
         #expect(throws: InferenceError.guarantees([9, 9], pages: 16)) {
             try PageStore(bytes: 1024, pageBytes: 64, guarantees: [9, 9])
         }
-        #expect(throws: InferenceError.pageTooSmall(layer: 0, tokenBytes: 192, pageBytes: 128)) {
+        #expect(throws: InferenceError.pageTooSmall(layer: 0, tokens: 1, bytes: 192, pageBytes: 128)) {
             try PagedKVCache(config: config, store: PageStore(bytes: 1 << 16, pageBytes: 128))
         }
         #expect(
-            InferenceError.pageTooSmall(layer: 0, tokenBytes: 192, pageBytes: 128).description
+            InferenceError.pageTooSmall(layer: 0, tokens: 1, bytes: 192, pageBytes: 128).description
                 == "layer 0 caches 192 bytes a token, a page has 128; use a larger --page")
     }
 

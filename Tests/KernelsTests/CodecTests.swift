@@ -70,27 +70,52 @@ private struct StoredTokens {
             kvHeads: layout.kvHeads, keyDim: layout.keyDim, valueDim: layout.valueDim, valuesAreKeys: layout.valuesAreKeys,
             encoding: .float32, pageBytes: 1 << 16)!
         var result = StoredTokens(plain, group: group, tokens: tokens)
-        func decode(_ vector: StoredVector, token: Int, to offset: Int) {
-            let page = Int(pages[token / layout.tokensPerPage]) * layout.pageBytes
-            let codes = memory[page + vector.codes..<page + vector.codes + vector.codeBytes]
-            let scales = memory[page + vector.scales..<page + vector.scales + vector.scaleBytes]
-            let start = Int(result.pages[token / plain.tokensPerPage]) * plain.pageBytes + offset + 4 * vector.start
-            vector.codec.decoded(Array(codes) + Array(scales), dim: vector.width).withUnsafeBytes {
-                result.memory.replaceSubrange(start..<start + $0.count, with: $0)
-            }
-        }
         for token in 0..<tokens {
             let (slot, place) = (token % layout.tokensPerPage, token % plain.tokensPerPage)
-            for head in 0..<layout.kvHeads {
-                for vector in layout.keyVectors(head: head, slot: slot) {
-                    decode(vector, token: token, to: plain.keyOffset(head: head, slot: place))
-                }
-                if let vector = layout.valueVector(head: head, slot: slot) {
-                    decode(vector, token: token, to: plain.valueOffset(head: head, slot: place))
+            let from = Int(pages[token / layout.tokensPerPage]) * layout.pageBytes
+            let to = Int(result.pages[token / plain.tokensPerPage]) * plain.pageBytes
+            func put(_ elements: [Float], at offset: Int) {
+                elements.withUnsafeBytes { result.memory.replaceSubrange(to + offset..<to + offset + $0.count, with: $0) }
+            }
+            var page = Array(memory[from..<from + layout.pageBytes])
+            page.withUnsafeMutableBufferPointer { page in
+                for head in 0..<layout.kvHeads {
+                    var key = [Float](repeating: 0, count: layout.keyDim)
+                    var value = [Float](repeating: 0, count: layout.valueDim)
+                    layout.decodeKeys(head: head, slot..<slot + 1, from: page.baseAddress!, into: &key)
+                    layout.decodeValues(head: head, slot..<slot + 1, from: page.baseAddress!, into: &value)
+                    put(key, at: plain.keyOffset(head: head, slot: place))
+                    if !layout.valuesAreKeys { put(value, at: plain.valueOffset(head: head, slot: place)) }
                 }
             }
         }
         return result
+    }
+
+    /// Encodes keys [tokens, kvHeads, keyDim] and values [tokens, kvHeads, valueDim] by the Swift codecs, in blocks of tokens.
+    mutating func seal(_ keys: [Float], _ values: [Float]) {
+        var (keys, values) = (keys, values)
+        let (layout, pages, tokens) = (layout, pages, tokens)
+        memory.withUnsafeMutableBufferPointer { memory in
+            keys.withUnsafeMutableBufferPointer { keys in
+                values.withUnsafeMutableBufferPointer { values in
+                    for token in 0..<tokens {
+                        let page = memory.baseAddress! + Int(pages[token / layout.tokensPerPage]) * layout.pageBytes
+                        let slot = token % layout.tokensPerPage
+                        for head in 0..<layout.kvHeads {
+                            let first = token * layout.kvHeads + head
+                            for part in layout.keyVectors(head: head, slot: slot) where slot % part.codec.blockTokens == 0 {
+                                part.encode(
+                                    keys.baseAddress! + first * layout.keyDim, pitch: layout.kvHeads * layout.keyDim, into: page)
+                            }
+                            for part in layout.valueVectors(head: head, slot: slot) {
+                                part.encode(values.baseAddress! + first * layout.valueDim, into: page)
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Output, log-sum-exp and attention mass of one query [heads, keyDim] as a single row, and output and log-sum-exp as a block.
@@ -295,17 +320,17 @@ private struct StoredTokens {
         }
     }
 
-    @Test(arguments: encodings) func `attention over codes is attention over decoded values at every instruction level`(
-        encoding: KVEncoding
-    ) {
+    @Test(arguments: encodings + [.kivi4, .kivi2])
+    func `attention over codes is attention over decoded values at every instruction level`(encoding: KVEncoding) {
+        let blocks = encoding.blockTokens > 1
         for (index, shape) in Self.shapes.enumerated() {
-            for (tokens, slots) in [(1, 4), (37, 5), (256, 16), (201, 32)] {
+            for (tokens, slots) in blocks ? [(32, 32), (64, 64), (256, 32), (224, 96)] : [(1, 4), (37, 5), (256, 16), (201, 32)] {
                 guard let layout = layout(encoding, shape, slots: slots) else { continue }
                 let keys = random(tokens * shape.0 * shape.2, seed: 3, in: -2...2)
                 let values = random(tokens * shape.0 * shape.3, seed: 4, in: -1...3)
                 let q = random(shape.0 * shape.1 * shape.2, seed: 10 + UInt64(index), in: -1...1)
                 var stored = StoredTokens(layout, group: shape.1, tokens: tokens)
-                stored.store(Level.all[0].table, keys, values)
+                if blocks { stored.seal(keys, values) } else { stored.store(Level.all[0].table, keys, values) }
                 var decoded = stored.decoded
                 for level in Level.all {
                     let (found, expected) = (stored.attend(level.table, q), decoded.attend(level.table, q))

@@ -243,11 +243,11 @@ import Testing
     @Test func `help names element types as they are typed`() throws {
         for (command, type) in [("serve", "fp16"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
             let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
-            let values = "(values: fp32, fp16, bf16, int8, k8v4, q8_0, q4_0; default: \(type))"
+            let values = "(values: fp32, fp16, bf16, int8, k8v4, q8_0, q4_0, kivi4, kivi2; default: \(type))"
             #expect(help.contains(values) && !help.contains("F16"), "\(help)")
         }
         let refused = try run("serve", "m.h5", "--kv-dtype", "F16")
-        let known = "Please provide one of the following: - fp32 - fp16 - bf16 - int8 - k8v4 - q8_0 - q4_0"
+        let known = "Please provide one of the following: - fp32 - fp16 - bf16 - int8 - k8v4 - q8_0 - q4_0 - kivi4 - kivi2"
         let words = refused.error.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
         #expect(refused.status == 64 && words.contains(known), "\(refused.error)")
     }
@@ -385,6 +385,7 @@ import Testing
         let ppl = ["eval", "ppl", "a.h5", "--text", "t.txt"]
         for (options, message) in [
             (["--kv-dtype", "bf16"], "--kv-dtype has no effect without --through-cache"),
+            (["--kv-residual", "32"], "--kv-residual has no effect without --through-cache"),
             (["--page", "4KiB"], "--page has no effect without --through-cache"),
             (["--through-cache", "--dtype", "bf16"], "--dtype has no effect with --through-cache"),
             (["--evict", "tova", "--kv-budget", "9"], "--evict has no effect without --through-cache"),

@@ -24,13 +24,17 @@ struct ServingCommandTests {
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
             result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.error)")
-        for type in ["fp16", "bf16", "int8", "k8v4"] {
+        for type in ["fp16", "bf16", "int8", "k8v4", "kivi4", "kivi2"] {
             let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
             #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
         }
         let refused = try kvlab("verify", path, "--kv-dtype", "q8_0")
         #expect(refused.status == 1 && refused.error.contains("q8_0 stores blocks of 32 elements, layer 0 caches vectors of 8"))
         #expect(try kvlab("verify", path, "--tokens", "100000").status != 0)
+        let left = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", "kivi2", "--kv-residual", "64")
+        #expect(left.status == 0 && left.output.contains("not exercised: prompts share no tokens"), "\(left.output)\(left.error)")
+        let evicting = try kvlab("verify", path, "--kv-dtype", "kivi4", "--evict", "tova", "--kv-budget", "50%")
+        #expect(evicting.status == 1 && evicting.error.contains("kivi4 encodes 32 tokens together, 'tova' evicts single ones"))
     }
 
     @Test func `an eviction's gates pass on a real checkpoint, an object each`() throws {
@@ -96,6 +100,10 @@ struct ServingCommandTests {
         let codes = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "256", "--kv-dtype", "int8")
         #expect(codes.output.contains("in pages of 2.5KiB") && codes.output.contains("| 400 | 81 |"), "\(codes.output)")
         #expect(text.output.contains("| stories260K | GQA-4 | 640 | 102 |"), "\(text.output)")
+        // kivi4: keys take 4 + 1 and values 4 + 4 bytes a head, 52 bytes a token and layer. Pages of 32 tokens, 1664 bytes, of which
+        // 256 tokens take 8 in each of 5 layers, and a chunk in between 4 more for its open block of 16 × 8 bytes a token.
+        let blocks = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "256", "--kv-dtype", "kivi4")
+        #expect(blocks.output.contains("in pages of 1664") && blocks.output.contains("| 260 | 125 |"), "\(blocks.output)")
     }
 
     @Test func `perplexity through fp32 pages is the model's, and that through bf16 ones near it`() throws {

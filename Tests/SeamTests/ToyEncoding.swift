@@ -47,14 +47,14 @@ extension KVCodec {
         decode(bytes, into: &span)
     }
 
-    /// `values` as the codec gives them back, taken as vectors of `widths` in turn.
+    /// `values` as the codec gives them back, taken as vectors, or blocks of as many tokens as are encoded together, of `widths` in turn.
     func decoded(_ values: [Float], widths: [Int]) -> [Float] {
         var (result, turn) = ([Float](), 0)
         while result.count < values.count {
             let width = widths[turn % widths.count]
             var bytes = [UInt8](repeating: 0, count: bytes(dim: width))
-            var vector = [Float](repeating: 0, count: width)
-            let source = Array(values[result.count..<result.count + width])
+            var vector = [Float](repeating: 0, count: blockTokens * width)
+            let source = Array(values[result.count..<result.count + blockTokens * width])
             encode(source.span, into: &bytes)
             decode(bytes.span.bytes, into: &vector)
             result += vector
@@ -108,9 +108,11 @@ extension KVCodec {
         #expect(!isExact)
     }
 
-    @Test(arguments: KVEncoding.all + [.toy]) func `decoded values encode to the same bytes`(encoding: KVEncoding) {
+    @Test(arguments: KVEncoding.all + [.toy]) func `decoded values encode to the same bytes`(
+        encoding: KVEncoding
+    ) {
         var random = RandomValues(seed: 9)
-        let values = random.values(4096) + [Float](repeating: 0, count: 64)
+        let values = random.values(4096) + [Float](repeating: 0, count: 2048)
         for codec in [encoding.keys, encoding.values] {
             let once = codec.decoded(values, widths: [64])
             #expect(codec.decoded(once, widths: [64]) == once)

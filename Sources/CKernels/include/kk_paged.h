@@ -4,15 +4,17 @@
 
 /// Element types and codecs of cached keys and values (Kernels/Codecs).
 enum kk_element {
-    KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16, KK_ELEMENT_INT8, KK_ELEMENT_ASYMMETRIC4, KK_ELEMENT_Q8_0, KK_ELEMENT_Q4_0
+    KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16, KK_ELEMENT_INT8, KK_ELEMENT_ASYMMETRIC4, KK_ELEMENT_Q8_0, KK_ELEMENT_Q4_0,
+    KK_ELEMENT_CHANNEL4, KK_ELEMENT_CHANNEL2, KK_ELEMENT_ASYMMETRIC2
 };
 
 /// One layer of one sequence: where its pages lie and what is in them.
 ///
 /// Token t is in slot t % tokensPerPage of page pages[t / tokensPerPage], which starts at memory + page * pageBytes. A page
 /// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the beginning
-/// of its key (valuesAreKeys). Scales of codecs lie behind all codes: of keys [kvHeads, tokensPerPage], then of values. A key that
-/// a value is the beginning of is two vectors for a codec, [valueDim | keyDim - valueDim], each with scales of its own.
+/// of its key (valuesAreKeys). Scales of codecs lie behind all codes: of keys [kvHeads, tokensPerPage], then of values; where tokens
+/// are encoded together, one for each KK_CHANNEL_TOKENS of them. A key that a value is the beginning of is two vectors for a codec,
+/// [valueDim | keyDim - valueDim], each with scales of its own.
 typedef struct {
     unsigned char *memory;
     int64_t pageBytes, tokensPerPage, kvHeads, keyDim, valueDim;
@@ -52,6 +54,8 @@ typedef struct {
     void (*mass)(const kk_paged_attention *, const float *logSumExp, float *mass, float *scratch);
 } kk_paged;
 
+/// Tokens that codecs of channels encode together.
+#define KK_CHANNEL_TOKENS 32
 /// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
 #define KK_PAGED_SPAN 256
 /// Tokens at most whose codes `row` decodes at a time, where it does not read them in place.

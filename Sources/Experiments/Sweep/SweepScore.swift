@@ -62,10 +62,10 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
     /// Allocated bytes a token.
     public var bytesPerToken: Double { Double(allocatedBytes) / Double(max(tokens, 1)) }
 
-    /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token:
-    /// what the last page of each layer wastes is not the architecture's.
+    /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token,
+    /// or a block of tokens encoded together: what the last page of each layer wastes is not the architecture's.
     static func measure(_ model: ServingModel, ids: [Int32], encoding: KVEncoding) throws -> MeasuredCache {
-        let largest = model.config.kvGeometry(encoding).map(\.bytesPerToken).max() ?? 0
+        let largest = (model.config.kvGeometry(encoding).map(\.bytesPerToken).max() ?? 0) * encoding.blockTokens
         var pageBytes = 1 << 10
         while pageBytes < largest { pageBytes *= 2 }
         var cache = try PagedKVCache(

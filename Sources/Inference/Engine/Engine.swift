@@ -103,7 +103,7 @@ public actor Engine {
         guard !isStopping else { throw .stopping }
         guard models.indices.contains(request.model) else { throw .noModel(request.model) }
         let config = models[request.model].model.config
-        try request.retention?.check(config)
+        try request.retention?.check(config, options.encoding)
         let capacity =
             request.retention.map {
                 Self.capacity(

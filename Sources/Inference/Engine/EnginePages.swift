@@ -34,7 +34,7 @@ extension Engine {
     /// Inserts the prompt's computed blocks into the prefix tree.
     func keepPrefix(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, sequence.keepsPrefix, options.prefixSharing,
-            !caches[sequence.model].isCompacted(id)
+            !caches[sequence.model].isCompacted(id), options.encoding.residual == 0
         else { return }
         let computed = computed(sequence)
         let tokens = sequence.tokens.prefix(options.batchInvariant ? min(computed, sequence.contextCount) : computed)

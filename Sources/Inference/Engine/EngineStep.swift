@@ -40,11 +40,9 @@ extension Engine {
             let mark = marks[sequence.tenant] ?? lastMark
             marks[sequence.tenant] = mark
             var count = 0
-            for pages in caches[sequence.model].table(of: sequence.id).pages {
-                for page in pages where page != BlockTable.freed && pageMarks[Int(page)] != mark {
-                    pageMarks[Int(page)] = mark
-                    count += 1
-                }
+            for page in caches[sequence.model].table(of: sequence.id).allPages where pageMarks[Int(page)] != mark {
+                pageMarks[Int(page)] = mark
+                count += 1
             }
             counts[sequence.tenant, default: 0] += count
         }

@@ -35,7 +35,7 @@ extension ExactnessGates {
         ] + (name == StreamingLLM().name ? [try gates.window(retention)] : [])
     }
 
-    private func exact(_ name: String, _ found: [Float], _ reference: [Float]) -> ExactnessGate {
+    func exact(_ name: String, _ found: [Float], _ reference: [Float]) -> ExactnessGate {
         gate(name, found, reference, tolerance: 0)
     }
 

@@ -7,7 +7,7 @@
 /// Slot i holds token i until slots are evicted and the kept ones packed; from then on the table lists their positions. Pages may
 /// be shared with other sequences; a shared page is copied before a token is written into it (copy-on-write). Where a layer has a
 /// window, the pages behind it are freed and ``freed`` stands in their place. Layers that share another layer's cache have no
-/// pages.
+/// pages. Where an encoding takes blocks of tokens, `pages` holds the sealed ones, encoded, and `open` the others.
 public struct BlockTable: Sendable, Hashable {
     /// Tokens computed.
     public var tokens = 0
@@ -15,6 +15,8 @@ public struct BlockTable: Sendable, Hashable {
     public static let freed: Int32 = -1
     /// Pages of each layer with a cache of its own.
     public var pages: [[Int32]]
+    /// The pages of the open block of each such layer: of the tokens that wait, unrounded, for their block to be full.
+    public internal(set) var open: [[Int32]]
     /// Positions of the slots, ascending, for each such layer and KV head; empty where slot i holds token i.
     public internal(set) var positions: [[[Int32]]]
     /// Empty pages of each such layer, reserved for its next compaction.
@@ -24,7 +26,7 @@ public struct BlockTable: Sendable, Hashable {
     public init(layers: Int) {
         pages = [[Int32]](repeating: [], count: layers)
         positions = [[[Int32]]](repeating: [], count: layers)
-        reserved = pages
+        (open, reserved) = (pages, pages)
     }
 
     /// Slots of a layer, freed ones behind a window included.
@@ -33,8 +35,8 @@ public struct BlockTable: Sendable, Hashable {
     /// Whether some layer's slots were compacted.
     var isCompacted: Bool { positions.contains { !$0.isEmpty } }
 
-    /// Every allocated page, layer after layer.
-    public var allPages: [Int32] { pages.flatMap { $0.filter { $0 != Self.freed } } + reserved.joined() }
+    /// Every allocated page, layer after layer: the tokens', the open blocks', the reserved ones.
+    public var allPages: [Int32] { pages.flatMap { $0.filter { $0 != Self.freed } } + open.joined() + reserved.joined() }
 
     /// Appends `count` tokens in new slots.
     mutating func append(_ count: Int) {

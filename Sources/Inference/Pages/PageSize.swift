@@ -20,10 +20,12 @@ public enum PageSize {
         var bytes = 16 << 10
         guard let leanest = tokens.min(), let widest = tokens.max() else { return bytes }
         if !geometries.allSatisfy(\.encoding.isElementwise) {
-            var slots = Self.tokens
-            while slots > 16, slots * leanest > bytes { slots /= 2 }
+            // A page has whole blocks of tokens that are encoded together.
+            let block = geometries.map(\.encoding.blockTokens).max() ?? 1
+            var slots = max(Self.tokens, block)
+            while slots > max(16, block), slots * leanest > bytes { slots /= 2 }
             while slots < 128, slots * leanest < 1 << 10 { slots *= 2 }
-            return (max(slots * leanest, widest) + 63) / 64 * 64
+            return (max(slots * leanest, widest * block) + 63) / 64 * 64
         }
         while bytes > 1 << 10, bytes / leanest > Self.tokens { bytes /= 2 }
         while bytes < widest { bytes *= 2 }
@@ -34,11 +36,14 @@ public enum PageSize {
     /// does not fit one.
     public static func pages(tokens: Int, of geometries: [KVGeometry], pageBytes: Int) -> Int? {
         var pages = 0
-        for geometry in geometries where geometry.source == nil {
-            guard let layout = PagedLayout(geometry, pageBytes: pageBytes) else { return nil }
+        for (layer, geometry) in geometries.enumerated() where geometry.source == nil {
+            guard let layout = PagedLayout(geometry, pageBytes: pageBytes),
+                let blocks = OpenBlocks(geometry, pageBytes: pageBytes, isShared: geometries.contains { $0.source == layer })
+            else { return nil }
             let window = geometry.window.map { WindowRetention(window: $0, sinks: geometry.sinks) }
             let retention: any Retention = window ?? FullRetention()
-            pages += retention.mostPages(tokens: tokens, chunk: 1, slotsPerPage: layout.tokensPerPage)
+            pages += retention.mostPages(tokens: blocks.sealed(tokens), chunk: 1, slotsPerPage: layout.tokensPerPage)
+            if geometry.encoding.blockTokens > 1 { pages += blocks.mostPages(tokens: tokens, chunk: 1) }
         }
         return pages
     }

@@ -9,9 +9,8 @@ extension PagedKVCache {
         let table = table(of: sequence)
         let count = min(count, tokensToDecision(sequence) ?? count)
         return layouts.indices.reduce(0) { total, layer in
-            let missing = max(0, layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count)
-            return total + missing + (sharedTail(table, layer) == nil ? 0 : 1)
-                + pagesToReserve(sequence, table, layer, adding: count)
+            return total + missingPages(table, layer, adding: count) + (sharedTail(table, layer, adding: count) == nil ? 0 : 1)
+                + pagesToReserve(sequence, table, layer, adding: count) + openPagesNeeded(table, layer, adding: count)
         }
     }
 
@@ -19,9 +18,21 @@ extension PagedKVCache {
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it. A `retention` of nil is the cache's.
     public func pages(tokens: Int, inChunksOf chunk: Int, retention: (any Retention)? = nil) -> Int {
-        zip(layouts, retention.map { retentions(with: $0) } ?? retentions).reduce(0) {
-            $0 + $1.1.mostPages(tokens: tokens, chunk: chunk, slotsPerPage: $1.0.tokensPerPage)
+        zip(layouts.indices, retention.map { retentions(with: $0) } ?? retentions).reduce(0) { pages, stream in
+            let (size, blocks) = (layouts[stream.0].tokensPerPage, blocks[stream.0])
+            return pages
+                + stream.1.mostPages(tokens: blocks?.sealed(tokens) ?? tokens, chunk: chunk, slotsPerPage: size)
+                + (blocks?.mostPages(tokens: tokens, chunk: chunk) ?? 0)
         }
+    }
+
+    /// Slots in the pages of a layer behind `count` more tokens: all, or those of sealed blocks.
+    func sealedSlots(_ layer: Int, _ table: BlockTable, adding count: Int = 0) -> Int {
+        blocks[layer]?.sealed(table.tokens + count) ?? table.slots(layer) + count
+    }
+
+    private func missingPages(_ table: BlockTable, _ layer: Int, adding count: Int) -> Int {
+        max(0, layouts[layer].pages(tokens: sealedSlots(layer, table, adding: count)) - table.pages[layer].count)
     }
 
     /// Allocates pages for the step's new tokens and copies the shared pages that the step writes into; false, and nothing
@@ -48,18 +59,24 @@ extension PagedKVCache {
         for (sequence, count) in zip(step.sequences, step.counts) {
             let table = table(of: sequence)
             for (layer, pages) in table.pages.enumerated() {
-                let (size, slots) = (layouts[layer].tokensPerPage, table.slots(layer))
-                let written = slots / size..<(slots + count + size - 1) / size
-                if let page = pages[written].first(where: { store.pool.count(of: $0) != 1 }) { return page }
+                let (size, slots) = (layouts[layer].tokensPerPage, sealedSlots(layer, table))
+                let written = slots / size..<(sealedSlots(layer, table, adding: count) + size - 1) / size
+                if let page = pages[written].first(where: { $0 != BlockTable.freed && store.pool.count(of: $0) != 1 }) {
+                    return page
+                }
+                if let open = sharedOpenPages(table, layer, adding: count).first { return table.open[layer][open] }
             }
         }
         return nil
     }
 
-    /// The page of the next token, where it is shared with another holder.
-    private func sharedTail(_ table: BlockTable, _ layer: Int) -> Int32? {
-        let index = table.slots(layer) / layouts[layer].tokensPerPage
-        guard index < table.pages[layer].count else { return nil }
+    /// The page that the next of `count` tokens, or the next block of them, goes to, where it is shared with another holder.
+    private func sharedTail(_ table: BlockTable, _ layer: Int, adding count: Int) -> Int32? {
+        let slots = sealedSlots(layer, table)
+        let index = slots / layouts[layer].tokensPerPage
+        guard index < table.pages[layer].count, table.pages[layer][index] != BlockTable.freed,
+            sealedSlots(layer, table, adding: count) > slots
+        else { return nil }
         let page = table.pages[layer][index]
         return store.pool.count(of: page) > 1 ? page : nil
     }
@@ -67,16 +84,27 @@ extension PagedKVCache {
     private mutating func grow(_ sequence: Int, by count: Int) {
         var table = table(of: sequence)
         for layer in layouts.indices {
-            if let shared = sharedTail(table, layer), let copy = store.pool.allocate(1, for: owner)?.first {
-                store.memory.copy(from: shared, to: copy)
-                store.pool.release(shared)
-                table.pages[layer][table.slots(layer) / layouts[layer].tokensPerPage] = copy
+            if let shared = sharedTail(table, layer, adding: count) {
+                table.pages[layer][sealedSlots(layer, table) / layouts[layer].tokensPerPage] = copy(of: shared)
             }
-            let missing = layouts[layer].pages(tokens: table.slots(layer) + count) - table.pages[layer].count
+            let missing = missingPages(table, layer, adding: count)
             if missing > 0, let pages = store.pool.allocate(missing, for: owner) { table.pages[layer] += pages }
+            growOpenPages(&table, layer, adding: count)
             let reserved = pagesToReserve(sequence, table, layer, adding: count)
             if reserved > 0, let pages = store.pool.allocate(reserved, for: owner) { table.reserved[layer] += pages }
         }
         tables[sequence] = table
+    }
+
+    /// A page with the bytes of `page`, of which this sequence is a holder no longer.
+    ///
+    /// Precondition: the pool has a free page.
+    func copy(of page: Int32) -> Int32 {
+        guard let copy = store.pool.allocate(1, for: owner)?.first else {
+            preconditionFailure("PagedKVCache: the pool has no page for a copy of \(page)")
+        }
+        store.memory.copy(from: page, to: copy)
+        store.pool.release(page)
+        return copy
     }
 }

@@ -10,6 +10,8 @@ public struct PagedKVCache: KVCache {
     public let store: PageStore
     /// The model's number in the store's pool.
     public let owner: Int
+    /// The encoding of keys and values.
+    let encoding: KVEncoding
     /// The cache geometry of each layer.
     public let geometry: [KVGeometry]
     /// The page layout of each layer with keys and values of its own.
@@ -18,6 +20,8 @@ public struct PagedKVCache: KVCache {
     private let stores: [Int]
     /// The geometry of each of `layouts`.
     let shapes: [KVGeometry]
+    /// The open blocks of each of `layouts`; nil where tokens are encoded one by one.
+    let blocks: [OpenBlocks?]
     var tables: [Int: BlockTable] = [:] { didSet { prepared = nil } }
     private let config: ModelConfig
     /// The retention of each of `layouts`: a window where the layer has one, else the cache's own.
@@ -38,9 +42,9 @@ public struct PagedKVCache: KVCache {
     /// The rotation of the queries of each of `layouts`; empty where no retention goes by queries.
     private(set) var rotations: [QueryRotation] = []
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
-    private var plans = PagedPlans()
-    /// The last step's batch for each of `layouts`, reused by all of its layers; nil after a change.
-    private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch])?
+    var plans = PagedPlans()
+    /// The last step's batches for each of `layouts`, reused by all of its layers; nil after a change.
+    private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch], rounds: [[BlockRound]])?
 
     /// A cache for a model of `config`, keys and values in `encoding`, in pages of `store` that `owner` allocates; layers without
     /// a window use `retention`.
@@ -51,27 +55,35 @@ public struct PagedKVCache: KVCache {
         config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
         owner: Int = 0
     ) throws(InferenceError) {
-        try retention.check(config)
+        try retention.check(config, encoding)
         self.store = store
+        self.encoding = encoding
         self.config = config
         self.retention = retention
         self.owner = owner
         geometry = config.kvGeometry(encoding)
         do { try geometry.checkEncoding() } catch { throw .encoding(error) }
         var layouts: [PagedLayout] = []
+        var blocks: [OpenBlocks?] = []
         var stores: [Int] = []
         for (layer, geometry) in geometry.enumerated() {
             if let source = geometry.source {
                 stores.append(stores[source])
                 continue
             }
-            guard let layout = PagedLayout(geometry, pageBytes: store.pageBytes) else {
-                throw .pageTooSmall(layer: layer, tokenBytes: geometry.bytesPerToken, pageBytes: store.pageBytes)
+            guard let layout = PagedLayout(geometry, pageBytes: store.pageBytes),
+                let open = OpenBlocks(
+                    geometry, pageBytes: store.pageBytes, isShared: self.geometry.contains { $0.source == layer })
+            else {
+                let tokens = geometry.encoding.blockTokens
+                throw .pageTooSmall(
+                    layer: layer, tokens: tokens, bytes: tokens * geometry.bytesPerToken, pageBytes: store.pageBytes)
             }
             stores.append(layouts.count)
             layouts.append(layout)
+            blocks.append(encoding.blockTokens > 1 ? open : nil)
         }
-        (self.layouts, self.stores) = (layouts, stores)
+        (self.layouts, self.stores, self.blocks) = (layouts, stores, blocks)
         shapes = geometry.filter { $0.source == nil }
         retentions = retentions(with: retention)
         decides = !retentions.allSatisfy { $0 is FullRetention }
@@ -178,12 +190,17 @@ public struct PagedKVCache: KVCache {
 
     /// Truncates `sequence` to its first `tokens` and releases the pages behind them.
     ///
-    /// Precondition: `tokens` is 0 where a layer has a window or slots were evicted, as earlier slots are gone.
+    /// Precondition: `tokens` is 0 where a layer has a window, slots were evicted or a block behind them is sealed, as earlier slots
+    /// are gone.
     public mutating func truncate(_ sequence: Int, to tokens: Int) {
         var table = table(of: sequence)
         precondition(
             !(hasWindows || table.isCompacted) || tokens <= 0 || tokens >= table.tokens,
             "PagedKVCache: slots of the first \(tokens) tokens are gone")
+        precondition(
+            tokens <= 0 || encoding.blockTokens == 1
+                || encoding.sealedTokens(of: tokens) >= encoding.sealedTokens(of: table.tokens),
+            "PagedKVCache: the block of the first \(tokens) tokens is sealed")
         table.tokens = min(table.tokens, max(0, tokens))
         if table.tokens == 0 { table.positions = table.positions.map { _ in [] } }
         if table.tokens == 0 {
@@ -196,9 +213,13 @@ public struct PagedKVCache: KVCache {
             }
         }
         for index in layouts.indices {
-            let kept = layouts[index].pages(tokens: table.slots(index))
+            let kept = layouts[index].pages(tokens: sealedSlots(index, table))
             for page in table.pages[index].dropFirst(kept) where page != BlockTable.freed { store.pool.release(page) }
             table.pages[index].removeLast(max(0, table.pages[index].count - kept))
+            guard let blocks = blocks[index] else { continue }
+            let open = blocks.pages(from: table.tokens, to: table.tokens)
+            for page in table.open[index].dropFirst(open) { store.pool.release(page) }
+            table.open[index].removeLast(max(0, table.open[index].count - open))
         }
         tables[sequence] = table
     }
@@ -259,6 +280,9 @@ public struct PagedKVCache: KVCache {
                 table.pages[layer][index] = pages.removeFirst()
             }
         }
+        for layer in table.open.indices {
+            for index in table.open[layer].indices { table.open[layer][index] = pages.removeFirst() }
+        }
         for page in pages { store.pool.release(page) }
         (tables[sequence], observations[sequence]) = (table, snapshot.observations)
         (promptLengths[sequence], ownRetentions[sequence]) = (snapshot.promptLength, snapshot.retentions)
@@ -278,7 +302,13 @@ public struct PagedKVCache: KVCache {
         kernel.alignsWindows = isBatchInvariant
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
-        let batch = batches(of: step)[stores[layer]]
+        let (batches, rounds) = batches(of: step)
+        if let blocks = blocks[stores[layer]] {
+            precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
+            attend(queries, rounds[stores[layer]], blocks, kernel, into: output, logSumExp: logSumExp)
+            return CachedAttention(output: output, logSumExp: logSumExp)
+        }
+        let batch = batches[stores[layer]]
         kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
         let mass =
             queries.wantsMass
@@ -287,9 +317,11 @@ public struct PagedKVCache: KVCache {
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 
-    /// The step's rows and pages, for each of ``layouts``.
-    private mutating func batches(of step: RaggedBatch) -> [PagedBatch] {
-        if let prepared, prepared.sequences == step.sequences, prepared.counts == step.counts { return prepared.batches }
+    /// The step's rows and pages, for each of ``layouts``, in rounds where it has open blocks.
+    private mutating func batches(of step: RaggedBatch) -> (batches: [PagedBatch], rounds: [[BlockRound]]) {
+        if let prepared, prepared.sequences == step.sequences, prepared.counts == step.counts {
+            return (prepared.batches, prepared.rounds)
+        }
         let held = step.sequences.map { table(of: $0) }
         var blockCounts = [Int?](repeating: nil, count: held.count)
         if isBatchInvariant {
@@ -300,15 +332,18 @@ public struct PagedKVCache: KVCache {
         }
         let batches = layouts.indices.map { layout in
             PagedBatch(
-                held.indices.map { index in
+                (blocks[layout] == nil ? held.indices : 0..<0).map { index in
                     var part = PagedSequence(
                         pages: held[index].pages[layout], held: held[index].slots(layout), count: step.counts[index])
                     part.blockCount = blockCounts[index]
                     return part
                 }, layout: layouts[layout])
         }
-        prepared = (step.sequences, step.counts, batches)
-        return batches
+        let rounds = layouts.indices.map { layout in
+            blocks[layout].map { BlockRound.rounds(held, step.counts, blockCounts, layout, layouts[layout], $0) } ?? []
+        }
+        prepared = (step.sequences, step.counts, batches, rounds)
+        return (batches, rounds)
     }
 
     /// Counts the step's tokens as computed, and evicts slots outside the retained sets where `retainsOnCommit` is set.
@@ -317,6 +352,7 @@ public struct PagedKVCache: KVCache {
             precondition(
                 count <= tokensToDecision(sequence) ?? count,
                 "PagedKVCache: \(count) tokens of sequence \(sequence) go past a decision on its slots")
+            releaseSealed(sequence, adding: count)
             tables[sequence]?.append(count)
             if retainsOnCommit { retain(sequence) }
         }

@@ -18,7 +18,7 @@ extension ModelConfig {
                 slots = min(slots + next - at, kept.mostRetained(at: next, prompt: context))
                 at = next
             }
-            bytes += (slots + tokens - at) * shape.bytesPerToken
+            bytes += shape.bytes(tokens: slots + tokens - at)
         }
         return bytes
     }

@@ -11,8 +11,10 @@ extension PagedKVCache {
     }
 
     /// Tokens of a prompt of `prompt` tokens that a sequence may take from the prefix cache: those before the first decision, and
-    /// before the first query that a retention observes. A `retention` of nil is the cache's.
+    /// before the first query that a retention observes; none where an encoding leaves the newest tokens before a full block
+    /// unrounded, as the prefix cache has codes alone. A `retention` of nil is the cache's.
     func shareableTokens(prompt: Int, retention: (any Retention)? = nil) -> Int {
+        guard encoding.residual == 0 else { return 0 }
         let deciding = retention.map { retentions(with: $0) } ?? retentions
         guard let decision = deciding.nextPacking(after: 0, prompt: prompt) else { return .max }
         return deciding.reduce(decision) { most, retention in

@@ -1,3 +1,4 @@
+import Kernels
 import Models
 
 /// An eviction policy: decides which slots of a stream are kept, a stream being the cache of one layer with its own keys and
@@ -104,6 +105,15 @@ extension Retention {
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }
     public func stream(_ index: Int, of count: Int) -> any Retention { self }
     public func check(_ config: ModelConfig) throws(InferenceError) {}
+
+    /// Throws where the retention cannot act on a model of `config` whose keys and values are stored in `encoding`: slots of blocks
+    /// that are encoded together cannot be evicted one by one.
+    public func check(_ config: ModelConfig, _ encoding: KVEncoding) throws(InferenceError) {
+        try check(config)
+        guard encoding.blockTokens == 1 || self is FullRetention else {
+            throw .blocksWithEviction(encoding: encoding.name, tokens: encoding.blockTokens, policy: name)
+        }
+    }
 
     /// The pages of the most slots, just before a decision or at the end, and the pages that a compaction writes to.
     public func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int {

@@ -1,4 +1,4 @@
-/// A codec of cached vectors: one head's keys or values of one token.
+/// A codec of cached vectors: one head's keys or values, token by token or a block of tokens at a time.
 ///
 /// A codec is identified by its name. A codec whose stored form the attention kernels read has a number in their tables; any
 /// other is computed on the portable path, which decodes a range of tokens at a time.
@@ -9,28 +9,34 @@ public protocol KVCodec: Sendable {
     var kernel: Int32? { get }
     /// The number of elements whose multiples a vector's width must be; 1 unless the codec says otherwise.
     var blockElements: Int { get }
+    /// Tokens whose vectors are encoded together; 1 unless the codec says otherwise.
+    var blockTokens: Int { get }
     /// A bound in nats on the mean KL divergence from predictions over unrounded values that small models keep to; 0.01 unless the
     /// codec says otherwise.
     var divergenceBound: Double { get }
-    /// Bytes of one head's vector of `dim` elements, scales included.
+    /// Bytes of one head's vectors of `dim` elements of ``blockTokens`` tokens, scales included.
     func bytes(dim: Int) -> Int
-    /// The last of a vector's ``bytes(dim:)``, which pages keep apart from its codes: scales and offsets; 0 unless the codec says
+    /// The last of these ``bytes(dim:)``, which pages keep apart from the codes: scales and offsets; 0 unless the codec says
     /// otherwise.
     func scaleBytes(dim: Int) -> Int
-    /// Encodes one head's vector into its ``bytes(dim:)``.
+    /// Encodes one head's vectors [blockTokens, dim] into their ``bytes(dim:)``: codes [blockTokens, …], then scales.
     func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan)
-    /// Decodes one head's vector; a decoded vector encodes to the same bytes.
+    /// Decodes one head's vectors [blockTokens, dim]; decoded vectors encode to the same bytes.
     func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>)
 }
 
 extension KVCodec {
     public var blockElements: Int { 1 }
+    public var blockTokens: Int { 1 }
     public var divergenceBound: Double { 0.01 }
     public func scaleBytes(dim: Int) -> Int { 0 }
 
-    /// One head's vector as it is decoded once it was stored.
+    /// Bytes of a token's codes among ``bytes(dim:)``.
+    func codeBytes(dim: Int) -> Int { (bytes(dim: dim) - scaleBytes(dim: dim)) / blockTokens }
+
+    /// One head's vectors [blockTokens, dim] as they are decoded once they were stored.
     public func rounded(_ vector: ArraySlice<Float>) -> [Float] {
-        var (bytes, result) = ([UInt8](repeating: 0, count: bytes(dim: vector.count)), Array(vector))
+        var (bytes, result) = ([UInt8](repeating: 0, count: bytes(dim: vector.count / blockTokens)), Array(vector))
         do {
             let source = result
             var target = bytes.mutableSpan
@@ -54,6 +60,8 @@ public struct KVEncoding: Sendable {
     public let keys: any KVCodec
     /// The codec of values that are not the beginning of their keys.
     public let values: any KVCodec
+    /// Tokens that stay unrounded before the block that is filled at present; 0 where tokens are encoded one by one.
+    public private(set) var residual = 0
 
     /// The encoding of keys and of values by codecs of their own.
     public init(name: String, keys: any KVCodec, values: any KVCodec) {
@@ -79,11 +87,18 @@ public struct KVEncoding: Sendable {
     /// llama.cpp's blocks of 32 codes of 8 bits and of 4 bits, each with a scale.
     public static let q8 = KVEncoding(LlamaQ8Codec()), q4 = KVEncoding(LlamaQ4Codec())
 
+    /// Keys in codes of 4 bits with a scale and an offset a channel over 32 tokens, values as those of ``k8v4``.
+    public static let kivi4 = KVEncoding(name: "kivi4", keys: ChannelCodec(bits: 4), values: AsymmetricCodec())
+    /// The same in codes of 2 bits.
+    public static let kivi2 = KVEncoding(name: "kivi2", keys: ChannelCodec(bits: 2), values: AsymmetricCodec(bits: 2))
+
     /// The encoding of a cache where none is named: fp16, as llama.cpp's.
     public static let standard = float16
 
     /// Every encoding that flags and recipes can name. New codecs are listed here.
-    public static let all: [KVEncoding] = [.float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4]
+    public static let all: [KVEncoding] = [
+        .float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4, .kivi4, .kivi2,
+    ]
 
     /// The encoding called `name`; nil where there is none.
     public init?(name: String) {
@@ -93,8 +108,38 @@ public struct KVEncoding: Sendable {
 
     /// The same encoding on the portable path: decoded before attention, whether or not the kernels read it in place.
     public var portable: KVEncoding {
-        KVEncoding(name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values))
+        var portable = KVEncoding(
+            name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values))
+        portable.residual = residual
+        return portable
     }
+
+    /// Tokens that are encoded together; 1 where each is encoded as it comes.
+    public var blockTokens: Int { max(keys.blockTokens, values.blockTokens) }
+
+    /// The same encoding with `residual` unrounded tokens before the block that is filled at present (Liu et al. 2024, KIVI,
+    /// section 4: the residual length).
+    ///
+    /// Throws ``ResidualMismatch`` unless that is a multiple of ``blockTokens``, or 0 where tokens are encoded one by one.
+    public func with(residual: Int) throws(ResidualMismatch) -> KVEncoding {
+        guard residual >= 0, blockTokens > 1 ? residual % blockTokens == 0 : residual == 0 else {
+            throw ResidualMismatch(encoding: name, blockTokens: blockTokens, residual: residual)
+        }
+        var copy = self
+        copy.residual = residual
+        return copy
+    }
+
+    /// Tokens of a sequence of `tokens` that are encoded: those of the whole blocks before the ``residual``, or all where each is
+    /// encoded as it comes.
+    ///
+    /// The row of token p, which is behind p tokens, sees the codes of `sealedTokens(of: p)` of them.
+    public func sealedTokens(of tokens: Int) -> Int {
+        blockTokens == 1 ? tokens : max(0, tokens - residual) / blockTokens * blockTokens
+    }
+
+    /// The encoding of tokens that wait for their block to be full.
+    public var open: KVEncoding { blockTokens == 1 ? self : .bfloat16 }
 
     /// A bound in nats on the mean KL divergence from predictions over unrounded values that small models keep to.
     public var divergenceBound: Double { max(keys.divergenceBound, values.divergenceBound) }
@@ -121,10 +166,18 @@ public struct KVEncoding: Sendable {
         return result
     }
 
-    /// Bytes of one token in a layer, scales included; `valuesAreKeys` where a value is the beginning of its key.
+    /// Bytes of one token in a layer, scales included; `valuesAreKeys` where a value is the beginning of its key. Of tokens that are
+    /// encoded together, the mean, rounded up.
     public func tokenBytes(kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false) -> Int {
+        let block = blockBytes(kvHeads: kvHeads, keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
+        return (block + blockTokens - 1) / blockTokens
+    }
+
+    /// Bytes of ``blockTokens`` tokens in a layer, scales included.
+    func blockBytes(kvHeads: Int, keyDim: Int, valueDim: Int, valuesAreKeys: Bool = false) -> Int {
         let widths = Self.keyWidths(keyDim: keyDim, valueDim: valueDim, valuesAreKeys: valuesAreKeys)
-        return kvHeads * (widths.reduce(0) { $0 + keys.bytes(dim: $1) } + (valuesAreKeys ? 0 : values.bytes(dim: valueDim)))
+        let key = widths.reduce(0) { $0 + keys.bytes(dim: $1) } * (blockTokens / keys.blockTokens)
+        return kvHeads * (key + (valuesAreKeys ? 0 : values.bytes(dim: valueDim) * (blockTokens / values.blockTokens)))
     }
 
     /// The first width among a layer's vectors that is no multiple of its codec's block, and the block; nil where all fit.
@@ -155,6 +208,7 @@ private struct PortableCodec: KVCodec {
     var name: String { codec.name }
     var kernel: Int32? { nil }
     var blockElements: Int { codec.blockElements }
+    var blockTokens: Int { codec.blockTokens }
     var divergenceBound: Double { codec.divergenceBound }
     func bytes(dim: Int) -> Int { codec.bytes(dim: dim) }
     func scaleBytes(dim: Int) -> Int { codec.scaleBytes(dim: dim) }
@@ -163,6 +217,27 @@ private struct PortableCodec: KVCodec {
 }
 
 extension KVEncoding: Hashable {
-    public static func == (left: KVEncoding, right: KVEncoding) -> Bool { left.name == right.name }
-    public func hash(into hasher: inout Hasher) { hasher.combine(name) }
+    public static func == (left: KVEncoding, right: KVEncoding) -> Bool {
+        left.name == right.name && left.residual == right.residual
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        hasher.combine(residual)
+    }
+}
+
+/// The refusal of a residual that an encoding cannot have.
+public struct ResidualMismatch: Error, Hashable, CustomStringConvertible {
+    /// The encoding's name.
+    public var encoding: String
+    /// Tokens that it encodes together, and the residual asked for.
+    public var blockTokens: Int, residual: Int
+
+    /// The sentence for the user.
+    public var description: String {
+        blockTokens > 1
+            ? "a residual of \(residual) tokens does not fit \(encoding), which encodes \(blockTokens) together; use a multiple"
+            : "a residual means nothing for \(encoding), which encodes each token as it comes; leave it out"
+    }
 }

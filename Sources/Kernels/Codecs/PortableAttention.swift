@@ -9,15 +9,15 @@ extension PagedAttentionKernel {
         let values = keys + layout.kvHeads * layout.keyDim
         Parallel.forRanges(batch.rows, grain: max(1, 1 << 12 / max(1, rowWidth - keys))) { range in
             for row in range {
-                let position = Int(batch.limits[row]) - 1
+                let (position, number) = (Int(batch.limits[row]) - 1, Int(batch.numbers[row]))
                 let slot = position % layout.tokensPerPage
                 let page = batch.tables[batch.firstPage[batch.sequenceOf[row]] + position / layout.tokensPerPage]
                 let start = unsafe memory.base + Int(page) * layout.pageBytes
                 for head in 0..<layout.kvHeads {
-                    let key = unsafe qkv.pointer + row * rowWidth + keys + head * layout.keyDim
+                    let key = unsafe qkv.pointer + number * rowWidth + keys + head * layout.keyDim
                     for vector in layout.keyVectors(head: head, slot: slot) { unsafe vector.encode(key, into: start) }
-                    let value = unsafe qkv.pointer + row * rowWidth + values + head * layout.valueDim
-                    if let vector = layout.valueVector(head: head, slot: slot) { unsafe vector.encode(value, into: start) }
+                    let value = unsafe qkv.pointer + number * rowWidth + values + head * layout.valueDim
+                    for vector in layout.valueVectors(head: head, slot: slot) { unsafe vector.encode(value, into: start) }
                 }
             }
         }
@@ -42,18 +42,22 @@ extension PagedAttentionKernel {
         let (first, last) = (tokens.lowerBound / Self.span, (tokens.upperBound - 1) / Self.span)
         let scratch = Storage(count: (last - first + 1) * floats)
         let source = unsafe job.cache
-        for token in tokens {
+        var token = tokens.lowerBound
+        while token < tokens.upperBound {
+            // The slots of one page, decoded to one page.
+            let (slot, place) = (token % layout.tokensPerPage, token % Self.span)
+            let count = min(layout.tokensPerPage - slot, Self.span - place, tokens.upperBound - token)
             let page = unsafe Int(source.pages[token / layout.tokensPerPage])
+            let target = unsafe scratch.pointer + (token / Self.span - first) * floats
+            token += count
             // A page behind the window.
             guard page >= 0 else { continue }
             let bytes = unsafe source.memory + page * layout.pageBytes
-            let target = unsafe scratch.pointer + (token / Self.span - first) * floats
-            let (slot, place) = (token % layout.tokensPerPage, token % Self.span)
             for head in kvHeads {
                 let key = unsafe target + decoded.keyOffset(head: head, slot: place) / 4
-                for vector in layout.keyVectors(head: head, slot: slot) { unsafe vector.decode(from: bytes, into: key) }
+                unsafe layout.decodeKeys(head: head, slot..<slot + count, from: bytes, into: key)
                 let value = unsafe target + decoded.valueOffset(head: head, slot: place) / 4
-                if let vector = layout.valueVector(head: head, slot: slot) { unsafe vector.decode(from: bytes, into: value) }
+                unsafe layout.decodeValues(head: head, slot..<slot + count, from: bytes, into: value)
             }
         }
         let pages = (0...Int32(last)).map { $0 - Int32(first) }

@@ -1,4 +1,5 @@
 import Glibc
+import Threads
 
 /// The memory of the pages: reserved once, of one size, addressed by page number.
 ///
@@ -61,6 +62,7 @@ import Glibc
         check(from)
         check(to)
         precondition(layout.pageBytes == pageBytes && head < layout.kvHeads, "PageMemory: a layout of other pages")
+        precondition(layout.encoding.blockTokens == 1, "PageMemory: a slot of \(layout.encoding.name) is not encoded by itself")
         func copy(_ offset: (_ head: Int, _ slot: Int) -> Int, bytes: Int) {
             unsafe (base + Int(to) * pageBytes + offset(head, target % size)).update(
                 from: base + Int(from) * pageBytes + offset(head, source % size), count: bytes)
@@ -89,17 +91,53 @@ import Glibc
         for slot in 0..<slots {
             check(pages[slot / size])
             let page = unsafe base + Int(pages[slot / size]) * pageBytes
-            let vectors =
-                isKey
-                ? layout.keyVectors(head: head, slot: slot % size)
-                : [layout.valueVector(head: head, slot: slot % size)].compactMap { $0 }
             unsafe elements.withUnsafeMutableBufferPointer { elements in
                 guard let start = elements.baseAddress else { return }
-                for vector in vectors { unsafe vector.decode(from: page, into: start) }
+                let slots = slot % size..<slot % size + 1
+                if isKey {
+                    unsafe layout.decodeKeys(head: head, slots, from: page, into: start)
+                } else {
+                    unsafe layout.decodeValues(head: head, slots, from: page, into: start)
+                }
             }
             result += elements[..<dim]
         }
         return result
+    }
+
+    /// Encodes a block of tokens, in the slots from `slot` on of `pages` in the layout `open`, into the slots from `target` on of
+    /// `page`: as many as `layout` encodes together.
+    public func seal(
+        _ open: PagedLayout, from slot: Int, of pages: [Int32], to layout: PagedLayout, _ page: Int32, at target: Int
+    ) {
+        let tokens = layout.encoding.blockTokens
+        precondition(
+            open.pageBytes == pageBytes && layout.pageBytes == pageBytes && target % tokens == 0
+                && target + tokens <= layout.tokensPerPage && slot + tokens <= pages.count * open.tokensPerPage,
+            "PageMemory: \(tokens) tokens from slot \(slot) of \(pages.count) pages don't fit slot \(target)")
+        check(page)
+        for source in pages { check(source) }
+        Parallel.forEach(layout.kvHeads) { head in
+            let (keys, values) = (Storage(count: tokens * layout.keyDim), Storage(count: tokens * layout.valueDim))
+            for token in 0..<tokens {
+                let (index, place) = ((slot + token) / open.tokensPerPage, (slot + token) % open.tokensPerPage)
+                let source = unsafe base + Int(pages[index]) * pageBytes
+                unsafe open.decodeKeys(head: head, place..<place + 1, from: source, into: keys.pointer + token * layout.keyDim)
+                unsafe open.decodeValues(
+                    head: head, place..<place + 1, from: source, into: values.pointer + token * layout.valueDim)
+            }
+            let sealed = unsafe base + Int(page) * pageBytes
+            for token in stride(from: 0, to: tokens, by: layout.encoding.keys.blockTokens) {
+                for vectors in layout.keyVectors(head: head, slot: target + token) {
+                    unsafe vectors.encode(keys.pointer + token * layout.keyDim, pitch: layout.keyDim, into: sealed)
+                }
+            }
+            for token in stride(from: 0, to: tokens, by: layout.encoding.values.blockTokens) {
+                for vectors in layout.valueVectors(head: head, slot: target + token) {
+                    unsafe vectors.encode(values.pointer + token * layout.valueDim, pitch: layout.valueDim, into: sealed)
+                }
+            }
+        }
     }
 
     private func check(_ page: Int32) {

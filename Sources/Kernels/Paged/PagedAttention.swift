@@ -11,6 +11,12 @@ public struct PagedSequence: Sendable {
     public var count: Int
     /// Number of its first new tokens that are computed in blocks, the others one by one; nil to choose by `count`.
     public var blockCount: Int?
+    /// The number of the first new token's row; nil for the one behind the sequence before.
+    public var row: Int?
+    /// Tokens in `pages`, where later ones lie elsewhere: rows see them as far as their own token and the window allow.
+    public var stored: Int?
+    /// The position of the first token in `pages`, where earlier ones lie elsewhere: `held` counts from it.
+    public var position = 0
 
     /// `count` new tokens after `held` cached ones in `pages`.
     public init(pages: [Int32], held: Int, count: Int) {
@@ -33,7 +39,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     /// Factor on the scores.
     public let scale: Float
     /// The least number of a sequence's new tokens that are computed in blocks.
-    public var blockThreshold = 4
+    public var blockThreshold = PagedAttentionKernel.leastBlockRows
     /// Whether decoding sequences with a common prefix of pages attend to it together: first the shared tokens, with the queries
     /// of all sequences at once, then tokens shared by fewer, then each sequence's own (Ye et al. 2024, ChunkAttention). Sums
     /// then depend on the rest of the batch.
@@ -49,6 +55,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     var threads: Int?
     /// Whether rows hold keys and values to store; false where another layer stored them.
     public var storesKeys = true
+
+    /// The least number of a sequence's new tokens that are computed in blocks, unless set otherwise.
+    public static let leastBlockRows = 4
 
     /// Tokens of a span, which single queries attend to at a time.
     public static let span = Int(KK_PAGED_SPAN)
@@ -74,30 +83,54 @@ public struct PagedAttentionKernel: Sendable, Hashable {
             + (storesKeys ? layout.kvHeads * (layout.keyDim + (layout.valuesAreKeys ? 0 : layout.valueDim)) : 0)
     }
 
-    /// The spans of a row that sees tokens below `limit`: cut at multiples of ``span``.
-    func ranges(below limit: Int) -> [Range<Int>] {
+    /// The spans of the tokens that a row of `batch` sees: cut at multiples of ``span``.
+    func ranges(of row: Int, _ batch: PagedBatch) -> [Range<Int>] {
+        let (limit, end) = (Int(batch.limits[row]), batch.end(row))
         func cut(_ range: Range<Int>) -> [Range<Int>] {
             guard !range.isEmpty else { return [] }
             return (range.lowerBound / Self.span...(range.upperBound - 1) / Self.span).map {
                 max(range.lowerBound, $0 * Self.span)..<min(range.upperBound, ($0 + 1) * Self.span)
             }
         }
-        guard let window, window < limit else { return cut(0..<limit) }
-        let low = limit - window
-        return cut(0..<min(sinks, low)) + cut(low..<limit)
+        guard let window, window < limit else { return cut(0..<end) }
+        let low = min(limit - window, end)
+        return cut(0..<min(batch.sinks(sinks, of: batch.sequenceOf[row]), low)) + cut(low..<end)
     }
 
     /// Stores the keys and values of qkv [rows, rowWidth] behind the cached ones, then attends from each row to its sequence's
-    /// tokens up to its own: output [rows, heads·valueDim], logSumExp [rows, heads]. Reuses one of `plans` where it fits.
+    /// tokens up to its own: output [rows, heads·valueDim], logSumExp [rows, heads], written from row `first` on. Reuses one of
+    /// `plans` where it fits. Stores nothing where `storing` is false, as the rows' keys and values lie elsewhere.
     public func run(
-        qkv: Storage, memory: PageMemory, batch: PagedBatch, plans: inout PagedPlans, into output: Storage, logSumExp: Storage
+        qkv: Storage, memory: PageMemory, batch: PagedBatch, plans: inout PagedPlans, into output: Storage, logSumExp: Storage,
+        first: Int = 0, storing: Bool = true
     ) {
         check(batch, memory, qkv: qkv)
         precondition(
-            output.count >= batch.rows * heads * layout.valueDim && logSumExp.count >= batch.rows * heads,
+            output.count >= (first + batch.rows) * heads * layout.valueDim && logSumExp.count >= (first + batch.rows) * heads,
             "paged attention: \(batch.rows) rows don't fit the output")
-        if storesKeys { store(qkv, batch, memory) }
-        attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp)
+        if storesKeys, storing { store(qkv, batch, memory) }
+        attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp, first: first)
+    }
+
+    /// Merges attentions of the rows of `batch` to tokens in several places, by their log-sum-exp: outputs
+    /// [parts, rows, heads·valueDim] and logSumExps [parts, rows, heads] into the rows that ``PagedSequence/row`` numbers.
+    public func merge(
+        parts: Int, _ outputs: Storage, _ logSumExps: Storage, of batch: PagedBatch, into output: Storage, logSumExp: Storage
+    ) {
+        let (rows, width) = (batch.rows, heads * layout.valueDim)
+        precondition(
+            outputs.count >= parts * rows * width && logSumExps.count >= parts * rows * heads
+                && output.count >= (batch.lastNumber + 1) * width && logSumExp.count >= (batch.lastNumber + 1) * heads,
+            "paged attention: \(rows) rows don't fit the output")
+        Parallel.forRanges(rows, grain: 8) { range in
+            for row in range {
+                let number = Int(batch.numbers[row])
+                unsafe kernels.paged.merge(
+                    Int64(parts), outputs.pointer + row * width, Int64(rows * width), logSumExps.pointer + row * heads,
+                    Int64(rows * heads), Int64(heads), Int64(layout.valueDim), output.pointer + number * width,
+                    logSumExp.pointer + number * heads)
+            }
+        }
     }
 
     /// The attention mass of each sequence's tokens in each KV head, summed over the sequence's rows and the query heads of the
@@ -129,7 +162,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
             guard !rows[index].isEmpty else { return }
             let scratch = Storage(count: rowScratch)
             for row in rows[index].lowerBound + batch.firstRow[index]..<rows[index].upperBound + batch.firstRow[index] {
-                for range in ranges(below: Int(batch.limits[row])) {
+                for range in ranges(of: row, batch) {
                     let start = range.lowerBound
                     unsafe batch.withJob(self, memory, qkv: qkv, sequence: index) { job in
                         unsafe job.from = Int64(start)
@@ -157,7 +190,9 @@ public struct PagedAttentionKernel: Sendable, Hashable {
 
     private func check(_ batch: PagedBatch, _ memory: PageMemory, qkv: Storage) {
         batch.check(self, memory)
-        precondition(qkv.count >= batch.rows * rowWidth, "paged attention: qkv has not \(batch.rows) rows of \(rowWidth)")
+        precondition(
+            qkv.count >= (batch.lastNumber + 1) * rowWidth,
+            "paged attention: qkv has not \(batch.lastNumber + 1) rows of \(rowWidth)")
     }
 
     private func store(_ qkv: Storage, _ batch: PagedBatch, _ memory: PageMemory) {
@@ -169,7 +204,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                 for row in range {
                     let table = unsafe tables.baseAddress! + batch.firstPage[batch.sequenceOf[row]]
                     var cache = unsafe layout.job(memory.base, pages: table)
-                    let from = unsafe qkv.pointer + row * rowWidth
+                    let from = unsafe qkv.pointer + Int(batch.numbers[row]) * rowWidth
                     unsafe kernels.paged.store(&cache, batch.limits[row] - 1, from + keys, from + values)
                 }
             }
@@ -177,7 +212,8 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     }
 
     private func attend(
-        _ qkv: Storage, _ batch: PagedBatch, _ plan: PagedPlan, _ memory: PageMemory, into output: Storage, logSumExp: Storage
+        _ qkv: Storage, _ batch: PagedBatch, _ plan: PagedPlan, _ memory: PageMemory, into output: Storage, logSumExp: Storage,
+        first: Int
     ) {
         let width = heads * layout.valueDim
         let partial = (output: Storage(count: plan.parts * width), logSumExp: Storage(count: plan.parts * heads))
@@ -236,18 +272,18 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                             kk_paged_block_scratch(Int64(rows), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim))))
                     unsafe job.count = Int64(rows)
                     unsafe job.window = Int64(window ?? 0)
-                    unsafe job.sinks = Int64(sinks)
+                    unsafe job.sinks = Int64(batch.sinks(sinks, of: unit.sequence))
                     unsafe job.aligned = alignsWindows ? 1 : 0
                     unsafe job.firstKvHead = Int64(kvHead)
                     unsafe job.kvHeadCount = 1
-                    unsafe job.output = output.pointer + unit.row * width
-                    unsafe job.logSumExp = logSumExp.pointer + unit.row * heads
-                    let last = Int(batch.limits[unit.row + rows - 1])
+                    unsafe job.output = output.pointer + (first + unit.row) * width
+                    unsafe job.logSumExp = logSumExp.pointer + (first + unit.row) * heads
+                    let last = batch.end(unit.row + rows - 1)
                     unsafe decoding(&job, 0..<last, kvHeads: kvHead..<kvHead + 1) { job in
                         unsafe kernels.paged.block(&job, scratch.pointer)
                     }
                 case .row:
-                    let ranges = ranges(below: Int(batch.limits[unit.row]))
+                    let ranges = ranges(of: unit.row, batch)
                     unsafe Scratch.with(rowScratch + ranges.count * (width + heads)) { scratch in
                         let outputs = unsafe scratch + rowScratch
                         let sums = unsafe outputs + ranges.count * width
@@ -262,7 +298,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         }
                         unsafe kernels.paged.merge(
                             Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
-                            output.pointer + unit.row * width, logSumExp.pointer + unit.row * heads)
+                            output.pointer + (first + unit.row) * width, logSumExp.pointer + (first + unit.row) * heads)
                     }
                 }
             }
@@ -273,7 +309,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                     Int64(merge.parts.count), partial.output.pointer + merge.parts.lowerBound * width, Int64(width),
                     partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads),
                     Int64(layout.valueDim),
-                    output.pointer + merge.row * width, logSumExp.pointer + merge.row * heads)
+                    output.pointer + (first + merge.row) * width, logSumExp.pointer + (first + merge.row) * heads)
             }
         }
     }

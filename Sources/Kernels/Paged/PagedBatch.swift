@@ -15,10 +15,16 @@ public struct PagedBatch: Sendable {
     let held: [Int]
     let counts: [Int]
     let blockCounts: [Int?]
+    /// For each sequence the tokens in its pages, where others lie elsewhere, and the position of the first of them.
+    let stored: [Int?]
+    private let positions: [Int]
     /// The greatest page number.
     private let lastPage: Int
+    /// The greatest row number.
+    let lastNumber: Int
 
-    var rows: Int { limits.count }
+    /// Rows, one for each new token.
+    public var rows: Int { limits.count }
 
     /// The batch of `sequences`, their pages in `layout`.
     public init(_ sequences: [PagedSequence], layout: PagedLayout) {
@@ -26,7 +32,10 @@ public struct PagedBatch: Sendable {
         held = sequences.map(\.held)
         counts = sequences.map(\.count)
         blockCounts = sequences.map(\.blockCount)
-        let needed = sequences.map { layout.pages(tokens: $0.held + $0.count) }
+        stored = sequences.map(\.stored)
+        positions = sequences.map(\.position)
+        let needed = sequences.map { layout.pages(tokens: $0.stored ?? $0.held + $0.count) }
+        var nextRow = 0
         tables.reserveCapacity(needed.reduce(0, +))
         for (index, sequence) in sequences.enumerated() {
             let needed = needed[index]
@@ -36,12 +45,14 @@ public struct PagedBatch: Sendable {
             firstRow.append(limits.count)
             tables += sequence.pages[..<needed]
             for token in 0..<sequence.count {
-                numbers.append(Int64(limits.count))
+                numbers.append(Int64((sequence.row ?? nextRow) + token))
                 limits.append(Int64(sequence.held + token + 1))
                 sequenceOf.append(index)
             }
+            nextRow = (sequence.row ?? nextRow) + sequence.count
         }
         lastPage = Int(tables.max() ?? 0)
+        lastNumber = Int(numbers.max() ?? -1)
     }
 
     /// Checks that the pages have the layout of `kernel` and lie in `memory`.
@@ -53,8 +64,15 @@ public struct PagedBatch: Sendable {
 
     /// Whether rows and visible tokens equal those of `other`, whatever the pages.
     func hasRows(of other: PagedBatch) -> Bool {
-        counts == other.counts && limits == other.limits && blockCounts == other.blockCounts
+        counts == other.counts && limits == other.limits && blockCounts == other.blockCounts && numbers == other.numbers
+            && stored == other.stored
     }
+
+    /// The end of the tokens in pages that a row sees.
+    func end(_ row: Int) -> Int { min(Int(limits[row]), stored[sequenceOf[row]] ?? .max) }
+
+    /// Those of `sinks` first tokens that lie in a sequence's pages.
+    func sinks(_ sinks: Int, of sequence: Int) -> Int { min(max(0, sinks - positions[sequence]), stored[sequence] ?? .max) }
 
     /// Pages `range` of a sequence.
     func pages(_ range: Range<Int>, of sequence: Int) -> ArraySlice<Int32> {
@@ -75,7 +93,7 @@ public struct PagedBatch: Sendable {
                     unsafe job.cache = kernel.layout.job(memory.base, pages: table + firstPage[sequence])
                     unsafe job.heads = Int64(kernel.heads)
                     unsafe job.kvHeadCount = Int64(kernel.layout.kvHeads)
-                    unsafe job.to = .max
+                    unsafe job.to = Int64(stored[sequence] ?? .max)
                     unsafe job.count = 1
                     unsafe job.step = 1
                     unsafe job.qStride = Int64(kernel.rowWidth)

@@ -83,10 +83,10 @@ struct PagedPlan: Sendable {
     private mutating func add(_ singles: [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         let threads = kernel.threads ?? Parallel.threads
         var rows = singles.map { single -> (single: Single, ranges: [Range<Int>], tokens: Int) in
-            let limit = Int(batch.limits[single.row])
+            let limit = batch.end(single.row)
             let ranges =
                 single.part == nil
-                ? kernel.ranges(below: limit)
+                ? kernel.ranges(of: single.row, batch)
                 : stride(from: single.start, to: limit, by: PagedAttentionKernel.span).map {
                     $0..<min($0 + PagedAttentionKernel.span, limit)
                 }
@@ -113,7 +113,7 @@ struct PagedPlan: Sendable {
                     }
                 }
             } else {
-                let limit = Int(batch.limits[single.row])
+                let limit = batch.end(single.row)
                 units.append(
                     Unit(
                         sequence: single.sequence, row: single.row,
@@ -145,7 +145,7 @@ extension PagedPlan {
         var runs: [(members: Range<Int>, tokens: Range<Int>, part: Int)] = []
 
         /// Whole pages of tokens before the row's own.
-        private func pages(_ single: Single) -> Int { (Int(batch.limits[single.row]) - 1) / kernel.layout.tokensPerPage }
+        private func pages(_ single: Single) -> Int { (batch.end(single.row) - 1) / kernel.layout.tokensPerPage }
 
         private func page(_ single: Single, _ index: Int) -> Int32 { batch.tables[batch.firstPage[single.sequence] + index] }
 
@@ -186,7 +186,7 @@ extension PagedPlan {
     /// Plans the tokens that enough of `singles` share; the rows' own tokens remain in `singles`.
     private mutating func share(_ singles: inout [Single], _ kernel: PagedAttentionKernel, _ batch: PagedBatch) {
         var byPage: [Int32: [Single]] = [:]
-        for single in singles where batch.limits[single.row] > PagedAttentionKernel.sharedTokens {
+        for single in singles where batch.end(single.row) > PagedAttentionKernel.sharedTokens {
             byPage[batch.tables[batch.firstPage[single.sequence]], default: []].append(single)
         }
         var shared: [Int: Single] = [:]
@@ -195,11 +195,11 @@ extension PagedPlan {
             tree.add(members)
             guard !tree.rows.isEmpty else { continue }
             let counts = tree.rows.map { row in
-                let own = Int(batch.limits[row.single.row]) - row.start
+                let own = batch.end(row.single.row) - row.start
                 return row.part + (own + PagedAttentionKernel.span - 1) / PagedAttentionKernel.span
             }
             let group = Group(
-                rows: tree.rows.map { Int64($0.single.row) }, firstPart: parts, partsPerRow: counts.max() ?? 0)
+                rows: tree.rows.map { batch.numbers[$0.single.row] }, firstPart: parts, partsPerRow: counts.max() ?? 0)
             for run in tree.runs {
                 add(run, of: tree.rows[run.members.lowerBound].single, kernel)
                 let slots = kernel.layout.tokensPerPage

@@ -83,6 +83,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
 
     func run() async throws {
         threads.apply()
+        let encoding = try paging.encoding(kvDtype)
         if !results.isJSON {
             try print(
                 "| model | attention | KV bytes/token | page | batch | prefill tok/s | decode tok/s | output tok/s | ms/step | GB/s | of memory |"
@@ -99,7 +100,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             var options = EngineOptions()
             options.cacheBytes = memory.bytes
             options.pageBytes = paging.page?.bytes
-            options.encoding = kvDtype
+            options.encoding = encoding
             options.retention = try eviction.retention()
             options.limits.tokensPerStep = stepTokens
             options.prefixSharing = shared > 0
@@ -130,7 +131,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
                 let shares = zip(results, bandwidths).map { $0.readBytesPerSecond / $1 }.sorted()
                 let row = Row(
                     model: name, attention: checkpoint.config.attentionLabel, batch: batch,
-                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(kvDtype), pageBytes: engine.pageBytes,
+                    kvBytesPerToken: checkpoint.config.kvBytesPerToken(encoding), pageBytes: engine.pageBytes,
                     result: ServingBenchmark.median(of: results),
                     memoryBytesPerSecond: bandwidths.sorted()[rounds / 2], memoryShare: shares[rounds / 2])
                 try show(row)

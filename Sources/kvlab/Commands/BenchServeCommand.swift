@@ -113,9 +113,10 @@ struct BenchServeCommand: AsyncParsableCommand {
         guard length <= config.maxSequence else {
             throw BenchServeError.tooLong(path, prompt: load.prompt, tokens: load.tokens, limit: config.maxSequence)
         }
-        let pageBytes = paging.bytes(for: [config], kvDtype)
+        let encoding = try paging.encoding(kvDtype)
+        let pageBytes = paging.bytes(for: [config], encoding)
         let capacity = try CacheCapacity.measure(
-            config, encoding: kvDtype, bytes: memory.bytes, pageBytes: pageBytes, context: length)
+            config, encoding: encoding, bytes: memory.bytes, pageBytes: pageBytes, context: length)
         guard capacity.sequences > 0 else {
             throw BenchServeError.memory(path, memory: ByteCount.text(memory.bytes), tokens: length)
         }
@@ -131,7 +132,8 @@ struct BenchServeCommand: AsyncParsableCommand {
     /// One round of one checkpoint: a server of its own, so that no round finds another's prefixes, under both loads.
     private func measure(_ it: inout Contender, round: Int) async throws {
         var options = EngineOptions()
-        (options.cacheBytes, options.pageBytes, options.encoding) = (memory.bytes, it.pageBytes, kvDtype)
+        let encoding = try paging.encoding(kvDtype)
+        (options.cacheBytes, options.pageBytes, options.encoding) = (memory.bytes, it.pageBytes, encoding)
         // The open loop may be far behind: nothing is refused for that.
         options.limits.waiting = max(options.limits.waiting, load.requests)
         let engine = try Engine(models: [it.model], options: options)

@@ -50,6 +50,7 @@ struct CapacityCommand: ParsableCommand {
     }
 
     func run() throws {
+        let encoding = try paging.encoding(kvDtype)
         let configs = try checkpoints.map { path in
             let config = try ModelImport.load(path, verify: .structure).config
             guard context <= config.maxSequence else {
@@ -57,19 +58,19 @@ struct CapacityCommand: ParsableCommand {
             }
             return config
         }
-        let pageBytes = paging.bytes(for: configs, kvDtype)
+        let pageBytes = paging.bytes(for: configs, encoding)
         let retention = try eviction.retention()
         let rows = try zip(checkpoints, configs).map { path, config in
             Row(
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
                 pageBytes: pageBytes,
                 capacity: try CacheCapacity.measure(
-                    config, encoding: kvDtype, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: context,
+                    config, encoding: encoding, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: context,
                     chunk: stepTokens))
         }
         if results.isJSON { return try results.print(rows) }
         try print(
-            "\(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence\(eviction.text.map { ", \($0)" } ?? "")"
+            "\(ByteCount.text(memory.bytes)) of \(encoding.name) cache in pages of \(ByteCount.text(pageBytes)), \(context) tokens a sequence\(eviction.text.map { ", \($0)" } ?? "")"
         )
         try print("| model | attention | KV bytes/token | sequences | logical | allocated |")
         try print("| --- | --- | ---: | ---: | ---: | ---: |")

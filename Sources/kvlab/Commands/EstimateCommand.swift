@@ -17,8 +17,8 @@ struct EstimateCommand: ParsableCommand {
             Takes any decoder's Hugging Face config.json (or the folder it is in), also one whose weights kvlab cannot \
             use, or a checkpoint. A token takes Σ over layers of KV heads × (key width + value width) × bytes per \
             element, with the scales of a codec; layers with a sliding window stop growing at it. Pages are of the size that a \
-            server chooses for the model. With the options of 'kvlab convert' it is the model so converted, its weights unread: \
-            --kv-heads 1, or --method mla --rank 96.
+            server chooses for the model. Tokens that wait for their block to be encoded are counted unrounded. With the options of \
+            'kvlab convert' it is the model so converted, its weights unread: --kv-heads 1, or --method mla --rank 96.
             """)
 
     @Argument(help: "A config.json, a model folder or a checkpoint.", completion: .file())
@@ -33,6 +33,9 @@ struct EstimateCommand: ParsableCommand {
     @Option(name: .long, help: "Encoding of the cache.")
     var kvDtype = KVEncoding.standard
 
+    @Option(name: .long, help: "Newest tokens left unrounded by an encoding of blocks of tokens, as serve has them. Default: 0.")
+    var kvResidual = 0
+
     @Option(
         help: "Estimate the model converted by one of \(ConversionMethods.names.joined(separator: ", ")).",
         completion: .list(ConversionMethods.names))
@@ -45,6 +48,7 @@ struct EstimateCommand: ParsableCommand {
 
     func validate() throws {
         if let context, context < 1 { throw ValidationError("--context is \(context), expected at least 1") }
+        do { _ = try kvDtype.with(residual: kvResidual) } catch { throw ValidationError("--kv-residual: \(error)") }
         if batch < 1 { throw ValidationError("--batch is \(batch), expected at least 1") }
         _ = try conversion()
     }
@@ -78,7 +82,8 @@ struct EstimateCommand: ParsableCommand {
         let parent = try read()
         let conversion = try conversion()
         let child = try conversion.map { try $0.childConfig(parent.config()) }
-        let estimate = child.map { CacheEstimate($0, encoding: kvDtype) } ?? parent.estimate
+        let encoding = try kvDtype.with(residual: kvResidual)
+        let estimate = child.map { CacheEstimate($0, encoding: encoding) } ?? parent.estimate
         let context = context ?? parent.longest ?? 1
         try estimate.layers.checkEncoding()
         let pageBytes = PageSize.bytes(for: estimate.layers)
@@ -122,6 +127,7 @@ struct EstimateCommand: ParsableCommand {
     }
 
     private func read() throws -> Parent {
+        let encoding = try kvDtype.with(residual: kvResidual)
         var isDirectory: ObjCBool = false
         let isFolder = unsafe FileManager.default.fileExists(atPath: model, isDirectory: &isDirectory) && isDirectory.boolValue
         let path = isFolder ? model + "/config.json" : model
@@ -130,12 +136,12 @@ struct EstimateCommand: ParsableCommand {
         if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
             let config = try HuggingFaceConfig(path: path)
             return Parent(
-                estimate: try config.cacheEstimate(kvDtype), longest: config.maxSequence, modelType: config.modelType,
+                estimate: try config.cacheEstimate(encoding), longest: config.maxSequence, modelType: config.modelType,
                 config: { try config.modelConfig() })
         }
         let config = try ModelImport.load(path, verify: .structure).config
         return Parent(
-            estimate: CacheEstimate(config, encoding: kvDtype), longest: config.maxSequence, modelType: config.attentionLabel,
+            estimate: CacheEstimate(config, encoding: encoding), longest: config.maxSequence, modelType: config.attentionLabel,
             config: { config })
     }
 

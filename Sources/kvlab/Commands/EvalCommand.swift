@@ -136,8 +136,8 @@ struct EvalPerplexityCommand: ParsableCommand {
             }
         } else {
             let given = [
-                ("--kv-dtype", kvDtype != nil), ("--page", paging.page != nil), ("--evict", eviction.evict != nil),
-                ("--prefill", prefill != nil),
+                ("--kv-dtype", kvDtype != nil), ("--page", paging.page != nil), ("--kv-residual", paging.kvResidual != nil),
+                ("--evict", eviction.evict != nil), ("--prefill", prefill != nil),
             ]
             if let option = given.first(where: \.1)?.0 {
                 throw ValidationError("\(option) has no effect without --through-cache")
@@ -154,13 +154,13 @@ struct EvalPerplexityCommand: ParsableCommand {
 
     func run() throws {
         threads.apply()
+        let encoding = try paging.encoding(kvDtype ?? .float32)
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
         let window = try options.window(for: [model])
         try checkPrefill(window: window)
         var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
         comparison.mostWindows = limitWindows
-        let encoding = kvDtype ?? .float32
         var cache = EvaluationCache(
             encoding: encoding, retention: try eviction.retention(), pageBytes: paging.bytes(for: [model.model.config], encoding))
         cache.prompt = prefill ?? 0

@@ -52,8 +52,9 @@ struct LongContextOptions: ParsableArguments {
     }
 
     private func specs() throws -> [CacheSpec] {
+        let encoding = try paging.encoding(kvDtype ?? .float32)
         let specs = try (caches.isEmpty ? ["full"] : caches).map { text in
-            do throws(InferenceError) { return try CacheSpec(text, defaults: kvDtype ?? .float32) } catch {
+            do throws(InferenceError) { return try CacheSpec(text, defaults: encoding) } catch {
                 throw ValidationError("--cache: \(error)")
             }
         }

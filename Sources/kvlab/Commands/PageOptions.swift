@@ -3,15 +3,29 @@ import Inference
 import Kernels
 import Models
 
-/// The size of cache pages on the command line.
+/// The size of cache pages, and what waits in them unrounded, on the command line.
 struct PageOptions: ParsableArguments {
     @Option(
         help: "Bytes of a page, a multiple of 64; by default a power of two from 1KiB to 16KiB that suits the models' caches.")
     var page: ByteCount?
 
+    @Option(
+        help: """
+            Newest tokens that an encoding of blocks of tokens leaves unrounded before the block being filled: a multiple of the \
+            block's. Default: 0.
+            """
+    )
+    var kvResidual: Int?
+
     func validate() throws {
         guard let page else { return }
         do { try PageStore.check(pageBytes: page.bytes) } catch { throw ValidationError("--page: \(error)") }
+    }
+
+    /// The encoding `type` with the residual given.
+    func encoding(_ type: KVEncoding) throws -> KVEncoding {
+        guard let kvResidual else { return type }
+        do { return try type.with(residual: kvResidual) } catch { throw ValidationError("--kv-residual: \(error)") }
     }
 
     /// The page size given, or one that suits models of `configs`.

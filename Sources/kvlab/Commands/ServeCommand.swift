@@ -195,6 +195,7 @@ struct ServeCommand: AsyncParsableCommand {
         let trimming = Self.trimHeaps()
         defer { trimming.cancel() }
         threads.apply()
+        let encoding = try paging.encoding(kvDtype)
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
         var sizes: [String] = []
@@ -208,12 +209,12 @@ struct ServeCommand: AsyncParsableCommand {
                     id: id, tokenizer: loaded.tokenizer, bosID: loaded.bosID, eosIDs: loaded.stopIDs.sorted(),
                     chatFormat: try chats.format(loaded, name: id),
                     attention: loaded.config.attentionLabel))
-            sizes.append("\(ByteCount.text(loaded.config.kvBytesPerToken(kvDtype))) (\(id))")
+            sizes.append("\(ByteCount.text(loaded.config.kvBytesPerToken(encoding))) (\(id))")
         }
         var options = EngineOptions()
         options.cacheBytes = memory.bytes
         options.pageBytes = paging.page?.bytes
-        options.encoding = kvDtype
+        options.encoding = encoding
         options.retention = try eviction.retention()
         (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
         options.limits.tenants = ServerOptions.tenants(apiKeys: keys, adminKey: admin)
@@ -238,9 +239,14 @@ struct ServeCommand: AsyncParsableCommand {
         var logger = Logger(label: "kvlab") { NoteLogHandler(label: $0) }
         logger.logLevel = verbose ? .info : .warning
         let (address, names) = (host, served.map(\.id).joined(separator: ", "))
+        let open = served.indices.map { "\(ByteCount.text(engineModels[$0].model.config.kvBytesPerToken(encoding.open)))" }
+        let waiting =
+            encoding.blockTokens > 1
+            ? ", \(open.joined(separator: ", ")) while unsealed, the newest \(encoding.residual + encoding.blockTokens - 1) at most"
+            : ""
         let cache =
-            "cache pages of \(ByteCount.text(engine.pageBytes)); a token takes \(sizes.joined(separator: ", ")) in \(kvDtype.name)"
-            + (eviction.text.map { "; evicted by \($0)" } ?? "")
+            "cache pages of \(ByteCount.text(engine.pageBytes)); a token takes \(sizes.joined(separator: ", ")) in \(encoding.name)"
+            + waiting + (eviction.text.map { "; evicted by \($0)" } ?? "")
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
             StandardOutput.announce("\(cache)\nserving \(names) at http://\(address):\(port)")
         }

@@ -13,8 +13,9 @@ struct VerifyCommand: ParsableCommand {
             Compares the contiguous cache with the full forward pass, and paged, batched, forked, preempted and resumed caches (both \
             ways) and merged spans with the contiguous one on the same random tokens, and sequences that share a prefix with each \
             alone: the largest difference of a logit, and tokens whose likeliest successor differs. A gate that says nothing of the \
-            model is named with the reason. With --evict the policy's gates follow: the same logits with a budget of the length, with \
-            the evicted slots masked in a whole cache, and however the sequence is cut, shared and preempted. Exits with 1 where a gate \
+            model is named with the reason. Of an encoding of blocks of tokens, caches whose sums do not depend on the chunks are \
+            compared too, bit for bit. With --evict the policy's gates follow: the same logits with a budget of the length, with the \
+            evicted slots masked in a whole cache, and however the sequence is cut, shared and preempted. Exits with 1 where a gate \
             fails. --json prints an object for each gate.
             """)
 
@@ -60,7 +61,10 @@ struct VerifyCommand: ParsableCommand {
 
     func run() throws {
         threads.apply()
+        let encoding = try paging.encoding(kvDtype)
+        let retention = try eviction.retention() as? EvictionRetention
         let loaded = try ModelImport.load(checkpoint)
+        try retention?.check(loaded.config, encoding)
         let count = tokens ?? min(400, loaded.config.maxSequence)
         guard count >= 4, count <= loaded.config.maxSequence else {
             throw ValidationError("--tokens is \(count), expected 4 to the model's \(loaded.config.maxSequence) positions")
@@ -69,22 +73,22 @@ struct VerifyCommand: ParsableCommand {
         guard decoded >= 2 else { throw ValidationError("--decoded is \(decoded), expected at least 2") }
         var random = SeededGenerator(seed: seed, name: "verify")
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
-        let pageBytes = paging.bytes(for: [loaded.config], kvDtype)
+        let pageBytes = paging.bytes(for: [loaded.config], encoding)
         let checks = try ExactnessGates(
-            config: loaded.config, parameters: loaded.parameters, encoding: kvDtype, pageBytes: pageBytes, tokens: ids,
+            config: loaded.config, parameters: loaded.parameters, encoding: encoding, pageBytes: pageBytes, tokens: ids,
             decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path))
         var gates = try checks.run()
-        if let retention = try eviction.retention() as? EvictionRetention { gates += try checks.run(evicting: retention) }
+        if let retention { gates += try checks.run(evicting: retention) }
         if results.isJSON {
             for gate in gates { try results.print(Row(gate)) }
             if !gates.allSatisfy(\.passes) { throw ExitCode(1) }
             return
         }
         try print(
-            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(kvDtype.name) cache in pages of \(ByteCount.text(pageBytes))"
+            "\(checkpoint): \(count) tokens, \(decoded) of them decoded, \(encoding.name) cache in pages of \(ByteCount.text(pageBytes))"
         )
         try print(
-            "| full pass, then the contiguous cache\(kvDtype == .float32 ? "" : ", then pages") against | largest difference | allowed | greedy differences | |"
+            "| full pass, then the contiguous cache\(encoding == .float32 ? "" : ", then pages") against | largest difference | allowed | greedy differences | |"
         )
         try print("| --- | ---: | ---: | ---: | --- |")
         for gate in gates {
