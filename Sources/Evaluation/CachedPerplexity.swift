@@ -6,7 +6,8 @@ import Models
 public struct CachedPerplexity: Sendable {
     /// The scores, of the windows in order.
     public var score = PerplexityResult(windows: [])
-    /// The mean over scored tokens of KL(full ‖ this) in nats: full is the same model over a Float32 cache of all slots.
+    /// The mean over scored tokens of KL(full ‖ this) in nats: full is the same model, or the reference that was given, over a Float32
+    /// cache of all slots.
     public var klToFull: Double { divergence / Double(max(score.tokensScored, 1)) }
     /// Tokens of the windows, and bytes at the windows' ends: of the allocated pages, and of the sidecar (positions, mass, statistics).
     public private(set) var tokens = 0, allocatedBytes = 0, sidecarBytes = 0
@@ -46,24 +47,36 @@ extension CachedPerplexity {
     /// Scores `windows` on the serving path: weights in their element type, keys and values in the paged cache that `options`
     /// describe.
     ///
+    /// The divergence is to `reference` where one is given, such as the uncompressed parent of a converted `model`; logits of both are
+    /// held for a chunk at a time. Precondition: both have one vocabulary.
+    ///
     /// Windows without a token behind the prompt are left out. Throws ``InferenceError`` where the cache does not fit the model
     /// or the retention needs a prompt and there is none.
     public static func evaluate(
         _ model: ServingModel, _ windows: [EvaluationWindow], through options: EvaluationCache,
-        progress: (Int) throws -> Void = { _ in }
+        against reference: ServingModel? = nil, progress: (Int) throws -> Void = { _ in }
     ) throws -> CachedPerplexity {
+        precondition(
+            reference.map { $0.config.vocabularySize == model.config.vocabularySize } ?? true,
+            "CachedPerplexity: vocabularies differ")
         if options.prompt == 0, let retention = options.retention as? EvictionRetention, retention.needsPrompt {
             throw InferenceError.policyWithoutPrompt(policy: retention.name)
         }
         let longest = windows.map(\.inputs.count).max() ?? 1
-        func cache(_ encoding: KVEncoding, _ retention: any Retention) throws -> PagedKVCache {
+        func cache(
+            _ config: ModelConfig, _ encoding: KVEncoding, _ retention: any Retention, pageBytes: Int
+        ) throws -> PagedKVCache {
             try PagedKVCache(
-                config: model.config, encoding: encoding, retention: retention, pageBytes: options.pageBytes, tokens: longest,
+                config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, tokens: longest,
                 chunk: options.chunk)
         }
-        var compressed = try cache(options.encoding, options.retention)
-        // The reference; none where it is the cache itself.
-        var full = options.isFull ? [] : [try cache(.float32, FullRetention())]
+        var compressed = try cache(model.config, options.encoding, options.retention, pageBytes: options.pageBytes)
+        // The reference; none where it is the cache itself. A page of codes may be too small for Float32.
+        let whole = (reference ?? model).config
+        let pages = reference == nil ? options.pageBytes : PageSize.bytes(for: [whole], .float32)
+        var full: [(model: ServingModel, cache: PagedKVCache)] =
+            reference == nil && options.isFull
+            ? [] : [(reference ?? model, try cache(whole, .float32, FullRetention(), pageBytes: pages))]
         var result = CachedPerplexity()
         for (index, window) in windows.enumerated() {
             if let window = window.scored(from: options.prompt) {
@@ -77,10 +90,10 @@ extension CachedPerplexity {
     /// Scores one window through empty caches.
     private mutating func add(
         _ window: EvaluationWindow, _ model: ServingModel, _ options: EvaluationCache, _ cache: inout PagedKVCache,
-        _ full: inout [PagedKVCache]
+        _ full: inout [(model: ServingModel, cache: PagedKVCache)]
     ) {
         cache.add(0)
-        for index in full.indices { full[index].add(0) }
+        for index in full.indices { full[index].cache.add(0) }
         cache.setPromptLength(0, options.prompt)
         var result = WindowScore(nll: 0, tokens: window.scoredTokens, bytes: window.scoredBytes)
         var (start, scored) = (0, 0)
@@ -94,7 +107,10 @@ extension CachedPerplexity {
             let rows = targets.indices.filter { targets[$0] >= 0 }.map { Int32($0 - start) }
             let wanted = rows.isEmpty ? [Int32(count - 1)] : rows
             let logits = model.logits(step, rows: wanted, cache: &cache)
-            let references = full.indices.map { model.logits(step, rows: wanted, cache: &full[$0]) }
+            let references = full.indices.map { index in
+                let model = full[index].model
+                return model.logits(step, rows: wanted, cache: &full[index].cache)
+            }
             start += count
             guard !rows.isEmpty else { continue }
             let classes = model.config.vocabularySize
@@ -117,6 +133,6 @@ extension CachedPerplexity {
         slots += cache.slotsKept(0)
         score.windows.append(result)
         cache.remove(0)
-        for index in full.indices { full[index].remove(0) }
+        for index in full.indices { full[index].cache.remove(0) }
     }
 }
