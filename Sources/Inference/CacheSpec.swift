@@ -68,23 +68,38 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     ///
     /// Throws ``InferenceError/cacheSpec(_:)``, or why the eviction cannot be.
     public init(_ text: String, defaults: KVEncoding = .float32) throws(InferenceError) {
-        encoding = defaults
         // All tokens are kept unless a setting says otherwise.
-        guard text != "full" else { return }
+        guard text != "full" else {
+            self.init(keepingAllIn: defaults)
+            return
+        }
+        var settings: [(key: String, value: String)] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard sides.count == 2, let key = Self.keys.first(where: { $0.name == sides[0] }) else {
+            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard sides.count == 2, Self.keyNames.contains(sides[0]) else {
                 throw .cacheSpec(
                     "'\(part)' is no setting of a cache; use full, or KEY=VALUE with one of the keys "
-                        + Self.keys.map(\.name).joined(separator: ", "))
+                        + Self.keyNames.joined(separator: ", "))
             }
-            let value = String(sides[1])
-            guard given.updateValue(value, forKey: key.name) == nil else {
-                throw .cacheSpec("'\(key.name)' is set twice in '\(text)'")
+            settings.append((sides[0], sides[1]))
+        }
+        try self.init(settings, defaults: defaults)
+    }
+
+    /// A configuration from settings by their keys, all tokens kept where there are none; an encoding left out is `defaults`.
+    ///
+    /// Precondition: the keys are among ``keyNames``. Throws as ``init(_:defaults:)`` does.
+    public init(_ settings: [(key: String, value: String)], defaults: KVEncoding = .float32) throws(InferenceError) {
+        encoding = defaults
+        for (name, value) in settings {
+            guard let key = Self.keys.first(where: { $0.name == name }) else {
+                preconditionFailure("CacheSpec: '\(name)' is no setting")
             }
-            guard key.set(&self, value) else {
-                throw .cacheSpec("'\(value)' is no \(key.name), expected \(key.values())")
+            guard given.updateValue(value, forKey: name) == nil else {
+                let text = settings.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
+                throw .cacheSpec("'\(name)' is set twice in '\(text)'")
             }
+            guard key.set(&self, value) else { throw .cacheSpec("'\(value)' is no \(name), expected \(key.values())") }
         }
         given["dtype"] = nil
         if let residual {
@@ -94,16 +109,45 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
         _ = try retention()
     }
 
-    /// Every setting that was given, the dtype and its residual, as ``init(_:defaults:)`` reads them back, in the order of the keys.
-    public var description: String {
+    /// The keys of settings, the encoding's first.
+    public static var keyNames: [String] { keys.map(\.name) }
+
+    /// The values that `key` takes, in words, where `value` is none of them; nil where it is one.
+    public static func expected(insteadOf value: String, for key: String) -> String? {
+        guard let key = keys.first(where: { $0.name == key }) else { return nil }
+        var spec = Self.unset
+        return key.set(&spec, value) ? nil : key.values()
+    }
+
+    private static let unset = CacheSpec(keepingAllIn: .float32)
+
+    /// A cache of all tokens in `encoding`.
+    public init(keepingAllIn encoding: KVEncoding) { self.encoding = encoding }
+
+    /// The settings given, by their keys in order, the encoding's name and its residual always among them.
+    public var settings: [(key: String, value: String)] {
         Self.keys.compactMap { key in
             switch key.name {
-            case "dtype": "dtype=\(encoding.name)"
-            case "residual": encoding.residual > 0 ? "residual=\(encoding.residual)" : nil
-            default: given[key.name].map { "\(key.name)=\($0)" }
+            case "dtype": (key.name, encoding.name)
+            case "residual": encoding.residual > 0 ? (key.name, "\(encoding.residual)") : nil
+            default: given[key.name].map { (key.name, $0) }
             }
-        }.joined(separator: ",")
+        }
     }
+
+    /// Every setting that was given, the dtype and its residual, as ``init(_:defaults:)`` reads them back, in the order of the keys.
+    public var description: String { settings.map { "\($0.key)=\($0.value)" }.joined(separator: ",") }
+
+    /// The eviction in words, its budget behind the policy and then the other settings: snapkv 64, window=16; "full" where all tokens
+    /// are kept.
+    public var evictionText: String {
+        guard let policy = eviction.policy else { return "full" }
+        let others = settings.filter { !["dtype", "residual", "evict", EvictionOption.budget.rawValue].contains($0.key) }
+        return (["\(policy) \(eviction.budget?.text ?? "")"] + others.map { "\($0.key)=\($0.value)" }).joined(separator: ", ")
+    }
+
+    /// The eviction policy's name; nil where all tokens are kept.
+    public var policy: String? { eviction.policy }
 
     /// Whether slots are evicted.
     public var evicts: Bool { eviction.policy != nil }

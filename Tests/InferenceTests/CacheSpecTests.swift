@@ -30,6 +30,17 @@ import Text
         #expect(try CacheSpec("full", defaults: left.encoding) == left && CacheSpec("\(left)") == left)
     }
 
+    @Test func `settings by their keys make the configuration that their text makes`() throws {
+        let text = "dtype=int8,evict=snapkv,budget=25%,window=16"
+        let spec = try CacheSpec([("budget", "25%"), ("evict", "snapkv"), ("window", "16")], defaults: .int8)
+        #expect(try spec == CacheSpec(text) && "\(spec)" == text)
+        #expect(spec.evictionText == "snapkv 25%, window=16" && spec.policy == "snapkv")
+        let full = try CacheSpec([], defaults: .int8)
+        #expect(full == CacheSpec(keepingAllIn: .int8) && full.evictionText == "full" && full.policy == nil)
+        #expect(CacheSpec.expected(insteadOf: "0", for: "budget") == "slots, such as 512 or 25%")
+        #expect(CacheSpec.expected(insteadOf: "9", for: "budget") == nil)
+    }
+
     private static let keys = "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, seed"
 
     @Test(arguments: [
