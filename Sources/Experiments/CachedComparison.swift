@@ -25,8 +25,8 @@ extension Comparison {
 
 /// No window has a token to score behind its prompt.
 public struct NoTextBehindPrompt: Error, CustomStringConvertible {
-    var prompt: Int
-    var longest: Int
+    let prompt: Int
+    let longest: Int
 
     /// The sentence for the user.
     public var description: String {

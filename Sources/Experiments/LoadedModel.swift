@@ -82,6 +82,8 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case noBOS(String)
     /// A window or sequence is longer, in tokens, than the positions the model has (`limit`).
     case window(Int, model: String, limit: Int)
+    /// The first model has another tokenizer than the second, from which its divergence was to be measured.
+    case tokenizers(String, String)
     /// No window of the text has a token that something precedes.
     case nothingToScore
     /// The recipe's value at `key` doesn't fit the data or the model it is to be used on.
@@ -104,6 +106,8 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .noBOS(let name): "\(name): the tokenizer has no BOS token; use --bos never"
         case .window(let window, let name, let limit):
             "a window of \(window) tokens does not fit \(name), which has \(limit) positions; choose a smaller --window"
+        case .tokenizers(let name, let parent):
+            "\(name) and \(parent) have different tokenizers; divergence is measured between predictions of the same tokens"
         case .nothingToScore: "the text has no token to score"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
         case .budget(let minutes, let tokens):

@@ -37,6 +37,21 @@ import Testing
         let compared = try run("compare", "run/model.h5", "mqa.h5", "--text", "text.txt", "--window", "32")
         #expect(
             compared.status == 0 && compared.output.contains("MQA") && compared.output.contains("KL (nats)"), "\(compared.error)")
+        let frontier = try run(
+            "compare", "run/model.h5", "mqa.h5", "--text", "text.txt", "--window", "32", "--kv-dtype", "fp32", "--compression",
+            "evict=knorm,budget=8,dtype=int8", "--html", "caches.html", "--json")
+        let caches = try #require(try JSONSerialization.jsonObject(with: Data(frontier.output.utf8)) as? [String: Any])
+        let rows = try #require(caches["rows"] as? [[String: Any]], "\(frontier.error)")
+        #expect(rows.compactMap { $0["kvDtype"] as? String } == ["fp32", "int8", "fp32", "int8"])
+        #expect(rows[0]["klToParent"] as? Double == 0 && caches["promptTokens"] as? Int == 16)
+        // The first model's figures are those of `eval ppl` through the same cache.
+        let cached = try run(
+            "eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "32", "--through-cache", "--prefill", "16",
+            "--evict",
+            "knorm", "--kv-budget", "8", "--kv-dtype", "int8", "--json")
+        let alone = try #require(try JSONSerialization.jsonObject(with: Data(cached.output.utf8)) as? [String: Any])
+        #expect(alone["klToFull"] as? Double == rows[1]["klToParent"] as? Double)
+        #expect(alone["bitsPerByte"] as? Double == rows[1]["bitsPerByte"] as? Double)
         let generated = try run("generate", "run/model.h5", "--prompt", "line", "--max-tokens", "8", "--seed", "3")
         #expect(generated.status == 0 && generated.output.hasPrefix("line"))
         #expect(
@@ -186,6 +201,26 @@ import Testing
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--window", "900"], "a window of 900 tokens does not fit"),
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--bos", "always"], "has no BOS token; use --bos never"),
             (["compare", "run/none.h5", "--text", "text.txt"], "run/none.h5: cannot open: No such file or directory"),
+            (
+                ["compare", "run/model.h5", "--text", "text.txt", "--compression", "evict=h2o"],
+                "--compression: --evict h2o needs --kv-budget"
+            ),
+            (
+                ["compare", "run/model.h5", "--text", "text.txt", "--compression", "dtype=int8", "--compression", "dtype=int8"],
+                "--compression: 'dtype=int8' is named twice"
+            ),
+            (
+                ["compare", "run/model.h5", "--text", "text.txt", "--window", "32", "--compression", "dtype=q8_0"],
+                "'--compression dtype=q8_0': tiny: q8_0 stores blocks of 32 elements"
+            ),
+            (
+                ["compare", "run/model.h5", "--text", "text.txt", "--compression", "dtype=int8", "--batch", "2"],
+                "--batch has no effect with --compression"
+            ),
+            (
+                ["compare", "run/model.h5", "--text", "text.txt", "--prefill", "2"],
+                "--prefill has no effect without --compression"
+            ),
             (["generate", "run/model.h5", "--prompt", "x", "--top-p", "2"], "--top-p must be above 0 and at most 1"),
             (["lab", "recipe.json"], "has no 'lab' section"),
             (["estimate", "recipe.json"], "recipe.json"),

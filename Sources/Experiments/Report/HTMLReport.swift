@@ -163,6 +163,7 @@ public struct HTMLReport {
         .heat { fill: var(--c2); } .heat.minus { fill: var(--c3); } .frame { fill: none; stroke: var(--rule); }
         .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; } .swatch.hollow { background: none; border: 2px solid var(--c); }
         .legend { list-style: none; display: flex; flex-wrap: wrap; justify-content: center; gap: 4px 22px; margin: 0; padding: 0; font-size: 13px; }
+        .legend svg { display: inline-block; width: 14px; min-width: 0; margin-right: 6px; vertical-align: -2px; } .legend + .legend { margin-top: 4px; }
         h3 { font-size: 15px; margin: 18px 0 4px; } details { margin-top: 40px; } details + details { margin-top: 10px; } details details { margin: 6px 0 6px 18px; } summary { cursor: pointer; color: var(--soft); }
         pre { background: var(--stripe); border: 1px solid var(--rule); border-radius: 6px; padding: 14px; overflow-x: auto; font-size: 12.5px; }
         """ + (0..<colors).map { "\n.c\($0) { --c: var(--c\($0)); }" }.joined()

@@ -53,6 +53,18 @@ struct PlotAxis {
     }
 }
 
+extension PlotAxis {
+    /// Powers of ten inside a logarithmic axis, with their doubles and halves where it spans less than three of them.
+    var factorTicks: [(value: Double, text: String)] {
+        let (low, high) = (exp2(domain.lowerBound), exp2(domain.upperBound))
+        let factors = high / low < 1000 ? [1.0, 2, 5] : [1]
+        let powers = Int(log10(low).rounded(.down))...Int(log10(high).rounded(.up))
+        return powers.flatMap { power in factors.map { $0 * pow(10, Double(power)) } }.filter { $0 >= low && $0 <= high }.map {
+            ($0, String(format: "%g", $0))
+        }
+    }
+}
+
 extension SVG {
     /// Level lines at about `count` round values of `y`, each with its text on the left.
     mutating func grid(_ y: PlotAxis, from left: Double, to right: Double, about count: Int) {

@@ -40,6 +40,36 @@ struct SVG {
         )
     }
 
+    /// The shape of a mark.
+    enum Shape: CaseIterable {
+        case circle, square, diamond, triangle, invertedTriangle
+
+        /// Corners about (0, 0) at radius 1; none for the circle.
+        fileprivate var corners: [(x: Double, y: Double)] {
+            switch self {
+            case .circle: []
+            case .square: [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]
+            case .diamond: [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)]
+            case .triangle: [(0, -1.25), (1.2, 0.85), (-1.2, 0.85)]
+            case .invertedTriangle: [(0, 1.25), (1.2, -0.85), (-1.2, -0.85)]
+            }
+        }
+    }
+
+    /// A mark of a shape, which shows `title` when it is pointed at.
+    mutating func mark(_ x: Double, _ y: Double, radius: Double, shape: Shape, style: String, title: String) {
+        guard shape != .circle else { return mark(x, y, radius: radius, style: style, title: title) }
+        let corners = shape.corners.map { "\(Self.text(x + radius * $0.x)) \(Self.text(y + radius * $0.y))" }
+        add("<path d=\"M\(corners.joined(separator: "L"))Z\" class=\"\(style)\"><title>\(title.escapedForHTML)</title></path>")
+    }
+
+    /// A small drawing of a shape for a legend.
+    static func key(_ shape: Shape) -> String {
+        var svg = SVG(width: 14, height: 14)
+        svg.mark(7, 7, radius: 5, shape: shape, style: "open c0", title: "")
+        return "<svg viewBox=\"0 0 14 14\" aria-hidden=\"true\">\(svg.elements.joined())</svg>"
+    }
+
     /// The drawing; `label` describes it to those who cannot see it.
     func markup(label: String) -> String {
         """

@@ -2,6 +2,7 @@ import ArgumentParser
 import Console
 import Experiments
 import Foundation
+import Inference
 import Kernels
 
 /// `kvlab compare`: checkpoints side by side.
@@ -12,6 +13,11 @@ struct CompareCommand: ParsableCommand {
         discussion: """
             Differences are in bits per byte, with a standard error paired over windows. Perplexity and the KL divergence from the first \
             model are shown where all have one tokenizer.
+
+            With --compression each checkpoint is measured through each of these caches, and through the uncompressed one: KL divergence from the \
+            first model over an uncompressed fp32 cache, bits per byte, the most cache bytes that a sequence of --window tokens holds while it \
+            decodes, decoding speed, and the sequences that fit where 32 of the first model's uncompressed ones do. Points that another one \
+            beats in bytes and divergence are marked as dominated.
             """)
 
     @Argument(help: "Checkpoints; the first is what the others are measured against.", completion: .file(extensions: ["h5"]))
@@ -19,14 +25,32 @@ struct CompareCommand: ParsableCommand {
 
     @OptionGroup var options: TextOptions
 
-    @Option(help: "Context tokens of the cache sizes shown.")
-    var context = 4096
+    @Option(help: "Context tokens of the cache sizes shown. Default: 4096.")
+    var context: Int?
 
-    @Option(help: "Sequences of the cache sizes shown.")
-    var batch = 1
+    @Option(help: "Sequences of the cache sizes shown. Default: 1.")
+    var batch: Int?
 
-    @Option(help: "Encoding of the cache sizes shown.")
+    @Option(help: "Encoding of the cache sizes shown, and of caches in --compression that set no dtype.")
     var kvDtype = KVEncoding.standard
+
+    @Option(
+        name: .customLong("compression"),
+        help: """
+            A cache to measure the checkpoints through, repeatable: settings with commas between, such as evict=snapkv,budget=64,dtype=int8; the \
+            keys are the names of --evict and of the flags that begin with --kv-.
+            """)
+    var caches: [String] = []
+
+    @Option(
+        help: """
+            Tokens of a window's prompt, a BOS included, with --compression: policies decide at its end, and only what a position behind it \
+            predicts is scored. Default: half of --window.
+            """)
+    var prefill: Int?
+
+    @Option(help: "Windows to score at most, from the text's beginning.")
+    var limitWindows: Int?
 
     @OptionGroup var threads: ThreadsOption
 
@@ -36,21 +60,46 @@ struct CompareCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard context >= 1, batch >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
+        guard context ?? 1 >= 1, batch ?? 1 >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
+        guard limitWindows.map({ $0 >= 1 }) ?? true else {
+            throw ValidationError("--limit-windows is \(limitWindows ?? 0), expected at least 1")
+        }
+        guard !caches.isEmpty else {
+            guard prefill == nil else { throw ValidationError("--prefill has no effect without --compression") }
+            return
+        }
+        if let option = [("--context", context), ("--batch", batch)].first(where: { $0.1 != nil })?.0 {
+            throw ValidationError("\(option) has no effect with --compression, whose context is --window")
+        }
+        guard options.window != 1 else { throw ValidationError("--window is 1, expected at least 2 with --compression") }
+        try options.check(prefill: prefill, window: options.window)
+        _ = try specs()
     }
+
+    private func specs() throws -> [CacheSpec] { try CacheSpec.all(caches, flag: "--compression", defaults: kvDtype) }
 
     func run() throws {
         threads.apply()
         let text = try options.read()
         let models = try checkpoints.map { try LoadedModel(path: $0) }
         let window = try options.window(for: models)
-        let comparison = Comparison(
-            contextTokens: context, batch: batch, kvType: kvDtype, window: window, stride: options.stride, bos: options.bos)
+        try options.check(prefill: prefill, window: window)
+        var comparison = Comparison(
+            contextTokens: context ?? 4096, batch: batch ?? 1, kvType: kvDtype, window: window, stride: options.stride,
+            bos: options.bos)
+        comparison.mostWindows = limitWindows
         let title = "\(options.text), window \(window), stride \(options.stride ?? window)"
-        let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
-        if let html {
-            try TextFile.write(HTMLReport(title: "kvlab compare", table: table).html, to: html, links: .followed)
+        if !caches.isEmpty {
+            let frontier = try comparison.frontier(
+                models, text, title: title, caches: try specs(), prompt: prefill, reporter: ProgressReporter())
+            return try show(frontier) { HTMLReport(title: "kvlab compare --compression", frontier: frontier).html }
         }
+        let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
+        try show(table) { HTMLReport(title: "kvlab compare", table: table).html }
+    }
+
+    private func show(_ table: some ResultTable, report: () -> String) throws {
+        if let html { try TextFile.write(report(), to: html, links: .followed) }
         if results.isJSON { try results.print(table) } else { try print(table.plain) }
     }
 }

@@ -62,6 +62,13 @@ struct TextOptions: ParsableArguments {
         }
     }
 
+    /// Throws where a window has no tokens behind `prefill`; a window of nil is not known yet.
+    func check(prefill: Int?, window: Int?) throws {
+        guard let prefill, prefill < 1 || prefill >= window ?? .max else { return }
+        let limit = window.map { "1 to \($0 - 1)" } ?? "at least 1"
+        throw ValidationError("--prefill is \(prefill), expected \(limit), less than the tokens of --window")
+    }
+
     /// The tokens of a window for all of `models`: those given, else 1,024 or the fewest positions of a model.
     func window(for models: [LoadedModel]) throws -> Int {
         let window = window ?? models.map(\.model.config.maxSequence).reduce(1024, min)
@@ -130,7 +137,7 @@ struct EvalPerplexityCommand: ParsableCommand {
             guard dtype == nil else {
                 throw ValidationError("--dtype has no effect with --through-cache, which multiplies in the weights' own type")
             }
-            try checkPrefill(window: options.window ?? .max)
+            try options.check(prefill: prefill, window: options.window)
             if prefill == nil, let retention = try eviction.retention() as? EvictionRetention, retention.needsPrompt {
                 throw ValidationError("\(InferenceError.policyWithoutPrompt(policy: retention.name))")
             }
@@ -145,20 +152,13 @@ struct EvalPerplexityCommand: ParsableCommand {
         }
     }
 
-    private func checkPrefill(window: Int) throws {
-        guard prefill.map({ $0 >= 1 && $0 < window }) ?? true else {
-            let limit = window == .max ? "at least 1" : "1 to \(window - 1)"
-            throw ValidationError("--prefill is \(prefill ?? 0), expected \(limit), less than the tokens of --window")
-        }
-    }
-
     func run() throws {
         threads.apply()
         let encoding = try paging.encoding(kvDtype ?? .float32)
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
         model.model.compute.precision = dtype ?? .fp32
         let window = try options.window(for: [model])
-        try checkPrefill(window: window)
+        try options.check(prefill: prefill, window: window)
         var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
         comparison.mostWindows = limitWindows
         var cache = EvaluationCache(

@@ -52,16 +52,8 @@ struct LongContextOptions: ParsableArguments {
     }
 
     private func specs() throws -> [CacheSpec] {
-        let encoding = try paging.encoding(kvDtype ?? .float32)
-        let specs = try (caches.isEmpty ? ["full"] : caches).map { text in
-            do throws(InferenceError) { return try CacheSpec(text, defaults: encoding) } catch {
-                throw ValidationError("--cache: \(error)")
-            }
-        }
-        for (index, spec) in specs.enumerated() where specs[..<index].contains(spec) {
-            throw ValidationError("--cache: '\(spec)' is named twice")
-        }
-        return specs
+        try CacheSpec.all(
+            caches.isEmpty ? ["full"] : caches, flag: "--cache", defaults: paging.encoding(kvDtype ?? .float32))
     }
 
     /// Whether a cache evicts, and decides before the question.
@@ -73,7 +65,7 @@ struct LongContextOptions: ParsableArguments {
     var firstGiven: String? {
         [
             ("--cache", !caches.isEmpty), ("--query-aware", queryAware), ("--kv-dtype", kvDtype != nil),
-            ("--page", paging.page != nil),
+            ("--page", paging.page != nil), ("--kv-residual", paging.kvResidual != nil),
             ("--kv-memory", memory != nil), ("--concurrency", concurrency != nil), ("--out", out != nil),
             ("--html", output.html != nil),
         ].first(where: \.1)?.0
@@ -107,6 +99,21 @@ struct LongContextOutput: ParsableArguments {
         if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
         let table = LongContextTable(summary)
         if results.isJSON { try results.print(table) } else { try print(table.plain) }
+    }
+}
+
+extension CacheSpec {
+    /// The configurations of a repeatable option called `flag`, each once.
+    static func all(_ texts: [String], flag: String, defaults: KVEncoding) throws -> [CacheSpec] {
+        let specs = try texts.map { text in
+            do throws(InferenceError) { return try CacheSpec(text, defaults: defaults) } catch {
+                throw ValidationError("\(flag): \(error)")
+            }
+        }
+        for (index, spec) in specs.enumerated() where specs[..<index].contains(spec) {
+            throw ValidationError("\(flag): '\(spec)' is named twice")
+        }
+        return specs
     }
 }
 

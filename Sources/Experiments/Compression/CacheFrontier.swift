@@ -1,0 +1,185 @@
+import Files
+import Foundation
+import Inference
+
+/// Architectures × evictions × encodings: models through compressed caches, each beside its uncompressed parent.
+///
+/// A row is dominated where another of the same parent has no more cache bytes a token and no more divergence from it, and less of one.
+public struct CacheFrontier: ResultTable, Codable, Hashable {
+    /// One model through one cache; means over the seeds of a sweep.
+    public struct Row: Codable, Sendable, Hashable {
+        /// The model.
+        public var model: String
+        /// MHA, GQA-2, MQA, or what the layers have.
+        public var attention: String
+        /// The model that divergence is measured from.
+        public var parent: String
+        /// The cache as `--compression` and `--cache` read it.
+        public var cache: String
+        /// The eviction policy; nil where all tokens are kept.
+        public var evict: String?
+        /// The eviction with its settings in words.
+        public var eviction: String
+        /// The encoding of keys and values.
+        public var kvDtype: String
+        /// Runs that the means are over.
+        public var runs: Int
+        /// Tokens of the sequences that bytes, speed and capacity belong to.
+        public var contextTokens: Int
+        /// The most bytes that a sequence holds while it decodes, a token: pages with scales, positions and what else policies keep.
+        public var cacheBytesPerToken: Double
+        /// The part of them that lies beside the pages.
+        public var sidecarBytesPerToken: Double
+        /// Slots at a window's end, a layer.
+        public var slotsKept: Double
+        /// KL(parent ‖ this) in nats a token, the parent's cache uncompressed.
+        public var klToParent: Double
+        /// Its standard deviation over seeds; nil for one.
+        public var klDeviation: Double?
+        /// Bits per byte.
+        public var bitsPerByte: Double
+        /// Their standard deviation over seeds; nil for one.
+        public var bitsPerByteDeviation: Double?
+        /// Perplexity, of the first run.
+        public var perplexity: Double
+        /// Tokens decoded a second.
+        public var tokensPerSecond: Double
+        /// Sequences at their most bytes that a pool of ``memoryBytes`` holds.
+        public var sequences: Int
+        /// Bytes of the pages of the parent's uncompressed sequences.
+        public var memoryBytes: Int
+        /// Whether another row is better.
+        public var isDominated = false
+    }
+
+    /// A model through a cache, of one seed.
+    struct Entry {
+        var model: String
+        var attention: String
+        var parent: String
+        var seed: Int
+        var cache: CacheSpec
+        var score: CompressedScore
+    }
+
+    /// What was scored and how, in words.
+    public var text: String
+    /// Tokens of a window, and of its prompt.
+    public var windowTokens: Int, promptTokens: Int
+    /// The encoding of the parent's sequences that memory is counted in.
+    public var kvDtype: String
+    /// The rows, model by model.
+    public var rows: [Row]
+    /// The machines that were timed.
+    public var machines: [String]
+
+    /// The table of `entries`, entries of one model and cache that differ in their seeds as one row.
+    init(_ entries: [Entry], text: String, grid: CacheGrid) {
+        (self.text, kvDtype) = (text, grid.encoding.name)
+        (windowTokens, promptTokens) = (grid.window, grid.prompt)
+        struct Key: Hashable {
+            var model: String
+            var parent: String
+            var cache: CacheSpec
+        }
+        var order: [Key] = []
+        var groups: [Key: [Entry]] = [:]
+        for entry in entries {
+            let key = Key(model: entry.model, parent: entry.parent, cache: entry.cache)
+            if groups[key] == nil { order.append(key) }
+            groups[key, default: []].append(entry)
+        }
+        rows = order.compactMap { Self.row(groups[$0] ?? []) }
+        machines = entries.reduce(into: []) { if !$0.contains($1.score.machine) { $0.append($1.score.machine) } }
+        for index in rows.indices { rows[index].isDominated = rows.contains { Self.dominates($0, rows[index]) } }
+    }
+
+    private static func row(_ group: [Entry]) -> Row? {
+        func figure(_ value: (CompressedScore) -> Double) -> SweepSummary.Figure? {
+            SweepSummary.Figure(group.map { (seed: $0.seed, value: value($0.score)) })
+        }
+        guard let first = group.first, let kl = figure(\.klToParent), let bits = figure(\.bitsPerByte),
+            let bytes = figure(\.cacheBytesPerToken), let sidecar = figure(\.sidecarBytesPerToken),
+            let slots = figure(\.slotsKept), let speed = figure(\.tokensPerSecond)
+        else { return nil }
+        return Row(
+            model: first.model, attention: first.attention, parent: first.parent, cache: "\(first.cache)",
+            evict: first.cache.policy, eviction: first.cache.evictionText, kvDtype: first.cache.encoding.name, runs: group.count,
+            contextTokens: first.score.contextTokens, cacheBytesPerToken: bytes.mean, sidecarBytesPerToken: sidecar.mean,
+            slotsKept: slots.mean, klToParent: kl.mean, klDeviation: kl.deviation, bitsPerByte: bits.mean,
+            bitsPerByteDeviation: bits.deviation, perplexity: first.score.perplexity, tokensPerSecond: speed.mean,
+            sequences: first.score.sequences, memoryBytes: first.score.memoryBytes)
+    }
+
+    private static func dominates(_ row: Row, _ other: Row) -> Bool {
+        guard row.parent == other.parent, row.klToParent.isFinite else { return false }
+        guard other.klToParent.isFinite else { return row.cacheBytesPerToken <= other.cacheBytesPerToken }
+        return row.cacheBytesPerToken <= other.cacheBytesPerToken && row.klToParent <= other.klToParent
+            && (row.cacheBytesPerToken < other.cacheBytesPerToken || row.klToParent < other.klToParent)
+    }
+
+    /// The parents, in order.
+    var parents: [String] { rows.reduce(into: []) { if !$0.contains($1.parent) { $0.append($1.parent) } } }
+}
+
+extension CacheFrontier {
+    public var caption: String {
+        let contexts = Set(rows.map(\.contextTokens)).sorted().map(String.init).joined(separator: " or ")
+        let memory = Set(rows.map(\.memoryBytes)).sorted().map(byteCountText).joined(separator: " or ")
+        let means = rows.contains { $0.runs > 1 } ? " Means over seeds, ± their standard deviation." : ""
+        return
+            "\(text), \(promptTokens) tokens of each window its prompt; KL(parent ‖ model) in nats a token, the parent's cache "
+            + "uncompressed in fp32. Bytes: the most that a sequence of \(contexts) tokens holds while it decodes, pages and what lies "
+            + "beside them, a token. Sequences: as many of these as pages of \(memory) hold, in which \(CacheGrid.sequences) of the parent's "
+            + "fit in \(kvDtype). Tokens/s: \(DecodeProbe.sequences) sequences decoding, \(machines.joined(separator: "; ")).\(means)"
+    }
+
+    /// The rows' table; columns that no row fills are left out.
+    public var columns: [TableColumn] {
+        func column(_ title: String, leading: Bool = false, _ cell: (Row) -> String?) -> TableColumn? {
+            TableColumn.filled(title, rows, leading: leading, cell)
+        }
+        func figure(_ mean: Double, _ deviation: Double?, _ digits: Int) -> String {
+            String(format: "%.\(digits)f", mean) + (deviation.map { String(format: " ± %.\(digits)f", $0) } ?? "")
+        }
+        return [
+            column("model", leading: true) { $0.model },
+            column("attention", leading: true) { $0.attention },
+            column("eviction", leading: true) { $0.eviction },
+            column("KV dtype", leading: true) { $0.kvDtype },
+            column("bytes/token") { String(format: "%.1f", $0.cacheBytesPerToken) },
+            column("slots") { String(format: "%.0f", $0.slotsKept) },
+            column("KL to parent") { figure($0.klToParent, $0.klDeviation, 5) },
+            column("bits/byte") { figure($0.bitsPerByte, $0.bitsPerByteDeviation, 4) },
+            column("tokens/s") { groupedDigits(Int($0.tokensPerSecond.rounded())) },
+            column("sequences") { groupedDigits($0.sequences) },
+            column("dominated", leading: true) { $0.isDominated ? "yes" : nil },
+        ].compactMap { $0 }
+    }
+
+    /// Every figure in full, one line a model and cache.
+    public var csv: String {
+        let head = [
+            "model", "attention", "parent", "cache", "evict", "kv_dtype", "runs", "context_tokens", "cache_bytes_per_token",
+            "sidecar_bytes_per_token", "slots_kept", "kl_to_parent", "kl_deviation", "bits_per_byte", "bits_per_byte_deviation",
+            "perplexity", "tokens_per_second", "sequences", "memory_bytes", "dominated",
+        ]
+        return Self.csv(
+            [head]
+                + rows.map { row in
+                    [
+                        row.model, row.attention, row.parent, row.cache, Self.csv(row.evict), row.kvDtype, "\(row.runs)",
+                        "\(row.contextTokens)", "\(row.cacheBytesPerToken)", "\(row.sidecarBytesPerToken)", "\(row.slotsKept)",
+                        "\(row.klToParent)", Self.csv(row.klDeviation), "\(row.bitsPerByte)", Self.csv(row.bitsPerByteDeviation),
+                        "\(row.perplexity)", "\(row.tokensPerSecond)", "\(row.sequences)", "\(row.memoryBytes)",
+                        "\(row.isDominated)",
+                    ]
+                })
+    }
+
+    /// With stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
+    public var json: String {
+        // Encoding plain values cannot fail.
+        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
+    }
+}

@@ -1,0 +1,40 @@
+import Files
+import Foundation
+
+/// The figures of one model through one cache; in a sweep a file in the model's folder, under a name that says what was measured.
+public struct CompressedScore: Codable, Sendable, Hashable {
+    /// Sum of the scored tokens' negative log-likelihoods in nats, their number, and their UTF-8 bytes.
+    var nll: Double, tokens: Int, bytes: Int
+    /// Mean of KL(parent ‖ this) over the scored tokens in nats, the parent's cache uncompressed in Float32.
+    var klToParent: Double
+    /// Slots at a window's end, a layer.
+    var slotsKept: Double
+    /// Tokens of the sequence that the figures below belong to.
+    var contextTokens: Int
+    /// The most bytes that it holds while it decodes, a token, and the part of them that lies beside the pages.
+    var cacheBytesPerToken: Double, sidecarBytesPerToken: Double
+    /// Bytes of a page.
+    var pageBytes: Int
+    /// Tokens decoded a second.
+    var tokensPerSecond: Double
+    /// Sequences at their most bytes that a pool holds, and its bytes.
+    var sequences: Int, memoryBytes: Int
+    /// The machine that was timed.
+    var machine: String
+    /// When, UTC.
+    var date: String
+
+    /// exp(Σ nll / tokens).
+    var perplexity: Double { exp(nll / Double(max(tokens, 1))) }
+    /// Σ nll / (ln 2 · bytes).
+    var bitsPerByte: Double { nll / (log(2) * Double(max(bytes, 1))) }
+
+    /// The score in the file at `path`; nil where there is none, or none that can be read.
+    static func read(_ path: String) -> CompressedScore? {
+        TextFile.ownBytes(path).flatMap { try? CanonicalJSON.value(CompressedScore.self, from: $0) }
+    }
+
+    func write(to path: String) throws {
+        try TextFile.write(try CanonicalJSON.text(of: self, nonFinite: .spelled) + "\n", to: path)
+    }
+}
