@@ -74,7 +74,7 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
-        library("Recipes", ["Conversion", "Files", "JSON", "Kernels", "Models", "Text"]),
+        library("Recipes", ["Conversion", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
         library(
             "Registry",
             ["Checkpoints", "Console", "Files", "JSON", "Models", "Training", .product(name: "GRDB", package: "GRDB.swift")]),
@@ -127,7 +127,7 @@ let package = Package(
         tests("AutogradTests", ["Autograd", "Kernels", "TestSupport", "Threads"]),
         tests("ModelsTests", ["Autograd", "Kernels", "Models", "Random", "TestSupport", "Threads"], exclude: ["Fixtures"]),
         tests("HDF5Tests", ["CHDF5", "HDF5", "TestSupport"]),
-        tests("RecipesTests", ["JSON", "Models", "Recipes", "TestSupport"]),
+        tests("RecipesTests", ["Inference", "JSON", "Kernels", "Models", "Recipes", "TestSupport"]),
         tests(
             "CheckpointsTests",
             [

@@ -97,6 +97,21 @@ extension ObjectReader {
         try node(key).map { (node) throws(RecipeError) in try string(node, keyPath(key), declaration(key).type) }
     }
 
+    /// A setting that is one of some strings, a whole number, or either, as text.
+    func setting(_ key: String) throws(RecipeError) -> String? {
+        switch declaration(key).type {
+        case .choice: return try string(key)
+        case .integer: return try int(key).map(String.init)
+        case .integerOrText(let example):
+            guard let node = node(key) else { return nil }
+            switch node.value {
+            case .string(let text), .number(let text): return text
+            default: throw wrong(node, keyPath(key), "an integer, or a text such as \"\(example)\"")
+            }
+        default: misread(key)
+        }
+    }
+
     func strings(_ key: String) throws(RecipeError) -> [String]? {
         guard case .list(let type) = declaration(key).type else { misread(key) }
         return try elements(key, "an array of strings")?.map { (element) throws(RecipeError) in

@@ -1,3 +1,4 @@
+import Inference
 import Kernels
 import Models
 import Text
@@ -354,6 +355,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var batch: Int
         /// Element type of the cache sizes shown: fp32, fp16 or bf16.
         public var kvDtype: String
+        /// Tokens of a window's prompt where models are scored through caches, a BOS included; nil: half the window.
+        public var prefill: Int?
     }
 
     /// What the parent is converted to; empty for a sweep.
@@ -380,6 +383,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var control: Bool
     /// How everything is scored.
     public var evaluation: Evaluation
+    /// Caches that every model is measured through; nil: none.
+    public var compression: [CacheSpec]?
 
     /// Every child: those listed, or the product of the sweep's axes.
     public var allChildren: [Child] { sweep?.children ?? children }
@@ -388,7 +393,7 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
 
     private enum CodingKeys: String, CodingKey {
         case children, alpha, steps, tokens, parentTokens, sweep, learningRate, batch, seq, distill, stopAt, keyValueShare,
-            control, evaluation
+            control, evaluation, compression
     }
 
     /// As the recipe has it: children and the length of their uptrainings, or a sweep.
@@ -409,5 +414,6 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
         try container.encode(control, forKey: .control)
         try container.encode(evaluation, forKey: .evaluation)
+        try container.encodeIfPresent(compression, forKey: .compression)
     }
 }

@@ -96,6 +96,11 @@ extension Recipe {
                 node["train"]?["accumulation"]?.position ?? reader.position, path: "train.accumulation",
                 reason: "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
         }
+        if let lab, lab.compression == nil, lab.evaluation.prefill != nil {
+            throw .impossible(
+                node["lab"]?["evaluation"]?["prefill"]?.position ?? reader.position, path: "lab.evaluation.prefill",
+                reason: "means nothing without 'lab.compression', whose policies decide behind a prompt; leave it out")
+        }
         if let sweep = lab?.sweep {
             let stepTokens = (lab?.batch ?? train.batch ?? 1) * (lab?.seq ?? train.seq ?? 1)
             try sweep.check(node["lab"]?["sweep"], model: model, train: train, stepTokens: stepTokens)
@@ -387,6 +392,7 @@ extension LabRecipe {
         control = try reader.value("control")
         let section = try reader.section("evaluation")
         evaluation = try Evaluation(section)
+        compression = try reader.caches("compression", defaults: KVEncoding(name: evaluation.kvDtype) ?? .float16)
         try reader.finish()
     }
 }
@@ -398,6 +404,12 @@ extension LabRecipe.Evaluation {
         contextTokens = try reader.value("contextTokens")
         batch = try reader.value("batch")
         kvDtype = try reader.value("kvDtype")
+        prefill = try reader.int("prefill")
+        guard prefill.map({ $0 < window }) ?? true else {
+            throw .impossible(
+                reader.position(of: "prefill"), path: reader.keyPath("prefill"),
+                reason: "\(prefill ?? 0) tokens, expected less than the \(window) of 'window'")
+        }
         try reader.finish()
     }
 }

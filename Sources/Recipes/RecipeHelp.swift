@@ -116,7 +116,7 @@ extension RecipeType {
         case .text, .choice: "text"
         case .path: "path"
         case .boolean: "boolean"
-        case .integer, .perLayer: "integer"
+        case .integer, .perLayer, .integerOrText: "integer"
         case .number: "number"
         case .list: "list"
         case .object: "object"
@@ -134,6 +134,7 @@ extension RecipeType {
             let (least, most) = (range.lowerBound.json.text, range.upperBound.json.text)
             return range.upperBound < 1e6 ? ", \(least) to \(most)" : " from \(least)"
         case .perLayer: return ", or one a layer"
+        case .integerOrText(let example): return ", or such as `\(example)`"
         default: return ""
         }
     }

@@ -1,4 +1,5 @@
 import Conversion
+import Inference
 import JSON
 import Kernels
 import Models
@@ -276,7 +277,37 @@ extension RecipeSection {
         ] + parentSettings + [
             .boolean("control", "whether the parent is continued for the same tokens", absence: .default(true), example: false),
             .object("evaluation", .evaluation, "the scoring of all models", absence: .derived("as below")),
+            .objects(
+                "compression", .cache, "caches that every model is measured through, their keys those of `--cache`",
+                example: .object(["evict": .text("snapkv"), "budget": .int(64), "kvDtype": .text("int8")])),
             .object("sweep", .sweep, "axes in place of `children` and their length"),
+        ])
+
+    /// A cache, as `CacheSpec` reads its settings.
+    private static let cache = RecipeSection(
+        "lab.compression[]",
+        [
+            RecipeKey(
+                "evict", .choice(EvictionPolicies.names), "the eviction policy; all tokens are kept without one", example: "h2o"),
+            RecipeKey(
+                "budget", .integerOrText("25%"), "slots that a layer keeps, or a share of the prompt",
+                absence: .requiredIf("with `evict`"), example: 64),
+            .integer("sinks", 0...(1 << 40), "first tokens that are always kept; the policy's own unless given", example: 4),
+            .integer("recent", 0...(1 << 40), "newest tokens that are always kept; the policy's own unless given", example: 16),
+            .integer("window", "last tokens of the prompt, which score the others", example: 16),
+            RecipeKey(
+                "pool", .integerOrText("max7"), "the pooling of scores: an average over an odd width, or its maximum", example: 5),
+            .integer("interval", "tokens between decisions behind the prompt", example: 32),
+            .integer("future", "positions behind the prompt that queries are expected at", example: 256),
+            RecipeKey(
+                "allocate", .choice(BudgetAllocation.allCases.map(\.rawValue)), "the division of the budget among layers",
+                example: "pyramid"),
+            .integer("seed", 0...Int.max, "seed of random draws", example: 1),
+            RecipeKey(
+                "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of keys and values",
+                absence: .derived("as `lab.evaluation.kvDtype`"), example: "int8"),
+            RecipeKey(
+                "dtype", .choice(KVEncoding.all.map(\.name)), "the same as `kvDtype`, as `--cache` calls it", example: "int8"),
         ])
 
     private static let evaluation = RecipeSection(
@@ -289,6 +320,9 @@ extension RecipeSection {
             RecipeKey(
                 "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of the cache sizes shown",
                 absence: .default(KVEncoding.standard.name), example: "int8"),
+            .integer(
+                "prefill", 1...(1 << 24), "tokens of a window's prompt with `compression`; half of `window` unless given",
+                example: 192),
         ])
 
     private static let sweep = RecipeSection(

@@ -86,6 +86,7 @@ extension RecipeType {
         case .integer(let range): return [type("integer")] + Self.limits(range)
         case .number(let range): return [type("number"), ("minimum", range.lowerBound.json), ("maximum", range.upperBound.json)]
         case .choice(let names): return [("enum", .array(names.map(\.json) + (isNullable ? [.null] : [])))]
+        case .integerOrText: return [type("integer", "string")]
         case .perLayer(let range):
             let one: [(String, JSONValue)] = [("type", .text("integer"))] + Self.limits(range)
             return [type("integer", "array")] + Self.limits(range) + [("items", .object(of: one))]

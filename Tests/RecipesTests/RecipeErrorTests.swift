@@ -1,3 +1,5 @@
+import Inference
+import Kernels
 import Testing
 
 @testable import Recipes
@@ -20,6 +22,10 @@ private func train(_ more: String) -> String {
 private func model(_ text: String) -> String { recipe(model: "\"model\": {\(text)},") }
 
 private func lab(_ text: String) -> String { recipe(more: ", \"lab\": {\(text)}") }
+
+private func compression(_ caches: String) -> String {
+    lab("\"children\": [{\"kvHeads\": 1}], \"compression\": [\(caches)]")
+}
 
 /// From a recipe's text to the sentence that refuses it.
 struct RecipeErrorTests {
@@ -143,6 +149,21 @@ struct RecipeErrorTests {
         ),
         (lab(#""children": 3"#), "r.json:6:23: 'lab.children' is 3, expected an array of objects"),
         (
+            compression(#"{"evict": "h2o", "budget": "half"}"#),
+            "r.json:6:84: 'lab.compression[0].budget' is \"half\", expected slots, such as 512 or 25%"
+        ),
+        (
+            compression(#"{"evict": "none", "budget": 4}"#),
+            "r.json:6:67: 'lab.compression[0].evict' is \"none\", expected one of "
+                + EvictionPolicies.names.map { "\"\($0)\"" }.joined(separator: ", ")
+        ),
+        (
+            compression(#"{"kvDtype": true}"#),
+            "r.json:6:69: 'lab.compression[0].kvDtype' is true, expected one of "
+                + KVEncoding.all.map { "\"\($0.name)\"" }.joined(separator: ", ")
+        ),
+        (compression(#"{"evict": "h2o"}"#), "r.json:6:57: 'lab.compression[0].budget' is missing"),
+        (
             lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int3"}"#),
             "r.json:6:67: 'lab.evaluation.kvDtype' is \"int3\", expected one of \"fp32\", \"fp16\", \"bf16\", \"int8\", "
                 + "\"k8v4\", \"q8_0\", \"q4_0\", \"kivi4\", \"kivi2\""
@@ -251,6 +272,33 @@ struct RecipeErrorTests {
             "r.json:6:14: 'uptrain': uptraining starts from a checkpoint; add 'init'"
         ),
         (lab(#""children": []"#), "r.json:6:23: 'lab.children': is empty"),
+        (compression(""), "r.json:6:56: 'lab.compression': is empty"),
+        (
+            compression(#"{"kvDtype": "int8"}, {"dtype": "int8"}"#),
+            "r.json:6:78: 'lab.compression[1]': 'dtype=int8' stands there twice"
+        ),
+        (
+            compression(#"{"kvDtype": "int8", "dtype": "int8"}"#),
+            "r.json:6:86: 'lab.compression[0].dtype': 'kvDtype' says that already; leave it out"
+        ),
+        (
+            compression(#"{"evict": "h2o", "budget": 4, "recent": 4}"#),
+            "r.json:6:84: 'lab.compression[0].budget': 4, expected at least 5: 'h2o' keeps 0 sinks and the newest 4, and one more"
+        ),
+        (
+            compression(#"{"evict": "h2o", "budget": 8, "window": 4}"#),
+            "r.json:6:97: 'lab.compression[0].window': means nothing for 'h2o'"
+        ),
+        (compression(#"{"sinks": 4}"#), "r.json:6:67: 'lab.compression[0].sinks': means nothing without 'evict'"),
+        (
+            lab(#""children": [{"kvHeads": 1}], "evaluation": {"prefill": 9}"#),
+            "r.json:6:67: 'lab.evaluation.prefill': means nothing without 'lab.compression', whose policies decide behind a "
+                + "prompt; leave it out"
+        ),
+        (
+            lab(#""children": [{"kvHeads": 1}], "evaluation": {"window": 8, "prefill": 8}"#),
+            "r.json:6:80: 'lab.evaluation.prefill': 8 tokens, expected less than the 8 of 'window'"
+        ),
         (
             lab(#""children": [{"kvHeads": 1}, {"kvHeads": 4}]"#),
             "r.json:6:52: 'lab.children[1].kvHeads': 2 KV heads cannot form 4 equal groups"

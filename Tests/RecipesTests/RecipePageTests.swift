@@ -1,4 +1,5 @@
 import Foundation
+import Inference
 import JSON
 import Testing
 
@@ -170,6 +171,11 @@ import Testing
             count += 1
         }
         #expect(count >= 15)
+    }
+
+    @Test func `a cache of a recipe has the keys of a cache's configuration`() {
+        let keys = RecipeSection.recipe["lab"]?.type.section?["compression"]?.type.section?.keys.map(\.name) ?? []
+        #expect(Set(keys) == Set(CacheSpec.keyNames + ["kvDtype"]))
     }
 
     @Test func `help shows every key, or those under a path`() throws {

@@ -9,6 +9,7 @@ import Training
 /// The parts of a sweep's report.
 struct SweepReport {
     private let results: SweepResults
+    private let frontier: CacheFrontier?
     private let table: any ResultTable
     /// Training losses of the first seed's runs, the parent's and then those of each length.
     private let curves: [(title: String, curves: [LossPlot.Curve])]
@@ -21,6 +22,7 @@ struct SweepReport {
     /// Reads metrics and the first parent from the steps' folders.
     init(result: Sweep.Result, steps: [SweepStep], made: [Int: SweepRecipes.Made], recipes: SweepRecipes) throws {
         results = result.results
+        frontier = result.frontier
         table = result.table
         var families: [String] = []
         for summary in results.summaries where !families.contains(summary.family) { families.append(summary.family) }
@@ -116,6 +118,7 @@ struct SweepReport {
                 HTMLReport.losses(curves, caption: "Runs of the first seed.\(dashes)"),
                 HTMLReport.similarity(similarity),
             ])
+        if let frontier { report.sections.insert(HTMLReport.frontier(frontier, showsTable: true), at: 1) }
         report.details = [
             (
                 "Every run",

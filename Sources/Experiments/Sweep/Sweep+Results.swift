@@ -17,7 +17,7 @@ extension Sweep {
     }
 
     /// The text scored, in words.
-    private var text: String {
+    var text: String {
         let limits = recipes.parents.isEmpty ? [recipe.model?.maxSeq ?? .max] : recipes.parents.map(\.config.maxSequence)
         let windows = Set(limits.map { min(lab.evaluation.window, $0) }).sorted().map(String.init)
         let window = windows.joined(separator: " or ")
@@ -54,6 +54,13 @@ extension Sweep {
         try TextFile.write(result.table.json + "\n", to: directory + "/results.json")
         try TextFile.write(result.table.csv, to: directory + "/results.csv")
         try TextFile.write(result.table.markdown + "\n", to: directory + "/results.md")
+        if let frontier = result.frontier {
+            try TextFile.write(frontier.json + "\n", to: directory + "/compression.json")
+            try TextFile.write(frontier.csv, to: directory + "/compression.csv")
+            try TextFile.write(frontier.markdown + "\n", to: directory + "/compression.md")
+            let figure = frontier.parents.first.map { FrontierPlot(frontier, parent: $0).figure }
+            if let image = figure.flatMap(HTMLReport.image) { try TextFile.write(image, to: directory + "/compression.svg") }
+        }
         let report = try SweepReport(result: result, steps: steps, made: made, recipes: recipes)
         try TextFile.write(report.html, to: directory + "/report.html")
         if let image = report.image { try TextFile.write(image, to: directory + "/pareto.svg") }

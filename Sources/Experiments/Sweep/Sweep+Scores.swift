@@ -39,7 +39,7 @@ extension Sweep {
         return score
     }
 
-    private func context(_ step: SweepStep, _ parent: SweepRecipes.Made) throws -> ScoringContext {
+    func context(_ step: SweepStep, _ parent: SweepRecipes.Made) throws -> ScoringContext {
         let model = try LoadedModel(path: parent.model)
         let evaluation = lab.evaluation
         let comparison = Comparison(

@@ -22,6 +22,8 @@ public struct Sweep {
         public var results: SweepResults
         /// The comparison of listed children, the parent first; nil for the product of axes, whose table is over seeds.
         public var comparison: ComparisonTable?
+        /// The models through compressed caches; nil where the recipe lists none.
+        public var frontier: CacheFrontier?
         /// The report's path.
         public var reportPath: String
         /// Steps made by this call; the others were there.
@@ -141,6 +143,8 @@ public struct Sweep {
             results: results(made, scores, timing.first), reportPath: directory + "/report.html", stepsMade: missing.count,
             seconds: 0)
         if isListed { result.comparison = try comparison(made, scores, result.results) }
+        guard let frontier = try frontier(made, result.results.points, shouldStop: shouldStop) else { return nil }
+        result.frontier = frontier.first
         try write(result, made)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
         return result
@@ -158,8 +162,8 @@ public struct Sweep {
         }
         let missing = steps.indices.filter { made[$0] == nil }
         let tokens = missing.reduce(0) { $0 + ownTokens($1) }
-        return (lines + ["\(steps.count) steps, \(missing.count) to make: \(groupedDigits(tokens)) tokens to train on"])
-            .joined(separator: "\n")
+        let total = ["\(steps.count) steps, \(missing.count) to make: \(groupedDigits(tokens)) tokens to train on"]
+        return (lines + total + measurementText(made)).joined(separator: "\n")
     }
 
     /// Tokens that a step is trained on itself, those of its beginning left out.

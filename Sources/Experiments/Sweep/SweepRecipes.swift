@@ -2,6 +2,7 @@ import Checkpoints
 import Evaluation
 import Files
 import Foundation
+import Inference
 import Kernels
 import Models
 import Recipes
@@ -62,6 +63,8 @@ struct SweepRecipes: Sendable {
     let corpus: Corpus
     /// The text to score where it is one of its own, with its digest.
     let evaluated: (text: EvaluationText, input: InputDigests.Input)?
+    /// The caches that models are measured through; nil for none.
+    let grid: CacheGrid?
     /// The chat template's file, where the recipe names one.
     private let template: [InputDigests.Input]
     /// The tokenizer's file and what lies beside it.
@@ -77,18 +80,40 @@ struct SweepRecipes: Sendable {
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
         template = try recipe.data.templateInput()
+        grid = lab.compression.map { caches in
+            CacheGrid(
+                caches.enumerated().map { ($1, "lab.compression[\($0)]") },
+                encoding: KVEncoding(name: lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
+                prompt: lab.evaluation.prefill)
+        }
         try checkEncoding()
+        try checkGrid()
+    }
+
+    /// Refuses, before anything is trained, a cache that some model of the plan cannot have.
+    private func checkGrid() throws {
+        guard let grid else { return }
+        for step in plan.steps where step.kind != .converted {
+            guard let config = try shape(of: step) else { continue }
+            try grid.check(config, name: step.name, promptPlace: "lab.evaluation.prefill")
+        }
+    }
+
+    /// The shape of a step's model, as far as it is known before its tokenizer is; nil for one that is refused where it is made.
+    private func shape(of step: SweepStep) throws -> ModelConfig? {
+        guard let given = step.given.map({ parents[$0] }) else {
+            // Caches do not depend on the vocabulary.
+            return recipe.model.flatMap { model in
+                try? (step.architecture?.applied(to: model) ?? model).config(vocabularySize: 256)
+            }
+        }
+        return try step.child?.conversion.resolved().childConfig(given.config) ?? given.config
     }
 
     /// Refuses, before anything is trained, an encoding of the measured caches that some model of the plan cannot have.
     private func checkEncoding() throws {
-        guard let encoding = KVEncoding(name: lab.evaluation.kvDtype), let model = recipe.model else { return }
-        for step in plan.steps {
-            let shape = step.architecture?.applied(to: model) ?? model
-            // A shape that is none is refused where it is made. Caches do not depend on the vocabulary.
-            guard let config = try? shape.config(vocabularySize: 256) else { continue }
-            try config.kvGeometry(encoding).checkEncoding()
-        }
+        guard let encoding = KVEncoding(name: lab.evaluation.kvDtype) else { return }
+        for step in plan.steps { try shape(of: step)?.kvGeometry(encoding).checkEncoding() }
     }
 
     /// All files that are read for the sweep.
@@ -199,7 +224,31 @@ struct SweepRecipes: Sendable {
         if data.chatTemplate != nil { data.chatTemplate = template.first?.sha256 }
         var evaluation = lab.evaluation
         evaluation.text = evaluation.text == nil ? nil : "text"
+        evaluation.prefill = nil
         let identity = (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? ""
         return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex
+    }
+
+    /// What decides the figures of a model through a cache: its hash, the parent's, the text's and how it is cut, the cache.
+    func compressionKey(
+        _ step: SweepStep, model: String, parent: String, text: String, grid: CacheGrid, cache: CacheSpec
+    ) -> String {
+        struct Identity: Encodable {
+            var window: Int
+            var prompt: Int
+            var encoding: String
+            var cache: String
+            var data: DataRecipe
+            var seed: Int
+        }
+        var data = recipe.data
+        data.files = []
+        data.cache = ""
+        let identity = Identity(
+            window: grid.window, prompt: grid.prompt, encoding: grid.encoding.name, cache: "\(cache)", data: data, seed: step.seed
+        )
+        // Encoding plain values cannot fail.
+        let words = (try? CanonicalJSON.text(of: identity)) ?? ""
+        return SHA256Digest(of: "kvlab compression \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(words)").hex
     }
 }

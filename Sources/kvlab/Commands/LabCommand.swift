@@ -58,6 +58,7 @@ struct LabCommand: ParsableCommand {
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if results.isJSON { return try results.print(result.table) }
         try print(result.table.plain)
+        if let frontier = result.frontier { try print("\n\(frontier.plain)") }
         try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
     }
 

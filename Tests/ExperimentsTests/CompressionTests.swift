@@ -1,0 +1,189 @@
+import Checkpoints
+import Evaluation
+import Foundation
+import Inference
+import Models
+import Recipes
+import TestSupport
+import Testing
+
+@testable import Experiments
+
+/// Models through compressed caches: the evaluation of sweeps and of given checkpoints.
+@Suite struct CompressionTests {
+    private let scratch = ScratchDirectory()
+    private let reporter = ProgressReporter(quiet: true)
+
+    private func recipe(
+        _ compression: String, evaluation: String = #""window": 48, "kvDtype": "fp32""#,
+        children: String = #""children": [{"kvHeads": 1, "method": "mean"}]"#, model: String = ""
+    ) throws -> Recipe {
+        let words = ["alpha", "beta", "gamma", "delta", "epsilon"]
+        let text = (0..<300).map { "\(words[$0 * $0 % 5]) meets \(words[$0 % 3]) at \($0 % 7).\n" }.joined()
+        if scratch.bytes("text.txt").isEmpty { try scratch.write(Array(text.utf8), to: "text.txt") }
+        return try Recipe.parse(
+            """
+            {"name": "lab", "tokenizer": {"kind": "byte"},
+             "data": {"files": ["\(scratch["text.txt"])"], "cache": "\(scratch["cache"])"},
+             "model": {"dim": 64, "layers": 2, "heads": 2, "ffn": 24, "maxSeq": 64\(model)},
+             "train": {"steps": 2, "batch": 2, "seq": 24, "learningRate": 0.003},
+             "lab": {\(children), "alpha": 0.5, "control": false, "compression": \(compression), "evaluation": {\(evaluation)}}}
+            """)
+    }
+
+    private func sweep(_ recipe: Recipe) throws -> Sweep {
+        try Sweep(recipe: recipe, lab: try #require(recipe.lab), directory: scratch["out"], reporter: reporter)
+    }
+
+    private func run(_ recipe: Recipe) throws -> CacheFrontier {
+        let result = try sweep(recipe).execute { false }
+        return try #require(result?.frontier)
+    }
+
+    /// When each measurement was made, by its file.
+    private func times() throws -> [String: Date] {
+        var times: [String: Date] = [:]
+        for folder in ["parent", "kv1-mean"] {
+            for name in try FileManager.default.contentsOfDirectory(atPath: scratch["out/\(folder)"])
+            where name.hasPrefix("compression-") {
+                let path = scratch["out/\(folder)/\(name)"]
+                times[folder + "/" + name] = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
+            }
+        }
+        return times
+    }
+
+    private static let caches =
+        #"[{"kvDtype": "int8"}, {"evict": "h2o", "budget": 8}, {"evict": "snapkv", "budget": "50%", "window": 4}]"#
+
+    @Test func `a lab measures every model through every cache, its divergence from the uncompressed parent`() throws {
+        let frontier = try run(recipe(Self.caches))
+        #expect(frontier.rows.map(\.model) == Array(repeating: "parent", count: 4) + Array(repeating: "kv1-mean", count: 4))
+        let evictions = ["full", "full", "h2o 8", "snapkv 50%, window=4"]
+        #expect(frontier.rows.map(\.eviction) == evictions + evictions)
+        #expect(frontier.rows.map(\.kvDtype) == (0..<2).flatMap { _ in ["fp32", "int8", "fp32", "fp32"] })
+        // The uncompressed parent is the reference itself.
+        #expect(frontier.rows[0].klToParent == 0 && frontier.rows.dropFirst().allSatisfy { $0.klToParent > 0 })
+        #expect(frontier.rows[0].sequences == CacheGrid.sequences && frontier.rows.allSatisfy { $0.tokensPerSecond > 0 })
+
+        // The child's divergence over its whole cache is that of the training forms, behind each window's prompt.
+        let parent = try LoadedModel(path: scratch["out/parent/model.h5"])
+        let child = try LoadedModel(path: scratch["out/kv1-mean/model.h5"])
+        let recipe = try self.recipe(Self.caches)
+        let windows = try parent.windows(
+            SweepRecipes(recipe: recipe, lab: #require(recipe.lab)).corpus.validationText(recipe),
+            parent.policy(window: 48, stride: nil, bos: nil))
+        let kl = try Divergence.meanKL(
+            parent: parent.model, child: child.model, windows.compactMap { $0.scored(from: 24) })
+        #expect(abs(frontier.rows[4].klToParent - kl) < 1e-4 * kl, "\(frontier.rows[4].klToParent) and \(kl)")
+
+        let saved = try JSONDecoder().decode(CacheFrontier.self, from: Data(scratch.bytes("out/compression.json")))
+        #expect(saved == frontier)
+        let csv = String(decoding: scratch.bytes("out/compression.csv"), as: UTF8.self).split(separator: "\r\n")
+        #expect(csv.count == 9 && csv[0].hasPrefix("model,attention,parent,cache,evict,kv_dtype"))
+        let html = String(decoding: scratch.bytes("out/report.html"), as: UTF8.self)
+        for part in ["Compressed caches", "snapkv 50%, window=4", "KL to the parent"] { #expect(html.contains(part), "\(part)") }
+        #expect(String(decoding: scratch.bytes("out/compression.svg"), as: UTF8.self).hasPrefix("<svg xmlns="))
+        #expect(String(decoding: scratch.bytes("out/compression.md"), as: UTF8.self).contains("| dominated |"))
+    }
+
+    @Test func `bytes are those of the pages and positions at the longest that a sequence grows between decisions`() throws {
+        let frontier = try run(
+            recipe(#"[{"evict": "streaming-llm", "budget": 8, "interval": 16}, {"evict": "tova", "budget": 8}]"#))
+        // Windows without a BOS have a token less than their 48 as input. A token of a layer is 2 · 64 · 4 bytes, 32 fill a page.
+        let token = 512.0
+        #expect(frontier.rows[0].contextTokens == 47)
+        #expect(frontier.rows[0].cacheBytesPerToken == 2 * 64 * token / 47)
+        // 8 slots at the prompt's end and 16 more before the next decision: one page a layer, and 4 bytes a head for each position.
+        let streaming = frontier.rows[1]
+        let sidecar = Double(2 * 2 * 4 * 23) / 47
+        #expect(streaming.sidecarBytesPerToken == sidecar && streaming.cacheBytesPerToken == 2 * 32 * token / 47 + sidecar)
+        #expect(streaming.sequences == 2 * frontier.rows[0].sequences)
+        // TOVA keeps each slot's attention mass beside its position, and decides no more in 24 tokens.
+        #expect(frontier.rows[2].cacheBytesPerToken > streaming.cacheBytesPerToken && frontier.rows[2].slotsKept == 31)
+    }
+
+    @Test func `a killed measurement goes on where it stopped, and another list measures what is new in it`() throws {
+        let recipe = try recipe(Self.caches)
+        let stopped = try sweep(recipe).execute { (try? times().count) ?? 0 >= 3 }
+        #expect(stopped == nil)
+        let before = try times()
+        #expect(before.count == 3)
+        #expect(try sweep(recipe).planText().hasSuffix("2 models through 4 caches, 5 of both to measure"))
+        let whole = try run(recipe)
+        for (file, time) in before { #expect(try times()[file] == time, "\(file) was measured again") }
+        let all = try times()
+        #expect(all.count == 8)
+        // A record that cannot be read is one to make again.
+        let damaged = try #require(before.keys.sorted().first)
+        try scratch.write(Array("{".utf8), to: "out/" + damaged)
+        #expect(try sweep(recipe).planText().hasSuffix("1 of both to measure"))
+        let larger = try run(
+            self.recipe(Self.caches.replacing("[{\"kvDtype\"", with: #"[{"evict": "knorm", "budget": 8}, {"kvDtype""#)))
+        let after = try times()
+        #expect(after.count == 10)
+        for (file, time) in all where file != damaged { #expect(after[file] == time, "\(file) was measured again") }
+        let kept = larger.rows.filter { $0.evict != "knorm" }
+        #expect(kept.map(\.klToParent) == whole.rows.map(\.klToParent))
+        #expect(kept.map(\.cacheBytesPerToken) == whole.rows.map(\.cacheBytesPerToken))
+        #expect(try sweep(recipe).planText().hasSuffix("0 of both to measure"))
+    }
+
+    @Test func `a cache that some model cannot have is refused before anything is trained, by its place in the recipe`() throws {
+        func message(_ recipe: Recipe) -> String {
+            do {
+                _ = try sweep(recipe)
+                return "accepted"
+            } catch { return "\(error)" }
+        }
+        let windowed = try recipe(
+            #"[{"kvDtype": "int8"}, {"evict": "h2o", "budget": 8}]"#,
+            children: #""children": [{"attention": {"kind": "hybrid", "window": 8, "fullEvery": 4}}]"#)
+        #expect(
+            message(windowed).contains(
+                "'lab.compression[1]': hybrid-w8-f4: 'h2o' cannot act on the model: every layer of the model has a sliding window"
+            ))
+        let narrow = try recipe(#"[{"kvDtype": "q8_0"}]"#, model: #", "headDim": 24"#)
+        #expect(message(narrow).contains("'lab.compression[0]': parent: q8_0 stores blocks of 32 elements, layer 0 caches"))
+        let long = try recipe(#"[{"kvDtype": "int8"}]"#, evaluation: #""window": 100, "prefill": 70"#)
+        #expect(message(long) == "'lab.evaluation.prefill': 70 tokens, expected 1 to 63, less than the window of parent")
+        #expect(!FileManager.default.fileExists(atPath: scratch["out"]))
+    }
+
+    @Test func `a row is dominated by one of its parent with no more bytes and divergence, and less of one`() throws {
+        func entry(_ model: String, _ parent: String, _ cache: String, bytes: Double, kl: Double, seed: Int = 0) throws
+            -> CacheFrontier.Entry
+        {
+            let score = CompressedScore(
+                nll: 100, tokens: 50, bytes: 200, klToParent: kl, slotsKept: 8, contextTokens: 64, cacheBytesPerToken: bytes,
+                sidecarBytesPerToken: 1, pageBytes: 1024, tokensPerSecond: 1000, sequences: 40, memoryBytes: 1 << 20,
+                machine: "m\(seed)", date: "now")
+            return CacheFrontier.Entry(
+                model: model, attention: "MHA", parent: parent, seed: seed, cache: try CacheSpec(cache), score: score)
+        }
+        let grid = CacheGrid([], encoding: .float16, window: 64, prompt: nil)
+        let frontier = CacheFrontier(
+            try [
+                entry("a", "a", "dtype=fp16", bytes: 100, kl: 0), entry("a", "a", "dtype=int8", bytes: 50, kl: 0.01),
+                // Worse than int8 in one, equal in the other; then equal in both, which is no reason.
+                entry("b", "a", "dtype=int8", bytes: 50, kl: 0.02), entry("b", "a", "dtype=k8v4", bytes: 50, kl: 0.01),
+                entry("b", "a", "evict=h2o,budget=9", bytes: 20, kl: .nan),
+                // Of another parent.
+                entry("c", "c", "dtype=fp16", bytes: 200, kl: 0.5),
+                // Two seeds are one row.
+                entry("b", "a", "evict=knorm,budget=9", bytes: 30, kl: 0.1, seed: 1),
+                entry("b", "a", "evict=knorm,budget=9", bytes: 40, kl: 0.3, seed: 2),
+            ], text: "text", grid: grid)
+        #expect(frontier.rows.map(\.isDominated) == [false, false, true, false, false, false, false])
+        let mean = frontier.rows[6]
+        #expect(mean.runs == 2 && mean.klToParent == 0.2 && mean.cacheBytesPerToken == 35 && mean.klDeviation != nil)
+        #expect(frontier.machines == ["m0", "m1", "m2"] && frontier.caption.contains("m0; m1; m2"))
+        #expect(frontier.plain.contains("yes") && frontier.parents == ["a", "c"])
+        let html = HTMLReport(title: "caches", frontier: frontier).html
+        // A drawing for each parent. What is dominated is hollow, and a figure that is none is left out.
+        #expect(html.matches(of: /<figure>/).count == 2 && html.contains("<h3>c</h3>"))
+        let figure = FrontierPlot(frontier, parent: "a").figure
+        #expect(figure.matches(of: /class="open c[0-9]"><title>[^<]/).count == 1)
+        #expect(figure.matches(of: /class="point c[0-9]"><title>/).count == 4 && !figure.contains("nan"))
+    }
+}
