@@ -84,6 +84,8 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case window(Int, model: String, limit: Int)
     /// The first model has another tokenizer than the second, from which its divergence was to be measured.
     case tokenizers(String, String)
+    /// No cache takes so few bytes a token; the leanest is this model's and takes `least`.
+    case noCacheFits(budget: Double, least: Double, model: String, cache: String)
     /// No window of the text has a token that something precedes.
     case nothingToScore
     /// The recipe's value at `key` doesn't fit the data or the model it is to be used on.
@@ -108,6 +110,9 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
             "a window of \(window) tokens does not fit \(name), which has \(limit) positions; choose a smaller --window"
         case .tokenizers(let name, let parent):
             "\(name) and \(parent) have different tokenizers; divergence is measured between predictions of the same tokens"
+        case .noCacheFits(let budget, let least, let model, let cache):
+            "no cache takes \(budget) bytes a token; the leanest, \(cache) of \(model), takes "
+                + String(format: "%.1f", least) + "; raise --budget-bytes-per-token, or name a checkpoint with fewer KV heads"
         case .nothingToScore: "the text has no token to score"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
         case .budget(let minutes, let tokens):

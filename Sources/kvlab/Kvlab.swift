@@ -13,7 +13,7 @@ struct Kvlab: AsyncParsableCommand {
             CompareCommand.self, LabCommand.self, RunsCommand.self,
             GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
             InspectCommand.self,
-            EstimateCommand.self, BenchCommand.self, HelpCommand.self,
+            EstimateCommand.self, AdviseCommand.self, BenchCommand.self, HelpCommand.self,
         ])
 
     static func main() async {

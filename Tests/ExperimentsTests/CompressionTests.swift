@@ -6,6 +6,7 @@ import Models
 import Recipes
 import TestSupport
 import Testing
+import Text
 
 @testable import Experiments
 
@@ -148,6 +149,60 @@ import Testing
         let long = try recipe(#"[{"kvDtype": "int8"}]"#, evaluation: #""window": 100, "prefill": 70"#)
         #expect(message(long) == "'lab.evaluation.prefill': 70 tokens, expected 1 to 63, less than the window of parent")
         #expect(!FileManager.default.fileExists(atPath: scratch["out"]))
+    }
+
+    @Test(arguments: EvictionPolicies.names + ["full"])
+    func `counted bytes of a decoding sequence are those that decoding holds`(policy: String) throws {
+        let config = TinyModel.config()
+        let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
+        let window = ["snapkv", "pyramidkv"].contains(policy) ? ",window=4" : ""
+        let interval = (EvictionPolicies.all.first { $0.name == policy }?.options ?? []).contains(.interval) ? ",interval=9" : ""
+        for encoding in ["fp16", "int8"] {
+            let cache = try CacheSpec(
+                policy == "full" ? "dtype=\(encoding)" : "evict=\(policy),budget=12,dtype=\(encoding)\(window)\(interval)")
+            let grid = CacheGrid([], encoding: .float16, window: 50, prompt: 24)
+            let options = try grid.options(model, cache)
+            let ids = (0..<50).map { Int32($0 * 7 % 61) }
+            let decoded = try DecodeProbe.run(model, ids, through: options)
+            let counted = try CacheFootprint.most(
+                config, encoding: cache.encoding, retention: options.retention, pageBytes: options.pageBytes, prompt: 24,
+                tokens: 50)
+            #expect(counted.allocatedBytes == decoded.allocatedBytes && counted.sidecarBytes == decoded.sidecarBytes, "\(cache)")
+        }
+    }
+
+    @Test func `advice is the least divergence within the bytes, with the commands that serve and measure it`() throws {
+        let config = TinyModel.config(vocabulary: 257, kvHeads: 4)
+        let text = (0..<120).map { "line \($0 * $0 % 17) of \($0 % 5)\n" }.joined()
+        try scratch.write(Array(text.utf8), to: "text.txt")
+        var models: [LoadedModel] = []
+        for (index, name) in ["a", "b"].enumerated() {
+            let checkpoint = Checkpoint(
+                config: config, parameters: TinyModel.parameters(config, seed: UInt64(index + 1)),
+                tokenizer: ByteTokenizer().serialized)
+            models.append(try LoadedModel(name: name, checkpoint: checkpoint, path: name))
+        }
+        // Whole caches of fp16 take 384 bytes a token and more in pages.
+        var advisor = CacheAdvisor(bytesPerToken: 300, context: 64)
+        (advisor.mostWindows, advisor.policies) = (6, ["streaming-llm", "h2o", "snapkv", "tova"])
+        let input = EvaluationText(text)
+        let paths = [scratch["a b.h5"], scratch["b.h5"]]
+        let advice = try advisor.advise(models, paths: paths, input, textPath: "text.txt", reporter: reporter)
+        // Every cache that was measured within the bytes diverges no less, and none holds more than was counted.
+        let rows = advice.frontier.rows
+        #expect(rows.count == CacheAdvisor.finalists && rows.allSatisfy { $0.cacheBytesPerToken <= 300 })
+        #expect(advice.choice.klToParent == rows.map(\.klToParent).min() && advice.choice.cacheBytesPerToken <= 300)
+        #expect(try #require(advice.runnerUp).klToParent >= advice.choice.klToParent)
+        // A model of other weights is far from the parent, whatever its cache.
+        #expect(advice.choice.model == "a" && advice.candidates > CacheAdvisor.finalists)
+        #expect(advice.choice.serve.hasPrefix("kvlab serve '\(scratch["a b.h5"])' --kv-dtype "))
+        #expect(advice.choice.measure.contains("--window 64 --prefill 32 --limit-windows 6 --compression dtype="))
+        #expect(advice.plain.contains("nats more"))
+        advisor.bytesPerToken = 8
+        let error = #expect(throws: ExperimentError.self) {
+            try advisor.advise(models, paths: paths, input, textPath: "text.txt", reporter: reporter)
+        }
+        #expect(try #require(error).description.hasPrefix("no cache takes 8.0 bytes a token; the leanest, dtype=k8v4,evict="))
     }
 
     @Test func `a row is dominated by one of its parent with no more bytes and divergence, and less of one`() throws {

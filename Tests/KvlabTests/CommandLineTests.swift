@@ -202,6 +202,19 @@ import Testing
             (["eval", "ppl", "run/model.h5", "--text", "text.txt", "--bos", "always"], "has no BOS token; use --bos never"),
             (["compare", "run/none.h5", "--text", "text.txt"], "run/none.h5: cannot open: No such file or directory"),
             (
+                [
+                    "advise", "run/model.h5", "--text", "text.txt", "--context", "32", "--budget-bytes-per-token", "1",
+                    "--kv-dtype", "int8", "--evict", "knorm",
+                ], "no cache takes 1.0 bytes a token; the leanest, dtype=int8 of tiny, takes"
+            ),
+            (
+                [
+                    "advise", "run/model.h5", "--text", "text.txt", "--context", "32", "--budget-bytes-per-token", "9", "--evict",
+                    "x",
+                ],
+                "--evict: there is no eviction policy 'x', expected one of streaming-llm"
+            ),
+            (
                 ["compare", "run/model.h5", "--text", "text.txt", "--compression", "evict=h2o"],
                 "--compression: --evict h2o needs --kv-budget"
             ),

@@ -64,6 +64,15 @@ struct CacheGrid: Sendable {
 }
 
 extension CacheGrid {
+    /// The cache of `model`'s windows, in pages as a server has them by default.
+    func options(_ model: ServingModel, _ cache: CacheSpec) throws(InferenceError) -> EvaluationCache {
+        var options = EvaluationCache(
+            encoding: cache.encoding, retention: try cache.retention(),
+            pageBytes: PageSize.bytes(for: [model.config], cache.encoding))
+        options.prompt = prompt
+        return options
+    }
+
     /// Measures `model` through `cache` on `windows`, its predictions against those of `parent` over an uncompressed Float32 cache.
     ///
     /// - Parameter parent: nil where the model is the parent.
@@ -71,10 +80,7 @@ extension CacheGrid {
         _ model: ServingModel, through cache: CacheSpec, parent: ServingModel?, _ windows: [EvaluationWindow],
         progress: (Int) throws -> Void
     ) throws -> CompressedScore {
-        var options = EvaluationCache(
-            encoding: cache.encoding, retention: try cache.retention(),
-            pageBytes: PageSize.bytes(for: [model.config], cache.encoding))
-        options.prompt = prompt
+        let options = try options(model, cache)
         let quality = try CachedPerplexity.evaluate(model, windows, through: options, against: parent, progress: progress)
         guard let longest = windows.max(by: { $0.inputs.count < $1.inputs.count })?.inputs, longest.count > prompt,
             quality.score.tokensScored > 0

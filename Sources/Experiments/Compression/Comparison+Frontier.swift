@@ -18,12 +18,7 @@ extension Comparison {
             caches.map { ($0, "--compression \($0)") }, encoding: kvType, window: window, prompt: prompt)
         for model in models { try grid.check(model.model.config, name: model.name, promptPlace: "--prefill") }
         guard let first = models.first else { return CacheFrontier([], text: title, grid: grid) }
-        for model in models
-        where model.tokenizer.serialized != first.tokenizer.serialized
-            || model.model.config.vocabularySize != first.model.config.vocabularySize
-        {
-            throw ExperimentError.tokenizers(model.name, first.name)
-        }
+        for model in models.dropFirst() { try first.checkSameTokens(as: model) }
         let windows = try windows(first, text)
         let parent = try ServingModel(config: first.checkpoint.config, parameters: first.checkpoint.parameters)
         defer { reporter.clear() }
@@ -47,7 +42,17 @@ extension Comparison {
     }
 
     /// A model's name, with its place where another has the same.
-    private static func distinct(_ name: String, _ index: Int, _ models: [LoadedModel]) -> String {
+    static func distinct(_ name: String, _ index: Int, _ models: [LoadedModel]) -> String {
         models[..<index].contains { $0.name == name } ? "\(name) (\(index + 1))" : name
+    }
+}
+
+extension LoadedModel {
+    /// Throws ``ExperimentError/tokenizers(_:_:)`` where `child` reads other tokens than this model: their predictions have no
+    /// divergence.
+    func checkSameTokens(as child: LoadedModel) throws(ExperimentError) {
+        guard child.tokenizer.serialized == tokenizer.serialized,
+            child.model.config.vocabularySize == model.config.vocabularySize
+        else { throw .tokenizers(child.name, name) }
     }
 }

@@ -1,0 +1,77 @@
+import Kernels
+import Models
+
+/// The most bytes that a sequence holds while it decodes, counted without computing its keys and values.
+public struct CacheFootprint: Sendable, Hashable {
+    /// Bytes of its pages, and of what is kept beside them, at the step at which both together are the most.
+    public private(set) var allocatedBytes = 0, sidecarBytes = 0
+
+    /// Bytes in all.
+    public var bytes: Int { allocatedBytes + sidecarBytes }
+
+    /// Counts a sequence of `tokens`, of which the first `prompt` are its prompt, in pages of `pageBytes`.
+    ///
+    /// Between two decisions of an eviction a sequence grows beyond its budget; the prompt's own peak is not counted. Throws
+    /// ``InferenceError`` where the cache does not fit the model.
+    public static func most(
+        _ config: ModelConfig, encoding: KVEncoding, retention: any Retention, pageBytes: Int, prompt: Int, tokens: Int
+    ) throws(InferenceError) -> CacheFootprint {
+        var cache = try PagedKVCache(
+            config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, tokens: tokens, chunk: 256)
+        cache.countsOnly = true
+        cache.add(0)
+        cache.setPromptLength(0, prompt)
+        cache.advance(to: prompt)
+        var most = CacheFootprint()
+        while cache.length(of: 0) < tokens {
+            let length = cache.length(of: 0)
+            let decision = cache.tokensToDecision(0).map { length + $0 } ?? .max
+            // Just before a decision, or at it where it is the next token's.
+            cache.advance(to: decision == length + 1 ? decision : min(tokens, decision - 1))
+            let sidecar = cache.sidecarBytes(of: 0) + cache.observedBytes(config)
+            let held = CacheFootprint(allocatedBytes: cache.bytesHeld.allocated, sidecarBytes: sidecar)
+            if held.bytes > most.bytes { most = held }
+        }
+        return most
+    }
+
+    private init() {}
+
+    private init(allocatedBytes: Int, sidecarBytes: Int) {
+        (self.allocatedBytes, self.sidecarBytes) = (allocatedBytes, sidecarBytes)
+    }
+}
+
+extension PagedKVCache {
+    /// Reserves and commits tokens of sequence 0 without attention, chunk by chunk, until it has `tokens`.
+    fileprivate mutating func advance(to tokens: Int) {
+        while length(of: 0) < tokens {
+            let count = min(256, tokens - length(of: 0), tokensToDecision(0) ?? .max)
+            let step = RaggedBatch(sequences: [0], counts: [count], tokens: [Int32](repeating: 0, count: count))
+            let hasPages = reserve(step)
+            precondition(hasPages, "CacheFootprint: a pool of its own has too few pages for \(tokens) tokens")
+            commit(step)
+        }
+    }
+
+    /// Bytes of the attention mass and of the statistics of queries that the retention would have of sequence 0.
+    fileprivate func observedBytes(_ config: ModelConfig) -> Int {
+        let table = table(of: 0)
+        let layers = geometry.indices.filter { geometry[$0].source == nil }
+        return retentions(of: 0).enumerated().reduce(0) { total, entry in
+            let (stream, retention) = entry
+            var bytes = 0
+            // Mass is there from the first observed query on, until a decision that sums it anew.
+            let (newest, prompt) = (table.tokens - 1..<table.tokens, prompt(of: 0))
+            let isNew = retention.nextDecision(after: table.tokens - 1, prompt: prompt) == table.tokens && !retention.accumulates
+            if retention.inputs.contains(.mass), !isNew, !retention.observed(newest, prompt: prompt).isEmpty {
+                bytes += 4 * table.slots(stream) * shapes[stream].kvHeads
+            }
+            if retention.inputs.contains(.queries) {
+                let dim = shapes[stream].keyDim
+                bytes += 8 * config.heads[layers[stream]] * (dim + dim * dim)
+            }
+            return total + bytes
+        }
+    }
+}
