@@ -3,6 +3,7 @@ import Evaluation
 import Experiments
 import Inference
 import Kernels
+import Text
 
 /// `kvlab advise`: the cache to ship within a budget of bytes.
 struct AdviseCommand: ParsableCommand {
@@ -27,8 +28,10 @@ struct AdviseCommand: ParsableCommand {
     @Option(help: "Tokens of its prompt, at whose end policies decide. Default: half of --context.")
     var prefill: Int?
 
-    @Option(help: "The UTF-8 text to measure on.", completion: .file())
+    @Option(help: "The text to measure on.", completion: .file())
     var text: String
+
+    @OptionGroup var textFormat: TextFormatOptions
 
     @Option(help: "Windows of the text to measure on at most.")
     var limitWindows = 16
@@ -68,8 +71,8 @@ struct AdviseCommand: ParsableCommand {
         if !encodings.isEmpty { advisor.encodings = encodings }
         if !policies.isEmpty { advisor.policies = policies }
         let advice = try advisor.advise(
-            try checkpoints.map { try LoadedModel(path: $0) }, paths: checkpoints, EvaluationText(TextFile.read(text)),
-            textPath: text, reporter: ProgressReporter())
+            try checkpoints.map { try LoadedModel(path: $0) }, paths: checkpoints,
+            EvaluationText(Corpus([textFormat.source(text)]), splitOn: nil), textPath: text, reporter: ProgressReporter())
         if let html {
             try TextFile.write(HTMLReport(title: "kvlab advise", frontier: advice.frontier).html, to: html, links: .followed)
         }
