@@ -1,3 +1,5 @@
+import Kernels
+
 extension Recipe {
     /// Reads a merged document; throws the first thing wrong with it.
     init(_ node: JSONNode) throws(RecipeError) {

@@ -78,7 +78,7 @@ struct RecipeErrorTests {
         (recipe(more: ", \"fraction\": 0.1"), "r.json:6:3: unknown key 'fraction'; 'fraction' belongs under 'data.validation'"),
         (
             lab(#""children": [{"kvHeads": 1, "seed": 1}]"#),
-            "r.json:6:39: unknown key 'lab.children[0].seed'; 'seed' belongs under the recipe itself, 'uptrain' or 'init.convert'"
+            "r.json:6:39: unknown key 'lab.children[0].seed'; 'seed' belongs under 'lab.compression[]'"
         ),
         (
             recipe(data: #""data": {"files": ["a"], "name": "x"},"#),

@@ -215,18 +215,23 @@ struct SweepRecipes: Sendable {
             var data: DataRecipe
             var seed: Int
         }
+        var evaluation = lab.evaluation
+        evaluation.text = evaluation.text == nil ? nil : "text"
+        evaluation.prefill = nil
+        let identity =
+            (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: dataWithoutPlaces, seed: step.seed))) ?? ""
+        return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex
+    }
+
+    /// How texts are read and mixed, which decides what is held out; a text itself is named by its hash, wherever it lies.
+    private var dataWithoutPlaces: DataRecipe {
         var data = recipe.data
-        // The text is named by its hash; how it is read and mixed decides what is held out.
         let isPlain = data.files.allSatisfy { $0 == TextSource(path: $0.path) }
         if isPlain { data.files = [] }
         for index in data.files.indices { data.files[index].path = "" }
         data.cache = ""
         if data.chatTemplate != nil { data.chatTemplate = template.first?.sha256 }
-        var evaluation = lab.evaluation
-        evaluation.text = evaluation.text == nil ? nil : "text"
-        evaluation.prefill = nil
-        let identity = (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: data, seed: step.seed))) ?? ""
-        return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex
+        return data
     }
 
     /// What decides the figures of a model through a cache: its hash, the parent's, the text's and how it is cut, the cache.
@@ -241,12 +246,9 @@ struct SweepRecipes: Sendable {
             var data: DataRecipe
             var seed: Int
         }
-        var data = recipe.data
-        data.files = []
-        data.cache = ""
         let identity = Identity(
-            window: grid.window, prompt: grid.prompt, encoding: grid.encoding.name, cache: "\(cache)", data: data, seed: step.seed
-        )
+            window: grid.window, prompt: grid.prompt, encoding: grid.encoding.name, cache: "\(cache)", data: dataWithoutPlaces,
+            seed: step.seed)
         // Encoding plain values cannot fail.
         let words = (try? CanonicalJSON.text(of: identity)) ?? ""
         return SHA256Digest(of: "kvlab compression \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(words)").hex
