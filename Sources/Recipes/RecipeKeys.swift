@@ -308,6 +308,8 @@ extension RecipeSection {
                 absence: .derived("as `lab.evaluation.kvDtype`"), example: "int8"),
             RecipeKey(
                 "dtype", .choice(KVEncoding.all.map(\.name)), "the same as `kvDtype`, as `--cache` calls it", example: "int8"),
+            .integer(
+                "residual", 0...(1 << 40), "newest tokens that an encoding of blocks of tokens leaves unrounded", example: 64),
         ])
 
     private static let evaluation = RecipeSection(

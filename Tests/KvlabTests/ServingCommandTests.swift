@@ -103,7 +103,7 @@ struct ServingCommandTests {
         // kivi4: keys take 4 + 1 and values 4 + 4 bytes a head, 52 bytes a token and layer. Pages of 32 tokens, 1664 bytes, of which
         // 256 tokens take 8 in each of 5 layers, and a chunk in between 4 more for its open block of 16 × 8 bytes a token.
         let blocks = try kvlab("capacity", paths[0], "--kv-memory", "8MiB", "--context", "256", "--kv-dtype", "kivi4")
-        #expect(blocks.output.contains("in pages of 1664") && blocks.output.contains("| 260 | 125 |"), "\(blocks.output)")
+        #expect(blocks.output.contains("in pages of 1.63KiB") && blocks.output.contains("| 260 | 125 |"), "\(blocks.output)")
     }
 
     @Test func `perplexity through fp32 pages is the model's, and that through bf16 ones near it`() throws {

@@ -27,7 +27,8 @@ import Testing
         let refused = try run("lab", "recipe.json", "--out", "sweep")
         #expect(refused.status != 0)
         #expect(
-            refused.error.contains("recipe.json:5:24: 'lab.sweep.methods[1]': no conversion method 'best'"), "\(refused.error)")
+            refused.error.contains(#"recipe.json:5:24: 'lab.sweep.methods[1]' is "best", expected one of "mean""#),
+            "\(refused.error)")
         #expect(!FileManager.default.fileExists(atPath: scratch["sweep"]))
     }
 

@@ -53,8 +53,8 @@ import Text
         let own = try ChatFormat(
             for: ByteTokenizer(), template: "{{ bos_token }}<|im_start|>{{ messages[-1].content }}",
             specialTokens: ["bos_token": "<s>"])
-        #expect(try own.text(turns) == "<s><|im_start|> Hi " && own.stopStrings == ["<|im_end|>"] && !own.isPlain)
-        #expect(ChatFormat.named(.plain).isPlain && ChatFormat.named(.gemma).stopStrings == ["<end_of_turn>"])
+        #expect(try own.text(turns) == "<s><|im_start|> Hi " && own.stops == ["<|im_end|>"] && !own.isPlain)
+        #expect(ChatFormat.named(.plain).isPlain && ChatFormat.named(.gemma).stops == ["<end_of_turn>"])
         // The end of a text stands between Llama 2's turns, which is a token and no text.
         let error = #expect(throws: APIError.self) { try ChatFormat.named(.llama2).text(turns) }
         #expect(error?.message == "'messages' are several texts in the format llama2")

@@ -47,7 +47,7 @@ public struct CacheAdvisor: Sendable {
         _ models: [LoadedModel], paths: [String], _ text: EvaluationText, textPath: String, bos: WindowPolicy.BOS? = nil,
         reporter: ProgressReporter
     ) throws -> CacheAdvice {
-        let grid = CacheGrid([], encoding: .float16, window: context, prompt: prompt)
+        let grid = CacheGrid([], encoding: .standard, window: context, prompt: prompt)
         for model in models { try grid.check(model.model.config, name: model.name, promptPlace: "--prefill") }
         guard let first = models.first else { preconditionFailure("CacheAdvisor: no model") }
         for model in models.dropFirst() { try first.checkSameTokens(as: model) }
@@ -166,7 +166,9 @@ extension CacheAdvisor {
             return low
         }
         let least = try first(1..<tokens) { (budget) throws(InferenceError) in cache(budget) != nil }
-        guard let leanest = cache(least), least < tokens, (try? leanest.retention().check(config)) != nil else { return nil }
+        guard let leanest = cache(least), least < tokens, (try? leanest.retention().check(config, encoding)) != nil else {
+            return nil
+        }
         let above = try first(least..<tokens) { (budget) throws(InferenceError) in
             guard let cache = cache(budget) else { return false }
             return try bytes(cache) > bytesPerToken

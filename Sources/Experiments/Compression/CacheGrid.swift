@@ -48,7 +48,7 @@ struct CacheGrid: Sendable {
         for (cache, place) in zip(caches, places) {
             do {
                 try config.kvGeometry(cache.encoding).checkEncoding()
-                try cache.retention().check(config)
+                try cache.retention().check(config, cache.encoding)
             } catch {
                 throw .recipe(key: place ?? "\(cache)", reason: "\(name): \(error)")
             }
