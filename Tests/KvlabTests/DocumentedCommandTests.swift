@@ -14,6 +14,16 @@ struct DocumentedCommandTests {
         "lab data/smollm2.gguf": ["--uptrain-tokens", "1k"], "lab model.gguf": ["--uptrain-tokens", "1k"],
         "bench serve": ["--requests", "4", "--rounds", "1"], "bench engine": ["--rounds", "1"],
         "bench train": ["--shape", "T0", "--steps", "1", "--step-only"],
+        "lab recipes/compression.json": [
+            "--set", "lab.compression=[{\"evict\": \"tova\", \"budget\": 16}, {\"kvDtype\": \"int8\"}]",
+        ],
+        "convert runs/short/model.h5 --method mla": ["--rank", "16"],
+        "convert runs/short/model.h5 --budget-bytes-per-token": ["--budget-bytes-per-token", "400"],
+        "advise": [
+            "--budget-bytes-per-token", "200", "--limit-windows", "1", "--kv-dtype", "int8", "--evict", "tova", "--evict",
+            "knorm",
+        ],
+        "eval babilong parent.h5 --babi": ["--tasks", "qa1", "--limit", "1"],
         "eval passkey": ["--depths", "2", "--trials", "1"], "eval needle": ["--depths", "2", "--trials", "1"],
     ]
 
@@ -78,12 +88,53 @@ struct DocumentedCommandTests {
         for folder in ["data", "recipes", "LongBench/data", "LongBench/config"] {
             try FileManager.default.createDirectory(atPath: scratch[folder], withIntermediateDirectories: true)
         }
-        let prose = ShellLines.pages.map(\.text).sorted().joined(separator: "\n").prefix(24_000)
+        let prose = ShellLines.pages.map(\.text).sorted().joined(separator: "\n").prefix(16_000)
         for name in ["data/bible.txt", "corpus.txt", "alice.txt"] { try scratch.write(prose.utf8, to: name) }
-        let fixtures = ShellLines.root.appending(path: "Tests/EvaluationTests/Fixtures")
-        for name in ["predictions.jsonl", "jieba"] {
-            try FileManager.default.copyItem(atPath: fixtures.appending(path: name).path, toPath: scratch[name])
+        let fixtures = [
+            "predictions.jsonl": "predictions.jsonl", "jieba": "jieba", "prompts.py": "suites/prompts.py",
+            "babilong/prompts.py": "suites/prompts.py", "babilong/0k/qa1.json": "suites/babilong.json",
+            "babilong/0k/qa2.json": "suites/babilong.json", "babilong/1k/qa1.json": "suites/babilong.json",
+            "babilong/1k/qa2.json": "suites/babilong.json", "tasks_1-20_v1-2/en/qa1_single_test.txt": "suites/babi.txt",
+            "synthetic/4096/data/niah_single_1/validation.jsonl": "suites/ruler.jsonl",
+            "synthetic/4096/data/vt/validation.jsonl": "suites/ruler.jsonl", "mmlu/test/anatomy_test.csv": "suites/mmlu.csv",
+            "base.yaml": "harness/base.yaml", "arc.yaml": "harness/choice.yaml",
+            "arc_easy.yaml": "harness/choice.yaml", "arc.jsonl": "harness/questions.jsonl", "dev.jsonl": "harness/dev.jsonl",
+            "questions.jsonl": "harness/questions.jsonl",
+        ]
+        for (name, fixture) in fixtures {
+            let folder = URL(fileURLWithPath: scratch[name]).deletingLastPathComponent()
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try FileManager.default.copyItem(
+                atPath: ShellLines.root.appending(path: "Tests/EvaluationTests/Fixtures/" + fixture).path, toPath: scratch[name])
         }
+        let questions = String(decoding: scratch.bytes("mmlu/test/anatomy_test.csv"), as: UTF8.self)
+        try FileManager.default.createDirectory(atPath: scratch["mmlu/dev"], withIntermediateDirectories: true)
+        try scratch.write(String(repeating: questions, count: 3).utf8, to: "mmlu/dev/anatomy_dev.csv")
+        let sum = ##"{"question": "What is 1 + 1?", "answer": "1 + 1 is 2.\n#### 2"}"## + "\n"
+        for name in ["test.jsonl", "train.jsonl", "triviaqa.jsonl"] { try scratch.write((sum + sum).utf8, to: name) }
+        let task = """
+            output_type: generate_until
+            doc_to_text: "Q: {{question}}\\nA:"
+            doc_to_target: "{{answer.split('####')[-1].strip() if answer is defined else target}}"
+            generation_kwargs: {until: ["Q:"], max_gen_toks: 4}
+            metric_list: [{metric: exact_match}]
+
+            """
+        try scratch.write(
+            (task + "task: triviaqa\ndataset_path: json\ntraining_split: train\nvalidation_split: validation\nnum_fewshot: 1\n")
+                .utf8,
+            to: "triviaqa.yaml")
+        let filters = ["strict-match", "flexible-extract"].map { name in
+            "  - {name: \(name), filter: [{function: regex, regex_pattern: '(-?[0-9]+)'}, {function: take_first}]}\n"
+        }
+        try scratch.write(
+            (task + "task: gsm8k_cot\ndataset_path: gsm8k\ntest_split: test\nfilter_list:\n" + filters.joined()
+                + "num_fewshot: 1\nfewshot_config: {sampler: first_n, samples: [{question: What is 2 + 2?, target: It is 4.}]}\n")
+                .utf8,
+            to: "gsm8k-cot.yaml")
+        try scratch.write(
+            Data(#"{"body": "\#(String(repeating: "A held-out text of some words. ", count: 40))"}"#.utf8), to: "heldout.jsonl")
+        _ = try await Tool.finish(["heldout.jsonl"], of: "/bin/gzip", in: scratch.path)
         try scratch.write(
             #"{"sentence_good": "The cat sleeps.", "sentence_bad": "The cat sleep."}"#.utf8, to: "pairs.jsonl")
         let record = """
@@ -103,14 +154,15 @@ struct DocumentedCommandTests {
         }
         let training = #""train": {"steps": 20, "batch": 1, "seq": 32, "warmupSteps": 2, "validateEvery": 10, "dtype": "fp32"}"#
         let small = """
-            "tokenizer": {"vocabSize": 512}, "model": {"dim": 128, "layers": 4, "ffn": 128}, \(training)
+            "tokenizer": {"vocabSize": 512}, "model": {"dim": 64, "layers": 2, "ffn": 64}, \(training)
             """
         try recipe("quickstart", small)
+        try recipe("compression", small)
         try recipe("gqa-methods", #"\#(small), "lab": {"sweep": {"seeds": [1], "calibrationTokens": 2048}}"#)
         try recipe(
             "smollm2",
             """
-            "lab": {"tokens": 256, "batch": 4, "seq": 32, "evaluation": {"window": 32}, "children": [
+            "train": {"warmupSteps": 0}, "lab": {"tokens": 256, "batch": 4, "seq": 32, "evaluation": {"window": 32}, "children": [
               {"kvHeads": 1, "method": "learned"},
               {"name": "mla-half", "attention": {"kind": "mla", "rank": 12, "ropeHeadDim": 4}}]}
             """)
@@ -131,6 +183,7 @@ struct DocumentedCommandTests {
         }
         let copies = [
             "data/smollm2.gguf": "model.gguf", "parent.h5": "given/model.h5", "kv2-mean.h5": "gqa2.h5", "kv1-mean.h5": "gqa2.h5",
+            "mha.h5": "given/model.h5", "mqa.h5": "gqa2.h5",
         ]
         for (copy, original) in copies {
             try FileManager.default.copyItem(atPath: scratch[original], toPath: scratch[copy])
