@@ -49,6 +49,8 @@ struct DocumentedCommandTests {
             words.removeFirst()
             let command = words.joined(separator: " ")
             words += Self.shortened.first { command.hasPrefix($0.key) }?.value ?? []
+            // Pages run side by side, and beside other tests.
+            if ["lab", "train", "convert", "compare", "advise"].contains(words[0]) { words += ["--threads", "1"] }
             if words.first == "serve" {
                 if let server { try stop(server.process) }
                 server = try await serve(words)
@@ -156,9 +158,10 @@ struct DocumentedCommandTests {
         let small = """
             "tokenizer": {"vocabSize": 512}, "model": {"dim": 64, "layers": 2, "ffn": 64}, \(training)
             """
-        try recipe("quickstart", small)
+        let children = #""children": [{"kvHeads": 2, "method": "mean"}, {"kvHeads": 1, "method": "learned"}]"#
+        try recipe("quickstart", #"\#(small), "lab": {\#(children)}"#)
         try recipe("compression", small)
-        try recipe("gqa-methods", #"\#(small), "lab": {"sweep": {"seeds": [1], "calibrationTokens": 2048}}"#)
+        try recipe("gqa-methods", #"\#(small), "lab": {"sweep": {"kvHeads": [1], "seeds": [1], "calibrationTokens": 2048}}"#)
         try recipe(
             "smollm2",
             """
