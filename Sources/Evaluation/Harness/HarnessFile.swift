@@ -23,7 +23,7 @@ struct HarnessFile: Sendable {
         "metadata", "unsafe_code",
     ]
 
-    /// Reads the file at `path`, then what it includes, whose keys stand back behind its own.
+    /// Reads the file at `path` and its included files; its own keys override theirs.
     ///
     /// Throws `FileError`, or ``ScoringError/file(_:line:reason:)``.
     init(path: String) throws {

@@ -46,7 +46,7 @@ public struct HarnessTask: GenerationTask {
     private let maxTokens: Int
     private let how: Options
 
-    /// Reads the task file at `path`, what it includes, and its data.
+    /// Reads the task file at `path`, its included files and its data.
     ///
     /// Throws `FileError`, or ``ScoringError`` naming file and line.
     public init(path: String, _ options: Options = Options()) throws {

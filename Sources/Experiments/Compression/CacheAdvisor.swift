@@ -86,7 +86,7 @@ public struct CacheAdvisor: Sendable {
                 conversion: models[left[index].model].checkpoint.lineage.conversion)
         }
         guard let choice = choices.first else {
-            // What is counted is what is measured; a cache on the edge may still be a byte over it.
+            // Counted and measured bytes agree; a cache at the limit may still exceed it by a byte.
             throw Self.refusal(entries.map { ($0.score.cacheBytesPerToken, $0.model, $0.cache) }, bytesPerToken)
         }
         return CacheAdvice(

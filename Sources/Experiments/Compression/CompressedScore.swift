@@ -1,7 +1,7 @@
 import Files
 import Foundation
 
-/// The figures of one model through one cache; in a sweep a file in the model's folder, under a name that says what was measured.
+/// The figures of one model through one cache; in a sweep a file in the model's folder, named by the key of the measurement.
 public struct CompressedScore: Codable, Sendable, Hashable {
     /// Sum of the scored tokens' negative log-likelihoods in nats, their number, and their UTF-8 bytes.
     var nll: Double, tokens: Int, bytes: Int

@@ -5,12 +5,12 @@ import Models
 /// Decoding behind a prompt through a compressed cache, a token a step: the most that the cache holds, and its speed.
 ///
 /// Sequences decode together, each the same text in pages of its own. Between two decisions of an eviction a sequence grows beyond its
-/// budget: the most bytes are those that a server has to have.
+/// budget: a server has to provide the peak.
 struct DecodeProbe {
     /// Sequences that decode together.
     static let sequences = 8
 
-    /// Bytes of a sequence's pages, and of what is kept beside them, at the step at which both together are the most.
+    /// Bytes of a sequence's pages, and of sidecars (positions, attention mass, statistics), at the step of their peak sum.
     private(set) var allocatedBytes = 0, sidecarBytes = 0
     /// Tokens a second of all sequences: the median step of the second half, where sequences are as long as the text.
     private(set) var tokensPerSecond = 0.0

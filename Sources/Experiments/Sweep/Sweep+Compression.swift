@@ -6,7 +6,7 @@ import Models
 
 /// Measuring the models through compressed caches.
 extension Sweep {
-    /// Every scored model through every cache of the recipe, what was measured before as it was: none or one table; nil where
+    /// The frontier of every scored model through every cache of the recipe, earlier measurements reused: none or one table; nil where
     /// `shouldStop` became true.
     ///
     /// Each model and cache leaves a file in the model's folder: a killed call costs one of them, and another list of caches

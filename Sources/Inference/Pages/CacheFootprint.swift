@@ -3,7 +3,7 @@ import Models
 
 /// The most bytes that a sequence holds while it decodes, counted without computing its keys and values.
 public struct CacheFootprint: Sendable, Hashable {
-    /// Bytes of its pages, and of what is kept beside them, at the step at which both together are the most.
+    /// Bytes of its pages, and of sidecars (positions, attention mass, statistics), at the step of their peak sum.
     public private(set) var allocatedBytes = 0, sidecarBytes = 0
 
     /// Bytes in all.

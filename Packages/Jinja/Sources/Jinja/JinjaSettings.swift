@@ -9,6 +9,7 @@ public struct JinjaSettings: Sendable, Equatable {
     /// Whether an undefined variable is an error wherever it is printed, tested, compared or walked over (`StrictUndefined`).
     public var isStrict: Bool
 
+    /// The settings of a template engine, each named as in Jinja's `Environment`.
     public init(trimsBlocks: Bool, lstripsBlocks: Bool, keepsTrailingNewline: Bool, isStrict: Bool) {
         (self.trimsBlocks, self.lstripsBlocks) = (trimsBlocks, lstripsBlocks)
         (self.keepsTrailingNewline, self.isStrict) = (keepsTrailingNewline, isStrict)

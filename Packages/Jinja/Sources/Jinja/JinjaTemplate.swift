@@ -36,7 +36,7 @@ public struct JinjaTemplate: Sendable {
         try renderMarkingGeneration(variables, now: now, timeZone: timeZone, limits: limits).text
     }
 
-    /// The template's text and what of it its `generation` blocks wrote, as ranges of UTF-8 bytes in their order: the assistant's turns
+    /// The rendered text, and the ranges of UTF-8 bytes that its `generation` blocks wrote, in their order: the assistant's turns
     /// of `apply_chat_template` with `return_assistant_tokens_mask`.
     ///
     /// Blocks within macros, `set` and `filter` are left out: where their output goes is not known.
