@@ -33,13 +33,16 @@ typedef struct {
     int64_t offset, scaleOffset, count, bytes, split;
 } kk_rows;
 
-// Scales lie side by side: those of every sixteenth row bring the others'.
 KK_INLINE void kk_fetch(const kk_rows *rows, int64_t t) {
     const unsigned char *row = rows->rows[t] + rows->offset;
     __builtin_prefetch(row, 0, 2);
-    if (rows->scales && t % 16 == 0) __builtin_prefetch(rows->scales[t] + rows->scaleOffset, 0, 2);
     if (rows->bytes > 64) __builtin_prefetch(row + 64, 0, 2);
     for (int64_t b = 128; b < rows->bytes; b += 64) __builtin_prefetch(row + b, 0, 2);
+}
+
+// Scales lie side by side: those of every sixteenth row bring the others'.
+KK_INLINE void kk_fetch_scales(const kk_rows *rows) {
+    for (int64_t t = 0; rows->scales && t < rows->count; t += 16) __builtin_prefetch(rows->scales[t] + rows->scaleOffset, 0, 2);
 }
 
 // `some` rows from t on, as far as there are any.
@@ -544,9 +547,10 @@ KK_INLINE kk_rows KK(paged_decoded_rows)(int32_t element, const kk_rows *rows, i
 }
 
 // Scores that `scales` are still missing from where keys are scaled.
-static void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, const kk_rows *keys, int64_t d, int64_t group, const float *q,
+KK_INLINE void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, const kk_rows *keys, int64_t d, int64_t group, const float *q,
                                  int64_t wide, float *scores, int64_t start, const kk_rows *ahead, float *decoded) {
     const unsigned char *pointers[KK_PAGED_DECODED];
+    if (ahead) kk_fetch_scales(ahead);
 #if KK_VW > 4
     if (reading == KK(isCounted)) {
         KK(paged_counted_scores)(keys, d, group, q, wide, scores, start, ahead);
@@ -567,9 +571,10 @@ static void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, cons
     }
 }
 
-static void KK(paged_weighted_values)(enum KK(reading) reading, int32_t element, const kk_rows *values, int64_t d, int64_t group,
+KK_INLINE void KK(paged_weighted_values)(enum KK(reading) reading, int32_t element, const kk_rows *values, int64_t d, int64_t group,
                                       const float *weights, int64_t start, float *out, int64_t wide, const kk_rows *ahead, float *decoded) {
     const unsigned char *pointers[KK_PAGED_DECODED];
+    if (ahead) kk_fetch_scales(ahead);
 #if KK_VW > 4
     if (reading == KK(isCounted)) {
         KK(paged_counted_values)(element, values, d, group, weights, start, out, wide, ahead);
@@ -638,16 +643,18 @@ KK_INLINE void KK(paged_key_scales)(enum KK(reading) reading, const KK(place) *p
 }
 
 // `row` over `count` KV heads from `firstKvHead` on. Keys are read `stretch` tokens at a time, of all these heads, then values.
-KK_INLINE void KK(paged_row_heads)(const kk_paged_attention *job, int64_t firstKvHead, int64_t count, int64_t stretch,
-                                   float *scratch) {
+// Elements without scales (`isPlain`) have a copy of their own: its inner loops are too short for a choice among codecs each time.
+KK_INLINE void KK(paged_row_heads)(const int isPlain, const kk_paged_attention *job, int64_t firstKvHead, int64_t count,
+                                   int64_t stretch, float *scratch) {
     const kk_pages *cache = &job->cache;
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, valueDim = cache->valueDim;
     int64_t first = firstKvHead * group, keyWide = KK_PAD(keyDim), valueWide = KK_PAD(valueDim);
     int64_t slots = KK(paged_slots)(group), heads = count * slots;
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from, more = KK_MIN(job->limits[0] - to, stretch);
     KK(place) keyPlace = KK(keys_place)(cache, firstKvHead), valuePlace = KK(values_place)(cache, firstKvHead);
-    enum KK(reading) keyReading = KK(keys_reading)(&keyPlace, keyDim, group);
-    enum KK(reading) valueReading = KK(values_reading)(&valuePlace, valueDim, group);
+    enum KK(reading) keyReading = isPlain ? KK(isPlain) : KK(keys_reading)(&keyPlace, keyDim, group);
+    enum KK(reading) valueReading = isPlain ? KK(isPlain) : KK(values_reading)(&valuePlace, valueDim, group);
+    if (isPlain) keyPlace.scaleBytes = valuePlace.scaleBytes = 0;
     float *q = scratch, *out = q + heads * keyWide, *scores = out + heads * valueWide, *decoded = scores + heads * KK_PAGED_SPAN;
     float *result = job->output + first * valueDim, *logSumExp = job->logSumExp + first;
     int64_t back = firstKvHead - job->firstKvHead; // heads done
@@ -727,13 +734,17 @@ static void KK(paged_row)(const kk_paged_attention *job, float *scratch) {
     }
     // Memory is read in runs as long as pages allow: where one head's share of a page is a long run, head after head; where it
     // is short, a stretch of all heads' keys at a time, so that a page is read from its beginning to its end.
-    int64_t tokenBytes = KK(keys_place)(cache, 0).bytes;
-    if (cache->tokensPerPage * tokenBytes >= KK_PAGED_STRETCH_BYTES) {
-        for (int64_t kv = first; kv < last; kv++) KK(paged_row_heads)(job, kv, 1, KK_PAGED_SPAN, scratch);
-        return;
+    KK(place) keys = KK(keys_place)(cache, 0), values = KK(values_place)(cache, 0);
+    int64_t count = 1, stretch = KK_PAGED_SPAN;
+    if (cache->tokensPerPage * keys.bytes < KK_PAGED_STRETCH_BYTES) {
+        count = job->kvHeadCount;
+        stretch = KK_PAGED_STRETCH_BYTES / (keys.bytes * count) / 16 * 16;
+        stretch = stretch < 16 ? 16 : KK_MIN(stretch, KK_PAGED_SPAN);
     }
-    int64_t stretch = KK_PAGED_STRETCH_BYTES / (tokenBytes * job->kvHeadCount) / 16 * 16;
-    KK(paged_row_heads)(job, first, job->kvHeadCount, stretch < 16 ? 16 : KK_MIN(stretch, KK_PAGED_SPAN), scratch);
+    int isPlain = keys.scaleBytes + values.scaleBytes == 0;
+    for (int64_t kv = first; kv < last; kv += count)
+        if (isPlain) KK(paged_row_heads)(1, job, kv, count, stretch, scratch);
+        else KK(paged_row_heads)(0, job, kv, count, stretch, scratch);
 }
 
 static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp, float *mass, float *scratch) {
