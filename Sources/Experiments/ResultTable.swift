@@ -29,19 +29,7 @@ public struct TableColumn: Sendable, Hashable {
 
 extension ResultTable {
     /// Aligned columns for a terminal.
-    public var plain: String {
-        let columns = columns
-        let widths = columns.map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
-        func line(_ cells: [String]) -> String {
-            zip(cells, zip(columns, widths)).map { cell, layout in
-                let padding = String(repeating: " ", count: layout.1 - cell.count)
-                return layout.0.leading ? cell + padding : padding + cell
-            }.joined(separator: "  ")
-        }
-        return
-            ([caption, "", line(columns.map(\.title)), line(widths.map { String(repeating: "─", count: $0) })]
-            + columns.rows.map(line)).joined(separator: "\n")
-    }
+    public var plain: String { "\(caption)\n\n\(columns.plain)" }
 
     /// A Markdown table.
     public var markdown: String {
@@ -71,4 +59,17 @@ extension ResultTable {
 extension [TableColumn] {
     /// The cells of each row.
     var rows: [[String]] { (first?.cells ?? []).indices.map { row in map { $0.cells[row] } } }
+
+    /// Aligned columns for a terminal.
+    var plain: String {
+        let widths = map { column in ([column.title] + column.cells).map(\.count).max() ?? 0 }
+        func line(_ cells: [String]) -> String {
+            zip(cells, zip(self, widths)).map { cell, layout in
+                let padding = String(repeating: " ", count: layout.1 - cell.count)
+                return layout.0.leading ? cell + padding : padding + cell
+            }.joined(separator: "  ")
+        }
+        return ([line(map(\.title)), line(widths.map { String(repeating: "─", count: $0) })] + rows.map(line)).joined(
+            separator: "\n")
+    }
 }

@@ -162,6 +162,9 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "RULER's records", seeds: [suites + "ruler.jsonl"], file: "vt.jsonl") {
             _ = try RULERTask(tasks: nil, data: folder($0)).examples(encoder)
         },
+        FuzzTarget(name: "conversations", seeds: [suites + "dialogue.jsonl"], file: "dialogue.jsonl") {
+            _ = try DialogueTask(data: $0)
+        },
         FuzzTarget(name: "MMLU's questions", seeds: [suites + "mmlu.csv"], file: "test/anatomy_test.csv", isLenient: true) {
             _ = try MMLU(nil, data: folder($0, up: 2), shots: 0)
         },

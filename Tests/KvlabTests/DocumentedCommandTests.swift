@@ -101,7 +101,7 @@ struct DocumentedCommandTests {
             "synthetic/4096/data/vt/validation.jsonl": "suites/ruler.jsonl", "mmlu/test/anatomy_test.csv": "suites/mmlu.csv",
             "base.yaml": "harness/base.yaml", "arc.yaml": "harness/choice.yaml",
             "arc_easy.yaml": "harness/choice.yaml", "arc.jsonl": "harness/questions.jsonl", "dev.jsonl": "harness/dev.jsonl",
-            "questions.jsonl": "harness/questions.jsonl",
+            "questions.jsonl": "harness/questions.jsonl", "chats.jsonl": "suites/dialogue.jsonl",
         ]
         for (name, fixture) in fixtures {
             let folder = URL(fileURLWithPath: scratch[name]).deletingLastPathComponent()

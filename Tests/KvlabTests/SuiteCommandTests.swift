@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `kvlab eval babilong`, `ruler`, `gsm8k`, `mmlu`, `task` and `rescore` as a user runs them.
+/// `kvlab eval babilong`, `ruler`, `dialogue`, `gsm8k`, `mmlu`, `task` and `rescore` as a user runs them.
 @Suite struct SuiteCommandTests {
     private let scratch = ScratchDirectory()
 
@@ -108,6 +108,41 @@ import Testing
                 "\(arguments): \(refused.error)")
         }
         #expect(try run("eval", "rescore", "none").error.contains("none/run.json: cannot open"))
+    }
+
+    @Test func `conversations are answered turn by turn behind the model's own answers`() throws {
+        try model()
+        try copy("suites/dialogue.jsonl", "chats.jsonl")
+        let command = ["eval", "dialogue", "run/model.h5", "--data", "chats.jsonl", "--max-new", "4", "--out", "out"]
+        let entry = try cache(Tool.run(command + ["--html", "dialogue.html", "--json"], in: scratch.path))
+        let turns = try #require(entry["turns"] as? [[String: Any]])
+        #expect(turns.map { $0["turn"] as? Int } == [1, 2, 3] && turns.map { $0["conversations"] as? Int } == [2, 2, 1])
+        #expect((turns[1]["score"] as? [String: Any])?["n"] as? Int == 2 && turns[2]["score"] == nil)
+        // The turns before, whose pages are full.
+        let (second, prompt) = (turns[1]["cachedTokens"] as? Double, turns[0]["promptTokens"] as? Double)
+        #expect(try #require(second) > 0 && #require(second) >= #require(prompt) - 16)
+        #expect(String(decoding: scratch.bytes("dialogue.html"), as: UTF8.self).contains("<h2>Turn by turn</h2>"))
+        // The third record lost, the conversation goes on behind the second's answer.
+        let records = String(decoding: scratch.bytes("out/records.jsonl"), as: UTF8.self).split(separator: "\n")
+        #expect(records.count == 5)
+        try write(records.prefix(3).map { $0 + "\n" }.joined(), "out/records.jsonl")
+        let table = try Tool.run(command, in: scratch.path)
+        #expect(table.output.contains("cached tokens") && table.status == 0, "\(table.error)")
+        func outcomes(_ lines: [Substring]) throws -> [[String]] {
+            try lines.map { line in
+                let record = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+                return ["id", "output", "promptSHA256"].map { record[$0] as? String ?? "" }
+            }
+        }
+        let again = String(decoding: scratch.bytes("out/records.jsonl"), as: UTF8.self).split(separator: "\n")
+        #expect(try outcomes(again) == outcomes(records))
+        for (options, sentence) in [
+            (["--max-new", "1200"], "dialogue/trip/1: the prompt and its output take"), (["--limit", "0"], "--limit is 0"),
+            (["--data", "none.jsonl"], "none.jsonl: cannot open"),
+        ] {
+            let refused = try Tool.run(["eval", "dialogue", "run/model.h5", "--data", "chats.jsonl"] + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
     }
 
     @Test func `questions of four choices are scored by likelihood, by subject and against the first model`() throws {

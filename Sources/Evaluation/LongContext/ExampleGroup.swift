@@ -8,8 +8,10 @@ public struct ExampleGroup: Codable, Sendable, Hashable {
     public var words: String?
     /// The place of the fact asked for, from 0 at the prompt's beginning to 1 at its end.
     public var depth: Double?
+    /// The number of a conversation's turn, from 1.
+    public var turn: Int?
 
-    public init(dataset: String? = nil, length: Int? = nil, words: String? = nil, depth: Double? = nil) {
-        (self.dataset, self.length, self.words, self.depth) = (dataset, length, words, depth)
+    public init(dataset: String? = nil, length: Int? = nil, words: String? = nil, depth: Double? = nil, turn: Int? = nil) {
+        (self.dataset, self.length, self.words, self.depth, self.turn) = (dataset, length, words, depth, turn)
     }
 }

@@ -22,6 +22,20 @@ public struct GenerationExample: Sendable {
     public var stops: [String] = []
     /// The rule of the score.
     public var task: ScoringTask
+    /// The example that follows an output of this one, such as a conversation's next turn; nil for the last.
+    public var following: (@Sendable (_ output: String) throws -> GenerationExample?)?
+    /// The least tokens of prompt and output that the examples following this one come to, however short the outputs.
+    public var leastTokens = 0
+
+    /// This example or the first of the ones that follow it without an output in `outputs`, by id; nil where all have one.
+    public func remaining(_ outputs: [String: String]) throws -> GenerationExample? {
+        var example = self
+        while let output = outputs[example.id] {
+            guard let next = try example.following?(output) else { return nil }
+            example = next
+        }
+        return example
+    }
 
     /// The output's scores: those of its rule.
     ///

@@ -22,11 +22,12 @@ public struct OutputScoring: Sendable, Equatable {
     }
 
     /// The output's scores from 0 to 1: `score`, for tasks of retrieval and of answers that are right or wrong `accuracy`, and the
-    /// rule's further ones.
+    /// rule's further ones. None for an output without references.
     ///
     /// Throws ``ScoringError/line(_:reason:)`` with line 0 where the rule is unknown or the references are not of its form.
     public func scores(_ output: String, _ options: ScoringTask.Options) throws(ScoringError) -> [String: Double] {
         guard let task = ScoringTask.rule(rule) else { throw .line(0, reason: "unknown rule '\(rule.prefix(60))'") }
+        guard task.name != ScoringTask.unscored.name else { return [:] }
         guard !task.hasOneReference || references.count == 1 else {
             throw .line(0, reason: "\(references.count) references, expected 1 for '\(rule)'")
         }

@@ -91,7 +91,7 @@ public struct ScoringCase: Sendable {
         length = json["length"]?.int
     }
 
-    private static func task(_ json: JSONValue) throws(ScoringTask.Refusal) -> ScoringTask {
+    static func task(_ json: JSONValue) throws(ScoringTask.Refusal) -> ScoringTask {
         guard json.has("dataset") != json.has("task") else {
             throw ScoringTask.Refusal(
                 reason: json.has("task") ? "both 'dataset' and 'task', expected one" : "neither 'dataset' nor 'task'")

@@ -69,7 +69,9 @@ public struct ScoringTask: Sendable {
     }
 
     /// The rule of a record's name: one of ``all``, or one for outputs generated here alone.
-    static func rule(_ name: String) -> ScoringTask? { table[name] ?? [needle, harness, GSM8K.both].first { $0.name == name } }
+    static func rule(_ name: String) -> ScoringTask? {
+        table[name] ?? [needle, harness, GSM8K.both, dialogue, unscored].first { $0.name == name }
+    }
 
     private static let table = Dictionary(all.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
 

@@ -21,7 +21,7 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     public var rule: String, references: [String]
     /// The classes and the question, where the rule reads them.
     public var classes: [String]?, question: String?
-    /// Scores from 0 to 1: `score` or `accuracy`, and the rule's further ones.
+    /// Scores from 0 to 1: `score` or `accuracy`, and the rule's further ones; none without references.
     public var scores: [String: Double]
     /// Why the output ended: stop or length.
     public var finish: String
@@ -34,7 +34,9 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     var scoring: OutputScoring {
         OutputScoring(rule: rule, references: references, classes: classes, question: question)
     }
-    /// The score that tables and plots show.
+    /// Whether the output has references.
+    var isScored: Bool { !scores.isEmpty }
+    /// The score that tables and plots show, of one that has references.
     var score: Double { scores["accuracy"] ?? scores["score"] ?? 0 }
     /// The scores beside it.
     var furtherScores: [String: Double] { scores.filter { !["accuracy", "score"].contains($0.key) } }

@@ -48,7 +48,7 @@ public struct ExampleRunner: Sendable {
     public func check(_ examples: [GenerationExample]) throws(LongContextError) {
         for example in examples {
             // The last token is never stored.
-            let needed = example.tokens.count + example.maxTokens - 1
+            let needed = max(example.tokens.count + example.maxTokens - 1, example.leastTokens)
             guard needed <= model.config.maxSequence else {
                 throw .positions(example.id, needed: needed, model: name, positions: model.config.maxSequence)
             }
@@ -59,31 +59,33 @@ public struct ExampleRunner: Sendable {
         }
     }
 
-    /// Runs `examples` in their order, as many at once as the options say; `body` gets each record as it is made.
+    /// Runs `examples` in their order, as many at once as the options say, and behind each the ones that follow its output; `body` gets
+    /// each record as it is made.
     public func run(_ examples: [GenerationExample], _ body: (ExampleRecord) throws -> Void) async throws {
         try check(examples)
-        try await withThrowingTaskGroup(of: ExampleRecord?.self) { group in
+        try await withThrowingTaskGroup(of: (example: GenerationExample, record: ExampleRecord)?.self) { group in
             group.addTask {
                 await engine.run()
                 return nil
             }
             var next = examples.makeIterator()
             var running = 0
-            func start() async throws {
-                guard let example = next.next() else { return }
+            func start(_ following: GenerationExample? = nil) async throws {
+                guard let example = following ?? next.next() else { return }
+                try check([example])
                 let generation = try await engine.submit(request(example))
                 running += 1
-                group.addTask { try await record(example, generation) }
+                group.addTask { (example, try await record(example, generation)) }
             }
             do {
                 for _ in 0..<max(1, options.concurrency) { try await start() }
                 if running == 0 { await engine.stop() }
                 while let result = try await group.next() {
                     // The engine's own task ends last.
-                    guard let record = result else { continue }
+                    guard let (example, record) = result else { continue }
                     running -= 1
                     try body(record)
-                    try await start()
+                    try await start(example.following?(record.output))
                     if running == 0 { await engine.stop() }
                 }
             } catch {

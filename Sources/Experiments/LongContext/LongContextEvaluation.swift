@@ -67,11 +67,12 @@ public struct LongContextEvaluation: Sendable {
             let examples = try task.examples(
                 PromptEncoder(model.tokenizer, bosID: model.bosID, chat: try chat?.writer(model, name)))
             for cache in caches {
-                let done = Set(records.lazy.filter { $0.model == name && $0.cache == "\(cache)" }.map(\.id))
+                let own = records.lazy.filter { $0.model == name && $0.cache == "\(cache)" }.map { ($0.id, $0.output) }
+                let outputs = Dictionary(own, uniquingKeysWith: { first, _ in first })
                 let runner = try ExampleRunner(model, name: name, spec: cache, options: options)
                 // Before the first is run, so that nothing is found too long after an hour.
                 try runner.check(examples)
-                try await runner.run(examples.filter { !done.contains($0.id) }) { record in
+                try await runner.run(examples.compactMap { try $0.remaining(outputs) }) { record in
                     try folder?.append(record)
                     records.append(record)
                     progress.add(record)
@@ -99,7 +100,8 @@ struct LongContextProgress {
     private let reporter: ProgressReporter
     private let total: Int
     private var done: Int
-    private var right: Double
+    /// Records with a score, and the sum of their scores.
+    private var scored: Int, right: Double
     /// Examples and prompt tokens of this call.
     private var fresh = 0, tokens = 0
     private let start = ContinuousClock.now
@@ -107,6 +109,7 @@ struct LongContextProgress {
     init(_ reporter: ProgressReporter, total: Int, done: [ExampleRecord]) {
         (self.reporter, self.total) = (reporter, total)
         self.done = done.count
+        scored = done.count(where: \.isScored)
         right = done.reduce(0) { $0 + $1.score }
     }
 
@@ -114,10 +117,11 @@ struct LongContextProgress {
         done += 1
         fresh += 1
         tokens += record.promptTokens
+        scored += record.isScored ? 1 : 0
         right += record.score
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         let left = seconds / Double(fresh) * Double(max(0, total - done))
-        let (done, total, share, speed) = (done, total, right / Double(done), Double(tokens) / max(seconds, 1e-9))
+        let (done, total, share, speed) = (done, total, right / Double(max(1, scored)), Double(tokens) / max(seconds, 1e-9))
         reporter.progress(
             isLast: done == total,
             "\(done)/\(total) examples  \(record.model) \(record.cache)  score \(String(format: "%.3f", share))  "

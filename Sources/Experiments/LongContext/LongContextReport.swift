@@ -11,10 +11,19 @@ public struct LongContextReport {
             let name = "\(entry.model), \(entry.label)"
             return DepthHeatMap(entry.groups).map { "<h3>\(name.escapedForHTML)</h3>\n<figure>\($0.svg(label: name))</figure>" }
         }
+        let turns =
+            TurnTable(summary).map { table in
+                let colors = summary.caches.indices.flatMap { index in (summary.caches[index].turns ?? []).map { _ in index } }
+                return "<div class=\"scroll\">\(HTMLReport.table(table.columns, colors: colors))</div>"
+            } ?? ""
         let aware = summary.caches.contains(where: \.queryAware)
         return HTMLReport(
             title: "kvlab eval \(summary.task)", table: table, colors: Array(summary.caches.indices),
             sections: [
+                HTMLReport.Section(
+                    title: "Turn by turn",
+                    caption: "A prompt is the conversation so far; cached tokens are the ones found in the prefix cache.",
+                    content: turns),
                 HTMLReport.Section(
                     title: "Score by depth and length",
                     caption:

@@ -29,6 +29,8 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         public var heldShare: Double
         /// Scores by length and depth.
         public var groups: [Group]
+        /// The turns of conversations; nil where the task has none.
+        public var turns: [Turn]?
         /// The score over all examples.
         public var overall: WilsonInterval
         /// The means of the rule's further scores, by their names; nil where it has none.
@@ -48,7 +50,7 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
     /// The models with their caches; the first is the reference.
     public var caches: [Cache]
 
-    /// The summary of `records`, models and caches in the order in which they were named, without the ones that have no records.
+    /// The summary of `records`, models and caches in the order in which they were named, without the ones that have no scores.
     public init(task: String, models: [String], caches: [String], records: [ExampleRecord]) {
         self.task = task
         model = models.first ?? ""
@@ -56,13 +58,14 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         var entries: [Cache] = []
         for (model, spec) in models.flatMap({ model in caches.map { (model, $0) } }) {
             let own = records.filter { $0.model == model && $0.cache == spec }
-            guard !own.isEmpty else { continue }
+            let scored = own.filter(\.isScored)
+            guard !scored.isEmpty else { continue }
             var entry = Cache(model: model, spec: spec, records: own)
             if let reference {
-                let pairs = own.compactMap { record in reference[record.id].map { (reference: $0, other: record.score) } }
+                let pairs = scored.compactMap { record in reference[record.id].map { (reference: $0, other: record.score) } }
                 if !pairs.isEmpty { entry.toReference = PairedScores(pairs) }
             } else {
-                reference = Dictionary(own.map { ($0.id, $0.score) }, uniquingKeysWith: { first, _ in first })
+                reference = Dictionary(scored.map { ($0.id, $0.score) }, uniquingKeysWith: { first, _ in first })
             }
             entries.append(entry)
         }
@@ -77,7 +80,7 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
 }
 
 extension LongContextSummary.Cache {
-    /// The entry of one model and cache, whose records are at least one.
+    /// The entry of one model and cache, of whose records at least one has a score.
     init(model: String, spec: String, records: [ExampleRecord]) {
         (self.model, self.spec) = (model, spec)
         queryAware = records[0].queryAware
@@ -85,8 +88,10 @@ extension LongContextSummary.Cache {
         let (held, context) = (sum { Double($0.heldBytes) }, sum { Double($0.contextBytes) })
         bytesPerToken = held / sum { Double($0.promptTokens) }
         heldShare = context > 0 ? held / context : 1
-        groups = Self.groups(records)
-        overall = WilsonInterval(records.map(\.score))
+        let scored = records.filter(\.isScored)
+        groups = Self.groups(scored)
+        turns = [LongContextSummary.Turn](records)
+        overall = WilsonInterval(scored.map(\.score))
         let names = Set(records.flatMap(\.furtherScores.keys))
         let means = names.map { name in
             let scores = records.compactMap { $0.furtherScores[name] }
@@ -97,9 +102,13 @@ extension LongContextSummary.Cache {
         prefillTokensPerSecond = prefill > 0 ? sum { Double($0.promptTokens - $0.cachedTokens) } / prefill : nil
         // The first token is the prefill's.
         decodeTokensPerSecond = decode > 0 ? sum { Double($0.outputTokens - 1) } / decode : nil
+        firstTokenMedian = Self.firstTokenMedian(records)
+    }
+
+    /// The median of seconds to the first token.
+    static func firstTokenMedian(_ records: [ExampleRecord]) -> Double {
         let seconds = records.map(\.prefillSeconds).sorted()
-        firstTokenMedian =
-            seconds.count % 2 == 1
+        return seconds.count % 2 == 1
             ? seconds[seconds.count / 2] : (seconds[seconds.count / 2 - 1] + seconds[seconds.count / 2]) / 2
     }
 
@@ -109,6 +118,7 @@ extension LongContextSummary.Cache {
             if left.dataset != right.dataset { return (left.dataset ?? "") < (right.dataset ?? "") }
             if left.length != right.length { return (left.length ?? 0) < (right.length ?? 0) }
             if left.words != right.words { return (left.words ?? "") < (right.words ?? "") }
+            if left.turn != right.turn { return (left.turn ?? 0) < (right.turn ?? 0) }
             return (left.depth ?? 0) < (right.depth ?? 0)
         }
         let members = Dictionary(grouping: records, by: \.group)

@@ -56,6 +56,11 @@ public struct LongContextTable: ResultTable {
             ]).compactMap { $0 }
     }
 
+    /// The table for a terminal, and a second one of turns where the task has conversations.
+    public var text: String {
+        plain + (TurnTable(summary).map { "\n\n" + $0.columns.plain } ?? "")
+    }
+
     public var json: String { summary.json }
 
     public var csv: String {

@@ -25,20 +25,32 @@ struct ChatOptions: ParsableArguments {
         guard policy != .never else { return nil }
         return LongContextEvaluation.Chat(name: policy.rawValue) { model, name in
             if policy == .auto, model.tokenIDs.chatTemplate == nil { return nil }
-            let format: ChatFormat
-            do {
-                format = try ChatFormat(
-                    for: model.tokenizer, template: model.tokenIDs.chatTemplate, specialTokens: model.specialTokens)
-            } catch { throw TemplateError(description: "\(name): the chat template can't be read, \(error)") }
+            let format = try Self.format(model, name)
             guard !format.isPlain else {
                 throw TemplateError(
                     description: "\(name) has no chat template, and its tokenizer no known markers; use --chat never")
             }
-            return ChatWriter(stops: format.stops) { turns in
-                do throws(APIError) {
-                    return try format.text(turns.map { ChatTemplate.Message(role: $0.role, content: $0.content) })
-                } catch { throw TemplateError(description: "\(name): the chat's \(error.message)") }
-            }
+            return Self.writer(format, name)
+        }
+    }
+
+    /// The format in which the server writes chats, whatever the model.
+    static var served: LongContextEvaluation.Chat {
+        LongContextEvaluation.Chat(name: "served") { model, name in writer(try format(model, name), name) }
+    }
+
+    private static func format(_ model: ServableModel, _ name: String) throws -> ChatFormat {
+        do {
+            return try ChatFormat(
+                for: model.tokenizer, template: model.tokenIDs.chatTemplate, specialTokens: model.specialTokens)
+        } catch { throw TemplateError(description: "\(name): the chat template can't be read, \(error)") }
+    }
+
+    private static func writer(_ format: ChatFormat, _ name: String) -> ChatWriter {
+        ChatWriter(stops: format.stops) { turns in
+            do throws(APIError) {
+                return try format.text(turns.map { ChatTemplate.Message(role: $0.role, content: $0.content) })
+            } catch { throw TemplateError(description: "\(name): the chat's \(error.message)") }
         }
     }
 }

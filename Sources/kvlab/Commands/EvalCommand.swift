@@ -14,7 +14,7 @@ struct EvalCommand: ParsableCommand {
             EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
             EvalScoreCommand.self, EvalPasskeyCommand.self, EvalNeedleCommand.self, EvalLongBenchCommand.self,
             EvalBABILongCommand.self, EvalRULERCommand.self, EvalGSM8KCommand.self, EvalMMLUCommand.self, EvalTaskCommand.self,
-            EvalRescoreCommand.self,
+            EvalDialogueCommand.self, EvalRescoreCommand.self,
         ])
 }
 

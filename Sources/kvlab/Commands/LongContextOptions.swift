@@ -98,7 +98,7 @@ struct LongContextOutput: ParsableArguments {
     func write(_ summary: LongContextSummary) throws {
         if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
         let table = LongContextTable(summary)
-        if results.isJSON { try results.print(table) } else { try print(table.plain) }
+        if results.isJSON { try results.print(table) } else { try print(table.text) }
     }
 }
 
