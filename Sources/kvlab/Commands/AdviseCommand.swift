@@ -53,7 +53,6 @@ struct AdviseCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard budgetBytesPerToken.isFinite, budgetBytesPerToken > 0 else {
             throw ValidationError("--budget-bytes-per-token is \(budgetBytesPerToken), expected more than 0")
         }

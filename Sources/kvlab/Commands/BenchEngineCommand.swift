@@ -59,7 +59,6 @@ struct BenchEngineCommand: AsyncParsableCommand {
     private var batches: [Int] { batch.split(separator: ",").compactMap { Int($0) } }
 
     func validate() throws {
-        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard !batches.isEmpty, batches.allSatisfy({ $0 >= 1 && $0 <= 256 }) else {
             throw ValidationError("--batch is '\(batch)', expected numbers from 1 to 256 with commas between")
         }

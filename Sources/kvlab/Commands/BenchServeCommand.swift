@@ -51,7 +51,6 @@ struct BenchServeCommand: AsyncParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         try LoadOptions.check(rate: rate, allowsZero: true)
         guard (1...1000).contains(rounds) else { throw ValidationError("--rounds is \(rounds), expected 1 to 1000") }
     }

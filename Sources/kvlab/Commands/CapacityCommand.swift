@@ -37,7 +37,6 @@ struct CapacityCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard context >= 1 else { throw ValidationError("--context is \(context), expected at least 1") }
         guard stepTokens >= 1 else { throw ValidationError("--step-tokens is \(stepTokens), expected at least 1") }
     }

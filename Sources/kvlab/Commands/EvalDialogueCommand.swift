@@ -35,7 +35,7 @@ struct EvalDialogueCommand: AsyncParsableCommand {
 
     @OptionGroup var options: LongContextOptions
 
-    func validate() throws { try SuiteOptions.check(models: models, limit: limit, maxNew: maxNew) }
+    func validate() throws { try SuiteOptions.check(limit: limit, maxNew: maxNew) }
 
     func run() async throws {
         let task = try DialogueTask(data: data, limit: limit, maxTokens: maxNew)

@@ -16,10 +16,6 @@ struct LikelihoodOptions: ParsableArguments {
 
     @OptionGroup var results: JSONOptions
 
-    func validate() throws {
-        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
-    }
-
     /// The evaluation with these options.
     var evaluation: LikelihoodEvaluation {
         LikelihoodEvaluation(models: models, tokenizer: tokenizer, dtype: dtype, threads: threads, results: results)

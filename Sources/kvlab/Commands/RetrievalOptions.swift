@@ -28,7 +28,6 @@ struct RetrievalOptions: ParsableArguments {
     var maxNew: Int?
 
     func validate() throws {
-        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
         if let lengths { try LengthList.check(lengths) }
         for (name, value, most) in [
             ("--depths", depths, 1000), ("--trials", trials ?? 1, 100_000), ("--max-new", maxNew ?? 1, 1000),

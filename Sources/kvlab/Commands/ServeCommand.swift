@@ -130,7 +130,6 @@ struct ServeCommand: AsyncParsableCommand {
     enum LogFormat: String, ExpressibleByArgument, CaseIterable { case json, text, none }
 
     func validate() throws {
-        guard !checkpoints.isEmpty else { throw ValidationError("name at least one checkpoint") }
         guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port), expected 0 to 65535") }
         for (option, value) in [
             ("--step-tokens", stepTokens), ("--running", running), ("--queue", queue), ("--timeout", timeout),

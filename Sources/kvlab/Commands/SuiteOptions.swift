@@ -13,11 +13,10 @@ struct SuiteOptions: ParsableArguments {
 
     @OptionGroup var chat: ChatOptions
 
-    func validate() throws { try Self.check(models: models, limit: limit, maxNew: maxNew) }
+    func validate() throws { try Self.check(limit: limit, maxNew: maxNew) }
 
     /// Throws a sentence naming the first option whose value means nothing.
-    static func check(models: [String], limit: Int?, maxNew: Int?) throws {
-        guard !models.isEmpty else { throw ValidationError("name at least one checkpoint") }
+    static func check(limit: Int?, maxNew: Int?) throws {
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
         if let maxNew, !(1...100_000).contains(maxNew) {
             throw ValidationError("--max-new is \(maxNew), expected 1 to 100000")

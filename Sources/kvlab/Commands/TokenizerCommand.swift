@@ -48,10 +48,6 @@ struct TokenizerTrainCommand: ParsableCommand {
 
     @OptionGroup var output: OutputOption
 
-    func validate() throws {
-        guard !text.isEmpty else { throw ValidationError("name at least one file with --text") }
-    }
-
     func run() throws {
         let start = ContinuousClock.now
         try output.check(out)
