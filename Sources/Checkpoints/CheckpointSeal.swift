@@ -24,7 +24,9 @@ package struct CheckpointSeal: Equatable {
     var metadata: SHA256Digest
     /// The byte ranges of the weights, ascending, without overlap.
     var weights: [Range<Int>]
+}
 
+extension CheckpointSeal {
     /// The seal for the finished file at `path`, whose user block is still to be written.
     package init(sealing path: String, userBlock: Int, weights: [Range<Int>]) throws {
         let file = try RegularFile(path: path)
@@ -32,13 +34,6 @@ package struct CheckpointSeal: Equatable {
         fileSize = file.count
         self.weights = weights.sorted { $0.lowerBound < $1.lowerBound }
         metadata = try Self.metadataDigest(of: file, userBlock: userBlock, weights: self.weights)
-    }
-
-    private init(userBlock: Int, fileSize: Int, metadata: SHA256Digest, weights: [Range<Int>]) {
-        self.userBlock = userBlock
-        self.fileSize = fileSize
-        self.metadata = metadata
-        self.weights = weights
     }
 
     /// The size of a user block for `count` ranges: a power of two from 512, as HDF5 requires.

@@ -12,14 +12,6 @@ public struct ChoiceItem: Sendable, Equatable {
     public var answer: Int
     /// The choices' texts whose lengths normalize sums; nil for the choices without a space before them.
     public var names: [String]?
-
-    /// An item with these choices, of which `answer` is right.
-    public init(context: String, choices: [String], answer: Int, names: [String]? = nil) {
-        self.context = context
-        self.choices = choices
-        self.answer = answer
-        self.names = names
-    }
 }
 
 /// A fault in a task's file.

@@ -6,11 +6,11 @@ import Models
 /// Compares checkpoints on one text.
 public struct Comparison {
     /// Cache figures' context.
-    public var contextTokens: Int
+    public var contextTokens = 4096
     /// Cache figures' sequences.
-    public var batch: Int
+    public var batch = 1
     /// Cache figures' element type.
-    public var kvType: KVEncoding
+    public var kvType = KVEncoding.standard
     /// Text tokens in a window.
     public var window: Int
     /// Tokens between windows' starts; nil: no overlap.
@@ -20,17 +20,9 @@ public struct Comparison {
     /// The most windows scored of a text; nil for all.
     public var mostWindows: Int?
 
-    /// A comparison; by default windows of 256 tokens without overlap, and the standard cache of one sequence of 4096 tokens.
-    public init(
-        contextTokens: Int = 4096, batch: Int = 1, kvType: KVEncoding = .standard, window: Int = 256, stride: Int? = nil,
-        bos: WindowPolicy.BOS? = nil
-    ) {
-        self.contextTokens = contextTokens
-        self.batch = batch
-        self.kvType = kvType
-        self.window = window
-        self.stride = stride
-        self.bos = bos
+    /// A comparison over windows of `window` tokens, by default without overlap.
+    public init(window: Int = 256, stride: Int? = nil, bos: WindowPolicy.BOS? = nil) {
+        (self.window, self.stride, self.bos) = (window, stride, bos)
     }
 
     /// The windows of `text` for `model`.

@@ -7,13 +7,9 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
     public var kind: String
     /// The values of its settings that were given.
     public var settings: DesignSettings
+}
 
-    /// The design called `kind` with these values.
-    public init(kind: String, settings: DesignSettings) {
-        self.kind = kind
-        self.settings = settings
-    }
-
+extension AttentionRecipe {
     /// Reads a design's settings, or with `isConversion` those of the conversion to it, which decides the others itself.
     init(_ reader: ObjectReader, isConversion: Bool = false) throws(RecipeError) {
         let kind: String = try reader.value("kind")

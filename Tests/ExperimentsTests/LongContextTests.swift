@@ -1,5 +1,4 @@
 import Checkpoints
-import Evaluation
 import Files
 import Foundation
 import Inference
@@ -9,6 +8,7 @@ import TestSupport
 import Testing
 import Text
 
+@testable import Evaluation
 @testable import Experiments
 
 @Suite struct LongContextTests {

@@ -2,8 +2,6 @@
 public struct ChatTurn: Sendable, Equatable {
     public var role: String
     public var content: String
-
-    public init(role: String, content: String) { (self.role, self.content) = (role, content) }
 }
 
 /// A model's chat template.

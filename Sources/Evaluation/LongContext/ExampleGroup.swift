@@ -10,8 +10,4 @@ public struct ExampleGroup: Codable, Sendable, Hashable {
     public var depth: Double?
     /// The number of a conversation's turn, from 1.
     public var turn: Int?
-
-    public init(dataset: String? = nil, length: Int? = nil, words: String? = nil, depth: Double? = nil, turn: Int? = nil) {
-        (self.dataset, self.length, self.words, self.depth, self.turn) = (dataset, length, words, depth, turn)
-    }
 }

@@ -30,7 +30,7 @@ extension Sweep {
         _ made: [Int: SweepRecipes.Made], _ scores: [Int: SweepScore], _ results: SweepResults
     ) throws -> ComparisonTable {
         let evaluation = lab.evaluation
-        let comparison = Comparison(contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvType: kvType)
+        let comparison = comparison()
         let points = Dictionary(results.points.map { ($0.folder, $0) }) { first, _ in first }
         let rows = try steps.indices.compactMap { index -> ComparisonRow? in
             let step = steps[index]

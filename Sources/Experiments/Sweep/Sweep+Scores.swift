@@ -41,15 +41,21 @@ extension Sweep {
 
     func context(_ step: SweepStep, _ parent: SweepRecipes.Made) throws -> ScoringContext {
         let model = try LoadedModel(path: parent.model)
-        let evaluation = lab.evaluation
-        let comparison = Comparison(
-            contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvType: kvType,
-            window: min(evaluation.window, model.model.config.maxSequence), bos: model.bosID == nil ? .never : .always)
+        let comparison = comparison(
+            window: min(lab.evaluation.window, model.model.config.maxSequence), bos: model.bosID == nil ? .never : .always)
         var recipe = self.recipe
         recipe.seed = step.seed
         let text = try recipes.evaluated?.text ?? recipes.corpus.validationText(recipe)
         try recipes.corpus.checkUnchanged()
         return ScoringContext(hash: parent.record.output, model: model, text: text, comparison: comparison)
+    }
+
+    /// A comparison with the cache sizes that the recipe wants shown.
+    func comparison(window: Int = 256, bos: WindowPolicy.BOS? = nil) -> Comparison {
+        var comparison = Comparison(window: window, bos: bos)
+        (comparison.contextTokens, comparison.batch) = (lab.evaluation.contextTokens, lab.evaluation.batch)
+        comparison.kvType = kvType
+        return comparison
     }
 
     var kvType: KVEncoding { KVEncoding(name: lab.evaluation.kvDtype) ?? .standard }

@@ -34,12 +34,6 @@ public struct CacheFootprint: Sendable, Hashable {
         }
         return most
     }
-
-    private init() {}
-
-    private init(allocatedBytes: Int, sidecarBytes: Int) {
-        (self.allocatedBytes, self.sidecarBytes) = (allocatedBytes, sidecarBytes)
-    }
 }
 
 extension PagedKVCache {

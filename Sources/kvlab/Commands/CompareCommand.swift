@@ -84,9 +84,8 @@ struct CompareCommand: ParsableCommand {
         let models = try checkpoints.map { try LoadedModel(path: $0) }
         let window = try options.window(for: models)
         try options.check(prefill: prefill, window: window)
-        var comparison = Comparison(
-            contextTokens: context ?? 4096, batch: batch ?? 1, kvType: kvDtype, window: window, stride: options.stride,
-            bos: options.bos)
+        var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
+        (comparison.contextTokens, comparison.batch, comparison.kvType) = (context ?? 4096, batch ?? 1, kvDtype)
         comparison.mostWindows = limitWindows
         let title = "\(options.text), window \(window), stride \(options.stride ?? window)"
         if !caches.isEmpty {
