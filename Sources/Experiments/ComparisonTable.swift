@@ -98,13 +98,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
 }
 
 extension ComparisonTable {
-    /// The table as JSON with stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
-    public var json: String {
-        // Encoding plain values cannot fail.
-        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
-    }
-
-    /// Reads what ``json`` wrote.
+    /// The table that ``ResultTable/json`` wrote.
     public init(json: String) throws {
         self = try CanonicalJSON.value(ComparisonTable.self, from: Data(json.utf8))
     }

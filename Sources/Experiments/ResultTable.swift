@@ -1,3 +1,5 @@
+import Files
+
 /// A table of models: aligned for a terminal, in Markdown and in HTML, and in full as JSON and CSV.
 public protocol ResultTable: Sendable {
     /// The figures' text, cache and reference in one sentence.
@@ -24,6 +26,13 @@ public struct TableColumn: Sendable, Hashable {
         let cells = rows.map(cell)
         guard cells.contains(where: { $0 != nil }) else { return nil }
         return TableColumn(title: title, cells: cells.map { $0 ?? "–" }, leading: leading)
+    }
+}
+
+extension ResultTable where Self: Encodable {
+    public var json: String {
+        // Encoding plain values cannot fail.
+        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
     }
 }
 

@@ -1,4 +1,3 @@
-import Files
 import Foundation
 import Inference
 
@@ -175,11 +174,5 @@ extension CacheFrontier {
                         "\(row.isDominated)",
                     ]
                 })
-    }
-
-    /// With stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
-    public var json: String {
-        // Encoding plain values cannot fail.
-        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
     }
 }

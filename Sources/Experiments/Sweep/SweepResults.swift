@@ -1,4 +1,3 @@
-import Files
 import Foundation
 
 /// The figures of a sweep: every trained model's, and their means over seeds, which are its table.
@@ -36,12 +35,6 @@ public struct SweepResults: ResultTable, Codable, Hashable {
         summaries = SweepSummary.all(points)
         machine = MachineDescription.text
         date = MachineDescription.date
-    }
-
-    /// With stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
-    public var json: String {
-        // Encoding plain values cannot fail.
-        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
     }
 
     /// Every point's figures in full, one line a model.
