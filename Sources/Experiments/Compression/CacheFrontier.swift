@@ -81,15 +81,8 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
             var parent: String
             var cache: CacheSpec
         }
-        var order: [Key] = []
-        var groups: [Key: [Entry]] = [:]
-        for entry in entries {
-            let key = Key(model: entry.model, parent: entry.parent, cache: entry.cache)
-            if groups[key] == nil { order.append(key) }
-            groups[key, default: []].append(entry)
-        }
-        rows = order.compactMap { Self.row(groups[$0] ?? []) }
-        machines = entries.reduce(into: []) { if !$0.contains($1.score.machine) { $0.append($1.score.machine) } }
+        rows = entries.grouped { Key(model: $0.model, parent: $0.parent, cache: $0.cache) }.compactMap(Self.row)
+        machines = entries.map(\.score.machine).distinct()
         for index in rows.indices { rows[index].isDominated = rows.contains { Self.dominates($0, rows[index]) } }
     }
 
@@ -118,7 +111,7 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
     }
 
     /// The parents, in order.
-    var parents: [String] { rows.reduce(into: []) { if !$0.contains($1.parent) { $0.append($1.parent) } } }
+    var parents: [String] { rows.map(\.parent).distinct() }
 }
 
 extension CacheFrontier {

@@ -21,15 +21,11 @@ struct FrontierPlot {
     init(_ frontier: CacheFrontier, parent: String) {
         rows = frontier.rows.filter { $0.parent == parent && $0.klToParent.isFinite && $0.cacheBytesPerToken > 0 }
         policies = Self.policies(frontier)
-        models = rows.reduce(into: []) { if !$0.contains($1.model) { $0.append($1.model) } }
+        models = rows.map(\.model).distinct()
     }
 
     /// The policies of a frontier in the order of their colours.
-    static func policies(_ frontier: CacheFrontier) -> [String] {
-        frontier.rows.reduce(into: ["full"]) { found, row in
-            if let policy = row.evict, !found.contains(policy) { found.append(policy) }
-        }
-    }
+    static func policies(_ frontier: CacheFrontier) -> [String] { (["full"] + frontier.rows.compactMap(\.evict)).distinct() }
 
     /// The place of a row's colour.
     static func color(_ row: CacheFrontier.Row, _ policies: [String]) -> Int { policies.firstIndex(of: row.evict ?? "full") ?? 0 }

@@ -33,8 +33,7 @@ struct ServingPlot {
         svg.names(
             x: "KV cache bytes per token (log scale)", y: yName, from: (Self.left, Self.top), to: (Self.right, Self.bottom))
         // The architecture's colour, by its first place among the models; the first two colours are greys.
-        var attentions: [String] = []
-        for point in points where !attentions.contains(point.attention) { attentions.append(point.attention) }
+        let attentions = points.map(\.attention).distinct()
         func color(_ attention: String) -> Int { 2 + (attentions.firstIndex(of: attention) ?? 0) % (HTMLReport.colors - 2) }
         let places = Self.columns(points).map { ($0, x.position(Double($1)), $2) }
             .map { point, middle, shift in (point: point, x: middle + shift, y: y.position(point.y.median)) }
@@ -67,8 +66,7 @@ struct ServingPlot {
     private static func columns(_ points: [Point]) -> [(Point, Int, Double)] {
         let hasBoth = points.contains(where: \.isOpen)
         return points.map { point in
-            var models: [String] = []
-            for other in points where other.bytes == point.bytes && !models.contains(other.model) { models.append(other.model) }
+            let models = points.filter { $0.bytes == point.bytes }.map(\.model).distinct()
             let place = Double(models.firstIndex(of: point.model) ?? 0) - Double(models.count - 1) / 2
             let loop = hasBoth ? (point.isOpen ? 5.0 : -5) : 0
             return (point, point.bytes, place * min(26, 130 / Double(models.count)) + loop)

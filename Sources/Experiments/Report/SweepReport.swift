@@ -24,16 +24,13 @@ struct SweepReport {
         results = result.results
         frontier = result.frontier
         table = result.table
-        var families: [String] = []
-        for summary in results.summaries where !families.contains(summary.family) { families.append(summary.family) }
+        let families = results.summaries.map(\.family).distinct()
         self.families = families
         let first = steps.indices.filter {
             steps[$0].seed == steps.first?.seed && steps[$0].uptrainSeed == steps.first { $0.kind == .converted }?.uptrainSeed
                 || steps[$0].seed == steps.first?.seed && [.parent, .scratch].contains(steps[$0].kind)
         }
-        let architectures = steps.reduce(into: [ChildArchitecture]()) { found, step in
-            if let architecture = step.architecture, !found.contains(architecture) { found.append(architecture) }
-        }
+        let architectures = steps.compactMap(\.architecture).distinct()
         let points = Dictionary(results.points.map { ($0.model, $0) }) { first, _ in first }
         func curve(_ index: Int) -> LossPlot.Curve? {
             guard let output = made[index], let point = points[output.record.output] else { return nil }
@@ -49,7 +46,7 @@ struct SweepReport {
                 points: LossPlot.thinned(losses, to: 150))
         }
         var curves = [("", first.filter { steps[$0].kind == .parent }.compactMap(curve))]
-        for length in steps.compactMap(\.length).reduce(into: [UptrainLength](), { if !$0.contains($1) { $0.append($1) } }) {
+        for length in steps.compactMap(\.length).distinct() {
             let own = first.filter { steps[$0].length == length }
             let title = length.alpha.map { "α = \($0)" } ?? "\(groupedDigits(own.first.map { steps[$0].tokens } ?? 0)) tokens"
             // What starts from random weights would press the others together.
@@ -196,9 +193,7 @@ struct SweepReport {
 
     /// Which architecture has which dashes.
     private var dashes: String {
-        let names = results.points.filter { $0.child == nil }.compactMap(\.architecture).reduce(into: [String]()) { found, name in
-            if !found.contains(name) { found.append(name) }
-        }
+        let names = results.points.filter { $0.child == nil }.compactMap(\.architecture).distinct()
         guard names.count > 1 else { return "" }
         let styles = ["solid", "dashed", "dotted", "dash-dotted"]
         // Past the fourth the last three come again, as the drawing has them.
@@ -227,9 +222,7 @@ struct SweepReport {
                 rows: rows, xName: "bits per byte to the parent\(hasControl ? " continued" : "")", reference: 0
             ).figure
         }
-        let architectures = children.compactMap(\.point.architecture).reduce(into: [String]()) { found, name in
-            if !found.contains(name) { found.append(name) }
-        }
+        let architectures = children.compactMap(\.point.architecture).distinct()
         // One drawing for each architecture: lines of several would cross everywhere.
         return architectures.map { architecture in
             let chosen = children.filter { $0.point.architecture == architecture }.sorted { $0.point.budget < $1.point.budget }

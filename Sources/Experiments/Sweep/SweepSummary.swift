@@ -65,15 +65,7 @@ public struct SweepSummary: Sendable, Codable, Hashable {
             var name: String
             var budget: Int
         }
-        var order: [Key] = []
-        var groups: [Key: [SweepPoint]] = [:]
-        for point in points {
-            let key = Key(kind: point.kind, name: point.name, budget: point.budget)
-            if groups[key] == nil { order.append(key) }
-            groups[key, default: []].append(point)
-        }
-        return order.compactMap { key in
-            let group = groups[key] ?? []
+        return points.grouped { Key(kind: $0.kind, name: $0.name, budget: $0.budget) }.compactMap { group in
             func figure(_ value: (SweepPoint) -> Double?) -> Figure? {
                 Figure(group.compactMap { point in value(point).map { (seed: point.seed, value: $0) } })
             }
