@@ -65,19 +65,21 @@ public struct RecoveryJudgement: Sendable, Codable, Hashable {
         return gain - gainMargin > 0
     }
 
+    /// The comparison of the regression with the mean, in words; nil where it can't be judged.
+    var outcome: String? {
+        let lesser = (gain ?? 0) > 0 ? "not told apart from the mean" : "does not beat the mean"
+        return beatsMean.map { $0 ? "better than the mean" : lesser }
+    }
+
     /// The judgement in a sentence.
     public var verdict: String {
-        guard let regressionFactor, let meanFactor, let gain, let gainMargin else {
+        guard let regressionFactor, let meanFactor, let gain, let gainMargin, let outcome else {
             return
                 "cannot be judged: \(examples) conversions of \(parents) parents recovered by training, it takes \(Self.leastExamples) of \(Self.leastParents)"
         }
         let figures = String(
             format: "error ×/÷ %.2f, the mean's ×/÷ %.2f; gain %+.3f ± %.3f ln tokens", regressionFactor, meanFactor, gain,
             gainMargin)
-        let outcome =
-            gain - gainMargin > 0
-            ? "better than the mean"
-            : gain > 0 ? "not told apart from the mean" : "does not beat the mean"
         return "\(outcome) (\(figures))"
     }
 

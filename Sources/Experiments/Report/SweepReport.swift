@@ -293,13 +293,7 @@ struct SweepReport {
                 guard let gain = judgement.gain, let margin = judgement.gainMargin else { return "–" }
                 return String(format: "%+.3f ± %.3f", gain, margin)
             },
-            column("verdict", leading: true) { judgement in
-                switch judgement.beatsMean {
-                case nil: "cannot be judged: too few"
-                case true?: "better than the mean"
-                case false?: (judgement.gain ?? 0) > 0 ? "not told apart from the mean" : "does not beat the mean"
-                }
-            },
+            column("verdict", leading: true) { $0.outcome ?? "cannot be judged: too few" },
         ]
         return HTMLReport.Section(
             title: "Can recovery be predicted before training?",
