@@ -47,10 +47,10 @@ public struct ModelServer: Sendable {
                 "the limit of open files (ulimit -n) leaves room for \(room) of \(options.limits.connections) connections")
             options.limits.connections = room
         }
+        let connections = Connections(limit: options.limits.connections)
         state = ServerState(
-            engine: engine, models: models, options: options, metrics: metrics,
-            connections: Connections(limit: options.limits.connections),
-            runner: GenerationRunner(engine: engine, seconds: options.limits.seconds), keys: keys,
+            engine: engine, models: models, options: options, metrics: metrics, connections: connections,
+            runner: GenerationRunner(engine: engine, connections: connections, seconds: options.limits.seconds), keys: keys,
             holdings: Holdings(options.limits, tenants: keys.tenants),
             started: Int(Date().timeIntervalSince1970))
         self.logger = logger

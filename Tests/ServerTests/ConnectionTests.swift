@@ -20,8 +20,6 @@ import Testing
         }
     }
 
-    private final class Counter: Sendable { let value = Mutex(0) }
-
     private let long = #"{"model":"mha","prompt":"abc","max_tokens":240,"ignore_eos":true,"n":8"#
     /// Takes all of eight places to run for so long that others are surely seen waiting meanwhile.
     private let endless = #"{"model":"mqa","prompt":"abc","max_tokens":4000,"ignore_eos":true,"n":8"#
@@ -198,27 +196,6 @@ import Testing
         #expect(log.all.first?.status == nil && log.all.first?.finishReason == "abort")
         #expect(try #require(log.all.first).seconds > 0.9)
         #expect(try await server.becomesIdle())
-    }
-
-    @Test func `chunks are made no faster than they are written`() async throws {
-        let gate = ChunkGate(limit: 4)
-        let made = Counter()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for _ in 0..<100 {
-                    await gate.enter()
-                    made.value.withLock { $0 += 1 }
-                }
-            }
-            for written in 0..<50 {
-                while made.value.withLock({ $0 }) < min(100, written + 4) { await Task.yield() }
-                #expect(made.value.withLock { $0 } <= written + 4)
-                gate.leave()
-            }
-            // Where nobody writes any more, nobody waits.
-            gate.open()
-        }
-        #expect(made.value.withLock { $0 } == 100)
     }
 
     @Test func `routes say which methods they take`() async throws {

@@ -1,50 +1,36 @@
 import Hummingbird
+import Inference
 import JSON
 
-extension Response {
-    /// Server-sent events: `body` sends JSON values, each a chunk, and an error becomes the last of them. A client that leaves
-    /// ends `body`.
-    static func events(
-        _ connections: Connections, _ context: ServerContext,
-        _ body: @escaping @Sendable (_ send: @escaping @Sendable (JSONValue) async throws -> Void) async throws -> Void
+extension ServerState {
+    /// The answer of server-sent events to submitted prompts: `body` reads the prompts' events and sends JSON values, each a chunk,
+    /// made when the one before is written. An error becomes the last of them.
+    func events(
+        of running: [Generation], _ context: ServerContext,
+        _ body: @escaping @Sendable (GenerationRunner.Events, _ send: (JSONValue) async throws -> Void) async throws -> Void
     ) -> Response {
-        let (record, channel) = (context.record, context.channel)
-        record.update { $0.isStream = true }
+        context.record.update { $0.isStream = true }
         return Response(
             status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
-            body: ResponseBody { writer in
-                let (chunks, continuation) = AsyncStream.makeStream(of: JSONValue?.self)
-                let gate = ChunkGate(limit: 64)
-                let work = Task {
-                    defer { continuation.finish() }
-                    try await connections.whileOpen(channel) {
-                        do {
-                            try await body { chunk in
-                                await gate.enter()
-                                continuation.yield(chunk)
-                            }
-                            continuation.yield(nil)
-                        } catch let error as APIError {
-                            record.update { $0.error = error.message }
-                            continuation.yield(error.json)
-                        }
+            body: ResponseBody { [runner] writer in
+                do {
+                    try await runner.run(running, for: context.channel) { events in
+                        try await body(events) { try await writer.send($0) }
                     }
-                }
-                try await withTaskCancellationHandler {
-                    defer {
-                        work.cancel()
-                        gate.open()
-                    }
-                    for await chunk in chunks {
-                        let text = chunk.map { "data: " + String(decoding: $0.compact, as: UTF8.self) } ?? "data: [DONE]"
-                        try await writer.write(ByteBuffer(string: text + "\n\n"))
-                        gate.leave()
-                    }
-                    try await work.value
-                } onCancel: {
-                    work.cancel()
+                    try await writer.send("[DONE]")
+                } catch let error as APIError {
+                    context.record.update { $0.error = error.message }
+                    try await writer.send(error.json)
                 }
                 try await writer.finish(nil)
             })
     }
+}
+
+extension ResponseBodyWriter {
+    /// Writes a server-sent event.
+    mutating func send(_ text: String) async throws { try await write(ByteBuffer(string: "data: \(text)\n\n")) }
+
+    /// Writes a JSON value as a server-sent event.
+    mutating func send(_ value: JSONValue) async throws { try await send(String(decoding: value.compact, as: UTF8.self)) }
 }

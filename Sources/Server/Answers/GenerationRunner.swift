@@ -1,9 +1,14 @@
 import HTTPTypes
 import Inference
+import NIOCore
 
 /// Runs a request's prompts on the engine and merges their events.
 struct GenerationRunner {
+    /// The events of a request's prompts, each with the number of its prompt.
+    typealias Events = AsyncThrowingStream<(Int, GenerationEvent), any Error>
+
     let engine: Engine
+    let connections: Connections
     let seconds: Int
 
     /// Submits a request's prompts; throws ``APIError`` where one is refused, in which case none runs.
@@ -12,20 +17,23 @@ struct GenerationRunner {
         do throws(InferenceError) {
             for request in requests { generations.append(try await engine.submit(request)) }
         } catch {
-            for generation in generations { await engine.cancel(generation.id) }
+            await cancel(generations)
             throw APIError(error)
         }
         return generations
     }
 
-    /// Gives `body` the events of submitted prompts, each with the number of its prompt, until the last has finished.
+    /// Gives `body` the events of submitted prompts until the last has finished, the request has taken too long or its client has
+    /// left by `channel`; the latter two are thrown to `body`.
     ///
     /// When `body` returns or throws, whatever still runs is cancelled.
     func run<Value: Sendable>(
-        _ running: [Generation], _ body: @escaping @Sendable (AsyncStream<(Int, GenerationEvent)>) async throws -> Value
+        _ running: [Generation], for channel: any Channel, _ body: (Events) async throws -> Value
     ) async throws -> Value {
-        let (merged, continuation) = AsyncStream.makeStream(of: (Int, GenerationEvent).self)
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
+        let (events, continuation) = Events.makeStream()
+        let watch = connections.onClose(of: channel) { continuation.finish(throwing: CancellationError()) }
+        defer { connections.forget(watch, of: channel) }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 await withTaskGroup(of: Void.self) { readers in
                     for (index, generation) in running.enumerated() {
@@ -33,7 +41,6 @@ struct GenerationRunner {
                     }
                 }
                 continuation.finish()
-                return nil
             }
             group.addTask {
                 // An output may not hold its pages for ever.
@@ -41,22 +48,18 @@ struct GenerationRunner {
                 var error = APIError(.gatewayTimeout, "the request took longer than \(seconds) s", type: "timeout_error")
                 // It would take as long again.
                 if let name = HTTPField.Name("x-should-retry") { error.headers[name] = "false" }
-                throw error
+                continuation.finish(throwing: error)
+                await cancel(running)
             }
-            group.addTask { try await body(merged) }
-            do {
-                while let result = try await group.next() {
-                    guard let result else { continue }
-                    group.cancelAll()
-                    for generation in running { await engine.cancel(generation.id) }
-                    return result
-                }
-            } catch {
-                group.cancelAll()
-                for generation in running { await engine.cancel(generation.id) }
-                throw error
-            }
-            throw CancellationError()
+            let result: Result<Value, any Error>
+            do { result = .success(try await body(events)) } catch { result = .failure(error) }
+            group.cancelAll()
+            await cancel(running)
+            return try result.get()
         }
+    }
+
+    private func cancel(_ running: [Generation]) async {
+        for generation in running { await engine.cancel(generation.id) }
     }
 }

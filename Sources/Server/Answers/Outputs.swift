@@ -39,12 +39,12 @@ struct PromptOutputs {
 extension ServerState {
     /// The outputs of submitted `prompts`, `count` for each, once the last one has finished.
     func outputs(
-        of running: [Generation], prompts: [[Int32]], count: Int, _ record: RequestRecord
+        of running: [Generation], prompts: [[Int32]], count: Int, _ context: ServerContext
     ) async throws -> [PromptOutputs] {
-        try await runner.run(running) { events in
+        try await runner.run(running, for: context.channel) { events in
             var results = [PromptOutputs](repeating: PromptOutputs(count: count), count: prompts.count)
-            var clock = TokenClock(metrics, record)
-            for await (index, event) in events {
+            var clock = TokenClock(metrics, context.record)
+            for try await (index, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
                 results[index].take(event)
                 if case .prompt(_, let cached, let queued) = event {

@@ -1,7 +1,7 @@
 import NIOCore
 import Threads
 
-/// The open connections: bounds their number, cancels the work for one that closes, and closes all at once.
+/// The open connections: bounds their number, ends the work for one that closes, and closes all at once.
 ///
 /// A new connection always gets in. Where all places are taken it has the place of the connection that has been idle longest,
 /// be it between two requests or before its first one. Where none is idle, every connection has a request at work: then the new
@@ -87,22 +87,8 @@ final class Connections: Sendable {
         for channel in channels { channel.close(promise: nil) }
     }
 
-    /// Runs `body`, and cancels it where the connection closes meanwhile.
-    func whileOpen<Value: Sendable>(
-        _ channel: any Channel, _ body: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        let work = Task { try await body() }
-        let number = onClose(of: channel) { work.cancel() }
-        defer { forget(number, of: channel) }
-        return try await withTaskCancellationHandler {
-            try await work.value
-        } onCancel: {
-            work.cancel()
-        }
-    }
-
     /// Calls `handler` once the connection closes, at once where it has, unless ``forget(_:of:)`` comes first.
-    private func onClose(of channel: any Channel, _ handler: @escaping @Sendable () -> Void) -> Int {
+    func onClose(of channel: any Channel, _ handler: @escaping @Sendable () -> Void) -> Int {
         let number: Int? = state.withLock { state in
             let id = ObjectIdentifier(channel)
             guard state.entries[id] != nil else { return nil }
@@ -114,7 +100,8 @@ final class Connections: Sendable {
         return number ?? 0
     }
 
-    private func forget(_ number: Int, of channel: any Channel) {
+    /// Takes back the call of the handler with this number.
+    func forget(_ number: Int, of channel: any Channel) {
         state.withLock { _ = $0.entries[ObjectIdentifier(channel)]?.onClose.removeValue(forKey: number) }
     }
 }

@@ -68,46 +68,31 @@ struct PlayRoute {
     ) -> Response {
         let server = server
         let board = board(for: play)
-        let (record, channel, caller) = (context.record, context.channel, context.caller)
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
             body: ResponseBody { writer in
                 // A client that leaves ends the work, and with it the frames.
-                let work = Task {
-                    try? await server.connections.whileOpen(channel) {
-                        await Self.fill(board, running, places, server, record)
-                    }
-                    board.end()
-                }
+                let work = Task { await Self.fill(board, running, places, server, context) }
                 defer { work.cancel() }
-                do {
-                    func send(_ text: String) async throws {
-                        try await writer.write(ByteBuffer(string: "data: \(text)\n\n"))
+                try await writer.send(head)
+                var due = ContinuousClock.now
+                while true {
+                    let frame = board.takeFrame()
+                    var members: [JSONValue.Member] = []
+                    if !frame.outputs.isEmpty {
+                        members.append(JSONValue.Member("outputs", .array(frame.outputs)))
                     }
-                    func send(_ value: JSONValue) async throws {
-                        try await send(String(decoding: value.compact, as: UTF8.self))
+                    if frame.isLast || due <= .now {
+                        due = .now + Self.pool
+                        members.append(JSONValue.Member("pool", await server.pool(for: context.caller)))
                     }
-                    try await send(head)
-                    var due = ContinuousClock.now
-                    while true {
-                        let frame = board.takeFrame()
-                        var members: [JSONValue.Member] = []
-                        if !frame.outputs.isEmpty {
-                            members.append(JSONValue.Member("outputs", .array(frame.outputs)))
-                        }
-                        if frame.isLast || due <= .now {
-                            due = .now + Self.pool
-                            let pool = await server.pool(for: caller)
-                            members.append(JSONValue.Member("pool", pool))
-                        }
-                        if !members.isEmpty { try await send(.object(members)) }
-                        if let error = frame.error { try await send(error.json) }
-                        if frame.isLast { break }
-                        try await Task.sleep(for: Self.frame)
-                    }
-                    try await send("[DONE]")
+                    if !members.isEmpty { try await writer.send(JSONValue.object(members)) }
+                    if let error = frame.error { try await writer.send(error.json) }
+                    if frame.isLast { break }
+                    try await Task.sleep(for: Self.frame)
                 }
+                try await writer.send("[DONE]")
                 try await writer.finish(nil)
             })
     }
@@ -124,13 +109,13 @@ struct PlayRoute {
 
     /// Brings the outputs to the board until the last has finished.
     private static func fill(
-        _ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState, _ record: RequestRecord
+        _ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState, _ context: ServerContext
     ) async {
         do {
-            try await server.runner.run(running) { events in
-                var clocks = running.map { _ in TokenClock(server.metrics, record) }
+            try await server.runner.run(running, for: context.channel) { events in
+                var clocks = running.map { _ in TokenClock(server.metrics, context.record) }
                 var reasons = running.map { _ in [FinishReason]() }
-                for await (index, event) in events {
+                for try await (index, event) in events {
                     if case .token(let output, _, _) = event { clocks[index].token(prompt: 0, output: output) }
                     if case .finished(_, let reason, _) = event { reasons[index].append(reason) }
                     board.take(places[index], event)

@@ -24,15 +24,13 @@ struct ChatRoute {
     func respond(_ chat: ChatRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
         let running = try await server.runner.submit([chat.engineRequest])
         if chat.sampling.stream { return stream(chat, running, head, context) }
-        let record = context.record
-        return .json(
-            try await server.connections.whileOpen(context.channel) { try await whole(chat, running, head, record) })
+        return .json(try await whole(chat, running, head, context))
     }
 
-    private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord) async throws
+    private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext) async throws
         -> JSONValue
     {
-        let result = try await server.outputs(of: running, prompts: [chat.prompt], count: chat.sampling.n, record)[0]
+        let result = try await server.outputs(of: running, prompts: [chat.prompt], count: chat.sampling.n, context)[0]
         let start = TextPosition(server.models[chat.model], after: chat.prompt)
         let choices = result.outputs.enumerated().map { index, output -> JSONValue in
             var position = start
@@ -66,43 +64,39 @@ struct ChatRoute {
     }
 
     private func stream(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext) -> Response {
-        let state = server
-        let record = context.record
-        return .events(state.connections, context) { send in
-            try await state.runner.run(running) { events in
-                var usage = Usage(prompt: chat.prompt.count)
-                var clock = TokenClock(state.metrics, record)
-                var reasons: [FinishReason] = []
-                let start = TextPosition(state.models[chat.model], after: chat.prompt)
-                var positions = [TextPosition](repeating: start, count: chat.sampling.n)
-                func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
-                    let choice: JSONValue = .object([
-                        "index": .int(index), "delta": delta, "logprobs": logprobs(chat, tokens, &positions[index]),
-                        "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
-                    ])
-                    try await send(head.object([("choices", .array([choice]))], as: "chat.completion.chunk"))
-                }
-                for await (_, event) in events {
-                    switch event {
-                    case .prompt(_, let cached, let queued):
-                        usage.cached = cached
-                        clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
-                        for index in 0..<chat.sampling.n {
-                            try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
-                        }
-                    case .token(let index, let token, let text):
-                        usage.completion += 1
-                        clock.token(prompt: 0, output: index)
-                        try await chunk(index, .object(["content": .text(text)]), [token], nil)
-                    case .finished(let index, let reason, let text):
-                        reasons.append(reason)
-                        try await chunk(index, text.isEmpty ? .object([]) : .object(["content": .text(text)]), [], reason)
+        server.events(of: running, context) { events, send in
+            var usage = Usage(prompt: chat.prompt.count)
+            var clock = TokenClock(server.metrics, context.record)
+            var reasons: [FinishReason] = []
+            let start = TextPosition(server.models[chat.model], after: chat.prompt)
+            var positions = [TextPosition](repeating: start, count: chat.sampling.n)
+            func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
+                let choice: JSONValue = .object([
+                    "index": .int(index), "delta": delta, "logprobs": logprobs(chat, tokens, &positions[index]),
+                    "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
+                ])
+                try await send(head.object([("choices", .array([choice]))], as: "chat.completion.chunk"))
+            }
+            for try await (_, event) in events {
+                switch event {
+                case .prompt(_, let cached, let queued):
+                    usage.cached = cached
+                    clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
+                    for index in 0..<chat.sampling.n {
+                        try await chunk(index, .object(["role": .text("assistant"), "content": .text("")]), [], nil)
                     }
+                case .token(let index, let token, let text):
+                    usage.completion += 1
+                    clock.token(prompt: 0, output: index)
+                    try await chunk(index, .object(["content": .text(text)]), [token], nil)
+                case .finished(let index, let reason, let text):
+                    reasons.append(reason)
+                    try await chunk(index, text.isEmpty ? .object([]) : .object(["content": .text(text)]), [], reason)
                 }
-                clock.finished(reasons)
-                if chat.sampling.includeUsage {
-                    try await send(head.object([("choices", .array([])), ("usage", usage.json)], as: "chat.completion.chunk"))
-                }
+            }
+            clock.finished(reasons)
+            if chat.sampling.includeUsage {
+                try await send(head.object([("choices", .array([])), ("usage", usage.json)], as: "chat.completion.chunk"))
             }
         }
     }

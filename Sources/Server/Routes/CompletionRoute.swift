@@ -29,16 +29,14 @@ struct CompletionRoute {
         }
         let running = try await server.runner.submit(completion.requests)
         if completion.sampling.stream { return stream(completion, running, head, context) }
-        let record = context.record
-        return .json(
-            try await server.connections.whileOpen(context.channel) { try await whole(completion, running, head, record) })
+        return .json(try await whole(completion, running, head, context))
     }
 
-    private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ record: RequestRecord)
+    private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext)
         async throws -> JSONValue
     {
         let results = try await server.outputs(
-            of: running, prompts: completion.prompts, count: completion.bestOf, record)
+            of: running, prompts: completion.prompts, count: completion.bestOf, context)
         let model = server.models[completion.model]
         var choices: [JSONValue] = []
         var usage = Usage()
@@ -80,55 +78,52 @@ struct CompletionRoute {
     private func stream(
         _ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext
     ) -> Response {
-        let (state, model) = (server, server.models[completion.model])
-        let record = context.record
-        return .events(state.connections, context) { send in
-            try await state.runner.run(running) { events in
-                var usage = Usage()
-                var clock = TokenClock(state.metrics, record)
-                var reasons: [FinishReason] = []
-                var positions: [Int: TextPosition] = [:]
-                func chunk(
-                    _ index: Int, _ text: String, _ tokens: [SampledToken], _ reason: FinishReason?, isPrompt: Bool = false
-                ) async throws {
-                    var logprobs: JSONValue = .null
-                    if let count = completion.logprobs, !tokens.isEmpty {
-                        let prompt = completion.prompts[index / completion.bestOf]
-                        let start = positions[index] ?? TextPosition(model, after: isPrompt ? [] : prompt)
-                        var list = LogprobList(start, count: count)
-                        if isPrompt { list.append(prompt: tokens) } else { for token in tokens { list.append(token) } }
-                        positions[index] = list.position
-                        logprobs = list.json
-                    }
-                    let choice: JSONValue = .object([
-                        "index": .int(index), "text": .text(text), "logprobs": logprobs,
-                        "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
-                    ])
-                    try await send(head.object([("choices", .array([choice]))]))
+        let model = server.models[completion.model]
+        return server.events(of: running, context) { events, send in
+            var usage = Usage()
+            var clock = TokenClock(server.metrics, context.record)
+            var reasons: [FinishReason] = []
+            var positions: [Int: TextPosition] = [:]
+            func chunk(
+                _ index: Int, _ text: String, _ tokens: [SampledToken], _ reason: FinishReason?, isPrompt: Bool = false
+            ) async throws {
+                var logprobs: JSONValue = .null
+                if let count = completion.logprobs, !tokens.isEmpty {
+                    let prompt = completion.prompts[index / completion.bestOf]
+                    let start = positions[index] ?? TextPosition(model, after: isPrompt ? [] : prompt)
+                    var list = LogprobList(start, count: count)
+                    if isPrompt { list.append(prompt: tokens) } else { for token in tokens { list.append(token) } }
+                    positions[index] = list.position
+                    logprobs = list.json
                 }
-                for await (prompt, event) in events {
-                    let first = prompt * completion.bestOf
-                    switch event {
-                    case .prompt(let tokens, let cached, let queued):
-                        usage.prompt += completion.prompts[prompt].count
-                        usage.cached += cached
-                        clock.prompt(tokens: completion.prompts[prompt].count, cached: cached, queued: queued)
-                        guard completion.echo else { continue }
-                        let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
-                        for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil, isPrompt: true) }
-                    case .token(let output, let token, let text):
-                        usage.completion += 1
-                        clock.token(prompt: prompt, output: output)
-                        try await chunk(first + output, text, [token], nil)
-                    case .finished(let output, let reason, let text):
-                        reasons.append(reason)
-                        try await chunk(first + output, text, [], reason)
-                    }
+                let choice: JSONValue = .object([
+                    "index": .int(index), "text": .text(text), "logprobs": logprobs,
+                    "finish_reason": reason.map { .text($0.rawValue) } ?? .null,
+                ])
+                try await send(head.object([("choices", .array([choice]))]))
+            }
+            for try await (prompt, event) in events {
+                let first = prompt * completion.bestOf
+                switch event {
+                case .prompt(let tokens, let cached, let queued):
+                    usage.prompt += completion.prompts[prompt].count
+                    usage.cached += cached
+                    clock.prompt(tokens: completion.prompts[prompt].count, cached: cached, queued: queued)
+                    guard completion.echo else { continue }
+                    let text = String(decoding: model.tokenizer.decode(completion.prompts[prompt]), as: UTF8.self)
+                    for output in 0..<completion.bestOf { try await chunk(first + output, text, tokens, nil, isPrompt: true) }
+                case .token(let output, let token, let text):
+                    usage.completion += 1
+                    clock.token(prompt: prompt, output: output)
+                    try await chunk(first + output, text, [token], nil)
+                case .finished(let output, let reason, let text):
+                    reasons.append(reason)
+                    try await chunk(first + output, text, [], reason)
                 }
-                clock.finished(reasons)
-                if completion.sampling.includeUsage {
-                    try await send(head.object([("choices", .array([])), ("usage", usage.json)]))
-                }
+            }
+            clock.finished(reasons)
+            if completion.sampling.includeUsage {
+                try await send(head.object([("choices", .array([])), ("usage", usage.json)]))
             }
         }
     }
