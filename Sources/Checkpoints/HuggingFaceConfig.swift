@@ -117,30 +117,32 @@ extension HuggingFaceConfig {
         return layers
     }
 
+    /// The error for a value of `key` that is not what is expected there.
+    func wrong(_ key: String, _ found: JSONValue, _ expected: String) -> ImportError {
+        .wrongValue(path: path, key: key, found: found.text, expected: expected)
+    }
+
+    /// The value of `key`; nil where the key is absent or null.
+    private func read<Value>(
+        _ key: String, _ expected: String, _ value: (JSONValue) -> Value?
+    ) throws(ImportError) -> Value? {
+        guard let found = json[key] else { return nil }
+        guard let value = value(found) else { throw wrong(key, found, expected) }
+        return value
+    }
+
+    func optional(_ key: String, from least: Int) throws(ImportError) -> Int? {
+        try read(key, "a whole number from \(least)") { value in value.int.flatMap { $0 >= least ? $0 : nil } }
+    }
+
     func positive(_ key: String, default fallback: Int? = nil) throws(ImportError) -> Int {
-        guard let value = json[key] else {
-            guard let fallback else { throw .missingKey(path: path, key: key) }
-            return fallback
-        }
-        guard let number = value.int, number >= 1 else {
-            throw .wrongValue(path: path, key: key, found: value.text, expected: "a whole number from 1")
-        }
+        guard let number = try optional(key, from: 1) ?? fallback else { throw .missingKey(path: path, key: key) }
         return number
     }
 
     func number(_ key: String, default fallback: Double) throws(ImportError) -> Double {
-        guard let value = json[key] else { return fallback }
-        guard let number = value.double else {
-            throw .wrongValue(path: path, key: key, found: value.text, expected: "a number")
-        }
-        return number
+        try read(key, "a number") { $0.double } ?? fallback
     }
 
-    func flag(_ key: String) throws(ImportError) -> Bool? {
-        guard let value = json[key] else { return nil }
-        guard let flag = value.bool else {
-            throw .wrongValue(path: path, key: key, found: value.text, expected: "true or false")
-        }
-        return flag
-    }
+    func flag(_ key: String) throws(ImportError) -> Bool? { try read(key, "true or false") { $0.bool } }
 }

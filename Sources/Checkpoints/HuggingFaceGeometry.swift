@@ -110,14 +110,6 @@ extension HuggingFaceConfig {
         return value
     }
 
-    func optional(_ key: String, from least: Int) throws(ImportError) -> Int? {
-        guard let value = json[key] else { return nil }
-        guard let number = value.int, number >= least else {
-            throw .wrongValue(path: path, key: key, found: value.text, expected: "a whole number from \(least)")
-        }
-        return number
-    }
-
     /// One value for all layers, or a list with one a layer.
     private func perLayer(_ keys: [String], layers: Int) throws(ImportError) -> [Int] {
         for key in keys {
@@ -125,9 +117,7 @@ extension HuggingFaceConfig {
             var values = value.array?.compactMap(\.int) ?? []
             if value.array == nil { values = [Int](repeating: try positive(key), count: layers) }
             guard values.count == layers, values.allSatisfy({ (1...1 << 16).contains($0) }) else {
-                throw .wrongValue(
-                    path: path, key: key, found: value.text,
-                    expected: "a whole number from 1, or one for each of \(layers) layers")
+                throw wrong(key, value, "a whole number from 1, or one for each of \(layers) layers")
             }
             return values
         }

@@ -9,9 +9,7 @@ extension HuggingFaceConfig {
         var found: (key: String, value: JSONValue)?
         for key in ["rope_scaling", "rope_parameters"] {
             guard let value = json[key] else { continue }
-            guard let members = value.members else {
-                throw .wrongValue(path: path, key: key, found: value.text, expected: "an object or null")
-            }
+            guard let members = value.members else { throw wrong(key, value, "an object or null") }
             if members.isEmpty { continue }
             if let found, found.value != value {
                 throw .invalid(
@@ -26,9 +24,7 @@ extension HuggingFaceConfig {
     func ropeTheta(_ ownKey: String = "rope_theta") throws(ImportError) -> Double {
         let own = json[ownKey] == nil ? nil : try number(ownKey, default: 0)
         guard let settings = try ropeSettings(), let value = settings.value["rope_theta"] else { return own ?? 10_000 }
-        guard let theta = value.double else {
-            throw .wrongValue(path: path, key: settings.key + ".rope_theta", found: value.text, expected: "a number")
-        }
+        guard let theta = value.double else { throw wrong(settings.key + ".rope_theta", value, "a number") }
         if let own, own != theta {
             throw .invalid(path: path, reason: "'\(ownKey)' is \(own), but '\(settings.key).rope_theta' is \(theta)")
         }
@@ -73,9 +69,7 @@ extension HuggingFaceConfig {
     ) throws(ImportError) -> RopeScaling {
         func number(_ name: String) throws(ImportError) -> Double? {
             guard let found = value[name] else { return nil }
-            guard let number = found.double else {
-                throw .wrongValue(path: path, key: key + "." + name, found: found.text, expected: "a number")
-            }
+            guard let number = found.double else { throw wrong(key + "." + name, found, "a number") }
             return number
         }
         var original: Int?

@@ -14,9 +14,7 @@ struct DeepSeekFamily: LlamaRelative {
         let (width, overflow) = try file.positive("qk_nope_head_dim", default: 128).addingReportingOverflow(
             try file.positive("qk_rope_head_dim", default: 64))
         guard !overflow else {
-            throw .wrongValue(
-                path: file.path, key: "qk_nope_head_dim", found: file.json["qk_nope_head_dim"]?.text ?? "",
-                expected: "a head's width")
+            throw file.wrong("qk_nope_head_dim", file.json["qk_nope_head_dim"] ?? .null, "a head's width")
         }
         return width
     }

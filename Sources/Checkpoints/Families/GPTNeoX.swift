@@ -28,10 +28,7 @@ struct GPTNeoXFamily: GPTRelative {
     private func addPositions(_ file: HuggingFaceConfig, to config: inout ModelConfig) throws(ImportError) {
         var factor = try file.number("rotary_pct", default: 0.25)
         if let (key, settings) = try file.ropeSettings(), let value = settings["partial_rotary_factor"] {
-            guard let number = value.double else {
-                throw .wrongValue(
-                    path: file.path, key: key + ".partial_rotary_factor", found: value.text, expected: "a number")
-            }
+            guard let number = value.double else { throw file.wrong(key + ".partial_rotary_factor", value, "a number") }
             factor = number
         }
         guard factor >= 0, factor <= 1 else {
