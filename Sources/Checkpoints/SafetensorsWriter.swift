@@ -40,14 +40,7 @@ public enum SafetensorsWriter {
         var file = try AtomicFile(path: path)
         try file.reserve(8 + header.count + offset)
         try file.append((0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header)
-        var position = 8 + header.count
-        for entry in entries {
-            try unsafe entry.weight.forEachPiece(as: entry.type) { piece in
-                try unsafe file.write(piece, at: position)
-                position += piece.count
-            }
-        }
-        try file.truncate(to: position)
+        for entry in entries { try unsafe entry.weight.forEachPiece(as: entry.type) { try unsafe file.append($0) } }
         try file.commit()
     }
 }
