@@ -13,9 +13,6 @@ struct DocTemplate: Sendable {
     private static let settings = JinjaSettings(
         trimsBlocks: false, lstripsBlocks: false, keepsTrailingNewline: true, isStrict: true)
 
-    /// A fault of the template.
-    struct Fault: Error { var reason: String }
-
     /// The template of a task file's value; throws for a template that Jinja cannot read.
     init(_ value: JSONValue) throws(Fault) {
         guard let source = value.string else {

@@ -30,7 +30,7 @@ struct HarnessPrompter: Sendable {
     ) throws {
         func template(_ value: JSONValue?, _ key: String) throws(ScoringError) -> DocTemplate? {
             guard let value else { return nil }
-            do throws(DocTemplate.Fault) { return try DocTemplate(value) } catch {
+            do throws(Fault) { return try DocTemplate(value) } catch {
                 throw file.refused("'\(key)' \(error.reason)")
             }
         }

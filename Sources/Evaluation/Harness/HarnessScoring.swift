@@ -20,9 +20,6 @@ public struct HarnessScoring: Sendable, Equatable {
         var ignoresCase = false, ignoresPunctuation = false, ignoresNumbers = false
     }
 
-    /// A fault of the task file.
-    struct Fault: Error { var reason: String }
-
     private let filters: [Filter]
     private let metric: ExactMatch
     /// The two lists as JSON, from which the scoring can be made again.
@@ -64,18 +61,15 @@ public struct HarnessScoring: Sendable, Equatable {
         switch name {
         case "regex":
             let pattern = step["regex_pattern"]?.string ?? #"#### (\-?[0-9\.\,]+)"#
-            do throws(PythonRegex.Fault) {
-                return .regex(
-                    try PythonRegex(pattern), group: step["group_select"]?.int ?? 0,
-                    fallback: step["fallback"]?.string ?? "[invalid]")
-            } catch { throw Fault(reason: error.reason) }
+            return .regex(
+                try PythonRegex(pattern), group: step["group_select"]?.int ?? 0,
+                fallback: step["fallback"]?.string ?? "[invalid]")
         case "lowercase": return .lowercase
         case "uppercase": return .uppercase
         case "remove_whitespace": return .strip
         case "take_first": return .takeFirst
         default:
-            throw Fault(
-                reason: "the filter '\(name)' is not one of regex, lowercase, uppercase, remove_whitespace, take_first")
+            throw Fault(reason: "the filter '\(name)' is not one of regex, lowercase, uppercase, remove_whitespace, take_first")
         }
     }
 
@@ -101,11 +95,7 @@ public struct HarnessScoring: Sendable, Equatable {
                 guard let patterns = member.value.array?.map(\.string) as? [String] else {
                     throw Fault(reason: "'regexes_to_ignore' is no list of strings")
                 }
-                for pattern in patterns {
-                    do throws(PythonRegex.Fault) { metric.ignored.append(try PythonRegex(pattern)) } catch {
-                        throw Fault(reason: error.reason)
-                    }
-                }
+                for pattern in patterns { metric.ignored.append(try PythonRegex(pattern)) }
             default: throw Fault(reason: "exact_match has no '\(member.name)' here")
             }
         }

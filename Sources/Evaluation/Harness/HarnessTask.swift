@@ -71,7 +71,7 @@ public struct HarnessTask: GenerationTask {
         prompter = try HarnessPrompter(file, kind: kind, split: split, docs: docs, data: &data, shots: options.shots)
         (stops, maxTokens) = try Self.generation(file)
         if kind == .generation {
-            do throws(HarnessScoring.Fault) {
+            do throws(Fault) {
                 scoring = try HarnessScoring(
                     filters: file["filter_list"],
                     metrics: file["metric_list"] ?? .array([.object(["metric": .text("exact_match")])]))

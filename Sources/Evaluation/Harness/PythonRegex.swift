@@ -5,9 +5,6 @@ import Foundation
 /// Named groups and `\Z` are rewritten. "." stops at newlines alone, as in Python. Known difference: ICU reads a set inside a set and
 /// `&&`, where Python has plain characters.
 struct PythonRegex: Sendable, Equatable {
-    /// A fault of the pattern.
-    struct Fault: Error { var reason: String }
-
     private let pattern: String
 
     /// Throws where ICU cannot read the pattern.

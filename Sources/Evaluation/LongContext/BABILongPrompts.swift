@@ -35,7 +35,7 @@ public struct BABILongPrompts: Sendable {
         }
         guard let text else { throw refused("no template") }
         guard let tasks else { throw refused("no prompts") }
-        do throws(PromptTemplate.Fault) { template = try PromptTemplate(text) } catch {
+        do throws(Fault) { template = try PromptTemplate(text) } catch {
             throw refused("the template has \(error.reason)")
         }
         let known = Self.partNames + ["context", "question"]
@@ -64,7 +64,7 @@ public struct BABILongPrompts: Sendable {
     ) throws(ScoringError) -> (text: String, bytesBehind: Int) {
         guard let parts = isBare ? [:] : parts[task] else { throw .file(path, line: 1, reason: "no prompts for '\(task)'") }
         let filled: (text: String, bytesBehind: Int)
-        do throws(PromptTemplate.Fault) {
+        do throws(Fault) {
             filled = try template.filled(behind: "context") { name in
                 switch name {
                 case "context": PythonText(context).stripped.string

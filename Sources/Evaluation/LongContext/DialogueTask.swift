@@ -84,7 +84,7 @@ public struct DialogueTask: GenerationTask {
     /// The rule that an object names; nil where it names none.
     private static func rule(_ json: JSONValue, _ record: DataRecord) throws -> ScoringTask? {
         guard json.has("dataset") || json.has("task") else { return nil }
-        do throws(ScoringTask.Refusal) { return try ScoringCase.task(json) } catch { throw record.refused(error.reason) }
+        do throws(Fault) { return try ScoringCase.task(json) } catch { throw record.refused(error.reason) }
     }
 
     public var name: String { "dialogue" }

@@ -72,7 +72,7 @@ public struct LongBenchData: GenerationTask {
                 throw ScoringError.file(prompts.path, line: 1, reason: "no prompt for '\(name)'")
             }
             let template: PromptTemplate
-            do throws(PromptTemplate.Fault) { template = try PromptTemplate(text) } catch {
+            do throws(Fault) { template = try PromptTemplate(text) } catch {
                 throw ScoringError.file(prompts.path, line: 1, reason: "the prompt for '\(name)' has \(error.reason)")
             }
             guard let count = lengths.value[name]?.int, (1...1 << 20).contains(count) else {
@@ -99,8 +99,8 @@ public struct LongBenchData: GenerationTask {
     private static func prompt(
         _ line: DataRecord, _ template: PromptTemplate, _ dataset: String
     ) throws(ScoringError) -> (text: String, bytesBehind: Int) {
-        do throws(PromptTemplate.Fault) {
-            return try template.filled(behind: "context") { name throws(PromptTemplate.Fault) in
+        do throws(Fault) {
+            return try template.filled(behind: "context") { name throws(Fault) in
                 guard let value = line.json[name]?.string ?? line.json[name]?.int.map({ "\($0)" }) else {
                     throw .init(reason: "'\(name)' is missing, which the prompt of '\(dataset)' has a place for")
                 }

@@ -8,9 +8,6 @@ struct PromptTemplate: Sendable, Equatable {
         case field(String)
     }
 
-    /// A fault of a template or of a value.
-    struct Fault: Error { var reason: String }
-
     private var parts: [Part] = []
 
     init(_ template: String) throws(Fault) {

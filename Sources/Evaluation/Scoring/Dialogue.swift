@@ -9,7 +9,7 @@ extension ScoringTask {
     /// An output without references, which has no score.
     static let unscored = ScoringTask(
         name: "unscored", isDataset: false, referenceKey: "references", hasOneReference: false, aggregate: .share
-    ) { (_, _) throws(Refusal) in
-        throw Refusal(reason: "'unscored' has no scores")
+    ) { (_, _) throws(Fault) in
+        throw Fault(reason: "'unscored' has no scores")
     }
 }

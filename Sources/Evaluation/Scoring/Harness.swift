@@ -4,8 +4,8 @@ extension ScoringTask {
     /// Not among ``all``: predictions made elsewhere come without the task file.
     static let harness = ScoringTask(
         name: "task", isDataset: false, referenceKey: "answers", hasOneReference: false, aggregate: .share
-    ) { (one, options) throws(Refusal) in
-        guard let harness = options.harness else { throw Refusal(reason: "the task file's filters and metrics are missing") }
+    ) { (one, options) throws(Fault) in
+        guard let harness = options.harness else { throw Fault(reason: "the task file's filters and metrics are missing") }
         let scores = harness.scores(one.prediction.string, references: one.references.map(\.string))
         return Score(value: scores["accuracy"] ?? 0)
     }

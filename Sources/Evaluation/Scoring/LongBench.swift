@@ -21,7 +21,7 @@ enum LongBench {
         ScoringTask(
             name: name, isDataset: true, referenceKey: "answers", hasOneReference: false,
             needsClasses: metric == .classification, aggregate: .percent(digits: 2)
-        ) { (one, options) throws(ScoringTask.Refusal) in
+        ) { (one, options) throws(Fault) in
             var one = one
             if firstLineOnly.contains(name) { one.prediction = one.prediction.linesAfterNewlines[0] }
             // The best over the references.
@@ -71,19 +71,18 @@ extension LongBench.Metric {
     /// The score of a prediction against one reference.
     func score(
         _ one: ScoringCase, _ reference: PythonText, dataset: String, _ options: ScoringTask.Options
-    ) throws(ScoringTask.Refusal) -> ScoringTask.Score {
+    ) throws(Fault) -> ScoringTask.Score {
         let prediction = one.prediction
-        func jieba() throws(ScoringTask.Refusal) -> Jieba {
+        func jieba() throws(Fault) -> Jieba {
             guard let jieba = options.jieba else {
-                throw ScoringTask.Refusal(
+                throw Fault(
                     reason: "'\(dataset)' is scored on jieba's words; name the folder of a jieba distribution with --jieba")
             }
             return jieba
         }
-        func share(_ label: String) throws(ScoringTask.Refusal) -> Double {
+        func share(_ label: String) throws(Fault) -> Double {
             guard let number = NumberShare.number(after: label, in: reference) else {
-                throw ScoringTask.Refusal(
-                    reason: "the answer '\(reference.string.prefix(40))' of '\(dataset)' has no number behind '\(label)'")
+                throw Fault(reason: "the answer '\(reference.string.prefix(40))' of '\(dataset)' has no number behind '\(label)'")
             }
             return NumberShare.score(prediction, number: number)
         }

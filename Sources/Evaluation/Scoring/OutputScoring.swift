@@ -38,7 +38,7 @@ public struct OutputScoring: Sendable, Equatable {
             return harness.scores(output, references: references)
         }
         var scores = task.details.mapValues { $0(scored) }
-        do throws(ScoringTask.Refusal) {
+        do throws(Fault) {
             scores[task.isGraded ? "score" : "accuracy"] = try task.score(scored, options).value
         } catch {
             throw .line(0, reason: error.reason)

@@ -4,9 +4,9 @@ enum Passkey {
         ScoringTask(
             name: "passkey", isDataset: false, referenceKey: "key", hasOneReference: true, aggregate: .percentOfShare(digits: nil)
         ) {
-            (one, _) throws(ScoringTask.Refusal) in
+            (one, _) throws(Fault) in
             guard let key = AnswerExtraction.integer(one.references[0]) else {
-                throw ScoringTask.Refusal(reason: "the key '\(one.references[0].string.prefix(40))' is no whole number from 0")
+                throw Fault(reason: "the key '\(one.references[0].string.prefix(40))' is no whole number from 0")
             }
             return ScoringTask.Score(value: AnswerExtraction.firstInteger(one.prediction) == key ? 1 : 0)
         }

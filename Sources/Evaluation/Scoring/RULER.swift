@@ -11,8 +11,8 @@ enum RULER {
         ScoringTask(
             name: "ruler:" + name, isDataset: false, referenceKey: "outputs", hasOneReference: false,
             aggregate: .percentOfShare(digits: 2)
-        ) { (one, _) throws(ScoringTask.Refusal) in
-            guard !one.references.isEmpty else { throw ScoringTask.Refusal(reason: "'outputs' of 'ruler:\(name)' is empty") }
+        ) { (one, _) throws(Fault) in
+            guard !one.references.isEmpty else { throw Fault(reason: "'outputs' of 'ruler:\(name)' is empty") }
             let found = StringMatch.found(one.prediction, one.references)
             // One of a question's answers suffices.
             if name.hasPrefix("qa_") { return ScoringTask.Score(value: found.contains(true) ? 1 : 0) }

@@ -30,7 +30,7 @@ public struct ScoringCase: Sendable {
             do throws(JSONError) { json = try JSONValue(parsing: Array(line)) } catch {
                 throw .line(index + 1, reason: "not valid JSON: \(error)")
             }
-            do throws(ScoringTask.Refusal) { cases.append(try ScoringCase(json, line: index + 1)) } catch {
+            do throws(Fault) { cases.append(try ScoringCase(json, line: index + 1)) } catch {
                 throw .line(index + 1, reason: error.reason)
             }
         }
@@ -47,23 +47,22 @@ public struct ScoringCase: Sendable {
         (line, self.question, length) = (0, question, nil)
     }
 
-    private init(_ json: JSONValue, line: Int) throws(ScoringTask.Refusal) {
-        guard json.members != nil else { throw ScoringTask.Refusal(reason: "expected a JSON object") }
+    private init(_ json: JSONValue, line: Int) throws(Fault) {
+        guard json.members != nil else { throw Fault(reason: "expected a JSON object") }
         guard let id = json["id"], id.string != nil || id.int != nil else {
-            throw ScoringTask.Refusal(reason: json.has("id") ? "'id' is no string or whole number" : "'id' is missing")
+            throw Fault(reason: json.has("id") ? "'id' is no string or whole number" : "'id' is missing")
         }
         let task = try Self.task(json)
-        func text(_ key: String) throws(ScoringTask.Refusal) -> PythonText {
+        func text(_ key: String) throws(Fault) -> PythonText {
             guard let text = json[key]?.string else {
-                throw ScoringTask.Refusal(
-                    reason: json.has(key) ? "'\(key)' is no string" : "'\(key)' is missing, which '\(task.name)' needs")
+                throw Fault(reason: json.has(key) ? "'\(key)' is no string" : "'\(key)' is missing, which '\(task.name)' needs")
             }
             return PythonText(text)
         }
-        func texts(_ key: String) throws(ScoringTask.Refusal) -> [PythonText] {
+        func texts(_ key: String) throws(Fault) -> [PythonText] {
             let elements = json[key]?.array
             guard let texts = elements?.map(\.string) as? [String] else {
-                throw ScoringTask.Refusal(
+                throw Fault(
                     reason: json[key] != nil
                         ? "'\(key)' is no list of strings" : "'\(key)' is missing, which '\(task.name)' needs")
             }
@@ -81,27 +80,25 @@ public struct ScoringCase: Sendable {
             references = try texts(key)
         }
         guard !task.hasOneReference || references.count == 1 else {
-            throw ScoringTask.Refusal(reason: "'\(key)' has \(references.count) references, expected 1 for '\(task.name)'")
+            throw Fault(reason: "'\(key)' has \(references.count) references, expected 1 for '\(task.name)'")
         }
         classes = task.needsClasses ? try texts("all_classes") : []
         question = task.needsQuestion ? try text("question") : PythonText("")
         guard json["length"] == nil || !task.isDataset || json["length"]?.int != nil else {
-            throw ScoringTask.Refusal(reason: "'length' is no whole number")
+            throw Fault(reason: "'length' is no whole number")
         }
         length = json["length"]?.int
     }
 
-    static func task(_ json: JSONValue) throws(ScoringTask.Refusal) -> ScoringTask {
+    static func task(_ json: JSONValue) throws(Fault) -> ScoringTask {
         guard json.has("dataset") != json.has("task") else {
-            throw ScoringTask.Refusal(
-                reason: json.has("task") ? "both 'dataset' and 'task', expected one" : "neither 'dataset' nor 'task'")
+            throw Fault(reason: json.has("task") ? "both 'dataset' and 'task', expected one" : "neither 'dataset' nor 'task'")
         }
         let key = json.has("dataset") ? "dataset" : "task"
-        guard let name = json[key]?.string else { throw ScoringTask.Refusal(reason: "'\(key)' is no string") }
+        guard let name = json[key]?.string else { throw Fault(reason: "'\(key)' is no string") }
         guard let task = ScoringTask.named(name, isDataset: key == "dataset") else {
             let names = ScoringTask.all.filter { $0.isDataset == (key == "dataset") }.map(\.name)
-            throw ScoringTask.Refusal(
-                reason: "unknown \(key) '\(name.prefix(60))'; the \(key)s are \(names.joined(separator: ", "))")
+            throw Fault(reason: "unknown \(key) '\(name.prefix(60))'; the \(key)s are \(names.joined(separator: ", "))")
         }
         return task
     }

@@ -1,3 +1,6 @@
+/// A fault of an input without its place, which the reader of the file adds.
+struct Fault: Error { var reason: String }
+
 /// A fault of predictions or of the data they are scored with.
 public enum ScoringError: Error, CustomStringConvertible, Equatable {
     /// A line of predictions is not of the form that its task has.

@@ -29,7 +29,7 @@ public struct ScoringReport: Sendable {
         var places: [String: Int] = [:]
         for one in cases {
             let score: ScoringTask.Score
-            do throws(ScoringTask.Refusal) { score = try one.task.score(one, options) } catch {
+            do throws(Fault) { score = try one.task.score(one, options) } catch {
                 throw .line(one.line, reason: error.reason)
             }
             scores.append((one.id, score))

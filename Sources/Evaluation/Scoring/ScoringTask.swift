@@ -26,9 +26,6 @@ public struct ScoringTask: Sendable {
         case share
     }
 
-    /// A fault of one line, found while it is scored.
-    struct Refusal: Error { var reason: String }
-
     /// The task's name in a line of predictions: a LongBench data set's, or `suite:task`.
     public let name: String
     /// Whether the name stands under `dataset` in a line, as LongBench's do, or under `task`.
@@ -48,7 +45,7 @@ public struct ScoringTask: Sendable {
     /// The rule of the mean.
     let aggregate: Aggregate
     /// The score of one prediction.
-    let score: @Sendable (_ prediction: ScoringCase, _ options: Options) throws(Refusal) -> Score
+    let score: @Sendable (_ prediction: ScoringCase, _ options: Options) throws(Fault) -> Score
 
     /// A score from 0 to 1.
     public struct Score: Sendable, Equatable {

@@ -68,7 +68,7 @@ import Text
             ("{", "a single '{'"), ("a}b", "a single '}'"), ("{}", "the field '{}', expected a name"),
             ("{0}", "the field '{0}', expected a name"), ("{a!r}", "the field '{a!r}', expected a name"),
         ] {
-            let fault = #expect(throws: PromptTemplate.Fault.self) { try PromptTemplate(text) }
+            let fault = #expect(throws: Fault.self) { try PromptTemplate(text) }
             #expect(try #require(fault).reason == reason)
         }
     }
