@@ -57,9 +57,7 @@ public struct TokenBatches: Sendable {
             let ids = stream.ids(start..<start + seq + 1)
             tokens += ids.dropLast()
             targets += stream.targets(start + 1..<start + seq + 1)
-            if packing == .masked {
-                keyStarts += mask(start, &targets)
-            }
+            if packing == .masked { keyStarts += stream.mask(start: start, seq: seq, targets: &targets) }
         }
         return TokenBatch(
             batch: samples.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing == .masked ? keyStarts : nil)
@@ -72,34 +70,21 @@ public struct TokenBatches: Sendable {
         let offset = Int.random(in: 0..<offsets, using: &generator)
         return offset + Permutation(count: windowsPerEpoch, key: generator.next())[index] * seq
     }
-
-    /// The first position that each token of the window may attend to; ignores those of the last `seq` targets that begin a
-    /// document.
-    private func mask(_ start: Int, _ targets: inout [Int32]) -> [Int32] {
-        DocumentMask(stream).apply(start: start, seq: seq, targets: &targets)
-    }
 }
 
-/// Masks attention between packed documents.
-struct DocumentMask {
-    private let stream: TokenStream
-
-    init(_ stream: TokenStream) {
-        self.stream = stream
-    }
-
-    /// Masks the window at `start`, whose targets are the last `seq` of `targets`: returns each position's first visible
-    /// position, and ignores targets that begin another document.
-    func apply(start: Int, seq: Int, targets: inout [Int32]) -> [Int32] {
+extension TokenStream {
+    /// Masks attention between the documents of the window at `start`, whose targets are the last `seq` of `targets`: returns each
+    /// position's first visible position, and ignores targets that begin another document.
+    func mask(start: Int, seq: Int, targets: inout [Int32]) -> [Int32] {
         var keyStarts: [Int32] = []
         keyStarts.reserveCapacity(seq)
-        var document = stream.documentStart(of: start)
+        var document = documentStart(of: start)
         let first = targets.count - seq
         for position in 0..<seq {
             keyStarts.append(Int32(max(0, document - start)))
             let next = start + position + 1
-            guard next < stream.count else { continue }
-            let nextDocument = stream.documentStart(of: next)
+            guard next < count else { continue }
+            let nextDocument = documentStart(of: next)
             if nextDocument != document { targets[first + position] = TokenBatch.ignored }
             document = nextDocument
         }
