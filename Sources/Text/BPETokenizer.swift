@@ -33,9 +33,7 @@ public struct BPETokenizer: UTF8Tokenizer {
         // Tokens with characters outside the alphabet stand for themselves, as in `tokenizers`.
         for (text, id) in file.vocabulary { tokens[Int(id)] = ByteAlphabet.decode(text) ?? text }
         for token in file.addedTokens { tokens[Int(token.id)] = ByteAlphabet.decode(token.content) ?? token.content }
-        var bytes = TokenBytes()
-        for token in tokens { bytes.append(token) }
-        self.bytes = bytes
+        bytes = TokenBytes(tokens)
 
         var wholeWords: [[UInt8]: Int32] = [:]
         if file.ignoresMerges {

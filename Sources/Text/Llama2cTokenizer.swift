@@ -30,15 +30,8 @@ public struct Llama2cTokenizer: UTF8Tokenizer {
         symbols = CharacterSymbols(vocabulary, hasByteFallback: true, unknown: nil)
         prefixID = vocabulary[[0x20]]
         merges = Self.mergeTable(tokens, scores, vocabulary)
-        var bytes = TokenBytes()
-        for (id, token) in tokens.enumerated() {
-            if id == 1 || id == 2 {
-                bytes.append([])
-            } else {
-                bytes.append(ByteName.parse(token).map { [$0] } ?? token)
-            }
-        }
-        self.bytes = bytes
+        bytes = TokenBytes(
+            tokens.enumerated().map { id, token in id == 1 || id == 2 ? [] : ByteName.parse(token).map { [$0] } ?? token })
     }
 
     public func decode(_ ids: [Int32]) -> [UInt8] {

@@ -36,9 +36,7 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
         var tokens = [[UInt8]](repeating: [], count: file.vocabularySize)
         for (text, id) in file.vocabulary { tokens[Int(id)] = decoder.bytes(of: text) }
         for token in file.addedTokens { tokens[Int(token.id)] = decoder.bytes(of: token.content(file.normalizers)) }
-        var bytes = TokenBytes()
-        for token in tokens { bytes.append(token) }
-        self.bytes = bytes
+        bytes = TokenBytes(tokens)
     }
 
     public func decode(_ ids: [Int32]) -> [UInt8] {

@@ -3,10 +3,12 @@ struct TokenBytes: Sendable {
     private var ends: [Int] = []
     private var arena: [UInt8] = []
 
-    /// Appends the bytes of the next id; none for an unused id.
-    mutating func append(_ bytes: [UInt8]) {
-        arena += bytes
-        ends.append(arena.count)
+    /// The bytes of the ids from 0 on; none for an unused id.
+    init(_ tokens: some Sequence<[UInt8]>) {
+        for token in tokens {
+            arena += token
+            ends.append(arena.count)
+        }
     }
 
     /// The bytes of `id`; none where the id is out of range.
