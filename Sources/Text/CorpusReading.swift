@@ -149,8 +149,8 @@ extension CorpusReading {
             let text = unsafe Span<UInt8>(_unsafeBytes: bytes)
             func take(_ range: Range<Int>) {
                 var (start, end) = (range.lowerBound, range.upperBound)
-                while start < end, isSpace(text[start]) { start += 1 }
-                while end > start, isSpace(text[end - 1]) { end -= 1 }
+                while start < end, TextFormat.isSpace(text[start]) { start += 1 }
+                while end > start, TextFormat.isSpace(text[end - 1]) { end -= 1 }
                 if start < end { ranges.append(start..<end) }
                 guard range.upperBound - released >= passBytes else { return }
                 file.release(released..<range.upperBound)
@@ -160,9 +160,5 @@ extension CorpusReading {
         }
         file.release(released..<file.count)
         return ranges
-    }
-
-    private static func isSpace(_ byte: UInt8) -> Bool {
-        byte == 0x20 || (0x09...0x0d).contains(byte)
     }
 }

@@ -46,7 +46,7 @@ struct JSONLines {
         line += 1
         // A byte order mark, which some editors begin a file with.
         let bytes = line == 1 && bytes.starts(with: [0xef, 0xbb, 0xbf]) ? Array(bytes.dropFirst(3)) : bytes
-        guard bytes.contains(where: { $0 != 0x20 && !(0x09...0x0d).contains($0) }) else { return }
+        guard !bytes.allSatisfy(TextFormat.isSpace) else { return }
         let value: JSONValue
         do throws(JSONError) { value = try JSONValue(parsing: bytes) } catch {
             throw TextError.malformedJSON(

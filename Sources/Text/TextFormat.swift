@@ -49,7 +49,8 @@ public enum TextFormat: String, Sendable, Codable, CaseIterable {
         return objects.allSatisfy { (try? JSONValue(parsing: Array($0)))?.members != nil }
     }
 
-    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
+    /// Whether a byte is white space in ASCII.
+    static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
 }
 
 /// A format of texts or archives that is not read, and the command that makes one of it that is.
