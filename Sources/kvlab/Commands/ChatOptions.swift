@@ -17,8 +17,6 @@ struct ChatOptions: ParsableArguments {
             """)
     var chat = Policy.never
 
-    private struct TemplateError: Error, CustomStringConvertible { var description: String }
-
     /// The templates that the policy asks for; nil for none at all.
     var evaluation: LongContextEvaluation.Chat? {
         let policy = chat
@@ -27,7 +25,7 @@ struct ChatOptions: ParsableArguments {
             if policy == .auto, model.tokenIDs.chatTemplate == nil { return nil }
             let format = try Self.format(model, name)
             guard !format.isPlain else {
-                throw TemplateError(
+                throw CommandFailure(
                     description: "\(name) has no chat template, and its tokenizer no known markers; use --chat never")
             }
             return Self.writer(format, name)
@@ -43,14 +41,14 @@ struct ChatOptions: ParsableArguments {
         do {
             return try ChatFormat(
                 for: model.tokenizer, template: model.tokenIDs.chatTemplate, specialTokens: model.specialTokens)
-        } catch { throw TemplateError(description: "\(name): the chat template can't be read, \(error)") }
+        } catch { throw CommandFailure(description: "\(name): the chat template can't be read, \(error)") }
     }
 
     private static func writer(_ format: ChatFormat, _ name: String) -> ChatWriter {
         ChatWriter(stops: format.stops) { turns in
             do throws(APIError) {
                 return try format.text(turns.map { ChatTemplate.Message(role: $0.role, content: $0.content) })
-            } catch { throw TemplateError(description: "\(name): the chat's \(error.message)") }
+            } catch { throw CommandFailure(description: "\(name): the chat's \(error.message)") }
         }
     }
 }

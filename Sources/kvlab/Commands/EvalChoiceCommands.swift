@@ -40,8 +40,6 @@ struct ChoiceOptions: ParsableArguments {
         var acc_stderr: Double
     }
 
-    private struct DataError: Error, CustomStringConvertible { var description: String }
-
     func run(_ task: ChoiceTask) throws {
         threads.apply()
         var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
@@ -54,7 +52,7 @@ struct ChoiceOptions: ParsableArguments {
             score = try ChoiceScore.evaluate(
                 model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, items
             ) { done, count in reporter.progress("scoring choices  \(done)/\(count)") }
-        } catch let error as ChoiceTaskError { throw DataError(description: "\(data): \(error)") }
+        } catch let error as ChoiceTaskError { throw CommandFailure(description: "\(data): \(error)") }
         reporter.clear()
         let isGuess = task == .lambada
         let report = Report(

@@ -33,14 +33,12 @@ struct EvalScoreCommand: ParsableCommand {
 
     @OptionGroup var results: JSONOptions
 
-    private struct CasesError: Error, CustomStringConvertible { var description: String }
-
     func run() throws {
         let options = ScoringTask.Options(jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
         let report: ScoringReport
         do {
             report = try ScoringReport(try ScoringCase.cases(try TextFile.read(cases)), options: options)
-        } catch let error as ScoringError { throw CasesError(description: "\(cases): \(error)") }
+        } catch let error as ScoringError { throw CommandFailure(description: "\(cases): \(error)") }
         if results.isJSON {
             for line in Self.lines(report) { try results.print(line) }
             return

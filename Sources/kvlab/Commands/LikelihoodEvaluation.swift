@@ -47,7 +47,7 @@ struct LikelihoodEvaluation {
                 score = try ChoiceScore.evaluate(
                     model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, all
                 ) { done, count in reporter.progress("\(model.name)  choices  \(done)/\(count)") }
-            } catch let error as ChoiceTaskError { throw ItemError(description: "\(task): \(error)") }
+            } catch let error as ChoiceTaskError { throw CommandFailure(description: "\(task): \(error)") }
             let right = score.results.map { $0.chosen == $0.answer ? 1.0 : 0 }
             var parts: [Group] = []
             var next = 0
@@ -70,8 +70,6 @@ struct LikelihoodEvaluation {
         if results.isJSON { return try results.print(Report(task: task, models: entries)) }
         for entry in entries { try show(entry) }
     }
-
-    private struct ItemError: Error, CustomStringConvertible { var description: String }
 
     private static func scores(_ score: ChoiceScore, _ metrics: [String]) throws -> [String: Double] {
         var scores: [String: Double] = [:]

@@ -13,5 +13,8 @@ func printJSON(_ value: some Encodable, pretty: Bool = false) throws {
     try StandardOutput.write(try CanonicalJSON.text(of: value, pretty: pretty, nonFinite: .spelled) + "\n")
 }
 
+/// The failure of a command, with the sentence for the user.
+struct CommandFailure: Error, CustomStringConvertible { var description: String }
+
 /// Writes a note to standard error, beside the results.
 func note(_ text: String) { StandardError.line(text) }
