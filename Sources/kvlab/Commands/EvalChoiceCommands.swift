@@ -2,7 +2,6 @@ import ArgumentParser
 import Evaluation
 import Experiments
 import Foundation
-import Kernels
 
 /// Options shared by the likelihood tasks.
 struct ChoiceOptions: ParsableArguments {
@@ -15,15 +14,7 @@ struct ChoiceOptions: ParsableArguments {
     @Option(help: "Score the first so many items only.")
     var limit: Int?
 
-    @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoint's own.", completion: .file())
-    var tokenizer: String?
-
-    @Option(help: "What the matrix products are multiplied in: fp32, or bf16 (faster; summed in fp32).")
-    var dtype = ComputePrecision.fp32
-
-    @OptionGroup var threads: ThreadsOption
-
-    @OptionGroup var results: JSONOptions
+    @OptionGroup var likelihood: LikelihoodOptions
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
@@ -41,9 +32,8 @@ struct ChoiceOptions: ParsableArguments {
     }
 
     func run(_ task: ChoiceTask) throws {
-        threads.apply()
-        var model = try LoadedModel(path: checkpoint, tokenizerPath: tokenizer)
-        model.model.compute.precision = dtype
+        let results = likelihood.results
+        let model = try likelihood.evaluation(of: [checkpoint]).model(checkpoint)
         let reporter = ProgressReporter(quiet: results.isJSON)
         let score: ChoiceScore
         do {

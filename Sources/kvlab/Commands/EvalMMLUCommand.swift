@@ -11,7 +11,8 @@ struct EvalMMLUCommand: ParsableCommand {
             with the first, paired over questions. Whole sequences are scored without a cache.
             """)
 
-    @OptionGroup var likelihood: LikelihoodOptions
+    @Argument(help: "Checkpoints; the others are compared with the first.", completion: .file(extensions: ["h5"]))
+    var models: [String]
 
     @Option(help: "The folder of the data.", completion: .directory)
     var data: String
@@ -25,6 +26,8 @@ struct EvalMMLUCommand: ParsableCommand {
     @Option(help: "Score the first so many questions of each subject only.")
     var limit: Int?
 
+    @OptionGroup var likelihood: LikelihoodOptions
+
     func validate() throws {
         guard (0...100).contains(shots) else { throw ValidationError("--shots is \(shots), expected 0 to 100") }
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
@@ -36,6 +39,6 @@ struct EvalMMLUCommand: ParsableCommand {
     func run() throws {
         let mmlu = try MMLU(
             subjects?.split(separator: ",").map(String.init), data: data, shots: shots, limit: limit)
-        try likelihood.evaluation.run("mmlu", mmlu.subjects.map { ($0.name, $0.items) }, metrics: ["acc"])
+        try likelihood.evaluation(of: models).run("mmlu", mmlu.subjects.map { ($0.name, $0.items) }, metrics: ["acc"])
     }
 }

@@ -34,14 +34,12 @@ struct LikelihoodEvaluation {
 
     /// Scores the items of `groups` with each model and prints `metrics`, also group by group where there are several.
     func run(_ task: String, _ groups: [(name: String, items: [ChoiceItem])], metrics: [String]) throws {
-        threads.apply()
         let reporter = ProgressReporter(quiet: results.isJSON)
         let all = groups.flatMap(\.items)
         var entries: [Entry] = []
         var reference: [Double] = []
         for path in models {
-            var model = try LoadedModel(path: path, tokenizerPath: tokenizer)
-            model.model.compute.precision = dtype
+            let model = try model(path)
             let score: ChoiceScore
             do {
                 score = try ChoiceScore.evaluate(
@@ -69,6 +67,14 @@ struct LikelihoodEvaluation {
         reporter.clear()
         if results.isJSON { return try results.print(Report(task: task, models: entries)) }
         for entry in entries { try show(entry) }
+    }
+
+    /// The model at `path` with the options' tokenizer, precision and threads.
+    func model(_ path: String) throws -> LoadedModel {
+        threads.apply()
+        var model = try LoadedModel(path: path, tokenizerPath: tokenizer)
+        model.model.compute.precision = dtype
+        return model
     }
 
     private static func scores(_ score: ChoiceScore, _ metrics: [String]) throws -> [String: Double] {

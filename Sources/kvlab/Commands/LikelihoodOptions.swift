@@ -1,11 +1,8 @@
 import ArgumentParser
 import Kernels
 
-/// The models and the report of an evaluation by likelihood.
+/// The options of evaluations by likelihood.
 struct LikelihoodOptions: ParsableArguments {
-    @Argument(help: "Checkpoints; the others are compared with the first.", completion: .file(extensions: ["h5"]))
-    var models: [String]
-
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
@@ -16,8 +13,8 @@ struct LikelihoodOptions: ParsableArguments {
 
     @OptionGroup var results: JSONOptions
 
-    /// The evaluation with these options.
-    var evaluation: LikelihoodEvaluation {
+    /// The evaluation of `models` with these options.
+    func evaluation(of models: [String]) -> LikelihoodEvaluation {
         LikelihoodEvaluation(models: models, tokenizer: tokenizer, dtype: dtype, threads: threads, results: results)
     }
 }
