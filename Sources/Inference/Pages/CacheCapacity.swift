@@ -33,7 +33,7 @@ public struct CacheCapacity: Sendable, Encodable {
         while true {
             cache.add(count)
             cache.setPromptLength(count, context)
-            guard admit(count, &cache, context: context, chunk: chunk) else { break }
+            guard cache.advance(count, to: context, chunk: chunk) else { break }
             count += 1
         }
         cache.remove(count)
@@ -43,15 +43,17 @@ public struct CacheCapacity: Sendable, Encodable {
             sequences: count, context: context, logicalBytes: held.logical, allocatedBytes: held.allocated,
             bytesPerToken: config.kvBytesPerToken(encoding), slotsKept: slots)
     }
+}
 
-    private static func admit(_ sequence: Int, _ cache: inout PagedKVCache, context: Int, chunk: Int) -> Bool {
-        var start = 0
-        while start < context {
-            let count = min(chunk, context - start, cache.tokensToDecision(sequence) ?? .max)
-            start += count
+extension PagedKVCache {
+    /// Reserves and commits tokens of a sequence without attention, in chunks of at most `chunk`, until it has `tokens`; false where
+    /// a chunk finds no free pages.
+    mutating func advance(_ sequence: Int, to tokens: Int, chunk: Int) -> Bool {
+        while length(of: sequence) < tokens {
+            let count = min(chunk, tokens - length(of: sequence), tokensToDecision(sequence) ?? .max)
             let step = RaggedBatch(sequences: [sequence], counts: [count], tokens: [Int32](repeating: 0, count: count))
-            guard cache.reserve(step) else { return false }
-            cache.commit(step)
+            guard reserve(step) else { return false }
+            commit(step)
         }
         return true
     }

@@ -37,15 +37,10 @@ public struct CacheFootprint: Sendable, Hashable {
 }
 
 extension PagedKVCache {
-    /// Reserves and commits tokens of sequence 0 without attention, chunk by chunk, until it has `tokens`.
+    /// Advances sequence 0 to `tokens`, for which its own pool has pages.
     fileprivate mutating func advance(to tokens: Int) {
-        while length(of: 0) < tokens {
-            let count = min(256, tokens - length(of: 0), tokensToDecision(0) ?? .max)
-            let step = RaggedBatch(sequences: [0], counts: [count], tokens: [Int32](repeating: 0, count: count))
-            let hasPages = reserve(step)
-            precondition(hasPages, "CacheFootprint: a pool of its own has too few pages for \(tokens) tokens")
-            commit(step)
-        }
+        let hasPages = advance(0, to: tokens, chunk: 256)
+        precondition(hasPages, "CacheFootprint: a pool of its own has too few pages for \(tokens) tokens")
     }
 
     /// Bytes of the attention mass and of the statistics of queries that the retention would have of sequence 0.
