@@ -25,4 +25,7 @@ public final class AppendedFile: Sendable {
             done += written
         }
     }
+
+    /// Appends `line` and a newline, or nothing; throws `FileError`.
+    public func append(line: String) throws { try append(Array((line + "\n").utf8)) }
 }

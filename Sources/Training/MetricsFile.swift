@@ -26,7 +26,7 @@ public final class MetricsFile {
         public init(step: Int) { self.step = step }
     }
 
-    private let file: LineFile
+    private let file: AppendedFile
     private let path: String
 
     /// Opens the file and drops lines past `step`, whose steps a resumed run repeats.
@@ -36,7 +36,7 @@ public final class MetricsFile {
         var rewritten = try AtomicFile(path: path, links: .refused)
         for line in kept { try rewritten.append(Array((try CanonicalJSON.text(of: line) + "\n").utf8)) }
         try rewritten.commit()
-        file = try LineFile(path: path)
+        file = try AppendedFile(path: path)
     }
 
     /// Appends one line completely or, where the disk is full, not at all.
@@ -45,7 +45,7 @@ public final class MetricsFile {
         do { text = try CanonicalJSON.text(of: line) } catch {
             throw TrainingError.unwritableMetrics(path: path, step: line.step)
         }
-        try file.append(text)
+        try file.append(line: text)
     }
 
     /// The lines of a metrics file; a line truncated by a crash is left out, and a path that is no ordinary file has none.

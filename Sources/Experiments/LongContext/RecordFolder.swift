@@ -56,7 +56,7 @@ public final class RecordFolder {
     /// The records, earlier calls' first.
     public private(set) var records: [ExampleRecord]
     private let path: String
-    private let file: LineFile
+    private let file: AppendedFile
     private let lock: FileLock
 
     /// Opens the folder at `path`, which is made where it is missing.
@@ -77,7 +77,7 @@ public final class RecordFolder {
             try TextFile.write(try CanonicalJSON.text(of: run, pretty: true) + "\n", to: description)
         }
         records = try Self.read(lines)
-        file = try LineFile(path: lines)
+        file = try AppendedFile(path: lines)
     }
 
     private static func run(_ path: String) throws -> Run {
@@ -146,7 +146,7 @@ public final class RecordFolder {
 
     /// Adds a record, which is on disk when this returns.
     public func append(_ record: ExampleRecord) throws {
-        try file.append(try CanonicalJSON.text(of: record))
+        try file.append(line: try CanonicalJSON.text(of: record))
         records.append(record)
     }
 
