@@ -186,13 +186,8 @@ extension AtomicFile {
     }
 
     private static func removeAbandoned(directory: String, name: String) {
-        guard let listing = unsafe opendir(directory) else { return }
-        defer { unsafe closedir(listing) }
-        while let entry = unsafe readdir(listing) {
-            let found = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
-                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard found.hasPrefix(prefix(name)), found.hasSuffix(suffix) else { continue }
+        for found in (try? FolderListing.names(in: directory, hidden: true)) ?? []
+        where found.hasPrefix(prefix(name)) && found.hasSuffix(suffix) {
             guard let file = try? RegularFile(path: "\(directory)/\(found)", links: .refused) else { continue }
             withExtendedLifetime(file) {
                 if flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 { unsafe unlink(file.path) }

@@ -2,8 +2,9 @@ import Glibc
 
 /// The names in a folder.
 public enum FolderListing {
-    /// The names in the folder at `path` in the order of their bytes, hidden ones (with a dot in front) left out; throws `FileError`.
-    public static func names(in path: String) throws -> [String] {
+    /// The names in the folder at `path` in the order of their bytes, hidden ones (with a dot in front) left out unless `hidden`; throws
+    /// `FileError`.
+    public static func names(in path: String, hidden: Bool = false) throws -> [String] {
         guard let listing = unsafe opendir(path) else {
             throw FileError.system(path: path, action: "list the folder", errno: errno)
         }
@@ -13,7 +14,7 @@ public enum FolderListing {
             let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
                 unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if !name.hasPrefix(".") { names.append(name) }
+            if hidden || !name.hasPrefix(".") { names.append(name) }
         }
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
