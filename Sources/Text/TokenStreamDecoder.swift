@@ -15,15 +15,17 @@ public struct TokenStreamDecoder: Sendable {
 
     /// The text that `id` completes; empty while a character is incomplete.
     public mutating func append(_ id: Int32) -> String {
-        if let previous {
-            pending += tokenizer.decode([previous, id]).dropFirst(tokenizer.decode([previous]).count)
-        } else {
-            pending += tokenizer.decode([id])
-        }
+        pending += bytes(of: id)
         previous = id
         let complete = completeCount()
         defer { pending.removeFirst(complete) }
         return String(decoding: pending[..<complete], as: UTF8.self)
+    }
+
+    /// The bytes of `id` behind the tokens so far.
+    public func bytes(of id: Int32) -> [UInt8] {
+        guard let previous else { return tokenizer.decode([id]) }
+        return Array(tokenizer.decode([previous, id]).dropFirst(tokenizer.decode([previous]).count))
     }
 
     /// The rest at the end: the replacement character for an incomplete one, else nothing.

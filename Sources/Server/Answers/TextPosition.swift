@@ -7,7 +7,6 @@ import Text
 struct TextPosition: Sendable {
     private let model: ServedModel
     private var decoder: TokenStreamDecoder
-    private var previous: Int32?
     /// Unicode scalars of the text so far, which Python counts in strings.
     private var offset = 0
 
@@ -15,24 +14,17 @@ struct TextPosition: Sendable {
     init(_ model: ServedModel, after context: [Int32] = []) {
         self.model = model
         decoder = TokenStreamDecoder(model.tokenizer, after: context)
-        previous = context.last
     }
 
     /// The bytes of `id` at this position.
-    func bytes(of id: Int32) -> [UInt8] {
-        guard let previous else { return model.tokenizer.decode([id]) }
-        return Array(model.tokenizer.decode([previous, id]).dropFirst(model.tokenizer.decode([previous]).count))
-    }
+    func bytes(of id: Int32) -> [UInt8] { decoder.bytes(of: id) }
 
     /// The text of `id` at this position; bytes that are no text are spelled out.
     func text(of id: Int32) -> String { ServedModel.text(bytes(of: id)) }
 
     /// Goes past `id` and gives its offset.
     mutating func append(_ id: Int32) -> Int {
-        defer {
-            offset += decoder.append(id).unicodeScalars.count
-            previous = id
-        }
+        defer { offset += decoder.append(id).unicodeScalars.count }
         return offset
     }
 
