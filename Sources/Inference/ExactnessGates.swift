@@ -273,14 +273,7 @@ public struct ExactnessGates {
         }
         // A sequence that computed the prefix and was then removed.
         cache.add(Self.sharers)
-        cache.retainsOnCommit = false
-        _ = prefill(&cache, 0..<shared, chunk: shared, sequence: Self.sharers)
-        cache.retainsOnCommit = true
-        let (path, held) = tree.insert(
-            Array(tokens[..<shared]), salt: "", table: cache.table(of: Self.sharers), behind: PrefixPath(), at: 1)
-        for page in held { cache.store.pool.retain(page) }
-        cache.remove(Self.sharers)
-        tree.leave(path, at: 1)
+        insert(shared, of: Self.sharers, &cache, into: &tree)
         let texts = (0..<Self.sharers).map { variant($0, from: shared) }
         var together = [[Float]](repeating: [], count: Self.sharers)
         for (sequence, text) in texts.enumerated() {
@@ -307,6 +300,18 @@ public struct ExactnessGates {
             return try gates.paged()
         }
         return gate(name, together.flatMap { $0 }, alone.flatMap { $0 }, tolerance: reorderedTolerance)
+    }
+
+    /// Computes the first `count` tokens with `sequence`, inserts their blocks into the prefix tree and removes the sequence.
+    func insert(_ count: Int, of sequence: Int, _ cache: inout PagedKVCache, into tree: inout PrefixTree) {
+        cache.retainsOnCommit = false
+        _ = prefill(&cache, 0..<count, chunk: count, sequence: sequence)
+        cache.retainsOnCommit = true
+        let (path, held) = tree.insert(
+            Array(tokens[..<count]), salt: "", table: cache.table(of: sequence), behind: PrefixPath(), at: 1)
+        for page in held { cache.store.pool.retain(page) }
+        cache.remove(sequence)
+        tree.leave(path, at: 1)
     }
 
     /// The least number of queries of one head for which the kernel shares keys and values.

@@ -78,14 +78,7 @@ extension ExactnessGates {
                 notExercised: "the policy leaves \(most) tokens of the prompt to share, blocks have \(tree.blockTokens)")
         }
         add(1, to: &cache)
-        cache.retainsOnCommit = false
-        _ = prefill(&cache, 0..<shared, chunk: shared, sequence: 1)
-        cache.retainsOnCommit = true
-        let (path, held) = tree.insert(
-            Array(tokens[..<shared]), salt: "", table: cache.table(of: 1), behind: PrefixPath(), at: 1)
-        for page in held { cache.store.pool.retain(page) }
-        cache.remove(1)
-        tree.leave(path, at: 1)
+        insert(shared, of: 1, &cache, into: &tree)
         let hit = tree.match(Array(tokens[..<prompt]), salt: "")
         tree.use(hit, at: 2)
         add(0, to: &cache, sharing: tree.table(of: hit))
