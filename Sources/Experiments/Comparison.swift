@@ -15,7 +15,7 @@ public struct Comparison {
     public var window: Int
     /// Tokens between windows' starts; nil: no overlap.
     public var stride: Int?
-    /// Where the BOS goes; nil: always with one, never without.
+    /// The placement of the BOS; nil: always for models with one, never for others.
     public var bos: WindowPolicy.BOS?
     /// The most windows scored of a text; nil for all.
     public var mostWindows: Int?

@@ -37,7 +37,7 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
 
 /// A comparison of models on one text; the first row is what the others are measured against.
 public struct ComparisonTable: ResultTable, Codable, Hashable {
-    /// What was scored and how, in words.
+    /// The scored text and the window policy, in words.
     public var text: String
     /// Context tokens of ``ComparisonRow/cacheBytes``.
     public var contextTokens: Int
@@ -73,7 +73,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
         return all.compactMap { $0 }
     }
 
-    /// What the figures are, in one sentence.
+    /// The meaning of the figures, in one sentence.
     public var caption: String {
         "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows."
     }

@@ -56,7 +56,7 @@ public struct CalibrationText: Sendable {
 
 /// The loss of a conversion before any training.
 public struct ConversionLoss: Sendable, Encodable {
-    /// What it was measured on.
+    /// The text of the measurement.
     public enum Source: String, Sendable, Encodable {
         /// Text that the conversion did not see.
         case heldOut
@@ -64,7 +64,7 @@ public struct ConversionLoss: Sendable, Encodable {
         case samples
     }
 
-    /// What it was measured on.
+    /// The text of the measurement.
     public var source: Source
     /// Tokens scored.
     public var tokens: Int
@@ -140,7 +140,7 @@ public struct ConversionLoss: Sendable, Encodable {
         }
     }
 
-    /// What to do next, one line.
+    /// Advice on the next step, one line.
     public var advice: String {
         switch percent {
         case ..<1: "advice: it can be served as it is"

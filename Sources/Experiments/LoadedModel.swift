@@ -72,7 +72,7 @@ public struct LoadedModel: Sendable, ModelText {
     }
 }
 
-/// What stops an experiment or an evaluation.
+/// An error that stops an experiment or an evaluation.
 public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     /// The checkpoint at this path has no tokenizer, and none was named.
     case noTokenizer(String)

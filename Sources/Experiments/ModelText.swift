@@ -1,22 +1,22 @@
 import Checkpoints
 import Text
 
-/// How a loaded model's text becomes tokens and what its special tokens are.
+/// The tokenizer and the special tokens of a loaded model.
 public protocol ModelText {
-    /// How text becomes tokens.
+    /// The tokenizer.
     var tokenizer: any Tokenizer { get }
     /// Special tokens that the model's files name.
     var tokenIDs: TokenIDs { get }
 }
 
 extension ModelText {
-    /// What starts a sequence: the BOS that the tokenizer puts before a text. A configuration may name one all the same.
+    /// The BOS that the tokenizer puts before a text. A configuration may name one where the tokenizer puts none.
     public var bosID: Int32? { tokenizer.bosID }
 
     /// A BOS to put before a text whether the tokenizer does or not.
     public var namedBOS: Int32? { tokenizer.bosID ?? tokenIDs.bos }
 
-    /// What stands for a context where there is none, as in lm-evaluation-harness: BOS, else end of text.
+    /// The token in place of an empty context, as in lm-evaluation-harness: BOS, else end of text.
     public var prefixID: Int32? { namedBOS ?? tokenizer.eosID ?? tokenIDs.eos.first }
 
     /// The special tokens' texts by the names that chat templates use, such as "bos_token".

@@ -20,17 +20,17 @@ public struct PreparedRun: Sendable {
     public let config: ModelConfig
     /// Weights to start from.
     public let parameters: Parameters
-    /// What decides the run.
+    /// The training plan.
     public let plan: TrainingPlan
-    /// Where tokens come from.
+    /// The source of training batches.
     public let data: TrainingData
-    /// How text becomes tokens.
+    /// The tokenizer.
     public let tokenizer: any Tokenizer
     /// Special tokens that the starting checkpoint names.
     public let tokenIDs: TokenIDs
-    /// What checkpoints of the run start from: the parent's lineage or none.
+    /// The lineage that the run's checkpoints continue: the parent's or none.
     public let lineage: Lineage
-    /// What was read for the run.
+    /// The digests of the files read for the run.
     public let inputs: InputDigests
     /// Tokens in a sequence.
     public let sequenceLength: Int

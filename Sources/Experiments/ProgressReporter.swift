@@ -34,7 +34,7 @@ public final class ProgressReporter: Sendable {
         }
     }
 
-    /// What stands before all progress from now on: how far a larger whole is.
+    /// Sets the text before all progress from now on: the progress of a larger whole.
     public func setPrefix(_ prefix: String) { state.withLock { $0.prefix = prefix } }
 
     /// Floating-point operations a second of the machine's products; measured, in a fraction of a second, when it is first asked for.

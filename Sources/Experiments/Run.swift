@@ -16,13 +16,13 @@ import Training
 ///     DIR/model.h5        the finished model, without training state
 ///     DIR/lock            held while the run is going on
 public struct Run {
-    /// Where the run writes.
+    /// The run's folder.
     public let directory: String
     private let prepared: PreparedRun
     private let reporter: ProgressReporter
     private let logs: Set<MetricsLog>
 
-    /// How a run ended.
+    /// The end of a run.
     public struct Outcome: Sendable {
         /// Whether the last step was reached.
         public var finished: Bool
@@ -159,7 +159,7 @@ public struct Run {
         let checkpoint = try Checkpoint.load(checkpointPath)
         let changes = try prepared.compare(checkpoint, in: directory, force: force, reporter: reporter)
         let trainer = try Trainer(resuming: checkpoint, plan: prepared.plan, data: prepared.data)
-        // What the weights come from is as it was, whatever the recipe's model is now.
+        // The origin of the weights is as it was, whatever the recipe's model is now.
         var lineage = prepared.lineage
         lineage.parentHash = checkpoint.lineage.parentHash
         lineage.steps = checkpoint.lineage.steps - trainer.step

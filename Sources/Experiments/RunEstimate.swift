@@ -3,7 +3,7 @@ import Kernels
 import Models
 import Threads
 
-/// What a run will take, from its shape and a quick measurement of the machine.
+/// The estimated time and memory of a run, from its shape and a quick measurement of the machine.
 public struct RunEstimate {
     /// Floating-point operations of all steps' matrix products, a teacher's included.
     public let flops: Double
@@ -12,7 +12,7 @@ public struct RunEstimate {
     /// Seconds at `share` of the measured matrix-product peak.
     public let seconds: Double
     private let prepared: PreparedRun
-    /// What share of the peak a step is assumed to reach.
+    /// The share of the peak that a step is assumed to reach.
     private static let share = 0.6
 
     /// Measures the machine for some tenths of a second.

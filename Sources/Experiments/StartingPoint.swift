@@ -4,7 +4,7 @@ import Models
 import Recipes
 import Text
 
-/// Where a run's weights come from: fresh ones, or a checkpoint, converted on the way if the recipe says so.
+/// The origin of a run's weights: fresh ones, or a checkpoint, converted on the way if the recipe says so.
 struct StartingPoint {
     var config: ModelConfig
     var parameters: Parameters

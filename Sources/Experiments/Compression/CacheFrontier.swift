@@ -61,7 +61,7 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         var score: CompressedScore
     }
 
-    /// What was scored and how, in words.
+    /// The scored text and the window policy, in words.
     public var text: String
     /// Tokens of a window, and of its prompt.
     public var windowTokens: Int, promptTokens: Int

@@ -9,7 +9,7 @@ import Models
 /// Batches do not change results: a record does not depend on the examples beside its own. Beginnings that examples share are
 /// computed once, in the prefix cache.
 public struct ExampleRunner: Sendable {
-    /// How the engine is configured beside the cache.
+    /// The configuration of the engine beside the cache.
     public struct Options: Sendable {
         /// Bytes of cache memory.
         public var cacheBytes = EngineOptions().cacheBytes

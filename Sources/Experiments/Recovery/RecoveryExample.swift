@@ -13,11 +13,11 @@ public struct RecoveryExample: Sendable, Hashable {
         public var bitsPerByte: Double
     }
 
-    /// What to call it.
+    /// The example's name in messages.
     public var name: String
     /// Content hash of the parent.
     public var parent: String
-    /// What the diagnosis says, as ``features(_:)`` has it.
+    /// The features of the diagnosis, see ``features(_:)``.
     public var features: [Double]
     /// Cross-entropy lost by converting, in percent of the parent's, on the calibration text.
     public var lossPercent: Double
@@ -43,7 +43,7 @@ public struct RecoveryExample: Sendable, Hashable {
         self.curves = curves
     }
 
-    /// What the regression goes by.
+    /// The names of the regression's features.
     public static let featureNames = [
         "log of cross-entropy lost", "aligned head similarity", "norm of the mean head", "entropy shift",
     ]

@@ -5,7 +5,7 @@ import Foundation
 ///
 /// Errors are of the logarithm of tokens: an error of ln 2 is a factor of two either way.
 public struct RecoveryJudgement: Sendable, Codable, Hashable {
-    /// What counts as recovered: percent above the parent's bits per byte.
+    /// The bound of recovery: percent above the parent's bits per byte.
     public var withinPercent: Double
     /// Conversions that recovered, by training: those judged on.
     public var examples: Int
@@ -19,7 +19,7 @@ public struct RecoveryJudgement: Sendable, Codable, Hashable {
     public var regressionFactor: Double?
     /// The same of the mean.
     public var meanFactor: Double?
-    /// How much larger the mean's absolute error is than the regression's, in ln tokens, over parents; positive is for the regression.
+    /// The mean's absolute error minus the regression's, in ln tokens, over parents; positive is for the regression.
     public var gain: Double?
     /// Half of the gain's 95 % interval (Student's t over parents).
     public var gainMargin: Double?
@@ -101,7 +101,7 @@ enum StudentT {
         2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
     ]
 
-    /// What a t of `degrees` of freedom, at least 1, is below with a probability of 97.5 %; from a table to 30, then within 0.3 %.
+    /// The 97.5 % quantile of Student's t with `degrees` of freedom, at least 1; from a table to 30, then within 0.3 %.
     static func quantile975(_ degrees: Int) -> Double {
         guard degrees > table.count else { return table[max(degrees, 1) - 1] }
         // First terms of the Cornish-Fisher expansion around the normal quantile z: z + (z³ + z)/(4ν).

@@ -1,9 +1,9 @@
 import Conversion
 import Foundation
 
-/// How many tokens of uptraining a conversion will take to come near its parent, told from its diagnosis by earlier runs.
+/// The predicted tokens of uptraining until a conversion recovers, by a regression of earlier runs on their diagnoses.
 public struct RecoveryPrediction: Sendable, Encodable {
-    /// How far above the parent's bits per byte counts as recovered, in percent, and how such predictions fare.
+    /// The bound of recovery, in percent above the parent's bits per byte, and the errors of such predictions.
     public var judgement: RecoveryJudgement
     /// Whether it is that near already, by its cross-entropy.
     public var isThere: Bool

@@ -40,7 +40,7 @@ public struct CheckpointLab: Sendable {
     private static let heldOutBytes = 65_536
     /// Logits held at once at most while a child learns from its parent, which holds them whole: 256 MiB.
     private static let mostLogits = 1 << 26
-    /// What share of the machine's peak all work is assumed to reach.
+    /// The share of the machine's peak that all work is assumed to reach.
     private static let share = 0.6
 
     /// A lab over `checkpoint` with children of each number of KV heads by each method.
@@ -158,7 +158,7 @@ extension CheckpointLab {
         }
     }
 
-    /// What the recipe says; all else is a default.
+    /// The keys that the recipe has; all others are defaults.
     private struct Draft: Encodable {
         struct Validation: Encodable { var fraction: Double }
         struct Data: Encodable {

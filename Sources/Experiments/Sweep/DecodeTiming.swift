@@ -5,7 +5,7 @@ import Kernels
 import Models
 import Recipes
 
-/// How long decoding takes a token on the paged cache, for several architectures in turn.
+/// Seconds of decoding a token on the paged cache, for several architectures in turn.
 ///
 /// All sequences of a batch decode together, a token each a step, behind `context` tokens that the cache holds and, for comparison, behind
 /// one: the difference is what reading the cache takes.
@@ -99,7 +99,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
         var cache = try PagedKVCache(
             config: model.config, encoding: encoding, pageBytes: pageBytes, sequences: timing.batch,
             tokens: context + timing.tokens, chunk: 256)
-        // Which tokens they are makes no difference to the time.
+        // The token ids make no difference to the time.
         func token(_ index: Int) -> Int32 { Int32((index * 7919) % model.config.vocabularySize) }
         let sequences = Array(0..<timing.batch)
         for sequence in sequences {

@@ -11,11 +11,11 @@ struct StepStore: Sendable {
     /// Raised when a step of the same recipe and inputs would come out otherwise than before.
     static let format = 1
 
-    /// What a finished step leaves beside its model, as step.json.
+    /// The record of a finished step beside its model, step.json.
     struct Record: Codable, Sendable, Equatable {
         /// ``StepStore/format``.
         var format: Int
-        /// What the step made.
+        /// The kind of the step's model.
         var kind: SweepStep.Kind
         /// Hash of the step's recipe, its inputs' content and the format.
         var key: String

@@ -16,7 +16,7 @@ import Training
 /// Folders of listed children bear their names alone. Where inputs have changed since such a folder was made it is refused, unless `force`
 /// makes its step again: a table compares models of one text.
 public struct Sweep {
-    /// What a sweep leaves behind.
+    /// The results of a sweep.
     public struct Result: Sendable {
         /// Every model's figures.
         public var results: SweepResults

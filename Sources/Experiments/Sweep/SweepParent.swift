@@ -6,11 +6,11 @@ import Recipes
 
 /// A parent that a lab is given, in any format that is read, with what its uptrainings go by.
 struct SweepParent: Sendable {
-    /// Where it lies.
+    /// The checkpoint's path.
     let path: String
     /// Its name in folders and, among several parents, in tables.
     let name: String
-    /// What it is known by: its content hash.
+    /// Its content hash, which identifies it.
     let hash: String
     let config: ModelConfig
     /// Tokens that it was trained on, as far as its file says.

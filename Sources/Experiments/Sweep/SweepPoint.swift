@@ -2,7 +2,7 @@ import Evaluation
 
 /// One trained model of a sweep, scored.
 public struct SweepPoint: Sendable, Codable, Hashable {
-    /// What a model is in its sweep.
+    /// The kind of a model in its sweep.
     public enum Kind: String, Sendable, Codable {
         /// The parent as it was trained or given.
         case parent
@@ -14,7 +14,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         case child
     }
 
-    /// What it is.
+    /// The model's kind.
     public var kind: Kind
     /// The name of its parent, or its own, where several are given.
     public var parent: String?
@@ -26,7 +26,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var architecture: String?
     /// KV heads of a child; nil for those of the parent.
     public var kvHeads: Int?
-    /// How it was converted; nil where it wasn't.
+    /// The method of its conversion; nil where it was not converted.
     public var method: String?
     /// Share of the parent's training; 0 for the parent, and where the length was given in steps or tokens.
     public var alpha: Double

@@ -1,4 +1,4 @@
-/// How far a whole sweep is, shown before each run's own progress.
+/// The progress of a whole sweep, shown before each run's own.
 struct SweepProgress {
     private let reporter: ProgressReporter
     private let total: Int
@@ -37,7 +37,7 @@ struct SweepProgress {
     private func show() {
         func millions(_ count: Int) -> String { oneDecimal(Double(count) / 1e6) }
         let wall = (ContinuousClock.now - start) / .seconds(1)
-        // What is no training (conversions, scores) keeps its share of the time.
+        // Conversions and scores, which are no training, keep their share of the time.
         let left = trainingSeconds > 1 && tokens > 0 ? wall / Double(tokens) * Double(max(0, tokensToDo - tokens)) : nil
         let eta = left.map { "  ETA \(ProgressReporter.duration($0))" } ?? ""
         reporter.setPrefix("\(done)/\(total) steps  \(millions(tokens))/\(millions(tokensToDo))M tokens\(eta) | ")

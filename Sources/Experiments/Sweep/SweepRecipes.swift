@@ -8,7 +8,7 @@ import Models
 import Recipes
 import Text
 
-/// What each step of a sweep is done by, and the hash of all that decides it.
+/// The recipes of a sweep's steps, each with the hash of everything that decides its model.
 struct SweepRecipes: Sendable {
     /// A step with its inputs found.
     struct Resolved: Sendable {
@@ -208,7 +208,7 @@ struct SweepRecipes: Sendable {
         var seed: Int
     }
 
-    /// What decides the scores of a model: its hash, the parent's, the text's and how it is cut.
+    /// The key of a model's scores: its hash, the parent's, the text's and the window policy.
     func scoreKey(_ step: SweepStep, model: String, parent: String, text: String) -> String {
         struct Identity: Encodable {
             var evaluation: LabRecipe.Evaluation
@@ -223,7 +223,7 @@ struct SweepRecipes: Sendable {
         return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex
     }
 
-    /// How texts are read and mixed, which decides what is held out; a text itself is named by its hash, wherever it lies.
+    /// The reading and mixing of texts, which decide the held-out part; a text itself is named by its hash, wherever it lies.
     private var dataWithoutPlaces: DataRecipe {
         var data = recipe.data
         let isPlain = data.files.allSatisfy { $0 == TextSource(path: $0.path) }
@@ -234,7 +234,7 @@ struct SweepRecipes: Sendable {
         return data
     }
 
-    /// What decides the figures of a model through a cache: its hash, the parent's, the text's and how it is cut, the cache.
+    /// The key of a model's figures through a cache: its hash, the parent's, the text's, the window policy and the cache.
     func compressionKey(
         _ step: SweepStep, model: String, parent: String, text: String, grid: CacheGrid, cache: CacheSpec
     ) -> String {

@@ -4,7 +4,7 @@ import Foundation
 public struct SweepResults: ResultTable, Codable, Hashable {
     /// The sweep's name.
     public var name: String
-    /// What was scored and how, in words.
+    /// The scored text and the window policy, in words.
     public var text: String
     /// Element type of the cache figures.
     public var kvDtype: String
@@ -12,7 +12,7 @@ public struct SweepResults: ResultTable, Codable, Hashable {
     public var points: [SweepPoint]
     /// Models over their seeds.
     public var summaries: [SweepSummary]
-    /// How long decoding takes a token, where it was timed.
+    /// The timing of decoding, where it was measured.
     public var timing: DecodeTiming?
     /// Whether the tokens to recovery can be predicted from what is known before training, judged on these runs.
     public var predictions: [RecoveryJudgement] = []
@@ -60,7 +60,7 @@ public struct SweepResults: ResultTable, Codable, Hashable {
                 })
     }
 
-    /// What the figures are, in words.
+    /// The meaning of the figures, in words.
     public var caption: String {
         let counts = Set(summaries.map(\.bitsPerByte.n)).sorted().map(String.init).joined(separator: " or ")
         let deviations =

@@ -6,7 +6,7 @@ import Kernels
 import Models
 import Recipes
 
-/// What a sweep's model scored, kept in its folder under a name that says what it was scored on.
+/// The scores of a sweep's model, kept in its folder under a name that names the text.
 struct SweepScore: Codable, Sendable, Equatable {
     /// For each window its nats, tokens and bytes.
     var windows: [[Double]]
@@ -50,7 +50,7 @@ struct SweepScore: Codable, Sendable, Equatable {
     }
 }
 
-/// What a sequence's keys and values took in the paged cache.
+/// The measured bytes of a sequence's keys and values in the paged cache.
 public struct MeasuredCache: Codable, Sendable, Hashable {
     /// Tokens of the sequence.
     public var tokens: Int

@@ -2,7 +2,7 @@ import Recipes
 
 /// One model of a sweep with the models it is made from.
 struct SweepStep: Sendable, Hashable {
-    /// What a step makes.
+    /// The kind of a step's model.
     enum Kind: String, Sendable, Codable {
         /// A parent, trained or given.
         case parent
@@ -29,7 +29,7 @@ struct SweepStep: Sendable, Hashable {
     var child: LabRecipe.Child?
     /// A child's attention; nil for the parent's own.
     var architecture: ChildArchitecture?
-    /// How long it is trained; nil for the parent and for a conversion.
+    /// The length of its training; nil for the parent and for a conversion.
     var length: UptrainLength?
     /// Optimizer steps of its training at most.
     var trainingSteps = 0
@@ -37,7 +37,7 @@ struct SweepStep: Sendable, Hashable {
     var tokens = 0
     /// The number of the given parent that it is or goes back to; nil where the sweep trains its parents.
     var given: Int?
-    /// That parent's name, where there are several.
+    /// The parent's name, where there are several.
     var parentName: String?
     /// The number of its parent's step.
     var parent: Int?
