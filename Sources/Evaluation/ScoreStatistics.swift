@@ -25,7 +25,7 @@ public struct WilsonInterval: Sendable, Hashable, Codable {
         let scale = 1 + z * z / count
         let center = (mean + z * z / (2 * count)) / scale
         let half = z * (mean * (1 - mean) / count + z * z / (4 * count * count)).squareRoot() / scale
-        // Where all are equal an end is the mean, but for rounding.
+        // An end is the mean where all are equal, but for rounding.
         low = mean == 0 ? 0 : max(0, center - half)
         high = mean == 1 ? 1 : min(1, center + half)
     }

@@ -1,6 +1,6 @@
 import Text
 
-/// How a document's tokens are cut into windows, each a separate input of the model.
+/// The cutting of a document's tokens into windows, each a separate input of the model.
 ///
 ///     tokens   0 1 2 3 4 5 6 7 8      window 4, stride 2
 ///     window 0 [0 1 2 3]              scores 0 1 2 3 (0 only after a BOS)

@@ -3,7 +3,7 @@ import JSON
 
 /// A task file of lm-evaluation-harness with the files that it includes: its keys, checked.
 ///
-/// What needs Python (`!function`, `process_docs`, …) is refused by name, as are keys that the harness does not have.
+/// Keys that need Python (`!function`, `process_docs`, …) are refused by name, as are keys that the harness does not have.
 struct HarnessFile: Sendable {
     /// The file.
     let path: String

@@ -115,7 +115,7 @@ public struct HarnessScoring: Sendable, Equatable {
         return scores
     }
 
-    /// What a filter extracts of an output.
+    /// The extract of an output by a filter.
     func extracted(_ output: String, filter name: String) -> String? {
         filters.first { $0.name == name }.map { $0.steps.reduce(output) { Self.applied($1, to: $0) } }
     }

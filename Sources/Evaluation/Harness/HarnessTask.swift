@@ -6,7 +6,7 @@ import JSON
 /// Generated outputs (`generate_until`) are a ``GenerationTask``; choices (`multiple_choice`) are scored by likelihood, see ``choices()``.
 /// Few-shot examples are drawn as the harness draws them with its seed, 1234, or the first ones with `sampler: first_n`.
 public struct HarnessTask: GenerationTask {
-    /// How a task is run, instead of as its file says.
+    /// Settings of a task in place of its file's.
     public struct Options: Sendable {
         /// Files of splits, by their names; the evaluated split's has the name "".
         public var data: [String: String]
@@ -27,12 +27,12 @@ public struct HarnessTask: GenerationTask {
         }
     }
 
-    /// How outputs are made and scored.
+    /// The form of a task: outputs that are generated, or choices scored by likelihood.
     public enum Kind: Sendable { case generation, choice }
 
     /// The task's name in its file, or the file's.
     public let name: String
-    /// How outputs are made and scored.
+    /// The task's form.
     public let kind: Kind
     /// The filters and metrics of generated outputs; nil for choices.
     public let scoring: HarnessScoring?

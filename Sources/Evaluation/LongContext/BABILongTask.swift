@@ -1,6 +1,6 @@
 /// BABILong (Kuratov et al. 2024): bAbI's questions about facts that lie scattered in a long text, from its data files or made here.
 public struct BABILongTask: GenerationTask {
-    /// How samples become examples.
+    /// The options of examples.
     public struct Options: Sendable {
         /// Whether instruction, examples and post-prompt are left out, as the authors do for base models.
         public var isBare: Bool

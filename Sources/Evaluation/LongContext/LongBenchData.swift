@@ -23,7 +23,7 @@ public struct LongBenchData: GenerationTask {
         var words: String?
     }
 
-    /// How records become prompts.
+    /// The options of prompts and scores.
     public struct Options: Sendable {
         /// Tokens of a prompt; longer ones are cut in their middle.
         public var maxLength: Int

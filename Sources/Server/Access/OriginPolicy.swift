@@ -1,7 +1,7 @@
 import HTTPTypes
 import Hummingbird
 
-/// Which web pages may use the server from a browser.
+/// The policy of web pages that may use the server from a browser (CORS).
 ///
 /// A browser sends what any page asks it to, to any address it reaches, this machine's included. It names the page's origin, and
 /// sends a body declared as JSON across origins only after a preflight that allows it. So foreign origins are refused, and POST

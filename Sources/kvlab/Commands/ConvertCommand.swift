@@ -182,7 +182,7 @@ struct ConvertCommand: ParsableCommand {
         return try Calibration(ids: ids, tokens: tokens, bosID: model.bosID, maxSequence: parent.config.maxSequence)
     }
 
-    /// What `child` loses, on held-out text where there is some; without calibration on the parent's own, with a warning. Nil where nothing
+    /// The loss of `child`, on held-out text where there is some; without calibration on the parent's own, with a warning. Nil where nothing
     /// was changed or the text is too short.
     private func loss(_ parent: Checkpoint, _ child: Checkpoint, _ text: CalibrationText?, _ reporter: ProgressReporter) throws
         -> ConversionLoss?
