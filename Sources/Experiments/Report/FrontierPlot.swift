@@ -54,7 +54,7 @@ struct FrontierPlot {
             (rows[$0].cacheBytesPerToken, rows[$1].klToParent) < (rows[$1].cacheBytesPerToken, rows[$0].klToParent)
         }
         if best.count > 1 { svg.path(best.map { places[$0] }, style: "frontier") }
-        // What is best lies on top.
+        // The best lies on top.
         for index in rows.indices.filter({ rows[$0].isDominated }) + best { draw(index, places[index], into: &svg) }
         if best.count <= Self.mostNames {
             svg.label(

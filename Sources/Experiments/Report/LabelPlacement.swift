@@ -12,7 +12,7 @@ struct LabelPlacement {
         }
     }
 
-    /// What the labels must stay in.
+    /// The box that the labels must stay in.
     let bounds: Box
     private var taken: [Box]
     private static let height = 16.0
@@ -27,7 +27,7 @@ struct LabelPlacement {
     /// The nearest free place for a label of `width` pixels beside (x, y): right of it and a little above, off the line that
     /// falls to the right, then left, then further up or down.
     ///
-    /// Where nothing is free the label stands right of its point.
+    /// The label stands right of its point where nothing is free.
     mutating func place(width: Double, besideX x: Double, y: Double) -> Box {
         let right = Box(x: x + Self.gap, y: y - Self.height * 0.8, width: width, height: Self.height)
         for shift in 0..<40 {

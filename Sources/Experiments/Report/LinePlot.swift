@@ -16,13 +16,13 @@ struct LinePlot {
     var series: [Series]
     var xName: String
     var yName: String
-    /// What a tick of x says.
+    /// The text of a tick of x.
     var xText: (Double) -> String = { String(format: "%g", $0) }
     /// Whether y starts at 0.
     var fromZero = false
     /// A value drawn as a level line.
     var reference: Double?
-    /// What a point says.
+    /// The text of a point.
     var yText: (Double) -> String = { String(format: "%.4f", $0) }
 
     /// The drawing, x by factors, with a legend; empty where no point is finite.

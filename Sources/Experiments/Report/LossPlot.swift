@@ -6,7 +6,7 @@ struct LossPlot {
         var name: String
         /// Place of its colour.
         var color: Int
-        /// How it is dashed: 0 is solid.
+        /// The number of its dash pattern: 0 is solid.
         var dash = 0
         /// Loss in nats per token after each step, in order.
         var points: [(step: Int, loss: Double)]

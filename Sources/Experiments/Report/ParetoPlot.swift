@@ -102,7 +102,7 @@ struct ParetoPlot {
             style: budget == budgets.last ?? 0 ? "frontier" : "frontier faint")
     }
 
-    /// How far beside its bytes a point stands.
+    /// The shift of a point beside its bytes.
     private func shift(_ point: Point) -> Double {
         let families = Set(points.filter { $0.bytes == point.bytes }.map(\.color)).sorted()
         return (Double(families.firstIndex(of: point.color) ?? 0) - Double(families.count - 1) / 2) * 13

@@ -31,7 +31,7 @@ public struct ServingLoad: Sendable, Encodable {
 
     /// Percentiles of some seconds, each over the rounds.
     public struct Latency: Sendable, Encodable {
-        /// What half, nine in ten and ninety-nine in a hundred stay below.
+        /// The median and the 90th and 99th percentiles.
         public var p50: Spread, p90: Spread, p99: Spread
     }
 
@@ -67,7 +67,7 @@ public struct ServingLoad: Sendable, Encodable {
     /// Seconds to the first token, and for each further one on average over a request.
     public var firstToken: Latency, perToken: Latency
 
-    /// What `rounds` of one load gave.
+    /// The figures of `rounds` of one load.
     public init(rate: Double?, rounds: [Round]) {
         func latency(_ values: (Round) -> [Double]) -> Latency {
             let each = (0..<3).map { place in Spread(rounds.map { values($0)[place] }) }

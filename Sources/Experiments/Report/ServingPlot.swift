@@ -15,7 +15,7 @@ struct ServingPlot {
 
     var points: [Point]
     var yName: String
-    /// What solid and hollow points are called; nil where there is only one kind.
+    /// The names of solid and hollow points; nil where there is only one kind.
     var kinds: (solid: String, hollow: String)?
 
     private static let (left, right, top, bottom) = (86.0, 880.0, 22.0, 400.0)

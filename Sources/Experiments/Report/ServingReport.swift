@@ -1,6 +1,6 @@
 import Foundation
 
-/// What serving each architecture gives, against the bytes of cache that a token costs.
+/// Throughput and latency of serving each architecture, against its cache bytes a token.
 public struct ServingReport: Sendable, Encodable {
     /// One model.
     public struct Row: Sendable, Encodable {
@@ -23,7 +23,7 @@ public struct ServingReport: Sendable, Encodable {
         }
     }
 
-    /// What was asked of them, in a few sentences.
+    /// The load, in a few sentences.
     public var caption: String
     /// The models, in the order measured.
     public var rows: [Row]

@@ -49,7 +49,7 @@ struct SweepReport {
         for length in steps.compactMap(\.length).distinct() {
             let own = first.filter { steps[$0].length == length }
             let title = length.alpha.map { "α = \($0)" } ?? "\(groupedDigits(own.first.map { steps[$0].tokens } ?? 0)) tokens"
-            // What starts from random weights would press the others together.
+            // Models from random weights would press the others together.
             curves.append((title, own.filter { steps[$0].kind != .scratch }.compactMap(curve)))
             curves.append(("\(title), from scratch", own.filter { steps[$0].kind == .scratch }.compactMap(curve)))
         }
@@ -134,7 +134,7 @@ struct SweepReport {
 
     private func color(_ family: String) -> Int { families.firstIndex(of: family) ?? 0 }
 
-    /// What bars are.
+    /// The meaning of bars.
     private var bars: String {
         results.summaries.contains { $0.runs > 1 }
             ? "bars are standard errors over seeds" : "bars are 95 % intervals of the difference, paired over windows"
@@ -166,7 +166,7 @@ struct SweepReport {
     /// The plot of quality against cache size as an SVG file.
     var image: String? { HTMLReport.image(pareto.plot.figure) }
 
-    /// What the marks' sizes mean.
+    /// The meaning of the marks' sizes.
     private var sizes: String {
         guard budgets.count > 1 else { return "" }
         let names = budgets.sorted().map { budget in
@@ -191,7 +191,7 @@ struct SweepReport {
     /// Whether lengths are shares of the parent's training.
     private var hasShares: Bool { results.summaries.contains { $0.point.alpha > 0 } }
 
-    /// Which architecture has which dashes.
+    /// The dashes of each architecture.
     private var dashes: String {
         let names = results.points.filter { $0.child == nil }.compactMap(\.architecture).distinct()
         guard names.count > 1 else { return "" }
@@ -202,7 +202,7 @@ struct SweepReport {
             + "."
     }
 
-    /// What a child has left to the control, or to the parent where there is none, with its bar.
+    /// The distance of a child to the control, or to the parent where there is none, with its bar.
     private func left(_ summary: SweepSummary) -> (mean: Double, error: Double)? {
         let (figure, error) =
             hasControl
