@@ -1,6 +1,6 @@
 import JSON
 
-/// Where something stands in a recipe.
+/// A position in a recipe.
 public struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
     /// The file's path, or `--set` and the override.
     public var file: String
@@ -19,7 +19,7 @@ public struct JSONNode: Sendable {
     public struct Member: Sendable {
         /// Its key.
         public var key: String
-        /// Where the key stands.
+        /// The key's position.
         public var position: SourcePosition
         /// Its value.
         public var value: JSONNode
@@ -43,10 +43,10 @@ public struct JSONNode: Sendable {
 
     /// The value.
     public var value: Value
-    /// Where it begins.
+    /// The position of its first character.
     public var position: SourcePosition
 
-    /// What the value is, for messages.
+    /// The value's kind, for messages.
     var kind: String {
         switch value {
         case .null: "null"

@@ -1,5 +1,5 @@
 extension RecipeSection {
-    /// Where a key that is unknown among `valid` ones was meant to stand: under a name like it there, or under its own elsewhere.
+    /// The suggestion for a key that is unknown among `valid` ones: a name like it there, or its own in another object.
     ///
     /// One wrong letter is a misspelling. Otherwise a key that other objects have comes first: `train.heads` is not `threads`.
     /// Of several objects, those of the same part of the recipe count.

@@ -5,7 +5,7 @@ import Text
 struct ObjectReader {
     /// The object's own key path, empty for the whole recipe.
     let path: String
-    /// Where the object stands.
+    /// The object's position.
     let position: SourcePosition
     private let members: [JSONNode.Member]
     private var section: RecipeSection
@@ -22,7 +22,7 @@ struct ObjectReader {
 
     func keyPath(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
 
-    /// Where `key`'s value stands; the object's own position where it is absent.
+    /// The position of `key`'s value; the object's own where it is absent.
     func position(of key: String) -> SourcePosition { members.first { $0.key == key }?.value.position ?? position }
 
     func has(_ key: String) -> Bool { members.contains { $0.key == key } }

@@ -11,7 +11,7 @@ public struct Recipe: Sendable, Hashable, Encodable {
     public var seed: Int
     /// Texts and how they are cut.
     public var data: DataRecipe
-    /// How text becomes tokens; nil where the starting checkpoint says.
+    /// The tokenizer; nil for the starting checkpoint's.
     public var tokenizer: TokenizerRecipe?
     /// The model to make; nil where the starting checkpoint says.
     public var model: ModelRecipe?
@@ -27,7 +27,7 @@ public struct Recipe: Sendable, Hashable, Encodable {
 
 /// Texts and how they are cut into tokens to train and validate on.
 public struct DataRecipe: Sendable, Hashable, Encodable {
-    /// How the validation part is chosen.
+    /// The rule by which the validation part is split off.
     public enum SplitRule: String, Sendable, Encodable, CaseIterable {
         /// The last part of the text.
         case position
@@ -47,7 +47,7 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public struct Validation: Sendable, Hashable, Encodable {
         /// Its share of the text.
         public var fraction: Double
-        /// How it is chosen.
+        /// The rule of the split.
         public var by: SplitRule
     }
 
@@ -55,7 +55,7 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public var files: [TextSource]
     /// Whether each file has a weight, the share of training sequences that are drawn from it; else none has.
     public var isWeighted: Bool { files.contains { $0.weight != nil } }
-    /// What stands between documents of plain text; nil: a file is a document.
+    /// The separator of documents of plain text; nil: a file is a document.
     public var documentSeparator: String?
     /// A file with the Jinja template of chats; nil: the template of the model that is started from.
     public var chatTemplate: String?
@@ -67,9 +67,9 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public var cache: String
 }
 
-/// How text becomes tokens.
+/// The tokenizer of a run.
 public struct TokenizerRecipe: Sendable, Hashable, Encodable {
-    /// Where the tokenizer comes from.
+    /// The origin of a tokenizer.
     public enum Kind: String, Sendable, Encodable, CaseIterable {
         /// Byte-level BPE trained on the training part.
         case bpe
@@ -79,7 +79,7 @@ public struct TokenizerRecipe: Sendable, Hashable, Encodable {
         case file
     }
 
-    /// Where the tokenizer comes from.
+    /// The tokenizer's origin.
     public var kind: Kind
     /// Tokens of a trained BPE.
     public var vocabSize: Int?
@@ -115,7 +115,7 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
 
 /// The optimizer's work.
 public struct TrainRecipe: Sendable, Hashable, Encodable {
-    /// What follows the warm-up.
+    /// The shape of the learning rate behind the warm-up.
     public enum Schedule: String, Sendable, Encodable, CaseIterable {
         /// The shapes of Training's learning-rate schedule, under the same names.
         case cosine, linear, wsd, constant
@@ -135,7 +135,7 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
     public var minLearningRateRatio: Double
     /// Steps of warm-up.
     public var warmupSteps: Int
-    /// What follows the warm-up.
+    /// The shape of the learning rate behind the warm-up.
     public var schedule: Schedule
     /// Share of the steps that `wsd` decays over.
     public var decayFraction: Double
@@ -151,9 +151,9 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
     public var clip: Double
     /// Dropout on the embedding and the residual branches.
     public var dropout: Double
-    /// What the matrix products are multiplied in; weights, optimizer, sums and validation are Float32 in any case.
+    /// The precision of the matrix products; weights, optimizer, sums and validation are Float32 in any case.
     public var dtype: ComputePrecision
-    /// Which activations the backward pass computes again instead of keeping them.
+    /// The activations that the backward pass computes again instead of keeping them.
     public var recompute: Recompute
     /// Steps between validations; 0: only after the last.
     public var validateEvery: Int
@@ -161,7 +161,7 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
     public var validationSequences: Int
     /// Steps between sampled continuations; 0: none.
     public var sampleEvery: Int
-    /// What a sample continues.
+    /// The prompt of samples.
     public var samplePrompt: String
     /// Tokens of a sample.
     public var sampleTokens: Int
@@ -200,7 +200,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
     public var checkpoint: String
     /// A conversion on the way.
     public var convert: Convert?
-    /// What `distill` and `stopAt` go by where it is another than `checkpoint`: the model that a converted checkpoint was made from.
+    /// The parent that `distill` and `stopAt` compare with, where it is not `checkpoint`: the model that a converted checkpoint was made from.
     public var parent: String?
 
     /// A start from the checkpoint at this path, as it is where `convert` is nil; `parent` is the path of what it was converted from.
@@ -213,7 +213,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
 
 /// A short training after a conversion.
 public struct UptrainRecipe: Sendable, Hashable, Encodable {
-    /// How long it is.
+    /// The length of the uptraining.
     public var length: UptrainLength
     /// Tokens of the parent's training, which `alpha` takes a share of; nil: as its checkpoint says.
     public var parentTokens: Int?
@@ -225,7 +225,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var seq: Int?
     /// Learning from the parent's predictions beside the text; nil: from the text alone.
     public var distill: Distill?
-    /// What ends the uptraining early; nil: nothing.
+    /// The bound that ends the uptraining early; nil for none.
     public var stopAt: StopAt?
     /// Share of the steps, from the first on, in which only key, value and output projections learn; nil: none.
     public var keyValueShare: Double?
@@ -249,7 +249,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         }
     }
 
-    /// Where an uptraining is good enough.
+    /// The bound at which an uptraining ends.
     public struct StopAt: Sendable, Hashable, Encodable {
         /// Held-out loss above the parent's, in percent of it, that ends the uptraining.
         public var withinParentPercent: Double
@@ -343,7 +343,7 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         private enum CodingKeys: String, CodingKey { case name }
     }
 
-    /// How everything is scored.
+    /// The evaluation of every model.
     public struct Evaluation: Sendable, Hashable, Encodable {
         /// A text to score; nil: the validation part.
         public var text: String?
@@ -359,11 +359,11 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var prefill: Int?
     }
 
-    /// What the parent is converted to; empty for a sweep.
+    /// The children that the parent is converted to; empty for a sweep.
     public var children: [Child]
     /// The axes of a sweep, in place of `children`.
     public var sweep: SweepRecipe?
-    /// How long each child is uptrained; a sweep has lengths of its own.
+    /// The length of each child's uptraining; a sweep has lengths of its own.
     public var length: UptrainLength
     /// Tokens of a given parent's training, which shares are taken of; nil: as its checkpoint says.
     public var parentTokens: Int?
@@ -375,13 +375,13 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var seq: Int?
     /// The children learn from the parent's predictions beside the text; nil: from the text alone.
     public var distill: UptrainRecipe.Distill?
-    /// What ends a child's uptraining early; nil: nothing.
+    /// The bound that ends a child's uptraining early; nil for none.
     public var stopAt: UptrainRecipe.StopAt?
     /// Share of a child's steps in which only key, value and output projections learn; nil: none.
     public var keyValueShare: Double?
     /// Whether the parent is continued for the same tokens.
     public var control: Bool
-    /// How everything is scored.
+    /// The evaluation of every model.
     public var evaluation: Evaluation
     /// Caches that every model is measured through; nil: none.
     public var compression: [CacheSpec]?

@@ -1,4 +1,4 @@
-/// What is wrong with a recipe, and where.
+/// A fault of a recipe, with its position.
 public enum RecipeError: Error, CustomStringConvertible, Equatable {
     /// The text is no JSON.
     case syntax(SourcePosition, String)
@@ -35,7 +35,7 @@ public enum RecipeError: Error, CustomStringConvertible, Equatable {
         }
     }
 
-    /// Where a key that other objects have should stand; nil for one that none has.
+    /// The objects that a misplaced key belongs to, in words; nil for a key that none has.
     private static func belongs(_ path: String, under objects: [String]) -> String? {
         let places = objects.map { $0.isEmpty ? "the recipe itself" : "'\($0)'" }
         guard let last = places.last else { return nil }

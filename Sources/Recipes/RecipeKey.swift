@@ -8,14 +8,14 @@ struct RecipeKey: Sendable {
     let name: String
     /// The type of its value.
     let type: RecipeType
-    /// What its absence means.
+    /// The meaning of its absence.
     let absence: Absence
     /// The meaning of its value, in a phrase.
     let meaning: String
     /// A value that it takes.
     let example: JSONValue
 
-    /// What the absence of a key, or its null, means.
+    /// The meaning of a key's absence, or of its null.
     enum Absence: Sendable {
         /// The recipe is refused.
         case required

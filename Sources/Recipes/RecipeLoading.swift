@@ -9,7 +9,7 @@ extension Recipe {
         try Recipe(try node(path, overrides: overrides))
     }
 
-    /// Where the value of `keyPath` (`train.batch`, `lab.sweep.methods[1]`) stands, for errors found only once data has been read.
+    /// The position of the value of `keyPath` (`train.batch`, `lab.sweep.methods[1]`), for errors found only once data has been read.
     public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError)
         -> SourcePosition
     {

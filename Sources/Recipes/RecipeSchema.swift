@@ -3,7 +3,7 @@ import JSON
 extension Recipe {
     /// The JSON Schema (2020-12) of recipes, for editors.
     ///
-    /// What depends on other keys, such as heads that have to divide each other, is beyond a schema and left to the decoder.
+    /// Limits that depend on other keys, such as heads that have to divide each other, are beyond a schema and left to the decoder.
     public static func schema() -> JSONValue {
         let root = RecipeSection.recipe
         var definitions: [(String, JSONValue)] = []

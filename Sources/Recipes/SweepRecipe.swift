@@ -5,11 +5,11 @@ import Models
 public struct SweepRecipe: Sendable, Hashable, Encodable {
     /// Checkpoints to convert, in any format that is read; nil: the recipe's own parent, trained or named by `init`.
     public var parents: [String]?
-    /// What the children's attention is.
+    /// The attentions of the children.
     public var architectures: [ChildArchitecture]
     /// Conversion methods.
     public var methods: [String]
-    /// Which heads form a group.
+    /// The grouping of heads.
     public var grouping: String
     /// Tokens of the training text that methods look at the parent's activations over.
     public var calibrationTokens: Int
@@ -21,7 +21,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     public var uptrainSeeds: [Int]?
     /// Whether each child's architecture is also trained from scratch on the uptraining's tokens.
     public var scratch: Bool
-    /// How decoding is timed; nil: it isn't.
+    /// The timing of decoding; nil for none.
     public var timing: Timing?
     /// The folder of the steps, which sweeps may share; nil: steps/ in the sweep's own.
     public var store: String?
@@ -42,7 +42,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
         }
     }
 
-    /// How long decoding takes a token, measured on the paged cache in process.
+    /// Seconds of decoding a token, measured on the paged cache in process.
     public struct Timing: Sendable, Hashable, Encodable {
         /// Sequences decoded at once.
         public var batch: Int
@@ -78,7 +78,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     }
 }
 
-/// What a child's attention is: what a conversion makes, and what its control from scratch is made with.
+/// The attention of a child: the target of a conversion, and the shape of its control from scratch.
 public struct ChildArchitecture: Sendable, Hashable {
     /// KV heads of every layer; nil for another attention.
     public let kvHeads: Int?
