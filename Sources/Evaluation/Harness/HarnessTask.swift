@@ -19,6 +19,7 @@ public struct HarnessTask: GenerationTask {
         /// Whether each few-shot example is a user's and an assistant's turn of the chat template.
         public var isMultiTurn: Bool
 
+        /// Settings; by default the file's own.
         public init(
             data: [String: String] = [:], shots: Int? = nil, limit: Int? = nil, maxTokens: Int? = nil, isMultiTurn: Bool = false
         ) {

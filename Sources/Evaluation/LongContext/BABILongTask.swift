@@ -9,6 +9,7 @@ public struct BABILongTask: GenerationTask {
         /// The most tokens to generate.
         public var maxTokens: Int
 
+        /// Options; by default those of instruction-tuned models, over all samples.
         public init(isBare: Bool = false, limit: Int? = nil, maxTokens: Int = 20) {
             (self.isBare, self.limit, self.maxTokens) = (isBare, limit, maxTokens)
         }

@@ -1,6 +1,8 @@
 /// A turn of a chat: a role, such as user or assistant, and its text.
 public struct ChatTurn: Sendable, Equatable {
+    /// The role: system, user or assistant.
     public var role: String
+    /// The text.
     public var content: String
 }
 
@@ -11,6 +13,7 @@ public struct ChatWriter: Sendable {
     /// Strings that end the assistant's turn, beside the model's end of sequence.
     public var stops: [String]
 
+    /// A template whose prompts `text` writes.
     public init(stops: [String], text: @escaping @Sendable (_ turns: [ChatTurn]) throws -> String) {
         (self.stops, self.text) = (stops, text)
     }

@@ -34,6 +34,7 @@ public struct LongBenchData: GenerationTask {
         /// The rule for lines of code, of which the records' scores are.
         public var lineSimilarity: LineSimilarity
 
+        /// Options; by default prompts of at most 3500 tokens.
         public init(
             maxLength: Int = 3500, limit: Int? = nil, maxTokens: Int? = nil, lineSimilarity: LineSimilarity = .difflib
         ) {

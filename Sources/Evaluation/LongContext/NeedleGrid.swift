@@ -18,6 +18,7 @@ public struct NeedleGrid: GenerationTask {
         /// The words that a right output has.
         public var answer: String
 
+        /// A sentence to hide, its question and its answer.
         public init(text: String, question: String, answer: String) {
             (self.text, self.question, self.answer) = (text, question, answer)
         }
@@ -58,6 +59,7 @@ public struct NeedleGrid: GenerationTask {
     /// The files of the haystack.
     public let files: [String]
 
+    /// The grid over `haystack`; magic numbers unless a `needle` is given.
     public init(
         haystack: String, files: [String] = [], lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 24,
         needle: Needle? = nil

@@ -22,6 +22,7 @@ public struct PasskeyGrid: GenerationTask {
     /// The most tokens to generate.
     public var maxTokens: Int
 
+    /// The grid of every length and depth, `trials` keys at each.
     public init(lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 10) {
         self.lengths = lengths
         self.depths = depths

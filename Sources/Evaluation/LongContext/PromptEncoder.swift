@@ -10,6 +10,7 @@ public struct PromptEncoder: Sendable {
     /// The model's chat template around prompts; nil for none.
     public let chat: ChatWriter?
 
+    /// The encoder of a model's tokenizer; prompts are texts as they are unless a `chat` is given.
     public init(_ tokenizer: any Tokenizer, bosID: Int32?, chat: ChatWriter? = nil) {
         (self.tokenizer, self.bosID, self.chat) = (tokenizer, bosID, chat)
     }

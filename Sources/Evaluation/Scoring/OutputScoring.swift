@@ -11,6 +11,7 @@ public struct OutputScoring: Sendable, Equatable {
     /// The question, where the rule reads it.
     public var question: String?
 
+    /// The scoring by a rule's name.
     public init(rule: String, references: [String], classes: [String]? = nil, question: String? = nil) {
         (self.rule, self.references, self.classes, self.question) = (rule, references, classes, question)
     }

@@ -9,6 +9,7 @@ public struct ScoringTask: Sendable {
         /// The filters and metrics of a task file.
         public var harness: HarnessScoring?
 
+        /// Options; by default without jieba's words and a task file.
         public init(jieba: Jieba? = nil, lineSimilarity: LineSimilarity = .difflib, harness: HarnessScoring? = nil) {
             self.jieba = jieba
             self.lineSimilarity = lineSimilarity

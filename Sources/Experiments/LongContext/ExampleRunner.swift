@@ -22,6 +22,7 @@ public struct ExampleRunner: Sendable {
         /// The options of the scores' rule.
         public var scoring = ScoringTask.Options()
 
+        /// The defaults.
         public init() {}
     }
 

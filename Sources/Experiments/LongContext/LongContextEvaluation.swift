@@ -20,6 +20,7 @@ public struct LongContextEvaluation: Sendable {
         /// A model's template by the model's name; nil for none.
         var writer: @Sendable (_ model: ServableModel, _ name: String) throws -> ChatWriter?
 
+        /// Templates that `writer` makes, by the name of the policy.
         public init(name: String, writer: @escaping @Sendable (_ model: ServableModel, _ name: String) throws -> ChatWriter?) {
             (self.name, self.writer) = (name, writer)
         }

@@ -2,6 +2,7 @@
 public struct LongContextReport {
     private let summary: LongContextSummary
 
+    /// The report of `summary`.
     public init(_ summary: LongContextSummary) { self.summary = summary }
 
     /// The whole file.

@@ -6,8 +6,11 @@ import Foundation
 public struct LongContextSummary: Codable, Sendable, Equatable {
     /// A group's scores.
     public struct Group: Codable, Sendable, Equatable {
+        /// The group: a data set, length or depth.
         public var group: ExampleGroup
+        /// The number of examples.
         public var n: Int
+        /// The mean score.
         public var mean: Double
         /// The 95 % interval's ends.
         public var low: Double, high: Double
@@ -43,7 +46,9 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         public var toReference: PairedScores?
     }
 
+    /// The format of the folder's files.
     public var format = RecordFolder.format
+    /// The task's name.
     public var task: String
     /// The reference: the first model.
     public var model: String

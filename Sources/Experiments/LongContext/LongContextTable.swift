@@ -5,6 +5,7 @@ import Foundation
 public struct LongContextTable: ResultTable {
     private let summary: LongContextSummary
 
+    /// The table of `summary`.
     public init(_ summary: LongContextSummary) { self.summary = summary }
 
     public var caption: String {

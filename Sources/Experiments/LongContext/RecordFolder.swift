@@ -11,6 +11,7 @@ public final class RecordFolder {
     public struct Run: Codable, Sendable, Equatable {
         /// A model, known by the content of its files.
         public struct Model: Codable, Sendable, Equatable {
+            /// The model's name.
             public var name: String
             /// The SHA-256 of its file, or of the list of its folder's files with theirs.
             public var sha256: String
@@ -18,7 +19,9 @@ public final class RecordFolder {
 
         /// ``RecordFolder/format``.
         public var format = RecordFolder.format
+        /// The task's name.
         public var task: String
+        /// The models, the reference first.
         public var models: [Model]
         /// Configurations of caches.
         public var caches: [String]
@@ -27,6 +30,7 @@ public final class RecordFolder {
         /// The SHA-256 of each file that the task reads, by name.
         public var files: [String: String]
 
+        /// The inputs of an evaluation in this format.
         public init(
             task: String, models: [Model], caches: [String], options: [String: String], files: [String: String] = [:]
         ) {

@@ -10,8 +10,9 @@ public struct ServingReport: Sendable, Encodable {
         public var kvBytesPerToken: Int
         /// Sequences of the load's length that the cache memory holds.
         public var sequencesHeld: Int
-        /// The closed loop, and the open one where there was one.
+        /// The closed loop.
         public var closed: ServingLoad
+        /// The open loop, where there was one.
         public var open: ServingLoad?
 
         /// A model's figures.
