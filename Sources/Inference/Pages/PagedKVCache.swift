@@ -313,7 +313,7 @@ public struct PagedKVCache: KVCache {
         let mass =
             queries.wantsMass
             ? kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp) : []
-        observe(step, queries, kernel, batch, logSumExp: logSumExp, stream: stores[layer])
+        observe(step, queries, kernel, batch, logSumExp: logSumExp, layer: layer, stream: stores[layer])
         return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
     }
 

@@ -94,7 +94,7 @@ extension PagedKVCache {
     /// Adds what the stream's retention observes of a step: the attention mass of its slots, the statistics of its queries.
     mutating func observe(
         _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, logSumExp: Storage,
-        stream: Int
+        layer: Int, stream: Int
     ) {
         let inputs = step.sequences.map { retentions(of: $0)[stream].inputs }
         let rows = step.sequences.indices.map { observedRows(step.sequences[$0], stream, adding: step.counts[$0]) }
@@ -102,9 +102,15 @@ extension PagedKVCache {
         for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty && observations[sequence] == nil {
             observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
         }
-        let masses = zip(inputs, rows).map { $0.contains(.mass) ? $1 : 0..<0 }
+        let masses = zip(inputs, rows).map { $0.contains(.mass) && !$0.contains(.rows) ? $1 : 0..<0 }
         if masses.contains(where: { !$0.isEmpty }) {
             addMass(of: masses, step, queries, kernel, batch, logSumExp: logSumExp, stream: stream)
+        }
+        let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : 0..<0 }
+        if weighed.contains(where: { !$0.isEmpty }) {
+            addMass(
+                of: weighed, step, queries, kernel, batch, logSumExp: logSumExp, stream: stream,
+                weighing: weighing(step, group: queries.heads / layouts[stream].kvHeads, layer: layer, stream: stream))
         }
         var first = 0
         for (index, sequence) in step.sequences.enumerated() {
@@ -129,10 +135,31 @@ extension PagedKVCache {
         return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
     }
 
-    /// Adds the attention mass of `rows` of each sequence to its slots'.
+    /// What the retentions of the step's sequences make of a query's attention weights, `group` query heads to a KV head.
+    private func weighing(
+        _ step: RaggedBatch, group: Int, layer: Int, stream: Int
+    ) -> @Sendable (PagedQuery, inout [Float]) -> Void {
+        let parts = step.sequences.map { sequence in
+            let table = table(of: sequence)
+            return (
+                retention: retentions(of: sequence)[stream], held: table.tokens, positions: table.positions[stream],
+                prompt: prompt(of: sequence)
+            )
+        }
+        return { query, weights in
+            let part = parts[query.sequence]
+            let observed = ObservedQuery(
+                position: part.held + query.row, prompt: part.prompt, layer: layer, head: query.head,
+                positions: part.positions.isEmpty ? [] : part.positions[query.head / group], held: part.held)
+            part.retention.weigh(&weights, of: observed)
+        }
+    }
+
+    /// Adds the attention mass of `rows` of each sequence to its slots', weighed where `weigh` is given.
     private mutating func addMass(
         of rows: [Range<Int>], _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel,
-        _ batch: PagedBatch, logSumExp: Storage, stream: Int
+        _ batch: PagedBatch, logSumExp: Storage, stream: Int,
+        weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
         let slots = zip(step.sequences, step.counts).map { table(of: $0).slots(stream) + $1 }
         let masses = step.sequences.indices.map { index -> Storage in
@@ -141,7 +168,9 @@ extension PagedKVCache {
             }
             return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: slots[index] - $0.count) })
         }
-        kernel.addMass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses)
+        kernel.addMass(
+            qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses,
+            weighing: weigh)
         for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty {
             for head in 0..<layouts[stream].kvHeads {
                 observations[sequence]?[stream].mass[head] = masses[index].array(head * slots[index]..<(head + 1) * slots[index])

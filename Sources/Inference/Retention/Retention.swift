@@ -24,6 +24,9 @@ public protocol Retention: Sendable {
     /// The tokens among `tokens`, none of which is behind the next decision, whose queries are observed: their attention mass and
     /// the statistics of the queries themselves, as ``inputs`` says.
     func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int>
+    /// Turns the attention weights of an observed query into what is added to its slots' mass, where ``inputs`` has
+    /// ``RetentionInputs/rows``.
+    func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The retained set of a stream at a decision.
     func retained(_ stream: StreamState) -> RetainedSlots
     /// The retention of stream `index` of the `count` that the model's layers without a window have.
@@ -59,6 +62,8 @@ public struct RetentionInputs: OptionSet, Sendable {
     public static let values = RetentionInputs(rawValue: 4)
     /// Mean and covariance of the queries before rotation.
     public static let queries = RetentionInputs(rawValue: 8)
+    /// Beside ``mass``: each observed query's attention weights, of which ``Retention/weigh(_:of:)`` makes the mass's summands.
+    public static let rows = RetentionInputs(rawValue: 16)
 }
 
 /// The state of a stream at a decision.
@@ -71,8 +76,8 @@ public struct StreamState: Sendable {
     public var kvHeads: Int, slots: Int
     /// Positions of the slots of each KV head, ascending; empty where slot i holds token i.
     public var positions: [[Int32]]
-    /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group; empty
-    /// where the retention needs none.
+    /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group, as
+    /// ``Retention/weigh(_:of:)`` weighs them; empty where the retention needs none.
     public var mass: [[Float]]
     /// The keys and the values [slots, dim] of each KV head; empty where the retention needs none.
     public var keys: [[Float]] = [], values: [[Float]] = []
@@ -103,6 +108,7 @@ extension Retention {
     public var release: SlotRelease { .compaction }
 
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }
+    public func weigh(_ weights: inout [Float], of query: ObservedQuery) {}
     public func stream(_ index: Int, of count: Int) -> any Retention { self }
     public func check(_ config: ModelConfig) throws(InferenceError) {}
 

@@ -14,11 +14,12 @@ extension PagedAttentionKernel {
     }
 
     /// Adds the attention mass of `rows` of each sequence, numbered from its first new token, to `results`
-    /// [kvHeads, tokens] a sequence.
+    /// [kvHeads, tokens] a sequence; where `weigh` is given, what it makes of each query's weights of the tokens up to its own.
     ///
     /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came.
     public func addMass(
-        qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage, rows: [Range<Int>], into results: [Storage]
+        qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage, rows: [Range<Int>], into results: [Storage],
+        weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
         check(batch, memory, qkv: qkv)
         precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")
@@ -30,25 +31,51 @@ extension PagedAttentionKernel {
         Parallel.forEach(lengths.count * layout.kvHeads) { unit in
             let (index, kvHead) = (unit / layout.kvHeads, unit % layout.kvHeads)
             guard !rows[index].isEmpty else { return }
-            let scratch = Storage(count: rowScratch)
-            for row in rows[index].lowerBound + batch.firstRow[index]..<rows[index].upperBound + batch.firstRow[index] {
+            let (scratch, first) = (Storage(count: rowScratch), kvHead * lengths[index])
+            // Adds a row's weights under some of the group's heads to the elements of `sums` from `start` on.
+            func add(_ row: Int, _ queryHeads: Range<Int>, to sums: Storage, from start: Int) {
+                // A job finds the queries of a KV head behind those of the heads before it, as many each.
+                let skipped = queryHeads.lowerBound - kvHead * queryHeads.count
                 for range in ranges(of: row, batch) {
-                    let start = range.lowerBound
                     unsafe batch.withJob(self, memory, qkv: qkv, sequence: index) { job in
-                        unsafe job.from = Int64(start)
+                        unsafe job.from = Int64(range.lowerBound)
                         unsafe job.to = Int64(range.upperBound)
                         unsafe job.rows += row
                         unsafe job.limits += row
                         unsafe job.firstKvHead = Int64(kvHead)
                         unsafe job.kvHeadCount = 1
+                        unsafe job.heads = Int64(layout.kvHeads * queryHeads.count)
+                        unsafe job.q += skipped * layout.keyDim
                         unsafe decoding(&job, range, kvHeads: kvHead..<kvHead + 1) { job in
                             unsafe kernels.paged.mass(
-                                &job, logSumExp.pointer + row * heads,
-                                results[index].pointer + kvHead * lengths[index] + start, scratch.pointer)
+                                &job, logSumExp.pointer + row * heads + skipped, sums.pointer + start + range.lowerBound,
+                                scratch.pointer)
                         }
                     }
                 }
             }
+            let members = kvHead * group..<(kvHead + 1) * group
+            for row in rows[index] {
+                let number = batch.firstRow[index] + row
+                guard let weigh else {
+                    add(number, members, to: results[index], from: first)
+                    continue
+                }
+                for head in members {
+                    let found = Storage(repeating: 0, count: Int(batch.limits[number]))
+                    add(number, head..<head + 1, to: found, from: 0)
+                    var weights = found.array()
+                    weigh(PagedQuery(sequence: index, row: row, head: head), &weights)
+                    precondition(weights.count == found.count, "paged attention: \(weights.count) weights of \(found.count)")
+                    for (token, weight) in weights.enumerated() { unsafe results[index].pointer[first + token] += weight }
+                }
+            }
         }
     }
+}
+
+/// A query of a paged attention.
+public struct PagedQuery: Sendable, Hashable {
+    /// The number of its sequence in the batch, its row among the sequence's new tokens, and the query head.
+    public var sequence: Int, row: Int, head: Int
 }

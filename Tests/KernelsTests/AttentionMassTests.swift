@@ -1,0 +1,65 @@
+import Synchronization
+import Testing
+
+@testable import Kernels
+
+/// The attention that cached tokens get, query by query.
+@Suite struct AttentionMassTests {
+    /// Queries in the order in which they were weighed, and their weights.
+    private final class Weighed: Sendable {
+        let queries = Mutex<[PagedQuery: [Float]]>([:])
+    }
+
+    @Test(arguments: [KVEncoding.float32, .int8, .k8v4], [(1, 8), (8, 1), (3, 2)])
+    func `each query's weights come once and add up to the mass, whatever their heads share`(
+        encoding: KVEncoding, heads: (kvHeads: Int, group: Int)
+    ) throws {
+        let layout = try #require(
+            PagedLayout(kvHeads: heads.kvHeads, keyDim: 32, valueDim: 32, encoding: encoding, pageBytes: 8192))
+        let kernel = PagedAttentionKernel(layout: layout, heads: heads.kvHeads * heads.group)
+        // Sequences of more than a span, cut in a page, and of three tokens; of the first five rows the last three are observed.
+        let (held, counts, rows) = ([300, 1], [5, 2], [2..<5, 0..<2])
+        let pages = zip(held, counts).map { layout.pages(tokens: $0 + $1) }
+        let memory = try #require(PageMemory(pages: pages.reduce(0, +), pageBytes: 8192))
+        let tables = [Array(0..<Int32(pages[0])), Array(Int32(pages[0])..<Int32(pages[0] + pages[1]))]
+        var plans = PagedPlans()
+        func attend(_ held: [Int], _ counts: [Int], seed: UInt64) -> (PagedBatch, Storage, Storage) {
+            let sequences = tables.indices.map { PagedSequence(pages: tables[$0], held: held[$0], count: counts[$0]) }
+            let batch = PagedBatch(sequences, layout: layout)
+            let qkv = Storage(copying: random(batch.rows * kernel.rowWidth, seed: seed))
+            let logSumExp = Storage(count: batch.rows * kernel.heads)
+            kernel.run(
+                qkv: qkv, memory: memory, batch: batch, plans: &plans, into: Storage(count: batch.rows * kernel.heads * 32),
+                logSumExp: logSumExp)
+            return (batch, qkv, logSumExp)
+        }
+        _ = attend([0, 0], held, seed: 1)
+        let (batch, qkv, logSumExp) = attend(held, counts, seed: 2)
+        func masses(_ weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)?) -> [[Float]] {
+            let results = zip(held, counts).map { Storage(repeating: 0, count: heads.kvHeads * ($0 + $1)) }
+            kernel.addMass(
+                qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: rows, into: results, weighing: weigh)
+            return results.map { $0.array() }
+        }
+        let weighed = Weighed()
+        let found = masses { query, weights in
+            let before = weighed.queries.withLock { $0.updateValue(weights, forKey: query) }
+            #expect(before == nil, "\(query) came twice")
+        }
+        // Codes are multiplied by queries in whole numbers, which are rounded by the heads taken together.
+        let tolerance: Float = encoding == .float32 ? 1e-5 : 1e-3
+        for (one, other) in zip(found, masses(nil)) {
+            let isEqual = zip(one, other).allSatisfy { abs($0 - $1) < tolerance }
+            #expect(isEqual)
+        }
+        let queries = weighed.queries.withLock { $0 }
+        #expect(queries.count == 5 * kernel.heads)
+        for (query, weights) in queries {
+            #expect(rows[query.sequence].contains(query.row) && weights.count == held[query.sequence] + query.row + 1)
+            #expect(abs(weights.reduce(0, +) - 1) < tolerance)
+        }
+        // What is made of the weights is summed in their place.
+        let counted = masses { _, weights in weights = weights.map { _ in 1 } }
+        #expect(counted[1] == (0..<heads.kvHeads).flatMap { _ in [2, 2, 1].map { Float($0 * heads.group) } })
+    }
+}
