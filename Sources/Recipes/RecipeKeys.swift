@@ -294,7 +294,7 @@ extension RecipeSection {
                 absence: .requiredIf("with `evict`"), example: 64),
             .integer("sinks", 0...(1 << 40), "first tokens that are always kept; the policy's own unless given", example: 4),
             .integer("recent", 0...(1 << 40), "newest tokens that are always kept; the policy's own unless given", example: 16),
-            .integer("window", "last tokens of the prompt, which score the others", example: 16),
+            .integer("window", "last tokens of the prompt, or last queries, which score the others", example: 16),
             RecipeKey(
                 "pool", .integerOrText("max7"), "the pooling of scores: an average over an odd width, or its maximum", example: 5),
             .integer("interval", "tokens between decisions behind the prompt", example: 32),

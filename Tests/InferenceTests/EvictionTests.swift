@@ -10,7 +10,8 @@ import Testing
     private func settings(_ policy: any EvictionPolicy, budget: EvictionBudget?) -> EvictionSettings {
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy.name, budget)
-        if policy.options.contains(.window) { (settings.window, settings.pool) = (6, .average(3)) }
+        if policy.options.contains(.window) { settings.window = 6 }
+        if policy.options.contains(.pool) { settings.pool = .average(3) }
         if policy.options.contains(.future) { settings.future = 40 }
         if policy.options.contains(.interval) { settings.interval = 16 }
         return settings
@@ -77,6 +78,51 @@ import Testing
         #expect(
             try kept("snapkv", budget: 5, of: stream) { ($0.window, $0.pool) = (2, .max(3)) }
                 == [[0, 1, 2, 4, 5], [0, 1, 2, 4, 5]])
+    }
+
+    @Test func `scissorhands counts the queries that gave a slot less than the mean`() throws {
+        let policy = Scissorhands()
+        // The fourth token's query over all slots, and the tenth's over three that are left.
+        var weights: [Float] = [0.5, 0.24, 0.01, 0.25]
+        policy.weigh(&weights, of: ObservedQuery(position: 3, prompt: 4, layer: 0, head: 0, positions: [], held: 0))
+        #expect(weights == [0, 1, 1, 0])
+        weights = [0.7, 0.2, 0.09]
+        policy.weigh(&weights, of: ObservedQuery(position: 9, prompt: 4, layer: 0, head: 0, positions: [0, 3], held: 9))
+        #expect(weights == [0, 0, 1])
+        weights = [0.9999999]
+        policy.weigh(&weights, of: ObservedQuery(position: 0, prompt: 4, layer: 0, head: 0, positions: [], held: 0))
+        #expect(weights == [0])
+        var stream = stream(6, heads: 2)
+        stream.mass = [[3, 0, 2, 1, 0, 0], [0, 0, 0, 4, 2, 1]]
+        // One newest; of equal counts the oldest.
+        #expect(try kept("scissorhands", budget: 3, of: stream) == [[1, 4, 5], [0, 1, 5]])
+        // The cache grows to twice the budget between decisions.
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget) = ("scissorhands", .tokens(30))
+        let retention = try settings.retention()
+        #expect(retention.nextDecision(after: 40, prompt: 40) == 70 && retention.nextDecision(after: 0, prompt: 0) == 60)
+    }
+
+    @Test func `keyformer's weights sum to one, are even as tau grows and are a function of both positions`() {
+        let policy = Keyformer()
+        func weighed(_ weights: [Float], position: Int, positions: [Int32] = [], head: Int = 0) -> [Float] {
+            var weights = weights
+            policy.weigh(
+                &weights,
+                of: ObservedQuery(position: position, prompt: 8, layer: 0, head: head, positions: positions, held: position))
+            return weights
+        }
+        let even = [Float](repeating: 0.125, count: 8)
+        let prompt = weighed(even, position: 7)
+        #expect(abs(prompt.reduce(0, +) - 1) < 1e-6 && Set(prompt).count == 8)
+        #expect(weighed(even, position: 7, head: 1) != prompt && weighed([0, 1], position: 1) == [0, 1])
+        // Slots 0, 3 and 7 of the same query: their weights are as they were, up to the others' share.
+        let some = weighed([0.3, 0.3, 0.3], position: 7, positions: [0, 3, 7])
+        let share = prompt[0] + prompt[3] + prompt[7]
+        for (slot, position) in [0, 3, 7].enumerated() { #expect(abs(some[slot] - prompt[position] / share) < 1e-6) }
+        // A hundred thousand tokens behind the prompt tau is 1001, and the noise is gone.
+        let late = weighed(even, position: 100_007)
+        #expect(late.allSatisfy { abs($0 - 0.125) < 0.002 })
     }
 
     @Test func `random slots are a function of seed, head and position`() throws {
@@ -153,7 +199,7 @@ import Testing
         for gate in found { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
         let left = found.filter { $0.notExercised != nil }.map(\.name)
         // Queries before the first block are observed by these; the others share a prompt's beginning.
-        let observesAll = ["h2o", "observed-attention", "expected-attention"].contains(name)
+        let observesAll = ["h2o", "observed-attention", "keyformer", "expected-attention"].contains(name)
         let isPlain = design == .gqa
         #expect(
             left == (observesAll ? ["\(name), prefix hit"] : [])

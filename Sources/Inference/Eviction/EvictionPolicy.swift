@@ -19,8 +19,13 @@ public protocol EvictionPolicy: Sendable {
     var allocation: BudgetAllocation { get }
     /// The newest tokens kept without a score under a budget of `budget` slots, by default.
     func newest(of budget: Int) -> Int
+    /// Tokens between decisions under a budget of `budget` slots, by default.
+    func interval(of budget: Int) -> Int
     /// The first of the tokens before a decision at `decision` tokens whose queries are observed.
     func firstObserved(before decision: Int) -> Int
+    /// Turns the attention weights of an observed query into what is summed as its slots' mass, where ``inputs`` has
+    /// ``RetentionInputs/rows``.
+    func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The scores of the slots of each KV head, [kvHeads, slots]; the highest are kept, of equal ones the oldest.
     func scores(_ stream: StreamState) -> [[Double]]
     /// The policy with the settings given.
@@ -43,7 +48,9 @@ extension EvictionPolicy {
     public var sinks: Int { 0 }
     public var allocation: BudgetAllocation { .uniform }
     public func newest(of budget: Int) -> Int { 0 }
+    public func interval(of budget: Int) -> Int { EvictionRetention.interval }
     public func firstObserved(before decision: Int) -> Int { 0 }
+    public func weigh(_ weights: inout [Float], of query: ObservedQuery) {}
     public func with(_ settings: EvictionSettings) -> Self { self }
 }
 
@@ -52,7 +59,7 @@ public enum EvictionPolicies {
     /// Every policy that flags and recipes can name, with its defaults.
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
-        TOVA(), SnapKV(), PyramidKV(), ExpectedAttention(),
+        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), ExpectedAttention(),
     ]
 
     /// The policies' names.

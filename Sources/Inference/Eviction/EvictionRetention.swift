@@ -7,7 +7,7 @@ import Models
 /// `interval` tokens behind it; without a prompt, at the multiples of the interval. A layer has `budget` to `budget + interval`
 /// slots from then on. Where a sequence is no longer than the budget nothing is decided, and nothing changes.
 public struct EvictionRetention: Retention {
-    /// Tokens between decisions, unless given.
+    /// Tokens between decisions, unless given or the policy's own.
     public static let interval = 128
 
     let policy: any EvictionPolicy
@@ -16,7 +16,6 @@ public struct EvictionRetention: Retention {
     let sinks: Int
     /// The newest tokens kept, where given.
     private let recent: Int?
-    private let interval: Int
     private let allocation: BudgetAllocation
     private let settings: EvictionSettings
     private var layer = 0, layers = 1
@@ -28,7 +27,6 @@ public struct EvictionRetention: Retention {
         (self.policy, self.budget, self.settings) = (policy, budget, settings)
         sinks = settings.sinks ?? policy.sinks
         recent = settings.recent
-        interval = settings.interval ?? Self.interval
         allocation = settings.allocation ?? policy.allocation
         guard case .tokens(let tokens) = budget, tokens < least(of: tokens) else { return }
         throw .optionTooSmall(
@@ -75,6 +73,7 @@ public struct EvictionRetention: Retention {
         let slots = slots(prompt: prompt)
         if prompt > tokens, prompt > slots { return prompt }
         guard policy.phase == .interval else { return nil }
+        let interval = settings.interval ?? policy.interval(of: slots)
         return prompt + (max(tokens, slots, prompt) - prompt) / interval * interval + interval
     }
 
@@ -86,6 +85,8 @@ public struct EvictionRetention: Retention {
         }
         return (policy.firstObserved(before: decision)..<decision).clamped(to: tokens)
     }
+
+    public func weigh(_ weights: inout [Float], of query: ObservedQuery) { policy.weigh(&weights, of: query) }
 
     public func retained(_ stream: StreamState) -> RetainedSlots {
         let budget = slots(prompt: stream.prompt)

@@ -14,16 +14,25 @@ struct EvictionOptions: ParsableArguments {
     @Option(help: "First tokens that are always kept. Default: 4 for streaming-llm and expected-attention, else 0.")
     var kvSinks: Int?
 
-    @Option(help: "Newest tokens that are always kept. Default: half the budget for h2o, 1 for tova, else 0.")
+    @Option(
+        help: """
+            Newest tokens that are always kept. Default: half the budget for h2o, 30% of it for keyformer, 10 for scissorhands, 1 \
+            for tova, else 0.
+            """)
     var kvRecent: Int?
 
-    @Option(help: "snapkv, pyramidkv: last tokens of the prompt, which score the others and are kept. Default: 32.")
+    @Option(
+        help: """
+            snapkv, pyramidkv: last tokens of the prompt, which score the others and are kept; scissorhands: last queries that \
+            count. Default: 32; 400.
+            """)
     var kvWindow: Int?
 
     @Option(help: "snapkv, pyramidkv: how scores are pooled, an average over an odd width or such as max7. Default: 5.")
     var kvPool: ScorePool?
 
-    @Option(help: "Tokens between decisions behind the prompt. Default: \(EvictionRetention.interval).")
+    @Option(
+        help: "Tokens between decisions behind the prompt. Default: \(EvictionRetention.interval), the budget for scissorhands.")
     var kvInterval: Int?
 
     @Option(help: "expected-attention: positions behind the prompt that queries are expected at. Default: 512.")
@@ -32,7 +41,7 @@ struct EvictionOptions: ParsableArguments {
     @Option(help: "How the budget is divided among layers. Default: pyramid for pyramidkv, else uniform.")
     var kvAllocate: BudgetAllocation?
 
-    @Option(help: "random: seed of the draws.")
+    @Option(help: "random, keyformer: seed of the draws.")
     var kvSeed: UInt64?
 
     private var settings: EvictionSettings {

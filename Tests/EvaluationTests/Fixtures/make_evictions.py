@@ -1,0 +1,183 @@
+"""Makes evictions.json: the positions that Scissorhands and Keyformer keep of a real text in a real checkpoint, by the papers' formulas.
+
+A plain Float64 forward pass of a Llama checkpoint, whose KV heads keep slots of their own: the prompt is computed over its whole cache,
+then each head keeps its budget, and again every interval of further tokens, which attend to the kept slots and to each other.
+
+- Scissorhands (Liu et al. 2023, section 4.1, algorithm 2): a query at position t - 1 counts against each slot whose weight is below
+  1 / t, over the last `window` queries since the last decision; the fewest counts are kept.
+- Keyformer (Adnan et al. 2024, section 3.3; tau as in models/gptj-keyformer-lib/modeling_gptj.py of the authors' code): the sum over all
+  queries of softmax((x + noise) / tau), tau = 1 in the prompt and 0.01 more with each token behind it. The noise is Gumbel's, from
+  SplitMix64 keyed by seed, layer, head, the query's position and the slot's.
+
+Of equal scores the oldest is kept; query heads that share a KV head add theirs. Beside the positions stands the margin by which the
+decisions are safe from rounding: the least relative distance of a weight to its threshold, or of the last kept to the first dropped score.
+
+Needs `pip install numpy tokenizers`, and the folder of shared test data as the argument.
+"""
+
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+from tokenizers import Tokenizer
+
+PROMPT, TOKENS = 192, 256
+CASES = [
+    {"policy": "scissorhands", "budget": 64, "recent": 10, "window": 400, "interval": 64},
+    {"policy": "scissorhands", "budget": 48, "recent": 4, "window": 24, "interval": 16},
+    {"policy": "keyformer", "budget": 64, "recent": 19, "seed": 0, "interval": 16},
+    {"policy": "keyformer", "budget": 96, "recent": 28, "seed": 7, "interval": 64},
+]
+
+
+def load(folder):
+    config = json.load(open(os.path.join(folder, "config.json")))
+    data = open(os.path.join(folder, "model.safetensors"), "rb").read()
+    (size,) = struct.unpack("<Q", data[:8])
+    tensors = {}
+    for name, entry in json.loads(data[8 : 8 + size]).items():
+        if name == "__metadata__":
+            continue
+        assert entry["dtype"] == "F32", entry
+        start, end = (8 + size + offset for offset in entry["data_offsets"])
+        tensors[name] = np.frombuffer(data[start:end], np.float32).reshape(entry["shape"]).astype(np.float64)
+    # Tied to the output projection, which alone may be stored.
+    tensors.setdefault("model.embed_tokens.weight", tensors.get("lm_head.weight"))
+    return config, tensors
+
+
+def draw(state):
+    """The states and values of SplitMix64 one step on."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    z = state
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state, z ^ (z >> np.uint64(31))
+
+
+def keyed(state, keys):
+    return draw(state)[1] ^ (np.asarray(keys, np.uint64) * np.uint64(0xD6E8FEB86659FD93))
+
+
+def gumbel(seed, layer, head, query, slots):
+    state = np.array([seed], np.uint64)
+    for key in (layer, head, query):
+        state = keyed(state, [key])
+    uniform = (draw(keyed(state, slots))[1] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return -np.log(-np.log(uniform))
+
+
+def norm(x, weight, epsilon):
+    return x / np.sqrt((x * x).mean() + epsilon) * weight
+
+
+def rotate(x, position, theta):
+    half = x.shape[-1] // 2
+    angle = position / theta ** (np.arange(half) / half)
+    return np.concatenate(
+        [x[..., :half] * np.cos(angle) - x[..., half:] * np.sin(angle),
+         x[..., half:] * np.cos(angle) + x[..., :half] * np.sin(angle)], axis=-1)
+
+
+class Head:
+    """The slots of one KV head of a layer."""
+
+    def __init__(self):
+        self.keys, self.values, self.positions, self.sums = [], [], [], []
+
+
+def summands(case, scores, weights, layer, head, position, slots):
+    """What a query of one head adds to each slot, and how safe that is from rounding."""
+    if case["policy"] == "scissorhands":
+        mean = 1 / (position + 1)
+        # A single slot has all of the attention.
+        return (weights < mean).astype(np.float64), np.abs(weights / mean - 1).min() if len(weights) > 1 else np.inf
+    tau = 1 + 0.01 * max(0, position + 1 - PROMPT)
+    noisy = (scores + gumbel(case["seed"], layer, head, position, slots)) / tau
+    terms = np.exp(noisy - noisy.max())
+    return terms / terms.sum(), np.inf
+
+
+def evict(case, head, tokens):
+    budget = case["budget"]
+    sign = -1 if case["policy"] == "scissorhands" else 1
+    scored = [slot for slot, position in enumerate(head.positions) if position < tokens - case["recent"]]
+    newest = [slot for slot, position in enumerate(head.positions) if position >= tokens - case["recent"]]
+    scored.sort(key=lambda slot: (-sign * head.sums[slot], slot))
+    count = budget - len(newest)
+    last, first = (head.sums[slot] for slot in scored[count - 1 : count + 1])
+    kept = sorted(scored[:count] + newest)
+    for name in ("keys", "values", "positions", "sums"):
+        setattr(head, name, [getattr(head, name)[slot] for slot in kept])
+    if case["policy"] == "scissorhands":
+        head.sums = [0.0] * len(kept)
+        return np.inf
+    return abs(last - first) / last
+
+
+def run(config, tensors, ids, case):
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    dim = config.get("head_dim") or config["hidden_size"] // heads
+    group, epsilon = heads // kv_heads, config["rms_norm_eps"]
+    theta = config.get("rope_theta") or config["rope_parameters"]["rope_theta"]
+    layers = [[Head() for _ in range(kv_heads)] for _ in range(config["num_hidden_layers"])]
+    margin, decision = np.inf, PROMPT
+    for position, token in enumerate(ids):
+        x = tensors["model.embed_tokens.weight"][token]
+        for layer, cache in enumerate(layers):
+            weight = lambda name: tensors[f"model.layers.{layer}.{name}.weight"]
+            h = norm(x, weight("input_layernorm"), epsilon)
+            q = rotate((weight("self_attn.q_proj") @ h).reshape(heads, dim), position, theta)
+            k = rotate((weight("self_attn.k_proj") @ h).reshape(kv_heads, dim), position, theta)
+            v = (weight("self_attn.v_proj") @ h).reshape(kv_heads, dim)
+            output = []
+            for number, slots in enumerate(cache):
+                slots.keys.append(k[number])
+                slots.values.append(v[number])
+                slots.positions.append(position)
+                slots.sums.append(0.0)
+                keys, values = np.array(slots.keys), np.array(slots.values)
+                for head in range(number * group, (number + 1) * group):
+                    scores = keys @ q[head] / np.sqrt(dim)
+                    weights = np.exp(scores - scores.max())
+                    weights /= weights.sum()
+                    output.append(weights @ values)
+                    if position >= decision - case.get("window", decision):
+                        added, safe = summands(case, scores, weights, layer, head, position, slots.positions)
+                        slots.sums = list(np.array(slots.sums) + added)
+                        margin = min(margin, safe)
+            x = x + weight("self_attn.o_proj") @ np.concatenate(output)
+            h = norm(x, weight("post_attention_layernorm"), epsilon)
+            gate = weight("mlp.gate_proj") @ h
+            x = x + weight("mlp.down_proj") @ (gate / (1 + np.exp(-gate)) * (weight("mlp.up_proj") @ h))
+        if position + 1 == decision:
+            margin = min([margin] + [evict(case, slots, position + 1) for cache in layers for slots in cache])
+            decision += case["interval"]
+    return [[slots.positions for slots in cache] for cache in layers], margin
+
+
+def main(shared):
+    text = open(os.path.join(shared, "text/tinystories-4mb.txt"), "rb").read()
+    tokenizer = Tokenizer.from_file(os.path.join(shared, "models/tinystories-656k/tokenizer.json"))
+    models = {}
+    for name in ("tinystories-656k", "tinystories-656k-mha8"):
+        config, tensors = load(os.path.join(shared, "models", name))
+        models[name] = []
+        for offset in (3_000_000, 3_200_000):
+            words = text[offset : offset + 3000].decode(errors="replace")
+            ids = tokenizer.encode(words, add_special_tokens=False).ids[:TOKENS]
+            cases = []
+            for case in CASES:
+                retained, margin = run(config, tensors, ids, case)
+                print(name, offset, case, f"margin {margin:.2g}", file=sys.stderr)
+                cases.append(case | {"retained": retained, "margin": float(f"{margin:.2g}")})
+            models[name].append({"ids": ids, "cases": cases})
+    folder = os.path.dirname(os.path.abspath(__file__))
+    with open(os.path.join(folder, "evictions.json"), "w") as file:
+        json.dump({"prompt": PROMPT, "models": models}, file, separators=(",", ":"))
+        file.write("\n")
+
+
+main(sys.argv[1])
