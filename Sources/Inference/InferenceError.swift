@@ -69,7 +69,9 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .modelTooLarge(let model, let pages, let available):
             "one token of \(model) takes \(pages) pages, it can have \(available); use more --kv-memory or a smaller --page"
         case .noPolicy(let name, let known):
-            "there is no eviction policy '\(name)', expected one of \(known.joined(separator: ", "))"
+            "there is no eviction policy '\(name)'"
+                + (EvictionPolicies.leftOut[name].map { ": \($0); use one of " } ?? ", expected one of ")
+                + known.joined(separator: ", ")
         case .noBudget(let policy):
             "--evict \(policy) needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
         case .optionWithoutPolicy(let option): "\(option) means nothing without --evict; name a policy"

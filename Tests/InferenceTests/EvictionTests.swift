@@ -256,6 +256,16 @@ import Testing
                 "there is no eviction policy 'h20', expected one of \(known)"
             ),
             (
+                refusal { ($0.policy, $0.budget) = ("adakv", .tokens(9)) },
+                "there is no eviction policy 'adakv': its heads keep unequal numbers of slots, and a page holds as many of "
+                    + "each head; use one of \(known)"
+            ),
+            (
+                refusal { ($0.policy, $0.budget) = ("lm-infinite", .tokens(9)) },
+                "there is no eviction policy 'lm-infinite': it caps distances at the training length, which no sequence "
+                    + "exceeds; streaming-llm with --kv-sinks 10 keeps its slots; use one of \(known)"
+            ),
+            (
                 refusal { $0.policy = "tova" },
                 "--evict tova needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
             ),

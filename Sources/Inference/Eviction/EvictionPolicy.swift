@@ -62,6 +62,16 @@ public enum EvictionPolicies {
         TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), ExpectedAttention(),
     ]
 
+    /// Policies of the literature that are left out, and the reason.
+    static let leftOut: [String: String] = [
+        "lm-infinite":
+            "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots",
+        "adakv": unequalHeads, "duo-attention": unequalHeads, "fastgen": unequalHeads, "kvzip": unequalHeads,
+        "razor-attention": unequalHeads,
+    ]
+
+    private static let unequalHeads = "its heads keep unequal numbers of slots, and a page holds as many of each head"
+
     /// The policies' names.
     public static var names: [String] { all.map(\.name) }
 }
