@@ -24,7 +24,7 @@ struct ServingCommandTests {
         let result = try kvlab("verify", path, "--tokens", "300", "--page", "4KiB")
         #expect(
             result.status == 0 && result.output.components(separatedBy: "passes").count == 10, "\(result.output)\(result.error)")
-        for type in ["fp16", "bf16", "int8", "k8v4", "kivi4", "kivi2"] {
+        for type in ["fp16", "bf16", "int8", "k8v4", "kivi4", "kivi2", "int4"] {
             let half = try kvlab("verify", path, "--tokens", "200", "--kv-dtype", type)
             #expect(half.status == 0 && !half.output.contains("FAILS"), "\(half.output)")
         }

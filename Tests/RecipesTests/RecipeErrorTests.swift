@@ -166,7 +166,7 @@ struct RecipeErrorTests {
         (
             lab(#""children": [{"kvHeads": 1}], "evaluation": {"kvDtype": "int3"}"#),
             "r.json:6:67: 'lab.evaluation.kvDtype' is \"int3\", expected one of \"fp32\", \"fp16\", \"bf16\", \"int8\", "
-                + "\"k8v4\", \"q8_0\", \"q4_0\", \"kivi4\", \"kivi2\""
+                + "\"k8v4\", \"q8_0\", \"q4_0\", \"kivi4\", \"kivi2\", \"int4\""
         ),
         (train("\"warmupSteps\": -1"), "r.json:5:84: 'train.warmupSteps': -1, expected at least 0"),
         (train("\"dropout\": 1"), "r.json:5:80: 'train.dropout': 1 is outside 0.0 … 0.95"),

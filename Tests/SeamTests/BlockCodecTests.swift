@@ -6,7 +6,7 @@ import Testing
 
 /// Encodings of blocks of tokens in the paged cache, against their definition.
 @Suite struct BlockCodecTests {
-    static let encodings = [KVEncoding.kivi4, .kivi2].flatMap { encoding in
+    static let encodings = [KVEncoding.kivi4, .kivi2, .int4].flatMap { encoding in
         [0, 32, 96].compactMap { try? encoding.with(residual: $0) }
     }
 
@@ -15,26 +15,51 @@ import Testing
         let codec: any KVCodec
         /// Widths of the vectors that an element is encoded as.
         let widths: [Int]
+        let isRotated: Bool
         var all: [[Float]] = []
-        /// The first of them as they are decoded.
+        /// The first of them as they are decoded, and as they are rounded to BFloat16.
         private var decoded: [[Float]] = []
+        private var rounded: [[Float]] = []
 
-        init(codec: any KVCodec, widths: [Int]) { (self.codec, self.widths) = (codec, widths) }
+        init(codec: any KVCodec, widths: [Int], isRotated: Bool) {
+            (self.codec, self.widths, self.isRotated) = (codec, widths, isRotated)
+        }
 
         /// The vectors that a row behind `tokens` of them sees: codes of the first `sealed`, the others rounded to BFloat16.
         mutating func seen(sealed: Int, tokens: Int) -> [[Float]] {
             let size = codec.blockTokens
+            while rounded.count < tokens { rounded.append(rotated(Self.rounded(rotated(all[rounded.count])))) }
             while decoded.count < sealed {
-                let vectors = all[decoded.count..<decoded.count + size].map(Self.rounded)
+                let vectors = all[decoded.count..<decoded.count + size].map { Self.rounded(rotated($0)) }
                 var (block, first) = ([[Float]](repeating: [], count: size), 0)
                 for width in widths {
                     let part = codec.rounded(vectors.flatMap { $0[first..<first + width] }[...])
                     for token in 0..<size { block[token] += part[token * width..<(token + 1) * width] }
                     first += width
                 }
-                decoded += block
+                decoded += block.map { rotated($0) }
             }
-            return decoded[..<sealed] + all[sealed..<tokens].map(Self.rounded)
+            return Array(decoded[..<sealed] + rounded[sealed..<tokens])
+        }
+
+        /// The vector under the Walsh matrix of the greatest power of two that divides a width, its rows' signs those of
+        /// (−1)^|i ∧ j|; the vector itself where the encoding rotates nothing.
+        private func rotated(_ vector: [Float]) -> [Float] {
+            guard isRotated else { return vector }
+            var (result, first) = ([Float](), 0)
+            for width in widths {
+                let size = width & -width
+                for index in 0..<width {
+                    let start = first + index / size * size
+                    let sum = (0..<size).reduce(0.0) { sum, other in
+                        let isNegative = (index % size & other).nonzeroBitCount % 2 == 1
+                        return sum + Double(vector[start + other]) * (isNegative ? -1 : 1)
+                    }
+                    result.append(Float(sum / Double(size).squareRoot()))
+                }
+                first += width
+            }
+            return result
         }
 
         private static func rounded(_ vector: [Float]) -> [Float] {
@@ -66,9 +91,12 @@ import Testing
         let geometry = cache.geometry[0]
         let (heads, group) = (config.heads[0], config.heads[0] / geometry.kvHeads)
         let widths = geometry.valuesAreKeys ? [geometry.valueDim, geometry.keyDim - geometry.valueDim] : [geometry.keyDim]
-        var keys = [Vectors](repeating: Vectors(codec: encoding.keys, widths: widths), count: geometry.kvHeads)
+        let isRotated = encoding.isRotated
+        var keys = [Vectors](
+            repeating: Vectors(codec: encoding.keys, widths: widths, isRotated: isRotated), count: geometry.kvHeads)
         var values = [Vectors](
-            repeating: Vectors(codec: encoding.values, widths: [geometry.valueDim]), count: geometry.kvHeads)
+            repeating: Vectors(codec: encoding.values, widths: [geometry.valueDim], isRotated: isRotated),
+            count: geometry.kvHeads)
         var random = RandomValues(seed: 7)
         var (largest, tokens) = (0.0, 0)
         for count in steps {
@@ -135,7 +163,7 @@ import Testing
         encoding: KVEncoding, design: TinyDesign
     ) throws {
         // A block a page, and several.
-        for page in [1408, 6144] {
+        for page in [1600, 6400] {
             let largest = try difference(try design.config, encoding, pageBytes: page, steps: steps)
             #expect(largest < 2e-5, "\(page): \(largest)")
         }
@@ -145,14 +173,14 @@ import Testing
         for (window, sinks) in [(20, 0), (50, 3), (130, 40)] {
             var config = try TinyDesign.grouped.config
             try HybridAttention(window: window, fullEvery: 0, sinks: sinks).configure(&config)
-            for page in [1408, 6144] {
+            for page in [1600, 6400] {
                 let largest = try difference(config, encoding, pageBytes: page, steps: steps)
                 #expect(largest < 2e-5, "\(window), \(sinks), \(page): \(largest)")
             }
         }
     }
 
-    @Test(arguments: [KVEncoding.kivi4, .kivi2]) func `a residual is whole blocks of an encoding that has them`(
+    @Test(arguments: [KVEncoding.kivi4, .kivi2, .int4]) func `a residual is whole blocks of an encoding that has them`(
         encoding: KVEncoding
     ) throws {
         func refusal(_ encoding: KVEncoding, _ residual: Int) -> String {

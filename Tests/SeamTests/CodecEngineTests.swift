@@ -7,7 +7,7 @@ import Testing
     /// Encodings, the second of blocks with a residual.
     static let encodings: [KVEncoding] = {
         let left = (try? KVEncoding.kivi2.with(residual: 32)) ?? .kivi2
-        return [.int8, .k8v4, .kivi4, .kivi2, left]
+        return [.int8, .k8v4, .kivi4, .kivi2, left, .int4]
     }()
 
     @Test(arguments: encodings) func `tokens do not depend on chunks, sharing or preemption`(
@@ -16,7 +16,7 @@ import Testing
         /// Pages of a block where tokens are encoded together.
         func page(_ options: inout EngineOptions) {
             options.encoding = encoding
-            if encoding.blockTokens > 1 { (options.pageBytes, options.cacheBytes) = (1408, 560 * 1024) }
+            if encoding.blockTokens > 1 { (options.pageBytes, options.cacheBytes) = (1600, 640 * 1024) }
         }
         let expected = try await outputs(page)
         #expect(
@@ -34,7 +34,7 @@ import Testing
         for way in EngineOptions.Preemption.allCases {
             let tight = try await outputs {
                 page(&$0)
-                let bytes = encoding.blockTokens > 1 ? (28 + encoding.residual / 8) * 1408 : 24 * 1024
+                let bytes = encoding.blockTokens > 1 ? (28 + encoding.residual / 8) * 1600 : 24 * 1024
                 ($0.cacheBytes, $0.tier, $0.preemption) = (bytes, ToyTier(), way)
             }
             #expect(tight == expected, "\(way)")

@@ -305,7 +305,10 @@ public struct PagedKVCache: KVCache {
         let (batches, rounds) = batches(of: step)
         if let blocks = blocks[stores[layer]] {
             precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
+            var queries = queries
+            if encoding.isRotated { queries.rows = kernel.rotated(queries.rows) }
             attend(queries, rounds[stores[layer]], blocks, kernel, into: output, logSumExp: logSumExp)
+            if encoding.isRotated { kernel.turnBack(output) }
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
         let batch = batches[stores[layer]]

@@ -21,7 +21,7 @@ public protocol KVCodec: Sendable {
     func scaleBytes(dim: Int) -> Int
     /// Encodes one head's vectors [blockTokens, dim] into their ``bytes(dim:)``: codes [blockTokens, …], then scales.
     func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan)
-    /// Decodes one head's vectors [blockTokens, dim]; decoded vectors encode to the same bytes.
+    /// Decodes one head's vectors [blockTokens, dim]; decoded vectors encode to the same bytes, unless the codec says otherwise.
     func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>)
 }
 
@@ -62,10 +62,16 @@ public struct KVEncoding: Sendable {
     public let values: any KVCodec
     /// Tokens that stay unrounded before the block that is filled at present; 0 where tokens are encoded one by one.
     public private(set) var residual = 0
+    /// Whether the codecs store vectors that a Hadamard transform rotated, to which queries are rotated too.
+    public let isRotated: Bool
 
     /// The encoding of keys and of values by codecs of their own.
-    public init(name: String, keys: any KVCodec, values: any KVCodec) {
-        (self.name, self.keys, self.values) = (name, keys, values)
+    ///
+    /// Precondition: rotated vectors are encoded in blocks of tokens. Eviction, which goes by keys and values themselves, takes
+    /// encodings of single tokens alone.
+    public init(name: String, keys: any KVCodec, values: any KVCodec, isRotated: Bool = false) {
+        (self.name, self.keys, self.values, self.isRotated) = (name, keys, values, isRotated)
+        precondition(!isRotated || blockTokens > 1, "KVEncoding: '\(name)' rotates vectors of single tokens")
     }
 
     /// The encoding of keys and values by `codec`, under its name.
@@ -92,12 +98,15 @@ public struct KVEncoding: Sendable {
     /// The same in codes of 2 bits.
     public static let kivi2 = KVEncoding(name: "kivi2", keys: ChannelCodec(bits: 2), values: AsymmetricCodec(bits: 2))
 
+    /// Rotated vectors in codes of 4 bits with a scale and an offset a vector, keys less the mean of 32 tokens.
+    public static let int4 = KVEncoding(name: "int4", keys: CentredCodec(), values: AsymmetricCodec(), isRotated: true)
+
     /// The encoding of a cache where none is named: fp16, as llama.cpp's.
     public static let standard = float16
 
     /// Every encoding that flags and recipes can name. New codecs are listed here.
     public static let all: [KVEncoding] = [
-        .float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4, .kivi4, .kivi2,
+        .float32, .float16, .bfloat16, .int8, .k8v4, .q8, .q4, .kivi4, .kivi2, .int4,
     ]
 
     /// The encoding called `name`; nil where there is none.
@@ -109,7 +118,8 @@ public struct KVEncoding: Sendable {
     /// The same encoding on the portable path: decoded before attention, whether or not the kernels read it in place.
     public var portable: KVEncoding {
         var portable = KVEncoding(
-            name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values))
+            name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values),
+            isRotated: isRotated)
         portable.residual = residual
         return portable
     }
