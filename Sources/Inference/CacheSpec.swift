@@ -59,6 +59,9 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
                 EvictionOption.allocation.rawValue, BudgetAllocation.allCases.map(\.rawValue).joined(separator: ", "),
                 { $0.allocation = $1 }
             ) { BudgetAllocation(rawValue: $0) },
+            key(EvictionOption.merge.rawValue, SlotMerges.names.joined(separator: ", "), { $0.merge = $1 }) {
+                SlotMerges.names.contains($0) ? $0 : nil
+            },
             key(EvictionOption.seed.rawValue, number, { $0.seed = $1 }) { UInt64($0) },
         ] as [Key]
 

@@ -19,6 +19,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
 
     /// No eviction policy has this name.
     case noPolicy(String, known: [String])
+    /// No merge has this name.
+    case noMerge(String, known: [String])
     /// An eviction policy lacks its budget.
     case noBudget(policy: String)
     /// An option of evictions comes without a policy.
@@ -72,6 +74,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "there is no eviction policy '\(name)'"
                 + (EvictionPolicies.leftOut[name].map { ": \($0); use one of " } ?? ", expected one of ")
                 + known.joined(separator: ", ")
+        case .noMerge(let name, let known):
+            "there is no merge '\(name)', expected one of \(known.joined(separator: ", "))"
         case .noBudget(let policy):
             "--evict \(policy) needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
         case .optionWithoutPolicy(let option): "\(option) means nothing without --evict; name a policy"

@@ -302,6 +302,9 @@ extension RecipeSection {
             RecipeKey(
                 "allocate", .choice(BudgetAllocation.allCases.map(\.rawValue)), "the division of the budget among layers",
                 example: "pyramid"),
+            RecipeKey(
+                "merge", .choice(SlotMerges.names), "the merge of evicted slots into kept ones; they are dropped without one",
+                example: "cam"),
             .integer("seed", 0...Int.max, "seed of random draws", example: 1),
             RecipeKey(
                 "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of keys and values",

@@ -13,10 +13,13 @@ import Testing
             var policy: String
             var budget: Int, recent: Int, interval: Int
             var window: Int?
+            var merge: String?
             var seed: UInt64?
             /// Positions by layer and KV head, ascending, and how far the decisions are from another, relatively.
             var retained: [[[Int32]]]
             var margin: Double
+            /// The sum of each kept slot's value, where values are merged.
+            var values: [[[Float]]]?
         }
         struct Text: Decodable {
             var ids: [Int32]
@@ -33,7 +36,7 @@ import Testing
     }
 
     @Test(arguments: ["tinystories-656k", "tinystories-656k-mha8"])
-    func `scissorhands and keyformer retain what their formulas do, at the prompt's end and behind it`(name: String) throws {
+    func `policies retain, and merges store, what their formulas do, at the prompt's end and behind it`(name: String) throws {
         let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
         let reference = try reference()
@@ -42,11 +45,24 @@ import Testing
                 var settings = EvictionSettings()
                 (settings.policy, settings.budget) = (expected.policy, .tokens(expected.budget))
                 (settings.recent, settings.interval) = (expected.recent, expected.interval)
-                (settings.window, settings.seed) = (expected.window, expected.seed)
+                (settings.window, settings.merge, settings.seed) = (expected.window, expected.merge, expected.seed)
                 // Far above the rounding of attention weights in Float32.
                 try #require(expected.margin > 5e-6)
-                let found = try positions(model, settings.retention(), text.ids, prompt: reference.prompt)
+                let cache = try cache(model, settings.retention(), text.ids, prompt: reference.prompt)
+                let found = cache.table(of: 0).positions
                 #expect(found == expected.retained, "\(expected.policy), \(expected.budget) slots")
+                guard let values = expected.values, found == expected.retained else { continue }
+                for (layer, heads) in values.enumerated() {
+                    for (head, sums) in heads.enumerated() {
+                        let stored = cache.store.memory.vectors(
+                            cache.layouts[layer], .value, head: head, slots: sums.count, of: cache.table(of: 0).pages[layer])
+                        let dim = stored.count / sums.count
+                        let worst = sums.indices.reduce(Float(0)) { worst, slot in
+                            max(worst, abs(stored[slot * dim..<(slot + 1) * dim].reduce(0, +) - sums[slot]))
+                        }
+                        #expect(worst < 1e-4, "\(expected.policy), layer \(layer), head \(head): \(worst)")
+                    }
+                }
             }
         }
     }
@@ -66,8 +82,8 @@ import Testing
         }
     }
 
-    /// The positions that each layer and KV head keeps of `ids`.
-    private func positions(_ model: ServingModel, _ retention: any Retention, _ ids: [Int32], prompt: Int) throws -> [[[Int32]]] {
+    /// What is held of `ids` behind the last of them.
+    private func cache(_ model: ServingModel, _ retention: any Retention, _ ids: [Int32], prompt: Int) throws -> PagedKVCache {
         var cache = try PagedKVCache(
             config: model.config, retention: retention, pageBytes: 4096, tokens: ids.count, chunk: prompt)
         cache.add(0)
@@ -78,6 +94,6 @@ import Testing
             _ = model.logits(
                 RaggedBatch(sequences: [0], counts: [end - start], tokens: Array(ids[start..<end])), cache: &cache)
         }
-        return cache.table(of: 0).positions
+        return cache
     }
 }

@@ -41,7 +41,8 @@ import Text
         #expect(CacheSpec.expected(insteadOf: "9", for: "budget") == nil)
     }
 
-    private static let keys = "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, seed"
+    private static let keys =
+        "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, merge, seed"
 
     @Test(arguments: [
         ("", "'' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
@@ -55,6 +56,8 @@ import Text
         ("evict=snapkv,budget=9,sinks=x", "'x' is no sinks, expected a whole number"),
         ("evict=h2o,budget=64,window=8", "\(InferenceError.foreignOption("--kv-window", policy: "h2o"))"),
         ("evict=h2o", "\(InferenceError.noBudget(policy: "h2o"))"),
+        ("evict=h2o,budget=64,merge=sum", "'sum' is no merge, expected cam"),
+        ("evict=keyformer,budget=64,merge=cam", "\(InferenceError.foreignOption("--kv-merge", policy: "keyformer"))"),
         ("budget=9", "\(InferenceError.optionWithoutPolicy(option: "--kv-budget"))"),
     ])
     func `what is no configuration is answered with what would be`(text: String, sentence: String) throws {

@@ -158,6 +158,25 @@ import Testing
         }
     }
 
+    @Test func `cam adds a share of evicted values to the next kept ones, by their attention`() throws {
+        var stream = stream(6)
+        stream.mass = [[4, 2, 2, 0, 9, 1]]
+        stream.values = [[10, 32, 20, 64, -32, 1]]
+        // Slot 1 got more than the mean of 2 and 5, slot 4 more than 5, slot 3 nothing.
+        #expect(CaM().values(stream, head: 0, kept: [0, 2, 5]) == [2: [21], 5: [1]])
+        // None follows.
+        #expect(CaM().values(stream, head: 0, kept: [0, 1, 2]).isEmpty)
+        // At most 32 slots: slot 0's share reaches slot 32.
+        stream = self.stream(40)
+        (stream.mass, stream.values) = ([[Float](repeating: 1, count: 40)], [[32] + [Float](repeating: 0, count: 39)])
+        let reached = CaM().values(stream, head: 0, kept: Array(1..<40))
+        #expect(reached.keys.sorted() == Array(1...32) && Set(reached.values) == [[1]])
+        // A quarter of the mean is merged a quarter of the time.
+        stream.mass = [[0.25] + [Float](repeating: 1, count: 39)]
+        let times = (0..<400).count { !CaM().with(seed: $0).values(stream, head: 0, kept: Array(1..<40)).isEmpty }
+        #expect((70...130).contains(times), "\(times)")
+    }
+
     // MARK: Decisions
 
     @Test func `decisions fall at the prompt's end and every interval behind it, where there is more than the budget`() throws {
@@ -204,6 +223,45 @@ import Testing
         #expect(
             left == (observesAll ? ["\(name), prefix hit"] : [])
                 + (name == "streaming-llm" && !isPlain ? ["streaming-llm, at every token, a sliding window"] : []))
+    }
+
+    @Test(arguments: SlotMerges.names, EvictionPolicies.names)
+    func `every merge passes the gates of every policy, or is refused by name`(merge: String, name: String) throws {
+        let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        var settings = settings(policy, budget: .tokens(16))
+        (settings.merge, settings.seed) = (merge, 3)
+        guard !policy.inputs.contains(.rows) else {
+            #expect(throws: InferenceError.foreignOption("--kv-merge", policy: name)) { try settings.retention() }
+            return
+        }
+        let retention = try #require(try settings.retention() as? EvictionRetention)
+        for (design, encoding) in [(TinyDesigns.gqa, KVEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
+            guard name != "expected-attention" || design == .gqa else { continue }
+            let (config, scratch) = (try design.config, ScratchDirectory())
+            var gates = try ExactnessGates(
+                config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
+                tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
+            for gate in try gates.run(evicting: retention) { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
+            // Not by chance: without the merge the predictions are others.
+            gates.isBatchInvariant = true
+            gates.retention = retention
+            let merged = try gates.paged()
+            settings.merge = nil
+            if !policy.options.contains(.seed) { settings.seed = nil }
+            gates.retention = try settings.retention()
+            let isSame = try gates.paged() == merged
+            #expect(!isSame)
+        }
+    }
+
+    @Test func `merges are refused where values are keys`() throws {
+        let config = try TinyDesigns.latentBiased.config
+        var settings = settings(HeavyHitters(), budget: .tokens(16))
+        settings.merge = "cam"
+        let retention = try settings.retention()
+        #expect(
+            throws: InferenceError.policyWithoutLayers(policy: "cam", reason: "its latents are keys and values at once")
+        ) { try PagedKVCache(config: config, retention: retention, pageBytes: 1024, tokens: 60, chunk: 60) }
     }
 
     @Test(arguments: KVEncoding.all.filter { $0.blockTokens > 1 }, EvictionPolicies.all.map(\.name))
@@ -270,6 +328,11 @@ import Testing
                 "--evict tova needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
             ),
             (refusal { $0.budget = .tokens(9) }, "--kv-budget means nothing without --evict; name a policy"),
+            (refusal { $0.merge = "cam" }, "--kv-merge means nothing without --evict; name a policy"),
+            (
+                refusal { ($0.policy, $0.budget, $0.merge) = ("h2o", .tokens(9), "sum") },
+                "there is no merge 'sum', expected one of cam"
+            ),
             (refusal { $0.allocation = .pyramid }, "--kv-allocate means nothing without --evict; name a policy"),
             (
                 refusal { ($0.policy, $0.budget, $0.pool) = ("knorm", .tokens(9), .average(5)) },

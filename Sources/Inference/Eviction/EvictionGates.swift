@@ -32,7 +32,7 @@ extension ExactnessGates {
             gates.exact("\(name), preempted, recomputed", try gates.resumed(.recompute), same),
             gates.exact("\(name), preempted, swapped", try gates.resumed(.swap), same),
             try gates.freedPages(retention),
-        ] + (name == StreamingLLM().name ? [try gates.window(retention)] : [])
+        ] + (name == StreamingLLM().name && retention.merge == nil ? [try gates.window(retention)] : [])
     }
 
     func exact(_ name: String, _ found: [Float], _ reference: [Float]) -> ExactnessGate {
@@ -46,7 +46,7 @@ extension ExactnessGates {
             sequence(first: 0) { retentions.nextPacking(after: $0, prompt: prompt) }.dropFirst().prefix { $0 < tokens.count })
     }
 
-    /// The compacted cache against a full cache with the evicted slots masked.
+    /// The compacted cache against a full cache with the evicted slots masked, of the values that a merge has stored.
     private func masked(_ retention: EvictionRetention) throws -> ExactnessGate {
         var cache = try makeCache()
         var reference = MaskedKVCache(config: config, encoding: encoding)
@@ -57,6 +57,7 @@ extension ExactnessGates {
             let count = start < prompt ? min(prompt - start, cache.tokensToDecision(0) ?? .max) : 1
             let step = RaggedBatch(sequences: [0], counts: [count], tokens: Array(tokens[start..<start + count]))
             reference.kept = cache.table(of: 0).positions
+            if retention.merge != nil { reference.adoptValues(of: cache) }
             let logits = model.logits(step, cache: &cache).array()
             let masked = model.logits(step, cache: &reference).array()
             start += count

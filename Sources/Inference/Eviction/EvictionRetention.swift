@@ -17,14 +17,17 @@ public struct EvictionRetention: Retention {
     /// The newest tokens kept, where given.
     private let recent: Int?
     private let allocation: BudgetAllocation
+    public let merge: (any SlotMerge)?
     private let settings: EvictionSettings
     private var layer = 0, layers = 1
 
     /// The retention by `policy`, which has the `settings` already.
     ///
     /// Throws ``InferenceError/optionTooSmall(_:value:least:reason:)`` where the budget leaves no slot to the scores.
-    init(_ policy: any EvictionPolicy, budget: EvictionBudget, settings: EvictionSettings) throws(InferenceError) {
-        (self.policy, self.budget, self.settings) = (policy, budget, settings)
+    init(
+        _ policy: any EvictionPolicy, budget: EvictionBudget, merge: (any SlotMerge)? = nil, settings: EvictionSettings
+    ) throws(InferenceError) {
+        (self.policy, self.budget, self.merge, self.settings) = (policy, budget, merge, settings)
         sinks = settings.sinks ?? policy.sinks
         recent = settings.recent
         allocation = settings.allocation ?? policy.allocation
@@ -35,7 +38,7 @@ public struct EvictionRetention: Retention {
     }
 
     public var name: String { policy.name }
-    public var inputs: RetentionInputs { policy.inputs }
+    public var inputs: RetentionInputs { merge.map { policy.inputs.union($0.inputs).union(.values) } ?? policy.inputs }
     public var accumulates: Bool { policy.accumulates }
     /// Whether decisions fall at a prompt's end alone, or the budget is a share of one.
     public var needsPrompt: Bool {
@@ -47,7 +50,7 @@ public struct EvictionRetention: Retention {
     func with(budget: EvictionBudget, interval: Int? = nil) throws(InferenceError) -> EvictionRetention {
         var settings = settings
         settings.interval = interval ?? settings.interval
-        return try EvictionRetention(policy, budget: budget, settings: settings)
+        return try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
     }
 
     /// The least budget of this policy and these settings.
@@ -116,6 +119,9 @@ public struct EvictionRetention: Retention {
         let geometry = config.kvGeometry(.float32)
         if geometry.allSatisfy({ $0.window != nil }) {
             throw .policyWithoutLayers(policy: name, reason: "every layer of the model has a sliding window already")
+        }
+        if let merge, geometry.contains(where: \.valuesAreKeys) {
+            throw .policyWithoutLayers(policy: merge.name, reason: "its latents are keys and values at once")
         }
         if inputs.contains(.queries), geometry.contains(where: { $0.source != nil && $0.window == nil }) {
             throw .policyWithoutLayers(

@@ -18,13 +18,15 @@ public struct EvictionSettings: Sendable, Hashable {
     public var future: Int?
     /// The division of budgets among layers.
     public var allocation: BudgetAllocation?
+    /// The name of the merge of evicted slots into kept ones.
+    public var merge: String?
     /// Seed of random choices.
     public var seed: UInt64?
 
     /// No settings.
     public init() {}
 
-    /// The settings given, the budget and its allocation aside.
+    /// The settings given, the budget, its allocation and the merge aside.
     private var given: [(option: EvictionOption, value: Int, least: Int)] {
         let all: [(option: EvictionOption, value: Int?, least: Int)] = [
             (.sinks, sinks, 0), (.recent, recent, 0), (.window, window, 1), (.pool, pool.map { _ in 1 }, 1),
@@ -42,6 +44,7 @@ public struct EvictionSettings: Sendable, Hashable {
             var options = given.map(\.option)
             if budget != nil { options.append(.budget) }
             if allocation != nil { options.append(.allocation) }
+            if merge != nil { options.append(.merge) }
             if let option = options.first { throw .optionWithoutPolicy(option: option.flag) }
             return FullRetention()
         }
@@ -50,16 +53,31 @@ public struct EvictionSettings: Sendable, Hashable {
         }
         guard let budget else { throw .noBudget(policy: policy) }
         for (option, value, least) in given {
-            guard found.options.contains(option) else { throw .foreignOption(option.flag, policy: policy) }
+            guard found.options.contains(option) || option == .seed && merge != nil else {
+                throw .foreignOption(option.flag, policy: policy)
+            }
             guard value >= least else { throw .optionTooSmall(option.flag, value: value, least: least, reason: "") }
         }
-        return try EvictionRetention(found.with(self), budget: budget, settings: self)
+        return try EvictionRetention(found.with(self), budget: budget, merge: slotMerge(beside: found), settings: self)
+    }
+
+    /// The merge, where one is named.
+    private func slotMerge(beside policy: any EvictionPolicy) throws(InferenceError) -> (any SlotMerge)? {
+        guard let merge else { return nil }
+        guard let found = SlotMerges.all.first(where: { $0.name == merge }) else {
+            throw .noMerge(merge, known: SlotMerges.names)
+        }
+        // What such a policy makes of attention is no mass to merge by.
+        guard !found.inputs.contains(.mass) || !policy.inputs.contains(.rows) else {
+            throw .foreignOption(EvictionOption.merge.flag, policy: policy.name)
+        }
+        return found.with(seed: seed ?? 0)
     }
 }
 
 /// An option of evictions.
 public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
-    case budget, sinks, recent, window, pool, interval, future, seed
+    case budget, sinks, recent, window, pool, interval, future, merge, seed
     case allocation = "allocate"
 
     /// The flag on the command line.

@@ -67,6 +67,20 @@ struct MaskedKVCache: KVCache {
         return CachedAttention(output: Storage(copying: output), logSumExp: Storage(copying: sums))
     }
 
+    /// Takes the values that `cache` holds in place of those that came.
+    mutating func adoptValues(of cache: PagedKVCache) {
+        let table = cache.table(of: 0)
+        for (stream, heads) in kept.enumerated() {
+            for (head, positions) in heads.enumerated() {
+                let stored = cache.store.memory.vectors(
+                    cache.layouts[stream], .value, head: head, slots: positions.count, of: table.pages[stream])
+                for (position, value) in zip(positions, stored.vectors(positions.count)) {
+                    values[stream][head][Int(position)] = Array(value)
+                }
+            }
+        }
+    }
+
     /// The positions that the query at `position` sees.
     private func visible(_ position: Int, _ stream: Int, head: Int, _ shape: KVGeometry) -> [Int] {
         let before = kept[stream].isEmpty ? Array(0..<tokens) : kept[stream][head].map { Int($0) }

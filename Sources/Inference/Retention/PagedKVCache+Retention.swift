@@ -54,10 +54,9 @@ extension PagedKVCache {
         var table = table(of: sequence)
         var isPacked = false
         for (stream, retention) in retentions(of: sequence).enumerated() where isDecision(sequence, stream, at: table.tokens) {
-            let kept =
-                countsOnly && retention.release == .compaction
-                ? .ranges([0..<min(table.slots(stream), retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence)))])
-                : retention.retained(state(of: sequence, table, stream))
+            let state = countsOnly && retention.release == .compaction ? nil : state(of: sequence, table, stream)
+            let most = min(table.slots(stream), retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence)))
+            let kept = state.map { retention.retained($0) } ?? .ranges([0..<most])
             switch (retention.release, kept) {
             case (.pages, .ranges(let ranges)): release(&table, stream, outside: ranges)
             case (.pages, .heads): preconditionFailure("PagedKVCache: '\(retention.name)' keeps slots by head in place")
@@ -66,7 +65,16 @@ extension PagedKVCache {
                 pack(&table, sequence, stream, [[Int]](repeating: kept, count: shapes[stream].kvHeads))
                 isPacked = true
             case (.compaction, .heads(let heads)):
+                let merged = heads.indices.map { head in
+                    retention.merge.flatMap { merge in state.map { merge.values($0, head: head, kept: heads[head]) } } ?? [:]
+                }
                 pack(&table, sequence, stream, heads)
+                for (head, slots) in heads.enumerated() {
+                    for (slot, old) in slots.enumerated() {
+                        guard let value = merged[head][old] else { continue }
+                        store.memory.storeValue(value, layouts[stream], head: head, slot: slot, of: table.pages[stream])
+                    }
+                }
                 isPacked = true
             }
         }

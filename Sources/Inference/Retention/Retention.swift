@@ -14,6 +14,8 @@ public protocol Retention: Sendable {
     var release: SlotRelease { get }
     /// What decisions go by beside positions.
     var inputs: RetentionInputs { get }
+    /// The merge of evicted slots into kept ones; nil where evicted slots are dropped.
+    var merge: (any SlotMerge)? { get }
     /// Whether kept slots keep their attention mass behind a decision; otherwise it is summed anew from 0.
     var accumulates: Bool { get }
     /// The number of tokens above `tokens` of the next decision, for a sequence with a prompt of `prompt` tokens; nil where none
@@ -105,6 +107,7 @@ public enum RetainedSlots: Sendable {
 extension Retention {
     public var inputs: RetentionInputs { [] }
     public var accumulates: Bool { true }
+    public var merge: (any SlotMerge)? { nil }
     public var release: SlotRelease { .compaction }
 
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }

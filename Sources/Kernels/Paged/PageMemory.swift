@@ -73,6 +73,25 @@ import Threads
         copy(layout.valueScaleOffset, bytes: layout.valueScaleBytes)
     }
 
+    /// Encodes one head's value of a slot of `pages` anew.
+    public func storeValue(_ value: [Float], _ layout: PagedLayout, head: Int, slot: Int, of pages: [Int32]) {
+        let page = pages[slot / layout.tokensPerPage]
+        check(page)
+        precondition(
+            layout.pageBytes == pageBytes && head < layout.kvHeads && value.count == layout.valueDim,
+            "PageMemory: a layout of other pages, or a value of \(value.count) elements for \(layout.valueDim)")
+        precondition(
+            layout.encoding.blockTokens == 1 && !layout.valuesAreKeys,
+            "PageMemory: a value of \(layout.encoding.name) is not stored by itself")
+        var value = value
+        unsafe value.withUnsafeMutableBufferPointer { value in
+            guard let elements = value.baseAddress else { return }
+            for vectors in layout.valueVectors(head: head, slot: slot % layout.tokensPerPage) {
+                unsafe vectors.encode(elements, into: base + Int(page) * pageBytes)
+            }
+        }
+    }
+
     /// The parts of a slot.
     public enum SlotPart: Sendable {
         case key, value

@@ -41,14 +41,20 @@ struct EvictionOptions: ParsableArguments {
     @Option(help: "How the budget is divided among layers. Default: pyramid for pyramidkv, else uniform.")
     var kvAllocate: BudgetAllocation?
 
-    @Option(help: "random, keyformer: seed of the draws.")
+    @Option(
+        help: ArgumentHelp(
+            "Merge evicted slots' values into kept ones: \(SlotMerges.names.joined(separator: ", ")).", valueName: "name"),
+        completion: .list(SlotMerges.names))
+    var kvMerge: String?
+
+    @Option(help: "random, keyformer, --kv-merge: seed of the draws.")
     var kvSeed: UInt64?
 
     private var settings: EvictionSettings {
         var settings = EvictionSettings()
         (settings.policy, settings.budget, settings.sinks, settings.recent) = (evict, kvBudget, kvSinks, kvRecent)
         (settings.window, settings.pool, settings.interval, settings.future) = (kvWindow, kvPool, kvInterval, kvFuture)
-        (settings.allocation, settings.seed) = (kvAllocate, kvSeed)
+        (settings.allocation, settings.merge, settings.seed) = (kvAllocate, kvMerge, kvSeed)
         return settings
     }
 
@@ -60,7 +66,9 @@ struct EvictionOptions: ParsableArguments {
     }
 
     /// The policy and its budget in words; nil without a policy.
-    var text: String? { evict.map { name in "\(name), \(kvBudget?.text ?? "") slots" } }
+    var text: String? {
+        evict.map { name in "\(name), \(kvBudget?.text ?? "") slots" + (kvMerge.map { ", merged by \($0)" } ?? "") }
+    }
 }
 
 extension EvictionBudget: ExpressibleByArgument {

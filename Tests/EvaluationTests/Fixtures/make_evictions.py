@@ -1,4 +1,4 @@
-"""Makes evictions.json: the positions that Scissorhands and Keyformer keep of a real text in a real checkpoint, by the papers' formulas.
+"""Makes evictions.json: what Scissorhands, Keyformer and H2O with CaM keep of a real text in a real checkpoint, by the papers' formulas.
 
 A plain Float64 forward pass of a Llama checkpoint, whose KV heads keep slots of their own: the prompt is computed over its whole cache,
 then each head keeps its budget, and again every interval of further tokens, which attend to the kept slots and to each other.
@@ -9,8 +9,13 @@ then each head keeps its budget, and again every interval of further tokens, whi
   queries of softmax((x + noise) / tau), tau = 1 in the prompt and 0.01 more with each token behind it. The noise is Gumbel's, from
   SplitMix64 keyed by seed, layer, head, the query's position and the slot's.
 
+- H2O (Zhang et al. 2023, section 4): the highest sum of attention weights over all queries; with CaM (Zhang et al. 2024, section 4.2;
+  cam_hf/utils_hh/modify_llama_cam.py) an evicted slot's value, divided by 32, is added to those of the next 32 kept ones where a draw is
+  below its sum over the mean of theirs. Draws are SplitMix64's, keyed by seed, layer, head and the evicted position.
+
 Of equal scores the oldest is kept; query heads that share a KV head add theirs. Beside the positions stands the margin by which the
-decisions are safe from rounding: the least relative distance of a weight to its threshold, or of the last kept to the first dropped score.
+decisions are safe from rounding: the least relative distance of a weight or a draw to its threshold, or of the last kept to the first
+dropped score; and the sum of each kept slot's value where values are merged.
 
 Needs `pip install numpy tokenizers`, and the folder of shared test data as the argument.
 """
@@ -29,6 +34,7 @@ CASES = [
     {"policy": "scissorhands", "budget": 48, "recent": 4, "window": 24, "interval": 16},
     {"policy": "keyformer", "budget": 64, "recent": 19, "seed": 0, "interval": 16},
     {"policy": "keyformer", "budget": 96, "recent": 28, "seed": 7, "interval": 64},
+    {"policy": "h2o", "budget": 64, "recent": 32, "merge": "cam", "seed": 5, "interval": 16},
 ]
 
 
@@ -94,13 +100,34 @@ def summands(case, scores, weights, layer, head, position, slots):
         mean = 1 / (position + 1)
         # A single slot has all of the attention.
         return (weights < mean).astype(np.float64), np.abs(weights / mean - 1).min() if len(weights) > 1 else np.inf
+    if case["policy"] == "h2o":
+        return weights, np.inf
     tau = 1 + 0.01 * max(0, position + 1 - PROMPT)
     noisy = (scores + gumbel(case["seed"], layer, head, position, slots)) / tau
     terms = np.exp(noisy - noisy.max())
     return terms / terms.sum(), np.inf
 
 
-def evict(case, head, tokens):
+def merge(case, head, kept, layer, number):
+    """Adds evicted values to kept ones; the least relative distance of a draw to its probability."""
+    values, margin = [np.array(value) for value in head.values], np.inf
+    for slot, position in enumerate(head.positions):
+        if slot in kept:
+            continue
+        targets = [other for other in kept if other > slot][:32]
+        state = np.array([case["seed"]], np.uint64)
+        for key in (layer, number, position):
+            state = keyed(state, [key])
+        uniform = float((draw(state)[1] >> np.uint64(11))[0]) * 2.0**-53
+        probability = head.sums[slot] / np.mean([head.sums[other] for other in targets])
+        margin = min(margin, abs(uniform / probability - 1))
+        for other in targets if uniform < probability else []:
+            values[other] = values[other] + head.values[slot] / 32
+    head.values = values
+    return margin
+
+
+def evict(case, head, tokens, layer, number):
     budget = case["budget"]
     sign = -1 if case["policy"] == "scissorhands" else 1
     scored = [slot for slot, position in enumerate(head.positions) if position < tokens - case["recent"]]
@@ -109,12 +136,13 @@ def evict(case, head, tokens):
     count = budget - len(newest)
     last, first = (head.sums[slot] for slot in scored[count - 1 : count + 1])
     kept = sorted(scored[:count] + newest)
+    margin = merge(case, head, kept, layer, number) if "merge" in case else np.inf
     for name in ("keys", "values", "positions", "sums"):
         setattr(head, name, [getattr(head, name)[slot] for slot in kept])
     if case["policy"] == "scissorhands":
         head.sums = [0.0] * len(kept)
         return np.inf
-    return abs(last - first) / last
+    return min(margin, abs(last - first) / last)
 
 
 def run(config, tensors, ids, case):
@@ -153,9 +181,10 @@ def run(config, tensors, ids, case):
             gate = weight("mlp.gate_proj") @ h
             x = x + weight("mlp.down_proj") @ (gate / (1 + np.exp(-gate)) * (weight("mlp.up_proj") @ h))
         if position + 1 == decision:
-            margin = min([margin] + [evict(case, slots, position + 1) for cache in layers for slots in cache])
+            for layer, cache in enumerate(layers):
+                margin = min([margin] + [evict(case, slots, position + 1, layer, head) for head, slots in enumerate(cache)])
             decision += case["interval"]
-    return [[slots.positions for slots in cache] for cache in layers], margin
+    return layers, margin
 
 
 def main(shared):
@@ -170,9 +199,13 @@ def main(shared):
             ids = tokenizer.encode(words, add_special_tokens=False).ids[:TOKENS]
             cases = []
             for case in CASES:
-                retained, margin = run(config, tensors, ids, case)
+                layers, margin = run(config, tensors, ids, case)
                 print(name, offset, case, f"margin {margin:.2g}", file=sys.stderr)
+                retained = [[slots.positions for slots in cache] for cache in layers]
                 cases.append(case | {"retained": retained, "margin": float(f"{margin:.2g}")})
+                if "merge" in case:
+                    cases[-1]["values"] = [
+                        [[round(float(value.sum()), 5) for value in slots.values] for slots in cache] for cache in layers]
             models[name].append({"ids": ids, "cases": cases})
     folder = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(folder, "evictions.json"), "w") as file:
