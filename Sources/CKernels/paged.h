@@ -448,6 +448,7 @@ KK_PAGED_CODEC(q4_0, KK_ELEMENT_Q4_0)
 KK_PAGED_CODEC(channel4, KK_ELEMENT_CHANNEL4)
 KK_PAGED_CODEC(channel2, KK_ELEMENT_CHANNEL2)
 KK_PAGED_CODEC(asymmetric2, KK_ELEMENT_ASYMMETRIC2)
+KK_PAGED_CODEC(centred4, KK_ELEMENT_CENTRED4)
 typedef void (*KK(paged_scores_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_values_function))(const kk_rows *, int64_t, int64_t, const float *, int64_t, float *, int64_t, const kk_rows *);
 typedef void (*KK(paged_widen_function))(const kk_rows *, int64_t, int64_t, int64_t, float *, int64_t);
@@ -458,7 +459,7 @@ static const KK(paged_values_function) KK(paged_values_of)[] = {KK(paged_values_
 static const KK(paged_widen_function) KK(paged_widen_of)[] = {KK(paged_widen_fp32), KK(paged_widen_bf16), KK(paged_widen_fp16),
                                                               KK(paged_widen_int8), KK(paged_widen_asymmetric4), KK(paged_widen_q8_0),
                                                               KK(paged_widen_q4_0), KK(paged_widen_channel4), KK(paged_widen_channel2),
-                                                              KK(paged_widen_asymmetric2)};
+                                                              KK(paged_widen_asymmetric2), KK(paged_widen_centred4)};
 
 // One KV head's group's queries, scaled: eight side by side as far as they go so, the others in rows, padded with zeros.
 KK_INLINE void KK(paged_queries)(const float *q, int64_t group, int64_t d, int64_t wide, float scale, float *restrict out) {
@@ -502,6 +503,7 @@ enum KK(reading) {
 
 KK_INLINE enum KK(reading) KK(keys_reading)(const KK(place) *place, int64_t d, int64_t group) {
     if (place->scaleBytes == 0) return KK(isPlain);
+    if (place->element == KK_ELEMENT_CENTRED4) return KK(isDecoded);
     if (place->scaleTokens > 1) {
         int64_t bytes = kk_code_bytes(place->element, d);
         return KK_VW > 4 && place->split == d && bytes % KK_CODES == 0 && d <= 4096 && KK(paged_eights)(group) == 0 ? KK(isChanneled)

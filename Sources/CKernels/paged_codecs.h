@@ -14,6 +14,7 @@ KK_INLINE int64_t kk_code_bytes(int32_t element, int64_t n) {
     case KK_ELEMENT_BF16: case KK_ELEMENT_FP16: return 2 * n;
     case KK_ELEMENT_ASYMMETRIC4: case KK_ELEMENT_Q4_0: case KK_ELEMENT_CHANNEL4: return n / 2;
     case KK_ELEMENT_ASYMMETRIC2: case KK_ELEMENT_CHANNEL2: return n / 4;
+    case KK_ELEMENT_CENTRED4: return n / 2 + 4; // and a scale and an offset
     default: return n;
     }
 }
@@ -23,6 +24,7 @@ KK_INLINE int64_t kk_scale_bytes(int32_t element, int64_t n) {
     case KK_ELEMENT_INT8: return 2;
     case KK_ELEMENT_ASYMMETRIC4: case KK_ELEMENT_ASYMMETRIC2: return 4;
     case KK_ELEMENT_CHANNEL4: case KK_ELEMENT_CHANNEL2: return 4 * n;
+    case KK_ELEMENT_CENTRED4: return 2 * n;
     case KK_ELEMENT_Q8_0: case KK_ELEMENT_Q4_0: return n / KK_CODE_BLOCK * 2;
     default: return 0;
     }
@@ -30,7 +32,8 @@ KK_INLINE int64_t kk_scale_bytes(int32_t element, int64_t n) {
 
 // Tokens whose codes have scales in common.
 KK_INLINE int64_t kk_scale_tokens(int32_t element) {
-    return element == KK_ELEMENT_CHANNEL4 || element == KK_ELEMENT_CHANNEL2 ? KK_CHANNEL_TOKENS : 1;
+    int isBlock = element == KK_ELEMENT_CHANNEL4 || element == KK_ELEMENT_CHANNEL2 || element == KK_ELEMENT_CENTRED4;
+    return isBlock ? KK_CHANNEL_TOKENS : 1;
 }
 
 KK_INLINE float kk_half_at(const unsigned char *p) {
@@ -222,17 +225,54 @@ KK_INLINE void KK(decode_channels)(const int bits, const kk_rows *rows, int64_t 
         }
 }
 
+// Codes of n tokens of one block, each with a scale and an offset behind its codes, and the means of their channels: out [n, wide].
+KK_INLINE void KK(decode_centred)(const kk_rows *rows, int64_t from, int64_t n, int64_t codeOffset, int64_t scaleOffset, int64_t d,
+                                  float *restrict out, int64_t wide) {
+    const unsigned char *means = rows->scales[from] + rows->scaleOffset + scaleOffset;
+    float scale[KK_CHANNEL_TOKENS], offset[KK_CHANNEL_TOKENS];
+    int64_t bytes = d / 2;
+    for (int64_t t = 0; t < n; t++) {
+        const unsigned char *p = rows->rows[from + t] + rows->offset + codeOffset + bytes;
+        scale[t] = kk_half_at(p);
+        offset[t] = kk_half_at(p + 2);
+    }
+    for (int high = 0; high < 2; high++)
+        for (int64_t i = 0; i < bytes; i += 16) {
+            int64_t some = KK_MIN(bytes - i, 16), channel = high * bytes + i;
+            float mean[16];
+#if KK_VW > 4
+            if (some == 16) *(kk_v16 *)mean = __builtin_convertvector(*(const KK(half16) *)(means + 2 * channel), kk_v16);
+            else
+#endif
+            for (int j = 0; j < some; j++) mean[j] = kk_half_at(means + 2 * (channel + j));
+            for (int64_t t = 0; t < n; t++) {
+                const unsigned char *code = rows->rows[from + t] + rows->offset + codeOffset + i;
+                float *restrict to = out + t * wide + channel;
+                if (some == 16)
+                    for (int j = 0; j < 16; j++) to[j] = offset[t] + scale[t] * (float)(code[j] >> 4 * high & 15) + mean[j];
+                else
+                    for (int j = 0; j < some; j++) to[j] = offset[t] + scale[t] * (float)(code[j] >> 4 * high & 15) + mean[j];
+            }
+        }
+}
+
 // Rows from ... from + n of vectors of d elements, decoded, zeros past their end: out [n, wide].
 KK_INLINE void KK(paged_decode)(const int element, const kk_rows *rows, int64_t from, int64_t n, int64_t d, float *restrict out,
                                 int64_t wide) {
     int64_t first = KK_MIN(rows->split, d), rest = d - first;
     int64_t codeStep = kk_code_bytes(element, first), scaleStep = kk_scale_bytes(element, first);
-    if (element == KK_ELEMENT_CHANNEL4 || element == KK_ELEMENT_CHANNEL2) {
+    if (kk_scale_tokens(element) > 1) {
         const int bits = element == KK_ELEMENT_CHANNEL4 ? 4 : 2;
         for (int64_t t = 0, some; t < n; t += some) {
+            float *to = out + t * wide;
             for (some = 1; t + some < n && rows->scales[from + t + some] == rows->scales[from + t];) some++;
-            KK(decode_channels)(bits, rows, from + t, some, 0, 0, first, out + t * wide, wide);
-            if (rest > 0) KK(decode_channels)(bits, rows, from + t, some, codeStep, scaleStep, rest, out + t * wide + first, wide);
+            if (element == KK_ELEMENT_CENTRED4) {
+                KK(decode_centred)(rows, from + t, some, 0, 0, first, to, wide);
+                if (rest > 0) KK(decode_centred)(rows, from + t, some, codeStep, scaleStep, rest, to + first, wide);
+                continue;
+            }
+            KK(decode_channels)(bits, rows, from + t, some, 0, 0, first, to, wide);
+            if (rest > 0) KK(decode_channels)(bits, rows, from + t, some, codeStep, scaleStep, rest, to + first, wide);
         }
         for (int64_t t = 0; t < n; t++)
             for (int64_t i = d; i < wide; i++) out[t * wide + i] = 0;

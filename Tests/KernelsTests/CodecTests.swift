@@ -320,7 +320,7 @@ private struct StoredTokens {
         }
     }
 
-    @Test(arguments: encodings + [.kivi4, .kivi2])
+    @Test(arguments: encodings + [.kivi4, .kivi2, .int4])
     func `attention over codes is attention over decoded values at every instruction level`(encoding: KVEncoding) {
         let blocks = encoding.blockTokens > 1
         for (index, shape) in Self.shapes.enumerated() {

@@ -5,7 +5,7 @@
 /// Element types and codecs of cached keys and values (Kernels/Codecs).
 enum kk_element {
     KK_ELEMENT_FP32, KK_ELEMENT_BF16, KK_ELEMENT_FP16, KK_ELEMENT_INT8, KK_ELEMENT_ASYMMETRIC4, KK_ELEMENT_Q8_0, KK_ELEMENT_Q4_0,
-    KK_ELEMENT_CHANNEL4, KK_ELEMENT_CHANNEL2, KK_ELEMENT_ASYMMETRIC2
+    KK_ELEMENT_CHANNEL4, KK_ELEMENT_CHANNEL2, KK_ELEMENT_ASYMMETRIC2, KK_ELEMENT_CENTRED4
 };
 
 /// One layer of one sequence: where its pages lie and what is in them.
@@ -54,7 +54,7 @@ typedef struct {
     void (*mass)(const kk_paged_attention *, const float *logSumExp, float *mass, float *scratch);
 } kk_paged;
 
-/// Tokens that codecs of channels encode together.
+/// Tokens that codecs of blocks encode together.
 #define KK_CHANNEL_TOKENS 32
 /// Tokens a call of `row` covers at most; longer sequences are cut at multiples of it.
 #define KK_PAGED_SPAN 256

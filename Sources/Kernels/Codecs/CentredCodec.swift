@@ -11,7 +11,7 @@ import CKernels
 /// A token's codes (``PackedCodes``) are followed by its scale and its offset, token after token; the means follow.
 struct CentredCodec: KVCodec {
     let name = "centred4"
-    var kernel: Int32? { nil }
+    var kernel: Int32? { Int32(KK_ELEMENT_CENTRED4.rawValue) }
     let blockElements = 2
     let blockTokens = Int(KK_CHANNEL_TOKENS)
     let divergenceBound = 0.03
