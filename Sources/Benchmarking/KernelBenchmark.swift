@@ -96,6 +96,9 @@ private struct Bench {
         let gradients = LinearCrossEntropyKernel.Gradients(
             rows: Storage(count: x.count), weight: Storage(count: weight.count), scale: 1)
         let targets = [Int32](repeating: 1, count: rows)
+        let teacher = LinearCrossEntropyKernel.Teacher(
+            rows: x, weight: Matrix(weight, rows: classes, columns: width), share: 0.9, temperature: 1, precision: precision,
+            divergences: Storage(count: rows))
         let flops = 2 * Double(rows) * Double(width) * Double(classes)
         return [
             time("output and cross-entropy", flops: flops, floats: x.count + weight.count) {
@@ -103,6 +106,9 @@ private struct Bench {
             },
             time("output and cross-entropy, with gradients", flops: 3 * flops, floats: 2 * (x.count + weight.count)) {
                 _ = kernel.losses(x, targets: targets, gradients: gradients)
+            },
+            time("output and distillation, with gradients", flops: 4 * flops, floats: 2 * x.count + 3 * weight.count) {
+                _ = kernel.losses(x, targets: targets, teacher: teacher, gradients: gradients)
             },
         ]
     }

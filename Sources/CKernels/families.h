@@ -39,6 +39,7 @@ const kk_table KK(kk_table) = {
     .log_softmax_gradient = KK(log_softmax_gradient),
     .cross_entropy = KK(cross_entropy),
     .divergence = KK(divergence),
+    .distillation = KK(distillation),
     .rms_norm = KK(rms_norm),
     .rms_norm_apply = KK(rms_norm_apply),
     .rms_norm_gradient = KK(rms_norm_gradient),

@@ -1,4 +1,4 @@
-// Softmax over the last axis, its logarithm, and cross-entropy against class indices.
+// Softmax over the last axis, its logarithm, cross-entropy against class indices and divergence from a teacher's softmax.
 
 // e^(x - m) for n values, none of which is above m, their sum returned; y may be NULL.
 KK_INLINE float KK(exp_sum)(const float *x, float *y, int64_t n, float m) {
@@ -80,5 +80,48 @@ static void KK(divergence)(const float *p, const float *q, float *result, int64_
         for (; i < n; i++) part[i % KK_LANES] += kk_exp(a[i] - ma) * (a[i] - b[i] + shift);
         total += KK(lane_sum)(part);
         result[r] = total / sa;
+    }
+}
+
+// As cross_entropy on q, with the divergence of softmax(q / t) from softmax(p / t) beside it.
+static void KK(distillation)(float *q, float *p, const int32_t *targets, float *losses, float *divergences, int64_t rows, int64_t n,
+                             float scale, float share, float t, int gradient) {
+    float inverse = 1.0f / t;
+    for (int64_t r = 0; r < rows; r++) {
+        float *restrict a = p + r * n, *restrict b = q + r * n;
+        if (targets[r] < 0) {
+            losses[r] = divergences[r] = 0;
+            if (gradient) memset(b, 0, sizeof(float) * (size_t)n);
+            continue;
+        }
+        float picked = b[targets[r]], ma = KK(greatest)(a, n), mb = KK(greatest)(b, n);
+        float as[KK_LANES] = {0}, bs[KK_LANES] = {0}, ds[KK_LANES] = {0};
+        int64_t i = 0;
+        for (; i + KK_LANES <= n; i += KK_LANES)
+            for (int j = 0; j < KK_LANES; j++) {
+                float u = (a[i + j] - ma) * inverse, v = (b[i + j] - mb) * inverse, e = kk_exp_below(u);
+                a[i + j] = e;
+                as[j] += e;
+                bs[j] += kk_exp_below(v);
+                ds[j] += e * (u - v);
+            }
+        for (; i < n; i++) {
+            float u = (a[i] - ma) * inverse, v = (b[i] - mb) * inverse, e = kk_exp_below(u);
+            a[i] = e;
+            as[i % KK_LANES] += e;
+            bs[i % KK_LANES] += kk_exp_below(v);
+            ds[i % KK_LANES] += e * (u - v);
+        }
+        float sa = KK(lane_sum)(as), sb = KK(lane_sum)(bs), total = t == 1.0f ? sb : KK(exp_sum)(b, NULL, n, mb);
+        losses[r] = mb + kk_log(total) - picked;
+        divergences[r] = KK(lane_sum)(ds) / sa + (kk_log(sb) - kk_log(sa));
+        if (!gradient) continue;
+        float text = scale * (1.0f - share) / total, own = scale * share * t / sb, other = scale * share * t / sa;
+        if (t == 1.0f)
+            for (i = 0; i < n; i++) b[i] = (text + own) * kk_exp_below(b[i] - mb) - other * a[i];
+        else
+            for (i = 0; i < n; i++)
+                b[i] = text * kk_exp_below(b[i] - mb) + own * kk_exp_below((b[i] - mb) * inverse) - other * a[i];
+        b[targets[r]] -= scale * (1.0f - share);
     }
 }

@@ -31,19 +31,15 @@ public struct Distillation: Sendable {
     func loss(
         _ model: DecoderLM, _ input: ModelInput, targets: [Int32], normalizer: Int
     ) -> (objective: Tensor, nll: Double) {
-        let scored = targets.map { $0 >= 0 }
-        let share = Float(scored.count { $0 }) / Float(max(normalizer, 1))
+        let share = Float(targets.count { $0 >= 0 }) / Float(max(normalizer, 1))
         var plain = input
         plain.dropout = nil
-        let (expected, found) = (teacher.states(plain), model.states(input))
-        let likelihood = found.logits.crossEntropy(targets) * share
-        var objective = likelihood * Float(1 - weight)
-        if weight > 0 {
-            objective =
-                objective + found.logits.divergence(
-                    fromTeacher: expected.logits, temperature: Float(temperature), scored: scored, normalizer: max(normalizer, 1))
-                * Float(weight)
-        }
+        let expected = teacher.states(plain, keepsBlocks: hidden > 0)
+        let found = model.states(input, keepsBlocks: hidden > 0)
+        let loss = model.distillationLoss(
+            found, targets: targets, teacher: teacher, expected, share: Float(weight), temperature: Float(temperature),
+            normalizer: normalizer)
+        var objective = loss.objective
         if hidden > 0 {
             for (x, target) in zip(found.blocks, expected.blocks) {
                 let size = Elementwise.sumOfSquares(target.storage)
@@ -53,6 +49,6 @@ public struct Distillation: Sendable {
                     * (share * Float(hidden / (Double(found.blocks.count) * max(size, 1e-30))))
             }
         }
-        return (objective, Double(likelihood.scalar))
+        return (objective, loss.nll)
     }
 }

@@ -1,4 +1,5 @@
 import Autograd
+import Foundation
 import Kernels
 import TestSupport
 import Testing
@@ -92,6 +93,92 @@ import Threads
         #expect(x.linearCrossEntropy(weight, targets: [Int32](repeating: -1, count: 5)).scalar == 0)
         let each = LinearCrossEntropy.losses(x, weight: weight, targets: targets)
         #expect(abs(each.reduce(0, +) / 4 - x.linearCrossEntropy(weight, targets: targets).scalar) < 1e-6)
+    }
+
+    /// The distillation loss written out with general ops.
+    private func distillation(
+        _ logits: Tensor, _ teacher: Tensor, _ targets: [Int32], share: Float, temperature: Float, normalizer: Int
+    ) -> Tensor {
+        let p = (teacher * (1 / temperature)).softmax()
+        let terms = p * ((teacher * (1 / temperature)).logSoftmax() - (logits * (1 / temperature)).logSoftmax())
+        let marks = Tensor(targets.map { $0 < 0 ? 0 : 1 }, shape: [targets.count, 1])
+        let divergence = (terms * marks).sum() * (temperature * temperature / Float(normalizer))
+        let likelihood = logits.crossEntropy(targets) * (Float(targets.count { $0 >= 0 }) / Float(normalizer))
+        return likelihood * (1 - share) + divergence * share
+    }
+
+    @Test(arguments: [(0, 1), (0.3, 1), (0.3, 2.5), (1, 1), (1, 0.5)] as [(Float, Float)])
+    func `distillation fused with both projections is the composition`(share: Float, temperature: Float) {
+        // The teacher has a width of its own.
+        let (x, weight) = (Tensor.random([5, 4], seed: 14), Tensor.random([7, 4], seed: 15))
+        let (rows, head) = (Tensor.random([5, 3], seed: 22, in: -2...2), Tensor.random([7, 3], seed: 23))
+        let targets: [Int32] = [0, 6, -100, 3, 3]
+        for (normalizer, precision) in [(4, .fp32), (9, .fp32), (4, .bf16)] as [(Int, ComputePrecision)] {
+            func fused(_ x: Tensor, _ weight: Tensor) -> (objective: Tensor, nll: Double) {
+                x.linearDistillation(
+                    weight, targets: targets, teacher: (rows, head), share: share, temperature: temperature,
+                    normalizer: normalizer, precision: precision)
+            }
+            func composed(_ x: Tensor, _ weight: Tensor) -> Tensor {
+                distillation(
+                    x.linear(weight, precision: precision), rows.linear(head, precision: precision), targets, share: share,
+                    temperature: temperature, normalizer: normalizer)
+            }
+            let (objective, nll) = fused(x, weight)
+            #expect(abs(objective.scalar - composed(x, weight).scalar) < 1e-5)
+            let text = x.linearCrossEntropy(weight, targets: targets, normalizer: normalizer, precision: precision)
+            #expect(abs(nll - Double(text.scalar)) < 1e-6)
+            if precision == .fp32 {
+                #expect(GradientCheck.failures([x, weight]) { fused($0[0], $0[1]).objective * 2 } == [])
+                #expect(GradientCheck.failures([weight]) { fused(x, $0[0]).objective } == [])
+            }
+            let variables = [x, weight].map { Tensor.variable($0) }
+            let found = fused(variables[0], variables[1]).objective.gradients()
+            let expected = composed(variables[0], variables[1]).gradients()
+            for variable in variables {
+                // Sums of a few products of numbers below 10 in another order; in bf16 a factor may be rounded the other way.
+                let tolerance = precision == .fp32 ? 2e-6 : 4e-3
+                let (gradient, reference) = (found[variable]?.values ?? [], expected[variable]?.values ?? [])
+                #expect(differences(gradient, reference, absolute: tolerance) == [])
+            }
+        }
+    }
+
+    @Test func `distillation by hand, from itself, and of nothing`() {
+        // Teacher (½, ½), model (¾, ¼): ½·ln(½/¾) + ½·ln(½/¼) = ½·ln(4/3). Gradient of the logits: q − p = (¼, −¼).
+        let identity = Tensor([1, 0, 0, 1], shape: [2, 2])
+        let x = Tensor.variable(Tensor([Float(log(3.0)), 0], shape: [1, 2]))
+        let even = (rows: Tensor([1, 1], shape: [1, 2]), weight: identity)
+        let (objective, nll) = x.linearDistillation(identity, targets: [0], teacher: even, share: 1)
+        #expect(abs(Double(objective.scalar) - 0.5 * log(4.0 / 3)) < 1e-6 && abs(nll - log(4.0 / 3)) < 1e-6)
+        #expect(differences(objective.gradients()[x]?.values ?? [], [0.25, -0.25], absolute: 1e-6) == [])
+        let own = (rows: x.detached, weight: identity)
+        #expect(x.linearDistillation(identity, targets: [0], teacher: own, share: 1, temperature: 3).objective.scalar == 0)
+        let nothing = x.linearDistillation(identity, targets: [-1], teacher: even, share: 0.5)
+        #expect(nothing.objective.scalar == 0 && nothing.nll == 0)
+        #expect(nothing.objective.gradients()[x]?.values == [0, 0])
+    }
+
+    @Test func `distillation holds the logits of one chunk, however many rows there are`() async throws {
+        // In a process of its own, where no other test allocates.
+        let result = try await #require(processExitsWith: .success, observing: [\.standardErrorContent]) {
+            // A chunk is 256 rows, 16 MiB of each model's logits.
+            let (classes, chunk) = (1 << 14, 256)
+            let (weight, head) = (Tensor.random([classes, 4], seed: 1), Tensor.random([classes, 2], seed: 2))
+            func peak(rows: Int) -> Int {
+                let x = Tensor.variable(Tensor.random([rows, 4], seed: 3))
+                let teacher = (rows: Tensor.random([rows, 2], seed: 4), weight: head)
+                StoragePool.shared.resetPeak()
+                let before = StoragePool.shared.statistics.bytesInUse
+                let loss = x.linearDistillation(weight, targets: (0..<rows).map { Int32($0) }, teacher: teacher, share: 0.5)
+                precondition(loss.objective.scalar.isFinite && loss.objective.gradients()[x] != nil)
+                return StoragePool.shared.statistics.peakBytesInUse - before
+            }
+            let (one, four) = (peak(rows: chunk), peak(rows: 4 * chunk))
+            guard one < 2 * chunk * classes * 4 || four > one + (2 << 20) else { return }
+            FileHandle.standardError.write(Data("\(one) bytes for a chunk, \(four) for four".utf8))
+        }
+        #expect(String(decoding: result.standardErrorContent, as: UTF8.self) == "")
     }
 
     @Test(arguments: [(4, 4), (4, 2), (4, 1)])

@@ -64,6 +64,39 @@ import Testing
         #expect(differences(gradient, expected, absolute: 1e-7, relative: 2e-6) == [])
     }
 
+    @Test(arguments: cases)
+    func `distillation's losses, its gradient, and rows without a target`(level: Level, n: Int) {
+        let (q, p) = (random(3 * n, seed: 14, in: -10...10), random(3 * n, seed: 15, in: -10...10))
+        let targets: [Int32] = [0, -100, Int32(n - 1)]
+        for (share, t) in [(0.25, 1.0), (0.75, 2.0)] {
+            func tempered(_ row: [Double]) -> [Double] { softmax(row.map { $0 / t }) }
+            let (plain, own, other) = (rows(q, n).map(softmax), rows(q, n).map(tempered), rows(p, n).map(tempered))
+            let expected = (0..<3).map { targets[$0] < 0 ? 0 : -log(plain[$0][Int(targets[$0])]) }
+            let divergence = (0..<3).map { r in
+                targets[r] < 0 ? 0 : zip(other[r], own[r]).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) }
+            }
+            let slope = (0..<3).flatMap { r in
+                (0..<n).map { i -> Double in
+                    let text = plain[r][i] - (Int(targets[r]) == i ? 1 : 0)
+                    return targets[r] < 0 ? 0 : 0.5 * ((1 - share) * text + share * t * (own[r][i] - other[r][i]))
+                }
+            }
+            for wanted: Int32 in [0, 1] {
+                var (logits, teacher) = (q, p)
+                var (losses, divergences) = ([Float](repeating: .nan, count: 3), [Float](repeating: .nan, count: 3))
+                level.table.distillation(
+                    &logits, &teacher, targets, &losses, &divergences, 3, Int64(n), 0.5, Float(share), Float(t), wanted)
+                #expect(differences(losses, expected, absolute: 4e-6) == [])
+                #expect(differences(divergences, divergence, absolute: 4e-6, relative: 1e-6) == [])
+                if wanted == 0 {
+                    #expect(logits == q)
+                } else {
+                    #expect(differences(logits, slope, absolute: 2e-7, relative: 2e-6) == [])
+                }
+            }
+        }
+    }
+
     @Test(arguments: Level.all)
     func `cross-entropy keeps NaN and infinity visible`(level: Level) {
         for bad in [Float.nan, .infinity] {

@@ -11,24 +11,44 @@ extension Tensor {
     ) -> Tensor {
         let kernel = LinearCrossEntropyKernel(self, weight, targets, precision)
         let scored = normalizer ?? targets.count { $0 >= 0 }
-        let wanted = requiresGradient || weight.requiresGradient
-        let gradients =
-            wanted
-            ? LinearCrossEntropyKernel.Gradients(
-                rows: Storage(count: shape.count), weight: Storage(count: weight.shape.count), scale: 1 / Float(max(scored, 1)))
-            : nil
+        let gradients = LinearCrossEntropyKernel.Gradients(self, weight, scale: 1 / Float(max(scored, 1)))
         let losses = kernel.losses(storage, targets: targets, gradients: gradients)
         let loss = scored == 0 ? 0 : Float(Elementwise.sum(losses) / Double(scored))
         return .result([], Storage(copying: [loss]), from: [self, weight]) { gradient, sink in
-            guard let gradients else { return }
-            let scale = gradient[0]
-            if scale != 1 {
-                Elementwise.scale(gradients.rows, by: scale, into: gradients.rows)
-                Elementwise.scale(gradients.weight, by: scale, into: gradients.weight)
-            }
-            sink.add(0, gradients.rows)
-            sink.add(1, gradients.weight)
+            gradients?.add(times: gradient[0], to: &sink)
         }
+    }
+
+    /// Distillation (Hinton et al. 2015, Distilling the Knowledge in a Neural Network): the mean over scored rows of
+    /// (1 − share)·NLL + share·T²·KL(softmax(teacher/T) ‖ softmax(logits/T)) for the logits x·Wᵀ, beside the mean NLL in nats alone.
+    ///
+    /// x [rows, in] and weight [vocab, in] against a teacher's rows [rows, its in] and weight [vocab, its in], which have no
+    /// gradient. Both models' logits are computed in chunks and never materialised, with a share of 0 the teacher's not at all; all
+    /// else is as in ``linearCrossEntropy(_:targets:normalizer:precision:)``.
+    public func linearDistillation(
+        _ weight: Tensor, targets: [Int32], teacher: (rows: Tensor, weight: Tensor), share: Float, temperature: Float = 1,
+        normalizer: Int? = nil, precision: ComputePrecision = .fp32
+    ) -> (objective: Tensor, nll: Double) {
+        let kernel = LinearCrossEntropyKernel(self, weight, targets, precision)
+        let (classes, width) = (teacher.weight.shape[0], teacher.weight.shape[-1])
+        precondition(
+            classes == weight.shape[0] && teacher.rows.shape.count == targets.count * width,
+            "linearDistillation: a teacher's \(teacher.rows.shape) and \(teacher.weight.shape) for \(shape) and \(weight.shape)")
+        let scored = normalizer ?? targets.count { $0 >= 0 }
+        let gradients = LinearCrossEntropyKernel.Gradients(self, weight, scale: 1 / Float(max(scored, 1)))
+        let divergences = Storage(repeating: 0, count: targets.count)
+        let predictions = LinearCrossEntropyKernel.Teacher(
+            rows: teacher.rows.storage, weight: Matrix(teacher.weight.storage, rows: classes, columns: width), share: share,
+            temperature: temperature, precision: precision, divergences: divergences)
+        let losses = kernel.losses(
+            storage, targets: targets, teacher: share == 0 ? nil : predictions, gradients: gradients)
+        let nll = scored == 0 ? 0 : Elementwise.sum(losses) / Double(scored)
+        let divergence = scored == 0 ? 0 : Elementwise.sum(divergences) / Double(scored)
+        let objective = Double(1 - share) * nll + Double(share * temperature * temperature) * divergence
+        let result = Tensor.result([], Storage(copying: [Float(objective)]), from: [self, weight]) { gradient, sink in
+            gradients?.add(times: gradient[0], to: &sink)
+        }
+        return (result, nll)
     }
 }
 
@@ -47,5 +67,23 @@ extension LinearCrossEntropyKernel {
         precondition(
             targets.count * width == x.shape.count, "linearCrossEntropy: \(targets.count) targets for \(x.shape)")
         self.init(weight: Matrix(weight.storage, rows: classes, columns: width), precision: precision)
+    }
+}
+
+extension LinearCrossEntropyKernel.Gradients {
+    /// New destinations for both gradients; nil where neither is required.
+    fileprivate init?(_ x: Tensor, _ weight: Tensor, scale: Float) {
+        guard x.requiresGradient || weight.requiresGradient else { return nil }
+        self.init(rows: Storage(count: x.shape.count), weight: Storage(count: weight.shape.count), scale: scale)
+    }
+
+    /// Adds the gradients times `factor`, in place.
+    fileprivate func add(times factor: Float, to sink: inout GradientSink) {
+        if factor != 1 {
+            Elementwise.scale(rows, by: factor, into: rows)
+            Elementwise.scale(weight, by: factor, into: weight)
+        }
+        sink.add(0, rows)
+        sink.add(1, weight)
     }
 }

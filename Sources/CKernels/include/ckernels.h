@@ -105,6 +105,11 @@ typedef struct {
     void (*cross_entropy)(float *logits, const int32_t *targets, float *losses, int64_t rows, int64_t n, float scale, int gradient);
     // Per row KL(softmax(p) || softmax(q)) in nats.
     void (*divergence)(const float *p, const float *q, float *result, int64_t rows, int64_t n);
+    // Per row the loss of cross_entropy on q and KL(softmax(p / t) || softmax(q / t)) in nats; where gradient is set, q becomes
+    // scale * ((1 - share) * (softmax(q) - onehot) + share * t * (softmax(q / t) - softmax(p / t))). p is overwritten. A
+    // negative target scores nothing.
+    void (*distillation)(float *q, float *p, const int32_t *targets, float *losses, float *divergences, int64_t rows, int64_t n,
+                         float scale, float share, float t, int gradient);
     void (*rms_norm)(const float *x, const float *w, float *y, float *rstd, int64_t rows, int64_t n, float epsilon);
     // y = x * rstd * w, with rstd known.
     void (*rms_norm_apply)(const float *x, const float *w, const float *rstd, float *y, int64_t rows, int64_t n);

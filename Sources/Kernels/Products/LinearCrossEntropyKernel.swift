@@ -1,4 +1,5 @@
-/// The output projection fused with cross-entropy: logits are materialised one chunk of rows at a time.
+/// The output projection fused with cross-entropy, and with the divergence from a teacher's predictions: logits are materialised
+/// one chunk of rows at a time.
 public struct LinearCrossEntropyKernel: Sendable {
     private let layer: LinearKernel
 
@@ -24,23 +25,49 @@ public struct LinearCrossEntropyKernel: Sendable {
         }
     }
 
+    /// A teacher's predictions for the same rows: its logits are its own rows · weightᵀ.
+    ///
+    /// With a teacher, gradients are those of (1 − share)·loss + share·T²·divergence. T² keeps the divergence's gradient,
+    /// T·(softmax(logits/T) − softmax(teacher/T)), of one size at any temperature (Hinton et al. 2015, Distilling the Knowledge in
+    /// a Neural Network, section 2).
+    public struct Teacher: Sendable {
+        let layer: LinearKernel
+        let rows: Storage
+        let share: Float
+        let temperature: Float
+        let divergences: Storage
+
+        /// A teacher with `rows` [rows, its width] and `weight` [classes, its width].
+        ///
+        /// - Parameter divergences: takes each row's KL(softmax(teacher/T) ‖ softmax(logits/T)) in nats, [rows]; 0 for a negative
+        ///   target.
+        public init(
+            rows: Storage, weight: Matrix, share: Float, temperature: Float, precision: ComputePrecision, divergences: Storage
+        ) {
+            precondition(temperature > 0, "linearCrossEntropy: a teacher at temperature \(temperature)")
+            layer = LinearKernel([weight], precision: precision)
+            (self.rows, self.share, self.temperature, self.divergences) = (rows, share, temperature, divergences)
+        }
+    }
+
     /// Each row's negative log-likelihood in nats of its target, 0 for a negative target; x is [targets.count, width].
-    public func losses(_ x: Storage, targets: [Int32], gradients: Gradients? = nil) -> Storage {
+    public func losses(_ x: Storage, targets: [Int32], teacher: Teacher? = nil, gradients: Gradients? = nil) -> Storage {
         let (width, classes, rows) = (layer.inputs, layer.outputs, targets.count)
         precondition(x.count == rows * width, "linearCrossEntropy: \(rows) targets for \(x.count) elements of width \(width)")
+        check(teacher, rows: rows)
         let losses = Storage(count: rows)
-        // About 16 MiB of logits: the weight's gradient is read and written once a chunk.
-        let chunk = max(1, min(rows, max(64, (1 << 22) / max(classes, 1))))
+        let chunk = Self.chunkRows(rows, classes: classes)
         let logits = Storage(count: chunk * classes)
+        let taught = teacher.map { (teacher: $0, panels: $0.layer.packedForward(), logits: Storage(count: chunk * classes)) }
         let forward = layer.packedForward()
         let backward = gradients == nil ? nil : layer.packedBackward()
         for start in stride(from: 0, to: rows, by: chunk) {
             let count = min(chunk, rows - start)
             let input = RowInput.matrix(Matrix(x, offset: start * width, rows: count, columns: width))
             let scores = Matrix(logits, rows: count, columns: classes)
-            let output = RowOutput.crossEntropy(
-                logits: scores, targets: targets[start..<start + count], losses: losses, firstLoss: start,
-                gradientScale: gradients?.scale)
+            let expected = taught.map { $0.teacher.logits(start, count, $0.panels, into: $0.logits) }
+            let output = RowOutput.losses(
+                scores, targets[start..<start + count], losses, first: start, teacher: teacher, expected, scale: gradients?.scale)
             output.check(rows: count, width: classes)
             GEMM.rows(count, input, forward, into: output)
             guard let gradients, let backward else { continue }
@@ -52,5 +79,45 @@ public struct LinearCrossEntropyKernel: Sendable {
         }
         if rows == 0, let gradients { Elementwise.fill(gradients.weight, with: 0) }
         return losses
+    }
+
+    /// Rows whose logits are held at a time, about 16 MiB of them: the weight's gradient is read and written once a chunk.
+    private static func chunkRows(_ rows: Int, classes: Int) -> Int {
+        max(1, min(rows, max(64, (1 << 22) / max(classes, 1))))
+    }
+
+    private func check(_ teacher: Teacher?, rows: Int) {
+        guard let teacher else { return }
+        precondition(
+            teacher.layer.outputs == layer.outputs,
+            "linearCrossEntropy: \(layer.outputs) classes, the teacher has \(teacher.layer.outputs)")
+        precondition(
+            teacher.rows.count == rows * teacher.layer.inputs && teacher.divergences.count == rows,
+            "linearCrossEntropy: \(rows) targets, a teacher's \(teacher.rows.count) elements of width \(teacher.layer.inputs)")
+    }
+}
+
+extension LinearCrossEntropyKernel.Teacher {
+    /// The logits of `count` rows from `start` on, [count, classes].
+    fileprivate func logits(_ start: Int, _ count: Int, _ panels: GEMMPanels, into logits: Storage) -> Matrix {
+        let output = Matrix(logits, rows: count, columns: layer.outputs)
+        let input = Matrix(rows, offset: start * layer.inputs, rows: count, columns: layer.inputs)
+        GEMM.rows(count, .matrix(input), panels, into: .matrix(output, accumulate: false))
+        return output
+    }
+}
+
+extension RowOutput {
+    /// Losses against the targets alone, or against those and a teacher's logits `expected`.
+    fileprivate static func losses(
+        _ logits: Matrix, _ targets: ArraySlice<Int32>, _ losses: Storage, first: Int,
+        teacher: LinearCrossEntropyKernel.Teacher?, _ expected: Matrix?, scale: Float?
+    ) -> RowOutput {
+        guard let teacher, let expected else {
+            return .crossEntropy(logits: logits, targets: targets, losses: losses, firstLoss: first, gradientScale: scale)
+        }
+        return .distillation(
+            logits: logits, teacher: expected, targets: targets, losses: losses, divergences: teacher.divergences,
+            firstLoss: first, share: teacher.share, temperature: teacher.temperature, gradientScale: scale)
     }
 }

@@ -12,6 +12,11 @@ public enum RowOutput: Sendable {
     case swiGLUGradient(gateUp: Storage, into: Storage)
     /// The product is logits: writes them and the losses [rows]; with `gradientScale` the logits become their own gradient.
     case crossEntropy(logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int, gradientScale: Float?)
+    /// The product is logits to be compared with a teacher's too: as ``crossEntropy(logits:targets:losses:firstLoss:gradientScale:)``,
+    /// with the divergences [rows] from the teacher; the teacher's logits are overwritten.
+    case distillation(
+        logits: Matrix, teacher: Matrix, targets: ArraySlice<Int32>, losses: Storage, divergences: Storage, firstLoss: Int,
+        share: Float, temperature: Float, gradientScale: Float?)
 
     /// The destination of one block's product.
     @unsafe struct Block {
@@ -23,14 +28,16 @@ public enum RowOutput: Sendable {
     /// The matrix that the product is written to directly, if any.
     var matrix: Matrix? {
         switch self {
-        case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _): matrix
+        case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _),
+            .distillation(let matrix, _, _, _, _, _, _, _, _):
+            matrix
         case .rmsNormGradient, .swiGLUGradient: nil
         }
     }
 
     func scratchCount(rows: Int, width: Int) -> Int {
         switch self {
-        case .matrix, .residual, .crossEntropy: 0
+        case .matrix, .residual, .crossEntropy, .distillation: 0
         case .rmsNormGradient, .swiGLUGradient: rows * width
         }
     }
@@ -51,7 +58,7 @@ public enum RowOutput: Sendable {
                     from: residual.pointer + row * width, count: width)
             }
             return unsafe block(matrix, range, accumulate: true)
-        case .crossEntropy(let logits, _, _, _, _):
+        case .crossEntropy(let logits, _, _, _, _), .distillation(let logits, _, _, _, _, _, _, _, _):
             return unsafe block(logits, range, accumulate: false)
         case .rmsNormGradient, .swiGLUGradient:
             return unsafe Block(pointer: scratch.pointer, stride: width, accumulate: false)
@@ -85,6 +92,15 @@ public enum RowOutput: Sendable {
                     block.pointer, targets + start, losses.pointer + firstLoss + start, rows, columns, scale ?? 0,
                     scale == nil ? 0 : 1)
             }
+        case .distillation(
+            _, let teacher, let targets, let losses, let divergences, let firstLoss, let share, let temperature, let scale):
+            unsafe targets.withUnsafeBufferPointer { targets in
+                guard let targets = targets.baseAddress else { return }
+                unsafe kernels.distillation(
+                    block.pointer, teacher.storage.pointer + teacher.offset + start * width, targets + start,
+                    losses.pointer + firstLoss + start, divergences.pointer + firstLoss + start, rows, columns, scale ?? 0, share,
+                    temperature, scale == nil ? 0 : 1)
+            }
         }
     }
 
@@ -110,6 +126,10 @@ public enum RowOutput: Sendable {
             case .crossEntropy(let logits, let targets, let losses, let firstLoss, _):
                 logits.rows == rows && logits.columns == width && logits.stride == width && targets.count == rows
                     && firstLoss + rows <= losses.count && targets.allSatisfy { $0 < Int32(clamping: width) }
+            case .distillation(let logits, let teacher, let targets, let losses, let divergences, let firstLoss, _, _, _):
+                [logits, teacher].allSatisfy { $0.rows == rows && $0.columns == width && $0.stride == width }
+                    && logits.storage !== teacher.storage && targets.count == rows && firstLoss + rows <= losses.count
+                    && divergences.count == losses.count && targets.allSatisfy { $0 < Int32(clamping: width) }
             }
         precondition(fits, "linear: the output's storages don't take [\(rows), \(width)]")
     }
