@@ -236,10 +236,14 @@ import Threads
                     x.layerNorm(weight: w, bias: b, epsilon: 1e-5).rmsNorm(weight: w, epsilon: 1e-5).dropout(rate: 0.5, seed: 4)
                     * b
                 let gradients = (y.softmax() + y.transposed().transposed()).mean().gradients()
-                return [x, w, b].flatMap { gradients[$0]?.values ?? [] }
+                // A projection beyond the caches, whose blocks of rows are cut by the threads too.
+                let classes = Tensor.random([256, 68], seed: 5).embedding((0..<1 << 16).map { Int32($0 * 31 % 256) })
+                let losses = LinearCrossEntropy.losses(
+                    Tensor.random([90, 68], seed: 6), weight: classes, targets: (0..<90).map { Int32($0) })
+                return [x, w, b].flatMap { gradients[$0]?.values ?? [] } + losses
             }
             let one = run(1)
-            precondition(one.count == 3000 * 70 + 140 && one.allSatisfy { $0.isFinite })
+            precondition(one.count == 3000 * 70 + 140 + 90 && one.allSatisfy { $0.isFinite })
             precondition(run(2) == one && run(5) == one)
         }
     }

@@ -1,18 +1,30 @@
 import CKernels
 import Threads
 
-/// Products of packed operands over the pool, in units of work that depend on the shapes alone.
+/// Products of packed operands over the pool, in units of work that depend on the shapes and the number of threads alone.
 enum GEMM {
     /// Rows of a unit: few enough that its operands and results stay in the second-level cache and that 64 cores share a batch;
     /// many enough that the panels are seldom read.
     static func blockRows(_ rows: Int) -> Int { max(8, min(128, (rows / 32 + 7) / 8 * 8)) }
+
+    /// Bytes of panels above which every block of rows reads them from memory, whatever the processor's caches.
+    private static let cachedBytes = 16 << 20
+
+    /// Rows of a unit that is multiplied by `panels`: panels beyond the caches, such as those of a large vocabulary, are read by as
+    /// few blocks as keep all threads busy, up to 128 rows each. Sums that an output takes block by block are cut by the shapes alone.
+    private static func blockRows(_ rows: Int, _ panels: GEMMPanels, _ output: RowOutput) -> Int {
+        let size = blockRows(rows)
+        guard 4 * panels.storage.count > cachedBytes, output.partialCount(width: panels.outer) == 0 else { return size }
+        let share = (rows + Parallel.threads - 1) / Parallel.threads
+        return max(size, min(128, (share + 7) / 8 * 8))
+    }
 
     /// output = input · panels, block by block of rows.
     static func rows(_ rows: Int, _ input: RowInput, _ panels: GEMMPanels, into output: RowOutput) {
         guard rows > 0 else { return }
         let kernel = panels.precision.kernel
         let (inner, outer, words) = (panels.inner, panels.outer, panels.words)
-        let size = blockRows(rows)
+        let size = blockRows(rows, panels, output)
         let blocks = (rows + size - 1) / size
         let partials = Storage(repeating: 0, count: blocks * output.partialCount(width: outer))
         let groupStride = words * Int(kernel.rows)
