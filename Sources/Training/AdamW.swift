@@ -43,20 +43,23 @@ public struct AdamW: Sendable {
         secondMoments = zeros()
     }
 
-    /// An optimizer from saved state; nil where a moment is missing or differs in size from its weight.
+    /// An optimizer from copies of saved moments; nil where one is missing or differs in size from its weight.
     public init?(
-        _ settings: Settings, weights: TrainableWeights, updates: Int, firstMoments: [String: [Float]],
-        secondMoments: [String: [Float]]
+        _ settings: Settings, weights: TrainableWeights, updates: Int, firstMoments: [String: Storage],
+        secondMoments: [String: Storage]
     ) {
-        self.init(settings, weights: weights)
+        self.settings = settings
         self.updates = updates
-        for entry in weights.entries {
-            guard let m = firstMoments[entry.name], let v = secondMoments[entry.name], m.count == entry.storage.count,
-                v.count == m.count
-            else { return nil }
-            self.firstMoments[entry.name] = Storage(copying: m)
-            self.secondMoments[entry.name] = Storage(copying: v)
+        func copies(_ moments: [String: Storage]) -> [String: Storage]? {
+            var copies: [String: Storage] = [:]
+            for entry in weights.entries {
+                guard let moment = moments[entry.name], moment.count == entry.storage.count else { return nil }
+                copies[entry.name] = Storage(copying: moment.array())
+            }
+            return copies
         }
+        guard let first = copies(firstMoments), let second = copies(secondMoments) else { return nil }
+        (self.firstMoments, self.secondMoments) = (first, second)
     }
 
     /// Updates every weight once; `scale` multiplies the gradients (clipping).

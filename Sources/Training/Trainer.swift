@@ -56,7 +56,38 @@ public final class Trainer {
     private let template: DecoderLM
 
     /// A run that starts at the first step.
-    public init(config: ModelConfig, parameters: Parameters, plan: TrainingPlan, data: TrainingData) throws {
+    public convenience init(config: ModelConfig, parameters: Parameters, plan: TrainingPlan, data: TrainingData) throws {
+        try self.init(config, parameters, plan, data) { AdamW(plan.optimizer, weights: $0) }
+    }
+
+    /// A run resumed from the training state of `checkpoint`.
+    ///
+    /// Throws ``TrainingError/noTrainingState(_:)`` where the state is missing or does not fit.
+    public convenience init(resuming checkpoint: Checkpoint, plan: TrainingPlan, data: TrainingData) throws {
+        guard let saved = checkpoint.trainingState else { throw TrainingError.noTrainingState("the checkpoint holds none") }
+        guard let position = try? JSONDecoder().decode(Position.self, from: Data(saved.json.utf8)) else {
+            throw TrainingError.noTrainingState("its position cannot be read")
+        }
+        try self.init(checkpoint.config, checkpoint.parameters, plan, data) { weights in
+            func moments(_ prefix: String) -> [String: Storage] {
+                weights.entries.reduce(into: [:]) { $0[$1.name] = saved.arrays[prefix + $1.name] }
+            }
+            guard
+                let restored = AdamW(
+                    plan.optimizer, weights: weights, updates: position.step, firstMoments: moments("m/"),
+                    secondMoments: moments("v/"))
+            else { throw TrainingError.noTrainingState("its optimizer moments don't fit the weights") }
+            return restored
+        }
+        step = position.step
+        tokensSeen = position.tokensSeen
+        reachedTarget = position.reachedTarget ?? false
+    }
+
+    private init(
+        _ config: ModelConfig, _ parameters: Parameters, _ plan: TrainingPlan, _ data: TrainingData,
+        optimizer: (TrainableWeights) throws -> AdamW
+    ) throws {
         try parameters.validate(against: config)
         precondition(plan.batch % plan.accumulation == 0, "Trainer: batch \(plan.batch) in \(plan.accumulation) parts")
         self.config = config
@@ -64,31 +95,7 @@ public final class Trainer {
         self.data = data
         weights = TrainableWeights(parameters)
         template = try DecoderLM(config: config, parameters: weights.parameters)
-        optimizer = AdamW(plan.optimizer, weights: weights)
-    }
-
-    /// A run resumed from the training state of `checkpoint`.
-    ///
-    /// Throws ``TrainingError/noTrainingState(_:)`` where the state is missing or does not fit.
-    public convenience init(resuming checkpoint: Checkpoint, plan: TrainingPlan, data: TrainingData) throws {
-        try self.init(config: checkpoint.config, parameters: checkpoint.parameters, plan: plan, data: data)
-        guard let saved = checkpoint.trainingState else { throw TrainingError.noTrainingState("the checkpoint holds none") }
-        guard let position = try? JSONDecoder().decode(Position.self, from: Data(saved.json.utf8)) else {
-            throw TrainingError.noTrainingState("its position cannot be read")
-        }
-        var moments: [[String: [Float]]] = [[:], [:]]
-        for entry in weights.entries {
-            moments[0][entry.name] = saved.arrays["m/" + entry.name]?.array()
-            moments[1][entry.name] = saved.arrays["v/" + entry.name]?.array()
-        }
-        guard
-            let restored = AdamW(
-                plan.optimizer, weights: weights, updates: position.step, firstMoments: moments[0], secondMoments: moments[1])
-        else { throw TrainingError.noTrainingState("its optimizer moments don't fit the weights") }
-        optimizer = restored
-        step = position.step
-        tokensSeen = position.tokensSeen
-        reachedTarget = position.reachedTarget ?? false
+        self.optimizer = try optimizer(weights)
     }
 
     /// Runs to the plan's last step, to its ``TrainingPlan/stop``, or to the end of the step in which `shouldStop` becomes true;
