@@ -1,39 +1,89 @@
-import Foundation
 import Kernels
 import Models
 import Threads
+import Training
 
-/// The estimated time and memory of a run, from its shape and a quick measurement of the machine.
-public struct RunEstimate {
+/// The work of a run, from its shapes: all that an estimate of its time and memory goes by.
+struct RunShape: Sendable {
+    /// The model.
+    var config: ModelConfig
+    /// The teacher that it is distilled from; nil for none.
+    var teacher: ModelConfig?
+    /// Whether the distillation compares the layers' outputs too.
+    var learnsLayers = false
+    /// Optimizer steps.
+    var steps: Int
+    /// Sequences of a step.
+    var batch: Int
+    /// Tokens of a sequence.
+    var seq: Int
+    /// Parts that a step is computed in.
+    var accumulation: Int
+    /// Precision and activation checkpointing.
+    var compute: ComputeOptions
+    /// Bytes of the weights that the run starts from, which stay in memory beside its own.
+    var startingBytes: Int
+
+    /// Floating-point operations of a step's matrix products, a teacher's included.
+    var flopsPerStep: Double { Double(batch * seq) * RunEstimate.flopsPerToken(config, teacher: teacher, seq: seq) }
+
+    /// The memory of the run's tensors.
+    var memory: TrainingMemory {
+        TrainingMemory(
+            config, tokens: batch / accumulation * seq, parts: accumulation, compute: compute, teacher: teacher,
+            learnsLayers: learnsLayers)
+    }
+}
+
+extension RunShape {
+    /// The shape of a prepared run.
+    init(_ prepared: PreparedRun) {
+        let (plan, distillation) = (prepared.plan, prepared.plan.distillation)
+        self.init(
+            config: prepared.config, teacher: distillation?.teacher.config, learnsLayers: distillation?.hidden ?? 0 > 0,
+            steps: plan.steps, batch: plan.batch, seq: prepared.sequenceLength, accumulation: plan.accumulation,
+            compute: plan.compute, startingBytes: prepared.parameters.residentBytes)
+    }
+}
+
+/// The estimated time and memory of a run, from its shapes and a quick measurement of the machine.
+public struct RunEstimate: Sendable {
     /// Floating-point operations of all steps' matrix products, a teacher's included.
     public let flops: Double
-    /// Bytes of weights, gradients and optimizer moments, of a step's activations, and of a teacher with both models' logits.
+    /// Floating-point operations of one step.
+    public let flopsPerStep: Double
+    /// Bytes resident at the peak: weights, optimizer moments, a step's activations and gradients, a teacher, the weights that the run
+    /// starts from, and the program.
     public let memoryBytes: Int
-    /// Seconds at `share` of the measured matrix-product peak.
+    /// The same for a run that is resumed, which holds the saved state beside its own while it reads it.
+    public let resumedMemoryBytes: Int
+    /// Seconds at ``share`` of the measured matrix-product peak.
     public let seconds: Double
-    private let prepared: PreparedRun
-    /// The share of the peak that a step is assumed to reach.
-    private static let share = 0.6
+    /// Seconds of one step.
+    public let secondsPerStep: Double
+    private let shape: RunShape
+    /// The share of the machine's matrix-product peak that a step is assumed to reach.
+    static let share = 0.6
+    /// Bytes of the program and its libraries beside all tensors.
+    private static let programBytes = 64 << 20
 
-    /// Measures the machine for some tenths of a second.
+    /// Measures the machine for some tenths of a second, in the precision of the run.
     public init(_ prepared: PreparedRun) throws {
-        self.prepared = prepared
-        let config = prepared.config
-        let tokensPerStep = prepared.plan.batch * prepared.sequenceLength
-        let teacher = prepared.plan.distillation?.teacher.config
-        flops =
-            Self.flopsPerToken(config, teacher: teacher, seq: prepared.sequenceLength)
-            * Double(tokensPerStep * prepared.plan.steps)
-        // Kept for the backward pass, a token and layer: two residual streams, projections, attention's output, gate and up.
-        let kept = (0..<config.layers).reduce(0) { sum, layer in
-            sum + 2 * config.hiddenSize + (2 * config.heads[layer] + 2 * config.kvHeads[layer]) * config.headDim[layer]
-                + 2 * config.feedForwardSize
-        }
-        let tokens = tokensPerStep / prepared.plan.accumulation
-        // The teacher's weights, both models' logits and their gradient; without a teacher the logits never exist whole.
-        let teaching = teacher.map { 4 * $0.parameterCount + 12 * $0.vocabularySize * tokens } ?? 0
-        memoryBytes = 16 * config.parameterCount + 4 * kept * tokens + teaching
-        seconds = flops / (Self.share * PeakMeasurement.gemmFlopsPerSecond())
+        let shape = RunShape(prepared)
+        self.init(shape, flopsPerSecond: PeakMeasurement.gemmFlopsPerSecond(shape.compute.precision))
+    }
+
+    /// An estimate for a machine whose matrix products reach `flopsPerSecond`.
+    init(_ shape: RunShape, flopsPerSecond: Double) {
+        self.shape = shape
+        flopsPerStep = shape.flopsPerStep
+        flops = flopsPerStep * Double(shape.steps)
+        secondsPerStep = flopsPerStep / (Self.share * flopsPerSecond)
+        seconds = secondsPerStep * Double(shape.steps)
+        let memory = shape.memory
+        let beside = Self.programBytes + shape.startingBytes
+        memoryBytes = beside + memory.total
+        resumedMemoryBytes = beside + max(memory.total, memory.teacher + memory.loading)
     }
 
     /// The floating-point operations of a training step for each token: forward and backward of the model, forward of a teacher.
@@ -43,16 +93,29 @@ public struct RunEstimate {
 
     /// For people.
     public var text: String {
-        let config = prepared.config
+        let config = shape.config
         return """
             parameters       \(config.parameterCount)
             vocabulary       \(config.vocabularySize)
             attention        \(config.attentionLabel)
             KV bytes/token   \(config.kvBytesPerToken(.float16)) in fp16
-            steps            \(prepared.plan.steps) of \(prepared.plan.batch)×\(prepared.sequenceLength) tokens
-            FLOPs            \(String(format: "%.3g", flops))\(prepared.plan.distillation == nil ? "" : ", the teacher's included")
-            memory           about \(byteCountText(memoryBytes))
-            estimated time   about \(ProgressReporter.duration(seconds)) on \(Parallel.threads) threads
+            steps            \(shape.steps) of \(shape.batch)×\(shape.seq) tokens
+            FLOPs            \(String(format: "%.3g", flops))\(shape.teacher == nil ? "" : ", the teacher's included"), \
+            \(String(format: "%.3g", flopsPerStep)) a step
+            memory           about \(byteCountText(memoryBytes)) resident at the peak: \(memoryParts)
+            estimated time   about \(ProgressReporter.duration(seconds)) on \(Parallel.threads) threads, \
+            \(String(format: "%.2g", secondsPerStep)) s a step
             """
+    }
+
+    /// The memory by its parts.
+    private var memoryParts: String {
+        let memory = shape.memory
+        let parts = [
+            (memory.state, "weights and moments"), (memory.step, "a step"), (memory.teacher, "the teacher"),
+            (shape.startingBytes, "the weights it starts from"), (Self.programBytes, "the program"),
+        ].filter { $0.0 > 0 }.map { "\(byteCountText($0.0)) \($0.1)" }
+        let resumed = resumedMemoryBytes > memoryBytes ? "; \(byteCountText(resumedMemoryBytes)) while it is resumed" : ""
+        return parts.joined(separator: ", ") + resumed
     }
 }

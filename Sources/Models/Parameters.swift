@@ -36,6 +36,9 @@ public struct Parameters: Sendable {
     /// Elements over all weights.
     public var count: Int { weights.values.reduce(0) { $0 + $1.count } }
 
+    /// Bytes of memory that the weights take, computed ones left out.
+    public var residentBytes: Int { weights.values.reduce(0) { $0 + $1.residentBytes } }
+
     /// Throws the first weight that is missing, superfluous or misshapen for `config`.
     public func validate(against config: ModelConfig) throws(ParametersError) {
         let expected = config.weightShapes

@@ -66,6 +66,12 @@ public struct Weight: Sendable {
     /// Bytes in the weight's own element type.
     public var byteCount: Int { count * elementType.byteCount }
 
+    /// Bytes of memory that the weight's values take: its storage's, or its part of a mapped file as far as it has been read; 0 where
+    /// they are computed.
+    public var residentBytes: Int {
+        if case .computed = backing { 0 } else { byteCount }
+    }
+
     /// The values as Float32: in place where they are Float32, else widened (exactly) into fresh storage.
     public func float32() -> Storage {
         switch backing {

@@ -16,9 +16,14 @@ struct GEMMPanels: Sendable {
         self.inner = inner
         self.outer = outer
         self.precision = precision
+        words = precision.kernel.words(inner)
+        storage = Storage(count: Self.count(inner: inner, outer: outer, precision: precision))
+    }
+
+    /// Floats of the panels of [inner, outer].
+    static func count(inner: Int, outer: Int, precision: ComputePrecision) -> Int {
         let kernel = precision.kernel
-        words = kernel.words(inner)
-        storage = Storage(count: words * kernel.panels(outer) * Int(kernel.columns))
+        return kernel.words(inner) * kernel.panels(outer) * Int(kernel.columns)
     }
 
     /// Wᵀ for concatenated weights [outᵢ, in]: [in, Σ outᵢ].

@@ -86,6 +86,17 @@ public struct LinearCrossEntropyKernel: Sendable {
         max(1, min(rows, max(64, (1 << 22) / max(classes, 1))))
     }
 
+    /// Bytes that ``losses(_:targets:teacher:gradients:)`` with gradients allocates for as long as it runs: a chunk's logits and the
+    /// packed projections, with a teacher of width `teacherWidth` its own too.
+    public static func scratchBytes(
+        rows: Int, width: Int, classes: Int, teacherWidth: Int?, precision: ComputePrecision
+    ) -> Int {
+        let chunk = chunkRows(rows, classes: classes)
+        func packed(_ inner: Int, _ outer: Int) -> Int { GEMMPanels.count(inner: inner, outer: outer, precision: precision) }
+        let own = chunk * classes + packed(width, classes) + packed(classes, width) + packed(chunk, width)
+        return 4 * (own + (teacherWidth.map { chunk * classes + packed($0, classes) } ?? 0))
+    }
+
     private func check(_ teacher: Teacher?, rows: Int) {
         guard let teacher else { return }
         precondition(

@@ -51,6 +51,11 @@ public struct LinearKernel: Sendable {
         let panels: GEMMPanels
     }
 
+    /// Bytes of `rows` input rows of `width` packed for the gradients of the weights.
+    public static func packedInputBytes(rows: Int, width: Int, precision: ComputePrecision) -> Int {
+        4 * GEMMPanels.count(inner: rows, outer: width, precision: precision)
+    }
+
     /// Packs `rows` input rows for ``weightGradient(_:gradient:input:into:accumulate:)``.
     public func packInput(_ input: RowInput, rows: Int) -> InputPanels {
         input.check(rows: rows, width: inputs)
