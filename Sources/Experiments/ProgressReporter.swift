@@ -16,7 +16,7 @@ public final class ProgressReporter: Sendable {
     private let isTerminal: Bool
     private let isQuiet: Bool
     private let plainInterval: Duration
-    private let measuredPeak = Mutex<Double?>(nil)
+    private let measuredPeaks = Mutex<[ComputePrecision: Double]>([:])
 
     /// `plainInterval`: how often a log gets a line of progress.
     public init(quiet: Bool = false, plainInterval: Duration = .seconds(10)) {
@@ -37,11 +37,12 @@ public final class ProgressReporter: Sendable {
     /// Sets the text before all progress from now on: the progress of a larger whole.
     public func setPrefix(_ prefix: String) { state.withLock { $0.prefix = prefix } }
 
-    /// Floating-point operations a second of the machine's products; measured, in a fraction of a second, when it is first asked for.
-    var peak: Double {
-        measuredPeak.withLock { peak in
-            let value = peak ?? PeakMeasurement.gemmFlopsPerSecond(repeats: 2)
-            peak = value
+    /// Floating-point operations a second of the machine's products in `precision`; measured, in a fraction of a second, when they are
+    /// first asked for.
+    func peak(_ precision: ComputePrecision) -> Double {
+        measuredPeaks.withLock { peaks in
+            let value = peaks[precision] ?? PeakMeasurement.gemmFlopsPerSecond(precision, repeats: 2)
+            peaks[precision] = value
             return value
         }
     }

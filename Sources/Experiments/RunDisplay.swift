@@ -14,7 +14,8 @@ final class RunDisplay {
         self.prepared = prepared
         self.reporter = reporter
         self.firstStep = firstStep
-        flopsPerToken = 6 * prepared.config.matrixParametersPerToken(seq: prepared.sequenceLength)
+        flopsPerToken = RunEstimate.flopsPerToken(
+            prepared.config, teacher: prepared.plan.distillation?.teacher.config, seq: prepared.sequenceLength)
     }
 
     func begin(_ trainer: Trainer) {
@@ -30,12 +31,19 @@ final class RunDisplay {
         let seconds = recentSeconds.reduce(0, +) / Double(recentSeconds.count)
         let rate = Double(report.tokens) / seconds
         let left = Double(prepared.plan.steps - report.step) * seconds
+        let precision = prepared.plan.compute.precision
         reporter.progress(
             isLast: report.step == prepared.plan.steps,
             "\(prepared.name)  step \(report.step)/\(prepared.plan.steps)  loss "
                 + String(format: "%.4f  lr %.2e  ", smoothedLoss ?? report.loss, report.learningRate)
-                + "\(Int(rate)) tokens/s  MFU " + String(format: "%.0f %%", 100 * rate * flopsPerToken / reporter.peak)
+                + "\(Int(rate)) tokens/s  MFU \(Self.utilisation(rate * flopsPerToken, of: reporter.peak(precision)))"
                 + "  ETA \(ProgressReporter.duration(left))")
+    }
+
+    /// The share of the machine's measured peak that a run's products reach (model FLOPs utilisation; Chowdhery et al. 2022, PaLM,
+    /// section 4.1), with a note where the peak cannot have been the machine's.
+    static func utilisation(_ rate: Double, of peak: Double) -> String {
+        String(format: "%.0f %%", 100 * rate / peak) + (rate > peak ? " of a peak that was measured beside other work" : "")
     }
 
     func validation(step: Int, loss: Double) {
