@@ -108,6 +108,12 @@ public struct RunEstimate: Sendable {
             """
     }
 
+    /// The work in a line, beside the tokens that are trained on.
+    var line: String {
+        String(format: "%d steps of %d×%d, %.3g FLOPs, ", shape.steps, shape.batch, shape.seq, flops)
+            + "about \(byteCountText(memoryBytes)), about \(ProgressReporter.duration(seconds))"
+    }
+
     /// The memory by its parts.
     private var memoryParts: String {
         let memory = shape.memory

@@ -121,7 +121,9 @@ import Training
             """)
         #expect(try Recipe.parse(recipe.resolvedJSON) == recipe)
         let sweep = try lab(recipe)
-        #expect(try sweep.planText().contains("to make  parent-a  \(scratch["a.h5"])"))
+        let plan = try sweep.planText()
+        #expect(plan.contains("to make  parent-a  \(scratch["a.h5"])\n"))
+        #expect(plan.contains("128 tokens: 4 steps of 2×16, ") && plan.contains(" resident at the peak"), "\(plan)")
         let result = try #require(try sweep.execute { false }).results
         let names = ["parent", "parent continued", "kv1 mean", "kv1 first", "parent continued", "kv1 mean", "kv1 first"]
         #expect(result.points.map(\.name) == ["a", "b"].flatMap { parent in names.map { "\(parent) \($0)" } })

@@ -40,6 +40,7 @@ import Testing
         // Two elements of the eight of a KV head's key and value are rotated.
         #expect(shown.status == 0 && shown.output.contains(#""rank" : 6"#), "\(shown.output)\(shown.error)")
         #expect(shown.output.contains("to make  parent  run/model.h5") && shown.output.contains("to make  mla-r6  1,024 tokens"))
+        #expect(shown.output.contains(" FLOPs, about ") && shown.output.contains(" resident at the peak"), "\(shown.output)")
         #expect(!scratch.names.contains("lab"))
     }
 

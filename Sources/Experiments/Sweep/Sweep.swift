@@ -2,7 +2,9 @@ import Checkpoints
 import Conversion
 import Files
 import Foundation
+import Kernels
 import Recipes
+import Threads
 import Training
 
 /// An experiment around one recipe: its parents, trained from each seed or given, their conversions, the uptrainings of these and the controls
@@ -150,20 +152,39 @@ public struct Sweep {
         return result
     }
 
-    /// The plan for people: each step with its tokens, and whether it is there.
+    /// The plan for people: each step with its tokens, FLOPs, memory and time, and whether it is there.
+    ///
+    /// The time is that of the trainings alone, at ``RunEstimate/share`` of the machine's product peak, which is measured here.
     public func planText() throws -> String {
         let made = try found(force: false)
+        let missing = steps.indices.filter { made[$0] == nil }
+        let peak = missing.contains { ownSteps($0) > 0 } ? PeakMeasurement.gemmFlopsPerSecond(recipe.train.dtype) : 1
+        var estimates: [Int: RunEstimate] = [:]
+        for index in missing {
+            guard let shape = try recipes.runShape(of: steps[index], steps: ownSteps(index)) else { continue }
+            estimates[index] = RunEstimate(shape, flopsPerSecond: peak)
+        }
         let lines = steps.indices.map { index in
             let step = steps[index]
             let given = step.kind == .parent ? step.given.map { recipes.parents[$0].path } : nil
             let work = step.kind == .converted ? "conversion" : given
             let text = work ?? "\(groupedDigits(ownTokens(index))) tokens"
-            return "\(made[index] == nil ? "to make" : "there  ")  \(step.name)  \(text)"
+            let estimate = estimates[index].map { ": \($0.line)" } ?? ""
+            return "\(made[index] == nil ? "to make" : "there  ")  \(step.name)  \(text)\(estimate)"
         }
-        let missing = steps.indices.filter { made[$0] == nil }
         let tokens = missing.reduce(0) { $0 + ownTokens($1) }
-        let total = ["\(steps.count) steps, \(missing.count) to make: \(groupedDigits(tokens)) tokens to train on"]
-        return (lines + total + measurementText(made)).joined(separator: "\n")
+        var total = "\(steps.count) steps, \(missing.count) to make: \(groupedDigits(tokens)) tokens to train on"
+        if let memory = estimates.values.map(\.memoryBytes).max() {
+            let seconds = estimates.values.reduce(0) { $0 + $1.seconds }
+            total += ", about \(ProgressReporter.duration(seconds)) on \(Parallel.threads) threads beside conversions and scores"
+            total += ", about \(byteCountText(memory)) resident at the peak"
+        }
+        return (lines + [total] + measurementText(made)).joined(separator: "\n")
+    }
+
+    /// Optimizer steps of a step's own training, those of its beginning left out; 0 for a step without one.
+    private func ownSteps(_ index: Int) -> Int {
+        steps[index].trainingSteps - (steps[index].beginning.map { steps[$0].trainingSteps } ?? 0)
     }
 
     /// Tokens that a step is trained on itself, those of its beginning left out.

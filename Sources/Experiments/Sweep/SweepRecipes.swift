@@ -100,11 +100,12 @@ struct SweepRecipes: Sendable {
     }
 
     /// The shape of a step's model, as far as it is known before its tokenizer is; nil for one that is refused where it is made.
-    private func shape(of step: SweepStep) throws -> ModelConfig? {
+    ///
+    /// - Parameter vocabularySize: that of a model that the lab trains; caches do not depend on it.
+    func shape(of step: SweepStep, vocabularySize: Int = 256) throws -> ModelConfig? {
         guard let given = step.given.map({ parents[$0] }) else {
-            // Caches do not depend on the vocabulary.
             return recipe.model.flatMap { model in
-                try? (step.architecture?.applied(to: model) ?? model).config(vocabularySize: 256)
+                try? (step.architecture?.applied(to: model) ?? model).config(vocabularySize: vocabularySize)
             }
         }
         return try step.child?.conversion.resolved().childConfig(given.config) ?? given.config
