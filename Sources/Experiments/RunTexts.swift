@@ -56,7 +56,9 @@ struct RunTexts {
     /// The samples to train on and the sequences to validate on.
     ///
     /// Throws ``ExperimentError`` for texts too short for a batch or, with its number, for one too short for a sequence.
-    func data(_ recipe: Recipe, _ basis: TrainingBasis) throws -> TrainingData {
+    ///
+    /// - Parameter batchKey: the recipe's key of the batch; nil: that of its training or uptraining.
+    func data(_ recipe: Recipe, _ basis: TrainingBasis, batchKey: String? = nil) throws -> TrainingData {
         let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
         let seed = UInt64(recipe.uptrain?.seed ?? recipe.seed)
         let validation = validation(recipe, basis, packing)
@@ -79,7 +81,7 @@ struct RunTexts {
         }
         guard basis.batch <= windows else {
             throw ExperimentError.recipe(
-                key: recipe.uptrain == nil ? "train.batch" : "uptrain.batch",
+                key: batchKey ?? (recipe.uptrain == nil ? "train.batch" : "uptrain.batch"),
                 reason: "a batch of \(basis.batch) sequences of \(basis.seq) tokens is beyond the data: the training part has "
                     + "\(windows) such sequences")
         }

@@ -178,6 +178,11 @@ import Training
         for (text, sentence) in cases {
             #expect(message { try lab(try recipe("\(start), \(text)")) } == sentence)
         }
+        let large = #""lab": {"batch": 1024, "seq": 64, "learningRate": 1e-3, "steps": 2, "children": [{"kvHeads": 1}]}"#
+        let short = message { try lab(try recipe("\(start), \(large)")) }
+        #expect(
+            short.hasPrefix("'lab.batch': a batch of 1024 sequences of 64 tokens is beyond the data: the training part has "),
+            "\(short)")
         let bare = try Checkpoint.load(scratch["p.h5"])
         var untold = bare
         untold.tokenizer = nil

@@ -70,6 +70,7 @@ public struct Sweep {
                 reason: "the training part's \(training) bytes are too short to calibrate a conversion on; it takes "
                     + "\(Calibration.leastTokens) tokens")
         }
+        try recipes.checkTexts(reporter)
     }
 
     /// Makes what is not there yet; nil where `shouldStop` ended a run early.

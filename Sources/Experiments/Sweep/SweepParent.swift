@@ -3,6 +3,7 @@ import Conversion
 import Foundation
 import Models
 import Recipes
+import Text
 
 /// A parent that a lab is given, in any format that is read, with what its uptrainings go by.
 struct SweepParent: Sendable {
@@ -13,6 +14,8 @@ struct SweepParent: Sendable {
     /// Its content hash, which identifies it.
     let hash: String
     let config: ModelConfig
+    /// Its own tokenizer.
+    let tokenizer: any Tokenizer
     /// Tokens that it was trained on, as far as its file says.
     let tokensSeen: Int
     /// The basis of the uptrainings of each length.
@@ -39,7 +42,7 @@ struct SweepParent: Sendable {
     private init(_ path: String, name: String, key: String, _ recipe: Recipe, _ lab: LabRecipe) throws {
         let checkpoint = try ModelImport.load(path)
         do {
-            _ = try LoadedModel.fittingTokenizer(of: checkpoint, path: path, tokenizerPath: nil)
+            tokenizer = try LoadedModel.fittingTokenizer(of: checkpoint, path: path, tokenizerPath: nil)
         } catch ExperimentError.noTokenizer {
             throw ExperimentError.recipe(
                 key: key,
