@@ -42,6 +42,12 @@ import Testing
         #expect(shown.output.contains("to make  parent  run/model.h5") && shown.output.contains("to make  mla-r6  1,024 tokens"))
         #expect(shown.output.contains(" FLOPs, about ") && shown.output.contains(" resident at the peak"), "\(shown.output)")
         #expect(!scratch.names.contains("lab"))
+        // A text in lines of JSON, under a key of its own.
+        try scratch.write(Array((String(repeating: #"{"story": "once upon a time"}"# + "\n", count: 600)).utf8), to: "t.data")
+        let lines = try run(
+            "lab", "run/model.h5", "--kv-heads", "1", "--text", "t.data", "--text-format", "jsonl", "--text-field", "story",
+            "--budget-minutes", "10000", "--out", "lab", "--dry-run")
+        #expect(lines.status == 0 && lines.output.contains(#""field" : "story""#), "\(lines.output)\(lines.error)")
     }
 
     @Test func `what a lab over a model can't be is refused with its option or key, and can be put right`() throws {
@@ -69,6 +75,7 @@ import Testing
             model, "--kv-heads", "1", "--text", "text.txt", "--budget-minutes", "0.000001", "--out", "x",
             because: "after conversions and scores, 1e-06 minutes leave less than a step of 64 tokens")
         try refused(model, "--kv-heads", "1", "--text", "none.txt", "--out", "x", because: "none.txt")
+        try refused("recipe.json", "--text-format", "jsonl", because: "--text-format describes a lab over a model")
         try refused(model, "--kv-heads", "1,1", "--text", "text.txt", because: "--kv-heads")
         try refused(model, "--kv-heads", "1", "--uptrain-tokens", "0.5", "--text", "text.txt", because: "--uptrain-tokens")
     }

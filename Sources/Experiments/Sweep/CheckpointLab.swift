@@ -15,8 +15,8 @@ public struct CheckpointLab: Sendable {
     public var kvHeads: [Int]
     /// Merges of heads, and `mla`.
     public var methods: [String]
-    /// Texts to train on and, their last part, to score: files, folders or patterns.
-    public var texts: [String]
+    /// Texts to train on and, their last part, to score.
+    public var texts: [TextSource]
     /// Tokens of each uptraining, at most where `minutes` says so.
     public var uptrainTokens: Int
     /// Minutes that all is to take by estimate; nil for no limit.
@@ -44,7 +44,7 @@ public struct CheckpointLab: Sendable {
     private static let share = 0.6
 
     /// A lab over `checkpoint` with children of each number of KV heads by each method.
-    public init(checkpoint: String, kvHeads: [Int], methods: [String], texts: [String], uptrainTokens: Int) {
+    public init(checkpoint: String, kvHeads: [Int], methods: [String], texts: [TextSource], uptrainTokens: Int) {
         (self.checkpoint, self.kvHeads, self.methods) = (checkpoint, kvHeads, methods)
         (self.texts, self.uptrainTokens) = (texts, uptrainTokens)
     }
@@ -67,8 +67,7 @@ public struct CheckpointLab: Sendable {
         let seq = self.seq ?? training?.seq ?? min(Self.defaultSequence, model.config.maxSequence)
         let batch = self.batch ?? training?.batch ?? Self.defaultBatch
         let bytes = try Corpus(
-            texts.map { TextSource(path: $0) },
-            chats: { () throws(ChatFault) in try ChatTemplateRenderer(of: model, path: checkpoint) }
+            texts, chats: { () throws(ChatFault) in try ChatTemplateRenderer(of: model, path: checkpoint) }
         ).byteCount
         // No text is long enough for a smaller share to be of use.
         let fraction = min(0.05, max(0.0001, Double(Self.heldOutBytes) / Double(max(bytes, 1))))
@@ -162,7 +161,7 @@ extension CheckpointLab {
     private struct Draft: Encodable {
         struct Validation: Encodable { var fraction: Double }
         struct Data: Encodable {
-            var files: [String]
+            var files: [TextSource]
             var validation: Validation
         }
         struct Start: Encodable { var checkpoint: String }

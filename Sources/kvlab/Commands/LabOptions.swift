@@ -22,6 +22,8 @@ struct LabOptions: ParsableArguments {
         completion: .file())
     var text: [String] = []
 
+    @OptionGroup(title: "The texts' format") var textFormat: TextFormatOptions
+
     @Option(help: "Minutes that the lab is to take: with fewer tokens where its estimated time is longer.")
     var budgetMinutes: Double?
 
@@ -44,7 +46,7 @@ struct LabOptions: ParsableArguments {
             ("--kv-heads", kvHeads != nil), ("--methods", methods != nil), ("--uptrain-tokens", uptrainTokens != nil),
             ("--text", !text.isEmpty), ("--budget-minutes", budgetMinutes != nil), ("--learning-rate", learningRate != nil),
             ("--batch", batch != nil), ("--seq", seq != nil), ("--distill", distill != nil),
-        ].filter(\.1).map(\.0)
+        ].filter(\.1).map(\.0) + (textFormat.given.map { [$0] } ?? [])
     }
 
     func validate() throws {
@@ -70,7 +72,7 @@ struct LabOptions: ParsableArguments {
         var lab = CheckpointLab(
             checkpoint: path, kvHeads: kvHeads.values,
             methods: methods?.values ?? [ConversionMethods.defaultName(calibrated: true)],
-            texts: text, uptrainTokens: uptrainTokens?.tokens ?? 1_000_000)
+            texts: text.map(textFormat.source), uptrainTokens: uptrainTokens?.tokens ?? 1_000_000)
         (lab.minutes, lab.learningRate, lab.batch, lab.seq) = (budgetMinutes, learningRate, batch, seq)
         if let distill { lab.distillWeight = distill }
         return lab
