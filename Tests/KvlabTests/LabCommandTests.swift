@@ -75,6 +75,7 @@ import Testing
             model, "--kv-heads", "1", "--text", "text.txt", "--budget-minutes", "0.000001", "--out", "x",
             because: "after conversions and scores, 1e-06 minutes leave less than a step of 64 tokens")
         try refused(model, "--kv-heads", "1", "--text", "none.txt", "--out", "x", because: "none.txt")
+        try refused(model, "--kv-heads", "1", "--text", "text.txt", "--batch", "0", because: "--batch is 0, expected at least 1")
         try refused("recipe.json", "--text-format", "jsonl", because: "--text-format describes a lab over a model")
         try refused(model, "--kv-heads", "1,1", "--text", "text.txt", because: "--kv-heads")
         try refused(model, "--kv-heads", "1", "--uptrain-tokens", "0.5", "--text", "text.txt", because: "--uptrain-tokens")

@@ -38,10 +38,10 @@ public struct CheckpointLab: Sendable {
     public static let defaultSequence = 512
     /// Bytes of text that models are scored on at most: enough to tell a percent apart, a small part of an uptraining's time.
     private static let heldOutBytes = 65_536
-    /// Logits held at once at most while a child learns from its parent, which holds them whole: 256 MiB.
-    private static let mostLogits = 1 << 26
-    /// The share of the machine's peak that all work is assumed to reach.
-    private static let share = 0.6
+    /// Bytes of activations that a part of a training step holds at most, where a batch can be cut so far.
+    private static let mostActivationBytes = 1 << 30
+    /// The share of the minutes that the estimated work may take: texts differ in what a token costs, machines in what else they do.
+    private static let share = 0.9
 
     /// A lab over `checkpoint` with children of each number of KV heads by each method.
     public init(checkpoint: String, kvHeads: [Int], methods: [String], texts: [TextSource], uptrainTokens: Int) {
@@ -59,7 +59,7 @@ public struct CheckpointLab: Sendable {
 
     /// The recipe as JSON, every default filled in; it loads like one that was written by hand.
     ///
-    /// Reads the model and, for a limit in minutes, measures the machine for some tenths of a second. Throws ``RecipeError`` or
+    /// Reads the model and, for a limit in minutes, times a training step of it. Throws ``RecipeError`` or
     /// ``ExperimentError`` for choices that can't be.
     public func recipe() throws -> String {
         let model = try ModelImport.load(checkpoint)
@@ -72,12 +72,19 @@ public struct CheckpointLab: Sendable {
         // No text is long enough for a smaller share to be of use.
         let fraction = min(0.05, max(0.0001, Double(Self.heldOutBytes) / Double(max(bytes, 1))))
         let children = try self.children(model.config)
+        let accumulation = self.accumulation(model.config, batch: batch, seq: seq)
         var tokens = uptrainTokens
         if let minutes {
+            guard seq <= model.config.maxSequence else {
+                throw ExperimentError.window(seq, model: checkpoint, limit: model.config.maxSequence)
+            }
             let cost = Cost(model.config, children: children.count, seq: seq, learns: distillWeight > 0)
             let scored = Int(fraction * Double(bytes)) / 3
+            let probe = StepProbe(
+                checkpoint: model, batch: batch / (accumulation ?? 1), seq: seq, compute: ComputeOptions(precision: .bf16),
+                isDistilled: distillWeight > 0)
             let fitting = cost.tokens(
-                in: 60 * minutes * Self.share * PeakMeasurement.gemmFlopsPerSecond(), calibrated: children.count, scored: scored)
+                in: 60 * minutes * Self.share * (try probe.flopsPerSecond()), calibrated: children.count, scored: scored)
             guard fitting >= batch * seq else {
                 throw ExperimentError.budget(minutes: minutes, tokens: batch * seq)
             }
@@ -89,8 +96,7 @@ public struct CheckpointLab: Sendable {
             name: Self.name(checkpoint), data: Draft.Data(files: texts, validation: Draft.Validation(fraction: fraction)),
             start: Draft.Start(checkpoint: checkpoint),
             train: Draft.Train(
-                dtype: "bf16", warmupSteps: isKnown ? nil : steps / 20,
-                accumulation: accumulation(batch: batch, logits: seq * model.config.vocabularySize)),
+                dtype: "bf16", warmupSteps: isKnown ? nil : steps / 20, accumulation: accumulation),
             lab: Draft.Lab(
                 children: children, tokens: tokens, batch: self.batch ?? (isKnown ? nil : batch),
                 seq: self.seq ?? (isKnown ? nil : seq),
@@ -100,10 +106,10 @@ public struct CheckpointLab: Sendable {
         return try Recipe.parse(CanonicalJSON.text(of: draft, pretty: true), name: "the lab of \(checkpoint)").resolvedJSON + "\n"
     }
 
-    /// The fewest equal parts of a batch whose logits are not too many; `logits` are those of a sequence. Nil for one part.
-    private func accumulation(batch: Int, logits: Int) -> Int? {
-        guard distillWeight > 0 else { return nil }
-        let parts = (1...batch).first { batch % $0 == 0 && batch / $0 * logits <= Self.mostLogits } ?? batch
+    /// The fewest equal parts of a batch whose activations are not too many; nil for one part.
+    private func accumulation(_ config: ModelConfig, batch: Int, seq: Int) -> Int? {
+        let sequence = 4 * seq * (0..<config.layers).reduce(0) { $0 + config.activationsPerToken(layer: $1) }
+        let parts = (1...batch).first { batch % $0 == 0 && batch / $0 * sequence <= Self.mostActivationBytes } ?? batch
         return parts > 1 ? parts : nil
     }
 

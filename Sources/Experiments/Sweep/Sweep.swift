@@ -78,7 +78,10 @@ public struct Sweep {
     /// - Parameters:
     ///   - resume: whether a folder that holds the steps of listed children is gone on with; otherwise it is refused.
     ///   - force: whether listed children's steps are made again where their inputs have changed; otherwise they are refused.
-    public func execute(resume: Bool = true, force: Bool = false, shouldStop: () -> Bool) throws -> Result? {
+    ///   - budget: seconds that all is meant to take, which progress is compared with; nothing is cut short.
+    public func execute(
+        resume: Bool = true, force: Bool = false, budget: Double? = nil, shouldStop: () -> Bool
+    ) throws -> Result? {
         let start = ContinuousClock.now
         if isListed, !resume, let parent = steps.first,
             // A given parent has no recipe of its own.
@@ -104,7 +107,7 @@ public struct Sweep {
         }
         reporter.line("\(steps.count) steps, \(missing.count) to make")
         var progress = SweepProgress(
-            reporter, total: steps.count, tokensToDo: missing.reduce(0) { $0 + ownTokens($1) })
+            reporter, total: steps.count, tokensToDo: missing.reduce(0) { $0 + ownTokens($1) }, budget: budget)
         var scores: [Int: SweepScore] = [:]
         var context: ScoringContext?
         for (index, step) in steps.enumerated() {

@@ -8,13 +8,16 @@ struct SweepProgress {
     private var tokens = 0
     private var finished = 0
     private var trainingSeconds = 0.0
+    /// Seconds that all is meant to take; nil for any.
+    private let budget: Double?
     private let start = ContinuousClock.now
 
     /// A sweep of `total` steps, `tokensToDo` tokens of which have yet to be trained on.
-    init(_ reporter: ProgressReporter, total: Int, tokensToDo: Int) {
+    init(_ reporter: ProgressReporter, total: Int, tokensToDo: Int, budget: Double? = nil) {
         self.reporter = reporter
         self.total = total
         self.tokensToDo = tokensToDo
+        self.budget = budget
         show()
     }
 
@@ -39,8 +42,14 @@ struct SweepProgress {
         let wall = (ContinuousClock.now - start) / .seconds(1)
         // Conversions and scores, which are no training, keep their share of the time.
         let left = trainingSeconds > 1 && tokens > 0 ? wall / Double(tokens) * Double(max(0, tokensToDo - tokens)) : nil
-        let eta = left.map { "  ETA \(ProgressReporter.duration($0))" } ?? ""
+        let eta = left.map { "  ETA \(ProgressReporter.duration($0))\(Self.excess(wall + $0, budget))" } ?? ""
         reporter.setPrefix("\(done)/\(total) steps  \(millions(tokens))/\(millions(tokensToDo))M tokens\(eta) | ")
+    }
+
+    /// By how much `seconds` are more than the budget, in words; empty where they aren't.
+    static func excess(_ seconds: Double, _ budget: Double?) -> String {
+        guard let budget, seconds > budget else { return "" }
+        return ", \(ProgressReporter.duration(seconds - budget)) beyond the budget of \(ProgressReporter.duration(budget))"
     }
 
     private func oneDecimal(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }

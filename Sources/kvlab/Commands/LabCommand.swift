@@ -53,13 +53,16 @@ struct LabCommand: ParsableCommand {
             }
             if let path = draft { note("wrote \(path)") }
             draft = nil
-            return try sweep.execute(resume: options.resume, force: options.force) { signal.number != nil }
+            return try sweep.execute(
+                resume: options.resume, force: options.force, budget: given.budgetMinutes.map { 60 * $0 }
+            ) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if results.isJSON { return try results.print(result.table) }
         try print(result.table.plain)
         if let frontier = result.frontier { try print("\n\(frontier.plain)") }
-        try print("\n\(ProgressReporter.duration(result.seconds)); report: \(result.reportPath)")
+        let budget = given.budgetMinutes.map { " of \(ProgressReporter.duration(60 * $0))" } ?? ""
+        try print("\n\(ProgressReporter.duration(result.seconds))\(budget); report: \(result.reportPath)")
     }
 
     /// Writes the recipe of `lab` into its directory, for a dry run into a temporary file, and goes on as if it had been given.

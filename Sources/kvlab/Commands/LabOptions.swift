@@ -24,7 +24,10 @@ struct LabOptions: ParsableArguments {
 
     @OptionGroup(title: "The texts' format") var textFormat: TextFormatOptions
 
-    @Option(help: "Minutes that the lab is to take: with fewer tokens where its estimated time is longer.")
+    @Option(
+        help:
+            "Minutes that the lab is to take: with fewer tokens where it would take longer by the time of a training step, which is measured."
+    )
     var budgetMinutes: Double?
 
     @Option(help: "Peak learning rate of the uptrainings. Default: the parent's, or 5e-4.")
@@ -52,6 +55,9 @@ struct LabOptions: ParsableArguments {
     func validate() throws {
         if let budgetMinutes, !(budgetMinutes > 0 && budgetMinutes <= 1e6) {
             throw ValidationError("--budget-minutes is \(budgetMinutes), expected more than 0 and at most 1000000")
+        }
+        for (option, value) in [("--batch", batch), ("--seq", seq)] {
+            if let value, value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
         }
         if let distill, !(0...1).contains(distill) { throw ValidationError("--distill is \(distill), expected 0 to 1") }
     }
