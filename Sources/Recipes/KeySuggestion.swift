@@ -2,12 +2,13 @@ extension RecipeSection {
     /// The suggestion for a key that is unknown among `valid` ones: a name like it there, or its own in another object.
     ///
     /// One wrong letter is a misspelling. Otherwise a key that other objects have comes first: `train.heads` is not `threads`.
-    /// Of several objects, those of the same part of the recipe count.
+    /// Of several objects, those around this one count, else those of the same part of the recipe.
     func places(of key: String, in object: String, near valid: [String]) -> (nearest: String?, elsewhere: [String]) {
         let nearest = nearestKey(to: key, in: valid)
         if let nearest, editDistance(key.folded, nearest.folded) <= 1 { return (nearest, []) }
         let elsewhere = objects(with: key.folded)
-        let close = elsewhere.filter { $0.part == object.part }
+        let around = elsewhere.filter { $0.isEmpty || object.replacing(/\[[0-9]+\]/, with: "[]").hasPrefix($0 + ".") }
+        let close = around.isEmpty ? elsewhere.filter { $0.part == object.part } : around
         return elsewhere.isEmpty ? (nearest, []) : (nil, close.isEmpty ? elsewhere : close)
     }
 

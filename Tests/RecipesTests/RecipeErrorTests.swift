@@ -78,11 +78,11 @@ struct RecipeErrorTests {
         (recipe(more: ", \"fraction\": 0.1"), "r.json:6:3: unknown key 'fraction'; 'fraction' belongs under 'data.validation'"),
         (
             lab(#""children": [{"kvHeads": 1, "seed": 1}]"#),
-            "r.json:6:39: unknown key 'lab.children[0].seed'; 'seed' belongs under 'lab.compression[]'"
+            "r.json:6:39: unknown key 'lab.children[0].seed'; 'seed' belongs under the recipe itself"
         ),
         (
             recipe(data: #""data": {"files": ["a"], "name": "x"},"#),
-            "r.json:3:26: unknown key 'data.name'; 'name' belongs under the recipe itself or 'lab.children[]'"
+            "r.json:3:26: unknown key 'data.name'; 'name' belongs under the recipe itself"
         ),
         (train("\"warmpSteps\": 3"), "r.json:5:69: unknown key 'train.warmpSteps'; did you mean 'train.warmupSteps'?"),
         (train("\"learning_rate\": 3"), "r.json:5:69: unknown key 'train.learning_rate'; did you mean 'train.learningRate'?"),
