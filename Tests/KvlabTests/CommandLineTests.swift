@@ -22,6 +22,30 @@ import Testing
                 """.utf8), to: "recipe.json")
     }
 
+    @Test func `a report that is there is refused before any work, and written over with --force`() throws {
+        try scratch.write(Array("mine".utf8), to: "report.html")
+        let html = ["--html", "report.html"]
+        let commands = [
+            ["compare", "none.h5", "--text", "none.txt"],
+            ["advise", "none.h5", "--text", "none.txt", "--context", "32", "--budget-bytes-per-token", "9"],
+            ["bench", "serve", "none.h5"], ["eval", "passkey", "none.h5", "--lengths", "64"], ["eval", "rescore", "none"],
+        ]
+        for command in commands {
+            let refused = try run(command + html)
+            #expect(
+                refused.status != 0 && refused.error.contains("report.html is there already; --force writes over it"),
+                "\(command) \(refused.error)")
+            // Gone on with as far as the files that aren't there.
+            let forced = try run(command + html + ["--force"])
+            #expect(forced.status != 0 && forced.error.contains("none"), "\(command) \(forced.error)")
+            let lost = try run(command + ["--html", "nowhere/report.html"])
+            #expect(lost.error.contains("there is no folder"), "\(command) \(lost.error)")
+            let idle = try run(command + ["--force"])
+            #expect(idle.error.contains("--force writes over the file of --html; name one"), "\(command) \(idle.error)")
+        }
+        #expect(scratch.bytes("report.html") == Array("mine".utf8))
+    }
+
     @Test func `the pipeline runs from the shell: train, convert, eval, compare, generate, inspect, export`() throws {
         try recipe()
         let trained = try run("train", "recipe.json", "--out", "run", "--json")

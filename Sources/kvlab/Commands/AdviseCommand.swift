@@ -47,8 +47,7 @@ struct AdviseCommand: ParsableCommand {
 
     @OptionGroup var threads: ThreadsOption
 
-    @Option(help: "Also write the best few candidates as an HTML report.", completion: .file(extensions: ["html"]))
-    var html: String?
+    @OptionGroup var report: HTMLReportOption
 
     @OptionGroup var results: JSONOptions
 
@@ -65,6 +64,7 @@ struct AdviseCommand: ParsableCommand {
 
     func run() throws {
         threads.apply()
+        try report.check()
         var advisor = CacheAdvisor(bytesPerToken: budgetBytesPerToken, context: context)
         (advisor.prompt, advisor.mostWindows) = (prefill, limitWindows)
         if !encodings.isEmpty { advisor.encodings = encodings }
@@ -72,9 +72,7 @@ struct AdviseCommand: ParsableCommand {
         let advice = try advisor.advise(
             try checkpoints.map { try LoadedModel(path: $0) }, paths: checkpoints,
             EvaluationText(Corpus([textFormat.source(text)]), splitOn: nil), textPath: text, reporter: ProgressReporter())
-        if let html {
-            try TextFile.write(HTMLReport(title: "kvlab advise", frontier: advice.frontier).html, to: html, links: .followed)
-        }
+        try report.write(HTMLReport(title: "kvlab advise", frontier: advice.frontier).html)
         if results.isJSON { try results.print(advice) } else { try print(advice.plain) }
     }
 }

@@ -45,8 +45,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @OptionGroup var threads: ThreadsOption
 
-    @Option(help: "Also write the table and the plots as an HTML file.", completion: .file(extensions: ["html"]))
-    var html: String?
+    @OptionGroup var html: HTMLReportOption
 
     @OptionGroup var results: JSONOptions
 
@@ -68,6 +67,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         threads.apply()
+        try html.check()
         // All checkpoints are loaded before the measurement, so that errors appear at once.
         var contenders = try checkpoints.map(contender)
         for round in 1...rounds {
@@ -92,7 +92,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             try print(report.markdown)
         }
         // Last: where the file cannot be written, the figures are on the screen.
-        if let html { try TextFile.write(report.html, to: html, links: .followed) }
+        try html.write(report.html)
     }
 
     private func caption(_ pages: Set<Int>) -> String {

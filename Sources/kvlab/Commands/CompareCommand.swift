@@ -54,8 +54,7 @@ struct CompareCommand: ParsableCommand {
 
     @OptionGroup var threads: ThreadsOption
 
-    @Option(help: "Also write the comparison as an HTML report.", completion: .file(extensions: ["html"]))
-    var html: String?
+    @OptionGroup var report: HTMLReportOption
 
     @OptionGroup var results: JSONOptions
 
@@ -80,6 +79,7 @@ struct CompareCommand: ParsableCommand {
 
     func run() throws {
         threads.apply()
+        try report.check()
         let text = try options.read()
         let models = try checkpoints.map { try LoadedModel(path: $0) }
         let window = try options.window(for: models)
@@ -97,8 +97,8 @@ struct CompareCommand: ParsableCommand {
         try show(table) { HTMLReport(title: "kvlab compare", table: table).html }
     }
 
-    private func show(_ table: some ResultTable, report: () -> String) throws {
-        if let html { try TextFile.write(report(), to: html, links: .followed) }
+    private func show(_ table: some ResultTable, html: () -> String) throws {
+        try report.write(html())
         if results.isJSON { try results.print(table) } else { try print(table.plain) }
     }
 }

@@ -25,6 +25,7 @@ struct EvalRescoreCommand: ParsableCommand {
     @OptionGroup var output: LongContextOutput
 
     func run() throws {
+        try output.report.check()
         let (summary, changed) = try RecordFolder.rescore(
             folder, jieba: try jieba.map { try Jieba(folder: $0) }, lineSimilarity: lineSimilarity)
         try output.write(summary)

@@ -67,7 +67,7 @@ struct LongContextOptions: ParsableArguments {
             ("--cache", !caches.isEmpty), ("--query-aware", queryAware), ("--kv-dtype", kvDtype != nil),
             ("--page", paging.page != nil), ("--kv-residual", paging.kvResidual != nil),
             ("--kv-memory", memory != nil), ("--concurrency", concurrency != nil), ("--out", out != nil),
-            ("--html", output.html != nil),
+            ("--html", output.report.html != nil),
         ].first(where: \.1)?.0
     }
 
@@ -76,6 +76,7 @@ struct LongContextOptions: ParsableArguments {
         scoring: ScoringTask.Options = .init()
     ) async throws {
         threads.apply()
+        try output.report.check()
         var runner = ExampleRunner.Options()
         if let memory { runner.cacheBytes = memory.bytes }
         runner.pageBytes = paging.page?.bytes
@@ -90,13 +91,12 @@ struct LongContextOptions: ParsableArguments {
 
 /// The forms in which scores are written.
 struct LongContextOutput: ParsableArguments {
-    @Option(help: "Also write the scores as an HTML report.", completion: .file(extensions: ["html"]))
-    var html: String?
+    @OptionGroup var report: HTMLReportOption
 
     @OptionGroup var results: JSONOptions
 
     func write(_ summary: LongContextSummary) throws {
-        if let html { try TextFile.write(LongContextReport(summary).html, to: html, links: .followed) }
+        try report.write(LongContextReport(summary).html)
         let table = LongContextTable(summary)
         if results.isJSON { try results.print(table) } else { try print(table.text) }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Experiments
 import Foundation
 
 /// Whether a command may write over its output file.
@@ -20,5 +21,26 @@ struct OutputOption: ParsableArguments {
         guard files.isWritableFile(atPath: folder) else {
             throw ValidationError("\(path): the folder \(folder) can't be written to")
         }
+    }
+}
+
+/// The HTML report that a command writes beside its table.
+struct HTMLReportOption: ParsableArguments {
+    @Option(help: "Also write the results as an HTML report.", completion: .file(extensions: ["html"]))
+    var html: String?
+
+    @OptionGroup var output: OutputOption
+
+    func validate() throws {
+        if html == nil, output.force { throw ValidationError("--force writes over the file of --html; name one") }
+    }
+
+    /// Throws, before any work, where the report can't be written.
+    func check() throws {
+        if let html { try output.check(html) }
+    }
+
+    func write(_ report: @autoclosure () -> String) throws {
+        if let html { try TextFile.write(report(), to: html, links: .followed) }
     }
 }
