@@ -73,7 +73,7 @@ let package = Package(
                 "Autograd", "Files", "Inference", "JSON", "Jinja", "Kernels", "Models", "Random", "Text",
                 .product(name: "Yams", package: "Yams"),
             ]),
-        library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Kernels", "Models", "Random", "Text"]),
+        library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Files", "Kernels", "Models", "Random", "Text"]),
         library("Recipes", ["Conversion", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
         library(
             "Registry",

@@ -61,6 +61,7 @@ public struct ConversionJob {
     let parent: DecoderLM
     let calibration: Calibration?
     let seed: UInt64
+    let store: ConversionStore?
     let progress: (ConversionProgress) throws -> Void
 
     /// Tells that `done` layers of a part are done.
@@ -72,7 +73,8 @@ public struct ConversionJob {
     func refined(_ parameters: Parameters, sizes: ModelConfig) throws -> Parameters {
         guard let calibration else { return parameters }
         let refinement = Refinement(
-            parent: parent, calibration: calibration, steps: Refinement.steps(sizes, calibration), seed: seed)
+            parent: parent, calibration: calibration, steps: Refinement.steps(sizes, calibration), seed: seed,
+            store: store)
         return try refinement.run(child, parameters) { try progress("refining", $0, of: config.layers) }
     }
 }

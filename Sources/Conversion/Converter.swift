@@ -9,6 +9,8 @@ public struct Converter: Sendable {
     public var calibration: Calibration?
     /// Seed of the methods that draw random numbers, and of the refinement's order of batches.
     public var seed: UInt64
+    /// Keeps the layers refined so far, for a conversion that is stopped to go on behind them; nil for none.
+    public var store: ConversionStore?
 
     /// A converter by `method`.
     ///
@@ -32,7 +34,7 @@ public struct Converter: Sendable {
         let job = ConversionJob(
             config: config, child: child, parameters: parameters,
             parent: try DecoderLM(config: config, parameters: parameters), calibration: calibration, seed: seed,
-            progress: progress)
+            store: store, progress: progress)
         var report = ConversionReport(method: method.name, calibrationTokens: calibration?.tokens, parent: config, child: child)
         return (child, try method.convert(job, report: &report), report)
     }

@@ -1,4 +1,6 @@
 import Autograd
+import Checkpoints
+import Files
 import Foundation
 import Kernels
 import Models
@@ -17,6 +19,8 @@ struct Refinement {
     /// Optimizer steps per layer, a batch each.
     let steps: Int
     let seed: UInt64
+    /// Keeps the layers refined so far; nil for none.
+    var store: ConversionStore?
 
     /// Steps per layer, 20 to 300: all layers together get 3 TFLOP, half a minute on two cores.
     static func steps(_ config: ModelConfig, _ calibration: Calibration) -> Int {
@@ -31,8 +35,14 @@ struct Refinement {
     /// The child's weights after refinement; `progress` is called with the number of layers done.
     func run(_ config: ModelConfig, _ parameters: Parameters, progress: (Int) throws -> Void = { _ in }) throws -> Parameters {
         var refined = parameters
-        var (parentStream, childStream) = (calibration.batches.map(parent.embedded), calibration.batches.map(parent.embedded))
-        for run in config.sharingRuns {
+        let (runs, key) = (config.sharingRuns, try store.map { try self.key(config, parameters, $0) } ?? "")
+        let found = store?.state(key, runs: runs, batches: calibration.batches.count)
+        for (name, weight) in found?.weights ?? [:] { refined[name] = weight }
+        var parentStream = found?.parentStream ?? calibration.batches.map(parent.embedded)
+        var childStream = found?.childStream ?? calibration.batches.map(parent.embedded)
+        var unkept: [(run: Range<Int>, weights: [(name: String, weight: Weight)])] = []
+        var lastKept = ContinuousClock.now
+        for run in runs where run.upperBound > found?.layers ?? 0 {
             let targets = zip(parentStream, calibration.batches).map { parent.blocks(run, $0, $1) }
             if run.contains(where: { config.attentionDiffers(from: parent.config, layer: $0) }) {
                 try refine(run, config, &refined, childStream, targets)
@@ -40,17 +50,42 @@ struct Refinement {
             let child = try DecoderLM(config: config, parameters: refined)
             childStream = zip(childStream, calibration.batches).map { child.blocks(run, $0, $1)[run.count - 1] }
             parentStream = targets.map { $0[run.count - 1] }
+            if let store {
+                let weights = names(run, config).compactMap { name in refined[name].map { (name: name, weight: $0) } }
+                unkept.append((run, weights))
+                if lastKept.duration(to: .now) >= store.interval {
+                    try store.keep(unkept, parentStream: parentStream, childStream: childStream, key)
+                    (unkept, lastKept) = ([], .now)
+                }
+            }
             try progress(run.upperBound)
         }
         return refined
     }
 
+    /// The weights that are refined with the layers of `run`.
+    private func names(_ run: Range<Int>, _ config: ModelConfig) -> [String] {
+        config.weights.filter { name, shape in
+            name.module.isAttention && shape.count == 2 && name.layer.map(run.contains) == true
+        }.map { "\($0.name)" }
+    }
+
+    /// The hash of all that decides the refined weights: the models, the text, the steps and the seed.
+    private func key(_ config: ModelConfig, _ parameters: Parameters, _ store: ConversionStore) throws -> String {
+        var parts = [store.parent, try CanonicalJSON.text(of: config), "\(steps) steps, seed \(seed)"]
+        for batch in calibration.batches { parts.append("\(batch.batch)×\(batch.seq) \(batch.tokens)") }
+        for name in names(0..<config.layers, config) {
+            guard let weight = parameters[name] else { continue }
+            let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
+            parts.append("\(name) \(digest)")
+        }
+        return String(SHA256Digest(of: parts.joined(separator: "\n")).hex.prefix(16))
+    }
+
     private func refine(
         _ run: Range<Int>, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [[Tensor]]
     ) throws {
-        let names = config.weights.filter { name, shape in
-            name.module.isAttention && shape.count == 2 && name.layer.map(run.contains) == true
-        }.map { "\($0.name)" }
+        let names = names(run, config)
         var tensors = Dictionary(
             uniqueKeysWithValues: parameters.names.compactMap { name in
                 parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }

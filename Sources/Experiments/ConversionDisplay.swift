@@ -1,5 +1,11 @@
 import Conversion
 
+/// A conversion that was stopped between two layers, as its user asked for.
+public struct ConversionStopped: Error {
+    /// The stop.
+    public init() {}
+}
+
 /// Shows how far a conversion is, with the time that its current part has left by the pace so far.
 public final class ConversionDisplay {
     private let reporter: ProgressReporter

@@ -161,6 +161,46 @@ import Testing
         for name in refined.1.names { #expect(refined.1[name]?.float32().array() == again.1[name]?.float32().array()) }
     }
 
+    @Test func `a refinement that was stopped goes on behind its last layer to the same weights`() throws {
+        let config = TinyModel.config(layers: 3, kvHeads: 4)
+        let parameters = TinyModel.parameters(config)
+        let calibration = try TestCalibration.random(config)
+        let parent = try DecoderLM(config: config, parameters: parameters)
+        let start = try Converter(HeadMergeMethod(SVDMethod(), kvHeads: 2), calibration: calibration).convert(config, parameters)
+        let scratch = ScratchDirectory()
+        let store = ConversionStore(folder: scratch["kept"], parent: "hash", interval: .zero)
+        func refined(
+            _ store: ConversionStore?, seed: UInt64 = 5, stopBehind last: Int? = nil
+        ) throws -> (weights: [[Float]?], layers: [Int]) {
+            var layers: [Int] = []
+            let refinement = Refinement(parent: parent, calibration: calibration, steps: 20, seed: seed, store: store)
+            let weights = try refinement.run(start.0, start.1) { done in
+                layers.append(done)
+                if done == last { throw CancellationError() }
+            }
+            return (weights.names.map { weights[$0]?.float32().array() }, layers)
+        }
+        let whole = try refined(nil)
+        #expect(whole.layers == [1, 2, 3] && store.isEmpty)
+        #expect(throws: CancellationError.self) { try refined(store, stopBehind: 2) }
+        #expect(!store.isEmpty)
+        let rest = try refined(store)
+        #expect(rest.layers == [3] && rest.weights == whole.weights)
+        // All is kept now; without both streams nothing of it can be used.
+        #expect(try refined(store).layers == [])
+        let names = try FileManager.default.contentsOfDirectory(atPath: scratch["kept"])
+        let streams = try #require(names.first { $0.hasPrefix("streams-") })
+        #expect(names.count == 4)
+        try scratch.write([1, 2, 3], to: "kept/" + streams)
+        let again = try refined(store)
+        #expect(again.layers == [1, 2, 3] && again.weights == whole.weights)
+        // Another seed is another refinement, whose layers take the place of these.
+        #expect(throws: CancellationError.self) { try refined(store, seed: 6, stopBehind: 1) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch["kept"]).count == 2)
+        try store.remove()
+        #expect(scratch.names == [])
+    }
+
     @Test func `what needs calibration says so, and too short a text is refused`() {
         let parameters = TinyModel.parameters(config)
         let missing = #expect(throws: ConversionError.self) {

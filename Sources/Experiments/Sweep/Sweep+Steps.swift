@@ -112,8 +112,11 @@ extension Sweep {
         return true
     }
 
-    /// Converts the parent and says what that does to it, before any training.
-    func convert(_ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String) throws -> StepStore.Record? {
+    /// Converts the parent and says what that does to it, before any training; nil where `shouldStop` ended it between two layers,
+    /// behind which the same step goes on.
+    func convert(
+        _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, shouldStop: () -> Bool
+    ) throws -> StepStore.Record? {
         guard let start = resolved.recipe.`init`, let section = start.convert else { return nil }
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let lock = try FileLock(path: folder + "/lock", purpose: "kvlab lab")
@@ -125,9 +128,22 @@ extension Sweep {
             key: "init.checkpoint", model: start.checkpoint, contentHash: try parent.checkpoint.identity())
         try check(InputDigests([source]), resolved)
         let training = try recipes.corpus.split(resolved.recipe).train
-        let converter = try section.converter(parent, training: training)
+        var converter = try section.converter(parent, training: training)
+        converter.store = ConversionStore(folder: folder + "/refining", parent: source.sha256)
         let display = ConversionDisplay(reporter, name: step.name)
-        let (converted, report) = try parent.checkpoint.converted(by: converter) { display.show($0) }
+        let converted: Checkpoint
+        let report: ConversionReport
+        do {
+            (converted, report) = try withoutActuallyEscaping(shouldStop) { shouldStop in
+                try parent.checkpoint.converted(by: converter) { progress in
+                    display.show(progress)
+                    if shouldStop() { throw ConversionStopped() }
+                }
+            }
+        } catch is ConversionStopped {
+            reporter.clear()
+            return nil
+        }
         try recipes.corpus.checkUnchanged()
         reporter.clear()
         var child = converted
@@ -146,6 +162,7 @@ extension Sweep {
             }
         }
         try child.save(to: Run.modelPath(folder))
+        try converter.store?.remove()
         return try finish(step, resolved, folder, seconds: (clock.now - begin) / .seconds(1), tokens: 0)
     }
 

@@ -119,7 +119,7 @@ public struct Sweep {
                     let record: StepStore.Record?
                     if step.kind == .converted {
                         if shouldStop() { return nil }
-                        record = try convert(step, resolved, folder)
+                        record = try convert(step, resolved, folder, shouldStop: shouldStop)
                     } else if step.kind == .parent, let given = step.given {
                         record = try take(recipes.parents[given], step, resolved, folder)
                     } else {

@@ -7,6 +7,7 @@ import Kernels
 import Models
 import Registry
 import Text
+import Training
 
 /// `kvlab convert`: fewer KV heads, or another attention.
 struct ConvertCommand: ParsableCommand {
@@ -22,7 +23,8 @@ struct ConvertCommand: ParsableCommand {
             \(list(ConversionMethods.all.filter { !($0 is HeadMergeMethod) }))
             A GQA checkpoint can be converted further. With as many KV heads as before the weights stay the same, bit for bit.
             Converted models lose quality until they are uptrained: 'kvlab lab' on the checkpoint converts, uptrains and compares. How much they lose \
-            is measured on the end of the calibration text, which is held out, or else on text that the parent writes.
+            is measured on the end of the calibration text, which is held out, or else on text that the parent writes. After Ctrl-C, refined \
+            layers lie in OUT.partial, behind which the same command goes on.
             """)
 
     @Argument(help: "The checkpoint to convert.", completion: .file(extensions: ["h5"]))
@@ -140,8 +142,8 @@ struct ConvertCommand: ParsableCommand {
                 bytesPerToken: budgetBytesPerToken, kvDtype, parent.config, parent.parameters, calibration
             ) { done, count in reporter.progress("measuring what layers lose  \(done)/\(count)") }
         }
-        let display = ConversionDisplay(reporter)
-        let (child, report) = try parent.converted(by: converter) { display.show($0) }
+        converter.store = try out.map { ConversionStore(folder: $0 + ".partial", parent: try parent.identity()) }
+        let (child, report) = try convert(parent, by: converter, reporter)
         let loss = try self.loss(parent, child, text, reporter)
         var diagnosis: Diagnosis?
         if diagnose, let calibration = converter.calibration {
@@ -158,6 +160,7 @@ struct ConvertCommand: ParsableCommand {
         }
         reporter.clear()
         if let out { try child.save(to: out, links: .followed) }
+        try converter.store?.remove()
         if results.isJSON {
             try results.print(Report(report, kvDtype, diagnosis, recovery, loss))
         } else {
@@ -166,6 +169,24 @@ struct ConvertCommand: ParsableCommand {
             if let recovery { try print(recovery.text) }
             if let out { try print("wrote \(out)") }
             if let loss { try print("\(loss.text)\n\(loss.advice)") }
+        }
+    }
+
+    /// The conversion, until a signal: layers that are refined by then are kept, and the same command goes on behind them.
+    private func convert(
+        _ parent: Checkpoint, by converter: Converter, _ reporter: ProgressReporter
+    ) throws -> (Checkpoint, ConversionReport) {
+        let (display, signal) = (ConversionDisplay(reporter), StopSignal())
+        do {
+            return try parent.converted(by: converter) { progress in
+                display.show(progress)
+                if signal.number != nil { throw ConversionStopped() }
+            }
+        } catch is ConversionStopped {
+            reporter.clear()
+            let isKept = converter.store.map { !$0.isEmpty } ?? false
+            note(isKept ? "stopped; the same command goes on behind the layers that are refined" : "stopped; nothing is kept")
+            throw ExitCode(128 + (signal.number ?? SIGTERM))
         }
     }
 
