@@ -27,27 +27,13 @@ public struct CacheAdvice: Sendable, Encodable {
         ) {
             (self.path, model, cache, self.conversion) = (path, entry.model, "\(entry.cache)", conversion)
             (klToParent, cacheBytesPerToken) = (entry.score.klToParent, entry.score.cacheBytesPerToken)
-            let flags = entry.cache.settings.flatMap { key, value in
-                // Of a cache's keys the policy alone is a flag without the prefix; an encoding is a dtype of keys and values too.
-                [key == "evict" ? "--evict" : "--kv-\(key)", value]
-            }
-            serve = Self.line(["kvlab", "serve", path] + flags)
+            serve = ShellLine.serve(path, entry.cache)
             let models = path == parent ? [path] : [parent, path]
-            measure = Self.line(
+            measure = ShellLine.text(
                 ["kvlab", "compare"] + models + [
                     "--text", text, "--window", "\(grid.window)", "--prefill", "\(grid.prompt)", "--limit-windows", "\(windows)",
                     "--compression", "\(entry.cache)",
                 ])
-        }
-
-        /// A line for a shell.
-        private static func line(_ words: [String]) -> String {
-            words.map { word in
-                let isPlain = word.unicodeScalars.allSatisfy {
-                    $0.properties.isAlphabetic || "0123456789._-/=,%:+".unicodeScalars.contains($0)
-                }
-                return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", with: "'\\''") + "'"
-            }.joined(separator: " ")
         }
     }
 
