@@ -1,0 +1,74 @@
+import TestSupport
+import Testing
+
+@testable import Evaluation
+
+/// Evaluations by name and settings, as recipes and `--tasks` have them.
+@Suite struct EvaluationSpecTests {
+    private let scratch = ScratchDirectory()
+
+    @Test func `settings are read in any order, and a part without an equals sign belongs to the value before it`() throws {
+        let spec = try EvaluationSpec("passkey:trials=50,lengths=512,1024,queryAware=true")
+        #expect(spec.given["lengths"] == .integers([512, 1024]) && spec.given["trials"] == .integer(50))
+        #expect(spec.isQueryAware && spec.chat == "never" && spec.aimedTokens == 1033)
+        #expect(spec.description == "passkey:lengths=512,1024,trials=50,queryAware=true")
+        #expect(try EvaluationSpec(spec.description) == spec)
+        let needle = try EvaluationSpec("needle:haystack=a.txt,b.txt,needle=Eat, then sleep.,question=What then?,answer=sleep")
+        #expect(needle.given["needle"] == .text("Eat, then sleep.") && needle.given["haystack"] == .texts(["a.txt", "b.txt"]))
+        let task = try EvaluationSpec("task:file=t.yaml,data=test=a.jsonl,train=b.jsonl,shots=2")
+        #expect(task.given["data"] == .texts(["test=a.jsonl", "train=b.jsonl"]) && task.given["shots"] == .integer(2))
+        #expect(try EvaluationSpec("passkey").description == "passkey")
+    }
+
+    @Test func `every setting's example is spelled and read back`() throws {
+        for kind in EvaluationKind.all {
+            for setting in kind.settings {
+                #expect(setting.value("\(setting.example)") == setting.example, "\(kind.name) \(setting.key)")
+                if let fallback = setting.fallback { #expect(setting.value("\(fallback)") == fallback) }
+            }
+            #expect(Set(kind.settings.map(\.key)).count == kind.settings.count, "\(kind.name)")
+        }
+    }
+
+    @Test(arguments: [
+        ("passkeys", "'passkeys' is no evaluation; they are passkey, needle, babilong, longbench, ruler, gsm8k, mmlu, task"),
+        ("passkey:512", "'512' is no setting of passkey, expected KEY=VALUE"),
+        (
+            "passkey:length=512",
+            "'length' is no setting of passkey; its keys are lengths, depths, trials, seed, maxNew, queryAware"
+        ),
+        ("passkey:lengths=512,0", "lengths: '512,0', expected whole numbers from 1 with commas between"),
+        ("passkey:lengths=512,512", "lengths: a number stands there twice"),
+        ("passkey:trials=1,trials=2", "trials: is set twice"),
+        ("passkey:depths=0", "depths: '0', expected 1 to 1000"),
+        ("passkey:queryAware=yes", "queryAware: 'yes', expected true or false"),
+        ("needle", "haystack: is missing, texts around the needle"),
+        ("ruler:data=x,chat=ever", "chat: 'ever', expected never, auto, always"),
+    ])
+    func `what cannot be is refused with its key`(text: String, sentence: String) {
+        let fault = #expect(throws: EvaluationFault.self) { try EvaluationSpec(text) }
+        #expect(fault?.description == sentence)
+    }
+
+    @Test func `settings that do not go together and missing files are refused when files are read`() throws {
+        func sentence(_ text: String) -> String {
+            do {
+                _ = try EvaluationSpec(text).make()
+                return "accepted"
+            } catch { return "\(error)".replacing(scratch.path + "/", with: "") }
+        }
+        let path = scratch.path
+        #expect(
+            sentence("babilong:prompts=p.py")
+                == "name either 'data', BABILong's own files, or 'babi' and 'haystack', to make samples from")
+        #expect(sentence("babilong:prompts=p.py,data=d,seed=2") == "seed: has no effect without 'babi'")
+        #expect(sentence("needle:haystack=\(path)/none.txt").contains("none.txt: cannot open"))
+        try scratch.write(Array("A book. It ends.".utf8), to: "book.txt")
+        #expect(
+            sentence("needle:haystack=\(path)/book.txt,needle=x") == "'needle', 'question' and 'answer' belong together")
+        #expect(sentence("gsm8k:data=d,prompts=p,multiTurn=true") == "multiTurn: has no effect unless 'chat' is auto or always")
+        #expect(sentence("passkey:lengths=512,trials=2") == "accepted")
+        let work = try EvaluationSpec("passkey:lengths=512,trials=2,depths=3").make()
+        #expect(work.count == 6 && work.files.isEmpty)
+    }
+}
