@@ -360,8 +360,9 @@ extension RecipeSection {
                 "uptrainSeeds", of: .integer(seeds),
                 "seeds of each parent's uptrainings; one, in the parent's order, unless given", example: [1, 2]),
             .boolean(
-                "scratch", "whether each child's architecture is also trained from scratch on the uptraining's tokens",
-                absence: .derived("`true`, for given parents `false`"), example: false),
+                "scratch",
+                "whether each child's architecture is also trained from scratch, on the tokens of the parent and the uptraining together",
+                absence: .default(false), example: true),
             .object("timing", .timing, "the measurement of decoding time per token"),
             .path(
                 "store",

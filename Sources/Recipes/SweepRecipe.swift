@@ -19,7 +19,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     public var seeds: [Int]
     /// Seeds of the uptrainings of each parent: order of data, dropout, methods that draw; nil: one, which goes on in its parent's order.
     public var uptrainSeeds: [Int]?
-    /// Whether each child's architecture is also trained from scratch on the uptraining's tokens.
+    /// Whether each child's architecture is also trained from scratch on the tokens of the parent and the uptraining together.
     public var scratch: Bool
     /// The timing of decoding; nil for none.
     public var timing: Timing?
@@ -147,7 +147,7 @@ extension SweepRecipe {
         if let again = try reader.integers("uptrainSeeds") {
             uptrainSeeds = try reader.axis("uptrainSeeds", again, nil)
         }
-        scratch = try reader.bool("scratch") ?? !hasGivenParents
+        scratch = try reader.value("scratch")
         guard !scratch || !hasGivenParents else {
             throw .impossible(
                 reader.position(of: "scratch"), path: reader.keyPath("scratch"),

@@ -204,7 +204,7 @@ import Training
     // MARK: Sweeps
 
     private static let axes =
-        #", "lab": {"distill": {"weight": 0.3}, "sweep": {"kvHeads": [1], "methods": ["mean"], "alphas": [0.5], "seeds": [1]}, "evaluation": {"window": 24, "contextTokens": 32"#
+        #", "lab": {"distill": {"weight": 0.3}, "sweep": {"kvHeads": [1], "methods": ["mean"], "alphas": [0.5], "seeds": [1], "scratch": true}, "evaluation": {"window": 24, "contextTokens": 32"#
 
     @Test func `a sweep into two folders makes the same content hashes, in folders of the same names`() throws {
         let recipe = try recipe(lab: Self.axes + "}}")

@@ -44,13 +44,15 @@ import Training
         return times
     }
 
-    private static let small = #"{"kvHeads": [2], "methods": ["mean", "first"], "alphas": [0.25], "seeds": [1]}"#
+    private static let small = #"{"kvHeads": [2], "methods": ["mean", "first"], "alphas": [0.25], "seeds": [1], "scratch": true}"#
 
     @Test func `a sweep has a parent, controls and children, and says what each was trained on`() throws {
         let result = try run(recipe(Self.small))
         let points = result.results.points
         #expect(points.map(\.kind) == [.parent, .continued, .scratch, .child, .child])
-        #expect(points.map(\.tokens) == [8, 2, 2, 2, 2].map { $0 * 4 * 24 })
+        // From scratch on all that a child has seen, compared with the child's uptraining.
+        #expect(points.map(\.tokens) == [8, 2, 10, 2, 2].map { $0 * 4 * 24 })
+        #expect(points.map(\.budget) == [0, 2, 2, 2, 2].map { $0 * 4 * 24 })
         #expect(points.map { $0.bitsPerByteBefore != nil } == [false, false, false, true, true])
         #expect(points.map { $0.toContinued != nil } == [false, false, true, true, true])
         #expect(points.map(\.kvBytesPerToken) == [128, 128, 64, 64, 64])
@@ -109,9 +111,10 @@ import Training
         let first = try run(recipe(Self.small)).results
         let before = try times()
         #expect(before.count == 7)
-        let large = #"{"kvHeads": [2, 1], "methods": ["mean", "first"], "alphas": [0.25, 0.5], "seeds": [1, 2]}"#
+        let large = #"{"kvHeads": [2, 1], "methods": ["mean", "first"], "alphas": [0.25, 0.5], "seeds": [1, 2], "scratch": true}"#
         let second = try run(recipe(large)).results
-        #expect(second.points.count == 2 * (1 + 2 * (1 + 2 * 3)))
+        // Two parents, with two lengths of a control and, for two numbers of heads, of two methods and one from scratch.
+        #expect(second.points.count == 30)
         #expect(second.points.filter { first.points.contains($0) } == first.points)
         let after = try times()
         for (folder, time) in before { #expect(after[folder] == time, "\(folder) was made again") }
@@ -145,8 +148,8 @@ import Training
 
     @Test func `with a constant rate the shares of one child are one trajectory, bit for bit`() throws {
         let train = #""schedule": "constant", "validateEvery": 3"#
-        let both = #"{"kvHeads": [2], "methods": ["mean"], "alphas": [0.25, 0.75], "seeds": [1]}"#
-        let alone = #"{"kvHeads": [2], "methods": ["mean"], "alphas": [0.75], "seeds": [1]}"#
+        let both = #"{"kvHeads": [2], "methods": ["mean"], "alphas": [0.25, 0.75], "seeds": [1], "scratch": true}"#
+        let alone = #"{"kvHeads": [2], "methods": ["mean"], "alphas": [0.75], "seeds": [1], "scratch": true}"#
         let shared = try run(recipe(both, train: train), "shared").results
         let single = try run(recipe(alone, train: train), "single").results
         #expect(shared.sharesTrajectories && !single.sharesTrajectories)
@@ -205,7 +208,7 @@ import Training
 
     @Test func `other attentions are an axis beside KV heads, by their own conversion and from scratch`() throws {
         let axes = """
-            {"kvHeads": [2], "methods": ["mean"], "alphas": [0.25], "timing": {"batch": 1, "context": 8, "tokens": 2, "rounds": 1},
+            {"kvHeads": [2], "methods": ["mean"], "alphas": [0.25], "scratch": true, "timing": {"batch": 1, "context": 8, "tokens": 2, "rounds": 1},
              "architectures": [{"kind": "cross-layer", "share": 2}, {"kind": "hybrid", "window": 8, "fullEvery": 2},
                {"kind": "mla", "rank": 4, "ropeHeadDim": 2}]}
             """

@@ -37,7 +37,7 @@ import Testing
         let swept = try run("lab", "recipe.json", "--out", "runs/tiny")
         #expect(swept.status == 0 && swept.output.contains("tokens per parameter"), "\(swept.error)")
         let plan = try run("lab", "recipe.json", "--out", "runs/tiny", "--dry-run")
-        #expect(plan.output.contains("7 steps, 0 to make: 0 tokens"), "\(plan.output)\(plan.error)")
+        #expect(plan.output.contains("6 steps, 0 to make: 0 tokens"), "\(plan.output)\(plan.error)")
         let forced = try run("lab", "recipe.json", "--out", "runs/tiny", "--resume", "--force")
         #expect(forced.error.contains("--force has no effect on a sweep"), "\(forced.error)")
         let steps = try FileManager.default.contentsOfDirectory(atPath: scratch["runs/tiny/steps"])

@@ -23,7 +23,7 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
         #expect(
             sweep.methods == ["learned"] && sweep.lengths == [.alpha(0.05), .alpha(0.1)] && sweep.seeds == [0]
                 && sweep.uptrainSeeds == nil)
-        #expect(sweep.scratch && sweep.timing == nil && sweep.grouping == "contiguous")
+        #expect(!sweep.scratch && sweep.timing == nil && sweep.grouping == "contiguous")
     }
 
     @Test func `a resolved sweep loads again to an equal one`() throws {
@@ -42,7 +42,7 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
 
     @Test func `lengths in steps or tokens and given parents load again as they are`() throws {
         let tokens = try Recipe.parse(recipe(#""kvHeads": [1], "tokens": [9000, 3000]"#))
-        #expect(tokens.lab?.lengths == [.tokens(3000), .tokens(9000)] && tokens.lab?.sweep?.scratch == true)
+        #expect(tokens.lab?.lengths == [.tokens(3000), .tokens(9000)] && tokens.lab?.sweep?.scratch == false)
         let whole = """
             {"data": {"files": ["a.txt"]}, "lab": {"parentTokens": 2000000000000, "batch": 4, "seq": 32, "learningRate": 1e-4,
              "sweep": {"parents": ["a.gguf", "b"], "kvHeads": [1], "alphas": [1e-6]}}}

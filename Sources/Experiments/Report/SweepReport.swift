@@ -157,7 +157,8 @@ struct SweepReport {
         let plot = ParetoPlot(points, xName: "measured cache bytes per token (log scale)")
         guard results.summaries.contains(where: { $0.point.kind == .scratch }) else { return (plot, "") }
         let count = finite.count - shown.count
-        let fresh = "From scratch: the child's architecture trained from random weights on the uptraining's tokens"
+        let fresh =
+            "From scratch: the child's architecture trained from random weights on as many tokens as the parent and the child"
         return (
             plot, count == 0 ? "\(fresh)." : "\(fresh); \(count) such models lie far above the drawing and are in the table only."
         )

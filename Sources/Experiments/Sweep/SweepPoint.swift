@@ -8,7 +8,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         case parent
         /// The parent continued for the children's tokens.
         case continued
-        /// A child's architecture trained from scratch on the children's tokens.
+        /// A child's architecture trained from scratch on the parent's and the child's tokens together.
         case scratch
         /// A parent converted and uptrained.
         case child
@@ -30,7 +30,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var method: String?
     /// Share of the parent's training; 0 for the parent, and where the length was given in steps or tokens.
     public var alpha: Double
-    /// Tokens planned after the conversion or from scratch, which ``tokens`` may end before; 0 for the parent.
+    /// Tokens planned of the uptraining that it is, or that it is compared with, which ``tokens`` may end before; 0 for the parent.
     public var budget: Int
     /// The parent's seed.
     public var seed: Int
@@ -114,7 +114,7 @@ extension SweepPoint {
                 architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
                 method: step.child?.conversion.methodName, alpha: step.length?.alpha ?? 0,
-                budget: kind == .parent ? 0 : step.tokens, seed: step.seed, uptrainSeed: step.uptrainSeed,
+                budget: step.budget, seed: step.seed, uptrainSeed: step.uptrainSeed,
                 kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
                 tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
                 seconds: output.record.seconds,

@@ -148,7 +148,6 @@ struct SweepRecipes: Sendable {
         case .scratch:
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.steps = steps
-            (recipe.train.batch, recipe.train.seq) = (lab.batch ?? recipe.train.batch, lab.seq ?? recipe.train.seq)
             let warmup = Double(recipe.train.warmupSteps) * Double(steps) / Double(self.recipe.train.steps ?? 1)
             recipe.train.warmupSteps = recipe.train.warmupSteps == 0 ? 0 : min(steps, max(1, Int(warmup.rounded())))
             recipe.train.validateEvery = max(1, steps / 10)

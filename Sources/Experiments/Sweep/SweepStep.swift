@@ -12,7 +12,7 @@ struct SweepStep: Sendable, Hashable {
         case child
         /// The parent continued for the children's tokens.
         case continued
-        /// A child's architecture trained from scratch on the children's tokens.
+        /// A child's architecture trained from scratch on the parent's and the child's tokens together.
         case scratch
     }
 
@@ -35,6 +35,8 @@ struct SweepStep: Sendable, Hashable {
     var trainingSteps = 0
     /// Tokens it is trained on at most.
     var tokens = 0
+    /// Tokens of the uptraining that it is, or that it is compared with; 0 for the parent and for a conversion.
+    var budget = 0
     /// The number of the given parent that it is or goes back to; nil where the sweep trains its parents.
     var given: Int?
     /// The parent's name, where there are several.
@@ -78,6 +80,7 @@ struct SweepPlan: Sendable {
                     var step = origin.step(kind, name)
                     let budget = origin.budgets[length] ?? (steps: 1, tokens: 0)
                     (step.length, step.trainingSteps, step.tokens) = (length, budget.steps, budget.tokens)
+                    step.budget = budget.tokens
                     step.parent = parent
                     change(&step)
                     if origin.sharesTrajectories { step.beginning = trained[group] }
@@ -107,8 +110,13 @@ struct SweepPlan: Sendable {
                         if let sweep, sweep.scratch, uptrainSeed == sweep.uptrainSeeds?.first,
                             fresh.insert(child.conversion.architecture).inserted
                         {
-                            add(.scratch, "\(child.conversion.architecture.name)-scratch", length) {
-                                $0.architecture = child.conversion.architecture
+                            add(.scratch, "\(child.conversion.architecture.name)-scratch", length) { step in
+                                step.architecture = child.conversion.architecture
+                                // All that a child has seen, in the parent's own steps.
+                                let stepTokens = origin.parent.tokens / max(1, origin.parent.trainingSteps)
+                                step.trainingSteps =
+                                    origin.parent.trainingSteps + (step.budget + stepTokens - 1) / max(1, stepTokens)
+                                step.tokens = step.trainingSteps * stepTokens
                             }
                         }
                         add(.child, child.name, length) { step in
