@@ -1,5 +1,6 @@
 import Checkpoints
 import Evaluation
+import Inference
 import Kernels
 import Models
 
@@ -47,13 +48,19 @@ public struct Comparison {
     public func table(_ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter) throws
         -> ComparisonTable
     {
-        guard let first = models.first else {
-            return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])
-        }
+        try measured(models, text, title: title, reporter: reporter).table
+    }
+
+    /// The table of `models` on `text`, as ``table(_:_:title:reporter:)`` has it, and what tasks are shown beside.
+    public func measured(
+        _ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter
+    ) throws -> (table: ComparisonTable, quality: MeasuredQuality) {
+        var table = ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])
+        var quality = MeasuredQuality(entries: [], full: CacheSpec(keepingAllIn: kvType))
+        guard let first = models.first else { return (table, quality) }
         for model in models { try model.model.config.kvGeometry(kvType).checkEncoding() }
         let oneTokenizer = models.allSatisfy { $0.tokenizer.serialized == first.tokenizer.serialized }
         let reference = try score(first, text, reporter: reporter)
-        var rows: [ComparisonRow] = []
         for (index, model) in models.enumerated() {
             let result = index == 0 ? reference : try score(model, text, reporter: reporter)
             var row = row(model.name, model.model.config, result)
@@ -64,9 +71,14 @@ public struct Comparison {
                 row.standardError = paired.standardError
                 if oneTokenizer { row.klDivergence = try divergence(first, model, text, reporter: reporter) }
             }
-            rows.append(row)
+            table.rows.append(row)
+            quality.entries.append(
+                MeasuredQuality.Entry(
+                    model: index, cache: quality.full, bytesPerToken: row.allocatedBytesPerToken ?? Double(row.kvBytesPerToken),
+                    bitsPerByte: row.bitsPerByte, windows: result))
         }
-        return ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: rows)
+        table.bytesNote = bytesNote
+        return (table, quality)
     }
 
     /// The KL divergence of `child` from `parent` in nats per token; nil where the vocabularies differ in size.
@@ -81,12 +93,29 @@ public struct Comparison {
         }
     }
 
+    /// Bytes of the pages that a sequence of ``contextTokens`` has, of the size that a server chooses; nil where a token does not fit one.
+    func allocatedBytes(_ config: ModelConfig) -> Int? {
+        let geometry = config.kvGeometry(kvType)
+        let pageBytes = PageSize.bytes(for: geometry)
+        return PageSize.pages(tokens: contextTokens, of: geometry, pageBytes: pageBytes).map { $0 * pageBytes }
+    }
+
+    /// The difference between logical and allocated bytes, in words.
+    var bytesNote: String {
+        let scales = kvType.isElementwise ? "" : " with the scales of their codes"
+        let sealed = kvType.blockTokens > 1 ? ", and tokens of a block that is not full wait in bf16" : ""
+        return
+            "KV bytes/token are logical: keys and values\(scales). Allocated are the pages, of the size that a server chooses, of a "
+            + "sequence of \(groupedDigits(contextTokens)) tokens: the last page of each layer is in part empty\(sealed)."
+    }
+
     /// A row of figures that need no other model.
     public func row(_ name: String, _ config: ModelConfig, _ result: PerplexityResult) -> ComparisonRow {
         // Layers with a window keep fewer bytes a token the longer the sequence is.
         let bytes = config.kvBytes(kvType, tokens: contextTokens)
         return ComparisonRow(
             name: name, attention: config.attentionLabel, kvBytesPerToken: (bytes + contextTokens - 1) / max(1, contextTokens),
+            allocatedBytesPerToken: allocatedBytes(config).map { Double($0) / Double(max(1, contextTokens)) },
             cacheBytes: bytes * batch, parameters: config.parameterCount,
             perplexity: result.perplexity, bitsPerByte: result.bitsPerByte)
     }

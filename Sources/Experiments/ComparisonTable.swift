@@ -9,6 +9,8 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
     public var attention: String
     /// Cache bytes a token takes over all layers.
     public var kvBytesPerToken: Int
+    /// Bytes of the pages allocated for a token, where they were counted or measured.
+    public var allocatedBytesPerToken: Double?
     /// Cache bytes at the table's context and batch.
     public var cacheBytes: Int
     /// Parameters, a tied embedding counted once.
@@ -47,6 +49,12 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
     public var kvDtype: String
     /// The models.
     public var rows: [ComparisonRow]
+    /// The difference between logical and allocated bytes, in words; nil where only one of them is there.
+    public var bytesNote: String?
+    /// The smallest cache within a limit of the first model's quality; nil where none was asked for.
+    public var recommendation: Recommendation?
+    /// The models on tasks; nil where none were asked for.
+    public var tasks: TaskTable?
 
     /// Columns that no row fills are left out.
     public var columns: [TableColumn] {
@@ -58,6 +66,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
             TableColumn(title: "model", cells: rows.map(\.name), leading: true),
             TableColumn(title: "attention", cells: rows.map(\.attention), leading: true),
             column("KV bytes/token") { groupedDigits($0.kvBytesPerToken) },
+            column("allocated") { $0.allocatedBytesPerToken.map { groupedDigits(Int($0.rounded())) } },
             column("cache at \(contextTokens)×\(batch)") { byteCountText($0.cacheBytes) },
             column("parameters") { groupedDigits($0.parameters) },
             column("ppl before") { decimal($0.perplexityBefore, 3) },
@@ -76,6 +85,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
     /// The meaning of the figures, in one sentence.
     public var caption: String {
         "\(text); cache in \(kvDtype); differences are to \(rows.first?.name ?? "the first"), paired over windows."
+            + (bytesNote.map { " \($0)" } ?? "")
     }
 
     /// Every figure in full, one line a model.
@@ -83,6 +93,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
         let head = [
             "name", "attention", "kv_bytes_per_token", "cache_bytes", "parameters", "perplexity_before", "bits_per_byte_before",
             "perplexity", "bits_per_byte", "difference", "standard_error", "kl_divergence", "uptrained_tokens", "wall_seconds",
+            "allocated_bytes_per_token",
         ]
         return Self.csv(
             [head]
@@ -92,6 +103,7 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
                         Self.csv(row.perplexityBefore), Self.csv(row.bitsPerByteBefore), Self.csv(row.perplexity),
                         "\(row.bitsPerByte)", Self.csv(row.difference), Self.csv(row.standardError), Self.csv(row.klDivergence),
                         Self.csv(row.uptrainedTokens), Self.csv(row.wallSeconds),
+                        Self.csv(row.allocatedBytesPerToken),
                     ]
                 })
     }

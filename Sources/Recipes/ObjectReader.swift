@@ -74,6 +74,19 @@ extension ObjectReader {
         return try ObjectReader(JSONNode(value: .object([]), position: position), path: keyPath(key), section)
     }
 
+    /// The object `key`, or the path in its place, with a reader of an object without members; nil where it is absent.
+    func pathOrObject(_ key: String) throws(RecipeError) -> (path: String?, object: ObjectReader)? {
+        guard case .pathOrObject(let section) = declaration(key).type else { misread(key) }
+        guard let node = node(key) else { return nil }
+        switch node.value {
+        case .string(let path):
+            let object = JSONNode(value: .object([]), position: node.position)
+            return (path, try ObjectReader(object, path: keyPath(key), section))
+        case .object: return (nil, try ObjectReader(node, path: keyPath(key), section))
+        default: throw wrong(node, keyPath(key), "a path, or an object")
+        }
+    }
+
     func objects(_ key: String) throws(RecipeError) -> [ObjectReader]? {
         guard let section = declaration(key).type.section else { misread(key) }
         return try elements(key, "an array of objects")?.map { (element) throws(RecipeError) in

@@ -1,3 +1,4 @@
+import Evaluation
 import Inference
 import Kernels
 import Models
@@ -357,6 +358,13 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         public var kvDtype: String
         /// Tokens of a window's prompt where models are scored through caches, a BOS included; nil: half the window.
         public var prefill: Int?
+        /// Bits per byte above the parent's, in percent of them, that a recommended cache may cost; nil: ``standardPercent``.
+        public var withinPercent: Double?
+        /// Evaluations of every model beside the text; nil: none.
+        public var tasks: [EvaluationSpec]?
+
+        /// The limit of recommendations where nothing else is said, in percent of the parent's bits per byte.
+        public static let standardPercent = 1.0
     }
 
     /// The children that the parent is converted to; empty for a sweep.

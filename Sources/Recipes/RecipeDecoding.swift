@@ -407,6 +407,8 @@ extension LabRecipe.Evaluation {
         batch = try reader.value("batch")
         kvDtype = try reader.value("kvDtype")
         prefill = try reader.int("prefill")
+        withinPercent = try reader.value("withinPercent") as Double
+        tasks = try reader.tasks("tasks")
         guard prefill.map({ $0 < window }) ?? true else {
             throw .impossible(
                 reader.position(of: "prefill"), path: reader.keyPath("prefill"),

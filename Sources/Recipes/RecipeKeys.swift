@@ -283,6 +283,10 @@ extension RecipeSection {
             .object("sweep", .sweep, "axes in place of `children` and their length"),
         ])
 
+    private static let taskExample = JSONValue.object([
+        "passkey": .object(["lengths": .array([.int(512), .int(1024)]), "trials": .int(50)])
+    ])
+
     /// A cache, as `CacheSpec` reads its settings.
     private static let cache = RecipeSection(
         "lab.compression[]",
@@ -328,6 +332,13 @@ extension RecipeSection {
             .integer(
                 "prefill", 1...(1 << 24), "tokens of a window's prompt with `compression`; half of `window` unless given",
                 example: 192),
+            .number(
+                "withinPercent", 0...1000,
+                "bits per byte above the parent's, in percent of them, that a recommended cache may cost",
+                absence: .default(LabRecipe.Evaluation.standardPercent), example: 2),
+            .objects(
+                "tasks", .tasks, "evaluations of `kvlab eval` for every model, each an object with its name as the only key",
+                example: taskExample),
         ])
 
     private static let sweep = RecipeSection(

@@ -88,6 +88,6 @@ struct ComparisonTableTests {
         let lines = table.csv.components(separatedBy: "\r\n")
         #expect(lines.count == 7 && lines[6].isEmpty)
         #expect(lines[0].hasPrefix("name,attention,kv_bytes_per_token,"))
-        #expect(lines[3] == "\"kv2, \"\"mean\"\"\",GQA-2,1536,12582912,5850000,,1.672,28.11,1.4055,0.0234,0.0013,,245760,")
+        #expect(lines[3] == "\"kv2, \"\"mean\"\"\",GQA-2,1536,12582912,5850000,,1.672,28.11,1.4055,0.0234,0.0013,,245760,,")
     }
 }

@@ -36,8 +36,8 @@ import Text
         try Sweep(recipe: recipe, lab: try #require(recipe.lab), directory: scratch["out"], reporter: reporter)
     }
 
-    private func run(_ recipe: Recipe) throws -> CacheFrontier {
-        let result = try sweep(recipe).execute { false }
+    private func run(_ recipe: Recipe) async throws -> CacheFrontier {
+        let result = try await sweep(recipe).execute { false }
         return try #require(result?.frontier)
     }
 
@@ -57,8 +57,8 @@ import Text
     private static let caches =
         #"[{"kvDtype": "int8"}, {"evict": "h2o", "budget": 8}, {"evict": "snapkv", "budget": "50%", "window": 4}]"#
 
-    @Test func `a lab measures every model through every cache, its divergence from the uncompressed parent`() throws {
-        let frontier = try run(recipe(Self.caches))
+    @Test func `a lab measures every model through every cache, its divergence from the uncompressed parent`() async throws {
+        let frontier = try await run(recipe(Self.caches))
         #expect(frontier.rows.map(\.model) == Array(repeating: "parent", count: 4) + Array(repeating: "kv1-mean", count: 4))
         let evictions = ["full", "full", "h2o 8", "snapkv 50%, window=4"]
         #expect(frontier.rows.map(\.eviction) == evictions + evictions)
@@ -88,8 +88,9 @@ import Text
         #expect(String(decoding: scratch.bytes("out/compression.md"), as: UTF8.self).contains("| dominated |"))
     }
 
-    @Test func `bytes are those of the pages and positions at the longest that a sequence grows between decisions`() throws {
-        let frontier = try run(
+    @Test func `bytes are those of the pages and positions at the longest that a sequence grows between decisions`() async throws
+    {
+        let frontier = try await run(
             recipe(#"[{"evict": "streaming-llm", "budget": 8, "interval": 16}, {"evict": "tova", "budget": 8}]"#))
         // Windows without a BOS have a token less than their 48 as input. A token of a layer is 2 · 64 · 4 bytes, 32 fill a page.
         let token = 512.0
@@ -104,14 +105,14 @@ import Text
         #expect(frontier.rows[2].cacheBytesPerToken > streaming.cacheBytesPerToken && frontier.rows[2].slotsKept == 31)
     }
 
-    @Test func `a killed measurement goes on where it stopped, and another list measures what is new in it`() throws {
+    @Test func `a killed measurement goes on where it stopped, and another list measures what is new in it`() async throws {
         let recipe = try recipe(Self.caches)
-        let stopped = try sweep(recipe).execute { (try? times().count) ?? 0 >= 3 }
+        let stopped = try await sweep(recipe).execute { (try? times().count) ?? 0 >= 3 }
         #expect(stopped == nil)
         let before = try times()
         #expect(before.count == 3)
         #expect(try sweep(recipe).planText().hasSuffix("2 models through 4 caches, 5 of both to measure"))
-        let whole = try run(recipe)
+        let whole = try await run(recipe)
         for (file, time) in before { #expect(try times()[file] == time, "\(file) was measured again") }
         let all = try times()
         #expect(all.count == 8)
@@ -119,7 +120,7 @@ import Text
         let damaged = try #require(before.keys.sorted().first)
         try scratch.write(Array("{".utf8), to: "out/" + damaged)
         #expect(try sweep(recipe).planText().hasSuffix("1 of both to measure"))
-        let larger = try run(
+        let larger = try await run(
             self.recipe(Self.caches.replacing("[{\"kvDtype\"", with: #"[{"evict": "knorm", "budget": 8}, {"kvDtype""#)))
         let after = try times()
         #expect(after.count == 10)
@@ -214,7 +215,8 @@ import Text
                 sidecarBytesPerToken: 1, pageBytes: 1024, tokensPerSecond: 1000, sequences: 40, memoryBytes: 1 << 20,
                 machine: "m\(seed)", date: "now")
             return CacheFrontier.Entry(
-                model: model, attention: "MHA", parent: parent, seed: seed, cache: try CacheSpec(cache), score: score)
+                model: model, attention: "MHA", parent: parent, isParent: model == parent, seed: seed,
+                cache: try CacheSpec(cache), score: score)
         }
         let grid = CacheGrid([], encoding: .float16, window: 64, prompt: nil)
         let frontier = CacheFrontier(
@@ -238,7 +240,8 @@ import Text
         // A drawing for each parent. What is dominated is hollow, and a figure that is none is left out.
         #expect(html.matches(of: /<figure>/).count == 2 && html.contains("<h3>c</h3>"))
         let figure = FrontierPlot(frontier, parent: "a").figure
-        #expect(figure.matches(of: /class="open c[0-9]"><title>[^<]/).count == 1)
-        #expect(figure.matches(of: /class="point c[0-9]"><title>/).count == 4 && !figure.contains("nan"))
+        // In the wide drawing and in the narrow one.
+        #expect(figure.matches(of: /class="open c[0-9]"><title>[^<]/).count == 2)
+        #expect(figure.matches(of: /class="point c[0-9]"><title>/).count == 2 * 4 && !figure.contains("nan"))
     }
 }

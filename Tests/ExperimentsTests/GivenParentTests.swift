@@ -46,8 +46,15 @@ import Training
         } catch { return "\(error)".replacing(scratch.path + "/", with: "") }
     }
 
+    private func message(_ body: () async throws -> Any) async -> String {
+        do {
+            _ = try await body()
+            return "accepted"
+        } catch { return "\(error)".replacing(scratch.path + "/", with: "") }
+    }
+
     @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"), arguments: ["hf", "gguf"])
-    func `a lab takes a model of another origin as its parent, converts it, uptrains and compares`(format: String) throws {
+    func `a lab takes a model of another origin as its parent, converts it, uptrains and compares`(format: String) async throws {
         let isGGUF = format == "gguf"
         let path = isGGUF ? scratch["tiny.gguf"] : SharedData.path("models/tinystories-656k")
         if isGGUF {
@@ -67,7 +74,7 @@ import Training
               "children": [{"kvHeads": 1, "method": "mean"},
                 {"attention": {"kind": "mla", "rank": \(rank), "ropeHeadDim": \(rope), "refinement": false}, "calibrationTokens": 2048}]}
             """, data: "stories.txt")
-        let result = try #require(try lab(recipe).execute(resume: false) { false })
+        let result = try #require(try await lab(recipe).execute(resume: false) { false })
         let table = try #require(result.comparison)
         #expect(table.rows.map(\.name) == ["parent", "parent continued", "kv1-mean", "mla-r\(rank)"])
         #expect(table.rows.map(\.attention) == ["GQA-4", "GQA-4", "MQA", "MLA-\(rank)"])
@@ -89,28 +96,30 @@ import Training
         for part in ["report.html", "pareto.svg", "inputs.json"] { #expect(!scratch.bytes("lab/\(part)").isEmpty) }
     }
 
-    @Test func `a lab whose given parent changed is refused, and forced it makes all steps again`() throws {
+    @Test func `a lab whose given parent changed is refused, and forced it makes all steps again`() async throws {
         try write("p.h5")
         let recipe = try recipe(
             """
             "init": {"checkpoint": "\(scratch["p.h5"])"},
             "lab": {"steps": 2, "batch": 2, "seq": 16, "learningRate": 1e-3, "children": [{"kvHeads": 1, "method": "mean"}]}
             """)
-        let first = try #require(try lab(recipe).execute(resume: false) { false })
+        let first = try #require(try await lab(recipe).execute(resume: false) { false })
         #expect(first.stepsMade == 4)
-        #expect(try #require(try lab(recipe).execute { false }).stepsMade == 0)
-        #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab(recipe).execute(resume: false) { false } }
+        #expect(try #require(try await lab(recipe).execute { false }).stepsMade == 0)
+        await #expect(throws: TrainingError.runExists(directory: scratch["lab"])) {
+            try await lab(recipe).execute(resume: false) { false }
+        }
         let before = try Checkpoint.load(scratch["p.h5"]).lineage.contentHash ?? ""
         try write("p.h5", seed: 9)
-        let refused = message { try lab(recipe).execute { false } as Any }
+        let refused = await message { try await lab(recipe).execute { false } as Any }
         #expect(refused.hasPrefix("p.h5 ('init.checkpoint') has changed since lab was begun"), "\(refused)")
         #expect(refused.contains(before))
-        let again = try #require(try lab(recipe).execute(force: true) { false })
+        let again = try #require(try await lab(recipe).execute(force: true) { false })
         #expect(again.results.points[0].bitsPerByte != first.results.points[0].bitsPerByte)
         #expect(again.results.points[2].model != first.results.points[2].model)
     }
 
-    @Test func `a sweep crosses several given parents with the rest, each compared with itself`() throws {
+    @Test func `a sweep crosses several given parents with the rest, each compared with itself`() async throws {
         try write("a.h5")
         try write("b.h5", seed: 2, heads: 2)
         let parents = #"["\#(scratch["a.h5"])", "\#(scratch["b.h5"])"]"#
@@ -124,7 +133,7 @@ import Training
         let plan = try sweep.planText()
         #expect(plan.contains("to make  parent-a  \(scratch["a.h5"])\n"))
         #expect(plan.contains("128 tokens: 4 steps of 2×16, ") && plan.contains(" resident at the peak"), "\(plan)")
-        let result = try #require(try sweep.execute { false }).results
+        let result = try #require(try await sweep.execute { false }).results
         let names = ["parent", "parent continued", "kv1 mean", "kv1 first", "parent continued", "kv1 mean", "kv1 first"]
         #expect(result.points.map(\.name) == ["a", "b"].flatMap { parent in names.map { "\(parent) \($0)" } })
         #expect(result.points.map(\.budget) == [0, 64, 64, 64, 128, 128, 128, 0, 64, 64, 64, 128, 128, 128])
@@ -142,7 +151,7 @@ import Training
         for part in ["128 tokens", "Recovery against tokens", "b kv1 mean", "parent-b"] {
             #expect(html.contains(part), "\(part)")
         }
-        #expect(try #require(try lab(recipe).execute { false }).stepsMade == 0)
+        #expect(try #require(try await lab(recipe).execute { false }).stepsMade == 0)
     }
 
     @Test func `what doesn't fit a given parent is refused with its key before any work`() throws {

@@ -51,7 +51,7 @@ struct HTMLReportTests {
 
     @Test func `short runs get a figure of their own`() {
         // Beside the frontier.
-        #expect(html.components(separatedBy: "<svg").count - 1 == 3)
+        #expect(html.components(separatedBy: "<figure>").count - 1 == 3)
     }
 
     @Test func `the heat map has a square for each pair of heads in each layer`() throws {
@@ -122,9 +122,9 @@ struct HTMLReportTests {
         }
         #expect(figure(12).contains(">m3</text>") && !figure(12).contains("legend"))
         #expect(!figure(13).contains(">m3</text>") && figure(13).components(separatedBy: "<li>").count - 1 == 3)
-        // Each model's shares are joined, and each share has a frontier.
-        #expect(figure(12).components(separatedBy: "class=\"lane").count - 1 == 6)
-        #expect(figure(12).components(separatedBy: "class=\"frontier").count - 1 == 2)
+        // Each model's shares are joined, and each share has a frontier, in a wide and a narrow drawing.
+        #expect(figure(12).components(separatedBy: "class=\"lane").count - 1 == 2 * 6)
+        #expect(figure(12).components(separatedBy: "class=\"frontier").count - 1 == 2 * 2)
     }
 
     @Test func `ticks are round and inside the axis`() {

@@ -232,7 +232,7 @@ import Text
 
     @Test func `a report has a table, a heat map a cache and a plot, without scripts`() {
         let html = LongContextReport(summary).html
-        #expect(html.components(separatedBy: "<svg ").count == 4)
+        #expect(html.components(separatedBy: "<figure>").count == 4)
         #expect(!html.contains("<script"))
         for text in [
             "512 tokens, depth 75 %: 0 % of 1, 95 % interval 0 to 79.3", "fill-opacity=\"0.80\"", "fill-opacity=\"0.00\"",

@@ -214,17 +214,17 @@ import Training
         #expect(lineage.conversion == "mean, 4 to 2 KV heads")
     }
 
-    @Test func `a lab that is interrupted goes on where it stopped and ends with the whole table`() throws {
+    @Test func `a lab that is interrupted goes on where it stopped and ends with the whole table`() async throws {
         let recipe = try recipe(lab: true)
         let section = try #require(recipe.lab)
         let lab = try Sweep(recipe: recipe, lab: section, directory: scratch["lab"], reporter: reporter)
         var polls = 0
         #expect(
-            try lab.execute(resume: false) {
+            try await lab.execute(resume: false) {
                 polls += 1
                 return polls > 9
             } == nil)
-        let result = try #require(try lab.execute(resume: true) { false }?.comparison)
+        let result = try #require(try await lab.execute(resume: true) { false }?.comparison)
         #expect(result.rows.map(\.name) == ["parent", "parent continued", "kv2-learned", "kv1-first"])
         #expect(result.rows.map(\.attention) == ["MHA", "MHA", "GQA-2", "MQA"])
         #expect(result.rows.map(\.kvBytesPerToken) == [256, 256, 128, 64].map { $0 / 2 })
@@ -240,7 +240,9 @@ import Training
         #expect(try uptrain("control")?.distill == nil && uptrain("kv1-first")?.distill?.weight == 0.3)
         let saved = try JSONDecoder().decode(ComparisonTable.self, from: Data(scratch.bytes("lab/results.json")))
         #expect(saved == result)
-        #expect(throws: TrainingError.runExists(directory: scratch["lab"])) { try lab.execute(resume: false) { false } }
+        await #expect(throws: TrainingError.runExists(directory: scratch["lab"])) {
+            try await lab.execute(resume: false) { false }
+        }
         #expect(try lab.planText().hasSuffix("6 steps, 0 to make: 0 tokens to train on"))
     }
 

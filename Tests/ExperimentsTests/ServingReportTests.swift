@@ -47,9 +47,11 @@ import Testing
                 #expect(figure.components(separatedBy: "class=\"label\">\(name)<").count == count + 1, "\(name)")
             }
             for (attention, color) in [("MHA", 2), ("GQA-2", 3), ("MLA-56", 4)] {
-                #expect(figure.contains("<span class=\"swatch c\(color)\"></span>\(attention)"))
+                #expect(figure.contains("class=\"point c\(color)\"></circle></svg>\(attention)"))
             }
-            #expect(!figure.contains("<path") && figure.components(separatedBy: "<circle").count == 3 * count + 1)
+            // The legend names the architectures, and the two loops where both are there.
+            let legend = count == 2 ? 5 : 3
+            #expect(!figure.contains("<path") && figure.components(separatedBy: "<circle").count == 3 * count + legend + 1)
         }
         #expect(report.throughput.figure.contains("open loop"))
         // 9329 + 300 lies below 10000; 1024 sequences below 1200.

@@ -94,6 +94,51 @@ import Testing
         }
     }
 
+    @Test func `a comparison recommends a cache and has tasks beside bits per byte, and faults of tasks are named`() throws {
+        try model()
+        #expect(try run("convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--out", "mqa.h5").status == 0)
+        let compare = ["compare", "run/model.h5", "mqa.h5", "--text", "text.txt", "--window", "64", "--limit-windows", "3"]
+        let tasks = ["--tasks", "passkey:lengths=300,depths=2,trials=1,maxNew=2"]
+        let shown = try Tool.run(compare + tasks + ["--within", "900", "--html", "c.html"], in: scratch.path)
+        #expect(shown.status == 0, "\(shown.error)")
+        #expect(shown.output.hasPrefix("The smallest cache within 900 % of tiny is that of mqa."), "\(shown.output)")
+        for part in ["serve it  kvlab serve mqa.h5 --kv-dtype fp16", "passkey", "lost/gained", "No two caches are told apart"] {
+            #expect(shown.output.contains(part), "\(part)")
+        }
+        let html = String(decoding: scratch.bytes("c.html"), as: UTF8.self)
+        #expect(html.contains("Tasks beside bits per byte") && html.contains("class=\"answer\""))
+        let json = try Tool.run(compare + tasks + ["--compression", "dtype=int8", "--json"], in: scratch.path)
+        let object = try #require(
+            try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any], "\(json.error)")
+        let rows = (object["tasks"] as? [String: Any])?["rows"] as? [[String: Any]]
+        #expect(rows?.map { $0["cache"] as? String } == ["dtype=fp16", "dtype=int8", "dtype=fp16", "dtype=int8"])
+        for (options, sentence) in [
+            (["--tasks", "passkeys"], "--tasks passkeys: 'passkeys' is no evaluation; they are passkey, needle"),
+            (["--tasks", "passkey:depth=1"], "'depth' is no setting of passkey; its keys are lengths, depths"),
+            (["--tasks", "passkey", "passkey"], "--tasks names 'passkey' twice"),
+            (["--tasks", "passkey:lengths=319"], "positions; choose shorter prompts"),
+            (["--tasks", "mmlu:data=none"], "none/test: line 1: no files such as abstract_algebra_test.csv"),
+            (["--within=-1"], "--within is -1"),
+        ] {
+            let refused = try Tool.run(compare + options, in: scratch.path)
+            #expect(
+                refused.status != 0 && refused.output.isEmpty && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
+    }
+
+    @Test(arguments: ["passkey", "needle", "babilong", "longbench", "ruler", "gsm8k", "mmlu", "task"])
+    func `the settings of a recipe's tasks are the options of their commands`(name: String) throws {
+        let keys = try run("help", "recipe", "lab.evaluation.tasks.\(name)").output.matches(of: #/(?m)^lab\S*\.([A-Za-z]+)  /#)
+            .map(\.1)
+        #expect(keys.count >= 4)
+        let help = try run("eval", name, "--help").output
+        // The task file stands alone on the command line.
+        for key in keys where key != "file" && key != Substring(name) || name == "needle" && key == "needle" {
+            let option = "--" + key.map { $0.isUppercase ? "-" + $0.lowercased() : String($0) }.joined()
+            #expect(help.contains(option), "\(name) \(option)")
+        }
+    }
+
     @Test func `LongBench's records run with its own prompts, and a data file that was changed is refused`() throws {
         try model()
         func write(_ text: String, _ name: String) throws { try scratch.write(Array(text.utf8), to: name) }

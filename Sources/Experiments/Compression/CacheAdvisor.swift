@@ -70,8 +70,8 @@ public struct CacheAdvisor: Sendable {
                 model, through: candidate.cache, parent: candidate.model == 0 ? nil : parent, windows
             ) { reporter.progress("measuring \(name)  \(candidate.cache)  window \($0)/\(windows.count)") }
             return CacheFrontier.Entry(
-                model: name, attention: models[candidate.model].model.config.attentionLabel, parent: first.name, seed: 0,
-                cache: candidate.cache, score: score)
+                model: name, attention: models[candidate.model].model.config.attentionLabel, parent: first.name,
+                isParent: candidate.model == 0, seed: 0, cache: candidate.cache, score: score)
         }
         reporter.clear()
         let frontier = CacheFrontier(entries, text: "\(textPath), window \(context)", grid: grid)

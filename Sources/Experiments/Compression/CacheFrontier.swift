@@ -1,3 +1,4 @@
+import Evaluation
 import Foundation
 import Inference
 
@@ -29,6 +30,8 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         public var cacheBytesPerToken: Double
         /// The part of them that lies beside the pages.
         public var sidecarBytesPerToken: Double
+        /// Bytes of the keys and values in the pages then, with their scales, a token; nil for measurements of earlier versions.
+        public var logicalBytesPerToken: Double?
         /// Slots at a window's end, a layer.
         public var slotsKept: Double
         /// KL(parent ‖ this) in nats a token, the parent's cache uncompressed.
@@ -39,6 +42,10 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         public var bitsPerByte: Double
         /// Their standard deviation over seeds; nil for one.
         public var bitsPerByteDeviation: Double?
+        /// Bits per byte minus those of the uncompressed parent; nil for that itself.
+        public var difference: Double?
+        /// Half of the difference's 95 % interval; nil where nothing pairs.
+        public var margin: Double?
         /// Perplexity, of the first run.
         public var perplexity: Double
         /// Tokens decoded a second.
@@ -56,6 +63,8 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         var model: String
         var attention: String
         var parent: String
+        /// Whether the model is its own parent.
+        var isParent: Bool
         var seed: Int
         var cache: CacheSpec
         var score: CompressedScore
@@ -71,6 +80,10 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
     public var rows: [Row]
     /// The machines that were timed.
     public var machines: [String]
+    /// The smallest cache within a limit of the parent's quality, for each parent.
+    public var recommendations: [Recommendation]?
+    /// The models through these caches on tasks; nil where none were asked for.
+    public var tasks: TaskTable?
 
     /// The table of `entries`, entries of one model and cache that differ in their seeds as one row.
     init(_ entries: [Entry], text: String, grid: CacheGrid) {
@@ -81,7 +94,17 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
             var parent: String
             var cache: CacheSpec
         }
-        rows = entries.grouped { Key(model: $0.model, parent: $0.parent, cache: $0.cache) }.compactMap(Self.row)
+        let full = CacheSpec(keepingAllIn: grid.encoding)
+        let references = entries.filter { $0.isParent && $0.cache == full }
+        let groups = entries.grouped { Key(model: $0.model, parent: $0.parent, cache: $0.cache) }
+        let pairing: Recommendation.Pairing = groups.contains { $0.count > 1 } ? .seeds : .windows
+        rows = groups.compactMap { group -> Row? in
+            guard var row = Self.row(group) else { return nil }
+            if let first = group.first, !(first.isParent && first.cache == full) {
+                (row.difference, row.margin) = Self.difference(group, to: references, pairing)
+            }
+            return row
+        }
         machines = entries.map(\.score.machine).distinct()
         for index in rows.indices { rows[index].isDominated = rows.contains { Self.dominates($0, rows[index]) } }
     }
@@ -94,14 +117,38 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
             let bytes = figure(\.cacheBytesPerToken), let sidecar = figure(\.sidecarBytesPerToken),
             let slots = figure(\.slotsKept), let speed = figure(\.tokensPerSecond)
         else { return nil }
+        let logicalBytes = group.compactMap(\.score.logicalBytesPerToken)
+        let logical = logicalBytes.count == group.count ? logicalBytes.reduce(0, +) / Double(group.count) : nil
         return Row(
             model: first.model, attention: first.attention, parent: first.parent, cache: "\(first.cache)",
             evict: first.cache.policy, eviction: first.cache.evictionText, kvDtype: first.cache.encoding.name, runs: group.count,
             contextTokens: first.score.contextTokens, cacheBytesPerToken: bytes.mean, sidecarBytesPerToken: sidecar.mean,
-            slotsKept: slots.mean, klToParent: kl.mean, klDeviation: kl.deviation, bitsPerByte: bits.mean,
+            logicalBytesPerToken: logical, slotsKept: slots.mean, klToParent: kl.mean, klDeviation: kl.deviation,
+            bitsPerByte: bits.mean,
             bitsPerByteDeviation: bits.deviation, perplexity: first.score.perplexity, tokensPerSecond: speed.mean,
             sequences: first.score.sequences, memoryBytes: first.score.memoryBytes)
     }
+
+    /// The difference of a row's entries to the uncompressed parents of their seeds, and half of its 95 % interval.
+    private static func difference(
+        _ group: [Entry], to references: [Entry], _ pairing: Recommendation.Pairing
+    ) -> (Double?, Double?) {
+        let pairs = group.compactMap { entry in
+            references.first { $0.parent == entry.parent && $0.seed == entry.seed }.map {
+                (seed: entry.seed, parent: $0, entry: entry)
+            }
+        }
+        let figure = SweepSummary.Figure(pairs.map { ($0.seed, $0.entry.score.bitsPerByte - $0.parent.score.bitsPerByte) })
+        guard pairing == .windows else { return (figure?.mean, figure?.margin) }
+        guard let pair = pairs.first, let reference = pair.parent.score.result, let own = pair.entry.score.result else {
+            return (figure?.mean, nil)
+        }
+        let paired = PairedDifference(reference: reference, other: own)
+        return (paired.bitsPerByte, paired.standardError.map { 1.96 * $0 }.flatMap { $0.isFinite ? $0 : nil })
+    }
+
+    /// The pairs that the intervals of differences are taken over.
+    var pairing: Recommendation.Pairing { rows.contains { $0.runs > 1 } ? .seeds : .windows }
 
     private static func dominates(_ row: Row, _ other: Row) -> Bool {
         guard row.parent == other.parent, row.klToParent.isFinite else { return false }
@@ -121,8 +168,9 @@ extension CacheFrontier {
         let means = rows.contains { $0.runs > 1 } ? " Means over seeds, ± their standard deviation." : ""
         return
             "\(text), \(promptTokens) tokens of each window its prompt; KL(parent ‖ model) in nats a token, the parent's cache "
-            + "uncompressed in fp32. Bytes: the most that a sequence of \(contexts) tokens holds while it decodes, pages and what lies "
-            + "beside them, a token. Sequences: as many of these as pages of \(memory) hold, in which \(CacheGrid.sequences) of the parent's "
+            + "uncompressed in fp32. Bytes: the most that a sequence of \(contexts) tokens holds while it decodes, whole pages and what lies "
+            + "beside them, a token; logical ones are the keys and values in the pages, with the scales of codes. ± is half of a 95 % "
+            + "interval, \(pairing == .seeds ? "paired by seed" : "paired over windows"). Sequences: as many of these as pages of \(memory) hold, in which \(CacheGrid.sequences) of the parent's "
             + "fit in \(kvDtype). Tokens/s: \(DecodeProbe.sequences) sequences decoding, \(machines.joined(separator: "; ")).\(means)"
     }
 
@@ -139,10 +187,13 @@ extension CacheFrontier {
             column("attention", leading: true) { $0.attention },
             column("eviction", leading: true) { $0.eviction },
             column("KV dtype", leading: true) { $0.kvDtype },
+            column("logical bytes/token") { $0.logicalBytesPerToken.map { String(format: "%.1f", $0) } },
             column("bytes/token") { String(format: "%.1f", $0.cacheBytesPerToken) },
             column("slots") { String(format: "%.0f", $0.slotsKept) },
             column("KL to parent") { figure($0.klToParent, $0.klDeviation, 5) },
             column("bits/byte") { figure($0.bitsPerByte, $0.bitsPerByteDeviation, 4) },
+            column("to parent") { $0.difference.map { String(format: "%+.4f", $0) } },
+            column("± 95 %") { $0.margin.map { String(format: "%.4f", $0) } },
             column("tokens/s") { groupedDigits(Int($0.tokensPerSecond.rounded())) },
             column("sequences") { groupedDigits($0.sequences) },
             column("dominated", leading: true) { $0.isDominated ? "yes" : nil },
@@ -154,7 +205,8 @@ extension CacheFrontier {
         let head = [
             "model", "attention", "parent", "cache", "evict", "kv_dtype", "runs", "context_tokens", "cache_bytes_per_token",
             "sidecar_bytes_per_token", "slots_kept", "kl_to_parent", "kl_deviation", "bits_per_byte", "bits_per_byte_deviation",
-            "perplexity", "tokens_per_second", "sequences", "memory_bytes", "dominated",
+            "perplexity", "tokens_per_second", "sequences", "memory_bytes", "dominated", "logical_bytes_per_token", "difference",
+            "margin",
         ]
         return Self.csv(
             [head]
@@ -164,7 +216,7 @@ extension CacheFrontier {
                         "\(row.contextTokens)", "\(row.cacheBytesPerToken)", "\(row.sidecarBytesPerToken)", "\(row.slotsKept)",
                         "\(row.klToParent)", Self.csv(row.klDeviation), "\(row.bitsPerByte)", Self.csv(row.bitsPerByteDeviation),
                         "\(row.perplexity)", "\(row.tokensPerSecond)", "\(row.sequences)", "\(row.memoryBytes)",
-                        "\(row.isDominated)",
+                        "\(row.isDominated)", Self.csv(row.logicalBytesPerToken), Self.csv(row.difference), Self.csv(row.margin),
                     ]
                 })
     }

@@ -92,9 +92,11 @@ extension CacheGrid {
         let divergence = quality.klToFull < 0 ? 0 : quality.klToFull
         return CompressedScore(
             nll: quality.score.nll, tokens: quality.score.tokensScored, bytes: quality.score.bytesScored,
-            klToParent: divergence, slotsKept: quality.slotsKept, contextTokens: longest.count,
+            windows: quality.score.windows.map { [$0.nll, Double($0.tokens), Double($0.bytes)] }, klToParent: divergence,
+            slotsKept: quality.slotsKept, contextTokens: longest.count,
             cacheBytesPerToken: Double(decoding.allocatedBytes + decoding.sidecarBytes) / tokens,
-            sidecarBytesPerToken: Double(decoding.sidecarBytes) / tokens, pageBytes: options.pageBytes,
+            sidecarBytesPerToken: Double(decoding.sidecarBytes) / tokens,
+            logicalBytesPerToken: Double(decoding.logicalBytes) / tokens, pageBytes: options.pageBytes,
             tokensPerSecond: decoding.tokensPerSecond, sequences: memory / max(decoding.allocatedBytes, 1), memoryBytes: memory,
             machine: MachineDescription.text, date: MachineDescription.date)
     }

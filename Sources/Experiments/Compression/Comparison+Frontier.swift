@@ -14,10 +14,19 @@ extension Comparison {
         _ models: [LoadedModel], _ text: EvaluationText, title: String, caches: [CacheSpec], prompt: Int?,
         reporter: ProgressReporter
     ) throws -> CacheFrontier {
+        try measuredFrontier(models, text, title: title, caches: caches, prompt: prompt, reporter: reporter).frontier
+    }
+
+    /// The frontier of `models` on `text`, and what tasks are shown beside.
+    public func measuredFrontier(
+        _ models: [LoadedModel], _ text: EvaluationText, title: String, caches: [CacheSpec], prompt: Int?,
+        reporter: ProgressReporter
+    ) throws -> (frontier: CacheFrontier, quality: MeasuredQuality) {
         let grid = CacheGrid(
             caches.map { ($0, "--compression \($0)") }, encoding: kvType, window: window, prompt: prompt)
         for model in models { try grid.check(model.model.config, name: model.name, promptPlace: "--prefill") }
-        guard let first = models.first else { return CacheFrontier([], text: title, grid: grid) }
+        var quality = MeasuredQuality(entries: [], full: CacheSpec(keepingAllIn: kvType))
+        guard let first = models.first else { return (CacheFrontier([], text: title, grid: grid), quality) }
         for model in models.dropFirst() { try first.checkSameTokens(as: model) }
         let windows = try windows(first, text)
         let parent = try ServingModel(config: first.checkpoint.config, parameters: first.checkpoint.parameters)
@@ -32,13 +41,17 @@ extension Comparison {
                 let score = try grid.measure(serving, through: cache, parent: index == 0 ? nil : parent, windows) { window in
                     reporter.progress("\(place)  \(model.name)  \(cache)  window \(window)/\(windows.count)")
                 }
+                quality.entries.append(
+                    MeasuredQuality.Entry(
+                        model: index, cache: cache, bytesPerToken: score.cacheBytesPerToken, bitsPerByte: score.bitsPerByte,
+                        windows: score.result))
                 entries.append(
                     CacheFrontier.Entry(
                         model: Self.distinct(model.name, index, models), attention: model.model.config.attentionLabel,
-                        parent: first.name, seed: 0, cache: cache, score: score))
+                        parent: first.name, isParent: index == 0, seed: 0, cache: cache, score: score))
             }
         }
-        return CacheFrontier(entries, text: title, grid: grid)
+        return (CacheFrontier(entries, text: title, grid: grid), quality)
     }
 
     /// A model's name, with its place where another has the same.

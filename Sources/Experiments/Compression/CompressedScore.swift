@@ -1,3 +1,4 @@
+import Evaluation
 import Files
 import Foundation
 
@@ -5,6 +6,8 @@ import Foundation
 public struct CompressedScore: Codable, Sendable, Hashable {
     /// Sum of the scored tokens' negative log-likelihoods in nats, their number, and their UTF-8 bytes.
     var nll: Double, tokens: Int, bytes: Int
+    /// For each window its nats, tokens and bytes, for paired differences; nil in files of earlier versions.
+    var windows: [[Double]]?
     /// Mean of KL(parent ‖ this) over the scored tokens in nats, the parent's cache uncompressed in Float32.
     var klToParent: Double
     /// Slots at a window's end, a layer.
@@ -13,6 +16,8 @@ public struct CompressedScore: Codable, Sendable, Hashable {
     var contextTokens: Int
     /// The most bytes that it holds while it decodes, a token, and the part of them that lies beside the pages.
     var cacheBytesPerToken: Double, sidecarBytesPerToken: Double
+    /// Bytes of the keys and values in its pages then, a token; nil in files of earlier versions.
+    var logicalBytesPerToken: Double?
     /// Bytes of a page.
     var pageBytes: Int
     /// Tokens decoded a second.
@@ -28,6 +33,12 @@ public struct CompressedScore: Codable, Sendable, Hashable {
     var perplexity: Double { exp(nll / Double(max(tokens, 1))) }
     /// Σ nll / (ln 2 · bytes).
     var bitsPerByte: Double { nll / (log(2) * Double(max(bytes, 1))) }
+
+    /// The windows as an evaluation gives them; nil where they were not kept.
+    var result: PerplexityResult? {
+        guard let windows, windows.allSatisfy({ $0.count == 3 }) else { return nil }
+        return PerplexityResult(windows: windows.map { WindowScore(nll: $0[0], tokens: Int($0[1]), bytes: Int($0[2])) })
+    }
 
     /// The score in the file at `path`; nil where there is none, or none that can be read.
     static func read(_ path: String) -> CompressedScore? {

@@ -12,6 +12,8 @@ struct DecodeProbe {
 
     /// Bytes of a sequence's pages, and of sidecars (positions, attention mass, statistics), at the step of their peak sum.
     private(set) var allocatedBytes = 0, sidecarBytes = 0
+    /// Bytes of the keys and values in the pages at that step.
+    private(set) var logicalBytes = 0
     /// Tokens a second of all sequences: the median step of the second half, where sequences are as long as the text.
     private(set) var tokensPerSecond = 0.0
 
@@ -39,10 +41,12 @@ struct DecodeProbe {
             let start = clock.now
             _ = model.logits(RaggedBatch(sequences: all, counts: ones, tokens: all.map { _ in id }), cache: &cache)
             seconds.append((clock.now - start) / .seconds(1))
-            let held = (pages: cache.bytesHeld.allocated / sequences, sidecar: cache.sidecarBytes(of: 0))
-            if held.pages + held.sidecar > probe.allocatedBytes + probe.sidecarBytes {
-                (probe.allocatedBytes, probe.sidecarBytes) = held
-            }
+            let held = cache.bytesHeld
+            let (pages, sidecar) = (held.allocated / sequences, cache.sidecarBytes(of: 0))
+            let peak = probe.allocatedBytes + probe.sidecarBytes
+            if pages + sidecar > peak { (probe.allocatedBytes, probe.sidecarBytes, probe.logicalBytes) = (pages, sidecar, 0) }
+            // Pages are fullest at the last of equal peaks.
+            if pages + sidecar >= peak { probe.logicalBytes = max(probe.logicalBytes, held.logical / sequences) }
         }
         let late = Array(seconds.suffix((seconds.count + 1) / 2))
         probe.tokensPerSecond = Double(sequences) / max(DecodeTiming.Row.quartiles(late).median, 1e-9)

@@ -2,14 +2,12 @@ import Foundation
 
 /// Divergence from the parent over cache bytes a token, both by factors, one mark a model and cache; lower left is better.
 ///
-/// Colours are eviction policies, shapes are models. A line joins the encodings of one model and eviction, the dashed one the points
+/// Colours and dashes are eviction policies, shapes are models. A line joins the encodings of one model and eviction, the dashed one the points
 /// that no other dominates; dominated points are hollow.
 struct FrontierPlot {
     private let rows: [CacheFrontier.Row]
     /// Policies in the order of their colours, the uncompressed cache first, and models in the order of their shapes.
     private let policies: [String], models: [String]
-    private let left = 86.0
-    private let right = 880.0
     private let top = 18.0
     private let bottom = 430.0
     /// The share of the largest divergence that lower ones stand at, 0 among them, which has no logarithm.
@@ -33,9 +31,16 @@ struct FrontierPlot {
     /// The drawing with its legends; empty without points.
     var figure: String {
         guard !rows.isEmpty else { return "" }
-        var svg = SVG(width: 900, height: 490)
+        let label = "KL divergence from the parent over cache bytes per token, one mark a model and cache"
+        return SVG.figure(label: label, legend: legends) { drawing($0) }
+    }
+
+    private func drawing(_ layout: SVG.Layout) -> SVG {
+        let (left, right) = (layout.isNarrow ? 80.0 : 86, layout.width - 20)
+        var svg = SVG(width: layout.width, height: 490)
         let x = PlotAxis(
-            showing: rows.map(\.cacheBytesPerToken), pixels: (left, right - 60), logarithmic: true, margin: 0.06)
+            showing: rows.map(\.cacheBytesPerToken), pixels: (left, right - (layout.isNarrow ? 30 : 60)), logarithmic: true,
+            margin: 0.06)
         let positive = rows.map(\.klToParent).filter { $0 > 0 }
         let floor = max(positive.min() ?? Self.least, (positive.max() ?? 1) * Self.least)
         let y = PlotAxis(
@@ -61,8 +66,7 @@ struct FrontierPlot {
                 best.map { ("\(rows[$0].eviction.prefix { $0 != "," }) \(rows[$0].kvDtype)", places[$0].x, places[$0].y) },
                 in: LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2))
         }
-        let label = "KL divergence from the parent over cache bytes per token, one mark a model and cache"
-        return "<figure>" + svg.markup(label: label) + "\n" + legends + "</figure>"
+        return svg
     }
 
     private var legends: String {
@@ -70,7 +74,12 @@ struct FrontierPlot {
         let shapes = models.enumerated().map { index, model in
             "<li>\(SVG.key(shape(index)))\(model.escapedForHTML)</li>"
         }
-        return LinePlot.legend(shown.map { ($0.element, $0.offset, false) })
+        func key(_ policy: Int) -> String {
+            var svg = SVG(width: 30, height: 14)
+            svg.line(0, 7, 30, 7, style: "curve \(SeriesStyle(policy).line)")
+            return svg.key
+        }
+        return LinePlot.legend(shown.map { (key($0.offset), $0.element) })
             + "\n<ul class=\"legend\">\(shapes.joined())</ul>"
     }
 
@@ -86,7 +95,7 @@ struct FrontierPlot {
             let line = lane.sorted { places[$0].x < places[$1].x }
             guard line.count > 1, let first = line.first else { continue }
             svg.path(
-                line.map { places[$0] }, style: "lane c\(Self.color(rows[first], policies) % HTMLReport.colors)")
+                line.map { places[$0] }, style: "lane \(SeriesStyle(Self.color(rows[first], policies)).line)")
         }
     }
 
@@ -126,7 +135,9 @@ extension HTMLReport {
     public init(title: String, frontier: CacheFrontier) {
         let policies = FrontierPlot.policies(frontier)
         self.init(
-            title: title, table: frontier, colors: frontier.rows.map { FrontierPlot.color($0, policies) },
-            sections: [Self.frontier(frontier, showsTable: false)])
+            title: title, table: frontier, colors: frontier.rows.map { FrontierPlot.color($0, policies) }, sections: [])
+        recommendations = frontier.recommendations ?? []
+        opening = [Self.frontier(frontier, showsTable: false)]
+        if let tasks = frontier.tasks { opening.append(Self.tasks(tasks)) }
     }
 }

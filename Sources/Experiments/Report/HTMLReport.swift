@@ -25,7 +25,11 @@ public struct HTMLReport {
     private let title: String
     private let caption: String
     private let table: String
-    /// Figures, in order.
+    /// The answers that a reader came for, above everything else.
+    var recommendations: [Recommendation] = []
+    /// Figures above the table, in order.
+    var opening: [Section] = []
+    /// Figures below the table, in order.
     var sections: [Section]
     /// Parts that are folded away, each under a line of its own.
     var details: [(summary: String, content: String)] = []
@@ -40,15 +44,16 @@ public struct HTMLReport {
 
     /// The comparison of models that need no training.
     public init(title: String, table: ComparisonTable) {
-        self.init(
-            title: title, table: table, colors: Array(table.rows.indices),
-            sections: [
-                Section(
-                    title: "Quality against cache size",
-                    caption:
-                        "Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \(table.rows.first?.name ?? "the first").",
-                    content: ParetoPlot(table).figure)
-            ])
+        self.init(title: title, table: table, colors: Array(table.rows.indices), sections: [])
+        recommendations = table.recommendation.map { [$0] } ?? []
+        opening = [
+            Section(
+                title: "Quality against cache size",
+                caption:
+                    "Lower left is better. The line joins the models that no other beats in both directions; bars are 95 % intervals of the difference to \(table.rows.first?.name ?? "the first"), paired over windows.",
+                content: ParetoPlot(table).figure)
+        ]
+        if let tasks = table.tasks { opening.append(Self.tasks(tasks)) }
     }
 
     /// The whole file.
@@ -56,7 +61,9 @@ public struct HTMLReport {
         Self.page(
             title: title,
             body: """
-                <p class="caption">\(caption.escapedForHTML)</p>
+                \(recommendations.isEmpty ? "" : "<section class=\"answer\">\(recommendations.map(\.markup).joined(separator: "\n"))</section>")
+                \(opening.map(\.markup).joined(separator: "\n"))
+                \(opening.isEmpty ? "" : "<h2>Figures</h2>\n")<p class="caption">\(caption.escapedForHTML)</p>
                 <div class="scroll">\(table)</div>
                 \(sections.map(\.markup).joined(separator: "\n"))
                 \(details.map { "<details><summary>\($0.summary)</summary>\($0.content)</details>" }.joined(separator: "\n"))
@@ -90,6 +97,7 @@ public struct HTMLReport {
 
     /// The first drawing of a figure as an SVG file that needs nothing else; nil where the figure has none.
     static func image(_ figure: String) -> String? {
+        // The first is the wide one.
         guard let start = figure.range(of: "<svg "), let end = figure.range(of: "</svg>") else { return nil }
         let attributes = #"<svg xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" "#
         let drawing = figure[start.upperBound..<end.lowerBound]
@@ -109,7 +117,7 @@ public struct HTMLReport {
         let head = columns.map { "<th\($0.leading ? " class=\"text\"" : "")>\($0.title.escapedForHTML)</th>" }.joined()
         let body = columns.rows.enumerated().map { row, texts in
             let cells = zip(columns, texts).enumerated().map { index, cell in
-                let swatch = index == 0 ? places.map { "<span class=\"swatch c\($0[row] % colors)\"></span>" } ?? "" : ""
+                let swatch = index == 0 ? places.map { SeriesStyle($0[row]).key } ?? "" : ""
                 return "<td\(cell.0.leading ? " class=\"text\"" : "")>\(swatch)\(cell.1.escapedForHTML)</td>"
             }
             return "<tr>\(cells.joined())</tr>"
@@ -144,7 +152,10 @@ public struct HTMLReport {
         body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
         main { max-width: 1220px; margin: 0 auto; padding: 28px 24px 60px; }
         h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 40px 0 4px; }
-        .caption { color: var(--soft); margin: 0 0 16px; }
+        .caption { color: var(--soft); margin: 0 0 16px; overflow-wrap: anywhere; }
+        .answer { border: 1.5px solid var(--ink); border-radius: 8px; padding: 10px 16px; margin: 14px 0; break-inside: avoid; }
+        .answer p { margin: 4px 0; } .answer .headline { font-size: 18px; font-weight: 600; margin-top: 8px; } .answer ul { margin: 6px 0; padding-left: 20px; }
+        code { overflow-wrap: anywhere; font-size: 13px; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13.5px; }
         th { text-align: right; vertical-align: bottom; font-weight: 600; color: var(--soft); border-bottom: 1.5px solid var(--ink); }
@@ -152,20 +163,22 @@ public struct HTMLReport {
         th, td { padding: 6px 7px; } th.text, td.text { text-align: left; }
         tbody tr:nth-child(even) { background: var(--stripe); }
         figure { margin: 0 0 12px; overflow-x: auto; } svg { display: block; width: 100%; max-width: 1000px; height: auto; margin: 0 auto; }
-        @media screen { figure svg { min-width: 720px; } }
+        @media screen { figure svg:not([class]) { min-width: 720px; } }
+        svg.narrow { display: none; } @media screen and (max-width: 640px) { svg.wide { display: none; } svg.narrow { display: block; } main { padding: 20px 14px 40px; } }
+        svg.key { display: inline-block; height: 14px; margin: 0 6px 0 0; vertical-align: -2px; }
+        @media print { :root { color-scheme: light; } main { max-width: none; padding: 0; } figure, tr, .answer { break-inside: avoid; } h2, h3, .caption { break-after: avoid; } .scroll { overflow: visible; } table { font-size: 8px; } th, td { padding: 2px 3px; } td { white-space: normal; } }
         svg text { font-family: inherit; fill: var(--soft); font-size: 12px; } svg text.label { fill: var(--ink); font-size: 13px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
         svg text.name { font-size: 13px; }
         .grid { stroke: var(--rule); } .axis { stroke: var(--soft); } .leader { stroke: var(--soft); stroke-width: 0.7; }
         .frontier { fill: none; stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; } .faint { stroke-opacity: 0.45; stroke-width: 1; }
-        .lane { fill: none; stroke: var(--c); stroke-width: 1; stroke-opacity: 0.5; } .dashed, .dash1 { stroke-dasharray: 6 4; } .dash2 { stroke-dasharray: 2 3; } .dash3 { stroke-dasharray: 9 3 2 3; }
+        .lane { fill: none; stroke: var(--c); stroke-width: 1; stroke-opacity: 0.5; } .dash1 { stroke-dasharray: 6 4; } .dash2 { stroke-dasharray: 2 3; } .dash3 { stroke-dasharray: 9 3 2 3; }
         .point { stroke: var(--paper); stroke-width: 1.5; } .bar { stroke-width: 1.5; } .curve { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
         .open { fill: var(--paper); stroke: var(--c); stroke-width: 2; }
         .heat { fill: var(--c2); } .heat.minus { fill: var(--c3); } .frame { fill: none; stroke: var(--rule); }
-        .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 5px; margin-right: 7px; } .swatch.hollow { background: none; border: 2px solid var(--c); }
         .legend { list-style: none; display: flex; flex-wrap: wrap; justify-content: center; gap: 4px 22px; margin: 0; padding: 0; font-size: 13px; }
-        .legend svg { display: inline-block; width: 14px; min-width: 0; margin-right: 6px; vertical-align: -2px; } .legend + .legend { margin-top: 4px; }
+        .legend + .legend { margin-top: 4px; }
         h3 { font-size: 15px; margin: 18px 0 4px; } details { margin-top: 40px; } details + details { margin-top: 10px; } details details { margin: 6px 0 6px 18px; } summary { cursor: pointer; color: var(--soft); }
         pre { background: var(--stripe); border: 1px solid var(--rule); border-radius: 6px; padding: 14px; overflow-x: auto; font-size: 12.5px; }
         """ + (0..<colors).map { "\n.c\($0) { --c: var(--c\($0)); }" }.joined()
-        + "\n.point, .swatch { fill: var(--c); } .swatch { background: var(--c); } .bar, .curve { stroke: var(--c); }"
+        + "\n.point { fill: var(--c); } .bar, .curve { stroke: var(--c); }"
 }

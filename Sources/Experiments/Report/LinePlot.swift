@@ -5,12 +5,10 @@ struct LinePlot {
     /// One line.
     struct Series {
         var name: String
-        /// Place of its colour.
+        /// Place of its colour, shape and dashes.
         var color: Int
         /// In order of x; `error` is half of a bar's height.
         var points: [(x: Double, y: Double, error: Double)]
-        /// Whether it is drawn dashed.
-        var isDashed = false
     }
 
     var series: [Series]
@@ -32,10 +30,15 @@ struct LinePlot {
             line.points = line.points.filter { $0.y.isFinite && $0.error.isFinite && $0.x > 0 }
             return line
         }.filter { !$0.points.isEmpty }
+        guard !lines.isEmpty else { return "" }
+        let legend = Self.legend(lines.map { (SeriesStyle($0.color).lineKey, $0.name) })
+        return SVG.figure(label: "\(yName) over \(xName)", legend: legend) { drawing(lines, $0) }
+    }
+
+    private func drawing(_ lines: [Series], _ layout: SVG.Layout) -> SVG {
         let points = lines.flatMap(\.points)
-        guard !points.isEmpty else { return "" }
-        let (left, right, top, bottom) = (86.0, 880.0, 14.0, 300.0)
-        var svg = SVG(width: 900, height: 356)
+        let (left, right, top, bottom) = (layout.isNarrow ? 76.0 : 86, layout.width - 20, 14.0, 300.0)
+        var svg = SVG(width: layout.width, height: 356)
         let x = PlotAxis(showing: points.map(\.x), pixels: (left, right), logarithmic: true)
         let ends: [Double] = points.map { $0.y - $0.error } + points.map { $0.y + $0.error } + (reference.map { [$0] } ?? [])
         let y =
@@ -46,31 +49,26 @@ struct LinePlot {
         if let reference { svg.line(left, y.position(reference), right, y.position(reference), style: "axis") }
         svg.ticks(x, at: points.map(\.x), bottom: bottom, text: xText)
         svg.names(x: xName, y: yName, from: (left, top), to: (right, bottom))
-        for (place, line) in lines.enumerated() {
-            let style = "c\(line.color % HTMLReport.colors)"
-            // Bars of lines that meet stand side by side.
-            let shift = (Double(place) - Double(lines.count - 1) / 2) * min(5, 40 / Double(lines.count))
-            svg.path(
-                line.points.map { (x.position($0.x) + shift, y.position($0.y)) },
-                style: "curve \(style)\(line.isDashed ? " dashed" : "")")
+        for line in lines {
+            let style = SeriesStyle(line.color)
+            svg.path(line.points.map { (x.position($0.x), y.position($0.y)) }, style: "curve \(style.line)")
             for point in line.points {
-                let (cx, cy) = (x.position(point.x) + shift, y.position(point.y))
+                let (cx, cy) = (x.position(point.x), y.position(point.y))
                 if point.error > 0 {
-                    svg.line(cx, y.position(point.y - point.error), cx, y.position(point.y + point.error), style: "bar \(style)")
+                    let (high, low) = (y.position(point.y + point.error), y.position(point.y - point.error))
+                    svg.line(cx, high, cx, low, style: "bar \(style.color)")
+                    for end in [high, low] { svg.line(cx - 4, end, cx + 4, end, style: "bar \(style.color)") }
                 }
                 let text = "\(line.name): \(yText(point.y)) at \(xText(point.x))"
-                svg.mark(cx, cy, radius: 4, style: "\(line.isDashed ? "open" : "point") \(style)", title: text)
+                svg.mark(cx, cy, radius: 4, shape: style.shape, style: "point \(style.color)", title: text)
             }
         }
-        return "<figure>" + svg.markup(label: "\(yName) over \(xName)") + "\n"
-            + Self.legend(lines.map { ($0.name, $0.color, $0.isDashed) }) + "</figure>"
+        return svg
     }
 
-    /// Names with their colours; open swatches for what is dashed.
-    static func legend(_ entries: [(name: String, color: Int, isOpen: Bool)]) -> String {
-        let items = entries.map {
-            "<li><span class=\"swatch\($0.isOpen ? " hollow" : "") c\($0.color % HTMLReport.colors)\"></span>\($0.name.escapedForHTML)</li>"
-        }
+    /// Names behind small drawings of what they name.
+    static func legend(_ entries: [(key: String, name: String)]) -> String {
+        let items = entries.map { "<li>\($0.key)\($0.name.escapedForHTML)</li>" }
         return "<ul class=\"legend\">\(items.joined())</ul>"
     }
 }

@@ -30,7 +30,10 @@ struct LossPlot {
         let longest = curves.map(\.lastStep).max() ?? 0
         let long = curves.filter { $0.lastStep * 3 >= longest }
         let short = curves.filter { $0.lastStep * 3 < longest }
-        return [long, short].filter { !$0.isEmpty }.map { "<figure>\(figure($0))</figure>" }
+        return [long, short].filter { !$0.isEmpty }.map { curves in
+            let legend = LinePlot.legend(curves.map { (key($0), $0.name) })
+            return SVG.figure(label: "Training loss over steps", legend: legend) { drawing(curves, $0) }
+        }
     }
 
     /// At most `count` points, each the mean of its neighbours.
@@ -43,25 +46,33 @@ struct LossPlot {
         }
     }
 
-    private func figure(_ curves: [Curve]) -> String {
-        let (left, right, top, bottom) = (76.0, 880.0, 14.0, 280.0)
-        var svg = SVG(width: 900, height: 336)
+    private func style(_ curve: Curve) -> String {
+        "curve " + SeriesStyle.line(SeriesStyle(curve.color).color, dash: curve.dash)
+    }
+
+    private func key(_ curve: Curve) -> String {
+        var svg = SVG(width: 30, height: 14)
+        svg.line(0, 7, 30, 7, style: style(curve))
+        return svg.key
+    }
+
+    private func drawing(_ curves: [Curve], _ layout: SVG.Layout) -> SVG {
+        let (left, right, top, bottom) = (layout.isNarrow ? 62.0 : 76, layout.width - 20, 14.0, 280.0)
+        var svg = SVG(width: layout.width, height: 336)
         let losses = curves.flatMap { $0.points.map(\.loss) }
         let first = curves.flatMap { $0.points.map(\.step) }.min() ?? 0
         let last = curves.map(\.lastStep).max() ?? 1
         let x = PlotAxis(domain: Double(min(first, last - 1))...Double(last), pixels: (left, right))
         let y = PlotAxis(showing: losses, pixels: (bottom, top), margin: 0.05)
         svg.grid(y, from: left, to: right, about: 5)
-        for tick in x.ticks(about: 8) where tick.value == tick.value.rounded() {
+        for tick in x.ticks(about: layout.ticks(8)) where tick.value == tick.value.rounded() {
             svg.line(x.position(tick.value), bottom, x.position(tick.value), bottom + 5, style: "axis")
             svg.text(tick.text, x.position(tick.value), bottom + 20, style: "tick", anchor: "middle")
         }
         svg.names(x: "step", y: "training loss (nats per token)", from: (left, top), to: (right, bottom))
         for curve in curves {
-            svg.path(
-                curve.points.map { (x.position(Double($0.step)), y.position($0.loss)) },
-                style: "curve c\(curve.color % HTMLReport.colors)\(curve.dash > 0 ? " dash\((curve.dash - 1) % 3 + 1)" : "")")
+            svg.path(curve.points.map { (x.position(Double($0.step)), y.position($0.loss)) }, style: style(curve))
         }
-        return svg.markup(label: "Training loss over steps") + "\n" + LinePlot.legend(curves.map { ($0.name, $0.color, false) })
+        return svg
     }
 }

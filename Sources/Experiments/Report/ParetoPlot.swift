@@ -2,7 +2,7 @@ import Foundation
 
 /// Bits per byte over the cache's bytes per token, one mark a model; lower left is better.
 ///
-/// Models of equal bytes stand side by side, one lane a family, joined in the order of their tokens, which are the size of a mark. For each
+/// A model's lengths of training are joined in the order of their tokens, which are the size of a mark. For each
 /// number of tokens a line joins the models that no other of at most as many tokens beats in both directions. A few models bear their names,
 /// many have a legend of their families.
 struct ParetoPlot {
@@ -11,7 +11,7 @@ struct ParetoPlot {
         var name: String
         /// The models of its colour.
         var family: String
-        /// Place of its colour.
+        /// Place of its colour and shape.
         var color: Int
         var bytes: Double
         var bitsPerByte: Double
@@ -27,8 +27,6 @@ struct ParetoPlot {
     private let xName: String
     /// Token budgets, ascending.
     private let budgets: [Int]
-    private let left = 86.0
-    private let right = 880.0
     private let top = 18.0
     private let bottom = 430.0
 
@@ -63,11 +61,24 @@ struct ParetoPlot {
 
     var figure: String {
         guard !points.isEmpty else { return "<p>No model has a finite figure.</p>" }
-        let isNamed = points.count <= 12
-        var svg = SVG(width: 900, height: 490)
+        let label = "Bits per byte over KV cache bytes per token, one mark a model"
+        guard !isNamed else { return SVG.figure(label: label) { drawing($0) } }
+        let families = points.reduce(into: [(name: String, color: Int)]()) { found, point in
+            if !found.contains(where: { $0.name == point.family }) { found.append((point.family, point.color)) }
+        }
+        let legend = LinePlot.legend(families.sorted { $0.color < $1.color }.map { (SeriesStyle($0.color).key, $0.name) })
+        return SVG.figure(label: label, legend: legend) { drawing($0) }
+    }
+
+    /// Whether names stand beside the marks.
+    private var isNamed: Bool { points.count <= 12 }
+
+    private func drawing(_ layout: SVG.Layout) -> SVG {
+        let (left, right) = (layout.isNarrow ? 66.0 : 86, layout.width - 20)
+        var svg = SVG(width: layout.width, height: 490)
         // The margin on the right holds the last models' names.
         let x = PlotAxis(
-            showing: points.map(\.bytes), pixels: (left, right - (isNamed ? 130 : 0)), logarithmic: true,
+            showing: points.map(\.bytes), pixels: (left, right - (isNamed ? layout.isNarrow ? 80 : 130 : 0)), logarithmic: true,
             margin: isNamed ? 0.07 : 0.12)
         let y = PlotAxis(
             showing: points.flatMap { [$0.bitsPerByte - $0.error, $0.bitsPerByte + $0.error] }, pixels: (bottom, top),
@@ -76,20 +87,15 @@ struct ParetoPlot {
         svg.ticks(x, at: points.map(\.bytes), bottom: bottom) { byteCountText(Int($0.rounded())) }
         svg.names(x: xName, y: "bits per byte", from: (left, top), to: (right, bottom))
         for budget in budgets.isEmpty ? [0] : budgets { frontier(budget, x, y, into: &svg) }
-        let places = points.map { (x: x.position($0.bytes) + shift($0), y: y.position($0.bitsPerByte)) }
+        let places = points.map { (x: x.position($0.bytes), y: y.position($0.bitsPerByte)) }
         lanes(places, into: &svg)
         for (point, place) in zip(points, places) { draw(point, place, y, into: &svg) }
-        let label = "Bits per byte over KV cache bytes per token, one mark a model"
-        guard isNamed else {
-            let families = points.reduce(into: [(String, Int, Bool)]()) { found, point in
-                if !found.contains(where: { $0.0 == point.family }) { found.append((point.family, point.color, false)) }
-            }
-            return "<figure>" + svg.markup(label: label) + "\n" + LinePlot.legend(families.sorted { $0.1 < $1.1 }) + "</figure>"
+        if isNamed {
+            svg.label(
+                zip(points, places).map { ($0.name, $1.x, $1.y) },
+                in: LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2))
         }
-        svg.label(
-            zip(points, places).map { ($0.name, $1.x, $1.y) },
-            in: LabelPlacement.Box(x: left + 2, y: top, width: svg.width - left - 4, height: bottom - top - 2))
-        return "<figure>" + svg.markup(label: label) + "</figure>"
+        return svg
     }
 
     /// The frontier of models of at most `budget` tokens, the parent's own not counted.
@@ -102,12 +108,6 @@ struct ParetoPlot {
             style: budget == budgets.last ?? 0 ? "frontier" : "frontier faint")
     }
 
-    /// The shift of a point beside its bytes.
-    private func shift(_ point: Point) -> Double {
-        let families = Set(points.filter { $0.bytes == point.bytes }.map(\.color)).sorted()
-        return (Double(families.firstIndex(of: point.color) ?? 0) - Double(families.count - 1) / 2) * 13
-    }
-
     private func lanes(_ places: [(x: Double, y: Double)], into svg: inout SVG) {
         let groups = Dictionary(grouping: points.indices, by: { points[$0].name })
         for name in groups.keys.sorted() {
@@ -118,16 +118,16 @@ struct ParetoPlot {
     }
 
     private func draw(_ point: Point, _ place: (x: Double, y: Double), _ y: PlotAxis, into svg: inout SVG) {
-        let style = "c\(point.color % HTMLReport.colors)"
+        let style = SeriesStyle(point.color)
         if point.error > 0 {
             let (high, low) = (y.position(point.bitsPerByte + point.error), y.position(point.bitsPerByte - point.error))
-            svg.line(place.x, high, place.x, low, style: "bar \(style)")
-            for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style)") }
+            svg.line(place.x, high, place.x, low, style: "bar \(style.color)")
+            for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style.color)") }
         }
         let text =
             "\(point.name): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "
             + "\(Int(point.bytes.rounded())) bytes per token\(point.detail)"
-        svg.mark(place.x, place.y, radius: radius(point.budget), style: "point \(style)", title: text)
+        svg.mark(place.x, place.y, radius: radius(point.budget), shape: style.shape, style: "point \(style.color)", title: text)
     }
 
     private func radius(_ budget: Int) -> Double {

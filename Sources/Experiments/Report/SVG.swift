@@ -33,12 +33,14 @@ struct SVG {
         add("<path d=\"M\(corners.joined(separator: "L"))\" class=\"\(style)\"/>")
     }
 
-    /// A round mark, which shows `title` when it is pointed at.
+    /// A round mark, which shows `title` when it is pointed at, if it is not empty.
     mutating func mark(_ x: Double, _ y: Double, radius: Double = 5, style: String, title: String) {
         add(
-            "<circle cx=\"\(Self.text(x))\" cy=\"\(Self.text(y))\" r=\"\(Self.text(radius))\" class=\"\(style)\"><title>\(title.escapedForHTML)</title></circle>"
+            "<circle cx=\"\(Self.text(x))\" cy=\"\(Self.text(y))\" r=\"\(Self.text(radius))\" class=\"\(style)\">\(Self.tip(title))</circle>"
         )
     }
+
+    private static func tip(_ title: String) -> String { title.isEmpty ? "" : "<title>\(title.escapedForHTML)</title>" }
 
     /// The shape of a mark.
     enum Shape: CaseIterable {
@@ -60,23 +62,30 @@ struct SVG {
     mutating func mark(_ x: Double, _ y: Double, radius: Double, shape: Shape, style: String, title: String) {
         guard shape != .circle else { return mark(x, y, radius: radius, style: style, title: title) }
         let corners = shape.corners.map { "\(Self.text(x + radius * $0.x)) \(Self.text(y + radius * $0.y))" }
-        add("<path d=\"M\(corners.joined(separator: "L"))Z\" class=\"\(style)\"><title>\(title.escapedForHTML)</title></path>")
+        add("<path d=\"M\(corners.joined(separator: "L"))Z\" class=\"\(style)\">\(Self.tip(title))</path>")
     }
 
     /// A small drawing of a shape for a legend.
     static func key(_ shape: Shape) -> String {
         var svg = SVG(width: 14, height: 14)
         svg.mark(7, 7, radius: 5, shape: shape, style: "open c0", title: "")
-        return "<svg viewBox=\"0 0 14 14\" aria-hidden=\"true\">\(svg.elements.joined())</svg>"
+        return svg.key
     }
 
-    /// The drawing; `label` describes it to those who cannot see it.
-    func markup(label: String) -> String {
-        """
-        <svg viewBox="0 0 \(Self.text(width)) \(Self.text(height))" role="img" aria-label="\(label.escapedForHTML)">
-        \(elements.joined(separator: "\n"))
-        </svg>
-        """
+    /// The drawing as a part of a legend's line.
+    var key: String {
+        "<svg class=\"key\" style=\"width: \(Int(width))px\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" aria-hidden=\"true\">"
+            + "\(elements.joined())</svg>"
+    }
+
+    /// The drawing with a `style` class; `label` describes it to those who cannot see it.
+    func markup(label: String, style: String = "") -> String {
+        let style = style.isEmpty ? "" : " class=\"\(style)\""
+        return """
+            <svg\(style) viewBox="0 0 \(Self.text(width)) \(Self.text(height))" role="img" aria-label="\(label.escapedForHTML)">
+            \(elements.joined(separator: "\n"))
+            </svg>
+            """
     }
 
     /// A coordinate to a tenth of a pixel.

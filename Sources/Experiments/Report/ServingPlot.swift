@@ -47,8 +47,15 @@ struct ServingPlot {
             svg.mark(place.x, place.y, style: "\(mark) \(style)", title: title(place.point))
         }
         labels(places, y, into: &svg)
-        var legend: [(String, Int, Bool)] = attentions.map { ($0, color($0), false) }
-        if let kinds, points.contains(where: \.isOpen) { legend += [(kinds.solid, 1, false), (kinds.hollow, 1, true)] }
+        func key(_ color: Int, isOpen: Bool = false) -> String {
+            var svg = SVG(width: 14, height: 14)
+            svg.mark(7, 7, style: "\(isOpen ? "open" : "point") c\(color)", title: "")
+            return svg.key
+        }
+        var legend = attentions.map { (key: key(color($0)), name: $0) }
+        if let kinds, points.contains(where: \.isOpen) {
+            legend += [(key(1), kinds.solid), (key(1, isOpen: true), kinds.hollow)]
+        }
         return "<figure>" + svg.markup(label: "\(yName) over KV cache bytes per token, one point a model") + "\n"
             + LinePlot.legend(legend) + "</figure>"
     }

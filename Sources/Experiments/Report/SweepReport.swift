@@ -10,6 +10,7 @@ import Training
 struct SweepReport {
     private let results: SweepResults
     private let frontier: CacheFrontier?
+    private let tasks: TaskTable?
     private let table: any ResultTable
     /// Training losses of the first seed's runs, the parent's and then those of each length.
     private let curves: [(title: String, curves: [LossPlot.Curve])]
@@ -22,7 +23,7 @@ struct SweepReport {
     /// Reads metrics and the first parent from the steps' folders.
     init(result: Sweep.Result, steps: [SweepStep], made: [Int: SweepRecipes.Made], recipes: SweepRecipes) throws {
         results = result.results
-        frontier = result.frontier
+        (frontier, tasks) = (result.frontier, result.results.tasks)
         table = result.table
         let families = results.summaries.map(\.family).distinct()
         self.families = families
@@ -32,6 +33,7 @@ struct SweepReport {
         }
         let architectures = steps.compactMap(\.architecture).distinct()
         let points = Dictionary(results.points.map { ($0.model, $0) }) { first, _ in first }
+        let isListed = recipes.lab.sweep == nil
         func curve(_ index: Int) -> LossPlot.Curve? {
             guard let output = made[index], let point = points[output.record.output] else { return nil }
             let losses = MetricsFile.read(path: output.folder + "/metrics.jsonl").compactMap { line in
@@ -39,10 +41,11 @@ struct SweepReport {
             }
             // A given parent's losses are not known.
             guard !losses.isEmpty else { return nil }
-            // A listed child has a colour of its own.
-            let dash = point.child == nil ? steps[index].architecture.flatMap { architectures.firstIndex(of: $0) } : nil
+            // A listed child has a colour and dashes of its own.
+            let color = families.firstIndex(of: point.family) ?? 0
+            let dash = isListed ? color % 4 : steps[index].architecture.flatMap { architectures.firstIndex(of: $0) }
             return LossPlot.Curve(
-                name: point.name, color: families.firstIndex(of: point.family) ?? 0, dash: dash ?? 0,
+                name: point.name, color: color, dash: dash ?? 0,
                 points: LossPlot.thinned(losses, to: 150))
         }
         var curves = [("", first.filter { steps[$0].kind == .parent }.compactMap(curve))]
@@ -97,25 +100,29 @@ struct SweepReport {
             colors: results.summaries.map { color($0.family) },
             sections: [
                 HTMLReport.Section(
-                    title: "Quality against cache size",
-                    caption:
-                        "\(sizes) Lower left is better; \(bars). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)",
-                    content: pareto.figure),
-                HTMLReport.Section(
                     title: budgets.count > 1 ? "Recovery against \(hasShares ? "α" : "tokens")" : "After uptraining",
                     caption:
-                        "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(bars). \(budgets.count > 1 ? sharing : "")",
+                        "What is left to the \(hasControl ? "parent continued for the same tokens" : "parent"); \(bars(hasControl ? "parent continued" : "parent")). \(budgets.count > 1 ? sharing : "")",
                     content: recovery),
                 HTMLReport.Section(
                     title: "After conversion, before any training",
-                    caption: "Bits per byte\(hasOneParent ? "; the upright line is the parent" : "").",
+                    caption: "Bits per byte\(hasOneParent ? "; the upright line is the parent" : ""); \(bars("parent")).",
                     content: before),
                 HTMLReport.Section(title: "Time per token", caption: timingCaption, content: timing),
                 prediction,
                 HTMLReport.losses(curves, caption: "Runs of the first seed.\(dashes)"),
                 HTMLReport.similarity(similarity),
             ])
-        if let frontier { report.sections.insert(HTMLReport.frontier(frontier, showsTable: true), at: 1) }
+        report.recommendations = results.recommendations
+        report.opening = [
+            HTMLReport.Section(
+                title: "Quality against cache size",
+                caption:
+                    "\(sizes) Lower left is better; \(bars("parent")). The dashed line joins the models that no other beats in both directions\(budgets.count > 1 ? ", the fainter ones those of fewer tokens" : ""). \(leftOut)",
+                content: pareto.figure)
+        ]
+        if let frontier { report.opening.append(HTMLReport.frontier(frontier, showsTable: true)) }
+        if let tasks { report.opening.append(HTMLReport.tasks(tasks)) }
         report.details = [
             (
                 "Every run",
@@ -134,10 +141,9 @@ struct SweepReport {
 
     private func color(_ family: String) -> Int { families.firstIndex(of: family) ?? 0 }
 
-    /// The meaning of bars.
-    private var bars: String {
-        results.summaries.contains { $0.runs > 1 }
-            ? "bars are standard errors over seeds" : "bars are 95 % intervals of the difference, paired over windows"
+    /// The meaning of bars, one for all figures of a report.
+    private func bars(_ reference: String) -> String {
+        "bars are 95 % intervals of the difference to the \(reference), paired \(results.pairing == .seeds ? "by seed" : "over windows")"
     }
 
     /// The models that are trained from the parent or are it, and those from scratch that lie near them; what the others are.
@@ -149,7 +155,8 @@ struct SweepReport {
         let points = shown.map { summary in
             ParetoPlot.Point(
                 name: summary.name, family: summary.family, color: color(summary.family), bytes: summary.point.cacheBytesPerToken,
-                bitsPerByte: summary.bitsPerByte.mean, error: summary.bar(summary.bitsPerByte, summary.point.standardError),
+                bitsPerByte: summary.bitsPerByte.mean,
+                error: summary.margin(summary.toParent, summary.point.standardError, results.pairing) ?? 0,
                 budget: summary.point.budget,
                 detail: (summary.point.alpha > 0 ? ", \(summary.point.budgetName)" : "")
                     + ", \(groupedDigits(summary.point.tokens)) tokens")
@@ -208,7 +215,7 @@ struct SweepReport {
         let (figure, error) =
             hasControl
             ? (summary.toContinued, summary.point.toContinuedError) : (summary.toParent, summary.point.standardError)
-        return figure.map { ($0.mean, summary.bar($0, error)) }
+        return figure.map { ($0.mean, summary.margin($0, error, results.pairing) ?? 0) }
     }
 
     private var recovery: String {
@@ -249,7 +256,8 @@ struct SweepReport {
         let rows = children.compactMap { summary in
             summary.before.map { figure in
                 ErrorBarPlot.Row(
-                    name: summary.name, color: color(summary.family), mean: figure.mean, error: summary.bar(figure))
+                    name: summary.name, color: color(summary.family), mean: figure.mean,
+                    error: summary.margin(summary.beforeToParent, summary.point.beforeError, results.pairing) ?? 0)
             }
         }
         let parent = results.summaries.first { $0.point.kind == .parent }?.bitsPerByte.mean
@@ -260,21 +268,20 @@ struct SweepReport {
         guard let timing = results.timing else { return "" }
         let shares = timing.rows.map { "\($0.attention) \(Int((100 * $0.contextShare).rounded())) %" }.joined(separator: ", ")
         return
-            "Decoding of \(timing.batch) sequences at once on the paged cache (\(timing.kvDtype)), behind \(timing.context) tokens of context and behind one: microseconds for a token of one sequence, mean over \(timing.tokens) steps, medians of \(timing.rows.first?.seconds.count ?? 0) alternating rounds with their quartiles' half distance. Share of the time that goes with the context: \(shares). \(timing.machine), \(timing.date)."
+            "Decoding of \(timing.batch) sequences at once on the paged cache (\(timing.kvDtype)), behind \(timing.context) tokens of context and behind one: microseconds for a token of one sequence, mean over \(timing.tokens) steps, means of \(timing.rows.first?.seconds.count ?? 0) alternating rounds; bars are 95 % intervals over rounds. Share of the time that goes with the context: \(shares). \(timing.machine), \(timing.date)."
     }
 
     private var timing: String {
         guard let timing = results.timing else { return "" }
         func points(_ value: (DecodeTiming.Row) -> [Double]) -> [(x: Double, y: Double, error: Double)] {
-            timing.rows.filter { $0.kvHeads > 0 }.sorted { $0.kvHeads < $1.kvHeads }.map { row in
-                let figures = DecodeTiming.Row.quartiles(value(row))
-                return (Double(row.kvHeads), figures.median * 1e6, figures.halfRange * 1e6)
+            timing.rows.filter { $0.kvHeads > 0 }.sorted { $0.kvHeads < $1.kvHeads }.compactMap { row in
+                SweepSummary.Figure(value(row)).map { (Double(row.kvHeads), $0.mean * 1e6, ($0.margin ?? 0) * 1e6) }
             }
         }
         return LinePlot(
             series: [
                 LinePlot.Series(name: "behind \(timing.context) tokens", color: 2, points: points(\.seconds)),
-                LinePlot.Series(name: "behind 1 token", color: 1, points: points(\.secondsWithoutContext), isDashed: true),
+                LinePlot.Series(name: "behind 1 token", color: 1, points: points(\.secondsWithoutContext)),
             ], xName: "KV heads (log scale)", yName: "µs per token", fromZero: true, yText: { String(format: "%.1f µs", $0) }
         ).figure
     }

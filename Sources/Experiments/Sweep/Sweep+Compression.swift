@@ -10,12 +10,12 @@ extension Sweep {
     /// `shouldStop` became true.
     ///
     /// Each model and cache leaves a file in the model's folder: a killed call costs one of them, and another list of caches
-    /// measures what is new in it. `points` are those of ``measured(_:)``.
+    /// measures what is new in it. `points` are those of ``scored(_:)``.
     func frontier(
         _ made: [Int: SweepRecipes.Made], _ points: [SweepPoint], shouldStop: () -> Bool
     ) throws -> [CacheFrontier]? {
         guard let grid = recipes.grid else { return [] }
-        let measured = measured(made)
+        let measured = scored(made)
         let budgets = Set(points.map(\.budget).filter { $0 > 0 })
         var entries: [CacheFrontier.Entry] = []
         var context: MeasuringContext?
@@ -44,18 +44,17 @@ extension Sweep {
                 }
                 guard let score else { continue }
                 done += 1
-                let length = budgets.count > 1 && point.budget > 0 ? ", \(point.budgetName)" : ""
                 entries.append(
                     CacheFrontier.Entry(
-                        model: point.name + length, attention: point.attention, parent: point.parent ?? "parent",
-                        seed: point.seed, cache: cache, score: score))
+                        model: point.longName(among: budgets), attention: point.attention, parent: point.parent ?? "parent",
+                        isParent: step.kind == .parent, seed: point.seed, cache: cache, score: score))
             }
         }
         return [CacheFrontier(entries, text: text, grid: grid)]
     }
 
     /// The steps of ``SweepPoint/all(_:made:scores:store:isListed:)``: all models but conversions before their training.
-    private func measured(_ made: [Int: SweepRecipes.Made]) -> [Int] {
+    func scored(_ made: [Int: SweepRecipes.Made]) -> [Int] {
         steps.indices.filter { steps[$0].kind != .converted && made[$0] != nil }
     }
 
@@ -72,7 +71,7 @@ extension Sweep {
         return ["\(models.count) models through \(grid.caches.count) caches, \(missing) of both to measure"]
     }
 
-    private func scorePath(
+    func scorePath(
         _ step: SweepStep, _ output: SweepRecipes.Made, _ parent: SweepRecipes.Made, _ grid: CacheGrid, _ cache: CacheSpec
     ) -> String {
         let key = recipes.compressionKey(

@@ -37,6 +37,7 @@ extension Sweep {
             guard let output = made[index], let score = scores[index], let point = points[step.folder] else { return nil }
             let model = try Checkpoint.load(output.model, verify: .structure, trainingState: false)
             var row = comparison.row(point.name, model.config, score.result)
+            row.allocatedBytesPerToken = point.cache?.bytesPerToken
             if step.kind == .child, let before = step.source.flatMap({ scores[$0]?.result }) {
                 (row.perplexityBefore, row.bitsPerByteBefore) = (before.perplexity, before.bitsPerByte)
             }
@@ -46,8 +47,10 @@ extension Sweep {
             row.isControl = step.kind == .continued
             return row
         }
-        return ComparisonTable(
+        var table = ComparisonTable(
             text: text, contextTokens: evaluation.contextTokens, batch: evaluation.batch, kvDtype: evaluation.kvDtype, rows: rows)
+        table.bytesNote = results.bytesNote
+        return table
     }
 
     func write(_ result: Result, _ made: [Int: SweepRecipes.Made]) throws {
@@ -61,6 +64,11 @@ extension Sweep {
             let figure = frontier.parents.first.map { FrontierPlot(frontier, parent: $0).figure }
             if let image = figure.flatMap(HTMLReport.image) { try TextFile.write(image, to: directory + "/compression.svg") }
         }
+        if let tasks = result.results.tasks {
+            try TextFile.write(tasks.csv, to: directory + "/tasks.csv")
+            try TextFile.write(tasks.markdown + "\n", to: directory + "/tasks.md")
+        }
+        try writeRecipes(of: result, made)
         let report = try SweepReport(result: result, steps: steps, made: made, recipes: recipes)
         try TextFile.write(report.html, to: directory + "/report.html")
         if let image = report.image { try TextFile.write(image, to: directory + "/pareto.svg") }

@@ -42,6 +42,7 @@ public struct Sweep {
     let logs: Set<MetricsLog>
     let store: StepStore
     let reporter: ProgressReporter
+    let chats: LabTask.Chats
     var recipe: Recipe { recipes.recipe }
     var lab: LabRecipe { recipes.lab }
     var steps: [SweepStep] { recipes.plan.steps }
@@ -51,10 +52,14 @@ public struct Sweep {
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` for what can't be, before any work.
     ///
-    /// - Parameter logs: the forms in which each run's metrics are written beside its metrics.jsonl.
+    /// - Parameters:
+    ///   - logs: the forms in which each run's metrics are written beside its metrics.jsonl.
+    ///   - chats: the templates of tasks whose `chat` is that policy; nil for none.
     public init(
-        recipe: Recipe, lab: LabRecipe, directory: String, logs: Set<MetricsLog> = [], reporter: ProgressReporter
+        recipe: Recipe, lab: LabRecipe, directory: String, logs: Set<MetricsLog> = [], reporter: ProgressReporter,
+        chats: @escaping @Sendable (_ policy: String) -> LongContextEvaluation.Chat? = { _ in nil }
     ) throws {
+        self.chats = chats
         recipes = try SweepRecipes(recipe: recipe, lab: lab)
         let directory = directory.count > 1 && directory.hasSuffix("/") ? String(directory.dropLast()) : directory
         self.directory = directory
@@ -81,7 +86,7 @@ public struct Sweep {
     ///   - budget: seconds that all is meant to take, which progress is compared with; nothing is cut short.
     public func execute(
         resume: Bool = true, force: Bool = false, budget: Double? = nil, shouldStop: () -> Bool
-    ) throws -> Result? {
+    ) async throws -> Result? {
         let start = ContinuousClock.now
         if isListed, !resume, let parent = steps.first,
             // A given parent has no recipe of its own.
@@ -151,6 +156,10 @@ public struct Sweep {
         if isListed { result.comparison = try comparison(made, scores, result.results) }
         guard let frontier = try frontier(made, result.results.points, shouldStop: shouldStop) else { return nil }
         result.frontier = frontier.first
+        try recommend(made, &result)
+        guard let tasks = try await tasks(made, scores, result.results.points, shouldStop: shouldStop) else { return nil }
+        result.results.tasks = tasks.first
+        result.comparison?.tasks = tasks.first
         try write(result, made)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
         return result
@@ -183,7 +192,7 @@ public struct Sweep {
             total += ", about \(ProgressReporter.duration(seconds)) on \(Parallel.threads) threads beside conversions and scores"
             total += ", about \(byteCountText(memory)) resident at the peak"
         }
-        return (lines + [total] + measurementText(made)).joined(separator: "\n")
+        return try (lines + [total] + measurementText(made) + taskText(made)).joined(separator: "\n")
     }
 
     /// Optimizer steps of a step's own training, those of its beginning left out; 0 for a step without one.

@@ -46,6 +46,10 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var tokens: Int
     /// Bits per byte after conversion, before any training.
     public var bitsPerByteBefore: Double?
+    /// The same minus the parent's of the seed.
+    public var beforeDifference: Double?
+    /// That difference's standard error, paired over windows.
+    public var beforeError: Double?
     /// Bits per byte.
     public var bitsPerByte: Double
     /// The same minus the parent's of the seed.
@@ -67,6 +71,11 @@ public struct SweepPoint: Sendable, Codable, Hashable {
 
     /// Cache bytes a token: those measured where they were.
     public var cacheBytesPerToken: Double { cache?.bytesPerToken ?? Double(kvBytesPerToken) }
+
+    /// Cache bytes of a token's keys and values with their scales: those measured where they were.
+    public var logicalBytesPerToken: Double {
+        cache.map { Double($0.logicalBytes) / Double(max($0.tokens, 1)) } ?? Double(kvBytesPerToken)
+    }
 
     /// Tokens trained on for each parameter.
     public var tokensPerParameter: Double { Double(tokens) / Double(max(parameters, 1)) }
@@ -120,8 +129,13 @@ extension SweepPoint {
                 seconds: output.record.seconds,
                 folder: output.folder.hasPrefix(store + "/") ? String(output.folder.dropFirst(store.count + 1)) : output.folder,
                 model: output.record.output)
-            if step.kind == .child { point.bitsPerByteBefore = step.source.flatMap { scores[$0]?.result.bitsPerByte } }
+            let before = step.kind == .child ? step.source.flatMap { scores[$0]?.result } : nil
+            point.bitsPerByteBefore = before?.bitsPerByte
             if let parent = step.parent.flatMap({ scores[$0] }) {
+                if let before {
+                    let paired = PairedDifference(reference: parent.result, other: before)
+                    (point.beforeDifference, point.beforeError) = (paired.bitsPerByte, paired.standardError)
+                }
                 let paired = PairedDifference(reference: parent.result, other: result)
                 (point.difference, point.standardError) = (paired.bitsPerByte, paired.standardError)
             }

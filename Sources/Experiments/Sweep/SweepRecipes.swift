@@ -65,6 +65,8 @@ struct SweepRecipes: Sendable {
     let evaluated: (text: EvaluationText, input: InputDigests.Input)?
     /// The caches that models are measured through; nil for none.
     let grid: CacheGrid?
+    /// The evaluations of every model beside the text.
+    let tasks: [LabTask]
     /// The chat template's file, where the recipe names one.
     private let template: [InputDigests.Input]
     /// The tokenizer's file and what lies beside it.
@@ -86,8 +88,39 @@ struct SweepRecipes: Sendable {
                 encoding: KVEncoding(name: lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
                 prompt: lab.evaluation.prefill)
         }
+        tasks = try (lab.evaluation.tasks ?? []).enumerated().map { index, spec in
+            try LabTask(spec) { Self.place(of: spec, index, $0) }
+        }
         try checkEncoding()
         try checkGrid()
+        try checkTasks()
+    }
+
+    /// The recipe's key of a setting of its tasks, or of the evaluation as a whole.
+    private static func place(of spec: EvaluationSpec, _ index: Int, _ key: String?) -> String {
+        "lab.evaluation.tasks[\(index)].\(spec.name)" + (key.map { ".\($0)" } ?? "")
+    }
+
+    /// Refuses, before anything is trained, prompts that have no room in a model of the plan, as far as its tokenizer is known.
+    private func checkTasks() throws {
+        guard !tasks.isEmpty else { return }
+        let encoding = KVEncoding(name: lab.evaluation.kvDtype) ?? .standard
+        let caches = grid?.caches ?? [CacheSpec(keepingAllIn: encoding)]
+        let given = try parents.map { try LoadedModel(name: $0.name, path: $0.path) }
+        for (index, task) in tasks.enumerated() {
+            let place = { Self.place(of: task.spec, index, $0) }
+            try task.check(caches, place: place)
+            if given.isEmpty, let positions = recipe.model?.maxSeq {
+                try task.check(positions: positions, name: "the parent", place: place)
+            }
+            for model in given {
+                do {
+                    try task.check(model, name: model.name, positions: model.model.config.maxSequence)
+                } catch {
+                    throw ExperimentError.recipe(key: place(nil), reason: "\(error)")
+                }
+            }
+        }
     }
 
     /// Refuses, before anything is trained, a cache that some model of the plan cannot have.
@@ -217,7 +250,7 @@ struct SweepRecipes: Sendable {
         }
         var evaluation = lab.evaluation
         evaluation.text = evaluation.text == nil ? nil : "text"
-        evaluation.prefill = nil
+        (evaluation.prefill, evaluation.withinPercent, evaluation.tasks) = (nil, nil, nil)
         let identity =
             (try? CanonicalJSON.text(of: Identity(evaluation: evaluation, data: dataWithoutPlaces, seed: step.seed))) ?? ""
         return SHA256Digest(of: "kvlab score \(StepStore.format)\n\(model)\n\(parent)\n\(text)\n\(identity)").hex

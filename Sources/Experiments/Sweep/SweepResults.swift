@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 
 /// The figures of a sweep: every trained model's, and their means over seeds, which are its table.
 public struct SweepResults: ResultTable, Codable, Hashable {
@@ -12,6 +13,10 @@ public struct SweepResults: ResultTable, Codable, Hashable {
     public var points: [SweepPoint]
     /// Models over their seeds.
     public var summaries: [SweepSummary]
+    /// The smallest cache within the recipe's limit, for each parent.
+    public var recommendations: [Recommendation] = []
+    /// The models on tasks; nil where the recipe lists none.
+    public var tasks: TaskTable?
     /// The timing of decoding, where it was measured.
     public var timing: DecodeTiming?
     /// Whether the tokens to recovery can be predicted from what is known before training, judged on these runs.
@@ -36,6 +41,9 @@ public struct SweepResults: ResultTable, Codable, Hashable {
         machine = MachineDescription.text
         date = MachineDescription.date
     }
+
+    /// The pairs that the intervals of differences are taken over.
+    var pairing: Recommendation.Pairing { summaries.contains { $0.runs > 1 } ? .seeds : .windows }
 
     /// Every point's figures in full, one line a model.
     public var csv: String {
@@ -66,7 +74,20 @@ public struct SweepResults: ResultTable, Codable, Hashable {
         let deviations =
             summaries.contains { $0.bitsPerByte.n > 1 }
             ? " Means over \(counts) seeds, ± their standard deviation." : " One seed."
-        return "\(text); cache in \(kvDtype).\(deviations)"
+        return "\(text); cache in \(kvDtype).\(deviations) \(bytesNote)"
+    }
+
+    /// The difference between logical and allocated bytes.
+    var bytesNote: String {
+        let caches = points.compactMap(\.cache)
+        guard let longest = caches.map(\.tokens).max() else {
+            return "KV bytes/token: keys and values by the models' shapes."
+        }
+        let scales = KVEncoding(name: kvDtype)?.isElementwise == false ? " with the scales of their codes" : ""
+        let sealed = (KVEncoding(name: kvDtype)?.blockTokens ?? 1) > 1 ? ", and newest tokens wait for their block in bf16" : ""
+        return
+            "KV bytes/token are logical: keys and values\(scales) of a sequence of \(groupedDigits(longest)) tokens. Allocated are its "
+            + "pages, the last one of each layer in part empty\(sealed)."
     }
 
     /// The summaries' table; columns that no summary fills are left out.
@@ -82,8 +103,8 @@ public struct SweepResults: ResultTable, Codable, Hashable {
         return [
             column("model", leading: true) { $0.name },
             column("α") { $0.point.alpha > 0 ? "\($0.point.alpha)" : nil },
-            column("KV bytes/token") { groupedDigits($0.point.kvBytesPerToken) },
-            column("measured") { $0.point.cache.map { groupedDigits(Int($0.bytesPerToken.rounded())) } },
+            column("KV bytes/token") { groupedDigits(Int($0.point.logicalBytesPerToken.rounded())) },
+            column("allocated") { $0.point.cache.map { groupedDigits(Int($0.bytesPerToken.rounded())) } },
             // A given parent's lineage may lack its training tokens.
             column("tokens") { $0.point.tokens > 0 ? groupedDigits($0.point.tokens) : nil },
             column("tokens per parameter") { $0.point.tokens > 0 ? String(format: "%.2f", $0.point.tokensPerParameter) : nil },

@@ -31,6 +31,9 @@ public struct SweepSummary: Sendable, Codable, Hashable {
 
         /// The mean's standard error; nil for one seed.
         public var standardError: Double? { deviation.map { $0 / Double(n).squareRoot() } }
+
+        /// Half of the mean's 95 % interval by Student's t; nil for one seed.
+        public var margin: Double? { standardError.map { $0 * StudentT.quantile975(n - 1) } }
     }
 
     /// The group's first point, for what its points have in common.
@@ -39,6 +42,8 @@ public struct SweepSummary: Sendable, Codable, Hashable {
     public var runs: Int
     /// Bits per byte before training.
     public var before: Figure?
+    /// Bits per byte before training minus the parent's.
+    public var beforeToParent: Figure?
     /// Bits per byte.
     public var bitsPerByte: Figure
     /// Bits per byte minus the parent's.
@@ -52,10 +57,10 @@ public struct SweepSummary: Sendable, Codable, Hashable {
     /// The points' family.
     var family: String { point.family }
 
-    /// Half of a figure's bar: over several seeds the standard error of their mean, of one run 1.96 times its `error` over windows.
-    func bar(_ figure: Figure?, _ error: Double? = nil) -> Double {
-        let half = figure?.standardError ?? (runs == 1 ? error.map { 1.96 * $0 } : nil) ?? 0
-        return half.isFinite ? half : 0
+    /// Half of the 95 % interval of a difference, whose standard error over windows is `error` in one run; nil where nothing pairs.
+    func margin(_ figure: Figure?, _ error: Double?, _ pairing: Recommendation.Pairing) -> Double? {
+        let half = pairing == .seeds ? figure?.margin : figure == nil ? nil : error.map { 1.96 * $0 }
+        return half.flatMap { $0.isFinite ? $0 : nil }
     }
 
     /// The summaries of `points`, in the order in which groups first occur.
@@ -71,8 +76,8 @@ public struct SweepSummary: Sendable, Codable, Hashable {
             }
             guard let first = group.first, let bits = figure(\.bitsPerByte) else { return nil }
             return SweepSummary(
-                point: first, runs: group.count, before: figure(\.bitsPerByteBefore), bitsPerByte: bits,
-                toParent: figure(\.difference), toContinued: figure(\.toContinued))
+                point: first, runs: group.count, before: figure(\.bitsPerByteBefore), beforeToParent: figure(\.beforeDifference),
+                bitsPerByte: bits, toParent: figure(\.difference), toContinued: figure(\.toContinued))
         }
     }
 }

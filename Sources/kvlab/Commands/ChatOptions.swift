@@ -18,8 +18,13 @@ struct ChatOptions: ParsableArguments {
     var chat = Policy.never
 
     /// The templates that the policy asks for; nil for none at all.
+    var evaluation: LongContextEvaluation.Chat? { chat.evaluation }
+}
+
+extension ChatOptions.Policy {
+    /// The templates that the policy asks for; nil for none at all.
     var evaluation: LongContextEvaluation.Chat? {
-        let policy = chat
+        let policy = self
         guard policy != .never else { return nil }
         return LongContextEvaluation.Chat(name: policy.rawValue) { model, name in
             if policy == .auto, model.tokenIDs.chatTemplate == nil { return nil }

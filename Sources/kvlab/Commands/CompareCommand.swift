@@ -1,18 +1,21 @@
 import ArgumentParser
 import Console
+import Evaluation
 import Experiments
 import Foundation
 import Inference
 import Kernels
+import Recipes
 
 /// `kvlab compare`: checkpoints side by side.
-struct CompareCommand: ParsableCommand {
+struct CompareCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "compare",
         abstract: "Compare checkpoints on one text: cache bytes, bits per byte, differences to the first.",
         discussion: """
             Differences are in bits per byte, with a standard error paired over windows. Perplexity and the KL divergence from the first \
-            model are shown where all have one tokenizer.
+            model are shown where all have one tokenizer. The smallest cache within --within percent of the first checkpoint's bits per byte \
+            comes first, with the command that serves it.
 
             With --compression each checkpoint is measured through each of these caches, and through the uncompressed one: KL divergence from the \
             first model over an uncompressed fp32 cache, bits per byte, the most cache bytes that a sequence of --window tokens holds while it \
@@ -49,8 +52,20 @@ struct CompareCommand: ParsableCommand {
             """)
     var prefill: Int?
 
+    @Option(
+        help: "Bits per byte above the first checkpoint's, in percent of them, that the recommended cache may cost. Default: 1.")
+    var within: Double?
+
     @Option(help: "Windows to score at most, from the text's beginning.")
     var limitWindows: Int?
+
+    @Option(
+        parsing: .upToNextOption,
+        help: """
+            Evaluations of every checkpoint beside the text: names of 'kvlab eval' with settings behind a colon, such as \
+            passkey:lengths=512,1024,trials=50; the keys are those of recipes' lab.evaluation.tasks ('kvlab help recipe').
+            """)
+    var tasks: [String] = []
 
     @OptionGroup var threads: ThreadsOption
 
@@ -63,6 +78,10 @@ struct CompareCommand: ParsableCommand {
         guard limitWindows.map({ $0 >= 1 }) ?? true else {
             throw ValidationError("--limit-windows is \(limitWindows ?? 0), expected at least 1")
         }
+        if let within, !(0...1000).contains(within) {
+            throw ValidationError("--within is \(within), expected 0 to 1000 percent")
+        }
+        _ = try taskSpecs()
         guard !caches.isEmpty else {
             guard prefill == nil else { throw ValidationError("--prefill has no effect without --compression") }
             return
@@ -77,7 +96,19 @@ struct CompareCommand: ParsableCommand {
 
     private func specs() throws -> [CacheSpec] { try CacheSpec.all(caches, flag: "--compression", defaults: kvDtype) }
 
-    func run() throws {
+    private func taskSpecs() throws -> [EvaluationSpec] {
+        let specs = try tasks.map { text in
+            do throws(EvaluationFault) { return try EvaluationSpec(text) } catch {
+                throw ValidationError("--tasks \(text): \(error)")
+            }
+        }
+        for (index, spec) in specs.enumerated() where specs[..<index].contains(spec) {
+            throw ValidationError("--tasks names '\(spec)' twice")
+        }
+        return specs
+    }
+
+    func run() async throws {
         threads.apply()
         try report.check()
         let text = try options.read()
@@ -87,18 +118,42 @@ struct CompareCommand: ParsableCommand {
         var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
         (comparison.contextTokens, comparison.batch, comparison.kvType) = (context ?? 4096, batch ?? 1, kvDtype)
         comparison.mostWindows = limitWindows
+        let percent = within ?? LabRecipe.Evaluation.standardPercent
         let title = "\(options.text), window \(window), stride \(options.stride ?? window)"
-        if !caches.isEmpty {
-            let frontier = try comparison.frontier(
-                models, text, title: title, caches: try specs(), prompt: prefill, reporter: ProgressReporter())
-            return try show(frontier) { HTMLReport(title: "kvlab compare --compression", frontier: frontier).html }
+        // Before anything is scored, so that a wrong setting costs no time.
+        let tasks = try ComparisonTasks(taskSpecs(), models: models, caches: specs()) {
+            ChatOptions.Policy(rawValue: $0)?.evaluation
         }
-        let table = try comparison.table(models, text, title: title, reporter: ProgressReporter())
-        try show(table) { HTMLReport(title: "kvlab compare", table: table).html }
+        let reporter = ProgressReporter()
+        func table(_ quality: MeasuredQuality) async throws -> TaskTable? {
+            guard !self.tasks.isEmpty else { return nil }
+            return try await comparison.tasks(
+                tasks, models: models, paths: checkpoints, quality: quality, text: title, reporter: reporter)
+        }
+        if !caches.isEmpty {
+            var (frontier, quality) = try comparison.measuredFrontier(
+                models, text, title: title, caches: try specs(), prompt: prefill, reporter: reporter)
+            comparison.recommend(in: &frontier, models, paths: checkpoints, withinPercent: percent)
+            frontier.tasks = try await table(quality)
+            return try show(frontier, frontier.recommendations ?? [], frontier.tasks) {
+                HTMLReport(title: "kvlab compare --compression", frontier: frontier).html
+            }
+        }
+        var (shown, quality) = try comparison.measured(models, text, title: title, reporter: reporter)
+        comparison.recommend(in: &shown, paths: checkpoints, withinPercent: percent)
+        shown.tasks = try await table(quality)
+        try show(shown, shown.recommendation.map { [$0] } ?? [], shown.tasks) {
+            HTMLReport(title: "kvlab compare", table: shown).html
+        }
     }
 
-    private func show(_ table: some ResultTable, html: () -> String) throws {
+    private func show(
+        _ table: some ResultTable, _ recommendations: [Recommendation], _ tasks: TaskTable?, html: () -> String
+    ) throws {
         try report.write(html())
-        if results.isJSON { try results.print(table) } else { try print(table.plain) }
+        if results.isJSON { return try results.print(table) }
+        for recommendation in recommendations { try print(recommendation.plain + "\n") }
+        try print(table.plain)
+        if let tasks { try print("\n\(tasks.plain)\n\n\(tasks.verdicts.joined(separator: "\n"))") }
     }
 }

@@ -43,6 +43,6 @@ struct EvalDialogueCommand: AsyncParsableCommand {
             throw ValidationError("a rule of \(data) is scored on jieba's words; name its folder with --jieba")
         }
         try await options.run(
-            task, models: models, chat: ChatOptions.served, scoring: .init(jieba: try jieba.map { try Jieba(folder: $0) }))
+            task, models: models, chat: ChatOptions.Policy.served, scoring: .init(jieba: try jieba.map { try Jieba(folder: $0) }))
     }
 }

@@ -6,7 +6,7 @@ import Recipes
 import Training
 
 /// `kvlab lab`: the whole pipeline.
-struct LabCommand: ParsableCommand {
+struct LabCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lab", abstract: "Train a parent or take a given one, convert it, uptrain the children, compare them all.",
         discussion: """
@@ -31,7 +31,7 @@ struct LabCommand: ParsableCommand {
 
     @OptionGroup var results: JSONOptions
 
-    func run() throws {
+    func run() async throws {
         var options = options
         var draft: String?
         // A recipe that was refused, or of a dry run, is in the way of the next.
@@ -43,24 +43,29 @@ struct LabCommand: ParsableCommand {
             throw ValidationError("--force has no effect on a sweep: changed inputs make steps of their own")
         }
         let signal = StopSignal()
-        let result = try options.located { () throws -> Sweep.Result? in
-            let sweep = try Sweep(
-                recipe: recipe, lab: lab, directory: directory, logs: Set(options.log), reporter: ProgressReporter())
-            if dryRun {
-                if draft != nil { try print(recipe.resolvedJSON) }
-                try print(sweep.planText())
-                throw ExitCode.success
-            }
-            if let path = draft { note("wrote \(path)") }
-            draft = nil
-            return try sweep.execute(
+        let sweep = try options.located {
+            try Sweep(
+                recipe: recipe, lab: lab, directory: directory, logs: Set(options.log), reporter: ProgressReporter()
+            ) { ChatOptions.Policy(rawValue: $0)?.evaluation }
+        }
+        if dryRun {
+            if draft != nil { try print(recipe.resolvedJSON) }
+            try print(options.located { try sweep.planText() })
+            return
+        }
+        if let path = draft { note("wrote \(path)") }
+        draft = nil
+        let result = try await options.located {
+            try await sweep.execute(
                 resume: options.resume, force: options.force, budget: given.budgetMinutes.map { 60 * $0 }
             ) { signal.number != nil }
         }
         guard let result else { throw options.interrupted("lab", signal.number ?? 15, directory) }
         if results.isJSON { return try results.print(result.table) }
+        for recommendation in result.results.recommendations { try print(recommendation.plain + "\n") }
         try print(result.table.plain)
         if let frontier = result.frontier { try print("\n\(frontier.plain)") }
+        if let tasks = result.results.tasks { try print("\n\(tasks.plain)\n\n\(tasks.verdicts.joined(separator: "\n"))") }
         let budget = given.budgetMinutes.map { " of \(ProgressReporter.duration(60 * $0))" } ?? ""
         try print("\n\(ProgressReporter.duration(result.seconds))\(budget); report: \(result.reportPath)")
     }

@@ -45,9 +45,22 @@ struct RecipeOptions: ParsableArguments {
         do {
             return try body()
         } catch ExperimentError.recipe(let key, let reason) {
-            let position = try Recipe.position(of: key, in: recipe, overrides: overrides)
-            throw RecipeError.impossible(position, path: key, reason: reason)
+            throw try refused(key, reason)
         }
+    }
+
+    /// The same for a `body` that waits.
+    func located<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do {
+            return try await body()
+        } catch ExperimentError.recipe(let key, let reason) {
+            throw try refused(key, reason)
+        }
+    }
+
+    /// What is wrong with the value of `key`, with its place in the recipe.
+    private func refused(_ key: String, _ reason: String) throws -> RecipeError {
+        .impossible(try Recipe.position(of: key, in: recipe, overrides: overrides), path: key, reason: reason)
     }
 
     /// Says how to go on after an interruption, and ends with the shell's exit code for the signal.

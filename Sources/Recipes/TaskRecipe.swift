@@ -1,0 +1,150 @@
+import Evaluation
+import JSON
+
+extension EvaluationSpec: Encodable {
+    /// As a recipe has it: an object with the evaluation's name as its key, and the settings given under that.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Name.self)
+        var settings = container.nestedContainer(keyedBy: Name.self, forKey: Name(name))
+        for (key, value) in self.settings {
+            switch value {
+            case .integer(let value): try settings.encode(value, forKey: Name(key))
+            case .flag(let value): try settings.encode(value, forKey: Name(key))
+            case .text(let value): try settings.encode(value, forKey: Name(key))
+            case .integers(let values): try settings.encode(values, forKey: Name(key))
+            case .texts(let values): try settings.encode(values, forKey: Name(key))
+            }
+        }
+    }
+
+    private struct Name: CodingKey {
+        var stringValue: String
+        var intValue: Int? { nil }
+
+        init(_ name: String) { stringValue = name }
+        init?(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+}
+
+extension RecipeSection {
+    /// The evaluations by their names.
+    static let tasks = RecipeSection("lab.evaluation.tasks[]", EvaluationKind.all.map { RecipeKey(evaluation: $0) })
+}
+
+extension RecipeKey {
+    /// The evaluation's settings under its name; a task file may stand there by its path alone.
+    init(evaluation kind: EvaluationKind) {
+        let section = RecipeSection("lab.evaluation.tasks[].\(kind.name)", kind.settings.map { RecipeKey(evaluationSetting: $0) })
+        self.init(
+            name: kind.name, type: kind.name == Self.taskFile ? .pathOrObject(section) : .object(section), absence: .optional,
+            meaning: kind.summary, example: section.example)
+    }
+
+    /// The evaluation that a path alone describes.
+    fileprivate static let taskFile = "task"
+
+    /// A setting of an evaluation, as a recipe's key.
+    private init(evaluationSetting setting: EvaluationSetting) {
+        let type: RecipeType =
+            switch setting.kind {
+            case .integer(let range): .integer(range)
+            case .flag: .boolean
+            case .text: .text
+            case .choice(let names): .choice(names)
+            case .path: .path
+            case .paths: .list(.path)
+            case .integers(let range): .list(.integer(range))
+            case .texts: .list(.text)
+            }
+        self.init(
+            name: setting.key, type: type,
+            absence: setting.isRequired ? .required : setting.fallback.map { .fixed($0.json) } ?? .optional,
+            meaning: setting.help,
+            example: setting.example.json)
+    }
+}
+
+extension EvaluationSetting.Value {
+    fileprivate var json: JSONValue {
+        switch self {
+        case .integer(let value): value.json
+        case .flag(let value): value.json
+        case .text(let value): value.json
+        case .integers(let values): values.json
+        case .texts(let values): values.json
+        }
+    }
+}
+
+extension ObjectReader {
+    /// The evaluations that `key` lists, each an object with one name; nil where it is absent.
+    func tasks(_ key: String) throws(RecipeError) -> [EvaluationSpec]? {
+        guard let sections = try objects(key) else { return nil }
+        guard !sections.isEmpty else { throw .impossible(position(of: key), path: keyPath(key), reason: "is empty") }
+        var tasks: [EvaluationSpec] = []
+        for section in sections {
+            let task = try section.task()
+            guard !tasks.contains(task) else {
+                throw .impossible(section.position, path: section.path, reason: "'\(task)' stands there twice")
+            }
+            tasks.append(task)
+        }
+        return tasks
+    }
+
+    /// The evaluation that this object describes.
+    private func task() throws(RecipeError) -> EvaluationSpec {
+        var found: [EvaluationSpec] = []
+        for kind in EvaluationKind.all {
+            if kind.name == RecipeKey.taskFile {
+                guard let (path, object) = try pathOrObject(kind.name) else { continue }
+                if let path {
+                    found.append(try spec(kind, ["file": .text(path)], object))
+                } else {
+                    found.append(try object.task(kind))
+                }
+            } else if let object = try object(kind.name) {
+                found.append(try object.task(kind))
+            }
+        }
+        try finish()
+        guard found.count == 1 else {
+            let names = EvaluationKind.all.map(\.name).joined(separator: ", ")
+            throw .impossible(
+                position, path: path,
+                reason: found.isEmpty
+                    ? "names no evaluation; the key is one of \(names)"
+                    : "names \(found.map(\.name).joined(separator: " and ")); give each an object of its own")
+        }
+        return found[0]
+    }
+
+    /// The evaluation of `kind` whose settings this object has.
+    private func task(_ kind: EvaluationKind) throws(RecipeError) -> EvaluationSpec {
+        var given: [String: EvaluationSetting.Value] = [:]
+        for setting in kind.settings {
+            let key = setting.key
+            switch setting.kind {
+            case .integer: given[key] = try int(key).map { .integer($0) }
+            case .flag: given[key] = try bool(key).map { .flag($0) }
+            case .text, .choice, .path: given[key] = try string(key).map { .text($0) }
+            case .paths, .texts: given[key] = try strings(key).map { .texts($0) }
+            case .integers: given[key] = try integers(key).map { .integers($0) }
+            }
+        }
+        try finish()
+        return try spec(kind, given, self)
+    }
+
+    /// The evaluation with these settings, which `object` has.
+    private func spec(
+        _ kind: EvaluationKind, _ given: [String: EvaluationSetting.Value], _ object: ObjectReader
+    ) throws(RecipeError) -> EvaluationSpec {
+        do { return try EvaluationSpec(kind.name, given) } catch {
+            guard let key = error.key else { throw .impossible(object.position, path: object.path, reason: error.reason) }
+            guard given[key] != nil else { throw .missing(object.position, path: object.keyPath(key)) }
+            throw .impossible(object.position(of: key), path: object.keyPath(key), reason: error.reason)
+        }
+    }
+}
