@@ -59,7 +59,7 @@ struct RunTexts {
     ///
     /// - Parameter batchKey: the recipe's key of the batch; nil: that of its training or uptraining.
     func data(_ recipe: Recipe, _ basis: TrainingBasis, batchKey: String? = nil) throws -> TrainingData {
-        let packing: TokenBatches.Packing = recipe.data.packing == .masked ? .masked : .packed
+        let packing = recipe.data.packing
         let seed = UInt64(recipe.uptrain?.seed ?? recipe.seed)
         let validation = validation(recipe, basis, packing)
         let samples: @Sendable (_ first: Int, _ count: Int) -> TokenBatch

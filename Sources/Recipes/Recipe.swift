@@ -36,14 +36,6 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
         case document
     }
 
-    /// Whether attention crosses documents packed into one sequence.
-    public enum Packing: String, Sendable, Encodable, CaseIterable {
-        /// It does.
-        case packed
-        /// It does not.
-        case masked
-    }
-
     /// The validation part.
     public struct Validation: Sendable, Hashable, Encodable {
         /// Its share of the text.
@@ -62,8 +54,8 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public var chatTemplate: String?
     /// The validation part.
     public var validation: Validation
-    /// Whether attention crosses documents.
-    public var packing: Packing
+    /// Whether attention crosses documents, and where windows begin.
+    public var packing: TokenBatches.Packing
     /// Directory for token ids kept between runs.
     public var cache: String
 }

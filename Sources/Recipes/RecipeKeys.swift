@@ -47,7 +47,8 @@ extension RecipeSection {
                 example: "template.jinja"),
             .object("validation", .validation, "the held-out part", absence: .derived("as below")),
             .choice(
-                "packing", DataRecipe.Packing.self, "whether attention crosses documents, or is masked there",
+                "packing", TokenBatches.Packing.self,
+                "whether attention crosses documents, is masked there, or is masked in windows that begin with whole documents",
                 absence: .default("packed"), example: .masked),
             .path("cache", "the folder of token ids kept between runs", absence: .default("runs/cache"), example: "/tmp/tokens"),
         ])

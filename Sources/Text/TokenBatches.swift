@@ -16,6 +16,11 @@ public struct TokenBatches: Sendable {
         case packed
         /// Masked: `keyStarts` is set, and the first token of a document is no target of the token before.
         case masked
+        /// Masked, and each window begins with a document: the first that the window before it does not hold whole.
+        case whole
+
+        /// Whether attention ends at a document's beginning.
+        var isMasked: Bool { self != .packed }
     }
 
     /// Tokens in a sequence.
@@ -28,6 +33,8 @@ public struct TokenBatches: Sendable {
     private let packing: Packing
     private let startingSample: Int
     private let offsets: Int
+    /// The windows' first tokens, where they begin with documents.
+    private let starts: [Int]?
 
     /// - Parameters:
     ///   - startingSample: added to every sample index: the first sample of a run that continues another's data.
@@ -42,6 +49,11 @@ public struct TokenBatches: Sendable {
         self.seed = seed
         self.packing = packing
         self.startingSample = startingSample
+        starts = packing == .whole ? stream.wholeStarts(seq: seq) : nil
+        if let starts {
+            (windowsPerEpoch, offsets) = (starts.count, 1)
+            return
+        }
         // As many windows as any offset leaves, and at least one.
         windowsPerEpoch = max(1, (stream.count - seq) / seq)
         offsets = min(seq, stream.count - windowsPerEpoch * seq)
@@ -57,10 +69,10 @@ public struct TokenBatches: Sendable {
             let ids = stream.ids(start..<start + seq + 1)
             tokens += ids.dropLast()
             targets += stream.targets(start + 1..<start + seq + 1)
-            if packing == .masked { keyStarts += stream.mask(start: start, seq: seq, targets: &targets) }
+            if packing.isMasked { keyStarts += stream.mask(start: start, seq: seq, targets: &targets) }
         }
         return TokenBatch(
-            batch: samples.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing == .masked ? keyStarts : nil)
+            batch: samples.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing.isMasked ? keyStarts : nil)
     }
 
     /// The stream index of a sample's first token.
@@ -68,7 +80,8 @@ public struct TokenBatches: Sendable {
         let (epoch, index) = (startingSample + sample).quotientAndRemainder(dividingBy: windowsPerEpoch)
         var generator = SeededGenerator(seed: seed, stream: UInt64(epoch))
         let offset = Int.random(in: 0..<offsets, using: &generator)
-        return offset + Permutation(count: windowsPerEpoch, key: generator.next())[index] * seq
+        let window = Permutation(count: windowsPerEpoch, key: generator.next())[index]
+        return starts?[window] ?? offset + window * seq
     }
 }
 
@@ -89,5 +102,21 @@ extension TokenStream {
             document = nextDocument
         }
         return keyStarts
+    }
+}
+
+extension TokenStream {
+    /// The first tokens of windows of `seq` + 1 tokens that begin with documents, of a stream longer than a window: each with the
+    /// first document that the window before does not hold whole. Documents that begin in the last window begin none of their own.
+    func wholeStarts(seq: Int) -> [Int] {
+        var starts: [Int] = []
+        var index = 0
+        while index < documentStarts.count, documentStarts[index] + seq + 1 <= count {
+            let end = documentStarts[index] + seq + 1
+            starts.append(documentStarts[index])
+            index += 1
+            while index + 1 < documentStarts.count, documentStarts[index + 1] <= end { index += 1 }
+        }
+        return starts
     }
 }

@@ -37,10 +37,10 @@ public struct ValidationBatches: RandomAccessCollection, Sendable {
             let padding = seq + 1 - ids.count
             tokens += ids.dropLast() + [Int32](repeating: ids[0], count: padding)
             targets += stream.targets(start + 1..<start + ids.count) + [Int32](repeating: TokenBatch.ignored, count: padding)
-            if packing == .masked { keyStarts += stream.mask(start: start, seq: seq, targets: &targets) }
+            if packing.isMasked { keyStarts += stream.mask(start: start, seq: seq, targets: &targets) }
         }
         return TokenBatch(
-            batch: windows.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing == .masked ? keyStarts : nil)
+            batch: windows.count, seq: seq, tokens: tokens, targets: targets, keyStarts: packing.isMasked ? keyStarts : nil)
     }
 
     private static func windows(_ stream: TokenStream, _ seq: Int) -> Int {

@@ -28,6 +28,26 @@ import Testing
         #expect(try TokenBatches(stream, seq: 10, seed: 2).batch(samples: 18..<24) != whole)
     }
 
+    @Test func `windows of whole documents begin with the first that the window before cuts`() throws {
+        // Documents of 3, 4, 12, 2, 3 and 6 tokens in windows of 9.
+        let lengths = [3, 4, 12, 2, 3, 6]
+        let starts = lengths.indices.map { lengths[..<$0].reduce(0, +) }
+        let stream = TokenStream(ids: (0..<30).map(Int32.init), documentStarts: starts)
+        let batches = try TokenBatches(stream, seq: 8, seed: 1, packing: .whole)
+        // The third is longer than a window; behind the fourth and the fifth is no room for the last, and none behind it for a window.
+        #expect(batches.windowsPerEpoch == 3)
+        for epoch in 0..<3 {
+            let windows = (0..<3).map { batches.windowStart(3 * epoch + $0) }
+            #expect(windows.sorted() == [0, 7, 19])
+        }
+        let first = try #require((0..<3).first { batches.windowStart($0) == 0 })
+        let batch = batches.batch(samples: first..<first + 1)
+        #expect(batch.tokens == [0, 1, 2, 3, 4, 5, 6, 7] && batch.keyStarts == [0, 0, 0, 3, 3, 3, 3, 7])
+        let ignored = TokenBatch.ignored
+        #expect(batch.targets == [1, 2, ignored, 4, 5, 6, ignored, 8])
+        #expect(throws: TextError.self) { try TokenBatches(stream, seq: 30, seed: 1, packing: .whole) }
+    }
+
     @Test func `masked packing keeps documents apart`() throws {
         let short = TokenStream(ids: Array(0..<14), documentStarts: [0, 7, 8])
         let batches = try TokenBatches(short, seq: 8, seed: 1, packing: .masked)
@@ -108,7 +128,7 @@ import Testing
         for packing in TokenBatches.Packing.allCases {
             let mixed = try mixture([0.6, 0.4], packing: packing)
             let whole = mixed.batch(samples: 990..<1010)
-            #expect(whole.batch == 20 && whole.tokens.count == 200 && (whole.keyStarts?.count == 200) == (packing == .masked))
+            #expect(whole.batch == 20 && whole.tokens.count == 200 && (whole.keyStarts?.count == 200) == (packing != .packed))
             for cut in 991..<1010 {
                 let parts = [
                     mixed.batch(samples: 990..<cut), try mixture([0.6, 0.4], packing: packing).batch(samples: cut..<1010),
