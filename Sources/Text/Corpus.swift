@@ -42,6 +42,8 @@ public struct Corpus: Sendable {
     public var learntBytes: Int { documents.reduce(0) { $0 + $1.learntBytes } }
     /// Whether a document is a chat.
     public var hasChats: Bool { documents.contains { $0.turns != nil } }
+    /// The documents' text, a line end between them.
+    public var joinedText: String { documents.map { text($0) }.joined(separator: "\n") }
     /// UTF-8 bytes of all documents, without separators.
     public var byteCount: Int { documents.reduce(0) { $0 + $1.bytes.count } }
 

@@ -103,9 +103,7 @@ extension TokenStream {
         }
         return keyStarts
     }
-}
 
-extension TokenStream {
     /// The first tokens of windows of `seq` + 1 tokens that begin with documents, of a stream longer than a window: each with the
     /// first document that the window before does not hold whole. Documents that begin in the last window begin none of their own.
     func wholeStarts(seq: Int) -> [Int] {

@@ -9,7 +9,7 @@ struct Kvlab: AsyncParsableCommand {
         abstract: "Train, convert, uptrain, measure and serve KV-cache architectures.",
         version: "0.1.0",
         subcommands: [
-            TokenizerCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
+            TokenizerCommand.self, TextCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
             CompareCommand.self, LabCommand.self, RunsCommand.self,
             GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
             InspectCommand.self,

@@ -303,7 +303,7 @@ import Testing
         #expect(try run("help").output == run("--help").output)
         for (topic, sentence) in [
             (["recipe", "trian"], "recipes have no key 'trian'; 'kvlab help recipe' shows all of them"),
-            (["trian"], "kvlab has no command 'trian'; there are tokenizer, import, train,"),
+            (["trian"], "kvlab has no command 'trian'; there are tokenizer, text, import, train,"),
             (["eval", "pll"], "'eval' has no command 'pll'; there are ppl,"),
             (["train", "--schema"], "--schema is for 'kvlab help recipe'"),
         ] {

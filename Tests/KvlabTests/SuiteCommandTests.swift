@@ -145,6 +145,37 @@ import Testing
         }
     }
 
+    @Test func `documents of retrieval are written as text or JSON Lines, and faults are named`() throws {
+        try write((0..<300).map { "The sentence \($0) has some words." }.joined(separator: " "), "book.txt")
+        let command = ["text", "recall", "--haystack", "book.txt", "--documents", "30"]
+        let made = try Tool.run(command + ["--stage", "3", "--out", "three.txt"], in: scratch.path)
+        #expect(made.status == 0 && made.output.hasPrefix("three.txt: 30 documents, "), "\(made.error)")
+        let documents = String(decoding: scratch.bytes("three.txt"), as: UTF8.self).split(separator: "\n<|endoftext|>\n")
+        #expect(documents.count == 30)
+        #expect(try Tool.run(command + ["--stage", "3", "--out", "three.jsonl"], in: scratch.path).status == 0)
+        let lines = String(decoding: scratch.bytes("three.jsonl"), as: UTF8.self).split(separator: "\n")
+        let first = try JSONSerialization.jsonObject(with: Data(try #require(lines.first).utf8)) as? [String: String]
+        #expect(lines.count == 30 && first?["text"] == documents.first.map(String.init))
+        #expect(try Tool.run(command + ["--stage", "0", "--out", "words.txt"], in: scratch.path).status == 0)
+        #expect(!String(decoding: scratch.bytes("words.txt"), as: UTF8.self).contains { $0.isNumber })
+        for (options, sentence) in [
+            (["--stage", "6", "--out", "x"], "--stage is 6, expected 0 to 5"),
+            (["--stage", "1", "--out", "three.txt"], "three.txt is there already; --force writes over it"),
+            (["--stage", "1", "--out", "x", "--separator", ""], "--separator is empty"),
+            (["--stage", "1", "--out", "x", "--documents", "0"], "--documents is 0, expected 1 to 10000000"),
+        ] {
+            let refused = try Tool.run(command + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(options): \(refused.error)")
+        }
+        try model()
+        let keys = try run("eval", "needle", "run/model.h5", "--haystack", "book.txt", "--lengths", "600", "--keys", "11")
+        #expect(keys.error.contains("--keys is 11, expected 1 to 10"))
+        let book = try run(
+            "eval", "passkey", "run/model.h5", "--haystack", "book.txt", "--lengths", "400", "--depths", "1", "--trials", "1",
+            "--json")
+        #expect(book.status == 0, "\(book.error)")
+    }
+
     @Test func `questions of four choices are scored by likelihood, by subject and against the first model`() throws {
         try model()
         for name in ["anatomy", "astronomy"] {

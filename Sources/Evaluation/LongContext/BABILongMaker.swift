@@ -38,12 +38,7 @@ public struct BABILongMaker: Sendable {
             stories[task] = try Self.stories(files[files.count - 1])
         }
         (self.stories, self.files, self.seed) = (stories, files + haystackFiles, seed)
-        let text = Array(haystack.unicodeScalars)
-        var start = 0
-        sentences = NeedleGrid.sentenceEnds(text).map { end in
-            defer { start = end }
-            return PythonText(scalars: text[start..<end]).words.map(\.string).joined(separator: " ")
-        }
+        sentences = NeedleGrid.sentences(haystack)
     }
 
     /// The questions of a file of bAbI, each with its story's facts before it.

@@ -22,6 +22,14 @@ public struct NeedleGrid: GenerationTask {
         public init(text: String, question: String, answer: String) {
             (self.text, self.question, self.answer) = (text, question, answer)
         }
+
+        /// The needle that tells a thing's magic number.
+        init(thing: String, number: Int) {
+            self.init(
+                text: "The special magic number of the \(thing) is \(number).",
+                question: "What is the special magic number of the \(thing)? The special magic number of the \(thing) is",
+                answer: "\(number)")
+        }
     }
 
     /// A fault of the haystack or of a length.
@@ -56,14 +64,20 @@ public struct NeedleGrid: GenerationTask {
     public var maxTokens: Int
     /// The user's needle; nil for magic numbers.
     public var needle: Needle?
+    /// Needles in a prompt: the one asked for at its depth, the others, of other things, anywhere.
+    public var keys: Int
+    /// The most needles in a prompt.
+    public static let mostKeys = things.count
     /// The files of the haystack.
     public let files: [String]
 
     /// The grid over `haystack`; magic numbers unless a `needle` is given.
     public init(
         haystack: String, files: [String] = [], lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 24,
-        needle: Needle? = nil
+        needle: Needle? = nil, keys: Int = 1
     ) {
+        precondition((1...Self.mostKeys).contains(keys) && (keys == 1 || needle == nil), "NeedleGrid: \(keys) keys")
+        self.keys = keys
         (self.haystack, self.lengths, self.depths, self.trials) = (haystack, lengths, depths, trials)
         self.files = files
         (self.seed, self.maxTokens, self.needle) = (seed, maxTokens, needle)
@@ -78,25 +92,31 @@ public struct NeedleGrid: GenerationTask {
             "lengths": lengths.map { "\($0)" }.joined(separator: ","), "depths": "\(depths)", "trials": "\(trials)",
             "seed": "\(seed)", "max-new": "\(maxTokens)",
         ]
+        if keys > 1 { options["keys"] = "\(keys)" }
         if let needle {
             (options["needle"], options["question"], options["answer"]) = (needle.text, needle.question, needle.answer)
         }
         return options
     }
 
-    private static let things = [
+    static let things = [
         "lighthouse", "orchard", "telescope", "harbour", "violin", "greenhouse", "windmill", "library", "fountain", "chapel",
     ]
 
-    private func needle(_ id: String) -> Needle {
-        if let needle { return needle }
+    /// The needles of an example, the one asked for first, each with its depth.
+    private func needles(_ id: String, depth: Double) -> [(needle: Needle, depth: Double)] {
+        if let needle { return [(needle, depth)] }
         var generator = SeededGenerator(seed: seed, name: id)
-        let number = Int.random(in: 1_000_000...9_999_999, using: &generator)
-        let thing = Self.things[Int.random(in: 0..<Self.things.count, using: &generator)]
-        return Needle(
-            text: "The special magic number of the \(thing) is \(number).",
-            question: "What is the special magic number of the \(thing)? The special magic number of the \(thing) is",
-            answer: "\(number)")
+        func number() -> Int { Int.random(in: 1_000_000...9_999_999, using: &generator) }
+        let asked = number()
+        let index = Int.random(in: 0..<Self.things.count, using: &generator)
+        var others = Self.things
+        var needles = [(needle: Needle(thing: others.remove(at: index), number: asked), depth: depth)]
+        guard keys > 1 else { return needles }
+        for thing in others.shuffled(using: &generator).prefix(keys - 1) {
+            needles.append((Needle(thing: thing, number: number()), generator.uniform()))
+        }
+        return needles
     }
 
     /// The examples for a tokenizer, the deepest needles first, so that each prompt finds the most of its beginning in a prefix cache.
@@ -109,13 +129,19 @@ public struct NeedleGrid: GenerationTask {
                 let depth = depths == 1 ? 0.5 : Double(index) / Double(depths - 1)
                 for trial in 0..<trials {
                     let id = "needle/\(length)/\(PasskeyGrid.text(depth))/\(trial)"
-                    let needle = needle(id)
+                    let needles = needles(id, depth: depth)
+                    let needle = needles[0].needle
                     func prompt(_ sentences: Int) -> (text: String, place: Int) {
                         let end = sentences == 0 ? 0 : ends[sentences - 1]
-                        let place = Self.place(depth, end: end, ends[..<sentences])
-                        let parts = [text[..<place], Array(needle.text.unicodeScalars)[...], text[place..<end]]
+                        let places = needles.map { Self.place($0.depth, end: end, ends[..<sentences]) }
+                        var (parts, last) = ([ArraySlice<Unicode.Scalar>](), 0)
+                        for index in needles.indices.sorted(by: { (places[$0], $0) < (places[$1], $1) }) {
+                            parts += [text[last..<places[index]], Array(needles[index].needle.text.unicodeScalars)[...]]
+                            last = places[index]
+                        }
+                        parts.append(text[last..<end])
                         let context = parts.map { PythonText(scalars: $0).stripped.string }.filter { !$0.isEmpty }
-                        return (context.joined(separator: " ") + "\n\n" + needle.question, place)
+                        return (context.joined(separator: " ") + "\n\n" + needle.question, places.min() ?? 0)
                     }
                     let least = encoder.tokens(prompt(0).text).count
                     guard least <= length else { throw .shortLength(length, least: least) }
@@ -157,6 +183,16 @@ public struct NeedleGrid: GenerationTask {
             if end == text.count || PythonText.isSpace(text[end]), ends.last != end { ends.append(end) }
         }
         return ends
+    }
+
+    /// The sentences of a text, their white space folded.
+    static func sentences(_ text: String) -> [String] {
+        let scalars = Array(text.unicodeScalars)
+        var start = 0
+        return sentenceEnds(scalars).map { end in
+            defer { start = end }
+            return PythonText(scalars: scalars[start..<end]).words.map(\.string).joined(separator: " ")
+        }
     }
 
     /// The most of 0 to `limit` for which `fits` holds, which it does for 0 and no longer beyond some number.

@@ -8,9 +8,48 @@ import Random
 /// task ⏎ garbage ⏎ The pass key is K. Remember it. K is the pass key. ⏎ garbage ⏎ What is the pass key? The pass key is
 /// ```
 ///
+/// In place of the garbage may stand a book, whose second stretch goes on behind the first.
+///
 /// Departure from the original, whose lengths are characters of garbage and whose depths are random: a prompt has the most characters
 /// of garbage with which it has at most `length` tokens, and depths are the middles of equal parts.
 public struct PasskeyGrid: GenerationTask {
+    /// The text around a key.
+    public enum Filler: Sendable, Equatable {
+        /// The original's sentences, again and again.
+        case garbage
+        /// A text.
+        case text(String)
+
+        /// Its scalars, where there is an end to them.
+        fileprivate var scalars: [Unicode.Scalar]? {
+            if case .text(let text) = self { Array(text.unicodeScalars) } else { nil }
+        }
+    }
+
+    /// The stretches of a filler before and behind a key.
+    struct Stretches {
+        private let scalars: [Unicode.Scalar]?
+        /// Characters there are, without end for garbage.
+        let count: Int
+
+        init(_ filler: Filler) {
+            scalars = filler.scalars
+            count = scalars?.count ?? .max
+        }
+
+        /// The stretches of `before` and `behind` characters.
+        func cut(_ before: Int, _ behind: Int) -> (String, String) {
+            guard let scalars else { return (garbage(before), garbage(behind)) }
+            func text(_ range: Range<Int>) -> String { String(String.UnicodeScalarView(scalars[range])) }
+            return (text(0..<min(before, count)), text(min(before, count)..<min(before + behind, count)))
+        }
+
+        private func garbage(_ count: Int) -> String {
+            let repeats = count / (PasskeyGrid.garbage.count + 1) + 1
+            return String(Array(repeating: PasskeyGrid.garbage, count: repeats).joined(separator: " ").prefix(count))
+        }
+    }
+
     /// Prompt lengths in tokens.
     public var lengths: [Int]
     /// Depths: (i + ½)/depths of the garbage stands before the key.
@@ -21,9 +60,16 @@ public struct PasskeyGrid: GenerationTask {
     public var seed: UInt64
     /// The most tokens to generate.
     public var maxTokens: Int
+    /// The text around the key, and its files.
+    public var filler = Filler.garbage
+    public let files: [String]
 
-    /// The grid of every length and depth, `trials` keys at each.
-    public init(lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 10) {
+    /// The grid of every length and depth, `trials` keys at each, in `filler` of `files`.
+    public init(
+        lengths: [Int], depths: Int, trials: Int, seed: UInt64, maxTokens: Int = 10, filler: Filler = .garbage,
+        files: [String] = []
+    ) {
+        (self.filler, self.files) = (filler, files)
         self.lengths = lengths
         self.depths = depths
         self.trials = trials
@@ -47,45 +93,43 @@ public struct PasskeyGrid: GenerationTask {
         ]
     }
 
-    /// The prompt with a key in `characters` of garbage.
-    static func prompt(key: Int, characters: Int, depth: Double) -> String {
+    /// The prompt with a key in `characters` of `filler`.
+    static func prompt(key: Int, characters: Int, depth: Double, filler: Stretches = Stretches(.garbage)) -> String {
         let before = Int((Double(characters) * depth).rounded())
-        func cut(_ count: Int) -> String {
-            let repeats = count / (garbage.count + 1) + 1
-            return String(Array(repeating: garbage, count: repeats).joined(separator: " ").prefix(count))
-        }
+        let (first, second) = filler.cut(before, characters - before)
         return [
-            instruction, cut(before), "The pass key is \(key). Remember it. \(key) is the pass key.", cut(characters - before),
-            question,
+            instruction, first, "The pass key is \(key). Remember it. \(key) is the pass key.", second, question,
         ].joined(separator: "\n")
     }
 
     /// The examples for a tokenizer, ordered so that each finds the most of its prompt in a prefix cache: all begin with the same
-    /// garbage, and prompts whose key comes last come first.
+    /// filler, and prompts whose key comes last come first.
     ///
-    /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without garbage.
-    public func examples(_ encoder: PromptEncoder) throws(PasskeyLengthError) -> [GenerationExample] {
+    /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without filler, and ``NeedleGrid/Fault`` where it takes
+    /// more filler than there is.
+    public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
         guard let task = ScoringTask.named("passkey", isDataset: false) else {
             preconditionFailure("PasskeyGrid: no task 'passkey'")
         }
         var examples: [(place: Double, example: GenerationExample)] = []
+        let filler = Stretches(filler)
         for length in lengths {
             for index in 0..<depths {
                 let depth = (Double(index) + 0.5) / Double(depths)
                 // Keys of most digits take the most room; shorter ones leave a token or so unused.
-                let longest = try characters(length: length) {
-                    encoder.tokens(Self.prompt(key: 50_000, characters: $0, depth: depth)).count
+                let longest = try characters(length: length, most: filler.count) {
+                    encoder.tokens(Self.prompt(key: 50_000, characters: $0, depth: depth, filler: filler)).count
                 }
                 for trial in 0..<trials {
                     let id = "passkey/\(length)/\(Self.text(depth))/\(trial)"
                     var generator = SeededGenerator(seed: seed, name: id)
                     let key = Int.random(in: 1...50_000, using: &generator)
                     var characters = longest
-                    var prompt = Self.prompt(key: key, characters: characters, depth: depth)
+                    var prompt = Self.prompt(key: key, characters: characters, depth: depth, filler: filler)
                     var tokens = encoder.tokens(prompt)
                     while tokens.count > length, characters > 0 {
                         characters -= 1
-                        prompt = Self.prompt(key: key, characters: characters, depth: depth)
+                        prompt = Self.prompt(key: key, characters: characters, depth: depth, filler: filler)
                         tokens = encoder.tokens(prompt)
                     }
                     examples.append(
@@ -105,12 +149,15 @@ public struct PasskeyGrid: GenerationTask {
             \.element.example)
     }
 
-    /// The most characters of garbage with which `count` gives at most `length` tokens.
-    private func characters(length: Int, _ count: (Int) -> Int) throws(PasskeyLengthError) -> Int {
+    /// The most characters of filler, fewer than `most`, with which `count` gives at most `length` tokens.
+    private func characters(length: Int, most: Int, _ count: (Int) -> Int) throws -> Int {
         let least = count(0)
         guard least <= length else { throw PasskeyLengthError(length: length, least: least) }
-        var (low, high) = (0, 2 * length)
-        while count(high) <= length { (low, high) = (high, 2 * high) }
+        var (low, high) = (0, min(2 * length, most))
+        while count(high) <= length {
+            guard high < most else { throw NeedleGrid.Fault.shortHaystack(length: length, tokens: count(high)) }
+            (low, high) = (high, min(2 * high, most))
+        }
         while high - low > 1 {
             let middle = (low + high) / 2
             if count(middle) <= length { low = middle } else { high = middle }

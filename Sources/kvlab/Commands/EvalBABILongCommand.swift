@@ -80,7 +80,7 @@ struct EvalBABILongCommand: AsyncParsableCommand {
             let (tasks, lengths) = (names ?? Array(BABILongTask.tasks.prefix(5)), sizes ?? ["0k", "1k"])
             let corpus = try Corpus(paths: haystack)
             let maker = try BABILongMaker(
-                tasks: tasks, babi: babi, haystack: corpus.documents.map { corpus.text($0) }.joined(separator: "\n"),
+                tasks: tasks, babi: babi, haystack: corpus.joinedText,
                 haystackFiles: corpus.paths, seed: seed ?? 1)
             task = BABILongTask(
                 tasks: tasks, lengths: lengths, making: maker, prompts: texts,

@@ -30,6 +30,9 @@ struct EvalNeedleCommand: AsyncParsableCommand {
     @Option(help: "The words that a right output has.")
     var answer: String?
 
+    @Option(help: "Needles in a prompt, each of another thing, of which one is asked for: 1 to \(NeedleGrid.mostKeys).")
+    var keys = 1
+
     @OptionGroup var options: LongContextOptions
 
     func validate() throws {
@@ -37,14 +40,18 @@ struct EvalNeedleCommand: AsyncParsableCommand {
         guard own.isEmpty || own.count == 3 && !own.contains("") else {
             throw ValidationError("--needle, --question and --answer belong together, and none is empty")
         }
+        guard (1...NeedleGrid.mostKeys).contains(keys) else {
+            throw ValidationError("--keys is \(keys), expected 1 to \(NeedleGrid.mostKeys)")
+        }
+        guard keys == 1 || own.isEmpty else { throw ValidationError("--keys hides magic numbers, --needle a sentence; name one") }
     }
 
     func run() async throws {
         let corpus = try Corpus(paths: haystack)
-        let text = corpus.documents.map { corpus.text($0) }.joined(separator: "\n")
         var grid = NeedleGrid(
-            haystack: text, files: corpus.paths, lengths: try LengthList.check(retrieval.lengths ?? "1024,2048"),
-            depths: retrieval.depths, trials: retrieval.trials ?? 1, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 24)
+            haystack: corpus.joinedText, files: corpus.paths, lengths: try LengthList.check(retrieval.lengths ?? "1024,2048"),
+            depths: retrieval.depths, trials: retrieval.trials ?? 1, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 24,
+            keys: keys)
         if let needle, let question, let answer {
             grid.needle = NeedleGrid.Needle(text: needle, question: question, answer: answer)
         }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Evaluation
 import Experiments
+import Text
 
 /// `kvlab eval passkey`: retrieval of a number from a long text, through the cache that serves.
 struct EvalPasskeyCommand: AsyncParsableCommand {
@@ -17,12 +18,19 @@ struct EvalPasskeyCommand: AsyncParsableCommand {
 
     @OptionGroup var retrieval: RetrievalOptions
 
+    @Option(
+        parsing: .upToNextOption, help: "Texts around the key in place of the repeated sentences, one behind the other.",
+        completion: .file())
+    var haystack: [String] = []
+
     @OptionGroup var options: LongContextOptions
 
     func run() async throws {
+        let corpus = haystack.isEmpty ? nil : try Corpus(paths: haystack)
         let grid = PasskeyGrid(
             lengths: try LengthList.check(retrieval.lengths ?? "512,1024"), depths: retrieval.depths,
-            trials: retrieval.trials ?? 5, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 10)
+            trials: retrieval.trials ?? 5, seed: retrieval.seed, maxTokens: retrieval.maxNew ?? 10,
+            filler: corpus.map { .text($0.joinedText) } ?? .garbage, files: corpus?.paths ?? [])
         try await options.run(grid, models: retrieval.models)
     }
 }

@@ -44,6 +44,26 @@ import Text
         #expect(examples.first?.group == ExampleGroup(length: 1200, depth: 1))
     }
 
+    @Test func `several needles tell of different things, and the one at the depth is asked for`() throws {
+        let grid = NeedleGrid(haystack: Self.haystack, lengths: [1200], depths: 3, trials: 4, seed: 1, keys: 4)
+        let single = NeedleGrid(haystack: Self.haystack, lengths: [1200], depths: 3, trials: 4, seed: 1)
+        let encoder = PromptEncoder(ByteTokenizer(), bosID: nil)
+        let examples = try grid.examples(encoder)
+        #expect(grid.options["keys"] == "4" && single.options["keys"] == nil)
+        for example in examples {
+            let context = try #require(example.prompt.split(separator: "\n\n").first)
+            let needles = context.matches(of: /The special magic number of the ([a-z]+) is ([0-9]{7})\./)
+            #expect(Set(needles.map(\.output.1)).count == 4 && Set(needles.map(\.output.2)).count == 4)
+            let asked = try #require(
+                needles.first { example.prompt.contains("What is the special magic number of the \($0.output.1)?") })
+            #expect(example.references[0] == asked.output.2)
+            if example.group.depth == 1 { #expect(asked.range.upperBound == context.endIndex) }
+        }
+        // The one asked for does not depend on the others.
+        let answers = Dictionary(uniqueKeysWithValues: examples.map { ($0.id, $0.references) })
+        #expect(try single.examples(encoder).allSatisfy { answers[$0.id] == $0.references })
+    }
+
     @Test func `an output with all words of the answer is right, whatever their order and case`() throws {
         let needle = NeedleGrid.Needle(
             text: "Eat a sandwich in Dolores Park.", question: "What to do?", answer: "sandwich, Dolores Park")

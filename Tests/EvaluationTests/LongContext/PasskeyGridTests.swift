@@ -65,4 +65,21 @@ import Text
             try #require(error).description
                 == "a length of 100 tokens is too short for a passkey prompt, which has at least 247 with this tokenizer")
     }
+
+    @Test func `a book in place of the garbage goes on behind the key, and one too short is refused`() throws {
+        let book = (0..<60).map { "Line \($0) of a book." }.joined(separator: "\n")
+        let grid = PasskeyGrid(lengths: [600], depths: 2, trials: 1, seed: 1, filler: .text(book), files: ["book.txt"])
+        let examples = try grid.examples(PromptEncoder(ByteTokenizer(), bosID: nil))
+        for example in examples {
+            let lines = example.prompt.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+            let key = try #require(lines.firstIndex { $0.hasPrefix("The pass key is") })
+            let before = lines[1..<key].joined(separator: "\n")
+            let behind = lines[(key + 1)..<(lines.count - 1)].joined(separator: "\n")
+            #expect(book.hasPrefix(before + behind) && (590...600).contains(example.tokens.count))
+        }
+        var long = grid
+        long.lengths = [3_000]
+        let error = #expect(throws: NeedleGrid.Fault.self) { try long.examples(PromptEncoder(ByteTokenizer(), bosID: nil)) }
+        #expect("\(try #require(error))".contains("the haystack gives prompts of at most"))
+    }
 }

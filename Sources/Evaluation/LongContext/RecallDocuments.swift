@@ -1,0 +1,231 @@
+import Random
+
+/// Documents from which small models learn retrieval: lists to repeat, facts and questions about them, passkeys and needles.
+///
+/// Retrieval appears after a plateau whose length grows with the square of the context (Musat et al. 2025), so that documents are dense
+/// in answers and short at first; stages lengthen them. A document depends on the seed, its stage and its number alone.
+public struct RecallDocuments: Sendable {
+    /// A kind of document.
+    public enum Kind: String, Sendable, CaseIterable {
+        /// A list of words, again in the same order.
+        case words
+        /// A list of pairs of words, again in another order.
+        case wordPairs
+        /// A list of words with numbers of 1 to 3 digits, again in another order.
+        case digitPairs
+        /// A list of words with numbers of 1 to 5 digits, again in another order.
+        case pairs
+        /// Sentences that give a key to each of some names, filler between them, then a question and its answer for each name.
+        case facts
+        /// A prompt of ``PasskeyGrid`` with its answer.
+        case passkey
+        /// A prompt of ``NeedleGrid`` with its answer: one, two or four needles in a book.
+        case needle
+        /// Sentences of a book.
+        case text
+        /// A passage or numbers, filler, and the same again.
+        case copy
+    }
+
+    /// A stage of training: the documents' lengths, and the share of each kind.
+    public struct Stage: Sendable {
+        /// Characters that a document is aimed at.
+        public var characters: ClosedRange<Int>
+        /// Kinds by their weights, which need not sum to 1.
+        public var mixture: KeyValuePairs<Kind, Double>
+    }
+
+    /// The stages, in their order.
+    public static let stages = [
+        Stage(characters: 48...120, mixture: [.words: 1, .wordPairs: 1, .digitPairs: 1]),
+        Stage(
+            characters: 100...260,
+            mixture: [
+                .facts: 2, .pairs: 2, .digitPairs: 1, .passkey: 0.5, .words: 0.5, .wordPairs: 0.5, .copy: 0.2, .text: 0.2,
+            ]),
+        Stage(
+            characters: 280...700,
+            mixture: [
+                .facts: 4, .passkey: 4, .needle: 1, .pairs: 1, .digitPairs: 0.5, .words: 1.0 / 3, .copy: 1.0 / 3, .text: 1.0 / 3,
+            ]),
+        Stage(
+            characters: 640...1_600,
+            mixture: [.passkey: 4, .facts: 3, .needle: 2, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
+        Stage(
+            characters: 1_300...3_300,
+            mixture: [.passkey: 4, .facts: 3, .needle: 2, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
+    ]
+
+    /// The least sentences of a haystack.
+    static let leastSentences = 20
+
+    /// A haystack with too few sentences.
+    public struct ShortHaystackError: Error, CustomStringConvertible, Equatable {
+        /// Sentences of 20 to 300 characters.
+        public var sentences: Int
+
+        /// The sentence for the user.
+        public var description: String {
+            "the haystack has \(sentences) sentences of 20 to 300 characters, expected at least \(RecallDocuments.leastSentences); name more with --haystack"
+        }
+    }
+
+    private let sentences: [String]
+    private let seed: UInt64
+
+    /// Documents with filler from `haystack`, without its digits: a digit is then always part of an answer.
+    public init(haystack: String, seed: UInt64) throws(ShortHaystackError) {
+        let text = String(String.UnicodeScalarView(haystack.unicodeScalars.filter { $0.properties.numericType == nil }))
+        sentences = NeedleGrid.sentences(text).filter { (20...300).contains($0.count) }
+        self.seed = seed
+        guard sentences.count >= Self.leastSentences else { throw ShortHaystackError(sentences: sentences.count) }
+    }
+
+    /// The document of a `number` from 0 in the stage of a `stage` from 1.
+    public func document(stage: Int, number: Int) -> String {
+        let plan = Self.stages[stage - 1]
+        var draw = Draw(sentences: sentences, generator: SeededGenerator(seed: seed, stream: UInt64(stage), UInt64(number)))
+        let characters = draw.number(plan.characters)
+        var rest = draw.generator.uniform() * plan.mixture.reduce(0) { $0 + $1.value }
+        let kind = plan.mixture.first { _, weight in
+            rest -= weight
+            return rest < 0
+        }?.key
+        return draw.document(kind ?? plan.mixture[0].key, characters)
+    }
+
+    /// Text to train a tokenizer on: sentences of the haystack, and the words and sentences of the documents, without digits.
+    ///
+    /// Digits that no merge has seen stay tokens of their own, so that a number's length is no part of what is learnt.
+    public func vocabularyText(sentences count: Int) -> String {
+        var draw = Draw(sentences: sentences, generator: SeededGenerator(seed: seed, stream: 0))
+        let lines = (0..<count).map { index -> String in
+            switch index % 8 {
+            case 0: draw.document(.words, 200)
+            case 1: draw.document(.facts, 300)
+            case 2: draw.document(.passkey, 300)
+            case 3: draw.document(.needle, 300)
+            default: draw.sentence()
+            }
+        }
+        return lines.map { $0.filter { !$0.isNumber } }.joined(separator: "\n")
+    }
+}
+
+/// The draws of one document.
+private struct Draw {
+    let sentences: [String]
+    var generator: SeededGenerator
+
+    private static let adjectives = """
+        quiet brown silver rapid gentle narrow bright hollow frozen golden humble lively misty noble orange patient purple rough royal rusty \
+        sandy scarlet silent simple slow smooth solid spare steep still strange sunny tall tame tidy tiny vast velvet wild windy wooden \
+        yellow young zesty ancient bold calm dusty eager faint
+        """.split(separator: " ").map(String.init)
+    private static let nouns = """
+        anchor badger barrel basket beacon bridge bucket candle canyon castle cedar chapel cherry clock cloud comet copper cradle desert \
+        dragon eagle ember engine falcon feather ferry forest garden glacier hammer harbor island jacket kettle ladder lantern lemon market \
+        meadow mirror mountain needle ocean orchard palace parrot pebble pepper pillow pocket rabbit ribbon river saddle shadow spider \
+        statue temple thunder timber tunnel turtle valley violin wagon walnut window winter
+        """.split(separator: " ").map(String.init)
+
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &generator) }
+
+    private mutating func word() -> String { number(0...1) == 0 ? pick(Self.adjectives) : pick(Self.nouns) }
+
+    private mutating func pick(_ words: [String]) -> String { words[number(0...words.count - 1)] }
+
+    /// `count` different words.
+    private mutating func words(_ count: Int) -> [String] {
+        Array((Self.adjectives + Self.nouns).shuffled(using: &generator).prefix(count))
+    }
+
+    mutating func sentence() -> String { pick(sentences) }
+
+    /// At least `characters` of filler, in whole sentences of the book or of the passkey's garbage; nothing for none.
+    private mutating func filler(_ characters: Int, isBook: Bool) -> String {
+        guard characters > 0 else { return "" }
+        guard isBook else { return PasskeyGrid.Stretches(.garbage).cut(characters, 0).0 }
+        var (parts, length, next) = ([String](), 0, number(0...sentences.count - 1))
+        while length < characters {
+            parts.append(sentences[next])
+            length += sentences[next].count + 1
+            next = (next + 1) % sentences.count
+        }
+        return parts.joined(separator: " ")
+    }
+
+    mutating func document(_ kind: RecallDocuments.Kind, _ characters: Int) -> String {
+        switch kind {
+        case .words:
+            let list = (0..<max(4, characters / 15)).map { _ in word() }.joined(separator: " ")
+            return list + "\n" + list
+        case .wordPairs: return pairs(number(2...max(3, characters / 28))) { $0.word() }
+        case .digitPairs:
+            let digits = [1, 1, 1, 2, 3][number(0...4)]
+            let most = [9, 99, 999][digits - 1]
+            return pairs(number(2...max(3, characters / 32))) { "\($0.number(0...most))" }
+        case .pairs:
+            let most = max(3, characters / 34)
+            return pairs(number(max(3, most / 2)...most)) { "\($0.number(1...99_999))" }
+        case .facts: return facts(characters)
+        case .passkey: return passkey(characters)
+        case .needle: return needle(characters)
+        case .text: return filler(characters, isBook: true)
+        case .copy:
+            let passage =
+                number(0...1) == 0
+                ? filler(min(characters / 3, 250), isBook: true)
+                : (0..<number(2...8)).map { _ in "\(number(0...99_999))" }.joined(separator: " ")
+            let between = filler(max(0, characters - 2 * passage.count), isBook: number(0...1) == 0)
+            return [passage, between, passage].filter { !$0.isEmpty }.joined(separator: " ")
+        }
+    }
+
+    /// `count` words, at most 100, with a value each, and the same in another order.
+    private mutating func pairs(_ count: Int, _ value: (inout Draw) -> String) -> String {
+        let list = words(min(count, 100)).map { "\($0) \(value(&self))" }
+        return list.joined(separator: " ") + "\n" + list.shuffled(using: &generator).joined(separator: " ")
+    }
+
+    private mutating func facts(_ characters: Int) -> String {
+        let most = max(1, min(16, characters / 130))
+        let count = number(max(1, most / 2)...most)
+        let nouns = Self.nouns.shuffled(using: &generator).prefix(count)
+        let facts = nouns.map { (name: pick(Self.adjectives) + " " + $0, key: number(1...50_000)) }
+        let room = max(0, characters - count * 130)
+        var parts: [String] = []
+        for fact in facts {
+            parts.append("The pass key of the \(fact.name) is \(fact.key).")
+            if room > 60, number(1...5) <= 3 { parts.append(filler(max(20, room / count), isBook: number(0...1) == 0)) }
+        }
+        let answers = facts.shuffled(using: &generator).map { fact in
+            "What is the pass key of the \(fact.name)? The pass key of the \(fact.name) is \(fact.key)."
+        }
+        return parts.joined(separator: " ") + "\n" + answers.joined(separator: "\n")
+    }
+
+    private mutating func passkey(_ characters: Int) -> String {
+        let key = number(1...50_000)
+        let room = max(0, characters - PasskeyGrid.prompt(key: key, characters: 0, depth: 0).count)
+        let filler: PasskeyGrid.Filler = number(1...10) <= 7 ? .garbage : .text(filler(room, isBook: true))
+        let prompt = PasskeyGrid.prompt(
+            key: key, characters: room, depth: generator.uniform(), filler: PasskeyGrid.Stretches(filler))
+        return prompt + " \(key)."
+    }
+
+    private mutating func needle(_ characters: Int) -> String {
+        let things = NeedleGrid.things.shuffled(using: &generator).prefix([1, 1, 2, 4][number(0...3)])
+        let needles = things.map { NeedleGrid.Needle(thing: $0, number: number(1_000_000...9_999_999)) }
+        let room = max(0, characters - needles.reduce(80) { $0 + $1.text.count + 1 })
+        let cuts = needles.map { _ in number(0...room) }.sorted()
+        var (parts, last) = ([String](), 0)
+        for (needle, cut) in zip(needles, cuts) {
+            parts += [filler(cut - last, isBook: true), needle.text]
+            last = cut
+        }
+        parts.append(filler(room - last, isBook: true))
+        let asked = needles[number(0...needles.count - 1)]
+        return parts.filter { !$0.isEmpty }.joined(separator: " ") + "\n\n" + asked.question + " \(asked.answer)."
+    }
+}

@@ -1,0 +1,68 @@
+import Testing
+
+@testable import Evaluation
+
+@Suite struct RecallDocumentsTests {
+    private static let haystack = (0..<120).map { "Chapter \($0) tells of a ship that sailed for \($0 * 3) days." }.joined(
+        separator: "\n")
+
+    @Test func `a document depends on seed, stage and number alone, and is as long as its stage has it`() throws {
+        let recall = try RecallDocuments(haystack: Self.haystack, seed: 1)
+        for stage in 1...RecallDocuments.stages.count {
+            let documents = (0..<200).map { recall.document(stage: stage, number: $0) }
+            #expect(documents[7] == (try RecallDocuments(haystack: Self.haystack, seed: 1)).document(stage: stage, number: 7))
+            #expect(Set(documents).count > 190)
+            #expect((try RecallDocuments(haystack: Self.haystack, seed: 2)).document(stage: stage, number: 7) != documents[7])
+            let mean = documents.reduce(0) { $0 + $1.count } / documents.count
+            let aim = RecallDocuments.stages[stage - 1].characters
+            #expect((aim.lowerBound / 2...aim.upperBound * 3 / 2).contains(mean), "stage \(stage): \(mean)")
+        }
+    }
+
+    @Test func `prompts are those of the evaluations, with right answers`() throws {
+        let recall = try RecallDocuments(haystack: Self.haystack, seed: 3)
+        let documents = (0..<300).map { recall.document(stage: 4, number: $0) }
+        let passkeys = documents.filter { $0.contains("Find it and memorize them") }
+        #expect(
+            passkeys.count > 60 && passkeys.contains { $0.contains("sailed") } && passkeys.contains { $0.contains("The grass") })
+        for document in passkeys {
+            let answer = try #require(document.split(separator: " ").last)
+            #expect(document.contains("The pass key is \(answer) Remember it."))
+            #expect(document.hasSuffix("What is the pass key? The pass key is \(answer)"))
+        }
+        let needles = documents.filter { $0.contains("special magic number") && !passkeys.contains($0) }
+        #expect(needles.count > 30)
+        for document in needles {
+            let parts = document.split(separator: "\n\n")
+            #expect(parts.count == 2)
+            let answer = try #require(parts.last?.split(separator: "? ").last)
+            #expect(parts[0].contains(answer), "\(document)")
+        }
+        let facts = documents.filter { $0.contains("What is the pass key of the") }
+        #expect(facts.count > 40)
+        for document in facts {
+            let lines = document.split(separator: "\n")
+            for line in lines.dropFirst() {
+                let answer = try #require(line.split(separator: "? ").last)
+                #expect(lines[0].contains(answer), "\(document)")
+            }
+        }
+    }
+
+    @Test func `lists come again whole`() throws {
+        let recall = try RecallDocuments(haystack: Self.haystack, seed: 5)
+        for number in 0..<60 {
+            let lines = recall.document(stage: 1, number: number).split(separator: "\n").map { $0.split(separator: " ") }
+            #expect(lines.count == 2 && lines[0].sorted() == lines[1].sorted())
+        }
+    }
+
+    @Test func `text for a tokenizer has no digits, and a haystack of few sentences is refused`() throws {
+        let text = try RecallDocuments(haystack: Self.haystack, seed: 1).vocabularyText(sentences: 80)
+        #expect(!text.contains { $0.isNumber } && text.contains("What is the pass key?") && text.contains("magic number"))
+        let error = #expect(throws: RecallDocuments.ShortHaystackError.self) {
+            try RecallDocuments(haystack: "One short book.", seed: 1)
+        }
+        #expect(error?.sentences == 0)
+    }
+}
