@@ -35,7 +35,7 @@ import Testing
         ("passkey:512", "'512' is no setting of passkey, expected KEY=VALUE"),
         (
             "passkey:length=512",
-            "'length' is no setting of passkey; its keys are lengths, depths, trials, seed, maxNew, queryAware"
+            "'length' is no setting of passkey; its keys are haystack, lengths, depths, trials, seed, maxNew, queryAware"
         ),
         ("passkey:lengths=512,0", "lengths: '512,0', expected whole numbers from 1 with commas between"),
         ("passkey:lengths=512,512", "lengths: a number stands there twice"),

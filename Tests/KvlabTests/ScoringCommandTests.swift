@@ -114,7 +114,7 @@ import Testing
         #expect(rows?.map { $0["cache"] as? String } == ["dtype=fp16", "dtype=int8", "dtype=fp16", "dtype=int8"])
         for (options, sentence) in [
             (["--tasks", "passkeys"], "--tasks passkeys: 'passkeys' is no evaluation; they are passkey, needle"),
-            (["--tasks", "passkey:depth=1"], "'depth' is no setting of passkey; its keys are lengths, depths"),
+            (["--tasks", "passkey:depth=1"], "'depth' is no setting of passkey; its keys are haystack, lengths, depths"),
             (["--tasks", "passkey", "passkey"], "--tasks names 'passkey' twice"),
             (["--tasks", "passkey:lengths=319"], "positions; choose shorter prompts"),
             (["--tasks", "mmlu:data=none"], "none/test: line 1: no files such as abstract_algebra_test.csv"),

@@ -84,7 +84,7 @@ extension EvaluationKind {
                 names ?? Array(BABILongTask.tasks.prefix(5)), try Corpus(paths: settings.texts("haystack") ?? [])
             )
             let maker = try BABILongMaker(
-                tasks: tasks, babi: babi, haystack: corpus.documents.map { corpus.text($0) }.joined(separator: "\n"),
+                tasks: tasks, babi: babi, haystack: corpus.joinedText,
                 haystackFiles: corpus.paths, seed: UInt64(settings.integer("seed") ?? 1))
             let options = BABILongTask.Options(isBare: isBare, limit: settings.integer("limit") ?? 100, maxTokens: most)
             return .generation(
