@@ -117,7 +117,7 @@ extension HuggingFaceConfig {
         return layers
     }
 
-    /// The error for a value of `key` that is not what is expected there.
+    /// The error for a value of `key` of another type or range than expected.
     func wrong(_ key: String, _ found: JSONValue, _ expected: String) -> ImportError {
         .wrongValue(path: path, key: key, found: found.text, expected: expected)
     }

@@ -7,7 +7,7 @@ import Models
 
 /// The layers that a conversion has refined so far, kept in a folder so that the same conversion goes on behind them.
 ///
-///     FOLDER/refined-KEY-N.safetensors   weights refined with layer N − 1, the last of those that share keys and values
+///     FOLDER/refined-KEY-N.safetensors   weights refined with layer N − 1, the last layer of a group that shares keys and values
 ///     FOLDER/streams-KEY-N.safetensors   both models' residual streams behind layer N − 1, for the last N that was kept
 ///
 /// KEY is a hash of all that decides the refinement. Files of another one are removed when the first layers are kept.

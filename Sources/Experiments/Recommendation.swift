@@ -46,7 +46,7 @@ public struct Recommendation: Codable, Sendable, Hashable {
     /// Whether the choice is within the limit.
     public var isWithin: Bool
 
-    /// The recommendation among `candidates`; those that are not smaller than the parent's cache, or not finite, are left out.
+    /// The recommendation among `candidates` of finite quality with a smaller cache than the parent's.
     init(
         parent: String, bitsPerByte: Double, allocatedBytesPerToken: Double, among candidates: [Candidate],
         withinPercent: Double, pairing: Pairing
@@ -101,7 +101,7 @@ extension Recommendation {
         return text
     }
 
-    /// The commands, each with what it does.
+    /// The command lines, each with its purpose.
     public var commands: [(purpose: String, line: String)] {
         guard let choice else { return [] }
         return (choice.make.map { [("make it", $0)] } ?? []) + [("serve it", choice.serve)]

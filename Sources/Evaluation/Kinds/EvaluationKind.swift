@@ -37,6 +37,7 @@ public enum EvaluationWork: Sendable {
     public struct ChoiceSet: Sendable {
         /// The task's name.
         public var name: String
+        /// The questions with their choices.
         public var items: [ChoiceItem]
         /// The files that they are from.
         public var files: [String]

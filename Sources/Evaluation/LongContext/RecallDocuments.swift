@@ -96,7 +96,7 @@ public struct RecallDocuments: Sendable {
 
     /// Text to train a tokenizer on: sentences of the haystack, and the words and sentences of the documents, without digits.
     ///
-    /// Digits that no merge has seen stay tokens of their own, so that a number's length is no part of what is learnt.
+    /// Without digits the tokenizer learns no merge of digits: each digit of a document is a token.
     public func vocabularyText(sentences count: Int) -> String {
         var draw = Draw(sentences: sentences, generator: SeededGenerator(seed: seed, stream: 0))
         let lines = (0..<count).map { index -> String in

@@ -66,7 +66,7 @@ struct LinePlot {
         return svg
     }
 
-    /// Names behind small drawings of what they name.
+    /// The legend: the mark and the name of each entry.
     static func legend(_ entries: [(key: String, name: String)]) -> String {
         let items = entries.map { "<li>\($0.key)\($0.name.escapedForHTML)</li>" }
         return "<ul class=\"legend\">\(items.joined())</ul>"

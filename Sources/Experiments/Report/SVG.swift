@@ -78,7 +78,7 @@ struct SVG {
             + "\(elements.joined())</svg>"
     }
 
-    /// The drawing with a `style` class; `label` describes it to those who cannot see it.
+    /// The drawing with a `style` class; `label` is its text for screen readers.
     func markup(label: String, style: String = "") -> String {
         let style = style.isEmpty ? "" : " class=\"\(style)\""
         return """
