@@ -29,20 +29,17 @@ extension EvaluationSpec: Encodable {
 
 extension RecipeSection {
     /// The evaluations by their names.
-    static let tasks = RecipeSection("lab.evaluation.tasks[]", EvaluationKind.all.map { RecipeKey(evaluation: $0) })
+    static let tasks = RecipeSection("lab.evaluation.tasks[]", EvaluationKinds.all.map { RecipeKey(evaluation: $0) })
 }
 
 extension RecipeKey {
-    /// The evaluation's settings under its name; a task file may stand there by its path alone.
-    init(evaluation kind: EvaluationKind) {
+    /// The evaluation's settings under its name; a path that describes it may stand there alone.
+    init(evaluation kind: any EvaluationKind.Type) {
         let section = RecipeSection("lab.evaluation.tasks[].\(kind.name)", kind.settings.map { RecipeKey(evaluationSetting: $0) })
         self.init(
-            name: kind.name, type: kind.name == Self.taskFile ? .pathOrObject(section) : .object(section), absence: .optional,
-            meaning: kind.summary, example: section.example)
+            name: kind.name, type: kind.settings.contains(where: \.standsAlone) ? .pathOrObject(section) : .object(section),
+            absence: .optional, meaning: kind.summary, example: section.example)
     }
-
-    /// The evaluation that a path alone describes.
-    fileprivate static let taskFile = "task"
 
     /// A setting of an evaluation, as a recipe's key.
     private init(evaluationSetting setting: EvaluationSetting) {
@@ -52,10 +49,10 @@ extension RecipeKey {
             case .flag: .boolean
             case .text: .text
             case .choice(let names): .choice(names)
-            case .path: .path
-            case .paths: .list(.path)
+            case .file, .folder: .path
+            case .files: .list(.path)
             case .integers(let range): .list(.integer(range))
-            case .texts: .list(.text)
+            case .splits, .texts: .list(.text)
             }
         self.init(
             name: setting.key, type: type,
@@ -96,11 +93,11 @@ extension ObjectReader {
     /// The evaluation that this object describes.
     private func task() throws(RecipeError) -> EvaluationSpec {
         var found: [EvaluationSpec] = []
-        for kind in EvaluationKind.all {
-            if kind.name == RecipeKey.taskFile {
+        for kind in EvaluationKinds.all {
+            if let setting = kind.settings.first(where: \.standsAlone) {
                 guard let (path, object) = try pathOrObject(kind.name) else { continue }
                 if let path {
-                    found.append(try spec(kind, ["file": .text(path)], object))
+                    found.append(try spec(kind, [setting.key: .text(path)], object))
                 } else {
                     found.append(try object.task(kind))
                 }
@@ -110,7 +107,7 @@ extension ObjectReader {
         }
         try finish()
         guard found.count == 1 else {
-            let names = EvaluationKind.all.map(\.name).joined(separator: ", ")
+            let names = EvaluationKinds.all.map { $0.name }.joined(separator: ", ")
             throw .impossible(
                 position, path: path,
                 reason: found.isEmpty
@@ -121,15 +118,15 @@ extension ObjectReader {
     }
 
     /// The evaluation of `kind` whose settings this object has.
-    private func task(_ kind: EvaluationKind) throws(RecipeError) -> EvaluationSpec {
+    private func task(_ kind: any EvaluationKind.Type) throws(RecipeError) -> EvaluationSpec {
         var given: [String: EvaluationSetting.Value] = [:]
         for setting in kind.settings {
             let key = setting.key
             switch setting.kind {
             case .integer: given[key] = try int(key).map { .integer($0) }
             case .flag: given[key] = try bool(key).map { .flag($0) }
-            case .text, .choice, .path: given[key] = try string(key).map { .text($0) }
-            case .paths, .texts: given[key] = try strings(key).map { .texts($0) }
+            case .text, .choice, .file, .folder: given[key] = try string(key).map { .text($0) }
+            case .files, .splits, .texts: given[key] = try strings(key).map { .texts($0) }
             case .integers: given[key] = try integers(key).map { .integers($0) }
             }
         }
@@ -139,7 +136,7 @@ extension ObjectReader {
 
     /// The evaluation with these settings, which `object` has.
     private func spec(
-        _ kind: EvaluationKind, _ given: [String: EvaluationSetting.Value], _ object: ObjectReader
+        _ kind: any EvaluationKind.Type, _ given: [String: EvaluationSetting.Value], _ object: ObjectReader
     ) throws(RecipeError) -> EvaluationSpec {
         do { return try EvaluationSpec(kind.name, given) } catch {
             guard let key = error.key else { throw .impossible(object.position, path: object.path, reason: error.reason) }

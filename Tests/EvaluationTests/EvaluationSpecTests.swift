@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test func `every setting's example is spelled and read back`() throws {
-        for kind in EvaluationKind.all {
+        for kind in EvaluationKinds.all {
             for setting in kind.settings {
                 #expect(setting.value("\(setting.example)") == setting.example, "\(kind.name) \(setting.key)")
                 if let fallback = setting.fallback { #expect(setting.value("\(fallback)") == fallback) }
@@ -37,17 +37,39 @@ import Testing
             "passkey:length=512",
             "'length' is no setting of passkey; its keys are haystack, lengths, depths, trials, seed, maxNew, queryAware"
         ),
-        ("passkey:lengths=512,0", "lengths: '512,0', expected whole numbers from 1 with commas between"),
-        ("passkey:lengths=512,512", "lengths: a number stands there twice"),
+        ("passkey:lengths=512,0", "lengths: '512,0', expected different numbers from 1 with commas between"),
+        ("passkey:lengths=512,512", "lengths: '512,512', expected different numbers from 1 with commas between"),
         ("passkey:trials=1,trials=2", "trials: is set twice"),
         ("passkey:depths=0", "depths: '0', expected 1 to 1000"),
         ("passkey:queryAware=yes", "queryAware: 'yes', expected true or false"),
-        ("needle", "haystack: is missing, texts around the needle"),
+        ("needle", "haystack: is missing, texts around the needle, one behind the other; old books are free"),
         ("ruler:data=x,chat=ever", "chat: 'ever', expected never, auto, always"),
     ])
     func `what cannot be is refused with its key`(text: String, sentence: String) {
         let fault = #expect(throws: EvaluationFault.self) { try EvaluationSpec(text) }
         #expect(fault?.description == sentence)
+    }
+
+    @Test(arguments: [
+        ("passkey", "`lengths`, not `trial`", "--lengths, not `trial`"),
+        ("babilong", "`maxNew` and `bare`", "--max-new and --bare"),
+    ])
+    func `settings in backticks are spelled as options on a command line`(name: String, text: String, spelled: String) {
+        #expect(EvaluationKinds.named(name)?.withOptions(text) == spelled)
+    }
+
+    @Test func `a fault on a command line names its option once`() throws {
+        func sentence(_ text: String) throws -> String {
+            let spec = try EvaluationSpec(text)
+            let fault = #expect(throws: EvaluationFault.self) { try spec.check() }
+            return try #require(fault).sentence(for: spec.kind)
+        }
+        #expect(try sentence("babilong:prompts=p,data=d,seed=2") == "--seed has no effect without --babi")
+        #expect(try sentence("babilong:prompts=p,babi=d") == "--babi and --haystack belong together")
+        #expect(try sentence("ruler:data=d,tasks=vt,vt") == "--tasks is 'vt,vt', which names one twice")
+        #expect(try sentence("task:file=f,multiTurn=true") == "--multi-turn has no effect without --chat auto or always")
+        let fault = #expect(throws: EvaluationFault.self) { try EvaluationSpec("gsm8k:data=d") }
+        #expect(fault?.sentence(for: GSM8KEvaluation.self).hasPrefix("name the worked examples with --prompts: the file") == true)
     }
 
     @Test func `settings that do not go together and missing files are refused when files are read`() throws {
@@ -65,8 +87,9 @@ import Testing
         #expect(sentence("needle:haystack=\(path)/none.txt").contains("none.txt: cannot open"))
         try scratch.write(Array("A book. It ends.".utf8), to: "book.txt")
         #expect(
-            sentence("needle:haystack=\(path)/book.txt,needle=x") == "'needle', 'question' and 'answer' belong together")
-        #expect(sentence("gsm8k:data=d,prompts=p,multiTurn=true") == "multiTurn: has no effect unless 'chat' is auto or always")
+            sentence("needle:haystack=\(path)/book.txt,needle=x")
+                == "'needle', 'question' and 'answer' belong together, and none is empty")
+        #expect(sentence("gsm8k:data=d,prompts=p,multiTurn=true") == "multiTurn: has no effect without 'chat' auto or always")
         #expect(sentence("passkey:lengths=512,trials=2") == "accepted")
         let work = try EvaluationSpec("passkey:lengths=512,trials=2,depths=3").make()
         #expect(work.count == 6 && work.files.isEmpty)

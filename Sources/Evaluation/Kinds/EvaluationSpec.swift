@@ -13,7 +13,7 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
     public init(_ name: String, _ given: [String: EvaluationSetting.Value]) throws(EvaluationFault) {
         (self.name, self.given) = (name, given)
         for setting in kind.settings where setting.isRequired && given[setting.key] == nil {
-            throw EvaluationFault(setting.key, "is missing, \(setting.help)")
+            throw EvaluationFault(setting.key, setting.absence ?? "is missing, \(setting.help)")
         }
         for case .integers(let values) in given.values where Set(values).count != values.count {
             throw EvaluationFault(given.first { $0.value == .integers(values) }?.key, "a number stands there twice")
@@ -23,13 +23,13 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
     /// Reads an evaluation from the command line; throws ``EvaluationFault``.
     public init(_ text: String) throws(EvaluationFault) {
         let sides = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        guard let kind = EvaluationKind.named(sides[0]) else {
+        guard let kind = EvaluationKinds.named(sides[0]) else {
             throw EvaluationFault(
-                nil, "'\(sides[0])' is no evaluation; they are \(EvaluationKind.all.map(\.name).joined(separator: ", "))")
+                nil, "'\(sides[0])' is no evaluation; they are \(EvaluationKinds.all.map { $0.name }.joined(separator: ", "))")
         }
         var parts: [(key: String, value: String)] = []
         for part in sides.count == 1 ? [] : sides[1].split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
-            if let equals = part.firstIndex(of: "="), kind[String(part[..<equals])] != nil || parts.isEmpty {
+            if let equals = part.firstIndex(of: "="), kind.setting(String(part[..<equals])) != nil || parts.isEmpty {
                 parts.append((String(part[..<equals]), String(part[part.index(after: equals)...])))
             } else if parts.isEmpty {
                 throw EvaluationFault(nil, "'\(part)' is no setting of \(kind.name), expected KEY=VALUE")
@@ -39,7 +39,7 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
         }
         var given: [String: EvaluationSetting.Value] = [:]
         for (key, text) in parts {
-            guard let setting = kind[key] else {
+            guard let setting = kind.setting(key) else {
                 let keys = kind.settings.map(\.key).joined(separator: ", ")
                 throw EvaluationFault(nil, "'\(key)' is no setting of \(kind.name); its keys are \(keys)")
             }
@@ -52,8 +52,8 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Its declaration.
-    public var kind: EvaluationKind {
-        guard let kind = EvaluationKind.named(name) else { preconditionFailure("EvaluationSpec: no evaluation '\(name)'") }
+    public var kind: any EvaluationKind.Type {
+        guard let kind = EvaluationKinds.named(name) else { preconditionFailure("EvaluationSpec: no evaluation '\(name)'") }
         return kind
     }
 
@@ -76,13 +76,19 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
 
     /// The most tokens that prompts and outputs are aimed at, for grids of lengths; nil where the data decides.
     public var aimedTokens: Int? {
-        guard kind["depths"] != nil else { return nil }
+        guard kind.setting("depths") != nil else { return nil }
         let settings = EvaluationSettings(kind, given)
         return settings.integers("lengths").max().map { $0 + (settings.integer("maxNew") ?? 1) - 1 }
     }
 
+    /// Refuses settings that do not go together.
+    public func check() throws(EvaluationFault) { try kind.check(EvaluationSettings(kind, given)) }
+
     /// Reads the evaluation's files.
     ///
     /// Throws ``EvaluationFault`` for settings that do not go together, `FileError` and ``ScoringError`` for files.
-    public func make() throws -> EvaluationWork { try kind.make(EvaluationSettings(kind, given)) }
+    public func make() throws -> EvaluationWork {
+        try check()
+        return try kind.make(EvaluationSettings(kind, given))
+    }
 }

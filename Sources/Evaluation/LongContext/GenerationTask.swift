@@ -8,10 +8,13 @@ public protocol GenerationTask: Sendable {
     var files: [String] { get }
     /// Examples for each model.
     var count: Int { get }
+    /// Whether something precedes the questions, at whose beginning evictions decide.
+    var hasContext: Bool { get }
     /// The examples for a model, in the order in which they are run.
     func examples(_ encoder: PromptEncoder) throws -> [GenerationExample]
 }
 
 extension GenerationTask {
     public var files: [String] { [] }
+    public var hasContext: Bool { true }
 }

@@ -58,9 +58,9 @@ struct LabTask: Sendable {
 
     /// Throws where caches decide before a question that nothing precedes.
     func check(_ caches: [CacheSpec], place: (String?) -> String) throws(ExperimentError) {
-        guard case .generation(let task, _) = work, (task as? HarnessTask)?.hasContext == false, !spec.isQueryAware,
-            caches.contains(where: \.evicts)
-        else { return }
+        guard case .generation(let task, _) = work, !task.hasContext, !spec.isQueryAware, caches.contains(where: \.evicts) else {
+            return
+        }
         throw .recipe(
             key: place(nil),
             reason: "nothing precedes the questions of \(name), at whose beginning evictions would decide; set 'queryAware'")

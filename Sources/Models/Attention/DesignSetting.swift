@@ -33,8 +33,13 @@ public struct DesignSetting: Sendable, Hashable {
         self.kind = kind
         self.isRequired = isRequired
         self.help = help
-        let spelled = (option ?? key).map { $0.isUppercase ? "-" + $0.lowercased() : String($0) }.joined()
+        let spelled = Self.option(of: option ?? key)
         self.option = kind == .flag ? "no-" + spelled : spelled
+    }
+
+    /// The spelling of a key as a command-line option: rope-head-dim for ropeHeadDim.
+    public static func option(of key: String) -> String {
+        key.map { $0.isUppercase ? "-" + $0.lowercased() : String($0) }.joined()
     }
 
     /// A whole number from `range`.

@@ -122,7 +122,7 @@ struct CompareCommand: AsyncParsableCommand {
         let title = "\(options.text), window \(window), stride \(options.stride ?? window)"
         // Before anything is scored, so that a wrong setting costs no time.
         let tasks = try ComparisonTasks(taskSpecs(), models: models, caches: specs()) {
-            ChatOptions.Policy(rawValue: $0)?.evaluation
+            ChatPolicy(rawValue: $0)?.evaluation
         }
         let reporter = ProgressReporter()
         func table(_ quality: MeasuredQuality) async throws -> TaskTable? {

@@ -10,12 +10,17 @@ import Text
 struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "eval", abstract: "Evaluate a checkpoint.",
-        subcommands: [
-            EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
-            EvalScoreCommand.self, EvalPasskeyCommand.self, EvalNeedleCommand.self, EvalLongBenchCommand.self,
-            EvalBABILongCommand.self, EvalRULERCommand.self, EvalGSM8KCommand.self, EvalMMLUCommand.self, EvalTaskCommand.self,
-            EvalDialogueCommand.self, EvalRescoreCommand.self,
-        ])
+        subcommands: byLikelihood + [EvalScoreCommand.self] + EvaluationKinds.all.map { command($0) }
+            + [EvalDialogueCommand.self, EvalRescoreCommand.self])
+
+    private static let byLikelihood: [any ParsableCommand.Type] = [
+        EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,
+    ]
+
+    /// The command of an evaluation in the table.
+    private static func command<Kind: EvaluationKind>(_ kind: Kind.Type) -> any ParsableCommand.Type {
+        Kind.hasCache ? CachedEvaluationCommand<Kind>.self : LikelihoodEvaluationCommand<Kind>.self
+    }
 }
 
 extension WindowPolicy.BOS: ExpressibleByArgument {}

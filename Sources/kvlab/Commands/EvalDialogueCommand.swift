@@ -35,7 +35,12 @@ struct EvalDialogueCommand: AsyncParsableCommand {
 
     @OptionGroup var options: LongContextOptions
 
-    func validate() throws { try SuiteOptions.check(limit: limit, maxNew: maxNew) }
+    func validate() throws {
+        if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
+        if let maxNew, !(1...100_000).contains(maxNew) {
+            throw ValidationError("--max-new is \(maxNew), expected 1 to 100000")
+        }
+    }
 
     func run() async throws {
         let task = try DialogueTask(data: data, limit: limit, maxTokens: maxNew)
@@ -43,6 +48,6 @@ struct EvalDialogueCommand: AsyncParsableCommand {
             throw ValidationError("a rule of \(data) is scored on jieba's words; name its folder with --jieba")
         }
         try await options.run(
-            task, models: models, chat: ChatOptions.Policy.served, scoring: .init(jieba: try jieba.map { try Jieba(folder: $0) }))
+            task, models: models, chat: ChatPolicy.served, scoring: .init(jieba: try jieba.map { try Jieba(folder: $0) }))
     }
 }

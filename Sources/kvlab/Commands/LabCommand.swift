@@ -46,7 +46,7 @@ struct LabCommand: AsyncParsableCommand {
         let sweep = try options.located {
             try Sweep(
                 recipe: recipe, lab: lab, directory: directory, logs: Set(options.log), reporter: ProgressReporter()
-            ) { ChatOptions.Policy(rawValue: $0)?.evaluation }
+            ) { ChatPolicy(rawValue: $0)?.evaluation }
         }
         if dryRun {
             if draft != nil { try print(recipe.resolvedJSON) }

@@ -32,10 +32,10 @@ struct LikelihoodEvaluation {
         var scores: [String: Double]
     }
 
-    /// Scores the items of `groups` with each model and prints `metrics`, also group by group where there are several.
-    func run(_ task: String, _ groups: [(name: String, items: [ChoiceItem])], metrics: [String]) throws {
+    /// Scores the items of `set` with each model and prints its metrics, also group by group where there are several.
+    func run(_ set: EvaluationWork.ChoiceSet) throws {
         let reporter = ProgressReporter(quiet: results.isJSON)
-        let all = groups.flatMap(\.items)
+        let (task, groups, all) = (set.name, set.groups, set.items)
         var entries: [Entry] = []
         var reference: [Double] = []
         for path in models {
@@ -59,7 +59,7 @@ struct LikelihoodEvaluation {
             }
             entries.append(
                 Entry(
-                    model: model.name, items: score.items, scores: try Self.scores(score, metrics),
+                    model: model.name, items: score.items, scores: try Self.scores(score, set.metrics),
                     acc_stderr: score.standardError, groups: groups.count > 1 ? parts : nil,
                     toReference: reference.isEmpty ? nil : PairedScores(Array(zip(reference, right)))))
             if reference.isEmpty { reference = right }

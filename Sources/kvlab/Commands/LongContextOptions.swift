@@ -15,7 +15,7 @@ struct LongContextOptions: ParsableArguments {
             """)
     var caches: [String] = []
 
-    @Flag(help: "Have evictions decide behind the question, at the prompt's end; by default they have not seen it.")
+    @Flag(help: ArgumentHelp(EvaluationSetting.queryAware.sentence))
     var queryAware = false
 
     @Option(help: "Element type of keys and values in caches that do not set a dtype. Default: fp32.")
@@ -114,18 +114,5 @@ extension CacheSpec {
             throw ValidationError("\(flag): '\(spec)' is named twice")
         }
         return specs
-    }
-}
-
-/// Prompt lengths on the command line.
-enum LengthList {
-    /// The lengths of a text such as 512,1024; throws a sentence naming `--lengths` where it is no such text.
-    @discardableResult
-    static func check(_ text: String) throws -> [Int] {
-        let lengths = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-        guard lengths.allSatisfy({ (1...10_000_000).contains($0) }), Set(lengths).count == lengths.count else {
-            throw ValidationError("--lengths is '\(text)', expected different numbers from 1 with commas between")
-        }
-        return lengths
     }
 }

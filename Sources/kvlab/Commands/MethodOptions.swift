@@ -25,9 +25,9 @@ struct MethodOptions: ParsableArguments, CustomReflectable {
     init() {}
 
     init(from decoder: any Decoder) throws {
-        let options = try decoder.container(keyedBy: Key.self)
+        let options = try decoder.container(keyedBy: OptionKey.self)
         for (setting, _) in Self.declared {
-            let key = Key(stringValue: setting.key)
+            let key = OptionKey(setting.key)
             switch setting.kind {
             case .integer: given[setting.key] = try options.decode(Option<Int?>.self, forKey: key).wrappedValue
             case .choice:
@@ -99,12 +99,5 @@ struct MethodOptions: ParsableArguments, CustomReflectable {
             throw ValidationError("'\(method.name)' needs --\(missing.option)\(budget)")
         }
         return given
-    }
-
-    private struct Key: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { return nil }
     }
 }

@@ -1,27 +1,11 @@
-import ArgumentParser
 import Evaluation
 import Experiments
 import Server
 
-/// The chat template around prompts on the command line.
-struct ChatOptions: ParsableArguments {
-    /// When a chat template is put around prompts.
-    enum Policy: String, ExpressibleByArgument, CaseIterable {
-        case auto, always, never
-    }
+/// When a chat template is put around prompts.
+enum ChatPolicy: String {
+    case auto, always, never
 
-    @Option(
-        help: """
-            Put prompts into the model's chat template: never, auto (where the model came with one), or always (else in the format whose \
-            markers its tokenizer has).
-            """)
-    var chat = Policy.never
-
-    /// The templates that the policy asks for; nil for none at all.
-    var evaluation: LongContextEvaluation.Chat? { chat.evaluation }
-}
-
-extension ChatOptions.Policy {
     /// The templates that the policy asks for; nil for none at all.
     var evaluation: LongContextEvaluation.Chat? {
         let policy = self
