@@ -82,13 +82,12 @@ public struct ConversionJob {
 /// The table of conversions.
 public enum ConversionMethods {
     /// Every method.
-    public static let all: [any ConversionMethod] = [
-        HeadMergeMethod(MeanMethod()), HeadMergeMethod(FirstMethod()), HeadMergeMethod(RandomMethod()),
-        HeadMergeMethod(MedoidMethod()), HeadMergeMethod(AlignedMethod()), HeadMergeMethod(SVDMethod()),
-        HeadMergeMethod(LearnedMethod()), LatentMethod(), DesignMethod(CrossLayerAttention.self),
-        DesignMethod(YOCOAttention.self),
-        DesignMethod(HybridAttention.self),
-    ]
+    public static let all: [any ConversionMethod] =
+        [
+            HeadMergeMethod(MeanMethod()), HeadMergeMethod(FirstMethod()), HeadMergeMethod(RandomMethod()),
+            HeadMergeMethod(MedoidMethod()), HeadMergeMethod(AlignedMethod()), HeadMergeMethod(SVDMethod()),
+            HeadMergeMethod(LearnedMethod()), LatentMethod(),
+        ] + AttentionDesigns.all.filter { $0.keepsHeads }.map { DesignMethod($0) }
 
     /// Every name, in order.
     public static var names: [String] { all.map(\.name) }

@@ -141,9 +141,11 @@ struct Refinement {
 }
 
 extension ModelConfig {
-    /// Whether the attention of `layer` differs from the parent's: fewer KV heads, a latent, shared keys and values, a window.
+    /// Whether the attention of `layer` differs from the parent's: fewer KV heads, a shape of its own, shared keys and values, a window.
     func attentionDiffers(from parent: ModelConfig, layer: Int) -> Bool {
-        kvHeads[layer] != parent.kvHeads[layer] || latent != parent.latent || window(layer) != parent.window(layer)
-            || keyValueSource(layer) != parent.keyValueSource(layer) || attentionSinks != parent.attentionSinks
+        kvHeads[layer] != parent.kvHeads[layer]
+            || attentionShape?.geometry(.float32) != parent.attentionShape?.geometry(.float32)
+            || window(layer) != parent.window(layer) || keyValueSource(layer) != parent.keyValueSource(layer)
+            || attentionSinks != parent.attentionSinks
     }
 }

@@ -92,14 +92,10 @@ extension ModelConfig {
     /// Each layer's cache geometry, with keys and values in `encoding`.
     public func kvGeometry(_ encoding: KVEncoding) -> [KVGeometry] {
         (0..<layers).map { layer in
-            if let latent {
-                return KVGeometry(
-                    kvHeads: 1, keyDim: latent.rank + latent.ropeHeadDim, valueDim: latent.rank, encoding: encoding,
-                    valuesAreKeys: true)
-            }
-            return KVGeometry(
-                kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], encoding: encoding,
-                window: window(layer), sinks: attentionSinks ?? 0, source: keyValueSource(layer))
+            attentionShape?.geometry(encoding)
+                ?? KVGeometry(
+                    kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], encoding: encoding,
+                    window: window(layer), sinks: attentionSinks ?? 0, source: keyValueSource(layer))
         }
     }
 

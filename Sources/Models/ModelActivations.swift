@@ -8,9 +8,8 @@ extension ModelConfig {
         let (heads, kvHeads, headDim) = (heads[layer], kvHeads[layer], headDim[layer])
         let norms = hasLayerNorm == true ? 2 * hiddenSize + 4 : 2
         var attention = heads
-        if let latent {
-            // The latent, the expanded queries, keys and values of all heads, and their output.
-            attention += latent.rank + heads * 2 * (headDim + latent.valueHeadDim)
+        if let attentionShape {
+            attention += attentionShape.activationsPerToken(heads: heads, headDim: headDim)
         } else {
             attention += 2 * (heads + kvHeads) * headDim
             if hasQueryKeyNorm == true { attention += (heads + kvHeads) * (headDim + 1) }

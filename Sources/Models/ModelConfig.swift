@@ -50,7 +50,7 @@ public struct ModelConfig: Codable, Sendable, Hashable {
     /// The layer whose keys and values each layer reads: its own number, or that of an earlier layer whose cache it shares; nil
     /// where every layer has its own.
     public var keyValueSources: [Int]?
-    /// Multi-head latent attention in every layer; nil for grouped-query attention.
+    /// Multi-head latent attention in every layer; nil for another.
     public var latent: LatentShape?
     /// The scaling of RoPE's frequencies; nil for none.
     public var ropeScaling: RopeScaling?
@@ -73,6 +73,9 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         self.ropeTheta = ropeTheta
         self.tiedEmbeddings = tiedEmbeddings
     }
+
+    /// The attention with weights of its own in every layer; nil for grouped-query attention.
+    public var attentionShape: (any AttentionShape)? { latent }
 
     enum CodingKeys: String, CodingKey {
         case vocabularySize = "vocab_size"
@@ -123,8 +126,8 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
     case rotaryWidth(Int, layer: Int, headDim: Int)
     /// Two parts that exclude each other.
     case combination(String, String)
-    /// The widths of latent attention do not fit together.
-    case latent(String)
+    /// The shape of an attention, under its Hugging Face key, does not fit the model.
+    case attention(key: String, reason: String)
 
     /// The sentence for the user, without the file, which the caller puts in front.
     public var description: String {
@@ -141,7 +144,7 @@ public enum ModelConfigError: Error, CustomStringConvertible, Equatable {
         case .rotaryWidth(let width, let layer, let headDim):
             "'rotary_dim' is \(width), expected an even number up to layer \(layer)'s head dim of \(headDim)"
         case .combination(let one, let other): "\(one) and \(other) cannot be had together"
-        case .latent(let reason): "'latent_attention': \(reason)"
+        case .attention(let key, let reason): "'\(key)': \(reason)"
         }
     }
 }
@@ -186,7 +189,7 @@ extension ModelConfig {
         }
         if let attentionSinks, attentionSinks < 0 { throw .notPositive(key: "attention_sinks", value: attentionSinks) }
         try validateSources()
-        try validateLatent()
+        try attentionShape?.validate(self)
         try ropeScaling?.validate()
     }
 
@@ -206,23 +209,6 @@ extension ModelConfig {
         }
     }
 
-    private func validateLatent() throws(ModelConfigError) {
-        guard let latent else { return }
-        try latent.validate()
-        for layer in 0..<layers {
-            guard headDim[layer] > latent.ropeHeadDim else {
-                throw .latent("head dim \(headDim[layer]) leaves nothing beside \(latent.ropeHeadDim) rotated elements")
-            }
-            guard kvHeads[layer] == heads[layer] else {
-                throw .latent("every head has its own keys, but layer \(layer) has \(kvHeads[layer]) for \(heads[layer])")
-            }
-        }
-        for part in partsBeyondLlama
-        where part != Self.latentPart && !part.hasSuffix("RoPE scaling") && !Self.partsBesideLatents.contains(part) {
-            throw .combination(Self.latentPart, part)
-        }
-    }
-
     /// The parts that the first Llama does not have, in words.
     public var partsBeyondLlama: [String] {
         var parts: [String] = []
@@ -231,7 +217,7 @@ extension ModelConfig {
         if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
         if (0..<layers).contains(where: { keyValueSource($0) != nil }) { parts.append("keys and values shared between layers") }
-        if latent != nil { parts.append(Self.latentPart) }
+        if let attentionShape { parts.append(attentionShape.part) }
         if hasLayerNorm == true { parts.append(Self.layerNormPart) }
         if let activation { parts.append("\(Self.activationPart)\(activation.rawValue)") }
         if hasLearnedPositions == true { parts.append(Self.learnedPositionsPart) }
@@ -241,17 +227,15 @@ extension ModelConfig {
         return parts
     }
 
-    private static let latentPart = "latent attention"
-    private static let attentionBiasPart = "attention biases"
+    static let attentionBiasPart = "attention biases"
     private static let feedForwardBiasPart = "feed-forward biases"
     private static let layerNormPart = "LayerNorm"
     private static let activationPart = "a feed-forward layer without a gate, "
     private static let parallelPart = "parallel residuals"
-    private static let learnedPositionsPart = "learned positions"
-    /// The parts that latent attention can be combined with.
-    private static let partsBesideLatents =
-        [attentionBiasPart, feedForwardBiasPart, layerNormPart, parallelPart, learnedPositionsPart]
-        + Activation.allCases.map { activationPart + $0.rawValue }
+    static let learnedPositionsPart = "learned positions"
+    /// The parts outside of attention.
+    static let partsBesideAttention =
+        [feedForwardBiasPart, layerNormPart, parallelPart] + Activation.allCases.map { activationPart + $0.rawValue }
 
     /// The earlier layer whose keys and values `layer` shares; nil where it has its own.
     public func keyValueSource(_ layer: Int) -> Int? {

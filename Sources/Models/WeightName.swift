@@ -3,32 +3,46 @@
 ///     "\(WeightName(.key, layer: 3))" == "model.layers.3.self_attn.k_proj.weight"
 public struct WeightName: Sendable, Hashable, CustomStringConvertible {
     /// An embedding, a norm or a linear map: a module with one weight, and a bias where the model has it.
-    public enum Module: String, Sendable {
-        case embedding = "model.embed_tokens"
-        case positions = "model.embed_positions"
+    ///
+    /// An attention with weights of its own declares its modules beside them.
+    public struct Module: Sendable, Hashable {
+        /// The name in files; within a layer that under "model.layers.N.".
+        public let rawValue: String
+
+        /// The module of this name in files.
+        public init(_ rawValue: String) { self.rawValue = rawValue }
+
+        /// The embedding of tokens.
+        public static let embedding = Module("model.embed_tokens")
+        /// The embedding of learned positions.
+        public static let positions = Module("model.embed_positions")
         /// The norm after the last layer.
-        case finalNorm = "model.norm"
+        public static let finalNorm = Module("model.norm")
         /// The output projection of an untied model.
-        case head = "lm_head"
-        // Modules of each layer, under "model.layers.N.".
-        case attentionNorm = "input_layernorm"
-        case query = "self_attn.q_proj"
-        case key = "self_attn.k_proj"
-        case value = "self_attn.v_proj"
-        case output = "self_attn.o_proj"
+        public static let head = Module("lm_head")
+        // Modules of each layer.
+        /// The norm before attention.
+        public static let attentionNorm = Module("input_layernorm")
+        /// The projection to queries.
+        public static let query = Module("self_attn.q_proj")
+        /// The projection to keys.
+        public static let key = Module("self_attn.k_proj")
+        /// The projection to values.
+        public static let value = Module("self_attn.v_proj")
+        /// Attention's output projection.
+        public static let output = Module("self_attn.o_proj")
         /// The norm of each head's queries.
-        case queryNorm = "self_attn.q_norm"
+        public static let queryNorm = Module("self_attn.q_norm")
         /// The norm of each head's keys.
-        case keyNorm = "self_attn.k_norm"
-        /// The projection to the latent and the rotated key of latent attention.
-        case compress = "self_attn.kv_a_proj_with_mqa"
-        case latentNorm = "self_attn.kv_a_layernorm"
-        /// The projection from the latent to each head's keys and values.
-        case expand = "self_attn.kv_b_proj"
-        case feedForwardNorm = "post_attention_layernorm"
-        case gate = "mlp.gate_proj"
-        case up = "mlp.up_proj"
-        case down = "mlp.down_proj"
+        public static let keyNorm = Module("self_attn.k_norm")
+        /// The norm before the feed-forward layer.
+        public static let feedForwardNorm = Module("post_attention_layernorm")
+        /// The feed-forward layer's gate.
+        public static let gate = Module("mlp.gate_proj")
+        /// The feed-forward layer's projection beside the gate.
+        public static let up = Module("mlp.up_proj")
+        /// The feed-forward layer's output projection.
+        public static let down = Module("mlp.down_proj")
 
         /// Whether the module is part of a layer's attention.
         public var isAttention: Bool { rawValue.hasPrefix("self_attn.") }

@@ -1,4 +1,5 @@
 import Autograd
+import Foundation
 import Kernels
 import Random
 import TestSupport
@@ -139,6 +140,23 @@ import Testing
         #expect(refusal(CrossLayerAttention(share: 2)) { $0.kvHeads = .each([4, 2, 4, 4]) }.contains("not its own"))
         #expect(refusal(YOCOAttention(window: 0)).contains("window"))
         #expect(refusal(HybridAttention(window: 4, fullEvery: 1)).contains("fullEvery"))
+    }
+
+    @Test func `an attention with weights of its own stands in two files of its own, the table and the configuration`() throws {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../../Sources").standardized
+        let files = try FileManager.default.subpathsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".swift") }
+        let naming = try files.filter { file in
+            try String(contentsOf: folder.appending(path: file), encoding: .utf8).split(separator: "\n").contains { line in
+                !line.contains("//") && line.contains(#/\.latent\b|\bLatent(Shape|Weights|Attention)\b/#)
+            }
+        }
+        // A conversion to it and a family that has it are additions of their own.
+        let others = naming.filter { !$0.hasPrefix("Conversion/") && !$0.hasPrefix("Checkpoints/Families/") }
+        #expect(
+            others.sorted() == [
+                "Models/Attention/Attention.swift", "Models/Attention/LatentAttention.swift",
+                "Models/Attention/ServingLatentAttention.swift", "Models/ModelConfig.swift",
+            ])
     }
 
     @Test func `labels say what a token costs`() throws {

@@ -88,7 +88,8 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
     }
 
     private static func isPlain(_ config: ModelConfig) -> Bool {
-        config.latent == nil && config.keyValueSources == nil && (0..<config.layers).allSatisfy { config.window($0) == nil }
+        config.attentionShape == nil && config.keyValueSources == nil
+            && (0..<config.layers).allSatisfy { config.window($0) == nil }
     }
 
     /// Seconds a token of one sequence takes, on the mean over all decoding steps.

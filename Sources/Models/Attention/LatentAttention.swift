@@ -33,16 +33,56 @@ public struct LatentShape: Codable, Sendable, Hashable {
         case valueHeadDim = "v_head_dim"
         case hasNorm = "kv_a_norm"
     }
+}
 
-    func validate() throws(ModelConfigError) {
+extension LatentShape: AttentionShape {
+    public var part: String { "latent attention" }
+    public var label: String { "MLA-\(rank)" }
+    public var rotaryDim: Int { ropeHeadDim }
+    public var rotaryStart: Int { rank }
+
+    /// One key of all heads a token, the latent and the rotated part; the latent is the value too.
+    public func geometry(_ encoding: KVEncoding) -> KVGeometry {
+        KVGeometry(kvHeads: 1, keyDim: rank + ropeHeadDim, valueDim: rank, encoding: encoding, valuesAreKeys: true)
+    }
+
+    /// The latent, the expanded queries, keys and values of all heads, and their output.
+    public func activationsPerToken(heads: Int, headDim: Int) -> Int { rank + heads * 2 * (headDim + valueHeadDim) }
+
+    public func validate(_ config: ModelConfig) throws(ModelConfigError) {
         for (key, value) in [
             (CodingKeys.rank, rank), (.ropeHeadDim, ropeHeadDim), (.valueHeadDim, valueHeadDim),
         ] {
             guard value >= 1 || key == .ropeHeadDim && value == 0 else { throw .notPositive(key: key.rawValue, value: value) }
             guard value <= 1 << 16 else { throw .tooLarge(key: key.rawValue, value: value, limit: 1 << 16) }
         }
-        guard ropeHeadDim % 2 == 0 else { throw .latent("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
+        func misfit(_ reason: String) -> ModelConfigError {
+            .attention(key: ModelConfig.CodingKeys.latent.rawValue, reason: reason)
+        }
+        guard ropeHeadDim % 2 == 0 else { throw misfit("\(ropeHeadDim) rotated elements are odd; RoPE rotates pairs") }
+        for layer in 0..<config.layers {
+            let (heads, kvHeads, headDim) = (config.heads[layer], config.kvHeads[layer], config.headDim[layer])
+            guard headDim > ropeHeadDim else {
+                throw misfit("head dim \(headDim) leaves nothing beside \(ropeHeadDim) rotated elements")
+            }
+            guard kvHeads == heads else {
+                throw misfit("every head has its own keys, but layer \(layer) has \(kvHeads) for \(heads)")
+            }
+        }
+        let allowed = [part, ModelConfig.attentionBiasPart, ModelConfig.learnedPositionsPart] + ModelConfig.partsBesideAttention
+        for other in config.partsBeyondLlama where !other.hasSuffix("RoPE scaling") && !allowed.contains(other) {
+            throw .combination(part, other)
+        }
     }
+}
+
+extension WeightName.Module {
+    /// The projection to the latent and the rotated key.
+    public static let compress = Self("self_attn.kv_a_proj_with_mqa")
+    /// The norm of the latent.
+    public static let latentNorm = Self("self_attn.kv_a_layernorm")
+    /// The projection from the latent to each head's keys and values.
+    public static let expand = Self("self_attn.kv_b_proj")
 }
 
 /// The weights of latent attention, each held as `Value`; named as in transformers' DeepseekV2.
@@ -127,5 +167,39 @@ struct LatentAttention: Attention {
                 batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
                 valueDim: shape.valueHeadDim, scale: 1 / Float(headDim).squareRoot(), rotary: rotary, rotaryStart: plainDim,
                 keyStarts: input.keyStarts))
+    }
+}
+
+/// Latent attention in every layer, of a given shape.
+public struct LatentDesign: AttentionDesign {
+    public static let name = "mla"
+    public static let summary = "multi-head latent attention, one latent for the keys and values of all heads"
+    public static let settings: [DesignSetting] = [
+        .integer(
+            "rank", 1...(1 << 16), isRequired: true, help: "elements of the latent that keys and values are made from",
+            example: 32),
+        .integer(
+            "ropeHeadDim", 1...(1 << 16), isRequired: true, help: "elements of a head that RoPE turns, out of its headDim",
+            example: 16),
+        .integer("valueHeadDim", 1...(1 << 16), help: "width of a value's head; headDim unless said", example: 32),
+        DesignSetting("norm", .flag, help: "the latent goes through no norm"),
+    ]
+    public static let keepsHeads = false
+    /// Its widths.
+    public var shape: LatentShape
+    public var label: String { "mla-r\(shape.rank)" }
+
+    /// Latent attention of these widths.
+    public init(shape: LatentShape) { self.shape = shape }
+
+    public init(_ settings: DesignSettings, headDim: Int) {
+        shape = LatentShape(
+            rank: settings["rank"] ?? 0, ropeHeadDim: settings["ropeHeadDim"] ?? 0,
+            valueHeadDim: settings["valueHeadDim"] ?? headDim, hasNorm: settings.isOn("norm"))
+    }
+
+    public func configure(_ config: inout ModelConfig) throws(ModelConfigError) {
+        config.latent = shape
+        config.kvHeads = config.heads
     }
 }
