@@ -38,43 +38,10 @@ KK_INLINE float KK(paged_words)(float *x, int64_t n) {
     return step;
 }
 
-// Scores of `queries` heads (1, 2 or 4) in steps of the scales, as `paged_scores`. Queries are words, in rows of 2 * wide.
-KK_INLINE void KK(paged_code_scores)(const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide, float *scores,
-                                     const kk_rows *ahead) {
-    const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries;
-    for (int64_t t = 0; t < keys->count; t += tokens) {
-        KK(lanes) sum[KK_PAGED_WIDTH], all;
-        const unsigned char *row[KK_PAGED_WIDTH];
-        int64_t left = KK_MIN(keys->count - t, tokens);
-#pragma unroll
-        for (int s = 0; s < tokens; s++) row[s] = keys->rows[t + (s < left ? s : left - 1)] + keys->offset;
-        if (ahead)
-            for (int64_t s = t; s < KK_MIN(t + tokens, ahead->count); s++) kk_fetch(ahead, s);
-#pragma unroll
-        for (int part = 0; part < tokens; part += some) {
-            KK(code_sums) partial[KK_PAGED_SUMS] = {0};
-            for (int64_t i = 0; i < d; i += KK_CODES)
-#pragma unroll
-                for (int s = 0; s < some; s++) {
-                    KK(code_words) k = __builtin_convertvector(*(const KK(codes) *)(row[part + s] + i), KK(code_words));
-#pragma unroll
-                    for (int g = 0; g < queries; g++)
-                        partial[g * some + s] += KK_PAIRS(k, *(const KK(code_words) *)((const int16_t *)(q + g * wide) + i));
-                }
-#pragma unroll
-            for (int g = 0; g < queries; g++)
-#pragma unroll
-                for (int s = 0; s < some; s++) sum[g * tokens + part + s] = __builtin_convertvector(partial[g * some + s], KK(lanes));
-        }
-        KK(sums)(sum, &all);
-        for (int g = 0; g < queries; g++)
-            for (int s = 0; s < left; s++) scores[g * KK_PAGED_SPAN + t + s] = all[g * tokens + s];
-    }
-}
-
-// Scores of `queries` heads (1, 2 or 4) against codes of `bits` of channels, as `paged_code_scores`. Queries are words.
-KK_INLINE void KK(paged_channel_scores)(const int bits, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
-                                        float *scores, const kk_rows *ahead) {
+// Scores of `queries` heads (1, 2 or 4) in steps of the scales, as `paged_scores`, against signed codes of 8 bits or unsigned ones of 4 or 2.
+// Queries are words, in rows of 2 * wide.
+KK_INLINE void KK(paged_code_scores)(const int bits, const int queries, const kk_rows *keys, int64_t d, const float *q, int64_t wide,
+                                     float *scores, const kk_rows *ahead) {
     const int tokens = KK_PAGED_WIDTH / queries, some = KK_PAGED_SUMS / queries;
     int64_t bytes = d * bits / 8;
     for (int64_t t = 0; t < keys->count; t += tokens) {
@@ -92,9 +59,11 @@ KK_INLINE void KK(paged_channel_scores)(const int bits, const int queries, const
 #pragma unroll
                 for (int s = 0; s < some; s++) {
                     KK(code_words) codes = __builtin_convertvector(*(const KK(code_bytes) *)(row[part + s] + i), KK(code_words));
+                    if (bits == 8) codes = __builtin_convertvector(*(const KK(codes) *)(row[part + s] + i), KK(code_words));
 #pragma unroll
                     for (int place = 0; place < 8 / bits; place++) {
-                        KK(code_words) k = codes >> (int16_t)(place * bits) & ((KK(code_words)){0} + (int16_t)((1 << bits) - 1));
+                        KK(code_words) k = codes;
+                        if (bits < 8) k = k >> (int16_t)(place * bits) & ((KK(code_words)){0} + (int16_t)((1 << bits) - 1));
 #pragma unroll
                         for (int g = 0; g < queries; g++)
                             partial[g * some + s] +=
@@ -145,9 +114,9 @@ KK_INLINE void KK(paged_channels)(const int bits, const kk_rows *keys, int64_t d
             }
             float *to = scores + g * KK_PAGED_SPAN + t;
             const kk_rows *next = far.count > 0 ? &far : NULL;
-            if (some == 4) KK(paged_channel_scores)(bits, 4, &here, d, words, wide, to, next);
-            else if (some == 2) KK(paged_channel_scores)(bits, 2, &here, d, words, wide, to, next);
-            else KK(paged_channel_scores)(bits, 1, &here, d, words, wide, to, next);
+            if (some == 4) KK(paged_code_scores)(bits, 4, &here, d, words, wide, to, next);
+            else if (some == 2) KK(paged_code_scores)(bits, 2, &here, d, words, wide, to, next);
+            else KK(paged_code_scores)(bits, 1, &here, d, words, wide, to, next);
             for (int64_t j = 0; j < some; j++)
                 for (int64_t s = 0; s < n; s++) to[j * KK_PAGED_SPAN + s] = added[j] + step[j] * to[j * KK_PAGED_SPAN + s];
         }
@@ -227,10 +196,10 @@ static void KK(paged_counted_scores)(const kk_rows *keys, int64_t d, int64_t gro
     int64_t g = 0;
     scores += start;
     for (; g + 4 <= group; g += 4, ahead = NULL)
-        KK(paged_code_scores)(4, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+        KK(paged_code_scores)(8, 4, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
     for (; g + 2 <= group; g += 2, ahead = NULL)
-        KK(paged_code_scores)(2, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
-    for (; g < group; g++, ahead = NULL) KK(paged_code_scores)(1, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+        KK(paged_code_scores)(8, 2, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
+    for (; g < group; g++, ahead = NULL) KK(paged_code_scores)(8, 1, keys, d, q + g * wide, wide, scores + g * KK_PAGED_SPAN, ahead);
 }
 
 KK_INLINE void KK(paged_counted_group)(const int element, const kk_rows *values, int64_t d, int64_t group, const float *weights,
