@@ -1,6 +1,6 @@
 /// The progress of a conversion.
 public struct ConversionProgress: Sendable, Hashable {
-    /// What is being done: merging, refining.
+    /// The part of the conversion: merging, refining.
     public var part: String
     /// Layers done of this part.
     public var done: Int

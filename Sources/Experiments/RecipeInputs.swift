@@ -55,7 +55,7 @@ extension TokenizerRecipe {
 }
 
 extension LabRecipe.Evaluation {
-    /// The text to score and what it was read from; nil where the validation part is scored.
+    /// The text to score and the input that it was read from; nil where the validation part is scored.
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` for a text that can't be read.
     func read(separator: String?) throws -> (text: EvaluationText, input: InputDigests.Input)? {
@@ -111,7 +111,7 @@ extension PreparedRun {
 
     /// Throws where `checkpoint`, found in `directory`, comes from another recipe, other inputs or another tokenizer than this run.
     ///
-    /// A checkpoint without a record of its inputs passes with a note: what it was trained on is not known.
+    /// A checkpoint without a record of its inputs passes with a note that its training text is unknown.
     ///
     /// - Parameter force: whether changed inputs shall be accepted.
     /// - Returns: the changes that were accepted.

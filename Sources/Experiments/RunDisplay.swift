@@ -1,7 +1,7 @@
 import Foundation
 import Training
 
-/// Shows a run to a person: what it is, how far it is, what it has learnt.
+/// The console display of a run: its model and data, its progress, its losses.
 final class RunDisplay {
     private let prepared: PreparedRun
     private let reporter: ProgressReporter

@@ -15,7 +15,7 @@ public enum TextFile {
         throw ExperimentError.textNotUTF8(path, offset: firstInvalidByte(bytes))
     }
 
-    /// Writes `text` so that `path` holds what was there before or all of it.
+    /// Replaces the contents of `path` by `text`, at once: a reader finds the old file or the whole new one.
     ///
     /// - Parameter links: whether a symbolic link at `path` is written through: where a user named it.
     public static func write(_ text: String, to path: String, links: SymbolicLinks = .refused) throws {

@@ -196,7 +196,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
     /// The parent that `distill` and `stopAt` compare with, where it is not `checkpoint`: the model that a converted checkpoint was made from.
     public var parent: String?
 
-    /// A start from the checkpoint at this path, as it is where `convert` is nil; `parent` is the path of what it was converted from.
+    /// A start from the checkpoint at this path, as it is where `convert` is nil; `parent` is the path of the model that it was converted from.
     public init(checkpoint: String, convert: Convert? = nil, parent: String? = nil) {
         self.checkpoint = checkpoint
         self.convert = convert

@@ -35,7 +35,7 @@ extension RecipeSection {
         var path: String { object.isEmpty ? key.name : object + "." + key.name }
     }
 
-    /// Every described key, an object's own before those of the objects in it; what several objects share is described once.
+    /// Every described key, an object's own before those of the objects in it; a key of several objects is described once.
     var rows: [Row] {
         var rows = own.map { Row(object: path, key: $0, kinds: []) }
         for kind in kinds {

@@ -3,7 +3,7 @@ import Foundation
 import Registry
 import Training
 
-/// A conversion with what was known of it before training, and how its uptrainings went.
+/// A conversion with its diagnosis before training and the course of its uptrainings.
 public struct RecoveryExample: Sendable, Hashable {
     /// Held-out bits per byte after some tokens.
     public struct Look: Sendable, Hashable {

@@ -7,11 +7,11 @@ import Foundation
 public struct RecoveryJudgement: Sendable, Codable, Hashable {
     /// The bound of recovery: percent above the parent's bits per byte.
     public var withinPercent: Double
-    /// Conversions that recovered, by training: those judged on.
+    /// Conversions that recovered by training, on which predictions are judged.
     public var examples: Int
-    /// Conversions of which no uptraining got there: they are left out, so that predictions are for those that do.
+    /// Conversions of which no uptraining recovered; they are left out, so that predictions hold for recovering ones alone.
     public var unreached: Int
-    /// Conversions that were there before any training.
+    /// Conversions within the limit before any training.
     public var immediate: Int
     /// Parents of the conversions judged on.
     public var parents: Int

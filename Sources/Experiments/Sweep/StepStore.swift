@@ -4,9 +4,9 @@ import Foundation
 
 /// Folders of steps, addressed by content: by the step's name and a hash of all that decides its outcome.
 ///
-/// A step is done where its folder holds a record with its key and the model whose content hash the record names: what is done is
-/// never done again, and what was changed or cut short is. The steps of listed children are addressed by name alone, for paths that
-/// people and recipes can write down: such a folder may hold a step of another key, which ``Sweep`` refuses or makes again.
+/// A step is done where its folder holds a record with its key and the model whose content hash the record names. A done step is never
+/// repeated, a changed or interrupted one is. The steps of listed children are addressed by name alone, for paths that people and
+/// recipes can write down: such a folder may hold a step of another key, which ``Sweep`` refuses or makes again.
 struct StepStore: Sendable {
     /// Raised when a step of the same recipe and inputs would come out otherwise than before.
     static let format = 1
@@ -19,7 +19,7 @@ struct StepStore: Sendable {
         var kind: SweepStep.Kind
         /// Hash of the step's recipe, its inputs' content and the format.
         var key: String
-        /// Content hashes of what went in: texts by path, models by what they were to the step.
+        /// Content hashes of its inputs: texts by path, models by their part in the step.
         var inputs: [String: String]
         /// Content hash of the model.
         var output: String

@@ -9,8 +9,8 @@ extension Sweep {
     /// The frontier of every scored model through every cache of the recipe, earlier measurements reused: none or one table; nil where
     /// `shouldStop` became true.
     ///
-    /// Each model and cache leaves a file in the model's folder: a killed call costs one of them, and another list of caches
-    /// measures what is new in it. `points` are those of ``scored(_:)``.
+    /// Each measurement of a model and a cache is a file in the model's folder: a killed call loses one measurement, and a longer list of
+    /// caches adds its new ones. `points` has the point of each step of ``scored(_:)``, in that order.
     func frontier(
         _ made: [Int: SweepRecipes.Made], _ points: [SweepPoint], shouldStop: () -> Bool
     ) throws -> [CacheFrontier]? {

@@ -60,7 +60,7 @@ extension Sweep {
         }
     }
 
-    /// Throws where a file was changed while the sweep runs: the step's key says what it was.
+    /// Throws where an input differs from the contents in the step's key: it was changed while the sweep runs.
     private func check(_ inputs: InputDigests, _ resolved: SweepRecipes.Resolved) throws {
         if let change = inputs.changes(since: resolved.digests).first {
             throw ExperimentError.changedMeanwhile(

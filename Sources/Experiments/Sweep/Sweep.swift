@@ -10,8 +10,8 @@ import Training
 /// An experiment around one recipe: its parents, trained from each seed or given, their conversions, the uptrainings of these and the controls
 /// for each token budget.
 ///
-/// Children are the product of a sweep's axes, or those that the recipe lists. Every model has a folder with a record of all that decides
-/// it (``StepStore``), and what is there is not made again: an interrupted sweep, however, goes on where it stopped, within a run from the
+/// Children are the product of a sweep's axes, or the recipe's list. Every model has a folder with a record of all that decides it
+/// (``StepStore``), and a model with such a record is not made again: an interrupted sweep goes on where it stopped, within a run from the
 /// run's own checkpoint; a larger sweep makes the new models alone; and one parent is trained once. A conversion is a step of its own,
 /// scored before its uptrainings start from it.
 ///
@@ -78,7 +78,7 @@ public struct Sweep {
         try recipes.checkTexts(reporter)
     }
 
-    /// Makes what is not there yet; nil where `shouldStop` ended a run early.
+    /// Makes the missing models; nil where `shouldStop` ended a run early.
     ///
     /// - Parameters:
     ///   - resume: whether a folder that holds the steps of listed children is gone on with; otherwise it is refused.

@@ -26,7 +26,7 @@ struct SweepParent: Sendable {
 
     /// Reads the parents that `lab` names and checks that each of its children can be made from them.
     ///
-    /// Throws ``ExperimentError/recipe(key:reason:)`` with the recipe's key of what doesn't fit.
+    /// Throws ``ExperimentError/recipe(key:reason:)`` with the key of the setting that doesn't fit.
     static func all(_ recipe: Recipe, _ lab: LabRecipe) throws -> [SweepParent] {
         let paths = lab.sweep?.parents ?? recipe.`init`.map { [$0.checkpoint] } ?? []
         var names: [String] = []

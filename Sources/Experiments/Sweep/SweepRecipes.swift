@@ -16,7 +16,7 @@ struct SweepRecipes: Sendable {
         var recipe: Recipe
         /// The step's key.
         var key: String
-        /// Content hashes of what goes in.
+        /// Content hashes of its inputs.
         var inputs: [String: String]
 
         /// The same under the keys of a run's inputs.
@@ -155,10 +155,10 @@ struct SweepRecipes: Sendable {
         InputDigests(corpus.inputs + template + tokenizer + parents.map(\.input) + (evaluated.map { [$0.input] } ?? []))
     }
 
-    /// The digest of what is scored.
+    /// The digest of the scored text.
     var scoredText: String { evaluated?.input.sha256 ?? corpus.contents.map(\.sha256.hex).joined(separator: " ") }
 
-    /// The recipe and key of a step; nil where what it needs is not made yet.
+    /// The recipe and key of a step; nil where one of its inputs is not made yet.
     func resolve(_ step: SweepStep, made: [Int: Made]) -> Resolved? {
         var recipe = self.recipe
         recipe.lab = nil
@@ -216,7 +216,7 @@ struct SweepRecipes: Sendable {
         return Resolved(recipe: recipe, key: StepStore.key(step.kind, recipe: text, inputs: inputs), inputs: inputs)
     }
 
-    /// The recipe without what doesn't decide the outcome: names, places, and what is saved or shown on the way.
+    /// The recipe without the keys that don't decide the outcome: names, places, and settings of saving and showing.
     private func canonical(_ recipe: Recipe, _ kind: SweepStep.Kind) -> String {
         var recipe = recipe
         recipe.name = "step"

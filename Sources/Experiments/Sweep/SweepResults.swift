@@ -19,7 +19,7 @@ public struct SweepResults: ResultTable, Codable, Hashable {
     public var tasks: TaskTable?
     /// The timing of decoding, where it was measured.
     public var timing: DecodeTiming?
-    /// Whether the tokens to recovery can be predicted from what is known before training, judged on these runs.
+    /// Whether the tokens to recovery can be predicted from diagnoses before training, judged on these runs.
     public var predictions: [RecoveryJudgement] = []
     /// Whether uptrainings of one child for several shares are one trajectory.
     public var sharesTrajectories = false

@@ -4,7 +4,7 @@ public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
     case uniform
     /// The lower a layer the more, falling in equal steps (Cai et al. 2024, PyramidKV, section 3.2), as kvpress divides it.
     case pyramid
-    /// The same with the authors' totals: the pyramid is made of what the budget leaves beside the slots kept without a score,
+    /// The same with the authors' totals: the pyramid is made of the budget less the slots kept without a score,
     /// which every layer then gets on top. kvpress makes it of the whole budget.
     case pyramidAuthors = "pyramid-authors"
 

@@ -58,7 +58,7 @@ public struct EvictionRetention: Retention {
 
     private func newest(of budget: Int) -> Int { recent ?? policy.newest(of: budget) }
 
-    /// The least budget: what is kept without a score, and one slot more.
+    /// The least budget: the slots kept without a score, and one more.
     private func least(of budget: Int) -> Int { sinks + newest(of: budget) + 1 }
 
     /// Slots of this layer behind a prompt of `prompt` tokens; a share of a short prompt is raised to the least budget.

@@ -2,7 +2,7 @@ import Glibc
 import Kernels
 import Models
 
-/// A cache of one sequence that keeps every token and attends to those that another cache has kept: the definition of eviction,
+/// A cache of one sequence that keeps every token and attends to the tokens that another cache has kept: the definition of eviction,
 /// in Float64, for ``ExactnessGates``.
 ///
 /// Keys and values are decoded from their encoding, so that nothing but the order of sums is left to differ.

@@ -37,7 +37,7 @@ public struct PagedKVCache: KVCache {
     var retainsOnCommit = true
     /// Whether slots are only counted: pages are allocated and released, and no key or value is ever read or moved.
     var countsOnly = false
-    /// What the retentions observed, by sequence and layout.
+    /// The observations of retentions, by sequence and layout.
     var observations: [Int: [StreamObservations]] = [:]
     /// The rotation of the queries of each of `layouts`; empty where no retention goes by queries.
     private(set) var rotations: [QueryRotation] = []

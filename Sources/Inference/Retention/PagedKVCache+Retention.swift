@@ -143,7 +143,7 @@ extension PagedKVCache {
         return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
     }
 
-    /// What the retentions of the step's sequences make of a query's attention weights, `group` query heads to a KV head.
+    /// The summands of attention mass that the step's retentions make of a query's weights, `group` query heads to a KV head.
     private func weighing(
         _ step: RaggedBatch, group: Int, layer: Int, stream: Int
     ) -> @Sendable (PagedQuery, inout [Float]) -> Void {
@@ -229,7 +229,7 @@ extension PagedKVCache {
     }
 }
 
-/// What a retention observed of a stream's queries.
+/// A retention's observations of a stream's queries.
 struct StreamObservations: Sendable {
     /// The attention mass of the slots of each KV head; the slots behind an array's end have none yet.
     var mass: [[Float]]

@@ -12,7 +12,7 @@ public protocol Retention: Sendable {
     var name: String { get }
     /// How the pages of evicted slots become free.
     var release: SlotRelease { get }
-    /// What decisions go by beside positions.
+    /// The inputs of decisions beside positions.
     var inputs: RetentionInputs { get }
     /// The merge of evicted slots into kept ones; nil where evicted slots are dropped.
     var merge: (any SlotMerge)? { get }
@@ -26,7 +26,7 @@ public protocol Retention: Sendable {
     /// The tokens among `tokens`, none of which is behind the next decision, whose queries are observed: their attention mass and
     /// the statistics of the queries themselves, as ``inputs`` says.
     func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int>
-    /// Turns the attention weights of an observed query into what is added to its slots' mass, where ``inputs`` has
+    /// Turns the attention weights of an observed query into the summands of its slots' mass, where ``inputs`` has
     /// ``RetentionInputs/rows``.
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The retained set of a stream at a decision.

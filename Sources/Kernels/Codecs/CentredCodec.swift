@@ -3,7 +3,7 @@ import CKernels
 /// Asymmetric codes of 4 bits of what sets keys apart from the mean of a block of 32 tokens: x̂ = μ + (m + s·q) with q in 0...15, μ a
 /// half a channel, and the scale s and the offset m of a token, as ``AsymmetricCodec`` stores them.
 ///
-/// What a channel has in common over the tokens is stored once, and leaves a smaller range to the codes.
+/// A channel's mean over the tokens is stored once, and leaves a smaller range to the codes.
 ///
 /// Codes are computed with the stored numbers: |x − x̂| ≤ s/2. The decoded block has another mean, so that it may encode to other
 /// codes: sealed blocks are copied and never encoded again. A block with an element that is not finite decodes to NaN.

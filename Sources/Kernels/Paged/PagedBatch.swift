@@ -71,7 +71,7 @@ public struct PagedBatch: Sendable {
     /// The end of the tokens in pages that a row sees.
     func end(_ row: Int) -> Int { min(Int(limits[row]), stored[sequenceOf[row]] ?? .max) }
 
-    /// Those of `sinks` first tokens that lie in a sequence's pages.
+    /// The number of the first `sinks` tokens that lie in a sequence's pages.
     func sinks(_ sinks: Int, of sequence: Int) -> Int { min(max(0, sinks - positions[sequence]), stored[sequence] ?? .max) }
 
     /// Pages `range` of a sequence.

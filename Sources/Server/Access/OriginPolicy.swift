@@ -48,7 +48,7 @@ struct OriginPolicy: Sendable {
         return ["http://" + host, "https://" + host].contains(origin.lowercased())
     }
 
-    /// The answer to a listed page's browser that asks what it may send; nil for any other request.
+    /// The answer to a preflight request of a listed page's browser; nil for any other request.
     func preflight(_ request: Request) -> Response? {
         guard request.method == .options, let origin = request.headers[.origin], isListed(origin),
             request.headers[.accessControlRequestMethod] != nil

@@ -2,7 +2,7 @@ import Glibc
 
 /// The number of files and sockets that the process may have open.
 ///
-/// A listening socket without a free descriptor for what it would accept stays readable, and its thread busy: so connections are
+/// A listening socket without a free descriptor for the next connection stays readable, and its thread busy: so connections are
 /// bounded below the limit.
 enum DescriptorLimit {
     /// Descriptors for everything but connections: standard streams, event loops, models, the swap file, child processes.

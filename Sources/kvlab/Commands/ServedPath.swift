@@ -21,7 +21,7 @@ struct ServedPath: ExpressibleByArgument {
         var isDirectory: ObjCBool = false
         let isFolder = unsafe FileManager.default.fileExists(atPath: argument, isDirectory: &isDirectory) && isDirectory.boolValue
         let file = URL(fileURLWithPath: argument)
-        // What follows a dot in a folder's name is no extension: Qwen2.5-0.5B.
+        // A folder's name has no extension, whatever its dots: Qwen2.5-0.5B.
         id = (isFolder ? file : file.deletingPathExtension()).lastPathComponent
     }
 }

@@ -58,7 +58,7 @@ struct RecipeOptions: ParsableArguments {
         }
     }
 
-    /// What is wrong with the value of `key`, with its place in the recipe.
+    /// The refusal of the value of `key`, with its place in the recipe.
     private func refused(_ key: String, _ reason: String) throws -> RecipeError {
         .impossible(try Recipe.position(of: key, in: recipe, overrides: overrides), path: key, reason: reason)
     }
