@@ -1,4 +1,4 @@
-/// A number, a string, or a table of them, written in Python: the form of jieba's HMM tables and of BABILong's prompts.
+/// A number, a string, or a table of them, written in Python: the form of jieba's HMM tables and of BABILong's and RULER's prompts.
 enum PythonLiteral: Equatable, Sendable {
     case number(Double)
     case text(String)
@@ -34,8 +34,8 @@ enum PythonLiteral: Equatable, Sendable {
 
     /// The value that a module assigns to `name` at the start of a line.
     ///
-    /// Values are numbers, dictionaries of at most two levels with strings as keys, and strings, also several that are one, and `f` strings whose
-    /// fields are names of strings assigned elsewhere in the module.
+    /// Values are numbers, dictionaries of at most two levels with strings as keys, and strings, in triple quotes too, also several that are one,
+    /// and `f` strings whose fields are names of strings assigned elsewhere in the module.
     static func value(_ name: String, _ bytes: [UInt8], file: String) throws(ScoringError) -> PythonLiteral {
         var reader = Reader(bytes: bytes, file: file)
         return try reader.assignment(name)
@@ -151,13 +151,17 @@ enum PythonLiteral: Equatable, Sendable {
             let isFormatted = bytes[index...].first == UInt8(ascii: "f")
             let quotes = [UInt8(ascii: "'"), UInt8(ascii: "\"")]
             guard let quote = bytes[index...].dropFirst(isFormatted ? 1 : 0).first, quotes.contains(quote) else { return nil }
-            index += isFormatted ? 2 : 1
+            index += isFormatted ? 1 : 0
+            // Three quotation marks enclose line ends and single marks.
+            let marks = [UInt8](repeating: quote, count: bytes[index...].starts(with: [quote, quote, quote]) ? 3 : 1)
+            index += marks.count
             var content: [UInt8] = []
-            while true {
-                guard index < bytes.count, bytes[index] != UInt8(ascii: "\n") else { throw error("a string that never ends") }
+            while !bytes[index...].starts(with: marks) {
+                guard index < bytes.count, marks.count == 3 || bytes[index] != UInt8(ascii: "\n") else {
+                    throw error("a string that never ends")
+                }
                 let byte = bytes[index]
                 index += 1
-                if byte == quote { break }
                 switch byte {
                 case UInt8(ascii: "\\"): content += try escaped()
                 case UInt8(ascii: "{") where isFormatted, UInt8(ascii: "}") where isFormatted:
@@ -165,6 +169,7 @@ enum PythonLiteral: Equatable, Sendable {
                 default: content.append(byte)
                 }
             }
+            index += marks.count
             guard let text = String(validating: content, as: UTF8.self) else { throw error("a string that is not UTF-8") }
             return text
         }
