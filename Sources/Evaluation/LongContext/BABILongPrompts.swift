@@ -40,7 +40,7 @@ public struct BABILongPrompts: Sendable {
         }
         let known = Self.partNames + ["context", "question"]
         if let odd = template.fields.first(where: { !known.contains($0) }) {
-            throw refused("the template has the field '{\(odd)}', expected \(known.joined(separator: ", "))")
+            throw refused("the template has the field '{\(odd.prefix(40))}', expected \(known.joined(separator: ", "))")
         }
         for name in ["context", "question"] where !template.fields.contains(name) {
             throw refused("the template has no field '{\(name)}'")
@@ -63,16 +63,13 @@ public struct BABILongPrompts: Sendable {
         _ task: String, context: String, question: String, isBare: Bool
     ) throws(ScoringError) -> (text: String, bytesBehind: Int) {
         guard let parts = isBare ? [:] : parts[task] else { throw .file(path, line: 1, reason: "no prompts for '\(task)'") }
-        let filled: (text: String, bytesBehind: Int)
-        do throws(Fault) {
-            filled = try template.filled(behind: "context") { name in
-                switch name {
-                case "context": PythonText(context).stripped.string
-                case "question": question
-                default: parts[name] ?? ""
-                }
+        let filled = template.filled(behind: "context") { name in
+            switch name {
+            case "context": PythonText(context).stripped.string
+            case "question": question
+            default: parts[name] ?? ""
             }
-        } catch { throw .file(path, line: 1, reason: error.reason) }
+        }
         let text = PythonText(filled.text)
         // White space at the end goes from what stands behind the context.
         let cut = PythonText(scalars: text.scalars.suffix(text.trailingSpaces)).string.utf8.count

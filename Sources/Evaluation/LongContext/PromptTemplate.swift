@@ -31,7 +31,7 @@ struct PromptTemplate: Sendable, Equatable {
             let name = PythonText(scalars: scalars[index + 1..<end]).string
             guard let first = name.unicodeScalars.first, name.unicodeScalars.allSatisfy(PythonText.isWordScalar),
                 !PythonText.isDecimal(first)
-            else { throw Fault(reason: "the field '{\(name)}', expected a name") }
+            else { throw Fault(reason: "the field '{\(name.prefix(40))}', expected a name") }
             parts += [.text(PythonText(scalars: text).string), .field(name)]
             (index, text) = (end + 1, [])
         }
@@ -44,9 +44,9 @@ struct PromptTemplate: Sendable, Equatable {
     }
 
     /// The text with each field replaced by its value, and the bytes behind the last field called `context`; none without it.
-    func filled(
-        behind context: String = "", _ value: (String) throws(Fault) -> String
-    ) throws(Fault) -> (text: String, bytesBehind: Int) {
+    func filled<Failure: Error>(
+        behind context: String = "", _ value: (String) throws(Failure) -> String
+    ) throws(Failure) -> (text: String, bytesBehind: Int) {
         var (result, end): (String, Int?) = ("", nil)
         for part in parts {
             switch part {

@@ -62,7 +62,7 @@ import Text
     @Test func `templates are filled as Python's format fills them`() throws {
         let template = try PromptTemplate("a{{{x}}} {y_1}\r\n{x}")
         #expect(template.fields == ["x", "y_1", "x"])
-        let filled = try template.filled(behind: "y_1") { name in name == "x" ? "{y_1}" : "é\u{301}" }
+        let filled = template.filled(behind: "y_1") { name in name == "x" ? "{y_1}" : "é\u{301}" }
         #expect(filled.text == "a{{y_1}} é\u{301}\r\n{y_1}" && filled.bytesBehind == 7)
         for (text, reason) in [
             ("{", "a single '{'"), ("a}b", "a single '}'"), ("{}", "the field '{}', expected a name"),
