@@ -120,7 +120,9 @@ public struct NeedleGrid: GenerationTask {
     }
 
     /// The examples for a tokenizer, the deepest needles first, so that each prompt finds the most of its beginning in a prefix cache.
-    public func examples(_ encoder: PromptEncoder) throws(Fault) -> [GenerationExample] {
+    ///
+    /// Throws ``Fault`` for a length that cannot be met, and ``ChatTemplateError``.
+    public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
         let text = Array(haystack.unicodeScalars)
         let ends = Self.sentenceEnds(text)
         var examples: [(place: Int, example: GenerationExample)] = []
@@ -143,21 +145,21 @@ public struct NeedleGrid: GenerationTask {
                         let context = parts.map { PythonText(scalars: $0).stripped.string }.filter { !$0.isEmpty }
                         return (context.joined(separator: " ") + "\n\n" + needle.question, places.min() ?? 0)
                     }
-                    let least = encoder.tokens(prompt(0).text).count
-                    guard least <= length else { throw .shortLength(length, least: least) }
-                    let sentences = Self.most(ends.count) { encoder.tokens(prompt($0).text).count <= length }
+                    let least = try encoder.count(prompt(0).text)
+                    guard least <= length else { throw Fault.shortLength(length, least: least) }
+                    let sentences = try Self.most(ends.count) { try encoder.count(prompt($0).text) <= length }
                     if sentences == ends.count {
-                        throw .shortHaystack(length: length, tokens: encoder.tokens(prompt(sentences).text).count)
+                        throw Fault.shortHaystack(length: length, tokens: try encoder.count(prompt(sentences).text))
                     }
                     let (filled, place) = prompt(sentences)
-                    let tokens = encoder.tokens(filled)
+                    let encoded = try encoder.encoded(filled, questionBytes: needle.question.utf8.count, id: id)
                     examples.append(
                         (
                             place,
                             GenerationExample(
-                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: filled, tokens: tokens,
-                                contextTokens: encoder.tokensBefore(suffix: needle.question.utf8.count, of: tokens),
-                                maxTokens: maxTokens, references: [needle.answer, needle.text], task: .needle)
+                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: encoded.text,
+                                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: maxTokens,
+                                references: [needle.answer, needle.text], stops: encoded.stops, task: .needle)
                         ))
                 }
             }
@@ -196,13 +198,13 @@ public struct NeedleGrid: GenerationTask {
     }
 
     /// The most of 0 to `limit` for which `fits` holds, which it does for 0 and no longer beyond some number.
-    private static func most(_ limit: Int, _ fits: (Int) -> Bool) -> Int {
+    static func most(_ limit: Int, _ fits: (Int) throws -> Bool) rethrows -> Int {
         var (low, high) = (0, min(64, limit))
-        while high < limit, fits(high) { (low, high) = (high, min(2 * high, limit)) }
-        if high == limit, fits(limit) { return limit }
+        while high < limit, try fits(high) { (low, high) = (high, min(2 * high, limit)) }
+        if high == limit, try fits(limit) { return limit }
         while high - low > 1 {
             let middle = (low + high) / 2
-            if fits(middle) { low = middle } else { high = middle }
+            if try fits(middle) { low = middle } else { high = middle }
         }
         return low
     }

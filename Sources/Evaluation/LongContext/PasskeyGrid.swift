@@ -79,7 +79,8 @@ public struct PasskeyGrid: GenerationTask {
 
     private static let instruction =
         "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I will quiz you about the important information there."
-    private static let garbage = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+    /// The sentences of the original's garbage, which are RULER's noise too.
+    static let garbage = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
     private static let question = "What is the pass key? The pass key is"
 
     public var name: String { "passkey" }
@@ -105,8 +106,8 @@ public struct PasskeyGrid: GenerationTask {
     /// The examples for a tokenizer, ordered so that each finds the most of its prompt in a prefix cache: all begin with the same
     /// filler, and prompts whose key comes last come first.
     ///
-    /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without filler, and ``NeedleGrid/Fault`` where it takes
-    /// more filler than there is.
+    /// Throws ``PasskeyLengthError`` where a length is too short for a prompt without filler, ``NeedleGrid/Fault`` where it takes more
+    /// filler than there is, and ``ChatTemplateError``.
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
         guard let task = ScoringTask.named("passkey", isDataset: false) else {
             preconditionFailure("PasskeyGrid: no task 'passkey'")
@@ -118,7 +119,7 @@ public struct PasskeyGrid: GenerationTask {
                 let depth = (Double(index) + 0.5) / Double(depths)
                 // Keys of most digits take the most room; shorter ones leave a token or so unused.
                 let longest = try characters(length: length, most: filler.count) {
-                    encoder.tokens(Self.prompt(key: 50_000, characters: $0, depth: depth, filler: filler)).count
+                    try encoder.count(Self.prompt(key: 50_000, characters: $0, depth: depth, filler: filler))
                 }
                 for trial in 0..<trials {
                     let id = "passkey/\(length)/\(Self.text(depth))/\(trial)"
@@ -126,20 +127,18 @@ public struct PasskeyGrid: GenerationTask {
                     let key = Int.random(in: 1...50_000, using: &generator)
                     var characters = longest
                     var prompt = Self.prompt(key: key, characters: characters, depth: depth, filler: filler)
-                    var tokens = encoder.tokens(prompt)
-                    while tokens.count > length, characters > 0 {
+                    while characters > 0, try encoder.count(prompt) > length {
                         characters -= 1
                         prompt = Self.prompt(key: key, characters: characters, depth: depth, filler: filler)
-                        tokens = encoder.tokens(prompt)
                     }
+                    let encoded = try encoder.encoded(prompt, questionBytes: Self.question.utf8.count, id: id)
                     examples.append(
                         (
                             depth * Double(characters),
                             GenerationExample(
-                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: prompt, tokens: tokens,
-                                contextTokens: encoder.tokensBefore(suffix: Self.question.utf8.count, of: tokens),
-                                maxTokens: maxTokens,
-                                references: ["\(key)"], task: task)
+                                id: id, group: ExampleGroup(length: length, depth: depth), prompt: encoded.text,
+                                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: maxTokens,
+                                references: ["\(key)"], stops: encoded.stops, task: task)
                         ))
                 }
             }
@@ -150,17 +149,17 @@ public struct PasskeyGrid: GenerationTask {
     }
 
     /// The most characters of filler, fewer than `most`, with which `count` gives at most `length` tokens.
-    private func characters(length: Int, most: Int, _ count: (Int) -> Int) throws -> Int {
-        let least = count(0)
+    private func characters(length: Int, most: Int, _ count: (Int) throws -> Int) throws -> Int {
+        let least = try count(0)
         guard least <= length else { throw PasskeyLengthError(length: length, least: least) }
         var (low, high) = (0, min(2 * length, most))
-        while count(high) <= length {
-            guard high < most else { throw NeedleGrid.Fault.shortHaystack(length: length, tokens: count(high)) }
+        while try count(high) <= length {
+            guard high < most else { throw NeedleGrid.Fault.shortHaystack(length: length, tokens: try count(high)) }
             (low, high) = (high, min(2 * high, most))
         }
         while high - low > 1 {
             let middle = (low + high) / 2
-            if count(middle) <= length { low = middle } else { high = middle }
+            if try count(middle) <= length { low = middle } else { high = middle }
         }
         return low
     }

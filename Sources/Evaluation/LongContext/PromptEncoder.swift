@@ -21,6 +21,11 @@ public struct PromptEncoder: Sendable {
         return (bosID.map { tokens.first == $0 ? [] : [$0] } ?? []) + tokens
     }
 
+    /// The number of tokens of a prompt, in the chat template where there is one.
+    func count(_ prompt: String) throws -> Int {
+        try tokens(chat?.text([ChatTurn(role: "user", content: prompt)]) ?? prompt).count
+    }
+
     /// A prompt as a model gets it.
     struct Encoded {
         var text: String

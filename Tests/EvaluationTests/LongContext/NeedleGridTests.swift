@@ -85,4 +85,22 @@ import Text
         #expect(try fault(20).contains("a length of 20 tokens is too short for the needle and its question, which have "))
         #expect(try fault(4000).hasSuffix("--lengths has 4000; name more with --haystack"))
     }
+
+    @Test func `a chat template's tokens count as part of a length, and its stops end outputs`() throws {
+        let chat = ChatWriter(stops: ["<end>"]) { "<user>\($0[0].content)<assistant>" }
+        let encoder = PromptEncoder(ByteTokenizer(), bosID: 256, chat: chat)
+        let grids: [(any GenerationTask, String)] = [
+            (NeedleGrid(haystack: Self.haystack, lengths: [800], depths: 2, trials: 1, seed: 1), "special magic number of the"),
+            (PasskeyGrid(lengths: [800], depths: 2, trials: 1, seed: 1), "What is the pass key?"),
+        ]
+        for (grid, question) in grids {
+            for example in try grid.examples(encoder) {
+                #expect((740...800).contains(example.tokens.count) && example.stops == ["<end>"])
+                #expect(example.prompt.hasPrefix("<user>") && example.prompt.hasSuffix(" is<assistant>"))
+                let behind = ByteTokenizer().decode(Array(example.tokens[example.contextTokens...]))
+                #expect(String(decoding: behind, as: UTF8.self).hasPrefix("What is the "))
+                #expect(String(decoding: behind, as: UTF8.self).contains(question))
+            }
+        }
+    }
 }
