@@ -1,7 +1,12 @@
 import Foundation
 
-/// RULER (Hsieh et al. 2024): the files that its generators write, prompts with the beginning of the answer appended.
+/// RULER (Hsieh et al. 2024): the files that its generators write, prompts with the beginning of the answer appended, or prompts made here.
 public struct RULERTask: GenerationTask {
+    private enum Source {
+        case files([Record])
+        case maker(RULERMaker)
+    }
+
     private struct Record {
         var task: String
         var length: Int?
@@ -20,7 +25,7 @@ public struct RULERTask: GenerationTask {
         var path: String
     }
 
-    private let records: [Record]
+    private let source: Source
     private let described: [String: String]
     private let maxTokens: Int?
     public let files: [String]
@@ -45,7 +50,7 @@ public struct RULERTask: GenerationTask {
             }
         }
         let read = wanted.flatMap { task in found.filter { $0.task == task } }
-        records = try read.flatMap { file in
+        let records = try read.flatMap { file in
             try DataRecord.lines(file.path).prefix(limit ?? .max).enumerated().map { number, line in
                 let outputs = try line.texts("outputs")
                 guard !outputs.isEmpty else { throw line.refused("'outputs' is empty") }
@@ -57,8 +62,17 @@ public struct RULERTask: GenerationTask {
         }
         var described = ["tasks": wanted.joined(separator: ",")]
         if let limit { described["limit"] = "\(limit)" }
-        if let maxTokens { described["max-new"] = "\(maxTokens)" }
-        (self.described, self.maxTokens, files) = (described, maxTokens, read.map(\.path))
+        self.init(.files(records), described, files: read.map(\.path), maxTokens: maxTokens)
+    }
+
+    /// Makes prompts by `maker`; `maxTokens` replaces the tasks' own most tokens to generate, for which a length leaves room.
+    public init(making maker: RULERMaker, maxTokens: Int? = nil) {
+        self.init(.maker(maker), maker.options, files: maker.files, maxTokens: maxTokens)
+    }
+
+    private init(_ source: Source, _ described: [String: String], files: [String], maxTokens: Int?) {
+        (self.source, self.files, self.maxTokens) = (source, files, maxTokens)
+        self.described = described.merging(maxTokens.map { ["max-new": "\($0)"] } ?? [:]) { $1 }
     }
 
     /// The files of tasks in a folder, by length.
@@ -81,13 +95,39 @@ public struct RULERTask: GenerationTask {
 
     public var options: [String: String] { described }
 
-    public var count: Int { records.count }
+    public var count: Int {
+        switch source {
+        case .files(let records): records.count
+        case .maker(let maker): maker.count
+        }
+    }
+
+    /// The most tokens that a task generates.
+    private func newTokens(_ task: String) -> Int {
+        guard let own = RULER.tokens.first(where: { $0.key == task })?.value else {
+            preconditionFailure("RULERTask: no task '\(task)'")
+        }
+        return maxTokens ?? own
+    }
+
+    private func records(_ encoder: PromptEncoder) throws -> [Record] {
+        switch source {
+        case .files(let records): return records
+        case .maker(let maker):
+            var numbers: [String: Int] = [:]
+            return try maker.prompts(encoder, newTokens: newTokens).map { task, length, prompt in
+                let number = numbers["\(length)/\(task)", default: 0]
+                numbers["\(length)/\(task)"] = number + 1
+                return Record(task: task, length: length, number: number, prompt: prompt.text, outputs: prompt.outputs)
+            }
+        }
+    }
 
     public func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
-        try records.map { record in
-            guard let rule = ScoringTask.named("ruler:" + record.task, isDataset: false),
-                let most = RULER.tokens.first(where: { $0.key == record.task })?.value
-            else { preconditionFailure("RULERTask: no task '\(record.task)'") }
+        try records(encoder).map { record in
+            guard let rule = ScoringTask.named("ruler:" + record.task, isDataset: false) else {
+                preconditionFailure("RULERTask: no task '\(record.task)'")
+            }
             // The question is the prompt's last line, the beginning of the answer behind it.
             let question = record.prompt.utf8.reversed().prefix { $0 != UInt8(ascii: "\n") }.count
             let id = "ruler/\(record.length.map { "\($0)/" } ?? "")\(record.task)/\(record.number)"
@@ -95,7 +135,7 @@ public struct RULERTask: GenerationTask {
             let encoded = try encoder.encoded(record.prompt, questionBytes: question, id: id)
             return GenerationExample(
                 id: id, group: ExampleGroup(dataset: record.task, length: record.length), prompt: encoded.text,
-                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: maxTokens ?? most,
+                tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: newTokens(record.task),
                 references: record.outputs, stops: encoded.stops, task: rule)
         }
     }
