@@ -100,6 +100,7 @@ public struct DialogueTask: GenerationTask {
             }
             let last = try Self.example(conversation, conversation.turns.count - 1, after: system + unanswered, encoder)
             first.leastTokens = last.tokens.count + last.maxTokens - 1
+            first.mostTokens = first.leastTokens + conversation.turns.dropLast().reduce(0) { $0 + $1.maxTokens }
             return first
         }
     }

@@ -29,6 +29,8 @@ public struct GenerationExample: Sendable {
 
     /// This example or the first of the ones that follow it without an output in `outputs`, by id; nil where all have one.
     public func remaining(_ outputs: [String: String]) throws -> GenerationExample? {
+    /// The most tokens of prompt and output that the examples following this one come to, where outputs have their most tokens.
+    public var mostTokens = 0
         var example = self
         while let output = outputs[example.id] {
             guard let next = try example.following?(output) else { return nil }

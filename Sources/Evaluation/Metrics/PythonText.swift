@@ -74,6 +74,16 @@ struct PythonText: Hashable, Sendable {
         return nil
     }
 
+    /// `str.replace(old, new)` of an `old` that is not empty.
+    func replacing(_ old: PythonText, with new: PythonText) -> PythonText {
+        var (result, start) = ([Unicode.Scalar](), 0)
+        while let index = firstIndex(of: old, from: start) {
+            result += scalars[start..<index] + new.scalars
+            start = index + old.count
+        }
+        return PythonText(scalars: result + scalars[start...])
+    }
+
     /// `other in str`.
     func contains(_ other: PythonText) -> Bool { firstIndex(of: other) != nil }
 
