@@ -71,6 +71,13 @@ public struct FuzzTarget: Sendable {
         if task.kind == .choice { _ = try task.choices() } else { _ = try task.examples(encoder) }
     }
 
+    /// RULER's prompts about a file of questions, read and made.
+    private static func rulerQuestions(_ task: String, _ path: String) throws {
+        let texts = try RULERPrompts(path: folder(path) + "/constants.py")
+        let sources = RULERMaker.Sources(texts: texts, squad: path, hotpotqa: path)
+        _ = try RULERTask(making: RULERMaker(tasks: [task], lengths: [340], sources, limit: 2)).examples(encoder)
+    }
+
     private static let encoder = PromptEncoder(ByteTokenizer(), bosID: nil)
 
     /// A text to train on, read whole.
@@ -162,6 +169,21 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "RULER's records", seeds: [suites + "ruler.jsonl"], file: "vt.jsonl") {
             _ = try RULERTask(tasks: nil, data: folder($0)).examples(encoder)
         },
+        FuzzTarget(name: "RULER's texts", seeds: [suites + "constants.py"], file: "constants.py", isLenient: true) {
+            _ = try RULERPrompts(path: $0)
+        },
+        FuzzTarget(
+            name: "SQuAD's questions", seeds: [suites + "squad.json"], file: "squad.json", beside: [suites + "constants.py"],
+            isLenient: true
+        ) { try rulerQuestions("qa_1", $0) },
+        FuzzTarget(
+            name: "HotpotQA's questions", seeds: [suites + "hotpotqa.json"], file: "hotpotqa.json",
+            beside: [suites + "constants.py"], isLenient: true
+        ) { try rulerQuestions("qa_2", $0) },
+        FuzzTarget(
+            name: "LongBench v2's records", seeds: [suites + "longbench2.json"], file: "data.json",
+            beside: [suites + "0shot.txt"], isLenient: true
+        ) { _ = try LongBench2Data(data: $0, prompts: folder($0)).examples(encoder) },
         FuzzTarget(name: "conversations", seeds: [suites + "dialogue.jsonl"], file: "dialogue.jsonl") {
             _ = try DialogueTask(data: $0)
         },
