@@ -90,6 +90,20 @@ import Testing
         #expect(chosen(options, 4) == [0, 1, 0, 0])
     }
 
+    @Test func `stop tokens are not drawn before the least number of tokens`() {
+        for temperature in [0.0, 1] {
+            var options = SamplingOptions()
+            (options.temperature, options.minTokens, options.stopIDs) = (temperature, 2, [1])
+            let row = Storage(copying: [0, 90, 30, 0])
+            var sampler = TokenSampler(options, seed: 1, stream: 0, prompt: [], stopIDs: options.stopIDs(of: [2]))
+            let drawn = (0..<4).map { _ in sampler.choose(row, row: 0, width: 4, greedy: 1).id }
+            #expect(drawn[2...] == [1, 1] && drawn[..<2].allSatisfy { [0, 3].contains($0) }, "\(drawn)")
+            options.ignoreEOS = true
+            sampler = TokenSampler(options, seed: 1, stream: 0, prompt: [], stopIDs: options.stopIDs(of: [2]))
+            #expect((0..<3).map { _ in sampler.choose(row, row: 0, width: 4, greedy: 1).id } == [2, 2, 1])
+        }
+    }
+
     @Test(arguments: [.leastNonzeroMagnitude, 1e-300, 1e-45, 1e-40, 1e-38, 1e-30, 1e-6, 1e-5, 1e-3, 100])
     func `temperatures next to nothing and far above draw what can be drawn`(temperature: Double) {
         let edits: [(inout SamplingOptions) -> Void] = [

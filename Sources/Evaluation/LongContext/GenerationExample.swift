@@ -20,17 +20,20 @@ public struct GenerationExample: Sendable {
     public var question: String?
     /// Strings that end the output; they are not part of it.
     public var stops: [String] = []
+    /// Tokens that end the output from its second token on, as the first may be none of them nor the model's end of sequence; none where any
+    /// token may come first.
+    public var laterStopIDs: Set<Int32> = []
     /// The rule of the score.
     public var task: ScoringTask
     /// The example that follows an output of this one, such as a conversation's next turn; nil for the last.
     public var following: (@Sendable (_ output: String) throws -> GenerationExample?)?
     /// The least tokens of prompt and output that the examples following this one come to, however short the outputs.
     public var leastTokens = 0
+    /// The most tokens of prompt and output that the examples following this one come to, where outputs have their most tokens.
+    public var mostTokens = 0
 
     /// This example or the first of the ones that follow it without an output in `outputs`, by id; nil where all have one.
     public func remaining(_ outputs: [String: String]) throws -> GenerationExample? {
-    /// The most tokens of prompt and output that the examples following this one come to, where outputs have their most tokens.
-    public var mostTokens = 0
         var example = self
         while let output = outputs[example.id] {
             guard let next = try example.following?(output) else { return nil }

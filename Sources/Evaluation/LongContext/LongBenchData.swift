@@ -3,9 +3,6 @@ import JSON
 
 /// LongBench's data sets as prompts (Bai et al. 2023): records from its JSON Lines files, prompts and numbers of new tokens from
 /// its own `config` folder, which is not copied here.
-///
-/// Departure from `pred.py`: samsum's outputs end at their length, as a first newline is not forbidden; its first line alone is scored all
-/// the same.
 public struct LongBenchData: GenerationTask {
     /// A record of a data set.
     private struct Record {
@@ -131,10 +128,13 @@ public struct LongBenchData: GenerationTask {
             let id = "longbench/\(record.dataset)/\(record.id)"
             let encoded = try encoder.encoded(
                 prompt, questionBytes: record.questionBytes, id: id, isChat: LongBench.isChat(record.task.name))
-            return GenerationExample(
+            var example = GenerationExample(
                 id: id, group: ExampleGroup(dataset: record.dataset, words: record.words), prompt: encoded.text,
                 tokens: encoded.tokens, contextTokens: encoded.contextTokens, maxTokens: how.maxTokens ?? record.maxTokens,
                 references: record.answers, classes: record.classes, stops: encoded.stops, task: record.task)
+            // samsum ends at the last token of a newline, which a `min_length` of one token forbids as the first.
+            if record.task.name == "samsum" { example.laterStopIDs = Set(encoder.tokenizer.encode("\n").suffix(1)) }
+            return example
         }
     }
 

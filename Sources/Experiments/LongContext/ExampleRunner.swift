@@ -105,6 +105,7 @@ public struct ExampleRunner: Sendable {
         var request = GenerationRequest(prompt: example.tokens, sampling: sampling)
         request.contextTokens = context(example)
         return request
+        (sampling.stopIDs, sampling.minTokens) = (example.laterStopIDs, example.laterStopIDs.isEmpty ? 0 : 1)
     }
 
     /// Tokens of the prompt at whose end evictions decide.

@@ -121,7 +121,8 @@ public actor Engine {
         let sequence = EngineSequence(
             request, id: id, of: models[request.model],
             sampler: TokenSampler(
-                sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt),
+                sampling, seed: sampling.seed ?? SeededGenerator.key(options.seed, id), stream: 0, prompt: request.prompt,
+                stopIDs: sampling.stopIDs(of: models[request.model].stopIDs)),
             maxTokens: min(sampling.maxTokens, capacity - request.prompt.count + 1))
         // A request for no tokens only scores its prompt.
         guard

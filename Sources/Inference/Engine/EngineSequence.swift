@@ -84,7 +84,7 @@ final class EngineSequence {
         self.sampler = sampler
         decoder = TokenStreamDecoder(model.tokenizer, after: request.prompt)
         matcher = StopMatcher(request.sampling.stopStrings)
-        stopIDs = request.sampling.stopIDs.union(request.sampling.ignoreEOS ? [] : model.stopIDs)
+        stopIDs = request.sampling.stopIDs(of: model.stopIDs)
         self.maxTokens = maxTokens
         retention = request.retention
         promptLogprobs = request.promptLogprobs
@@ -108,7 +108,8 @@ final class EngineSequence {
         EngineSequence(
             self, id: id, index: index,
             sampler: TokenSampler(
-                sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount))))
+                sampler.options, seed: sampler.seed, stream: UInt64(index), prompt: Array(tokens.prefix(promptCount)),
+                stopIDs: stopIDs))
     }
 
     /// Drops its keys and values, so that it is recomputed.

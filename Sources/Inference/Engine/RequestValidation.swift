@@ -24,6 +24,9 @@ extension BeamOptions {
         guard sampling.stopStrings.isEmpty else {
             throw .sampling(option: "stop", value: "strings", expected: "stop_token_ids with beam search")
         }
+        guard sampling.minTokens == 0 else {
+            throw .sampling(option: "min_tokens", value: "\(sampling.minTokens)", expected: "0 with beam search")
+        }
         guard sampling.logitBias.isEmpty, sampling.presencePenalty == 0, sampling.frequencyPenalty == 0,
             sampling.repetitionPenalty == 1
         else {
@@ -41,6 +44,7 @@ extension SamplingOptions {
             }
         }
         guard maxTokens >= 0 else { throw .sampling(option: "max_tokens", value: "\(maxTokens)", expected: "0 or more") }
+        guard minTokens >= 0 else { throw .sampling(option: "min_tokens", value: "\(minTokens)", expected: "0 or more") }
         try check("temperature", temperature, 0...100)
         try check("top_p", topP, 0...1)
         try check("min_p", minP, 0...1)

@@ -22,6 +22,8 @@ public struct SamplingOptions: Sendable, Hashable {
     public var seed: UInt64?
     /// Tokens that end the output, beside the model's end-of-sequence tokens; they are not part of its text.
     public var stopIDs: Set<Int32> = []
+    /// Tokens before which the output may not end at a token: until then stop tokens are never drawn.
+    public var minTokens = 0
     /// Strings that end the output; they are not part of it.
     public var stopStrings: [String] = []
     /// Whether the model's end-of-sequence tokens are treated as ordinary ones.
@@ -31,6 +33,9 @@ public struct SamplingOptions: Sendable, Hashable {
 
     /// OpenAI's defaults.
     public init() {}
+
+    /// All tokens that end an output of a model whose own ones are `model`.
+    func stopIDs(of model: Set<Int32>) -> Set<Int32> { stopIDs.union(ignoreEOS ? [] : model) }
 }
 
 /// A token with its log-probability under the model, before temperature, penalties and bias.

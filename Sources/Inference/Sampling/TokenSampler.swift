@@ -10,9 +10,13 @@ struct TokenSampler: Sendable {
     private var generator: SeededGenerator
     private var generated: [Int32: Int] = [:]
     private let prompt: Set<Int32>
+    /// Tokens that end an output, and the tokens until one of them may be drawn.
+    private let stopIDs: Set<Int32>
+    private var tokensToStop: Int
 
-    init(_ options: SamplingOptions, seed: UInt64, stream: UInt64, prompt: [Int32]) {
+    init(_ options: SamplingOptions, seed: UInt64, stream: UInt64, prompt: [Int32], stopIDs: Set<Int32> = []) {
         self.options = options
+        (self.stopIDs, tokensToStop) = (stopIDs, stopIDs.isEmpty ? 0 : options.minTokens)
         self.seed = seed
         generator = SeededGenerator(seed: seed, stream: stream)
         self.prompt = options.repetitionPenalty == 1 ? [] : Set(prompt)
@@ -26,7 +30,7 @@ struct TokenSampler: Sendable {
     var isPlainGreedy: Bool { sampler.isGreedy && !editsLogits }
 
     private var editsLogits: Bool {
-        !options.logitBias.isEmpty || options.presencePenalty != 0 || options.frequencyPenalty != 0
+        tokensToStop > 0 || !options.logitBias.isEmpty || options.presencePenalty != 0 || options.frequencyPenalty != 0
             || options.repetitionPenalty != 1
     }
 
@@ -38,6 +42,7 @@ struct TokenSampler: Sendable {
             edit(&values)
             token.id = sampler.sample(values, using: &generator)
         }
+        defer { tokensToStop = max(0, tokensToStop - 1) }
         if editsLogits { generated[token.id, default: 0] += 1 }
         if let count = options.logprobs { Self.score(&token, logits, row: row, width: width, top: count) }
         return token
@@ -62,6 +67,7 @@ struct TokenSampler: Sendable {
                 values[Int(id)] -= Float(options.presencePenalty) + Float(count) * Float(options.frequencyPenalty)
             }
         }
+        if tokensToStop > 0 { for id in stopIDs where values.indices.contains(Int(id)) { values[Int(id)] = -.infinity } }
         for (id, bias) in options.logitBias where values.indices.contains(Int(id)) { values[Int(id)] += bias }
     }
 

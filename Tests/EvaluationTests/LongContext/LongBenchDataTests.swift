@@ -116,6 +116,19 @@ import Text
         }
     }
 
+    @Test func `samsum alone ends at a newline, which may not come first`() throws {
+        try configure(
+            .object(["samsum": .text("{context}"), "qasper": .text("{context}")]),
+            .object(["samsum": .int(8), "qasper": .int(8)]))
+        for name in ["samsum", "qasper", "samsum_e"] {
+            let record = #"{"input": "q", "context": "c", "answers": ["x"], "all_classes": null, "length": 7}"#
+            try scratch.write(Array(record.utf8), to: name + ".jsonl")
+        }
+        let examples = try LongBenchData(datasets: ["samsum", "qasper", "samsum_e"], data: scratch.path, config: scratch.path)
+            .examples(PromptEncoder(ByteTokenizer(), bosID: nil))
+        #expect(examples.map(\.laterStopIDs) == [[10], [], [10]])
+    }
+
     @Test func `LongBench-E's records have their group of lengths, and few-shot examples and code no chat template`() throws {
         let names = ["qasper_e", "trec", "lcc_e"]
         try configure(
