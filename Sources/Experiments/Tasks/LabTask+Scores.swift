@@ -91,21 +91,21 @@ extension LabTask {
             var options = ExampleRunner.Options()
             (options.queryAware, options.scoring) = (spec.isQueryAware, scoring)
             // Room for three of the longest prompts that share nothing, and more where it is cheap.
-            let longest = examples.map { $0.tokens.count + $0.maxTokens }.max() ?? 0
+            let longest = examples.map { max($0.tokens.count + $0.maxTokens, $0.mostTokens) }.max() ?? 0
             let bytes = model.config.kvBytes(cache.encoding, tokens: longest)
             options.cacheBytes = max(3 * bytes, min(options.cacheBytes, 16 * bytes), 4 << 20)
             let runner = try ExampleRunner(model, name: subject.name, spec: cache, options: options)
             let folder = try path(subject, cache).map { try self.folder(subject, cache, $0) }
             var records = folder?.records ?? []
-            let done = Set(records.map(\.id))
+            let outputs = Dictionary(records.map { ($0.id, $0.output) }, uniquingKeysWith: { first, _ in first })
             do {
-                try await runner.run(examples.filter { !done.contains($0.id) }) { record in
+                try await runner.run(examples.compactMap { try $0.remaining(outputs) }) { record in
                     try folder?.append(record)
                     records.append(record)
-                    reporter.progress("\(subject.name)  \(name)  \(cache)  \(records.count)/\(examples.count) examples")
+                    reporter.progress("\(subject.name)  \(name)  \(cache)  \(records.count)/\(count) examples")
                     if shouldStop() { throw Stopped() }
                 }
-            } catch is Stopped where records.count < examples.count { return nil } catch is Stopped {}
+            } catch is Stopped where records.count < count { return nil } catch is Stopped {}
             guard !records.isEmpty else { throw ExperimentError.nothingToScore }
             found.append(TaskScores(records))
         }

@@ -78,7 +78,7 @@ struct LabTask: Sendable {
         guard case .generation(let task, _) = work else { return }
         for example in try task.examples(PromptEncoder(text.tokenizer, bosID: text.bosID)) {
             // The last token is never stored.
-            let needed = example.tokens.count + example.maxTokens - 1
+            let needed = max(example.tokens.count + example.maxTokens - 1, example.leastTokens)
             guard needed <= positions else {
                 throw LongContextError.positions(example.id, needed: needed, model: name, positions: positions)
             }

@@ -15,10 +15,11 @@ struct TaskScores: Codable, Sendable, Hashable {
 }
 
 extension TaskScores {
-    /// The scores of records, which are at least one.
+    /// The scores of records, of which at least one has one.
     init(_ records: [ExampleRecord]) {
         let entry = LongContextSummary.Cache(model: "", spec: "", records: records)
-        (ids, scores) = (records.map(\.id), records.map(\.score))
+        let scored = records.filter(\.isScored)
+        (ids, scores) = (scored.map(\.id), scored.map(\.score))
         (heldBytesPerToken, firstTokenSeconds) = (entry.bytesPerToken, entry.firstTokenMedian)
         (prefillTokensPerSecond, decodeTokensPerSecond) = (entry.prefillTokensPerSecond, entry.decodeTokensPerSecond)
     }
