@@ -48,7 +48,7 @@ import Text
     /// A record without what differs from run to run.
     private func outcome(_ record: ExampleRecord) -> ExampleRecord {
         var record = record
-        (record.prefillSeconds, record.decodeSeconds, record.cachedTokens) = (0, 0, 0)
+        (record.prefillSeconds, record.decodeSeconds, record.compressSeconds, record.cachedTokens) = (0, 0, nil, 0)
         return record
     }
 
@@ -98,6 +98,60 @@ import Text
         #expect(LongContextReport(aware).html.contains("query-aware: compressed after they have seen the question"))
         let outputs = try records("agnostic").sorted { $0.id < $1.id }.map(\.output)
         #expect(try records("aware").sorted { $0.id < $1.id }.map(\.output) != outputs)
+    }
+
+    /// Questions about two contexts, alternating.
+    private struct Questions: GenerationTask {
+        let name = "questions", options: [String: String] = [:], count = 6
+
+        func examples(_ encoder: PromptEncoder) throws -> [GenerationExample] {
+            guard let task = ScoringTask.named("passkey", isDataset: false) else { return [] }
+            return (0..<6).map { number in
+                let context = String(repeating: number % 2 == 0 ? "The grass is green. " : "Here we go. ", count: 9)
+                let tokens = encoder.tokens(context + "What is \(number)?")
+                return GenerationExample(
+                    id: "questions/\(number)", group: ExampleGroup(), prompt: context, tokens: tokens,
+                    contextTokens: context.utf8.count, maxTokens: 3, references: ["\(number)"], task: task)
+            }
+        }
+    }
+
+    @Test func `questions about one context share its compression, and outputs do not depend on that`() async throws {
+        let path = try model("a")
+        func records(_ concurrency: Int, queryAware: Bool = false) async throws -> [ExampleRecord] {
+            var options = ExampleRunner.Options()
+            (options.cacheBytes, options.concurrency, options.queryAware) = (4 << 20, concurrency, queryAware)
+            let loaded = try ServableModel(path: path)
+            let runner = try ExampleRunner(
+                loaded, name: "a", spec: try CacheSpec("evict=h2o,budget=48,interval=16"), options: options)
+            var records: [ExampleRecord] = []
+            let examples = try Questions().examples(PromptEncoder(loaded.tokenizer, bosID: nil))
+            try await runner.run(examples) { records.append($0) }
+            return records
+        }
+        let shared = try await records(1)
+        // One context behind the other, the first question about each compresses it.
+        #expect(shared.map(\.id) == [0, 2, 4, 1, 3, 5].map { "questions/\($0)" })
+        #expect(shared.map(\.cachedTokens) == [0, 180, 180, 0, 108, 108])
+        #expect(shared.map { $0.compressSeconds.map { $0 > 0 } } == [true, false, false, true, false, false])
+        #expect(try await records(3).sorted { $0.id < $1.id }.map(\.output) == shared.sorted { $0.id < $1.id }.map(\.output))
+        // Each by itself, with nothing kept before.
+        for record in shared {
+            var options = ExampleRunner.Options()
+            options.cacheBytes = 4 << 20
+            let loaded = try ServableModel(path: path)
+            let runner = try ExampleRunner(
+                loaded, name: "a", spec: try CacheSpec("evict=h2o,budget=48,interval=16"), options: options)
+            let example = try #require(
+                try Questions().examples(PromptEncoder(loaded.tokenizer, bosID: nil)).first { $0.id == record.id })
+            try await runner.run([example]) { alone in
+                #expect(alone.output == record.output && alone.cachedTokens == 0, "\(record.id)")
+            }
+        }
+        #expect(try await records(1, queryAware: true).allSatisfy { $0.cachedTokens == 0 && $0.compressSeconds != nil })
+        let summary = LongContextSummary(task: "questions", models: ["a"], caches: [shared[0].cache], records: shared)
+        #expect(try #require(summary.caches[0].compressSeconds) > 0)
+        #expect(LongContextTable(summary).plain.contains("compress, ms"))
     }
 
     @Test func `an evaluation that was killed goes on where it stopped`() async throws {

@@ -78,13 +78,15 @@ struct Answer {
     var reasons: [Int: FinishReason] = [:]
     var prompt: [SampledToken] = []
     var cached = 0
+    var compressSeconds = 0.0
 
     var ids: [Int32] { tokens[0]?.map(\.id) ?? [] }
 
     init(_ generation: Generation) async {
         for await event in generation.events {
             switch event {
-            case .prompt(let tokens, let cached, _): (prompt, self.cached) = (tokens, cached)
+            case .prompt(let tokens, let cached, _, let compress):
+                (prompt, self.cached, compressSeconds) = (tokens, cached, compress)
             case .token(let index, let token, let text):
                 tokens[index, default: []].append(token)
                 texts[index, default: ""] += text

@@ -72,6 +72,54 @@ import Testing
         #expect(try await full.ids == outputs(FullRetention()).ids)
     }
 
+    /// The answers to four questions about each of two contexts, all behind the same beginning, by an engine that shares contexts or not.
+    private func answers(
+        _ retention: any Retention, shares: Bool, pages: Int = 400, _ change: (inout EngineOptions) -> Void = { _ in }
+    ) async throws -> (answers: [Answer], statistics: EngineStatistics) {
+        let fixture = try EngineFixture(pages: pages, deviation: 0.3) { options in
+            (options.batchInvariant, options.retention) = (true, retention)
+            change(&options)
+        }
+        var generations: [Generation] = []
+        for question in 0..<4 {
+            for context in 0..<2 {
+                let prompt = EngineFixture.prompt(60, context) + EngineFixture.prompt(3 + question, 7 + question)
+                generations.append(
+                    try await fixture.engine.submit(
+                        fixture.request(prompt, 12) { ($0.contextTokens, $0.sharesContext) = (60, shares) }))
+            }
+        }
+        await fixture.finish()
+        var answers: [Answer] = []
+        for generation in generations { answers.append(await Answer(generation)) }
+        let statistics = await fixture.engine.statistics
+        await fixture.engine.dropPrefixes()
+        let left = await fixture.engine.statistics
+        #expect(left.freePages == left.pages && left.idlePages == 0)
+        return (answers, statistics)
+    }
+
+    @Test(arguments: EvictionPolicies.names)
+    func `questions about one context get the same answers from one compression of it`(policy: String) async throws {
+        let retention = try retention(policy)
+        let alone = try await answers(retention, shares: false)
+        let shared = try await answers(retention, shares: true)
+        #expect(shared.answers.map(\.ids) == alone.answers.map(\.ids))
+        #expect(alone.answers.allSatisfy { $0.cached < 60 && $0.compressSeconds > 0 })
+        // The first question about each context is the only one that waits for its compression.
+        #expect(shared.answers.map(\.cached) == [0, 0] + Array(repeating: 60, count: 6))
+        #expect(shared.answers.map { $0.compressSeconds > 0 } == [true, true] + Array(repeating: false, count: 6))
+        #expect(shared.statistics.idlePages > 0 && shared.statistics.prefixHits == 6 * 60)
+        for change: (inout EngineOptions) -> Void in [
+            { $0.limits.tokensPerStep = 7 }, { $0.prefixSharing = false }, { $0.limits.running = 1 },
+        ] {
+            #expect(try await answers(retention, shares: true, change).answers.map(\.ids) == alone.answers.map(\.ids))
+        }
+        // Contexts are dropped where their pages are needed.
+        let tight = try await answers(retention, shares: true, pages: 60)
+        #expect(tight.answers.map(\.ids) == alone.answers.map(\.ids))
+    }
+
     @Test func `a retention that the model has no layer for is refused with the request`() async throws {
         let fixture = try EngineFixture(configure: { config, _ in
             try HybridAttention(window: 20, fullEvery: 0, sinks: 3).configure(&config)

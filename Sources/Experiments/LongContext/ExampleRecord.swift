@@ -27,6 +27,9 @@ public struct ExampleRecord: Codable, Sendable, Equatable {
     public var finish: String
     /// Seconds from the request's first step to its first token, and from there to its end.
     public var prefillSeconds: Double, decodeSeconds: Double
+    /// Seconds of the first ones in which slots of the prompt were evicted, 0 behind a context that an example before it left; nil for a cache
+    /// that evicts nothing.
+    public var compressSeconds: Double?
     /// The SHA-256 of the prompt's text.
     public var promptSHA256: String
 

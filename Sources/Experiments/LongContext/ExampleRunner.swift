@@ -60,10 +60,11 @@ public struct ExampleRunner: Sendable {
         }
     }
 
-    /// Runs `examples` in their order, as many at once as the options say, and behind each the ones that follow its output; `body` gets
-    /// each record as it is made.
+    /// Runs `examples` in their order, equal contexts one behind the other, as many at once as the options say, and behind each the ones that
+    /// follow its output; `body` gets each record as it is made.
     public func run(_ examples: [GenerationExample], _ body: (ExampleRecord) throws -> Void) async throws {
         try check(examples)
+        let (examples, shared) = byContext(examples)
         try await withThrowingTaskGroup(of: (example: GenerationExample, record: ExampleRecord)?.self) { group in
             group.addTask {
                 await engine.run()
@@ -74,7 +75,9 @@ public struct ExampleRunner: Sendable {
             func start(_ following: GenerationExample? = nil) async throws {
                 guard let example = following ?? next.next() else { return }
                 try check([example])
-                let generation = try await engine.submit(request(example))
+                var request = request(example)
+                request.sharesContext = shared.contains(example.id)
+                let generation = try await engine.submit(request)
                 running += 1
                 group.addTask { (example, try await record(example, generation)) }
             }
@@ -102,10 +105,22 @@ public struct ExampleRunner: Sendable {
         sampling.maxTokens = example.maxTokens
         sampling.temperature = 0
         sampling.stopStrings = example.stops
+        (sampling.stopIDs, sampling.minTokens) = (example.laterStopIDs, example.laterStopIDs.isEmpty ? 0 : 1)
         var request = GenerationRequest(prompt: example.tokens, sampling: sampling)
         request.contextTokens = context(example)
         return request
-        (sampling.stopIDs, sampling.minTokens) = (example.laterStopIDs, example.laterStopIDs.isEmpty ? 0 : 1)
+    }
+
+    /// The examples with each behind the first of an equal context, and the ones that share theirs, by id.
+    private func byContext(_ examples: [GenerationExample]) -> (examples: [GenerationExample], shared: Set<String>) {
+        var groups: [ArraySlice<Int32>: [Int]] = [:]
+        for (index, example) in examples.enumerated() {
+            groups[example.tokens.prefix(example.contextTokens), default: []].append(index)
+        }
+        let ordered = groups.values.sorted { $0[0] < $1[0] }
+        return (
+            ordered.joined().map { examples[$0] }, Set(ordered.filter { $0.count > 1 }.joined().map { examples[$0].id })
+        )
     }
 
     /// Tokens of the prompt at whose end evictions decide.
@@ -115,12 +130,12 @@ public struct ExampleRunner: Sendable {
 
     private func record(_ example: GenerationExample, _ generation: Generation) async throws -> ExampleRecord {
         let start = ContinuousClock.now
-        var (output, tokens, cached, queued) = ("", 0, 0, 0.0)
+        var (output, tokens, cached, queued, compress) = ("", 0, 0, 0.0, 0.0)
         var firstToken: ContinuousClock.Instant?
         var finish: FinishReason?
         for await event in generation.events {
             switch event {
-            case .prompt(_, let found, let seconds): (cached, queued) = (found, seconds)
+            case .prompt(_, let found, let waited, let compressed): (cached, queued, compress) = (found, waited, compressed)
             case .token(_, _, let text):
                 firstToken = firstToken ?? .now
                 tokens += 1
@@ -142,6 +157,7 @@ public struct ExampleRunner: Sendable {
             rule: scoring.rule, references: scoring.references, classes: scoring.classes, question: scoring.question,
             scores: try scoring.scores(output, options.scoring), finish: finish.rawValue,
             prefillSeconds: max(0, (firstToken - start) / .seconds(1) - queued), decodeSeconds: (end - firstToken) / .seconds(1),
+            compressSeconds: spec.evicts ? compress : nil,
             promptSHA256: SHA256Digest(of: example.prompt).hex)
     }
 }

@@ -42,6 +42,9 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
         public var prefillTokensPerSecond: Double?, decodeTokensPerSecond: Double?
         /// The median of seconds to the first token.
         public var firstTokenMedian: Double
+        /// The mean of seconds of evictions before the first token, 0 for prompts behind a context that others left; nil where nothing is
+        /// evicted.
+        public var compressSeconds: Double?
         /// The difference to the first model and cache, paired over examples; nil for the first, or without examples in common.
         public var toReference: PairedScores?
     }
@@ -108,6 +111,8 @@ extension LongContextSummary.Cache {
         // The first token is the prefill's.
         decodeTokensPerSecond = decode > 0 ? sum { Double($0.outputTokens - 1) } / decode : nil
         firstTokenMedian = Self.firstTokenMedian(records)
+        let compress = records.compactMap(\.compressSeconds)
+        compressSeconds = compress.isEmpty ? nil : compress.reduce(0, +) / Double(compress.count)
     }
 
     /// The median of seconds to the first token.

@@ -52,6 +52,7 @@ public struct LongContextTable: ResultTable {
                 TableColumn.filled("bytes/token", rows) { String(format: "%.0f", $0.bytesPerToken) },
                 TableColumn.filled("held", rows) { percent($0.heldShare) + " %" },
                 TableColumn.filled("first token, ms", rows) { String(format: "%.0f", 1000 * $0.firstTokenMedian) },
+                TableColumn.filled("compress, ms", rows) { $0.compressSeconds.map { String(format: "%.1f", 1000 * $0) } },
                 TableColumn.filled("prefill tok/s", rows) { $0.prefillTokensPerSecond.map { String(format: "%.0f", $0) } },
                 TableColumn.filled("decode tok/s", rows) { $0.decodeTokensPerSecond.map { String(format: "%.1f", $0) } },
             ]).compactMap { $0 }
@@ -68,7 +69,7 @@ public struct LongContextTable: ResultTable {
         let head = [
             "model", "cache", "n", "score", "low", "high", "difference", "standardError", "lost", "gained", "bytesPerToken",
             "heldShare",
-            "firstTokenSeconds", "prefillTokensPerSecond", "decodeTokensPerSecond",
+            "firstTokenSeconds", "compressSeconds", "prefillTokensPerSecond", "decodeTokensPerSecond",
         ]
         return Self.csv(
             [head]
@@ -78,7 +79,8 @@ public struct LongContextTable: ResultTable {
                         Self.csv(row.overall.high), Self.csv(row.toReference?.difference),
                         Self.csv(row.toReference?.standardError),
                         Self.csv(row.toReference?.lost), Self.csv(row.toReference?.gained), Self.csv(row.bytesPerToken),
-                        Self.csv(row.heldShare), Self.csv(row.firstTokenMedian), Self.csv(row.prefillTokensPerSecond),
+                        Self.csv(row.heldShare), Self.csv(row.firstTokenMedian), Self.csv(row.compressSeconds),
+                        Self.csv(row.prefillTokensPerSecond),
                         Self.csv(row.decodeTokensPerSecond),
                     ]
                 })

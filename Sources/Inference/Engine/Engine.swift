@@ -20,6 +20,8 @@ public actor Engine {
     var scheduler: Scheduler
     var sequences: [Int: EngineSequence] = [:]
     var requests: [Int: Request] = [:]
+    /// Contexts kept as evictions left them.
+    var contexts: [KeptContext] = []
     /// Beam searches by request.
     var beams: [Int: BeamSearch] = [:]
     var counters = EngineStatistics()
@@ -202,7 +204,7 @@ public actor Engine {
         result.waiting = scheduler.waitingCount
         result.pages = store.pool.pages
         result.freePages = store.pool.freeCount
-        result.idlePages = trees.reduce(0) { $0 + $1.idlePages }
+        result.idlePages = trees.reduce(0) { $0 + $1.idlePages } + idleContextPages.reduce(0, +)
         return result
     }
 
@@ -219,9 +221,9 @@ public actor Engine {
         return nil
     }
 
-    /// Evicts every prefix that no sequence uses.
+    /// Evicts every prefix that no sequence uses, and every kept context.
     public func dropPrefixes() {
-        for model in trees.indices { while evict(model) {} }
+        for model in trees.indices { while evict(model) || dropContext(of: model) {} }
     }
 
     /// Schedules and runs one step and sends its tokens; false where the engine was idle.

@@ -49,7 +49,10 @@ extension Engine {
     /// Evicts the slots outside the retained set of a sequence; the prefix tree may keep their pages.
     func retain(_ id: Int) {
         guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides(id) else { return }
+        let clock = ContinuousClock()
+        let start = clock.now
         if caches[sequence.model].retain(id) {
+            sequence.compressSeconds += (clock.now - start) / .seconds(1)
             // Compacted pages are no prefix of another prompt.
             trees[sequence.model].leave(sequence.path, at: tick())
             (sequence.path, sequence.keepsPrefix) = (PrefixPath(), false)
@@ -64,14 +67,17 @@ extension Engine {
         return true
     }
 
-    /// Evicts the least recently used block that can free a page for `model`: one of its own or of a model above its guarantee.
+    /// Evicts the least recently used block or kept context that can free a page for `model`: one of its own or of a model above its
+    /// guarantee.
     func evictForPages(_ model: Int) -> Bool {
         let ledger = store.pool.ledger
         let open = trees.indices.filter { $0 == model || ledger.used[$0] > ledger.guarantees[$0] }
-        let oldest = open.compactMap { other in trees[other].oldestUse.map { (use: $0, model: other) } }.min {
-            ($0.use, $0.model) < ($1.use, $1.model)
-        }
-        guard let oldest, evict(oldest.model) else { return false }
+        let oldest = open.compactMap { other in
+            [trees[other].oldestUse, oldestContextUse(of: other)].compactMap(\.self).min().map { (use: $0, model: other) }
+        }.min { ($0.use, $0.model) < ($1.use, $1.model) }
+        guard let oldest else { return false }
+        let isContext = oldestContextUse(of: oldest.model) == oldest.use
+        guard isContext ? dropContext(of: oldest.model) : evict(oldest.model) else { return false }
         counters.evicted += 1
         return true
     }

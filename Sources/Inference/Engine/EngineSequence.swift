@@ -49,6 +49,8 @@ final class EngineSequence {
     let promptCount: Int
     /// Tokens of the prompt that are computed in blocks, and at whose end evictions decide.
     let contextCount: Int
+    /// Whether it may begin behind an equal context, and leaves its own to others.
+    let sharesContext: Bool
     /// Outputs still to be forked from this one's prompt.
     var forks: Int
     private(set) var sampler: TokenSampler
@@ -68,6 +70,8 @@ final class EngineSequence {
     var promptScores: [SampledToken] = []
     let promptLogprobs: Int?
     var cached = 0
+    /// Seconds in which slots of its prompt were evicted.
+    var compressSeconds = 0.0
     private let arrival = ContinuousClock.now
     /// Seconds from arrival to its first step.
     private(set) var queuedSeconds: Double?
@@ -80,6 +84,8 @@ final class EngineSequence {
         (tenant, prefixScope) = (request.tenant, request.prefixScope)
         (tokens, promptCount) = (request.prompt, request.prompt.count)
         contextCount = request.contextTokens ?? request.prompt.count
+        sharesContext =
+            request.sharesContext && contextCount < promptCount && request.retention == nil && request.promptLogprobs == nil
         forks = request.beams == nil ? request.count - 1 : 0
         self.sampler = sampler
         decoder = TokenStreamDecoder(model.tokenizer, after: request.prompt)
@@ -95,6 +101,7 @@ final class EngineSequence {
         (self.id, request, self.index, model) = (id, other.request, index, other.model)
         (tenant, prefixScope) = (other.tenant, other.prefixScope)
         (tokens, promptCount, contextCount, forks) = (other.tokens, other.promptCount, other.contextCount, 0)
+        sharesContext = other.sharesContext
         (self.sampler, decoder, matcher) = (sampler, other.decoder, other.matcher)
         (stopIDs, maxTokens, promptLogprobs) = (other.stopIDs, other.maxTokens, other.promptLogprobs)
         (residence, isStarted, path, retention) = (other.residence, other.isStarted, other.path, other.retention)

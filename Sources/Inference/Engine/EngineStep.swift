@@ -5,7 +5,7 @@ import Models
 extension Engine {
     /// The scheduler's plan over the free and evictable pages.
     func schedule() -> Scheduler.Plan {
-        let ledger = store.pool.ledger.freeing(trees.map(\.idlePages))
+        let ledger = store.pool.ledger.freeing(trees.map(\.idlePages)).freeing(idleContextPages)
         let waiting = scheduler.heldIDs
         let view = Scheduler.View(
             left: { id in self.sequences[id].map { $0.tokens.count - self.computed($0) } ?? 0 },
@@ -13,7 +13,7 @@ extension Engine {
                 guard let sequence = self.sequences[id] else { return 0 }
                 let cache = self.caches[sequence.model]
                 if sequence.isResident { return cache.pagesNeeded(id, adding: count) }
-                if self.awaitsPrefix(sequence, held: waiting) { return nil }
+                if self.awaitsPrefix(sequence, held: waiting) || self.awaitsContext(sequence, held: waiting) { return nil }
                 // A swapped sequence's pages count too: its tier holds none that lie behind a window.
                 let tokens = min(self.computed(sequence) + count, max(sequence.longest, sequence.tokens.count))
                 return cache.pages(
@@ -90,6 +90,11 @@ extension Engine {
         guard let sequence = sequences[id], !sequence.isResident else { return true }
         let model = sequence.model
         if case .tier(let pages, let snapshot) = sequence.residence { return restore(id, snapshot, from: pages) }
+        guard !forkContext(sequence) else {
+            sequence.enter()
+            sequence.residence = .cache
+            return true
+        }
         var table: BlockTable?
         if options.prefixSharing, sequence.promptLogprobs == nil {
             let looked = Array(sequence.tokens.prefix(sharedTokens(sequence)))
@@ -143,6 +148,7 @@ extension Engine {
             score(sequence, logits, range, from: computed - run.count, width: vocabulary)
             keepPrefix(run.id)
             retain(run.id)
+            keepContext(run.id)
             if computed == sequence.tokens.count {
                 let row = range.first + range.count - 1
                 guard beams[sequence.request] == nil || sequence.maxTokens == 0 else {
@@ -206,7 +212,9 @@ extension Engine {
         sequence.isStarted = true
         counters.promptTokens += sequence.promptCount
         requests[sequence.request]?.continuation.yield(
-            .prompt(sequence.promptScores, cached: sequence.cached, queuedSeconds: sequence.queuedSeconds ?? 0))
+            .prompt(
+                sequence.promptScores, cached: sequence.cached, queuedSeconds: sequence.queuedSeconds ?? 0,
+                compressSeconds: sequence.compressSeconds))
         sequence.promptScores = []
     }
 

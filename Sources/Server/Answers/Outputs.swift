@@ -23,7 +23,7 @@ struct PromptOutputs {
 
     mutating func take(_ event: GenerationEvent) {
         switch event {
-        case .prompt(let tokens, let cached, _): (prompt, self.cached) = (tokens, cached)
+        case .prompt(let tokens, let cached, _, _): (prompt, self.cached) = (tokens, cached)
         case .token(let index, let token, let text):
             outputs[index].tokens.append(token)
             outputs[index].text += text
@@ -47,7 +47,7 @@ extension ServerState {
             for try await (index, event) in events {
                 if case .token(let output, _, _) = event { clock.token(prompt: index, output: output) }
                 results[index].take(event)
-                if case .prompt(_, let cached, let queued) = event {
+                if case .prompt(_, let cached, let queued, _) = event {
                     clock.prompt(tokens: prompts[index].count, cached: cached, queued: queued)
                 }
             }

@@ -79,7 +79,7 @@ struct ChatRoute {
             }
             for try await (_, event) in events {
                 switch event {
-                case .prompt(_, let cached, let queued):
+                case .prompt(_, let cached, let queued, _):
                     usage.cached = cached
                     clock.prompt(tokens: chat.prompt.count, cached: cached, queued: queued)
                     for index in 0..<chat.sampling.n {

@@ -105,7 +105,7 @@ struct CompletionRoute {
             for try await (prompt, event) in events {
                 let first = prompt * completion.bestOf
                 switch event {
-                case .prompt(let tokens, let cached, let queued):
+                case .prompt(let tokens, let cached, let queued, _):
                     usage.prompt += completion.prompts[prompt].count
                     usage.cached += cached
                     clock.prompt(tokens: completion.prompts[prompt].count, cached: cached, queued: queued)
