@@ -114,10 +114,17 @@ KK_INLINE int64_t KK(next_block)(KK(key_range) range, int64_t k0) {
 }
 
 // Masks the scores of query q0 + r for keys [k0, k0 + n).
-KK_INLINE void KK(mask_keys)(const kk_attention *job, int64_t batch, int64_t query, float *row, int64_t k0, int64_t n) {
+KK_INLINE void KK(mask_keys)(const kk_attention *job, int64_t batch, int64_t kvHead, int64_t query, float *row, int64_t k0,
+                             int64_t n) {
     int64_t index = batch * job->seq + query, sink = job->sinkStart ? job->sinkStart[index] : 0;
     KK(mask_row)(row, k0, n, job->keyStart ? job->keyStart[index] : 0, query, sink, job->sinks ? sink + job->sinks : 0,
                  -__builtin_inff());
+    int64_t key = (batch * job->kvHeads + kvHead) * job->seq + k0, count = KK_MIN(n, job->seq - k0);
+    int32_t at = (int32_t)query;
+    if (job->rowStart)
+        for (int64_t c = 0; c < count; c++) row[c] = job->rowStart[key + c] > at ? -__builtin_inff() : row[c];
+    if (job->rowEnd)
+        for (int64_t c = 0; c < count; c++) row[c] = job->rowEnd[key + c] <= at ? -__builtin_inff() : row[c];
 }
 
 static void KK(attention)(const kk_attention *job, int64_t batch, int64_t kvHead, float *scratch) {
@@ -149,7 +156,7 @@ static void KK(attention)(const kk_attention *job, int64_t batch, int64_t kvHead
                 KK(tile_gemm)(m, n, d, q, wide, 1, keysT + k0, columns, scores, KK_BK, 0);
                 for (int64_t r = 0; r < m; r++) {
                     float *row = scores + r * KK_BK, *out = o + r * valueWide;
-                    KK(mask_keys)(job, batch, q0 + r, row, k0, n);
+                    KK(mask_keys)(job, batch, kvHead, q0 + r, row, k0, n);
                     float top = KK(greatest)(row, n);
                     if (top == -__builtin_inff()) { memset(row, 0, sizeof(float) * (size_t)n); continue; }
                     if (top > best[r]) {
@@ -163,9 +170,17 @@ static void KK(attention)(const kk_attention *job, int64_t batch, int64_t kvHead
                 KK(tile_gemm)(m, valueWide, n, scores, KK_BK, 1, values + k0 * valueWide, valueWide, o, valueWide, 1);
             }
             for (int64_t r = 0; r < m; r++) {
-                float *out = job->output + ((batch * seq + q0 + r) * job->heads + h) * dv, scale = 1.0f / total[r];
+                float *out = job->output + ((batch * seq + q0 + r) * job->heads + h) * dv;
+                float *sum = job->logSumExp + (batch * job->heads + h) * seq + q0 + r;
+                // A row that sees no key, as its keys' rows may say.
+                if (best[r] == -__builtin_inff()) {
+                    for (int64_t i = 0; i < dv; i++) out[i] = 0;
+                    *sum = best[r];
+                    continue;
+                }
+                float scale = 1.0f / total[r];
                 for (int64_t i = 0; i < dv; i++) out[i] = o[r * valueWide + i] * scale;
-                job->logSumExp[(batch * job->heads + h) * seq + q0 + r] = best[r] + kk_log(total[r]);
+                *sum = best[r] + kk_log(total[r]);
             }
         }
     }
@@ -205,7 +220,8 @@ static void KK(attention_gradient)(const kk_attention *job, int64_t batch, int64
                 KK(tile_gemm)(m, n, d, q, wide, 1, keysT + k0, columns, p, KK_BK, 0);
                 for (int64_t r = 0; r < m; r++) {
                     float *row = p + r * KK_BK, shift = lse[r];
-                    KK(mask_keys)(job, batch, q0 + r, row, k0, n);
+                    if (shift == -__builtin_inff()) { memset(row, 0, sizeof(float) * (size_t)n); continue; }
+                    KK(mask_keys)(job, batch, kvHead, q0 + r, row, k0, n);
                     for (int64_t c = 0; c < n; c++) row[c] = kk_exp(row[c] - shift);
                 }
                 KK(tile_gemm)(n, valueWide, m, p, 1, KK_BK, dO, valueWide, dValues + k0 * valueWide, valueWide, 1);

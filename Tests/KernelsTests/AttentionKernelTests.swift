@@ -10,6 +10,9 @@ struct AttentionReference {
     /// Positions from `sinkStart` on that are seen in front of `keyStart` too.
     var sinks = 0
     var sinkStart: [Int32]?
+    /// The first row that sees each key of a KV head, and the first that no longer does, [kvHeads, seq].
+    var rowStart: [Int32]?
+    var rowEnd: [Int32]?
     var angles: [Double]
     var scale: Double
     /// Planes that turn, and the element of a head at which they begin.
@@ -18,10 +21,11 @@ struct AttentionReference {
 
     var width: Int { (heads + kvHeads) * d + kvHeads * dv }
 
-    /// The keys that query i sees.
-    func seen(_ i: Int) -> [Int] {
+    /// The keys of a KV head that query i sees.
+    func seen(_ i: Int, _ kv: Int) -> [Int] {
         let sink = sinkStart.map { Int($0[i]) } ?? 0
         return (0...i).filter { $0 >= Int(keyStart?[i] ?? 0) || ($0 >= sink && $0 < sink + sinks) }
+            .filter { Int(rowStart?[kv * seq + $0] ?? 0) <= i && i < Int(rowEnd?[kv * seq + $0] ?? .max) }
     }
 
     func rotated(_ x: [Float], _ position: Int, _ start: Int, inverse: Bool = false, values: [Double]? = nil) -> [Double] {
@@ -49,7 +53,7 @@ struct AttentionReference {
             for h in kv * heads / kvHeads..<(kv + 1) * heads / kvHeads {
                 for i in 0..<seq {
                     let q = rotated(qkv, i, i * width + h * d)
-                    let seen = seen(i)
+                    let seen = seen(i, kv)
                     let scores = seen.map { t in
                         var sum = 0.0
                         for j in 0..<d { sum += q[j] * keys[t][j] }
@@ -113,9 +117,24 @@ struct AttentionReference {
         }
     }
 
+    @Test(arguments: [(8, 5), (16, 70), (40, 130), (64, 300)])
+    func `rows see a key of a head from its first row to its last, or no key at all`(d: Int, seq: Int) {
+        for group in [1, 4] {
+            for masked in [false, true] {
+                check(d, seq, group, masked, starting: { key, _ in (key / 8 + 1) * 8 })
+                check(
+                    d, seq, group, masked,
+                    ending: { key, head in (key * 7 + head) % 3 == 0 ? seq : key + 1 + (key * 5 + head) % 40 })
+                check(d, seq, group, masked, starting: { key, head in key + head }, ending: { key, _ in (key / 32 + 1) * 32 })
+            }
+        }
+        check(d, seq, 2, false, window: 9, sinks: 2, ending: { key, _ in (key / 32 + 2) * 32 })
+    }
+
     private func check(
         _ d: Int, _ seq: Int, _ group: Int, _ masked: Bool, dv: Int? = nil, rotary: (start: Int, half: Int)? = nil,
-        window: Int? = nil, sinks: Int = 0
+        window: Int? = nil, sinks: Int = 0, starting: ((_ key: Int, _ head: Int) -> Int)? = nil,
+        ending: ((_ key: Int, _ head: Int) -> Int)? = nil
     ) {
         let kvHeads = seq <= 65 ? 2 : 1
         let (heads, half, batch, dv) = (group * kvHeads, rotary?.half ?? d / 2, 2, dv ?? d)
@@ -127,9 +146,17 @@ struct AttentionReference {
         let limited = masked || window != nil
         let keyStart = limited ? [Int32](repeating: 0, count: seq) + starts : []
         let sinkStart = masked ? [Int32](repeating: 0, count: seq) + documents : []
-        let reference = AttentionReference(
+        // The rows that see the keys of the second sequence, by head; those of the first would hide them all.
+        func rows(_ row: ((Int, Int) -> Int)?, first: Int) -> [Int32] {
+            let own = (0..<kvHeads * seq).map { index in Int32(row?(index % seq, index / seq) ?? 0) }
+            return [Int32](repeating: Int32(first), count: kvHeads * seq) + own
+        }
+        let (rowStart, rowEnd) = (rows(starting, first: seq), rows(ending, first: 0))
+        var reference = AttentionReference(
             seq: seq, heads: heads, kvHeads: kvHeads, d: d, dv: dv, keyStart: limited ? starts : nil, sinks: sinks,
             sinkStart: documents, angles: angles, scale: 1 / Double(d).squareRoot(), half: half, rotaryStart: rotary?.start ?? 0)
+        if starting != nil { reference.rowStart = Array(rowStart[(kvHeads * seq)...]) }
+        if ending != nil { reference.rowEnd = Array(rowEnd[(kvHeads * seq)...]) }
         let width = reference.width
         let qkv = random(batch * seq * width, seed: UInt64(d * seq), in: -2...2)
         let gradient = random(batch * seq * heads * dv, seed: 5)
@@ -152,7 +179,7 @@ struct AttentionReference {
             job.valueDim = Int64(dv)
             job.sinks = Int64(sinks)
             job.scale = Float(reference.scale)
-            sinkStart.withUnsafeBufferPointer { sinkStarts in
+            withBuffers(rowStart, rowEnd, sinkStart) { first, last, sinkStarts in
                 let sinkStarts = sinkStarts.baseAddress
                 qkv.withUnsafeBufferPointer { q in
                     gradient.withUnsafeBufferPointer { g in
@@ -167,6 +194,8 @@ struct AttentionReference {
                                                     start: Int64(rotary?.start ?? 0))
                                                 job.keyStart = limited ? k.baseAddress : nil
                                                 job.sinkStart = masked ? sinkStarts : nil
+                                                job.rowStart = starting == nil ? nil : first.baseAddress
+                                                job.rowEnd = ending == nil ? nil : last.baseAddress
                                                 job.qkv = q.baseAddress
                                                 job.gradient = g.baseAddress
                                                 job.output = o.baseAddress
@@ -185,8 +214,9 @@ struct AttentionReference {
                     }
                 }
             }
+            let isCut = starting != nil || ending != nil
             let name =
-                "\(level.testDescription): d \(d), seq \(seq), group \(group), masked \(masked), window \(window ?? 0)+\(sinks)"
+                "\(level.testDescription): d \(d), seq \(seq), group \(group), masked \(masked), window \(window ?? 0)+\(sinks), rows \(isCut)"
             // Float32 scores up to some √d·4 with relative error 10⁻⁶; gradients sum up to seq·group of such terms.
             #expect(
                 differences(Array(output[(seq * heads * dv)...].dropLast(3)), expected.output, absolute: 2e-5) == [], "\(name)")
@@ -198,6 +228,13 @@ struct AttentionReference {
             #expect(forwardScratch.suffix(3) == tail && backwardScratch.suffix(3) == tail, "\(name): scratch overrun")
             #expect(output.prefix(seq * heads * dv).allSatisfy { $0.isNaN } && dqkv.prefix(seq * width).allSatisfy { $0.isNaN })
         }
+    }
+
+    private func withBuffers(
+        _ a: [Int32], _ b: [Int32], _ c: [Int32],
+        _ body: (UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Int32>, UnsafeBufferPointer<Int32>) -> Void
+    ) {
+        a.withUnsafeBufferPointer { a in b.withUnsafeBufferPointer { b in c.withUnsafeBufferPointer { body(a, b, $0) } } }
     }
 
     @Test(arguments: [8, 16, 32, 40, 64, 128])

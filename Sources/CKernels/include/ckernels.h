@@ -19,11 +19,13 @@ typedef struct {
 ///
 /// Each row of qkv is [heads * d | kvHeads * d | kvHeads * dv]. keyStart (may be NULL) holds, for each row, the first
 /// position of its sequence that it may attend to; with it, `sinks` positions from sinkStart (NULL: 0) on are seen as well.
+/// rowStart and rowEnd (may be NULL) hold, for each key of a head, the first row that sees it and the first that no longer does.
 typedef struct {
     int64_t seq, heads, kvHeads, headDim, valueDim, sinks;
     float scale;
     kk_rotary rotary;          // half == 0: no rotation
     const int32_t *keyStart, *sinkStart; // [batch, seq] or NULL
+    const int32_t *rowStart, *rowEnd; // [batch, kvHeads, seq] or NULL
     const float *qkv;          // [batch, seq, (heads + kvHeads) * d + kvHeads * dv]
     float *output;             // [batch, seq, heads * dv]
     float *logSumExp;          // [batch, heads, seq]

@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Threads
 
 /// Causal grouped-query attention over fused projections, with rotary positions applied in the kernel.
@@ -30,6 +31,10 @@ public struct AttentionKernel: Sendable {
     public var sinks = 0
     /// The first sink of each row, [batch, seq]; nil for 0.
     public var sinkStarts: [Int32]?
+    /// The first row of its sequence that sees each key, [batch, kvHeads, seq]; nil for the key's own.
+    public var rowStarts: [Int32]?
+    /// The first row that no longer sees each key, which a cache has evicted by then, [batch, kvHeads, seq]; nil for none.
+    public var rowEnds: [Int32]?
 
     /// The kernel for sequences of one length; a `scale` of nil is 1/√headDim, a `valueDim` of nil is `headDim`.
     ///
@@ -59,13 +64,20 @@ public struct AttentionKernel: Sendable {
         self.keyStarts = keyStarts
     }
 
+    /// Whether rows and outputs are as `other`'s.
+    public func hasShape(of other: AttentionKernel) -> Bool {
+        (batch, seq, heads, kvHeads, headDim, valueDim) == (
+            other.batch, other.seq, other.heads, other.kvHeads, other.headDim, other.valueDim
+        )
+    }
+
     /// Elements in a row of `qkv`.
     public var rowWidth: Int { (heads + kvHeads) * headDim + kvHeads * valueDim }
 
     /// Elements in a row of the output.
     public var outputWidth: Int { heads * valueDim }
 
-    /// Writes output [batch, seq, heads·valueDim] and log-sum-exp [batch, heads, seq].
+    /// Writes output [batch, seq, heads·valueDim] and log-sum-exp [batch, heads, seq]; zeros and −∞ for a row that sees no key.
     public func forward(qkv: Storage, into output: Storage, logSumExp: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && output.count == batch * seq * outputWidth
@@ -78,6 +90,9 @@ public struct AttentionKernel: Sendable {
     }
 
     /// Writes the gradient of `qkv`, which may overwrite `qkv` itself, from the gradient of the output.
+    ///
+    /// Where rows attend to keys of several calls, `output` and `logSumExp` are those that ``merge(_:into:logSumExp:)`` wrote: the
+    /// gradients of each call's `qkv` are then those of the attention to all keys.
     public func backward(qkv: Storage, output: Storage, logSumExp: Storage, gradient: Storage, into qkvGradient: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && qkvGradient.count == qkv.count && gradient.count == output.count
@@ -102,28 +117,68 @@ public struct AttentionKernel: Sendable {
         unsafe job.scale = scale
         precondition(
             sinks >= 0 && (sinkStarts.map { $0.count == batch * seq } ?? true), "attention: sinkStarts is not [\(batch), \(seq)]")
+        precondition(
+            [rowStarts, rowEnds].allSatisfy { $0.map { $0.count == batch * kvHeads * seq } ?? true },
+            "attention: rowStarts or rowEnds is not [\(batch), \(kvHeads), \(seq)]")
         if let rotary { unsafe job.rotary = rotary.packed(start: rotaryStart) }
         unsafe operands(&job)
         let scratchCount = Int(kk_attention_scratch(Int64(seq), Int64(headDim), Int64(valueDim), backward ? 1 : 0))
-        unsafe withOptionalPointer(to: keyStarts) { keyStart in
-            unsafe withOptionalPointer(to: sinkStarts) { sinkStart in
-                unsafe job.keyStart = keyStart
-                unsafe job.sinkStart = sinkStart
-                nonisolated(unsafe) let job = unsafe job
-                Parallel.forEach(batch * kvHeads, scratch: [scratchCount]) { unit in
-                    let scratch = Storage(count: scratchCount)
-                    unsafe withUnsafePointer(to: job) { job in
-                        let (sequence, head) = (Int64(unit / kvHeads), Int64(unit % kvHeads))
-                        if backward {
-                            unsafe kernels.attention_gradient(job, sequence, head, scratch.pointer)
-                        } else {
-                            unsafe kernels.attention(job, sequence, head, scratch.pointer)
+        unsafe withOptionalPointers(to: [keyStarts, sinkStarts, rowStarts, rowEnds]) { pointers in
+            unsafe job.keyStart = pointers[0]
+            unsafe job.sinkStart = pointers[1]
+            unsafe job.rowStart = pointers[2]
+            unsafe job.rowEnd = pointers[3]
+            nonisolated(unsafe) let job = unsafe job
+            Parallel.forEach(batch * kvHeads, scratch: [scratchCount]) { unit in
+                let scratch = Storage(count: scratchCount)
+                unsafe withUnsafePointer(to: job) { job in
+                    let (sequence, head) = (Int64(unit / kvHeads), Int64(unit % kvHeads))
+                    if backward {
+                        unsafe kernels.attention_gradient(job, sequence, head, scratch.pointer)
+                    } else {
+                        unsafe kernels.attention(job, sequence, head, scratch.pointer)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension AttentionKernel {
+    /// Merges attentions of the same rows to different keys by their log-sum-exp, as if each row had attended to all of them at once:
+    /// outputs [batch, seq, heads·valueDim] and log-sum-exps [batch, heads, seq].
+    public func merge(_ parts: [(output: Storage, logSumExp: Storage)], into output: Storage, logSumExp: Storage) {
+        let (outputs, sums) = (parts.map(\.output), parts.map(\.logSumExp))
+        precondition(
+            (outputs + [output]).allSatisfy { $0.count == batch * seq * outputWidth }
+                && (sums + [logSumExp]).allSatisfy { $0.count == batch * heads * seq }, "attention: storages don't fit \(self)")
+        Parallel.forRanges(batch * seq, grain: max(1, Elementwise.grain / max(outputWidth, 1))) { rows in
+            for row in rows {
+                for head in 0..<heads {
+                    let (index, first) = ((row / seq * heads + head) * seq + row % seq, (row * heads + head) * valueDim)
+                    let top = sums.reduce(-Float.infinity) { unsafe max($0, $1.pointer[index]) }
+                    // A row that sees no key of any part.
+                    let total = top == -.infinity ? 1 : sums.reduce(0) { unsafe $0 + exp($1.pointer[index] - top) }
+                    unsafe logSumExp.pointer[index] = top + log(total)
+                    for element in first..<first + valueDim { unsafe output.pointer[element] = 0 }
+                    for (part, sum) in zip(outputs, sums) where unsafe sum.pointer[index] > -.infinity {
+                        let weight = unsafe exp(sum.pointer[index] - top) / total
+                        for element in first..<first + valueDim {
+                            unsafe output.pointer[element] += weight * part.pointer[element]
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// Calls `body` with pointers to the arrays' elements, nil for no array.
+private func withOptionalPointers(
+    to arrays: [[Int32]?], _ found: [UnsafePointer<Int32>?] = unsafe [], _ body: ([UnsafePointer<Int32>?]) -> Void
+) {
+    guard unsafe found.count < arrays.count else { return unsafe body(found) }
+    unsafe withOptionalPointer(to: arrays[found.count]) { unsafe withOptionalPointers(to: arrays, found + [$0], body) }
 }
 
 /// Calls `body` with a pointer to the array's elements, nil for no array.
