@@ -226,6 +226,50 @@ import Threads
         #expect(GradientCheck.failures([Tensor.random([4, 16], seed: 18)]) { $0[0].causalAttention(kernel) } == [])
     }
 
+    @Test func `attention to keys in two places is attention to all of them, with its gradient`() {
+        let (seq, heads, kvHeads, d) = (7, 4, 2, 4)
+        let width = (heads + 2 * kvHeads) * d
+        var kernel = AttentionKernel(
+            batch: 1, seq: seq, heads: heads, kvHeads: kvHeads, headDim: d, rotary: RotaryTable(positions: seq, headDim: d))
+        let x = Tensor.random([seq, width], seed: 23)
+        // Key 1 of the first head and key 3 of the second are evicted behind row 4.
+        kernel.rowEnds = [7, 5, 7, 7, 7, 7, 7] + [7, 7, 7, 5, 7, 7, 7]
+        let whole = x.causalAttention(kernel)
+        // Rows see keys of full blocks of 3 in the first part, their own block's in the second.
+        let sealing: [Int32] = [3, 3, 3, 6, 6, 6, 9]
+        var (sealed, open) = (kernel, kernel)
+        sealed.rowStarts = sealing + sealing
+        open.rowEnds = zip(kernel.rowEnds ?? [], sealing + sealing).map { min($0, $1) }
+        func attend(_ inputs: [Tensor]) -> Tensor { .causalAttention([(inputs[0], sealed), (inputs[1], open)]) }
+        #expect(differences(attend([x, x]).values, whole.values, absolute: 2e-6) == [])
+        // Each part's queries read its own keys.
+        let other = Tensor.random([seq, width], seed: 24)
+        #expect(GradientCheck.failures([x, other]) { attend($0) } == [])
+        #expect(GradientCheck.failures([x]) { $0[0].causalAttention(kernel) } == [])
+    }
+
+    @Test func `gradients pass straight through keys and values that a cache stores, which every row then reads`() {
+        let (rows, d) = (40, 8)
+        let x = Tensor.random([rows, 4 * d], seed: 25)
+        for encoding in [KVEncoding.int8, .kivi4, .int4, .bfloat16] {
+            let stored = StoredRows(
+                encoding, sequences: [0..<rows], rowWidth: 4 * d, keys: 2 * d, values: 3 * d, kvHeads: 1, keyDim: d, valueDim: d,
+                rotary: RotaryTable(positions: rows, headDim: d))
+            for form in StoredRows.Form.all(of: encoding) {
+                let variable = Tensor.variable(x)
+                let found = variable.stored(stored, form)
+                // Queries stay as they are.
+                for row in 0..<rows {
+                    let own = row * 4 * d
+                    #expect(found.values[own..<own + 2 * d] == x.values[own..<own + 2 * d])
+                }
+                #expect(found.values != x.values, "\(encoding.name)")
+                let upstream = Tensor.random([rows, 4 * d], seed: 26)
+                #expect((found * upstream).sum().gradients()[variable]?.values == upstream.values)
+            }
+        }
+    }
+
     @Test func `results do not depend on the number of threads where sums are cut by shape`() async {
         await #expect(processExitsWith: .success) {
             func run(_ threads: Int) -> [Float] {

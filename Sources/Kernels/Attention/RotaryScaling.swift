@@ -10,4 +10,7 @@ extension RotaryTable {
         }
         return copy
     }
+
+    /// The factor on cosines and sines, 1 unless the table was scaled.
+    var amplitude: Float { positions > 0 && headDim > 0 ? cosine[0] : 1 }
 }
