@@ -12,6 +12,8 @@ public struct ModelInput: Sendable {
     public var keyStarts: [Int32]?
     /// Dropout on the embedding and the residual branches while training; nil for none.
     public var dropout: Dropout?
+    /// The compressed cache that attention goes through; nil for keys and values as they are.
+    public var cache: CacheView?
 
     /// A dropout rate and the key of its random numbers.
     public struct Dropout: Sendable {

@@ -19,22 +19,44 @@ import Testing
     }
 
     private func loss(
-        _ config: ModelConfig, _ tensors: [String: Tensor], _ compute: ComputeOptions = ComputeOptions(), packed: Bool = false
+        _ config: ModelConfig, _ tensors: [String: Tensor], _ compute: ComputeOptions = ComputeOptions(), packed: Bool = false,
+        evicts: Bool = false
     ) throws -> Tensor {
         var model = try DecoderLM(config: config, tensors: tensors)
         model.compute = compute
         let starts = [Int32](repeating: 0, count: 8) + [Int32](repeating: 8, count: 11) + [Int32](repeating: 0, count: 19)
-        return model.loss(
-            ModelInput(batch: 2, seq: 19, tokens: tokens, keyStarts: packed ? starts : nil),
-            targets: tokens.map { ($0 + 5) % 61 })
+        var input = ModelInput(batch: 2, seq: 19, tokens: tokens, keyStarts: packed ? starts : nil)
+        if evicts { input.cache = view(of: input, config) }
+        return model.loss(input, targets: tokens.map { ($0 + 5) % 61 })
+    }
+
+    /// The view of a cache of unrounded values that evicts each key of a head some rows behind its own.
+    private func view(of input: ModelInput, _ config: ModelConfig) -> CacheView {
+        var view = CacheView(.float32, input, layers: config.layers)
+        for (layer, geometry) in config.kvGeometry(.float32).enumerated() where geometry.window == nil {
+            view.rowEnds[layer] = (0..<input.batch * geometry.kvHeads * input.seq).map { index in
+                let (key, head) = (index % input.seq, index / input.seq)
+                return Int32(min(input.seq, key + 2 + (key * 5 + head * 3) % 9))
+            }
+        }
+        return view
     }
 
     @Test(arguments: TinyDesigns.allCases, [false, true])
     func `every weight's gradient agrees with differences`(design: TinyDesigns, packed: Bool) throws {
+        try checkGradients(design, packed: packed)
+    }
+
+    @Test(arguments: TinyDesigns.allCases, [false, true])
+    func `every weight's gradient through a cache that evicts agrees with differences`(design: TinyDesigns, packed: Bool) throws {
+        try checkGradients(design, packed: packed, evicts: true)
+    }
+
+    private func checkGradients(_ design: TinyDesigns, packed: Bool, evicts: Bool = false) throws {
         let config = try design.config
         let weights = variables(config)
         let tensors = Dictionary(uniqueKeysWithValues: weights.map { ($0.name, $0.tensor) })
-        let gradients = try loss(config, tensors, packed: packed).gradients()
+        let gradients = try loss(config, tensors, packed: packed, evicts: evicts).gradients()
         for (name, tensor) in weights {
             let gradient = try #require(gradients[tensor], "no gradient for \(name)").values
             // Along the gradient itself, where the loss changes most; the step is a hundredth of the weights' size.
@@ -45,7 +67,7 @@ import Testing
                 var shifted = tensors
                 let values = zip(tensor.values, gradient).map { $0 + Float(shift / norm) * $1 }
                 shifted[name] = Tensor(values, shape: tensor.shape)
-                return Double(try loss(config, shifted, packed: packed).scalar)
+                return Double(try loss(config, shifted, packed: packed, evicts: evicts).scalar)
             }
             let near = try value(step) - value(-step)
             let far = try value(2 * step) - value(-2 * step)

@@ -54,9 +54,10 @@ struct GroupedQueryAttention: Attention {
     let geometry: KVGeometry
     /// Whether later layers share this layer's keys and values.
     let isRead: Bool
+    private let layer: Int
 
     init(_ weights: GroupedQueryWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {
-        (self.weights, self.rotary) = (weights, rotary)
+        (self.weights, self.rotary, self.layer) = (weights, rotary, layer)
         (heads, kvHeads, headDim) = (config.heads[layer], config.kvHeads[layer], config.headDim[layer])
         epsilon = Float(config.normEpsilon)
         geometry = config.kvGeometry(.float32)[layer]
@@ -107,7 +108,11 @@ struct GroupedQueryAttention: Attention {
             batch: input.batch, seq: input.seq, heads: heads, kvHeads: kvHeads, headDim: headDim, rotary: rotary,
             keyStarts: keyStarts(input))
         (kernel.sinks, kernel.sinkStarts) = (geometry.sinks, geometry.sinks > 0 ? input.keyStarts : nil)
-        return qkv.causalAttention(kernel)
+        guard let cache = input.cache else { return qkv.causalAttention(kernel) }
+        let stored = StoredRows(
+            cache.encoding, sequences: cache.sequences, rowWidth: kernel.rowWidth, keys: heads * headDim,
+            values: (heads + kvHeads) * headDim, kvHeads: kvHeads, keyDim: headDim, valueDim: headDim, rotary: rotary)
+        return cache.attend(kernel, layer: layer) { qkv.stored(stored, $0) }
     }
 
     /// The first visible key of each position: the input's, or later where the window is narrower.

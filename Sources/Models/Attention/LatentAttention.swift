@@ -136,9 +136,10 @@ struct LatentAttention: Attention {
     let headDim: Int
     /// Rotation of the rotated part; nil where it is absent.
     let rotary: RotaryTable?
+    private let layer: Int
 
     init(_ weights: LatentWeights<Tensor>, _ config: ModelConfig, layer: Int, rotary: RotaryTable?) {
-        (self.weights, self.rotary) = (weights, rotary)
+        (self.weights, self.rotary, self.layer) = (weights, rotary, layer)
         (heads, headDim) = (config.heads[layer], config.headDim[layer])
     }
 
@@ -155,18 +156,37 @@ struct LatentAttention: Attention {
         // Rows of [queries | latent | rotated key].
         let projected = weights.biases.joined.map { projected + $0 } ?? projected
         let latent = projected.slice(queryWidth..<queryWidth + shape.rank, axis: 1)
-        let expanded =
-            weights.latentNorm.map {
-                latent.normLinear(gain: $0, weights: [weights.expand], epsilon: LatentShape.normEpsilon, precision: precision)
-            } ?? latent.linear(weights.expand, precision: precision)
-        let qkv = projected.latentHeads(
-            expanded, heads: heads, plainDim: plainDim, rotaryDim: shape.ropeHeadDim, valueDim: shape.valueHeadDim,
-            rank: shape.rank)
-        return qkv.causalAttention(
-            AttentionKernel(
-                batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
-                valueDim: shape.valueHeadDim, scale: 1 / Float(headDim).squareRoot(), rotary: rotary, rotaryStart: plainDim,
-                keyStarts: input.keyStarts))
+        let kernel = AttentionKernel(
+            batch: input.batch, seq: input.seq, heads: heads, kvHeads: heads, headDim: headDim,
+            valueDim: shape.valueHeadDim, scale: 1 / Float(headDim).squareRoot(), rotary: rotary, rotaryStart: plainDim,
+            keyStarts: input.keyStarts)
+        func qkv(_ rows: Tensor, _ expanded: Tensor) -> Tensor {
+            rows.latentHeads(
+                expanded, heads: heads, plainDim: plainDim, rotaryDim: shape.ropeHeadDim, valueDim: shape.valueHeadDim,
+                rank: shape.rank)
+        }
+        guard let cache = input.cache else {
+            let expanded =
+                weights.latentNorm.map {
+                    latent.normLinear(gain: $0, weights: [weights.expand], epsilon: LatentShape.normEpsilon, precision: precision)
+                } ?? latent.linear(weights.expand, precision: precision)
+            return qkv(projected, expanded).causalAttention(kernel)
+        }
+        // The cache holds the latent as it is expanded, behind its norm.
+        let rows =
+            weights.latentNorm.map { gain in
+                let (before, after) = (projected.slice(0..<queryWidth, axis: 1), queryWidth + shape.rank)
+                let normed = latent.rmsNorm(weight: gain, epsilon: LatentShape.normEpsilon)
+                return Tensor.concat([before, normed, projected.slice(after..<after + shape.ropeHeadDim, axis: 1)], axis: 1)
+            } ?? projected
+        let stored = StoredRows(
+            cache.encoding, sequences: cache.sequences, rowWidth: rows.shape[1], keys: queryWidth, values: nil, kvHeads: 1,
+            keyDim: shape.rank + shape.ropeHeadDim, valueDim: shape.rank, rotary: rotary, rotaryStart: shape.rank)
+        return cache.attend(kernel, layer: layer) { form in
+            let rows = rows.stored(stored, form)
+            let latent = rows.slice(queryWidth..<queryWidth + shape.rank, axis: 1)
+            return qkv(rows, latent.linear(weights.expand, precision: precision))
+        }
     }
 }
 
