@@ -66,7 +66,7 @@ let package = Package(
         library("HDF5", ["CHDF5"]),
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
         library("Inference", ["Kernels", "Models", "Random", "Text"]),
-        library("Training", ["Autograd", "Checkpoints", "Files", "Kernels", "Models", "Random", "Text"]),
+        library("Training", ["Autograd", "Checkpoints", "Files", "Inference", "Kernels", "Models", "Random", "Text"]),
         library(
             "Evaluation",
             [
@@ -145,7 +145,7 @@ let package = Package(
         tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
         tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Threads"]),
         tests(
-            "TrainingTests", ["Checkpoints", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"],
+            "TrainingTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"],
             exclude: ["Fixtures"]),
         tests(
             "EvaluationTests",

@@ -31,6 +31,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case optionTooSmall(String, value: Int, least: Int, reason: String)
     /// A policy decides behind a prompt, or its budget is a share of one, and there is none.
     case policyWithoutPrompt(policy: String)
+    /// A merge changes values behind a decision, and rows of a training pass all see one.
+    case trainedMerge(String)
     /// A policy has no layer of a model to act on.
     case policyWithoutLayers(policy: String, reason: String)
 
@@ -84,6 +86,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "\(option) is \(value), expected at least \(least)" + (reason.isEmpty ? "" : ": \(reason)")
         case .policyWithoutPrompt(let policy):
             "'\(policy)' with this budget goes by a prompt, and there is none; say with --prefill how many tokens it has"
+        case .trainedMerge(let merge):
+            "'\(merge)' changes kept values when slots are evicted, which training through a cache does not; leave the merge out"
         case .policyWithoutLayers(let policy, let reason): "'\(policy)' cannot act on the model: \(reason)"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"

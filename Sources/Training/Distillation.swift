@@ -7,7 +7,7 @@ import Models
 ///     (1 − weight)·NLL + weight·T²·KL(teacher ‖ model at temperature T) + hidden·mean over layers of ‖x − x_t‖² / ‖x_t‖²
 ///
 /// with x the residual stream after a layer and x_t the teacher's. The teacher runs on the same tokens in the same process,
-/// without dropout, and is not updated.
+/// without dropout and over whole keys and values, also where the model is trained through a compressed cache, and is not updated.
 public struct Distillation: Sendable {
     /// The teacher; it has the model's vocabulary and, where `hidden` is not 0, the model's layers and hidden size.
     public var teacher: DecoderLM
@@ -33,7 +33,7 @@ public struct Distillation: Sendable {
     ) -> (objective: Tensor, nll: Double) {
         let share = Float(targets.count { $0 >= 0 }) / Float(max(normalizer, 1))
         var plain = input
-        plain.dropout = nil
+        (plain.dropout, plain.cache) = (nil, nil)
         let expected = teacher.states(plain, keepsBlocks: hidden > 0)
         let found = model.states(input, keepsBlocks: hidden > 0)
         let loss = model.distillationLoss(

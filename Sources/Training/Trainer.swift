@@ -117,6 +117,7 @@ public final class Trainer {
             settings.earlier = template
             settings.compute = plan.compute
             settings.distillation = plan.distillation
+            settings.cache = plan.cache
             settings.part = step < plan.keyValueSteps ? .keyValueOutput : .all
             let result = try TrainingStep.run(
                 config: config, weights: weights, optimizer: &optimizer, parts: parts, settings)
@@ -147,9 +148,10 @@ public final class Trainer {
     /// The model with the current weights.
     public func model() throws -> DecoderLM { try DecoderLM(config: config, parameters: weights.parameters) }
 
-    /// The mean negative log-likelihood in nats over the held-out sequences.
+    /// The mean negative log-likelihood in nats over the held-out sequences, through the plan's cache where it has one.
     public func validationLoss() throws -> Double {
-        data.validationLoss(try model())
+        let inputs = try plan.cache?.through(data.validation.map { ModelInput($0) }, config, weights.parameters)
+        return data.validationLoss(try model(), inputs)
     }
 
     /// The state that a resumed run needs beside the weights.

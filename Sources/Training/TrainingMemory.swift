@@ -19,12 +19,13 @@ public struct TrainingMemory: Sendable, Hashable {
     ///   - parts: parts that a step is computed in; from two on the gradients of all weights exist beside a part's activations.
     ///   - teacher: the teacher that the model is distilled from.
     ///   - learnsLayers: whether the distillation compares the layers' outputs too, which keeps both models'.
+    ///   - cache: the compressed cache that the model is trained through.
     public init(
         _ config: ModelConfig, tokens: Int, parts: Int = 1, compute: ComputeOptions = ComputeOptions(),
-        teacher: ModelConfig? = nil, learnsLayers: Bool = false
+        teacher: ModelConfig? = nil, learnsLayers: Bool = false, cache: CompressedTraining? = nil
     ) {
         let (hidden, vocabulary, precision) = (config.hiddenSize, config.vocabularySize, compute.precision)
-        let blocks = (0..<config.layers).map { 4 * tokens * config.activationsPerToken(layer: $0) }
+        let blocks = (0..<config.layers).map { 4 * tokens * config.activationsPerToken(layer: $0, through: cache?.encoding) }
         let largest = blocks.max() ?? 0
         let row = 4 * tokens * hidden
         // The embedding, and the final norm's output with its gradient.

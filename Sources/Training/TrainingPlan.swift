@@ -32,6 +32,8 @@ public struct TrainingPlan: Sendable {
     public var checkpointEvery: Int?
     /// Distillation from a teacher beside the text; nil for none.
     public var distillation: Distillation?
+    /// The compressed cache that the model is trained and validated through; nil for none.
+    public var cache: CompressedTraining?
     /// Early stopping; nil for none.
     public var stop: StopCriterion?
     /// First steps in which only the attention's key, value and output projections are updated.
@@ -75,12 +77,13 @@ public struct TrainingData: Sendable {
         self.validation = validation
     }
 
-    /// The mean negative log-likelihood in nats of `model` over the held-out sequences.
-    public func validationLoss(_ model: DecoderLM) -> Double {
+    /// The mean negative log-likelihood in nats of `model` over the held-out sequences; over `inputs`, where these are given, in place of
+    /// their own.
+    public func validationLoss(_ model: DecoderLM, _ inputs: [ModelInput]? = nil) -> Double {
         var total = 0.0
         var tokens = 0
-        for batch in validation {
-            total += model.losses(ModelInput(batch), targets: batch.targets).reduce(0) { $0 + Double($1) }
+        for (batch, input) in zip(validation, inputs ?? validation.map { ModelInput($0) }) {
+            total += model.losses(input, targets: batch.targets).reduce(0) { $0 + Double($1) }
             tokens += batch.targets.count { $0 >= 0 }
         }
         return total / Double(max(tokens, 1))

@@ -31,11 +31,13 @@ public enum TrainingStep {
         public var compute = ComputeOptions()
         /// Distillation from a teacher beside the text; nil for none.
         public var distillation: Distillation?
+        /// The compressed cache that the model is trained through; nil for none.
+        public var cache: CompressedTraining?
         /// The weights to update.
         public var part = TrainableWeights.Part.all
 
-        /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier``
-        /// and ``distillation`` start as nil, ``compute`` as Float32 with nothing recomputed, ``part`` as all weights.
+        /// Settings of one step; by default clipped at norm 1, without dropout, in one process. ``earlier``, ``distillation``
+        /// and ``cache`` start as nil, ``compute`` as Float32 with nothing recomputed, ``part`` as all weights.
         public init(
             learningRate: Double, clip: Double? = 1, dropout: ModelInput.Dropout? = nil, reduction: GradientReduction = .local
         ) {
@@ -51,7 +53,7 @@ public enum TrainingStep {
     public static func gradients(
         config: ModelConfig, weights: TrainableWeights, parts: [TokenBatch], dropout: ModelInput.Dropout? = nil,
         earlier: DecoderLM? = nil, compute: ComputeOptions = ComputeOptions(), distillation: Distillation? = nil,
-        part learning: TrainableWeights.Part = .all
+        cache: CompressedTraining? = nil, part learning: TrainableWeights.Part = .all
     ) throws -> (loss: Double, gradients: [String: Storage], scoredTokens: Int) {
         let variables = weights.variables(learning)
         var model = try DecoderLM(config: config, tensors: variables, earlier: earlier)
@@ -59,8 +61,10 @@ public enum TrainingStep {
         let scored = parts.reduce(0) { $0 + $1.targets.count { $0 >= 0 } }
         var loss = 0.0
         var gradients = Gradients()
+        let plain = parts.map { ModelInput($0) }
+        let inputs = try cache?.through(plain, config, weights.parameters) ?? plain
         for (index, part) in parts.enumerated() {
-            var input = ModelInput(part)
+            var input = inputs[index]
             input.dropout = dropout
             input.dropout?.seed &+= UInt64(index) &* 0xA24B_AED4_963E_E407
             if let distillation {
@@ -84,7 +88,7 @@ public enum TrainingStep {
     ) throws -> Result {
         let (loss, gradients, scored) = try gradients(
             config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier,
-            compute: settings.compute, distillation: settings.distillation, part: settings.part)
+            compute: settings.compute, distillation: settings.distillation, cache: settings.cache, part: settings.part)
         try settings.reduction.reduce(gradients)
         let norm = GradientClipping.globalNorm(gradients, order: weights.entries.map(\.name).filter { gradients[$0] != nil })
         OpProfile.mark("gradient norm")

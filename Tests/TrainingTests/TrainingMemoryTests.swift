@@ -16,6 +16,7 @@ import Text
         var parts = 1
         var isDistilled = false
         var hidden = 0.0
+        var cache: CompressedTraining?
     }
 
     private static let cases = [
@@ -27,6 +28,11 @@ import Text
         Case(name: "distilled from layers", parts: 2, isDistilled: true, hidden: 1),
         Case(name: "latent") { $0.latent = LatentShape(rank: 48, ropeHeadDim: 16, valueHeadDim: 32) },
         Case(name: "QK-norm") { $0.hasQueryKeyNorm = true },
+        Case(name: "through int8", cache: CompressedTraining(.int8)),
+        Case(name: "through kivi4", cache: CompressedTraining(.kivi4)),
+        Case(
+            name: "latent through kivi4", change: { $0.latent = LatentShape(rank: 48, ropeHeadDim: 16, valueHeadDim: 32) },
+            cache: CompressedTraining(.kivi4)),
         Case(name: "LayerNorm and GELU") { ($0.hasLayerNorm, $0.activation) = (true, .gelu) },
     ]
 
@@ -46,7 +52,7 @@ import Text
         let weights = TrainableWeights(.initialized(for: config, seed: 1))
         var optimizer = AdamW(.init(), weights: weights)
         var settings = TrainingStep.Settings(learningRate: 1e-3)
-        settings.compute = example.compute
+        (settings.compute, settings.cache) = (example.compute, example.cache)
         if example.isDistilled {
             let teacher = try DecoderLM(config: config, parameters: .initialized(for: config, seed: 2))
             settings.distillation = Distillation(teacher: teacher, hidden: example.hidden)
@@ -60,7 +66,7 @@ import Text
         }
         let memory = TrainingMemory(
             config, tokens: part.tokens.count, parts: example.parts, compute: example.compute,
-            teacher: example.isDistilled ? config : nil, learnsLayers: example.hidden > 0)
+            teacher: example.isDistilled ? config : nil, learnsLayers: example.hidden > 0, cache: example.cache)
         return (memory.total, StoragePool.shared.statistics.peakBytesInUse - before)
     }
 

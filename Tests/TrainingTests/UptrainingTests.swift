@@ -1,4 +1,5 @@
 import Checkpoints
+import Inference
 import Kernels
 import Models
 import TestSupport
@@ -128,5 +129,120 @@ import Text
                 #expect((before[entry.name] != entry.storage.array()) == moves, "\(entry.name) after step \(report.step)")
             }
         }
+    }
+
+    // MARK: Through a compressed cache
+
+    private func cache(_ policy: String, _ encoding: KVEncoding = .int8) throws -> CompressedTraining {
+        var settings = EvictionSettings()
+        (settings.policy, settings.budget, settings.interval) = (policy, .tokens(6), 3)
+        return CompressedTraining(encoding, try settings.retention(), prompt: 7)
+    }
+
+    @Test func `a teacher sees whole keys and values where its student's are compressed`() throws {
+        let twin = TrainableWeights(TinyModel.parameters(config, seed: 7))
+        let distillation = Distillation(teacher: try teacher(), weight: 1)
+        for cache in [try cache("h2o", .float32), CompressedTraining(.kivi2), try cache("streaming-llm")] {
+            // Blocks of 32 tokens are sealed within sequences of 48.
+            let parts = [batch(0, 2, seq: 48)]
+            let plain = try TrainingStep.gradients(config: config, weights: twin, parts: parts)
+            let found = try TrainingStep.gradients(
+                config: config, weights: twin, parts: parts, distillation: distillation, cache: cache)
+            // A copy is at no distance from its teacher but for the cache.
+            #expect(found.gradients.values.contains { $0.array().contains { abs($0) > 1e-4 } } && found.loss != plain.loss)
+        }
+        let whole = try TrainingStep.gradients(
+            config: config, weights: twin, parts: [batch(0, 2, seq: 48)], distillation: distillation,
+            cache: CompressedTraining(.float32))
+        #expect(whole.gradients.values.allSatisfy { $0.array().allSatisfy { abs($0) < 1e-6 } })
+    }
+
+    @Test func `a batch through a cache in parts gives the gradients of the whole`() throws {
+        let weights = TrainableWeights(TinyModel.parameters(config))
+        for cache in [try cache("h2o"), CompressedTraining(.kivi4)] {
+            func gradients(_ parts: [TokenBatch], _ recompute: Recompute = .none) throws -> [String: Storage] {
+                try TrainingStep.gradients(
+                    config: config, weights: weights, parts: parts, compute: ComputeOptions(recompute: recompute),
+                    distillation: Distillation(teacher: teacher()), cache: cache
+                ).gradients
+            }
+            let whole = try gradients([batch(0, 4, seq: 48)])
+            for other in [
+                try gradients([batch(0, 1, seq: 48), batch(1, 3, seq: 48)]), try gradients([batch(0, 4, seq: 48)], .block),
+            ] {
+                for (name, gradient) in whole {
+                    let found = try #require(other[name]).array()
+                    #expect(differences(found, gradient.array(), absolute: 1e-6, relative: 1e-4).isEmpty, "\(name)")
+                }
+            }
+        }
+    }
+
+    @Test func `a model that is trained through a cache comes to predict through it what its teacher does without`() throws {
+        let teacher = try teacher()
+        let cache = try cache("streaming-llm", .bfloat16)
+        func divergence(_ trainer: Trainer) throws -> Float {
+            let plain = ModelInput(batch(50, 2))
+            let input = try cache.through([plain], config, trainer.weights.parameters)[0]
+            return KLDivergence.rows(
+                from: teacher.logits(plain).storage, to: try trainer.model().logits(input).storage, rows: 32,
+                classes: config.vocabularySize
+            ).reduce(0, +)
+        }
+        var plan = plan(steps: 60)
+        (plan.distillation, plan.cache) = (Distillation(teacher: teacher, weight: 1), cache)
+        let through = try trainer(plan)
+        let before = try divergence(through)
+        _ = try through.run { _, _ in }
+        #expect(try divergence(through) < 0.7 * before)
+        // Held-out losses are those of the cache that is trained through.
+        let own = try cache.through(data().validation.map { ModelInput($0) }, config, through.weights.parameters)
+        #expect(try through.validationLoss() == data().validationLoss(through.model(), own))
+        #expect(try through.validationLoss() != data().validationLoss(through.model()))
+    }
+
+    @Test func `a run through a cache that was interrupted ends as one that was not`() throws {
+        for cache in [try cache("h2o"), try cache("random", .k8v4)] {
+            var plan = plan(steps: 6, accumulation: 2)
+            (plan.distillation, plan.cache, plan.dropout) = (Distillation(teacher: try teacher()), cache, 0.1)
+            let whole = try trainer(plan)
+            #expect(try whole.run { _, _ in })
+            let first = try trainer(plan)
+            #expect(try !first.run(shouldStop: { first.step == 3 }) { _, _ in })
+            let checkpoint = Checkpoint(
+                config: config, parameters: first.weights.parameters, trainingState: try first.trainingState())
+            let second = try Trainer(resuming: checkpoint, plan: plan, data: data())
+            #expect(try second.run { _, _ in })
+            for (a, b) in zip(whole.weights.entries, second.weights.entries) {
+                #expect(a.storage.array() == b.storage.array(), "\(a.name)")
+            }
+        }
+    }
+
+    @Test func `a cache that training cannot go through is refused`() throws {
+        func refusal(_ encoding: KVEncoding, _ config: ModelConfig, _ change: (inout EvictionSettings) -> Void) throws -> String {
+            var settings = EvictionSettings()
+            (settings.policy, settings.budget) = ("h2o", .tokens(8))
+            change(&settings)
+            let training = CompressedTraining(encoding, try settings.retention(), prompt: 8)
+            let error = #expect(throws: InferenceError.self) { try training.check(config) }
+            return error.map { "\($0)" } ?? ""
+        }
+        #expect(
+            try refusal(.kivi4, config) { _ in }
+                == "kivi4 encodes 32 tokens together, 'h2o' evicts single ones; use another --kv-dtype, or no --evict")
+        #expect(
+            try refusal(.int8, config) { $0.merge = "cam" }
+                == "'cam' changes kept values when slots are evicted, which training through a cache does not; leave the merge out"
+        )
+        #expect(
+            try refusal(.q8, config) { _ in }
+                == "q8_0 stores blocks of 32 elements, layer 0 caches vectors of 12; use another --kv-dtype")
+        #expect(
+            try refusal(.int8, TinyDesigns.windowed.config) { _ in }
+                == "'h2o' cannot act on the model: every layer of the model has a sliding window already")
+        // The prompt's end evicts nothing of a prompt within the budget, and later decisions lie behind the sequence.
+        let cache = try cache("h2o")
+        #expect(cache.evicts(config, tokens: 8) && !cache.evicts(config, tokens: 7))
     }
 }

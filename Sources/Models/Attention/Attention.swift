@@ -64,7 +64,11 @@ public protocol AttentionShape: Sendable {
     /// The cache geometry of a layer.
     func geometry(_ encoding: KVEncoding) -> KVGeometry
     /// Float32 values that attention keeps of each token for the backward pass, beside the log-sum-exp.
-    func activationsPerToken(heads: Int, headDim: Int) -> Int
+    ///
+    /// - Parameters:
+    ///   - forms: the forms in which keys and values are read, 1 or 2.
+    ///   - isStored: whether they are those of a compressed cache.
+    func activationsPerToken(heads: Int, headDim: Int, forms: Int, isStored: Bool) -> Int
     /// Throws where it does not fit the sizes or parts of `config`.
     func validate(_ config: ModelConfig) throws(ModelConfigError)
 }

@@ -46,8 +46,11 @@ extension LatentShape: AttentionShape {
         KVGeometry(kvHeads: 1, keyDim: rank + ropeHeadDim, valueDim: rank, encoding: encoding, valuesAreKeys: true)
     }
 
-    /// The latent, the expanded queries, keys and values of all heads, and their output.
-    public func activationsPerToken(heads: Int, headDim: Int) -> Int { rank + heads * 2 * (headDim + valueHeadDim) }
+    /// The latent, which exists behind its norm too where a cache stores it, the expanded queries, keys and values of all heads,
+    /// and their output.
+    public func activationsPerToken(heads: Int, headDim: Int, forms: Int, isStored: Bool) -> Int {
+        forms * (rank + heads * (2 * headDim + valueHeadDim)) + heads * valueHeadDim + (isStored && isNormed ? rank + 1 : 0)
+    }
 
     public func validate(_ config: ModelConfig) throws(ModelConfigError) {
         for (key, value) in [
