@@ -68,6 +68,9 @@ public struct PreparedRun: Sendable {
         if let uptrain = recipe.uptrain, let parent = start.parent {
             try Self.check(uptrain, parent.config, config)
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
+            if let through = uptrain.through {
+                plan.cache = try CompressedTraining(through, config, seq: basis.seq, packing: recipe.data.packing)
+            }
         }
         self.plan = plan
         inputs = InputDigests(

@@ -23,15 +23,21 @@ struct RunShape: Sendable {
     var compute: ComputeOptions
     /// Bytes of the weights that the run starts from, which stay in memory beside its own.
     var startingBytes: Int
+    /// The compressed cache that the model is trained through; nil for none.
+    var cache: CompressedTraining?
 
     /// Floating-point operations of a step's matrix products, a teacher's included.
-    var flopsPerStep: Double { Double(batch * seq) * RunEstimate.flopsPerToken(config, teacher: teacher, seq: seq) }
+    var flopsPerStep: Double {
+        // A policy reads the sequences once more, to their last decision at most.
+        let reading = cache?.evicts(config, tokens: seq) == true ? 2 * config.matrixParametersPerToken(seq: seq) : 0
+        return Double(batch * seq) * (RunEstimate.flopsPerToken(config, teacher: teacher, seq: seq) + reading)
+    }
 
     /// The memory of the run's tensors.
     var memory: TrainingMemory {
         TrainingMemory(
             config, tokens: batch / accumulation * seq, parts: accumulation, compute: compute, teacher: teacher,
-            learnsLayers: learnsLayers)
+            learnsLayers: learnsLayers, cache: cache)
     }
 }
 
@@ -42,7 +48,7 @@ extension RunShape {
         self.init(
             config: prepared.config, teacher: distillation?.teacher.config, learnsLayers: distillation?.hidden ?? 0 > 0,
             steps: plan.steps, batch: plan.batch, seq: prepared.sequenceLength, accumulation: plan.accumulation,
-            compute: plan.compute, startingBytes: prepared.parameters.residentBytes)
+            compute: plan.compute, startingBytes: prepared.parameters.residentBytes, cache: plan.cache)
     }
 }
 

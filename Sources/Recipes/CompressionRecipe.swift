@@ -47,7 +47,7 @@ extension ObjectReader {
     }
 
     /// The cache that this object describes.
-    private func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
+    func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
         var settings: [(key: String, value: String)] = []
         for name in [CacheSpec.recipeEncodingKey] + CacheSpec.keyNames {
             guard let value = try setting(name) else { continue }

@@ -220,6 +220,8 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var distill: Distill?
     /// The bound that ends the uptraining early; nil for none.
     public var stopAt: StopAt?
+    /// The compressed cache that the model is trained and validated through; nil for none.
+    public var through: Through?
     /// Share of the steps, from the first on, in which only key, value and output projections learn; nil: none.
     public var keyValueShare: Double?
     /// Seed of the uptraining's order of the data and its dropout; nil: the recipe's, which continues the parent's own order.
@@ -259,7 +261,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     /// An uptraining of this length; what is nil is taken from the parent or left out.
     public init(
         _ length: UptrainLength, parentTokens: Int? = nil, learningRate: Double? = nil, batch: Int? = nil, seq: Int? = nil,
-        distill: Distill? = nil, stopAt: StopAt? = nil, keyValueShare: Double? = nil, seed: Int? = nil
+        distill: Distill? = nil, stopAt: StopAt? = nil, through: Through? = nil, keyValueShare: Double? = nil, seed: Int? = nil
     ) {
         self.length = length
         self.parentTokens = parentTokens
@@ -268,6 +270,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         self.seq = seq
         self.distill = distill
         self.stopAt = stopAt
+        self.through = through
         self.keyValueShare = keyValueShare
         self.seed = seed
     }
@@ -276,7 +279,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public var usesParent: Bool { distill != nil || stopAt != nil }
 
     private enum CodingKeys: String, CodingKey {
-        case alpha, steps, tokens, parentTokens, learningRate, batch, seq, distill, stopAt, keyValueShare, seed
+        case alpha, steps, tokens, parentTokens, learningRate, batch, seq, distill, stopAt, through, keyValueShare, seed
     }
 
     /// As a recipe has it: the length under the key of its unit.
@@ -289,6 +292,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         try container.encodeIfPresent(seq, forKey: .seq)
         try container.encodeIfPresent(distill, forKey: .distill)
         try container.encodeIfPresent(stopAt, forKey: .stopAt)
+        try container.encodeIfPresent(through, forKey: .through)
         try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
         try container.encodeIfPresent(seed, forKey: .seed)
     }
@@ -377,6 +381,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var distill: UptrainRecipe.Distill?
     /// The bound that ends a child's uptraining early; nil for none.
     public var stopAt: UptrainRecipe.StopAt?
+    /// The compressed cache that each child is uptrained through once more; nil for none.
+    public var through: UptrainRecipe.Through?
     /// Share of a child's steps in which only key, value and output projections learn; nil: none.
     public var keyValueShare: Double?
     /// Whether the parent is continued for the same tokens.
@@ -386,13 +392,17 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     /// Caches that every model is measured through; nil: none.
     public var compression: [CacheSpec]?
 
+    /// The name of the uptraining of the child called `name` through the compressed cache.
+    public static func throughName(_ name: String) -> String { name + "-through" }
+
     /// Every child: those listed, or the product of the sweep's axes.
     public var allChildren: [Child] { sweep?.children ?? children }
     /// Lengths of the uptrainings, ascending.
     public var lengths: [UptrainLength] { sweep?.lengths ?? [length] }
 
     private enum CodingKeys: String, CodingKey {
-        case children, alpha, steps, tokens, parentTokens, sweep, learningRate, batch, seq, distill, stopAt, keyValueShare,
+        case children, alpha, steps, tokens, parentTokens, sweep, learningRate, batch, seq, distill, stopAt, through,
+            keyValueShare,
             control, evaluation, compression
     }
 
@@ -411,6 +421,7 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         try container.encodeIfPresent(seq, forKey: .seq)
         try container.encodeIfPresent(distill, forKey: .distill)
         try container.encodeIfPresent(stopAt, forKey: .stopAt)
+        try container.encodeIfPresent(through, forKey: .through)
         try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
         try container.encode(control, forKey: .control)
         try container.encode(evaluation, forKey: .evaluation)

@@ -98,7 +98,7 @@ extension Recipe {
                 node["train"]?["accumulation"]?.position ?? reader.position, path: "train.accumulation",
                 reason: "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
         }
-        if let lab, lab.compression == nil, lab.evaluation.prefill != nil {
+        if let lab, lab.compression == nil, lab.through == nil, lab.evaluation.prefill != nil {
             throw .impossible(
                 node["lab"]?["evaluation"]?["prefill"]?.position ?? reader.position, path: "lab.evaluation.prefill",
                 reason: "means nothing without 'lab.compression', whose policies decide behind a prompt; leave it out")
@@ -316,6 +316,7 @@ extension UptrainRecipe {
         seq = try reader.int("seq")
         distill = try reader.distill()
         stopAt = try reader.stopAt()
+        through = try reader.through(defaults: .standard)
         keyValueShare = try reader.double("keyValueShare")
         seed = try reader.int("seed")
         try reader.finish()
@@ -377,6 +378,13 @@ extension LabRecipe {
         guard !children.isEmpty || sweep != nil else {
             throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
         }
+        for (child, section) in zip(children, sections) where reader.has("through") {
+            guard let other = children.first(where: { Self.throughName($0.name) == child.name }) else { continue }
+            throw .impossible(
+                section.position, path: section.path,
+                reason:
+                    "the uptraining of '\(other.name)' through 'lab.through' is called '\(child.name)'; give it another 'name'")
+        }
         self.children = children
         length = try reader.uptrainLength() ?? .standard
         parentTokens = try reader.parentTokens(hasShare: (sweep?.lengths.first ?? length).alpha != nil)
@@ -394,7 +402,9 @@ extension LabRecipe {
         control = try reader.value("control")
         let section = try reader.section("evaluation")
         evaluation = try Evaluation(section)
-        compression = try reader.caches("compression", defaults: KVEncoding(name: evaluation.kvDtype) ?? .float16)
+        let encoding = KVEncoding(name: evaluation.kvDtype) ?? .standard
+        compression = try reader.caches("compression", defaults: encoding)
+        through = try reader.through(defaults: encoding)
         try reader.finish()
     }
 }

@@ -247,6 +247,9 @@ extension RecipeSection {
         .integer("seq", sequences, "tokens in a sequence; the parent's unless given", example: 512),
         .object("distill", .distill, "distillation: training on the parent's predictions beside the text"),
         .object("stopAt", .stopAt, "ends the uptraining early"),
+        .object(
+            "through", .through, "training through a compressed cache, with straight-through gradients",
+            example: .object(["kvDtype": .text("kivi4")])),
         .number(
             "keyValueShare", 0...1, "share of the steps in which only key, value and output projections learn", example: 0.3),
     ]
@@ -269,6 +272,14 @@ extension RecipeSection {
                 absence: .required, example: 2),
             .integer("every", "steps between these validations; a twentieth of the steps unless given", example: 20),
         ])
+
+    private static let through = RecipeSection(
+        "uptrain.through",
+        [
+            .integer(
+                "prefill", 1...(1 << 24), "tokens of a document's prompt with `evict`; half of a sequence unless given",
+                example: 128)
+        ], with: cache)
 
     private static let lab = RecipeSection(
         "lab",
@@ -313,7 +324,7 @@ extension RecipeSection {
             .integer("seed", 0...Int.max, "seed of random draws", example: 1),
             RecipeKey(
                 "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of keys and values",
-                absence: .derived("as `lab.evaluation.kvDtype`"), example: "int8"),
+                absence: .derived("as `lab.evaluation.kvDtype`, without a lab fp16"), example: "int8"),
             RecipeKey(
                 "dtype", .choice(KVEncoding.all.map(\.name)), "the same as `kvDtype`, as `--cache` calls it", example: "int8"),
             .integer(

@@ -17,7 +17,7 @@ import Text
 
     private func recipe(
         _ compression: String, evaluation: String = #""window": 48, "kvDtype": "fp32""#,
-        children: String = #""children": [{"kvHeads": 1, "method": "mean"}]"#, model: String = ""
+        children: String = #""children": [{"kvHeads": 1, "method": "mean"}], "alpha": 0.5"#, model: String = ""
     ) throws -> Recipe {
         let words = ["alpha", "beta", "gamma", "delta", "epsilon"]
         let text = (0..<300).map { "\(words[$0 * $0 % 5]) meets \(words[$0 % 3]) at \($0 % 7).\n" }.joined()
@@ -28,7 +28,7 @@ import Text
              "data": {"files": ["\(scratch["text.txt"])"], "cache": "\(scratch["cache"])"},
              "model": {"dim": 64, "layers": 2, "heads": 2, "ffn": 24, "maxSeq": 64\(model)},
              "train": {"steps": 2, "batch": 2, "seq": 24, "learningRate": 0.003},
-             "lab": {\(children), "alpha": 0.5, "control": false, "compression": \(compression), "evaluation": {\(evaluation)}}}
+             "lab": {\(children), "control": false, "compression": \(compression), "evaluation": {\(evaluation)}}}
             """)
     }
 
@@ -140,7 +140,7 @@ import Text
         }
         let windowed = try recipe(
             #"[{"kvDtype": "int8"}, {"evict": "h2o", "budget": 8}]"#,
-            children: #""children": [{"attention": {"kind": "hybrid", "window": 8, "fullEvery": 4}}]"#)
+            children: #""children": [{"attention": {"kind": "hybrid", "window": 8, "fullEvery": 4}}], "alpha": 0.5"#)
         #expect(
             message(windowed).contains(
                 "'lab.compression[1]': hybrid-w8-f4: 'h2o' cannot act on the model: every layer of the model has a sliding window"
@@ -150,6 +150,70 @@ import Text
         let long = try recipe(#"[{"kvDtype": "int8"}]"#, evaluation: #""window": 100, "prefill": 70"#)
         #expect(message(long) == "'lab.evaluation.prefill': 70 tokens, expected 1 to 63, less than the window of parent")
         #expect(!FileManager.default.fileExists(atPath: scratch["out"]))
+    }
+
+    @Test func `children are uptrained through a cache once more, and stand beside the same cache without it, paired by seed`()
+        async throws
+    {
+        let through =
+            #""distill": {"weight": 0.9}, "through": {"evict": "h2o", "budget": 6, "interval": 4, "kvDtype": "int8", "prefill": 10}"#
+        let sweep = #""sweep": {"kvHeads": [1], "methods": ["mean"], "alphas": [1], "seeds": [0, 1]}, "#
+        let recipe = try recipe(#"[{"kvDtype": "int8"}]"#, children: sweep + through)
+        let result = try #require(try await self.sweep(recipe).execute { false })
+        let frontier = try #require(result.frontier)
+        let names = ["parent", "kv1 mean", "kv1 mean through h2o 6, interval=4 int8"]
+        #expect(result.results.summaries.map(\.name) == names && frontier.rows.map(\.model).distinct() == names)
+        // Both are made from one conversion, on the same tokens.
+        let points = result.results.points.filter { $0.kind == .child }
+        #expect(points.map(\.through) == [nil, "h2o 6, interval=4 int8", nil, "h2o 6, interval=4 int8"])
+        #expect(Set(points.map(\.tokens)).count == 1 && points.map { $0.bitsPerByteBefore != nil } == [true, false, true, false])
+        // The cache that is trained through is measured without being listed.
+        #expect(frontier.rows.map(\.eviction).distinct() == ["full", "h2o 6, interval=4"] && frontier.rows.count == 3 * 3)
+        let (plain, trained) = (frontier.rows[5], frontier.rows[8])
+        #expect(plain.cache == trained.cache && plain.evict == "h2o" && plain.runs == 2)
+        #expect(frontier.rows.map { $0.klToPlain != nil } == [Bool](repeating: false, count: 8) + [true])
+        let mean = try #require(trained.klToPlain)
+        #expect(abs(mean - (trained.klToParent - plain.klToParent)) < 1e-12 && mean != 0 && (trained.klToPlainMargin ?? 0) > 0)
+        #expect(frontier.plain.contains("KL to plain") && frontier.caption.contains("± half of a 95 % interval, paired by seed."))
+        let html = String(decoding: scratch.bytes("out/report.html"), as: UTF8.self)
+        #expect(html.contains("KL to plain"))
+
+        let folder = "out/steps/\(points[1].folder)"
+        let saved = try Recipe.parse(String(decoding: scratch.bytes(folder + "/recipe.json"), as: UTF8.self))
+        #expect(saved.uptrain?.through == recipe.lab?.through && saved.uptrain?.distill?.weight == 0.9)
+        let lineage = try Checkpoint.load(scratch[folder + "/model.h5"]).lineage
+        #expect(lineage.recipe?.contains(#""through""#) == true)
+        let other = try Checkpoint.load(scratch["out/steps/\(points[0].folder)/model.h5"]).lineage
+        #expect(other.recipe?.contains(#""through""#) == false && other.parentHash == lineage.parentHash)
+        #expect(try self.sweep(recipe).planText().contains("0 to make"))
+    }
+
+    @Test func `a cache that children cannot be trained through is refused before anything is trained`() throws {
+        func message(_ through: String, _ children: String = #"{"kvHeads": 1}"#) -> String {
+            do {
+                let children = #""children": [\#(children)], "alpha": 0.5, "through": {\#(through)}"#
+                _ = try sweep(recipe(#"[{"kvDtype": "int8"}]"#, children: children))
+                return "accepted"
+            } catch { return "\(error)" }
+        }
+        #expect(message(#""kvDtype": "int8""#) == "accepted")
+        #expect(
+            message(#""kvDtype": "kivi4""#)
+                == "'lab.through': kivi4 encodes 32 tokens together behind a residual of 0, and no token of a sequence of 24 sees "
+                + "codes; use longer sequences")
+        #expect(
+            message(#""evict": "h2o", "budget": 64"#)
+                == "'lab.through': h2o 64 evicts nothing of sequences of 24 tokens, 12 of them the prompt; use a smaller budget or longer "
+                + "sequences")
+        #expect(
+            message(#""evict": "h2o", "budget": 8, "prefill": 24"#)
+                == "'lab.through.prefill': 24 tokens, expected 1 to 23, less than the 24 of a sequence")
+        #expect(
+            message(#""evict": "h2o", "budget": 8, "kvDtype": "kivi4""#).contains(
+                "'lab.through': parent: kivi4 encodes 32 tokens together, 'h2o' evicts single ones"))
+        #expect(
+            message(#""evict": "h2o", "budget": 8"#, #"{"attention": {"kind": "hybrid", "window": 8, "fullEvery": 4}}"#)
+                .contains("'h2o' cannot act on the model: every layer of the model has a sliding window"))
     }
 
     @Test(arguments: EvictionPolicies.names + ["full"])

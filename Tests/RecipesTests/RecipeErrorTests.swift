@@ -23,6 +23,13 @@ private func model(_ text: String) -> String { recipe(model: "\"model\": {\(text
 
 private func lab(_ text: String) -> String { recipe(more: ", \"lab\": {\(text)}") }
 
+/// An uptraining through `cache`.
+private func through(_ cache: String) -> String {
+    recipe(
+        tokenizer: "", model: "", train: "\"train\": {}",
+        more: ", \"init\": {\"checkpoint\": \"a.h5\"}, \"uptrain\": {\"through\": {\(cache)}}")
+}
+
 private func compression(_ caches: String) -> String {
     lab("\"children\": [{\"kvHeads\": 1}], \"compression\": [\(caches)]")
 }
@@ -270,6 +277,31 @@ struct RecipeErrorTests {
         (
             recipe(train: "\"train\": {}", more: ", \"uptrain\": {}"),
             "r.json:6:14: 'uptrain': uptraining starts from a checkpoint; add 'init'"
+        ),
+        (through(""), "r.json:6:58: 'uptrain.through': names neither 'evict' nor 'kvDtype'"),
+        (
+            through(#""kvDtype": "fp32""#),
+            "r.json:6:58: 'uptrain.through': 'dtype=fp32' keeps every token as it is; leave it out"
+        ),
+        (
+            through(#""kvDtype": "int8", "prefill": 4"#),
+            "r.json:6:89: 'uptrain.through.prefill': means nothing without 'evict'; leave it out"
+        ),
+        (through(#""evict": "h2o""#), "r.json:6:58: 'uptrain.through.budget' is missing"),
+        (
+            through(#""evict": "h2o", "budget": 4, "recent": 4"#),
+            "r.json:6:85: 'uptrain.through.budget': 4, expected at least 5: 'h2o' keeps 0 sinks and the newest 4, and one more"
+        ),
+        (
+            through(#""evict": "h2o", "budget": 8, "merge": "cam""#),
+            "r.json:6:97: 'uptrain.through.merge': changes kept values when slots are evicted, which training through a cache does "
+                + "not; leave it out"
+        ),
+        (
+            lab(
+                #""children": [{"kvHeads": 1, "name": "a-through"}, {"kvHeads": 1, "name": "a"}], "through": {"kvDtype": "int8"}"#
+            ),
+            "r.json:6:24: 'lab.children[0]': the uptraining of 'a' through 'lab.through' is called 'a-through'; give it another 'name'"
         ),
         (lab(#""children": []"#), "r.json:6:23: 'lab.children': is empty"),
         (compression(""), "r.json:6:56: 'lab.compression': is empty"),

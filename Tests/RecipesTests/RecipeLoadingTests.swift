@@ -55,10 +55,18 @@ struct RecipeLoadingTests {
             {"data": {"files": ["a"]}, "init": {"checkpoint": "gpt2.h5", "convert": {"attention": {"kind": "mla", "rank": 8, "ropeHeadDim": 0}}},
              "uptrain": {"alpha": 0.05, "learningRate": 0.1}}
             """
-        for text in [base, uptraining, latent, String(lab)] {
+        let through = #""through": {"evict": "h2o", "budget": "25%", "kvDtype": "int8", "prefill": 9}"#
+        let cached = #"{"data": {"files": ["a"]}, "init": {"checkpoint": "p.h5"}, "uptrain": {\#(through)}}"#
+        let caches =
+            base.dropLast(1)
+            + #""lab": {"children": [{"kvHeads": 1}], "through": {"evict": "h2o", "budget": 9}, "evaluation": {"kvDtype": "int8"}}}"#
+        for text in [base, uptraining, latent, cached, String(lab), String(caches)] {
             let recipe = try Recipe.parse(text)
             #expect(try Recipe.parse(recipe.resolvedJSON) == recipe)
         }
+        // A cache that names no encoding has that of the cache sizes shown.
+        #expect(try Recipe.parse(String(caches)).lab?.through?.cache.encoding == .int8)
+        #expect(try Recipe.parse(cached).uptrain?.through?.prefill == 9)
     }
 
     @Test func `extends merges objects and replaces arrays, relative to the file`() throws {

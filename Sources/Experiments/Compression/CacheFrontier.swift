@@ -38,6 +38,11 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         public var klToParent: Double
         /// Its standard deviation over seeds; nil for one.
         public var klDeviation: Double?
+        /// ``klToParent`` minus that of the same child uptrained on the same tokens without the cache, for a model that was trained through
+        /// it; paired by seed.
+        public var klToPlain: Double?
+        /// Half of that difference's 95 % interval over seeds; nil for one.
+        public var klToPlainMargin: Double?
         /// Bits per byte.
         public var bitsPerByte: Double
         /// Their standard deviation over seeds; nil for one.
@@ -66,7 +71,11 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         /// Whether the model is its own parent.
         var isParent: Bool
         var seed: Int
+        /// The uptraining's own seed, where a sweep has such.
+        var uptrainSeed: Int?
         var cache: CacheSpec
+        /// For a model that was trained through the cache, the one that was trained without it.
+        var plain: String?
         var score: CompressedScore
     }
 
@@ -103,6 +112,7 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
             if let first = group.first, !(first.isParent && first.cache == full) {
                 (row.difference, row.margin) = Self.difference(group, to: references, pairing)
             }
+            (row.klToPlain, row.klToPlainMargin) = Self.differenceToPlain(group, among: entries)
             return row
         }
         machines = entries.map(\.score.machine).distinct()
@@ -147,6 +157,18 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         return (paired.bitsPerByte, paired.standardError.map { 1.96 * $0 }.flatMap { $0.isFinite ? $0 : nil })
     }
 
+    /// The divergence of a row's entries minus that of the models trained without their cache, and half of its 95 % interval over seeds.
+    private static func differenceToPlain(_ group: [Entry], among entries: [Entry]) -> (Double?, Double?) {
+        let figure = SweepSummary.Figure(
+            group.compactMap { entry in
+                entries.first {
+                    $0.model == entry.plain && $0.parent == entry.parent && $0.cache == entry.cache && $0.seed == entry.seed
+                        && $0.uptrainSeed == entry.uptrainSeed
+                }.map { (seed: entry.seed, value: entry.score.klToParent - $0.score.klToParent) }
+            })
+        return (figure?.mean, figure?.margin)
+    }
+
     /// The pairs that the intervals of differences are taken over.
     var pairing: Recommendation.Pairing { rows.contains { $0.runs > 1 } ? .seeds : .windows }
 
@@ -166,12 +188,16 @@ extension CacheFrontier {
         let contexts = Set(rows.map(\.contextTokens)).sorted().map(String.init).joined(separator: " or ")
         let memory = Set(rows.map(\.memoryBytes)).sorted().map(byteCountText).joined(separator: " or ")
         let means = rows.contains { $0.runs > 1 } ? " Means over seeds, ± their standard deviation." : ""
+        let plain =
+            rows.contains { $0.klToPlain != nil }
+            ? " KL to plain: of a model trained through the row's cache, the divergence minus that of the same child trained without it"
+                + (rows.contains { $0.klToPlainMargin != nil } ? ", ± half of a 95 % interval, paired by seed." : ".") : ""
         return
             "\(text), \(promptTokens) tokens of each window its prompt; KL(parent ‖ model) in nats a token, the parent's cache "
             + "uncompressed in fp32. Bytes: the most that a sequence of \(contexts) tokens holds while it decodes, whole pages and what lies "
             + "beside them, a token; logical ones are the keys and values in the pages, with the scales of codes. ± is half of a 95 % "
             + "interval, \(pairing == .seeds ? "paired by seed" : "paired over windows"). Sequences: as many of these as pages of \(memory) hold, in which \(CacheGrid.sequences) of the parent's "
-            + "fit in \(kvDtype). Tokens/s: \(DecodeProbe.sequences) sequences decoding, \(machines.joined(separator: "; ")).\(means)"
+            + "fit in \(kvDtype). Tokens/s: \(DecodeProbe.sequences) sequences decoding, \(machines.joined(separator: "; ")).\(means)\(plain)"
     }
 
     /// The rows' table; columns that no row fills are left out.
@@ -191,6 +217,11 @@ extension CacheFrontier {
             column("bytes/token") { String(format: "%.1f", $0.cacheBytesPerToken) },
             column("slots") { String(format: "%.0f", $0.slotsKept) },
             column("KL to parent") { figure($0.klToParent, $0.klDeviation, 5) },
+            column("KL to plain") { row in
+                row.klToPlain.map { mean in
+                    String(format: "%+.5f", mean) + (row.klToPlainMargin.map { String(format: " ± %.5f", $0) } ?? "")
+                }
+            },
             column("bits/byte") { figure($0.bitsPerByte, $0.bitsPerByteDeviation, 4) },
             column("to parent") { $0.difference.map { String(format: "%+.4f", $0) } },
             column("± 95 %") { $0.margin.map { String(format: "%.4f", $0) } },
@@ -206,7 +237,7 @@ extension CacheFrontier {
             "model", "attention", "parent", "cache", "evict", "kv_dtype", "runs", "context_tokens", "cache_bytes_per_token",
             "sidecar_bytes_per_token", "slots_kept", "kl_to_parent", "kl_deviation", "bits_per_byte", "bits_per_byte_deviation",
             "perplexity", "tokens_per_second", "sequences", "memory_bytes", "dominated", "logical_bytes_per_token", "difference",
-            "margin",
+            "margin", "kl_to_plain", "kl_to_plain_margin",
         ]
         return Self.csv(
             [head]
@@ -217,6 +248,7 @@ extension CacheFrontier {
                         "\(row.klToParent)", Self.csv(row.klDeviation), "\(row.bitsPerByte)", Self.csv(row.bitsPerByteDeviation),
                         "\(row.perplexity)", "\(row.tokensPerSecond)", "\(row.sequences)", "\(row.memoryBytes)",
                         "\(row.isDominated)", Self.csv(row.logicalBytesPerToken), Self.csv(row.difference), Self.csv(row.margin),
+                        Self.csv(row.klToPlain), Self.csv(row.klToPlainMargin),
                     ]
                 })
     }

@@ -2,6 +2,7 @@ import Evaluation
 import Inference
 import Kernels
 import Models
+import Recipes
 
 /// The caches that models are measured through, each model with each cache, and the windows of text that they are measured on.
 ///
@@ -60,6 +61,16 @@ struct CacheGrid: Sendable {
         let geometry = parent.kvGeometry(encoding)
         let pageBytes = PageSize.bytes(for: geometry)
         return Self.sequences * pageBytes * (PageSize.pages(tokens: tokens, of: geometry, pageBytes: pageBytes) ?? 1)
+    }
+}
+
+extension LabRecipe {
+    /// The caches that models are measured through with their keys in the recipe, the one that children are trained through among them;
+    /// nil where the recipe names none.
+    var measuredCaches: [(cache: CacheSpec, place: String)]? {
+        var caches = (compression ?? []).enumerated().map { (cache: $1, place: "lab.compression[\($0)]") }
+        if let through, !caches.contains(where: { $0.cache == through.cache }) { caches.append((through.cache, "lab.through")) }
+        return caches.isEmpty ? nil : caches
     }
 }
 

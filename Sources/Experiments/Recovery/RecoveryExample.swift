@@ -145,8 +145,11 @@ public struct RecoveryExample: Sendable, Hashable {
             guard steps[index].kind == .converted, let output = made[index], let diagnosis = diagnosis(output.folder),
                 let parent = steps[index].parent.flatMap({ made[$0] }), let loss = looks(parent).last?.bitsPerByte
             else { return nil }
-            let curves = steps.indices.filter { steps[$0].kind == .child && steps[$0].source == index }
-                .compactMap { made[$0].map(looks) }
+            // Held-out losses through a compressed cache are others than the parent's.
+            let curves = steps.indices.filter {
+                steps[$0].kind == .child && steps[$0].source == index && steps[$0].through == nil
+            }
+            .compactMap { made[$0].map(looks) }
             return RecoveryExample(
                 name: steps[index].name, parent: parent.record.output, diagnosis: diagnosis,
                 startPercent: startPercent(output.folder), parentBitsPerByte: loss,

@@ -17,6 +17,7 @@ extension Sweep {
         guard let grid = recipes.grid else { return [] }
         let measured = scored(made)
         let budgets = Set(points.map(\.budget).filter { $0 > 0 })
+        let names = Dictionary(uniqueKeysWithValues: zip(measured, points.map { $0.longName(among: budgets) }))
         var entries: [CacheFrontier.Entry] = []
         var context: MeasuringContext?
         var done = 0
@@ -47,10 +48,18 @@ extension Sweep {
                 entries.append(
                     CacheFrontier.Entry(
                         model: point.longName(among: budgets), attention: point.attention, parent: point.parent ?? "parent",
-                        isParent: step.kind == .parent, seed: point.seed, cache: cache, score: score))
+                        isParent: step.kind == .parent, seed: point.seed, uptrainSeed: point.uptrainSeed, cache: cache,
+                        plain: cache == step.through ? plain(step).flatMap { names[$0] } : nil, score: score))
             }
         }
         return [CacheFrontier(entries, text: text, grid: grid)]
+    }
+
+    /// The number of the step that uptrains the same child on the same tokens without a compressed cache.
+    private func plain(_ step: SweepStep) -> Int? {
+        steps.firstIndex {
+            $0.kind == .child && $0.through == nil && $0.source == step.source && $0.length == step.length
+        }
     }
 
     /// The steps of ``SweepPoint/all(_:made:scores:store:isListed:)``: all models but conversions before their training.

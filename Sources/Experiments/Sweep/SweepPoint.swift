@@ -1,4 +1,5 @@
 import Evaluation
+import Inference
 
 /// One trained model of a sweep, scored.
 public struct SweepPoint: Sendable, Codable, Hashable {
@@ -28,6 +29,8 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     public var kvHeads: Int?
     /// The method of its conversion; nil where it was not converted.
     public var method: String?
+    /// The compressed cache that it was trained through, in words; nil for whole keys and values.
+    public var through: String?
     /// Share of the parent's training; 0 for the parent, and where the length was given in steps or tokens.
     public var alpha: Double
     /// Tokens planned of the uptraining that it is, or that it is compared with, which ``tokens`` may end before; 0 for the parent.
@@ -88,7 +91,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         switch kind {
         case .parent, .continued: family
         case .scratch: named("\(architecture ?? "") \(role)")
-        case .child: named(child ?? "\(architecture ?? "") \(role)")
+        case .child: named(child == nil ? "\(architecture ?? "") \(role)" : role)
         }
     }
 
@@ -100,7 +103,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         case .parent: "parent"
         case .continued: "parent continued"
         case .scratch: "from scratch"
-        case .child: child ?? method ?? ""
+        case .child: (child ?? method ?? "") + (through.map { " through \($0)" } ?? "")
         }
     }
 
@@ -122,14 +125,14 @@ extension SweepPoint {
                 kind: kind, parent: step.parentName, child: isListed ? step.child?.name : nil, attention: score.attention,
                 architecture: step.architecture?.name,
                 kvHeads: step.architecture?.kvHeads,
-                method: step.child?.conversion.methodName, alpha: step.length?.alpha ?? 0,
+                method: step.child?.conversion.methodName, through: step.through?.text, alpha: step.length?.alpha ?? 0,
                 budget: step.budget, seed: step.seed, uptrainSeed: step.uptrainSeed,
                 kvBytesPerToken: score.kvBytesPerToken, cache: score.cache, parameters: score.parameters,
                 tokens: output.record.tokens, bitsPerByte: result.bitsPerByte, klDivergence: score.klDivergence,
                 seconds: output.record.seconds,
                 folder: output.folder.hasPrefix(store + "/") ? String(output.folder.dropFirst(store.count + 1)) : output.folder,
                 model: output.record.output)
-            let before = step.kind == .child ? step.source.flatMap { scores[$0]?.result } : nil
+            let before = step.kind == .child && step.through == nil ? step.source.flatMap { scores[$0]?.result } : nil
             point.bitsPerByteBefore = before?.bitsPerByte
             if let parent = step.parent.flatMap({ scores[$0] }) {
                 if let before {
@@ -150,4 +153,9 @@ extension SweepPoint {
             return point
         }
     }
+}
+
+extension CacheSpec {
+    /// Eviction and encoding in words: h2o 64 int8; the encoding alone where all tokens are kept.
+    fileprivate var text: String { evicts ? "\(evictionText) \(encoding.name)" : encoding.name }
 }

@@ -18,7 +18,16 @@ extension SweepRecipes {
             config: config, teacher: teacher, learnsLayers: teaches && (lab.distill?.hidden ?? 0) > 0, steps: steps,
             batch: batch, seq: seq, accumulation: recipe.train.accumulation,
             compute: ComputeOptions(precision: recipe.train.dtype, recompute: recipe.train.recompute),
-            startingBytes: 4 * config.parameterCount)
+            startingBytes: 4 * config.parameterCount, cache: try training(through: step, config))
+    }
+
+    /// The training of a step's model through the recipe's compressed cache; nil for a step that is not trained through it.
+    ///
+    /// Throws ``ExperimentError/recipe(key:reason:)`` where a model of `config` cannot be trained through it.
+    func training(through step: SweepStep, _ config: ModelConfig) throws(ExperimentError) -> CompressedTraining? {
+        guard step.through != nil, let through = lab.through else { return nil }
+        return try CompressedTraining(
+            through, config, seq: batch(of: step).seq, packing: recipe.data.packing, section: "lab.through")
     }
 
     /// Sequences of a training step, and their tokens.

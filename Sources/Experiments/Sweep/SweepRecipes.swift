@@ -82,10 +82,9 @@ struct SweepRecipes: Sendable {
         evaluated = try lab.evaluation.read(separator: recipe.data.documentSeparator)
         tokenizer = try recipe.tokenizer?.inputs() ?? []
         template = try recipe.data.templateInput()
-        grid = lab.compression.map { caches in
+        grid = lab.measuredCaches.map { caches in
             CacheGrid(
-                caches.enumerated().map { ($1, "lab.compression[\($0)]") },
-                encoding: KVEncoding(name: lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
+                caches, encoding: KVEncoding(name: lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
                 prompt: lab.evaluation.prefill)
         }
         tasks = try (lab.evaluation.tasks ?? []).enumerated().map { index, spec in
@@ -93,6 +92,7 @@ struct SweepRecipes: Sendable {
         }
         try checkEncoding()
         try checkGrid()
+        try checkThrough()
         try checkTasks()
     }
 
@@ -129,6 +129,13 @@ struct SweepRecipes: Sendable {
         for step in plan.steps where step.kind != .converted {
             guard let config = try shape(of: step) else { continue }
             try grid.check(config, name: step.name, promptPlace: "lab.evaluation.prefill")
+        }
+    }
+
+    /// Refuses, before anything is trained, a cache that some child cannot be trained through.
+    private func checkThrough() throws {
+        for step in plan.steps where step.through != nil {
+            if let config = try shape(of: step) { _ = try training(through: step, config) }
         }
     }
 
@@ -203,7 +210,8 @@ struct SweepRecipes: Sendable {
                     step.length ?? .standard, parentTokens: lab.parentTokens, learningRate: lab.learningRate, batch: lab.batch,
                     seq: lab.seq,
                     distill: isChild ? lab.distill : nil, stopAt: isChild ? lab.stopAt : nil,
-                    keyValueShare: isChild ? lab.keyValueShare : nil, seed: step.uptrainSeed))
+                    through: step.through == nil ? nil : lab.through, keyValueShare: isChild ? lab.keyValueShare : nil,
+                    seed: step.uptrainSeed))
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.validateEvery = max(1, steps / 10)
             inputs["source"] = source.record.output

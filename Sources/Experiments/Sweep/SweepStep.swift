@@ -1,3 +1,4 @@
+import Inference
 import Recipes
 
 /// One model of a sweep with the models it is made from.
@@ -29,6 +30,8 @@ struct SweepStep: Sendable, Hashable {
     var child: LabRecipe.Child?
     /// A child's attention; nil for the parent's own.
     var architecture: ChildArchitecture?
+    /// The compressed cache that it is trained through; nil for whole keys and values.
+    var through: CacheSpec?
     /// The length of its training; nil for the parent and for a conversion.
     var length: UptrainLength?
     /// Optimizer steps of its training at most.
@@ -66,6 +69,8 @@ struct SweepPlan: Sendable {
             given.isEmpty
             ? (sweep?.seeds ?? [recipe.seed]).map { Origin(recipe, lab, seed: $0) }
             : given.indices.map { Origin(recipe, lab, given[$0], number: $0, isAlone: given.count == 1) }
+        // Each child as it is, then through the cache.
+        let caches: [CacheSpec?] = lab.through.map { [nil, $0.cache] } ?? [nil]
         var steps: [SweepStep] = []
         for origin in origins {
             let parent = steps.count
@@ -119,10 +124,14 @@ struct SweepPlan: Sendable {
                                 step.tokens = step.trainingSteps * stepTokens
                             }
                         }
-                        add(.child, child.name, length) { step in
-                            (step.child, step.architecture) = (child, child.conversion.architecture)
-                            (step.uptrainSeed, step.source) = (uptrainSeed, converted[child.name])
-                            if sweep == nil { (step.name, step.folder) = (child.name, child.name) }
+                        for through in caches {
+                            let name = through == nil ? child.name : LabRecipe.throughName(child.name)
+                            add(.child, name, length) { step in
+                                (step.child, step.architecture) = (child, child.conversion.architecture)
+                                (step.uptrainSeed, step.source) = (uptrainSeed, converted[child.name])
+                                step.through = through
+                                if sweep == nil { (step.name, step.folder) = (name, name) }
+                            }
                         }
                     }
                 }

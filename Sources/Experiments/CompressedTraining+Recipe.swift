@@ -1,0 +1,57 @@
+import Inference
+import Kernels
+import Models
+import Recipes
+import Text
+import Training
+
+extension CompressedTraining {
+    /// Training through the cache that `through` describes, of a model of `config` on sequences of `seq` tokens.
+    ///
+    /// Throws ``ExperimentError/recipe(key:reason:)`` where the model cannot have the cache, a sequence has no token behind the prompt,
+    /// or none of its slots would be evicted.
+    ///
+    /// - Parameter section: the recipe's section that describes it.
+    init(
+        _ through: UptrainRecipe.Through, _ config: ModelConfig, seq: Int, packing: TokenBatches.Packing,
+        section: String = "uptrain.through"
+    ) throws(ExperimentError) {
+        let prompt = through.prefill ?? seq / 2
+        let training: CompressedTraining
+        do {
+            training = CompressedTraining(
+                through.cache.encoding, try through.cache.retention(), prompt: through.cache.evicts ? prompt : 0)
+            try training.check(config)
+        } catch {
+            throw .recipe(key: section, reason: "\(error)")
+        }
+        guard !(config.hasLearnedPositions == true && packing != .packed) else {
+            throw .recipe(
+                key: section,
+                reason: "a cache has each document at the first positions, whose embeddings the model learns apart; set "
+                    + "'data.packing' to \"packed\"")
+        }
+        let encoding = through.cache.encoding
+        guard encoding.sealedTokens(of: seq - 1) > 0 else {
+            throw .recipe(
+                key: section,
+                reason:
+                    "\(encoding.name) encodes \(encoding.blockTokens) tokens together behind a residual of \(encoding.residual), and "
+                    + "no token of a sequence of \(seq) sees codes; use longer sequences")
+        }
+        self = training
+        guard through.cache.evicts else { return }
+        guard (1..<seq).contains(prompt) else {
+            throw .recipe(
+                key: section + ".prefill",
+                reason: "\(prompt) tokens, expected 1 to \(seq - 1), less than the \(seq) of a sequence")
+        }
+        guard evicts(config, tokens: seq) else {
+            throw .recipe(
+                key: section,
+                reason:
+                    "\(through.cache.evictionText) evicts nothing of sequences of \(seq) tokens, \(prompt) of them the prompt; use a "
+                    + "smaller budget or longer sequences")
+        }
+    }
+}
