@@ -76,7 +76,8 @@ struct RunTexts {
             let mixed = MixedBatches(batches, weights: weights, seed: seed)
             (samples, windows) = ({ mixed.batch(samples: $0..<$0 + $1) }, mixed.windowsPerEpoch)
         } else {
-            let batches = try TokenBatches(parts[0].training, seq: basis.seq, seed: seed, packing: packing)
+            let batches = try TokenBatches(
+                parts[0].training, seq: basis.seq, seed: seed, packing: packing, order: recipe.data.order ?? .shuffled)
             (samples, windows) = ({ batches.batch(samples: $0..<$0 + $1) }, batches.windowsPerEpoch)
         }
         guard basis.batch <= windows else {

@@ -56,6 +56,8 @@ public struct DataRecipe: Sendable, Hashable, Encodable {
     public var validation: Validation
     /// Whether attention crosses documents, and where windows begin.
     public var packing: TokenBatches.Packing
+    /// The order of the windows; nil: shuffled, as in the recipes of checkpoints from before there was a choice.
+    public var order: TokenBatches.Order?
     /// Directory for token ids kept between runs.
     public var cache: String
 }

@@ -1,4 +1,5 @@
 import Kernels
+import Text
 
 extension Recipe {
     /// Reads a merged document; throws the first thing wrong with it.
@@ -140,7 +141,15 @@ extension DataRecipe {
         validation = Validation(fraction: try section.value("fraction"), by: try section.value("by"))
         try section.finish()
         packing = try reader.value("packing")
+        let order: TokenBatches.Order = try reader.value("order")
+        self.order = order == .shuffled ? nil : order
         cache = try reader.value("cache")
+        if order == .sequential, isWeighted {
+            throw .impossible(
+                reader.position(of: "order"), path: "data.order",
+                reason: "'sequential' reads one text after the other, but the weights of 'data.files' mix them; "
+                    + "leave one of them out")
+        }
         try reader.finish()
     }
 }

@@ -50,6 +50,10 @@ extension RecipeSection {
                 "packing", TokenBatches.Packing.self,
                 "whether attention crosses documents, is masked there, or is masked in windows that begin with whole documents",
                 absence: .default("packed"), example: .masked),
+            .choice(
+                "order", TokenBatches.Order.self,
+                "whether the windows of all texts are shuffled, or come as the texts have them, one text after the other",
+                absence: .default("shuffled"), example: .sequential),
             .path("cache", "the folder of token ids kept between runs", absence: .default("runs/cache"), example: "/tmp/tokens"),
         ])
 

@@ -2,7 +2,8 @@ import Random
 
 /// Training batches from a token stream, as a pure function of the seed and the samples' global indices.
 ///
-/// Each epoch cuts the stream into windows of `seq` + 1 tokens that overlap by one, from its own offset, and shuffles them.
+/// Each epoch cuts the stream into windows of `seq` + 1 tokens that overlap by one, from its own offset, and shuffles them; in
+/// sequential order every epoch begins at the stream's first token.
 /// Sample i of the whole training is window i mod n of epoch i / n in that order, so ranks, gradient accumulation and a resumed
 /// run all see the same data.
 ///
@@ -23,6 +24,14 @@ public struct TokenBatches: Sendable {
         var isMasked: Bool { self != .packed }
     }
 
+    /// The order of an epoch's windows.
+    public enum Order: String, Codable, Sendable, CaseIterable {
+        /// Drawn with the seed, anew for each epoch.
+        case shuffled
+        /// The stream's own: a curriculum where the texts are sorted from easy to hard (Bengio et al. 2009).
+        case sequential
+    }
+
     /// Tokens in a sequence.
     public let seq: Int
     /// Samples of an epoch.
@@ -31,6 +40,7 @@ public struct TokenBatches: Sendable {
     private let stream: TokenStream
     private let seed: UInt64
     private let packing: Packing
+    private let order: Order
     private let startingSample: Int
     private let offsets: Int
     /// The windows' first tokens, where they begin with documents.
@@ -40,7 +50,8 @@ public struct TokenBatches: Sendable {
     ///   - startingSample: added to every sample index: the first sample of a run that continues another's data.
     /// - Throws: ``TextError/tooFewTokens(have:seq:)`` where the stream is shorter than one window.
     public init(
-        _ stream: TokenStream, seq: Int, seed: UInt64, packing: Packing = .packed, startingSample: Int = 0
+        _ stream: TokenStream, seq: Int, seed: UInt64, packing: Packing = .packed, order: Order = .shuffled,
+        startingSample: Int = 0
     ) throws(TextError) {
         precondition(seq >= 1 && startingSample >= 0, "TokenBatches: seq \(seq), startingSample \(startingSample)")
         guard stream.count > seq else { throw .tooFewTokens(have: stream.count, seq: seq) }
@@ -48,6 +59,7 @@ public struct TokenBatches: Sendable {
         self.seq = seq
         self.seed = seed
         self.packing = packing
+        self.order = order
         self.startingSample = startingSample
         starts = packing == .whole ? stream.wholeStarts(seq: seq) : nil
         if let starts {
@@ -56,7 +68,7 @@ public struct TokenBatches: Sendable {
         }
         // As many windows as any offset leaves, and at least one.
         windowsPerEpoch = max(1, (stream.count - seq) / seq)
-        offsets = min(seq, stream.count - windowsPerEpoch * seq)
+        offsets = order == .sequential ? 1 : min(seq, stream.count - windowsPerEpoch * seq)
     }
 
     /// The samples with these global indices, tokens [samples, seq].
@@ -80,7 +92,8 @@ public struct TokenBatches: Sendable {
         let (epoch, index) = (startingSample + sample).quotientAndRemainder(dividingBy: windowsPerEpoch)
         var generator = SeededGenerator(seed: seed, stream: UInt64(epoch))
         let offset = Int.random(in: 0..<offsets, using: &generator)
-        let window = Permutation(count: windowsPerEpoch, key: generator.next())[index]
+        let window =
+            order == .sequential ? index : Permutation(count: windowsPerEpoch, key: generator.next())[index]
         return starts?[window] ?? offset + window * seq
     }
 }

@@ -60,6 +60,20 @@ import Training
         #expect(scratch.bytes("victim") == Array("precious".utf8) && !scratch.names.contains("absent"))
     }
 
+    @Test func `in sequential order a run reads one text after the other, and again from the first`() throws {
+        try scratch.write(Array(repeating: UInt8(ascii: "a"), count: 300), to: "a.txt")
+        try scratch.write(Array(repeating: UInt8(ascii: "b"), count: 300), to: "b.txt")
+        let recipe = try recipe([
+            #"data.files=["\#(scratch["b.txt"])", "\#(scratch["a.txt"])"]"#, #"data.order="sequential""#,
+            #"tokenizer={"kind": "byte"}"#,
+        ])
+        let data = try PreparedRun(recipe, reporter: reporter).data
+        // 570 bytes to train on, an end-of-text token behind each text, in 22 windows of 24.
+        let first = (0..<44).map { data.samples($0, 1).tokens[0] }
+        let epoch = [Int32](repeating: 98, count: 13) + [Int32](repeating: 97, count: 9)
+        #expect(first == epoch + epoch)
+    }
+
     @Test func `a run stopped by a signal and resumed writes what the uninterrupted one writes`() throws {
         let recipe = try recipe()
         let whole = try run(recipe, "whole").execute(resume: false)

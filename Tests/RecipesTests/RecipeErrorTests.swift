@@ -192,6 +192,10 @@ struct RecipeErrorTests {
             "r.json:3:19: 'data.files[0]': has no weight, but others have; give all of them one or none"
         ),
         (
+            recipe(data: #""data": {"files": [{"path": "a", "weight": 2}], "order": "sequential"},"#),
+            "r.json:3:58: 'data.order': 'sequential' reads one text after the other, but the weights of 'data.files' mix them; leave one of them out"
+        ),
+        (
             recipe(data: #""data": {"files": [{"path": "a", "weight": 2000}, {"path": "b", "weight": 1}]},"#),
             "r.json:3:19: 'data.files[1].weight': 1.0 of 2001.0 is less than a thousandth, the least share that is drawn"
         ),

@@ -28,6 +28,20 @@ import Testing
         #expect(try TokenBatches(stream, seq: 10, seed: 2).batch(samples: 18..<24) != whole)
     }
 
+    @Test func `sequential windows are those of the stream, one after the other, whatever the seed`() throws {
+        let documents = TokenStream(ids: Array(0..<103), documentStarts: Array(stride(from: 0, to: 103, by: 7)))
+        let cases: [(TokenBatches.Packing, [Int])] = [
+            (.packed, Array(stride(from: 0, to: 90, by: 10))), (.whole, Array(stride(from: 0, to: 93, by: 7))),
+        ]
+        for (packing, starts) in cases {
+            for seed: UInt64 in 1...2 {
+                let batches = try TokenBatches(documents, seq: 10, seed: seed, packing: packing, order: .sequential)
+                #expect(batches.windowsPerEpoch == starts.count)
+                #expect((0..<2 * starts.count).map { batches.windowStart($0) } == starts + starts)
+            }
+        }
+    }
+
     @Test func `windows of whole documents begin with the first that the window before cuts`() throws {
         // Documents of 3, 4, 12, 2, 3 and 6 tokens in windows of 9.
         let lengths = [3, 4, 12, 2, 3, 6]
