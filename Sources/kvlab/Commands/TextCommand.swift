@@ -15,8 +15,8 @@ struct TextRecallCommand: ParsableCommand {
         commandName: "recall", abstract: "Documents from which a small model learns to find facts in its context.",
         discussion: """
             Lists to repeat, facts with questions about them, passkeys and needles, between sentences of the haystack. Stage 1 has the shortest, \
-            5 the longest documents; train on them in their order, each from the model before ("packing": "whole"). Stage 0 is text for the \
-            tokenizer: without digits, so that each digit stays a token.
+            5 the longest documents; train on their files one after the other ("order": "sequential", "packing": "whole"). Stage 0 is text for \
+            the tokenizer: without digits, so that each digit stays a token, and with the lists' words, most of which become two tokens.
 
             A file called .jsonl gets a document a line, {"text": …}; another one documents with the separator on lines between them.
             """)
@@ -60,7 +60,7 @@ struct TextRecallCommand: ParsableCommand {
         let isJSON = out.hasSuffix(".jsonl")
         var text = ""
         if stage == 0 {
-            let lines = recall.vocabularyText(sentences: documents)
+            let lines = recall.vocabularyText(lines: documents)
             text = try (isJSON ? CanonicalJSON.text(of: ["text": lines]) : lines) + "\n"
         } else {
             for number in 0..<documents {

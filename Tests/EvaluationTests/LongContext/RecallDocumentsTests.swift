@@ -1,4 +1,6 @@
+import TestSupport
 import Testing
+import Text
 
 @testable import Evaluation
 
@@ -57,8 +59,25 @@ import Testing
         }
     }
 
+    @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))
+    func `words are mostly two tokens of a tokenizer that learned from the text for it, digits one each`() throws {
+        let books = ["alice.txt", "cranford.txt"].map { SharedData.path("longcontext/books/\($0)") }
+        let recall = try RecallDocuments(haystack: try Corpus(paths: books).joinedText, seed: 1)
+        let scratch = ScratchDirectory()
+        try scratch.write(recall.vocabularyText(lines: 6_000).utf8, to: "vocabulary.txt")
+        let tokenizer = try BPETrainer.train(corpus: try Corpus(paths: [scratch["vocabulary.txt"]]), vocabularySize: 1024)
+        let lists = (0..<600).map { recall.document(stage: 1, number: $0) }.joined(separator: " ")
+        let words = Set(lists.split { !$0.isLetter })
+        #expect(words.count == 118)
+        for prefix in ["", " "] {
+            let counts = words.map { tokenizer.encode(prefix + $0).count }
+            #expect(counts.count { $0 == 2 } >= 70 && counts.count { $0 > 3 } < 5, "\(prefix): \(counts)")
+        }
+        #expect(tokenizer.encode("40172").count == 5)
+    }
+
     @Test func `text for a tokenizer has no digits, and a haystack of few sentences is refused`() throws {
-        let text = try RecallDocuments(haystack: Self.haystack, seed: 1).vocabularyText(sentences: 80)
+        let text = try RecallDocuments(haystack: Self.haystack, seed: 1).vocabularyText(lines: 80)
         #expect(!text.contains { $0.isNumber } && text.contains("What is the pass key?") && text.contains("magic number"))
         let error = #expect(throws: RecallDocuments.ShortHaystackError.self) {
             try RecallDocuments(haystack: "One short book.", seed: 1)
