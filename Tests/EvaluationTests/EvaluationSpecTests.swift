@@ -31,11 +31,14 @@ import Testing
     }
 
     @Test(arguments: [
-        ("passkeys", "'passkeys' is no evaluation; they are passkey, needle, babilong, longbench, ruler, gsm8k, mmlu, task"),
+        (
+            "passkeys",
+            "'passkeys' is no evaluation; they are passkey, needle, babilong, longbench, longbench2, ruler, gsm8k, mmlu, task, dialogue"
+        ),
         ("passkey:512", "'512' is no setting of passkey, expected KEY=VALUE"),
         (
             "passkey:length=512",
-            "'length' is no setting of passkey; its keys are haystack, lengths, depths, trials, seed, maxNew, queryAware"
+            "'length' is no setting of passkey; its keys are haystack, lengths, depths, trials, seed, maxNew, chat, queryAware"
         ),
         ("passkey:lengths=512,0", "lengths: '512,0', expected different numbers from 1 with commas between"),
         ("passkey:lengths=512,512", "lengths: '512,512', expected different numbers from 1 with commas between"),
@@ -93,5 +96,36 @@ import Testing
         #expect(sentence("passkey:lengths=512,trials=2") == "accepted")
         let work = try EvaluationSpec("passkey:lengths=512,trials=2,depths=3").make()
         #expect(work.count == 6 && work.files.isEmpty)
+    }
+
+    @Test func `RULER's prompts are made where lengths are named, and need the files of their tasks`() throws {
+        func sentence(_ text: String) -> String {
+            do {
+                _ = try EvaluationSpec(text).make()
+                return "accepted"
+            } catch { return "\(error)" }
+        }
+        let suites = RULERMakerTests.suites
+        #expect(
+            sentence("ruler:prompts=p.py")
+                == "name either 'data', files of RULER's generators, or 'lengths', to make prompts of")
+        #expect(sentence("ruler:data=d,squad=s.json") == "squad: has no effect without 'lengths'")
+        #expect(sentence("ruler:lengths=4096").hasPrefix("prompts: name RULER's texts with 'prompts': the file scripts/data/"))
+        #expect(sentence("ruler:lengths=4096,prompts=p.py,tasks=x").contains("has 'x'; the tasks are niah_single_1, "))
+        #expect(
+            sentence("ruler:lengths=4096,prompts=\(suites)constants.py,tasks=vt,qa_1")
+                == "squad: qa_1 is made from SQuAD's dev-v2.0.json (rajpurkar.github.io/SQuAD-explorer); name it with 'squad'")
+        let spec = try EvaluationSpec("ruler:lengths=2048,4096,prompts=\(suites)constants.py,limit=3")
+        // The tasks that need no other files.
+        #expect(try spec.make().count == 6 * 2 * 3 && spec.aimedTokens == 4095)
+        #expect(try EvaluationSpec("ruler:data=d").aimedTokens == nil)
+    }
+
+    @Test func `conversations have the server's chats, grids the ones that are asked for`() throws {
+        #expect(try EvaluationSpec("dialogue:data=\(RULERMakerTests.suites)dialogue.jsonl").chat == "served")
+        #expect(try EvaluationSpec("passkey:chat=auto").chat == "auto" && EvaluationSpec("passkey").chat == "never")
+        let suites = RULERMakerTests.suites
+        let work = try EvaluationSpec("longbench2:data=\(suites)longbench2.json,prompts=\(suites)").make()
+        #expect(work.count == 2 && work.files == [suites + "longbench2.json", suites + "/0shot.txt"])
     }
 }

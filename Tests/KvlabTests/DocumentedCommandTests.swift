@@ -24,6 +24,9 @@ struct DocumentedCommandTests {
             "knorm",
         ],
         "eval babilong parent.h5 --babi": ["--tasks", "qa1", "--limit", "1"],
+        "eval ruler parent.h5 --lengths": [
+            "--lengths", "300", "--tasks", "niah_single_2", "--limit", "1", "--max-new", "8",
+        ], "eval longbench2": ["--max-length", "100", "--max-new", "2"],
         "eval passkey": ["--depths", "2", "--trials", "1"], "eval needle": ["--depths", "2", "--trials", "1"],
     ]
 
@@ -97,6 +100,8 @@ struct DocumentedCommandTests {
             "babilong/prompts.py": "suites/prompts.py", "babilong/0k/qa1.json": "suites/babilong.json",
             "babilong/0k/qa2.json": "suites/babilong.json", "babilong/1k/qa1.json": "suites/babilong.json",
             "babilong/1k/qa2.json": "suites/babilong.json", "tasks_1-20_v1-2/en/qa1_single_test.txt": "suites/babi.txt",
+            "constants.py": "suites/constants.py", "LongBench-v2/data.json": "suites/longbench2.json",
+            "LongBench/prompts/0shot.txt": "suites/0shot.txt",
             "synthetic/4096/data/niah_single_1/validation.jsonl": "suites/ruler.jsonl",
             "synthetic/4096/data/vt/validation.jsonl": "suites/ruler.jsonl", "mmlu/test/anatomy_test.csv": "suites/mmlu.csv",
             "base.yaml": "harness/base.yaml", "arc.yaml": "harness/choice.yaml",

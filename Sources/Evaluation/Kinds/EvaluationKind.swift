@@ -12,6 +12,8 @@ public protocol EvaluationKind: Sendable {
     static var discussion: String { get }
     /// Its settings, in the order in which they are written.
     static var settings: [EvaluationSetting] { get }
+    /// The policy of chat templates where no setting names one.
+    static var chat: String { get }
     /// Refuses settings that do not go together.
     static func check(_ settings: EvaluationSettings) throws(EvaluationFault)
     /// Reads the files of settings that were checked.
@@ -19,6 +21,8 @@ public protocol EvaluationKind: Sendable {
 }
 
 extension EvaluationKind {
+    public static var chat: String { "never" }
+
     public static func check(_ settings: EvaluationSettings) throws(EvaluationFault) {}
 
     /// The setting of this key; nil for none.
@@ -37,8 +41,9 @@ extension EvaluationKind {
 public enum EvaluationKinds {
     /// Every evaluation.
     public static let all: [any EvaluationKind.Type] = [
-        PasskeyEvaluation.self, NeedleEvaluation.self, BABILongEvaluation.self, LongBenchEvaluation.self, RULEREvaluation.self,
-        GSM8KEvaluation.self, MMLUEvaluation.self, HarnessEvaluation.self,
+        PasskeyEvaluation.self, NeedleEvaluation.self, BABILongEvaluation.self, LongBenchEvaluation.self,
+        LongBench2Evaluation.self, RULEREvaluation.self, GSM8KEvaluation.self, MMLUEvaluation.self, HarnessEvaluation.self,
+        DialogueEvaluation.self,
     ]
 
     /// The evaluation of this name; nil for none.

@@ -71,14 +71,16 @@ public struct EvaluationSpec: Sendable, Hashable, CustomStringConvertible {
     /// Whether evictions decide behind the question instead of before it.
     public var isQueryAware: Bool { given["queryAware"] == .flag(true) }
 
-    /// The policy of chat templates: never, auto or always.
-    public var chat: String { if case .text(let policy)? = given["chat"] { policy } else { "never" } }
+    /// The policy of chat templates: never, auto or always, or served for the format of the server.
+    public var chat: String { if case .text(let policy)? = given["chat"] { policy } else { kind.chat } }
 
     /// The most tokens that prompts and outputs are aimed at, for grids of lengths; nil where the data decides.
     public var aimedTokens: Int? {
-        guard kind.setting("depths") != nil else { return nil }
+        guard kind.setting("lengths") != nil else { return nil }
         let settings = EvaluationSettings(kind, given)
-        return settings.integers("lengths").max().map { $0 + (settings.integer("maxNew") ?? 1) - 1 }
+        // RULER's lengths count the output.
+        let behind = kind.setting("depths") == nil ? 0 : settings.integer("maxNew") ?? 1
+        return settings.integers("lengths").max().map { $0 + behind - 1 }
     }
 
     /// Refuses settings that do not go together.

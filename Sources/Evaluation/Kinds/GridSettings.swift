@@ -14,7 +14,7 @@ extension EvaluationSetting {
             EvaluationSetting(
                 "seed", .integer(0...Int.max), "seed of the facts, which are the same for all models and caches",
                 default: .integer(1), example: .integer(2)),
-            .maxNew(maxNew), .queryAware,
+            .maxNew(maxNew), .chat, .queryAware,
         ]
     }
 }

@@ -5,6 +5,8 @@ import Server
 /// When a chat template is put around prompts.
 enum ChatPolicy: String {
     case auto, always, never
+    /// The format in which the server writes chats, whatever the model.
+    case served
 
     /// The templates that the policy asks for; nil for none at all.
     var evaluation: LongContextEvaluation.Chat? {
@@ -13,17 +15,12 @@ enum ChatPolicy: String {
         return LongContextEvaluation.Chat(name: policy.rawValue) { model, name in
             if policy == .auto, model.tokenIDs.chatTemplate == nil { return nil }
             let format = try Self.format(model, name)
-            guard !format.isPlain else {
+            guard policy == .served || !format.isPlain else {
                 throw CommandFailure(
                     description: "\(name) has no chat template, and its tokenizer no known markers; use --chat never")
             }
             return Self.writer(format, name)
         }
-    }
-
-    /// The format in which the server writes chats, whatever the model.
-    static var served: LongContextEvaluation.Chat {
-        LongContextEvaluation.Chat(name: "served") { model, name in writer(try format(model, name), name) }
     }
 
     private static func format(_ model: ServableModel, _ name: String) throws -> ChatFormat {

@@ -11,7 +11,7 @@ struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "eval", abstract: "Evaluate a checkpoint.",
         subcommands: byLikelihood + [EvalScoreCommand.self] + EvaluationKinds.all.map { command($0) }
-            + [EvalDialogueCommand.self, EvalRescoreCommand.self])
+            + [EvalRescoreCommand.self])
 
     private static let byLikelihood: [any ParsableCommand.Type] = [
         EvalPerplexityCommand.self, EvalBlimpCommand.self, EvalHellaswagCommand.self, EvalLambadaCommand.self,

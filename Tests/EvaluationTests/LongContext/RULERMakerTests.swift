@@ -15,7 +15,7 @@ import Text
     private static let fixtures =
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Fixtures").path + "/"
-    private static let suites = fixtures + "suites/"
+    static let suites = fixtures + "suites/"
 
     private func texts() throws -> RULERPrompts { try RULERPrompts(path: Self.suites + "constants.py") }
 
