@@ -33,6 +33,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case policyWithoutPrompt(policy: String)
     /// A merge changes values behind a decision, and rows of a training pass all see one.
     case trainedMerge(String)
+    /// A policy frees slots of single KV heads, and the cache's pages hold all heads of a layer.
+    case headsShareBudgets(policy: String)
     /// A policy has no layer of a model to act on.
     case policyWithoutLayers(policy: String, reason: String)
 
@@ -88,6 +90,9 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "'\(policy)' with this budget goes by a prompt, and there is none; say with --prefill how many tokens it has"
         case .trainedMerge(let merge):
             "'\(merge)' changes kept values when slots are evicted, which training through a cache does not; leave the merge out"
+        case .headsShareBudgets(let policy):
+            "'\(policy)' frees slots of single KV heads, and the cache's pages hold all heads of a layer; serve with an --evict or "
+                + "--kv-allocate that divides budgets among heads"
         case .policyWithoutLayers(let policy, let reason): "'\(policy)' cannot act on the model: \(reason)"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"

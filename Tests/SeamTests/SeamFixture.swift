@@ -39,7 +39,7 @@ func gates(_ config: ModelConfig, encoding: KVEncoding) throws -> [ExactnessGate
 
 /// The tokens that six requests get, each of 30, from an engine that `change` sets up.
 func outputs(
-    prompts: [Int] = [5, 40, 9, 33, 70, 12], _ change: (inout EngineOptions) -> Void
+    prompts: [Int] = [5, 40, 9, 33, 70, 12], own: (any Retention)? = nil, _ change: (inout EngineOptions) -> Void
 ) async throws -> [[Int32]] {
     let tokenizer = ByteTokenizer()
     let config = TinyModel.config(vocabulary: tokenizer.vocabularySize, kvHeads: 2, headDim: 16, maxSequence: 128)
@@ -55,7 +55,9 @@ func outputs(
     var generations: [Generation] = []
     for (index, length) in prompts.enumerated() {
         let prompt = (0..<length).map { Int32(($0 * 31 + index * 17 + 7) % 251) }
-        generations.append(try await engine.submit(GenerationRequest(model: 0, prompt: prompt, sampling: sampling)))
+        var request = GenerationRequest(model: 0, prompt: prompt, sampling: sampling)
+        request.retention = own
+        generations.append(try await engine.submit(request))
     }
     for _ in 0..<20_000 { guard await engine.step() else { break } }
     var found: [[Int32]] = []

@@ -22,6 +22,37 @@ struct ToyRetention: Retention {
     }
 }
 
+/// Keeps the oldest and the newest slots, 24 in each head on average: 8 in the first, 40 in the last.
+struct ToyUnequalHeads: Retention {
+    let name = "toy-heads"
+    var budgetScope = BudgetScope.layer
+
+    func nextDecision(after tokens: Int, prompt: Int) -> Int? { (tokens / 32 + 1) * 32 }
+
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, 24) }
+
+    func retained(_ stream: StreamState) -> RetainedSlots {
+        .heads(
+            (0..<stream.kvHeads).map { head in
+                let (slots, most) = (stream.slots(head: head), 8 + 32 * head / max(1, stream.kvHeads - 1))
+                guard slots > most else { return Array(0..<slots) }
+                return Array(0..<most / 2) + Array(slots - most / 2..<slots)
+            })
+    }
+}
+
+/// The decisions of another retention, with pages of its own for each head.
+struct ToySeparation: Retention {
+    let base: any Retention
+    let budgetScope = BudgetScope.layer
+
+    var name: String { base.name }
+    var inputs: RetentionInputs { base.inputs }
+    func nextDecision(after tokens: Int, prompt: Int) -> Int? { base.nextDecision(after: tokens, prompt: prompt) }
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { base.mostRetained(at: tokens, prompt: prompt) }
+    func retained(_ stream: StreamState) -> RetainedSlots { base.retained(stream) }
+}
+
 /// Keeps the slots that got the most attention, half of them.
 struct ToyHeavyHitters: Retention {
     let name = "toy-mass"
@@ -121,12 +152,12 @@ struct ToyHeavyHitters: Retention {
             }
             guard retention.nextDecision(after: tokens - 1, prompt: .max) == tokens else { continue }
             let state = StreamState(
-                tokens: tokens, prompt: .max, kvHeads: geometry.kvHeads, slots: reference[0].keys.count,
+                tokens: tokens, prompt: .max, kvHeads: geometry.kvHeads, slots: reference.map(\.keys.count).max() ?? 0,
                 positions: reference.map(\.positions), mass: retention.inputs.contains(.mass) ? reference.map(\.scores) : [])
             guard case .heads(let kept) = retention.retained(state) else { continue }
             for head in reference.indices { reference[head].keep(kept[head]) }
         }
-        return (largest, cache.table(of: 0).slots(0))
+        return (largest, cache.positions(of: 0)[0].map(\.count).max() ?? tokens)
     }
 
     @Test(arguments: [true, false]) func `attention after packing is attention over the kept slots of each head`(
@@ -136,6 +167,85 @@ struct ToyHeavyHitters: Retention {
         let steps = [20, 12, 32] + [Int](repeating: 1, count: 70) + [3, 5, 18]
         let (largest, slots) = try difference(retention, steps: steps)
         #expect(largest < 1e-5 && slots < 80, "\(largest), \(slots) slots")
+    }
+
+    @Test(arguments: [BudgetScope.layer, .model]) func `heads keep unequal numbers of slots, each in pages of its own`(
+        scope: BudgetScope
+    ) throws {
+        let steps = [20, 12, 32] + [Int](repeating: 1, count: 70) + [3, 5, 18]
+        let (largest, slots) = try difference(ToyUnequalHeads(budgetScope: scope), steps: steps)
+        #expect(largest < 1e-5 && slots == 40, "\(largest), \(slots) slots")
+    }
+
+    @Test func `heads in pages of their own attend as heads in one page do, bit for bit`() throws {
+        let config = try TinyDesign.grouped.config
+        for base in [ToyRetention(), ToyHeavyHitters()] as [any Retention] {
+            var caches = try [base, ToySeparation(base: base)].map {
+                try PagedKVCache(config: config, retention: $0, pageBytes: 1024, sequences: 3, tokens: 120, chunk: 32)
+            }
+            for index in caches.indices { for sequence in 0..<3 { caches[index].add(sequence) } }
+            #expect(caches[1].layouts.count == config.layers * caches[0].layouts[0].kvHeads)
+            let (geometry, heads) = (caches[0].geometry[0], config.heads[0])
+            var random = RandomValues(seed: 5)
+            for counts in [[32, 7, 1], [5, 3, 9]] + [[Int]](repeating: [1, 1, 1], count: 40) {
+                let total = counts.reduce(0, +)
+                let step = RaggedBatch(
+                    sequences: [0, 1, 2], counts: counts, tokens: [Int32](repeating: 0, count: total))
+                let width = heads * geometry.keyDim + geometry.elementsPerToken
+                let rows = (0..<config.layers).map { _ in random.values(total * width) }
+                let found = caches.indices.map { index in
+                    (0..<config.layers).map { layer in
+                        let queries = CachedQueries(rows: Storage(copying: rows[layer]), heads: heads, geometry: geometry)
+                        let attention = caches[index].attend(layer: layer, queries, step)
+                        return attention.output.array() + attention.logSumExp.array()
+                    }
+                }
+                let isSame = found[0] == found[1]
+                #expect(isSame)
+                for index in caches.indices { caches[index].commit(step) }
+                #expect(caches[0].positions(of: 0) == caches[1].positions(of: 0))
+            }
+        }
+    }
+
+    @Test func `pages of single heads are shared, copied, counted and given back`() throws {
+        let config = try TinyDesign.grouped.config
+        let kvHeads = config.kvGeometry(.float32)[0].kvHeads
+        for scope in [BudgetScope.layer, .model] {
+            let retention = ToyUnequalHeads(budgetScope: scope)
+            var cache = try PagedKVCache(
+                config: config, retention: retention, pageBytes: 1024, sequences: 2, tokens: 96, chunk: 32)
+            let budget = cache.pages(tokens: 96, inChunksOf: 32)
+            func advance(_ sequence: Int, by count: Int) {
+                let step = RaggedBatch(sequences: [sequence], counts: [count], tokens: [Int32](repeating: 0, count: count))
+                let isReserved = cache.reserve(step)
+                #expect(isReserved)
+                let held = cache.table(of: sequence).allPages.count
+                #expect(held <= budget, "\(held) of \(budget) pages")
+                cache.commit(step)
+            }
+            cache.add(0)
+            advance(0, by: 20)
+            cache.fork(0, as: 1)
+            advance(0, by: 12)
+            // The copy keeps the pages that the packed sequence does without.
+            #expect(cache.positions(of: 0)[0].map(\.count) == (0..<kvHeads).map { min(32, 8 + 32 * $0 / (kvHeads - 1)) })
+            #expect(cache.positions(of: 1)[0].isEmpty && cache.length(of: 1) == 20)
+            advance(1, by: 12)
+            for _ in 0..<64 {
+                advance(0, by: 1)
+                advance(1, by: 1)
+            }
+            let slots = cache.positions(of: 0).map { $0.map(\.count) }
+            #expect(slots == [[Int]](repeating: (0..<kvHeads).map { 8 + 32 * $0 / (kvHeads - 1) }, count: config.layers))
+            let pages = slots.joined().reduce(0) { $0 + cache.layouts[0].pages(tokens: $1) }
+            #expect(cache.table(of: 0).allPages.count == pages && cache.slotsKept(0) == 24)
+            #expect(cache.bytesHeld.allocated == 2 * pages * 1024)
+            #expect(cache.bytesHeld.logical == 2 * 24 * config.kvBytesPerToken(.float32))
+            #expect(cache.store.pool.pages - cache.store.pool.freeCount == 2 * pages)
+            for sequence in 0..<2 { cache.remove(sequence) }
+            #expect(cache.store.pool.inconsistency() == nil && cache.store.pool.freeCount == cache.store.pool.pages)
+        }
     }
 
     @Test func `packed slots give their pages back`() throws {
@@ -167,6 +277,27 @@ struct ToyHeavyHitters: Retention {
                 ($0.retention, $0.cacheBytes, $0.tier, $0.preemption) = (ToyRetention(), 100 * 1024, ToyTier(), way)
             }
             #expect(tight == expected, "\(way)")
+        }
+    }
+
+    @Test(arguments: [BudgetScope.layer, .model])
+    func `tokens of unequal heads do not depend on chunks, sharing, preemption or tiers`(scope: BudgetScope) async throws {
+        let retention = ToyUnequalHeads(budgetScope: scope)
+        let expected = try await outputs { $0.retention = retention }
+        #expect(try await expected != outputs { _ in })
+        #expect(try await expected == outputs { ($0.retention, $0.limits.tokensPerStep) = (retention, 7) })
+        #expect(try await expected == outputs { ($0.retention, $0.prefixSharing) = (retention, false) })
+        for way in EngineOptions.Preemption.allCases {
+            let tight = try await outputs {
+                ($0.retention, $0.cacheBytes, $0.tier, $0.preemption) = (retention, 150 * 1024, ToyTier(), way)
+            }
+            #expect(tight == expected, "\(way)")
+        }
+        // Of a layer's heads in pages of their own every retention frees slots; of heads in one page only these of equal numbers.
+        let own = try await outputs(own: ToyRetention()) { $0.retention = retention }
+        #expect(try await own == outputs { $0.retention = ToyRetention() })
+        await #expect(throws: InferenceError.headsShareBudgets(policy: "toy-heads")) {
+            try await outputs(own: retention) { $0.retention = ToyRetention() }
         }
     }
 

@@ -115,10 +115,11 @@ extension CacheAdvisor {
             let config = model.model.config
             for encoding in encodings where (try? config.kvGeometry(encoding).checkEncoding()) != nil {
                 reporter.progress("counting the bytes of \(model.name) in \(encoding.name)")
-                let pageBytes = PageSize.bytes(for: [config], encoding)
                 func bytes(_ cache: CacheSpec) throws(InferenceError) -> Double {
+                    let retention = try cache.retention()
                     let most = try CacheFootprint.most(
-                        config, encoding: encoding, retention: cache.retention(), pageBytes: pageBytes, prompt: grid.prompt,
+                        config, encoding: encoding, retention: retention,
+                        pageBytes: PageSize.bytes(for: [config], encoding, under: retention), prompt: grid.prompt,
                         tokens: tokens)
                     return Double(most.bytes) / Double(tokens)
                 }

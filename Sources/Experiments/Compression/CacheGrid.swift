@@ -77,9 +77,10 @@ extension LabRecipe {
 extension CacheGrid {
     /// The cache of `model`'s windows, in pages as a server has them by default.
     func options(_ model: ServingModel, _ cache: CacheSpec) throws(InferenceError) -> EvaluationCache {
+        let retention = try cache.retention()
         var options = EvaluationCache(
-            encoding: cache.encoding, retention: try cache.retention(),
-            pageBytes: PageSize.bytes(for: [model.config], cache.encoding))
+            encoding: cache.encoding, retention: retention,
+            pageBytes: PageSize.bytes(for: [model.config], cache.encoding, under: retention))
         options.prompt = prompt
         return options
     }

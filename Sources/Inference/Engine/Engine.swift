@@ -53,7 +53,9 @@ public actor Engine {
     public init(models: [EngineModel], options: EngineOptions = EngineOptions()) throws {
         self.models = models
         self.options = options
-        pageBytes = options.pageBytes ?? PageSize.bytes(for: models.map(\.model.config), options.encoding)
+        pageBytes =
+            options.pageBytes
+            ?? PageSize.bytes(for: models.map(\.model.config), options.encoding, under: options.retention)
         let pages = options.cacheBytes / max(1, pageBytes)
         let share = Int(Double(pages) * min(1, max(0, options.guaranteedShare))) / max(1, models.count)
         store = try PageStore(
@@ -105,7 +107,10 @@ public actor Engine {
         guard !isStopping else { throw .stopping }
         guard models.indices.contains(request.model) else { throw .noModel(request.model) }
         let config = models[request.model].model.config
-        try request.retention?.check(config, options.encoding)
+        if let retention = request.retention {
+            try retention.check(config, options.encoding)
+            guard caches[request.model].holds(retention) else { throw .headsShareBudgets(policy: retention.name) }
+        }
         let capacity =
             request.retention.map {
                 Self.capacity(

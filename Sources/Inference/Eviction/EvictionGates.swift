@@ -56,7 +56,7 @@ extension ExactnessGates {
         while start < tokens.count {
             let count = start < prompt ? min(prompt - start, cache.tokensToDecision(0) ?? .max) : 1
             let step = RaggedBatch(sequences: [0], counts: [count], tokens: Array(tokens[start..<start + count]))
-            reference.kept = cache.table(of: 0).positions
+            reference.kept = cache.positions(of: 0)
             if retention.merge != nil { reference.adoptValues(of: cache) }
             let logits = model.logits(step, cache: &cache).array()
             let masked = model.logits(step, cache: &reference).array()
@@ -88,23 +88,29 @@ extension ExactnessGates {
         return exact(name, found, same)
     }
 
-    /// Pages in use behind every decision, against those of the slots that the policy says it keeps.
+    /// Pages in use behind every decision, against those of the slots that the policy says it keeps: of all heads of a layer, or
+    /// where heads share budgets, of as many slots as these have together, divided as they were.
     private func freedPages(_ retention: EvictionRetention) throws -> ExactnessGate {
         var cache = try makeCache()
         add(0, to: &cache)
         var gate = ExactnessGate(name: "\(retention.name), pages freed as predicted", [0], [0], width: 1, tolerance: 0)
         for decision in try decisions(of: retention) {
             _ = prefill(&cache, cache.length(of: 0)..<decision, chunk: prompt)
-            let predicted = zip(cache.layouts, cache.retentions).reduce(0) { total, stream in
-                guard stream.1.release == .compaction else { return total }
-                // A stream whose own budget lies above the decision keeps everything.
-                return total + stream.0.pages(tokens: stream.1.mostRetained(at: decision, prompt: prompt))
-            }
             let table = cache.table(of: 0)
+            var (predicted, surplus) = (0, 0)
+            for streams in cache.budgets(cache.retentions) {
+                let retention = cache.retentions[streams[0]]
+                guard retention.release == .compaction else { continue }
+                // A stream whose own budget lies above the decision keeps everything.
+                let most = retention.mostRetained(at: decision, prompt: prompt)
+                let slots = streams.map { streams.count == 1 ? most : table.slots($0) }
+                surplus = max(surplus, abs(slots.reduce(0, +) - most * streams.count))
+                predicted += zip(streams, slots).reduce(0) { $0 + cache.layouts[$1.0].pages(tokens: $1.1) }
+            }
             let held = zip(table.pages, cache.retentions).reduce(0) { $0 + ($1.1.release == .compaction ? $1.0.count : 0) }
             let used = cache.store.pool.pages - cache.store.pool.freeCount
             gate.largestDifference = max(
-                gate.largestDifference, abs(Double(held - predicted)), abs(Double(used - table.allPages.count)))
+                gate.largestDifference, abs(Double(held - predicted)), abs(Double(used - table.allPages.count)), Double(surplus))
         }
         return gate
     }

@@ -7,7 +7,7 @@ struct KeyNorm: EvictionPolicy {
     let inputs: RetentionInputs = .keys
 
     func scores(_ stream: StreamState) -> [[Double]] {
-        stream.keys.map { keys in keys.vectors(stream.slots).map { -$0.norm } }
+        stream.keys.enumerated().map { head, keys in keys.vectors(stream.slots(head: head)).map { -$0.norm } }
     }
 }
 
@@ -17,8 +17,8 @@ struct KeyDifference: EvictionPolicy {
     let inputs: RetentionInputs = .keys
 
     func scores(_ stream: StreamState) -> [[Double]] {
-        stream.keys.map { keys in
-            let keys = keys.vectors(stream.slots)
+        stream.keys.enumerated().map { head, keys in
+            let keys = keys.vectors(stream.slots(head: head))
             let norms = keys.map { max($0.norm, 1e-12) }
             var anchor = [Double](repeating: 0, count: keys.first?.count ?? 0)
             for (key, norm) in zip(keys, norms) {

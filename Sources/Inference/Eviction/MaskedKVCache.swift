@@ -70,12 +70,13 @@ struct MaskedKVCache: KVCache {
     /// Takes the values that `cache` holds in place of those that came.
     mutating func adoptValues(of cache: PagedKVCache) {
         let table = cache.table(of: 0)
-        for (stream, heads) in kept.enumerated() {
+        for (layer, heads) in kept.enumerated() {
             for (head, positions) in heads.enumerated() {
+                let place = cache.place(of: head, in: cache.layerStreams[layer])
                 let stored = cache.store.memory.vectors(
-                    cache.layouts[stream], .value, head: head, slots: positions.count, of: table.pages[stream])
+                    cache.layouts[place.stream], .value, head: place.head, slots: positions.count, of: table.pages[place.stream])
                 for (position, value) in zip(positions, stored.vectors(positions.count)) {
-                    values[stream][head][Int(position)] = Array(value)
+                    values[layer][head][Int(position)] = Array(value)
                 }
             }
         }

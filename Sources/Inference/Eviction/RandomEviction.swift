@@ -14,7 +14,7 @@ struct RandomEviction: EvictionPolicy {
 
     func scores(_ stream: StreamState) -> [[Double]] {
         (0..<stream.kvHeads).map { head in
-            (0..<stream.slots).map { slot in
+            (0..<stream.slots(head: head)).map { slot in
                 var draws = SeededGenerator(
                     seed: seed, stream: UInt64(stream.index), UInt64(head), UInt64(stream.position(slot, head: head)))
                 return draws.uniform()

@@ -20,6 +20,6 @@ struct SlidingWindow: EvictionPolicy {
 extension StreamState {
     /// The positions as scores: the newest are highest.
     fileprivate var ages: [[Double]] {
-        (0..<kvHeads).map { head in (0..<slots).map { Double(position($0, head: head)) } }
+        (0..<kvHeads).map { head in (0..<slots(head: head)).map { Double(position($0, head: head)) } }
     }
 }

@@ -18,10 +18,11 @@ struct CaM: SlotMerge {
     }
 
     func values(_ stream: StreamState, head: Int, kept: [Int]) -> [Int: [Float]] {
-        let (mass, values) = (stream.mass[head].map { Double($0) }, stream.values[head].vectors(stream.slots))
+        let slots = stream.slots(head: head)
+        let (mass, values) = (stream.mass[head].map { Double($0) }, stream.values[head].vectors(slots))
         var sums: [Int: [Double]] = [:]
         var first = 0
-        for slot in 0..<stream.slots {
+        for slot in 0..<slots {
             if first < kept.count, kept[first] == slot {
                 first += 1
                 continue

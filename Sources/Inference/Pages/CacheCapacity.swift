@@ -11,14 +11,14 @@ public struct CacheCapacity: Sendable, Encodable {
     public var logicalBytes: Int, allocatedBytes: Int
     /// Cache bytes of a token over all layers.
     public var bytesPerToken: Int
-    /// Slots of a sequence a layer, on average.
+    /// Slots of a sequence a KV head, on average.
     public var slotsKept: Double
 
     /// Adds sequences of `context` tokens to a pool of `bytes`, in chunks of `chunk` tokens, until one finds no free pages.
     ///
     /// Pages are reserved, and freed behind windows and by `retention`, as in serving: all tokens of a chunk, and before the
-    /// decision at its end those of the prompt, `context` tokens, are resident while it is computed. The pages' memory isn't
-    /// touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
+    /// decision at its end those of the prompt, `context` tokens, are resident while it is computed. Heads that share a budget are
+    /// counted with the most pages that they can divide it into. The pages' memory isn't touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
     public static func measure(
         _ config: ModelConfig, encoding: KVEncoding, retention: any Retention = FullRetention(), bytes: Int, pageBytes: Int,
         context: Int,

@@ -11,7 +11,8 @@ public struct CacheFootprint: Sendable, Hashable {
 
     /// Counts a sequence of `tokens`, of which the first `prompt` are its prompt, in pages of `pageBytes`.
     ///
-    /// Between two decisions of an eviction a sequence grows beyond its budget; the prompt's own peak is not counted. Throws
+    /// Between two decisions of an eviction a sequence grows beyond its budget; the prompt's own peak is not counted. Heads that share
+    /// a budget are counted with the most pages that they can divide it into. Throws
     /// ``InferenceError`` where the cache does not fit the model.
     public static func most(
         _ config: ModelConfig, encoding: KVEncoding, retention: any Retention, pageBytes: Int, prompt: Int, tokens: Int
@@ -57,8 +58,11 @@ extension PagedKVCache {
                 bytes += 4 * table.slots(stream) * shapes[stream].kvHeads
             }
             if retention.inputs.contains(.queries) {
+                // All heads of a layer together.
                 let dim = shapes[stream].keyDim
-                bytes += 8 * config.heads[layers[stream]] * (dim + dim * dim)
+                if let own = layerStreams.firstIndex(where: { $0.lowerBound == stream }) {
+                    bytes += 8 * config.heads[layers[own]] * (dim + dim * dim)
+                }
             }
             return total + bytes
         }

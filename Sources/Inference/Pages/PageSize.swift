@@ -48,8 +48,11 @@ public enum PageSize {
         return pages
     }
 
-    /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`.
-    public static func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
-        bytes(for: configs.flatMap { $0.kvGeometry(encoding) })
+    /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`: where heads share budgets under
+    /// `retention`, of single heads.
+    public static func bytes(
+        for configs: [ModelConfig], _ encoding: KVEncoding, under retention: any Retention = FullRetention()
+    ) -> Int {
+        bytes(for: configs.flatMap { $0.kvGeometry(encoding).flatMap { $0.streams(under: retention) } })
     }
 }

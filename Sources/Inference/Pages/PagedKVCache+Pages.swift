@@ -8,9 +8,10 @@ extension PagedKVCache {
     public func pagesNeeded(_ sequence: Int, adding count: Int) -> Int {
         let table = table(of: sequence)
         let count = min(count, tokensToDecision(sequence) ?? count)
-        return layouts.indices.reduce(0) { total, layer in
-            return total + missingPages(table, layer, adding: count) + (sharedTail(table, layer, adding: count) == nil ? 0 : 1)
-                + pagesToReserve(sequence, table, layer, adding: count) + openPagesNeeded(table, layer, adding: count)
+        let reserved = pagesToReserve(sequence, table, adding: count).reduce(0) { $0 + $1.pages }
+        return layouts.indices.reduce(reserved) { total, layer in
+            total + missingPages(table, layer, adding: count) + (sharedTail(table, layer, adding: count) == nil ? 0 : 1)
+                + openPagesNeeded(table, layer, adding: count)
         }
     }
 
@@ -18,10 +19,14 @@ extension PagedKVCache {
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it. A `retention` of nil is the cache's.
     public func pages(tokens: Int, inChunksOf chunk: Int, retention: (any Retention)? = nil) -> Int {
-        zip(layouts.indices, retention.map { retentions(with: $0) } ?? retentions).reduce(0) { pages, stream in
-            let (size, blocks) = (layouts[stream.0].tokensPerPage, blocks[stream.0])
+        let retentions = retention.map { self.retentions(with: $0) } ?? self.retentions
+        return budgets(retentions).reduce(0) { pages, streams in
+            let (retention, sizes, blocks) = (
+                retentions[streams[0]], streams.map { layouts[$0].tokensPerPage }, blocks[streams[0]]
+            )
+            guard streams.count == 1 else { return pages + retention.mostPages(tokens: tokens, sharedBy: sizes) }
             return pages
-                + stream.1.mostPages(tokens: blocks?.sealed(tokens) ?? tokens, chunk: chunk, slotsPerPage: size)
+                + retention.mostPages(tokens: blocks?.sealed(tokens) ?? tokens, chunk: chunk, slotsPerPage: sizes[0])
                 + (blocks?.mostPages(tokens: tokens, chunk: chunk) ?? 0)
         }
     }
@@ -90,8 +95,9 @@ extension PagedKVCache {
             let missing = missingPages(table, layer, adding: count)
             if missing > 0, let pages = store.pool.allocate(missing, for: owner) { table.pages[layer] += pages }
             growOpenPages(&table, layer, adding: count)
-            let reserved = pagesToReserve(sequence, table, layer, adding: count)
-            if reserved > 0, let pages = store.pool.allocate(reserved, for: owner) { table.reserved[layer] += pages }
+        }
+        for (stream, count) in pagesToReserve(sequence, table, adding: count) {
+            if let pages = store.pool.allocate(count, for: owner) { table.reserved[stream] += pages }
         }
         tables[sequence] = table
     }

@@ -14,9 +14,12 @@ public struct PagedKVCache: KVCache {
     let encoding: KVEncoding
     /// The cache geometry of each layer.
     public let geometry: [KVGeometry]
-    /// The page layout of each layer with keys and values of its own.
+    /// The page layout of each stream, which has a block table of its own: of each layer with keys and values of its own or, where
+    /// the cache's retention has heads share budgets, of each of its KV heads.
     public let layouts: [PagedLayout]
-    /// The index into `layouts` for each layer: its own, or that of the layer whose cache it shares.
+    /// The streams of each layer with keys and values of its own.
+    let layerStreams: [Range<Int>]
+    /// The index into `layerStreams` for each layer: its own, or that of the layer whose cache it shares.
     private let stores: [Int]
     /// The geometry of each of `layouts`.
     let shapes: [KVGeometry]
@@ -39,11 +42,11 @@ public struct PagedKVCache: KVCache {
     var countsOnly = false
     /// The observations of retentions, by sequence and layout.
     var observations: [Int: [StreamObservations]] = [:]
-    /// The rotation of the queries of each of `layouts`; empty where no retention goes by queries.
+    /// The rotation of the queries of each of `layerStreams`; empty where no retention goes by queries.
     private(set) var rotations: [QueryRotation] = []
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
     var plans = PagedPlans()
-    /// The last step's batches for each of `layouts`, reused by all of its layers; nil after a change.
+    /// The last step's batches for each of `layerStreams`, reused by all of its layers; nil after a change.
     private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch], rounds: [[BlockRound]])?
 
     /// A cache for a model of `config`, keys and values in `encoding`, in pages of `store` that `owner` allocates; layers without
@@ -63,28 +66,30 @@ public struct PagedKVCache: KVCache {
         self.owner = owner
         geometry = config.kvGeometry(encoding)
         do { try geometry.checkEncoding() } catch { throw .encoding(error) }
-        var layouts: [PagedLayout] = []
-        var blocks: [OpenBlocks?] = []
-        var stores: [Int] = []
+        var (layouts, shapes, blocks) = ([PagedLayout](), [KVGeometry](), [OpenBlocks?]())
+        var (stores, layerStreams) = ([Int](), [Range<Int>]())
         for (layer, geometry) in geometry.enumerated() {
             if let source = geometry.source {
                 stores.append(stores[source])
                 continue
             }
-            guard let layout = PagedLayout(geometry, pageBytes: store.pageBytes),
+            let streams = geometry.streams(under: retention)
+            guard let layout = PagedLayout(streams[0], pageBytes: store.pageBytes),
                 let open = OpenBlocks(
-                    geometry, pageBytes: store.pageBytes, isShared: self.geometry.contains { $0.source == layer })
+                    streams[0], pageBytes: store.pageBytes, isShared: self.geometry.contains { $0.source == layer })
             else {
                 let tokens = geometry.encoding.blockTokens
                 throw .pageTooSmall(
-                    layer: layer, tokens: tokens, bytes: tokens * geometry.bytesPerToken, pageBytes: store.pageBytes)
+                    layer: layer, tokens: tokens, bytes: tokens * streams[0].bytesPerToken, pageBytes: store.pageBytes)
             }
-            stores.append(layouts.count)
-            layouts.append(layout)
-            blocks.append(encoding.blockTokens > 1 ? open : nil)
+            stores.append(layerStreams.count)
+            layerStreams.append(layouts.count..<layouts.count + streams.count)
+            shapes += streams
+            layouts += streams.map { _ in layout }
+            blocks += streams.map { _ in encoding.blockTokens > 1 ? open : nil }
         }
-        (self.layouts, self.stores, self.blocks) = (layouts, stores, blocks)
-        shapes = geometry.filter { $0.source == nil }
+        (self.layouts, self.shapes, self.blocks) = (layouts, shapes, blocks)
+        (self.stores, self.layerStreams) = (stores, layerStreams)
         retentions = retentions(with: retention)
         decides = !retentions.allSatisfy { $0 is FullRetention }
         makeRotations(for: retention)
@@ -98,12 +103,12 @@ public struct PagedKVCache: KVCache {
     /// The retention of each of ``layouts`` where layers without a window have `retention`.
     func retentions(with retention: any Retention) -> [any Retention] {
         let windows = windows
-        let count = windows.count { $0 == nil }
+        let count = layerStreams.count { windows[$0.lowerBound] == nil }
         var index = 0
-        return windows.map { window in
-            if let window { return window }
+        return layerStreams.flatMap { streams -> [any Retention] in
+            if let window = windows[streams.lowerBound] { return [window] }
             index += 1
-            return retention.stream(index - 1, of: count)
+            return [any Retention](repeating: retention.stream(index - 1, of: count), count: streams.count)
         }
     }
 
@@ -144,8 +149,9 @@ public struct PagedKVCache: KVCache {
 
     /// Gives `sequence` a retention of its own instead of the cache's.
     ///
-    /// Precondition: none of its slots is evicted and none of its queries observed yet.
+    /// Precondition: none of its slots is evicted and none of its queries observed yet, and the cache ``holds(_:)`` it.
     mutating func setRetention(_ sequence: Int, _ retention: any Retention) {
+        precondition(holds(retention), "PagedKVCache: pages hold all heads of a layer, '\(retention.name)' frees single ones")
         precondition(
             !isCompacted(sequence) && observations[sequence] == nil, "PagedKVCache: sequence \(sequence) has evicted slots")
         ownRetentions[sequence] = retentions(with: retention)
@@ -238,10 +244,14 @@ public struct PagedKVCache: KVCache {
         }
     }
 
-    /// Slots of `sequence` a layer with keys and values of its own, on average: of a windowed one, those inside the window.
+    /// Slots of `sequence` a KV head of a layer with keys and values of its own, on average over heads and layers: of a windowed one,
+    /// those inside the window.
     public func slotsKept(_ sequence: Int) -> Double {
         let table = table(of: sequence)
-        return Double(shapes.indices.reduce(0) { $0 + shapes[$1].tokensKept(of: table.slots($1)) }) / Double(shapes.count)
+        let slots = layerStreams.map { streams in
+            Double(streams.reduce(0) { $0 + shapes[$1].tokensKept(of: table.slots($1)) }) / Double(streams.count)
+        }
+        return slots.reduce(0, +) / Double(slots.count)
     }
 
     /// Bytes of the stored keys and values of `sequence`.
@@ -294,8 +304,9 @@ public struct PagedKVCache: KVCache {
     /// Precondition: ``reserve(_:)`` allocated the step's pages.
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         if layer == 0 { precondition(reserve(step), "PagedKVCache: the pool has no pages left for \(step.tokens.count) tokens") }
-        let layout = layouts[stores[layer]]
-        var kernel = PagedAttentionKernel(layout: layout, heads: queries.heads, scale: queries.scale)
+        let streams = layerStreams[stores[layer]]
+        let layout = layouts[streams.lowerBound]
+        var kernel = PagedAttentionKernel(layout: layout, heads: queries.heads / streams.count, scale: queries.scale)
         kernel.sharesPrefixes = !isBatchInvariant
         kernel.storesKeys = geometry[layer].source == nil
         (kernel.window, kernel.sinks) = (geometry[layer].window, geometry[layer].sinks)
@@ -303,7 +314,7 @@ public struct PagedKVCache: KVCache {
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         let (batches, rounds) = batches(of: step)
-        if let blocks = blocks[stores[layer]] {
+        if let blocks = blocks[streams.lowerBound] {
             precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
             var queries = queries
             if encoding.isRotated { queries.rows = kernel.rotated(queries.rows) }
@@ -312,15 +323,28 @@ public struct PagedKVCache: KVCache {
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
         let batch = batches[stores[layer]]
-        kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
-        let mass =
-            queries.wantsMass
-            ? kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp) : []
-        observe(step, queries, kernel, batch, logSumExp: logSumExp, layer: layer, stream: stores[layer])
-        return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
+        guard streams.count > 1 else {
+            kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
+            let mass =
+                queries.wantsMass
+                ? kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp) : []
+            observe(step, queries, kernel, batch, qkv: queries.rows, logSumExp: logSumExp, layer: layer, of: stores[layer])
+            return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
+        }
+        precondition(!queries.wantsMass, "PagedKVCache: the attention mass of separate heads is not summed")
+        let heads = SeparatedHeads(kernel, kvHeads: streams.count, counts: step.counts)
+        let (rows, found, sums) = (
+            heads.separated(queries.rows), Storage(count: output.count), Storage(count: logSumExp.count)
+        )
+        kernel.run(qkv: rows, memory: store.memory, batch: batch, plans: &plans, into: found, logSumExp: sums)
+        heads.join(found, width: layout.valueDim, into: output)
+        heads.join(sums, width: 1, into: logSumExp)
+        observe(step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer])
+        return CachedAttention(output: output, logSumExp: logSumExp)
     }
 
-    /// The step's rows and pages, for each of ``layouts``, in rounds where it has open blocks.
+    /// The step's rows and pages, for each of ``layerStreams``, in rounds where it has open blocks; where a layer has several
+    /// streams, each of them is a sequence of its own (``SeparatedHeads``).
     private mutating func batches(of step: RaggedBatch) -> (batches: [PagedBatch], rounds: [[BlockRound]]) {
         if let prepared, prepared.sequences == step.sequences, prepared.counts == step.counts {
             return (prepared.batches, prepared.rounds)
@@ -333,17 +357,20 @@ public struct PagedKVCache: KVCache {
                 blockCounts[index] = max(0, min(step.counts[index], prompt))
             }
         }
-        let batches = layouts.indices.map { layout in
+        let batches = layerStreams.map { streams in
             PagedBatch(
-                (blocks[layout] == nil ? held.indices : 0..<0).map { index in
-                    var part = PagedSequence(
-                        pages: held[index].pages[layout], held: held[index].slots(layout), count: step.counts[index])
-                    part.blockCount = blockCounts[index]
-                    return part
-                }, layout: layouts[layout])
+                (blocks[streams.lowerBound] == nil ? held.indices : 0..<0).flatMap { index in
+                    streams.map { stream in
+                        var part = PagedSequence(
+                            pages: held[index].pages[stream], held: held[index].slots(stream), count: step.counts[index])
+                        part.blockCount = blockCounts[index]
+                        return part
+                    }
+                }, layout: layouts[streams.lowerBound])
         }
-        let rounds = layouts.indices.map { layout in
-            blocks[layout].map { BlockRound.rounds(held, step.counts, blockCounts, layout, layouts[layout], $0) } ?? []
+        let rounds = layerStreams.map { streams in
+            let stream = streams.lowerBound
+            return blocks[stream].map { BlockRound.rounds(held, step.counts, blockCounts, stream, layouts[stream], $0) } ?? []
         }
         prepared = (step.sequences, step.counts, batches, rounds)
         return (batches, rounds)

@@ -17,16 +17,17 @@ extension CacheView {
         self.init(encoding, input, layers: model.config.layers)
         var cache = try PagedKVCache(
             config: model.config, encoding: encoding, retention: retention,
-            pageBytes: PageSize.bytes(for: [model.config], encoding), sequences: sequences.count,
+            pageBytes: PageSize.bytes(for: [model.config], encoding, under: retention), sequences: sequences.count,
             tokens: sequences.map(\.count).max() ?? 1, chunk: Self.chunk)
-        var ends = RowEnds(input, sequences, kvHeads: cache.layouts.map(\.kvHeads))
+        let kvHeads = cache.layerStreams.map { streams in streams.reduce(0) { $0 + cache.layouts[$1].kvHeads } }
+        var ends = RowEnds(input, sequences, kvHeads: kvHeads)
         for number in sequences.indices {
             cache.add(number)
             cache.setPromptLength(number, prompt)
         }
         while let step = nextStep(of: input, cache, prompt: prompt) {
             _ = model.logits(step, rows: [0], cache: &cache)
-            for number in step.sequences { ends.record(number, cache.table(of: number)) }
+            for number in step.sequences { ends.record(number, cache.positions(of: number), tokens: cache.length(of: number)) }
         }
         // A layer reads its own stream, or that of the layer whose cache it shares.
         var streams: [Int] = []
@@ -64,20 +65,20 @@ private struct RowEnds {
         (self.kvHeads, self.sequences, batch, seq) = (kvHeads, sequences, input.batch, input.seq)
     }
 
-    /// Records what sequence `number` no longer holds.
-    mutating func record(_ number: Int, _ table: BlockTable) {
+    /// Records what sequence `number`, of `tokens` so far, no longer holds beside the slots at `positions`.
+    mutating func record(_ number: Int, _ positions: [[[Int32]]], tokens: Int) {
         let (sequence, first) = sequences[number].lowerBound.quotientAndRemainder(dividingBy: seq)
-        for (stream, heads) in table.positions.enumerated() where !heads.isEmpty {
+        for (stream, heads) in positions.enumerated() where !heads.isEmpty {
             var ends = byStream[stream] ?? [Int32](repeating: Int32(seq), count: batch * kvHeads[stream] * seq)
             byStream[stream] = nil
             for (head, positions) in heads.enumerated() {
                 let row = (sequence * kvHeads[stream] + head) * seq + first
                 var kept = positions[...]
-                for position in 0..<table.tokens {
+                for position in 0..<tokens {
                     if kept.first == Int32(position) {
                         kept.removeFirst()
                     } else if ends[row + position] == Int32(seq) {
-                        ends[row + position] = Int32(first + table.tokens)
+                        ends[row + position] = Int32(first + tokens)
                     }
                 }
             }

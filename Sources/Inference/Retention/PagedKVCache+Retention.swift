@@ -35,75 +35,138 @@ extension PagedKVCache {
         return retentions(of: sequence)[stream].nextDecision(after: tokens - 1, prompt: prompt(of: sequence)) == tokens
     }
 
-    /// Pages to reserve for the compaction at the last of `count` more tokens: enough for the retained set, where some target
-    /// pages are shared or may become shared before it.
-    func pagesToReserve(_ sequence: Int, _ table: BlockTable, _ stream: Int, adding count: Int) -> Int {
-        let retention = retentions(of: sequence)[stream]
-        guard retention.release == .compaction, isDecision(sequence, stream, at: table.tokens + count) else { return 0 }
-        let most = retention.mostRetained(at: table.tokens + count, prompt: prompt(of: sequence))
-        let kept = min(table.slots(stream) + count, most)
-        let pages = layouts[stream].pages(tokens: kept)
-        let isOwn =
-            table.isCompacted && table.pages[stream].prefix(pages).allSatisfy { store.pool.count(of: $0) == 1 }
-        return isOwn ? 0 : max(0, pages - table.reserved[stream].count)
+    /// Pages to reserve for the compaction at the last of `count` more tokens, and the stream that holds them until then: enough for
+    /// the retained sets of each budget's streams, where some target pages are shared or may become shared before it.
+    func pagesToReserve(_ sequence: Int, _ table: BlockTable, adding count: Int) -> [(stream: Int, pages: Int)] {
+        guard tokensToDecision(sequence) == count else { return [] }
+        let (retentions, tokens) = (retentions(of: sequence), table.tokens + count)
+        return budgets(retentions).compactMap { streams in
+            let retention = retentions[streams[0]]
+            guard retention.release == .compaction, isDecision(sequence, streams[0], at: tokens) else { return nil }
+            let most = retention.mostRetained(at: tokens, prompt: prompt(of: sequence)) * streams.count
+            let slots = streams.map { table.slots($0) + count }
+            let sizes = streams.map { layouts[$0].tokensPerPage }
+            let kept = min(slots.reduce(0, +), most)
+            let isOwn =
+                table.isCompacted
+                && streams.indices.allSatisfy { index in
+                    let pages = layouts[streams[index]].pages(tokens: min(kept, slots[index]))
+                    return table.pages[streams[index]].prefix(pages).allSatisfy { store.pool.count(of: $0) == 1 }
+                }
+            let held = streams.reduce(0) { $0 + table.reserved[$1].count }
+            let missing = isOwn ? 0 : sizes.mostPages(of: kept, atMost: slots.max() ?? 0) - held
+            return missing > 0 ? (stream: streams[0], pages: missing) : nil
+        }
     }
 
     /// Evicts the slots of `sequence` outside the retained sets and releases their pages; true where some were compacted.
     @discardableResult mutating func retain(_ sequence: Int) -> Bool {
         guard decides(sequence) else { return false }
         var table = table(of: sequence)
-        var isPacked = false
-        for (stream, retention) in retentions(of: sequence).enumerated() where isDecision(sequence, stream, at: table.tokens) {
-            let state = countsOnly && retention.release == .compaction ? nil : state(of: sequence, table, stream)
-            let most = min(table.slots(stream), retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence)))
-            let kept = state.map { retention.retained($0) } ?? .ranges([0..<most])
-            switch (retention.release, kept) {
-            case (.pages, .ranges(let ranges)): release(&table, stream, outside: ranges)
-            case (.pages, .heads): preconditionFailure("PagedKVCache: '\(retention.name)' keeps slots by head in place")
-            case (.compaction, .ranges(let ranges)):
-                let kept = ranges.flatMap { Array($0) }
-                pack(&table, sequence, stream, [[Int]](repeating: kept, count: shapes[stream].kvHeads))
-                isPacked = true
-            case (.compaction, .heads(let heads)):
-                let merged = heads.indices.map { head in
-                    retention.merge.flatMap { merge in state.map { merge.values($0, head: head, kept: heads[head]) } } ?? [:]
+        let retentions = retentions(of: sequence)
+        var packed: [Int] = []
+        for (layer, streams) in layerStreams.enumerated() {
+            let stream = streams.lowerBound
+            guard isDecision(sequence, stream, at: table.tokens) else { continue }
+            switch retentions[stream].release {
+            case .pages:
+                guard case .ranges(let ranges) = retentions[stream].retained(state(of: sequence, table, layer)) else {
+                    preconditionFailure("PagedKVCache: '\(retentions[stream].name)' keeps slots by head in place")
                 }
-                pack(&table, sequence, stream, heads)
-                for (head, slots) in heads.enumerated() {
-                    for (slot, old) in slots.enumerated() {
-                        guard let value = merged[head][old] else { continue }
-                        store.memory.storeValue(value, layouts[stream], head: head, slot: slot, of: table.pages[stream])
-                    }
-                }
-                isPacked = true
+                release(&table, stream, outside: ranges)
+            case .compaction:
+                packed.append(layer)
+                if retentions[stream].budgetScope != .model { pack(&table, sequence, [layer]) }
             }
         }
+        if let layer = packed.first, retentions[layerStreams[layer].lowerBound].budgetScope == .model {
+            pack(&table, sequence, packed)
+        }
         tables[sequence] = table
-        return isPacked
+        return !packed.isEmpty
     }
 
-    /// The state of a stream for its retention.
-    private func state(of sequence: Int, _ table: BlockTable, _ stream: Int) -> StreamState {
-        let (inputs, layout, slots) = (retentions(of: sequence)[stream].inputs, layouts[stream], table.slots(stream))
-        let observations = observations[sequence]?[stream]
+    /// Packs the retained slots of layers that decide together.
+    private mutating func pack(_ table: inout BlockTable, _ sequence: Int, _ layers: [Int]) {
+        let streams = layers.flatMap { layerStreams[$0] }
+        let retention = retentions(of: sequence)[streams[0]]
+        var spare = streams.flatMap { table.reserved[$0] }
+        for stream in streams { table.reserved[stream] = [] }
+        if countsOnly {
+            let most = retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence))
+            let counts =
+                retention.budgetScope == .head
+                ? streams.map { min(table.slots($0), most) } : largestDivision(table, streams, most: most)
+            for (stream, count) in zip(streams, counts) {
+                pack(&table, sequence, stream, [[Int]](repeating: Array(0..<count), count: shapes[stream].kvHeads), &spare)
+            }
+        } else {
+            let states = layers.map { state(of: sequence, table, $0) }
+            for (layer, (state, kept)) in zip(layers, zip(states, retention.retained(states))) {
+                pack(&table, sequence, layer, state, kept, retention.merge, &spare)
+            }
+        }
+        for page in spare { store.pool.release(page) }
+    }
+
+    /// Packs the slots `kept` of a layer, into which `merge` merges the others.
+    private mutating func pack(
+        _ table: inout BlockTable, _ sequence: Int, _ layer: Int, _ state: StreamState, _ kept: RetainedSlots,
+        _ merge: (any SlotMerge)?, _ spare: inout [Int32]
+    ) {
+        let streams = layerStreams[layer]
+        var (heads, merged) = ([[Int]](), [[Int: [Float]]]())
+        switch kept {
+        case .ranges(let ranges): heads = [[Int]](repeating: ranges.flatMap { Array($0) }, count: state.kvHeads)
+        case .heads(let slots):
+            heads = slots
+            if let merge { merged = heads.indices.map { merge.values(state, head: $0, kept: heads[$0]) } }
+        }
+        precondition(heads.count == state.kvHeads, "PagedKVCache: slots of \(heads.count) heads are kept of \(state.kvHeads)")
+        for (index, stream) in streams.enumerated() {
+            pack(&table, sequence, stream, streams.count > 1 ? [heads[index]] : heads, &spare)
+        }
+        for (head, values) in merged.enumerated() {
+            let place = place(of: head, in: streams)
+            for (slot, old) in heads[head].enumerated() {
+                guard let value = values[old] else { continue }
+                store.memory.storeValue(
+                    value, layouts[place.stream], head: place.head, slot: slot, of: table.pages[place.stream])
+            }
+        }
+    }
+
+    /// The state of a layer for its retention.
+    private func state(of sequence: Int, _ table: BlockTable, _ layer: Int) -> StreamState {
+        let streams = layerStreams[layer]
+        let inputs = retentions(of: sequence)[streams.lowerBound].inputs
+        let heads = streams.flatMap { stream in (0..<layouts[stream].kvHeads).map { (stream: stream, head: $0) } }
         var state = StreamState(
-            tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: layout.kvHeads, slots: slots,
-            positions: table.positions[stream], mass: inputs.contains(.mass) ? observations?.mass ?? [] : [])
-        state.index = stream
+            tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: heads.count,
+            slots: streams.map { table.slots($0) }.max() ?? 0, positions: streams.flatMap { table.positions[$0] }, mass: [])
+        state.index = layer
+        if inputs.contains(.mass), let observations = observations[sequence] {
+            state.mass = streams.flatMap { observations[$0].mass }
+        }
         func vectors(_ part: PageMemory.SlotPart) -> [[Float]] {
-            (0..<layout.kvHeads).map { store.memory.vectors(layout, part, head: $0, slots: slots, of: table.pages[stream]) }
+            heads.map { head in
+                store.memory.vectors(
+                    layouts[head.stream], part, head: head.head, slots: table.slots(head.stream), of: table.pages[head.stream])
+            }
         }
         if inputs.contains(.keys) { state.keys = vectors(.key) }
         if inputs.contains(.values) { state.values = vectors(.value) }
-        if inputs.contains(.queries) { state.queries = observations?.queries }
+        if inputs.contains(.queries) { state.queries = observations[sequence]?[streams.lowerBound].queries }
         return state
     }
 
-    /// Adds what the stream's retention observes of a step: the attention mass of its slots, the statistics of its queries.
+    /// Adds what the retentions observe of a step in a layer, the one of ``layerStreams`` numbered `own`: the attention mass of its
+    /// slots, the statistics of its queries. The `batch` has rows `qkv` of each sequence's streams.
     mutating func observe(
-        _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, logSumExp: Storage,
-        layer: Int, stream: Int
+        _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, qkv: Storage,
+        logSumExp: Storage, layer: Int, of own: Int
     ) {
+        let (streams, stream) = (layerStreams[own], layerStreams[own].lowerBound)
         let inputs = step.sequences.map { retentions(of: $0)[stream].inputs }
         let rows = step.sequences.indices.map { observedRows(step.sequences[$0], stream, adding: step.counts[$0]) }
         guard rows.contains(where: { !$0.isEmpty }) else { return }
@@ -112,20 +175,20 @@ extension PagedKVCache {
         }
         let masses = zip(inputs, rows).map { $0.contains(.mass) && !$0.contains(.rows) ? $1 : 0..<0 }
         if masses.contains(where: { !$0.isEmpty }) {
-            addMass(of: masses, step, queries, kernel, batch, logSumExp: logSumExp, stream: stream)
+            addMass(of: masses, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams)
         }
         let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : 0..<0 }
         if weighed.contains(where: { !$0.isEmpty }) {
             addMass(
-                of: weighed, step, queries, kernel, batch, logSumExp: logSumExp, stream: stream,
-                weighing: weighing(step, group: queries.heads / layouts[stream].kvHeads, layer: layer, stream: stream))
+                of: weighed, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams,
+                weighing: weighing(step, kernel, layer: layer, streams: streams))
         }
         var first = 0
         for (index, sequence) in step.sequences.enumerated() {
             defer { first += step.counts[index] }
             guard inputs[index].contains(.queries), !rows[index].isEmpty else { continue }
             var statistics =
-                observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[stream])
+                observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[own])
             observations[sequence]?[stream].queries = nil
             statistics.add(
                 queries, rows: first + rows[index].lowerBound..<first + rows[index].upperBound,
@@ -143,45 +206,55 @@ extension PagedKVCache {
         return observed.isEmpty ? 0..<0 : observed.lowerBound - held..<observed.upperBound - held
     }
 
-    /// The summands of attention mass that the step's retentions make of a query's weights, `group` query heads to a KV head.
+    /// The summands of attention mass that the retentions of the step's sequences make of a query's weights.
     private func weighing(
-        _ step: RaggedBatch, group: Int, layer: Int, stream: Int
+        _ step: RaggedBatch, _ kernel: PagedAttentionKernel, layer: Int, streams: Range<Int>
     ) -> @Sendable (PagedQuery, inout [Float]) -> Void {
-        let parts = step.sequences.map { sequence in
-            let table = table(of: sequence)
-            return (
-                retention: retentions(of: sequence)[stream], held: table.tokens, positions: table.positions[stream],
-                prompt: prompt(of: sequence)
-            )
+        let parts = step.sequences.flatMap { sequence in
+            let (table, prompt) = (table(of: sequence), prompt(of: sequence))
+            let retentions = retentions(of: sequence)
+            return streams.enumerated().map { index, stream in
+                (
+                    retention: retentions[stream], held: table.tokens, positions: table.positions[stream], prompt: prompt,
+                    firstHead: index * kernel.heads
+                )
+            }
         }
+        let group = kernel.heads / kernel.layout.kvHeads
         return { query, weights in
             let part = parts[query.sequence]
             let observed = ObservedQuery(
-                position: part.held + query.row, prompt: part.prompt, layer: layer, head: query.head,
+                position: part.held + query.row, prompt: part.prompt, layer: layer, head: part.firstHead + query.head,
                 positions: part.positions.isEmpty ? [] : part.positions[query.head / group], held: part.held)
             part.retention.weigh(&weights, of: observed)
         }
     }
 
-    /// Adds the attention mass of `rows` of each sequence to its slots', weighed where `weigh` is given.
+    /// Adds the attention mass of `rows` of each sequence to the slots' of its streams, weighed where `weigh` is given.
     private mutating func addMass(
-        of rows: [Range<Int>], _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel,
-        _ batch: PagedBatch, logSumExp: Storage, stream: Int,
-        weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
+        of rows: [Range<Int>], _ step: RaggedBatch, _ qkv: Storage, _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
+        logSumExp: Storage, streams: Range<Int>, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
-        let slots = zip(step.sequences, step.counts).map { table(of: $0).slots(stream) + $1 }
-        let masses = step.sequences.indices.map { index -> Storage in
-            guard !rows[index].isEmpty, let held = observations[step.sequences[index]]?[stream].mass else {
+        let entries = step.sequences.indices.flatMap { index in
+            streams.map { stream in
+                (
+                    sequence: step.sequences[index], stream: stream, rows: rows[index],
+                    slots: table(of: step.sequences[index]).slots(stream) + step.counts[index]
+                )
+            }
+        }
+        let masses = entries.map { entry -> Storage in
+            guard !entry.rows.isEmpty, let held = observations[entry.sequence]?[entry.stream].mass else {
                 return Storage(count: 0)
             }
-            return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: slots[index] - $0.count) })
+            return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: entry.slots - $0.count) })
         }
         kernel.addMass(
-            qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: masses,
+            qkv: qkv, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: entries.map(\.rows), into: masses,
             weighing: weigh)
-        for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty {
-            for head in 0..<layouts[stream].kvHeads {
-                observations[sequence]?[stream].mass[head] = masses[index].array(head * slots[index]..<(head + 1) * slots[index])
+        for (entry, mass) in zip(entries, masses) where !entry.rows.isEmpty {
+            for head in 0..<kernel.layout.kvHeads {
+                observations[entry.sequence]?[entry.stream].mass[head] = mass.array(head * entry.slots..<(head + 1) * entry.slots)
             }
         }
     }
@@ -197,9 +270,11 @@ extension PagedKVCache {
         }
     }
 
-    /// Packs the slots `kept` of each head to the front: in place where the target pages are the sequence's alone, else into its
-    /// reserved pages.
-    private mutating func pack(_ table: inout BlockTable, _ sequence: Int, _ stream: Int, _ kept: [[Int]]) {
+    /// Packs the slots `kept` of each head of a stream to the front: in place where the target pages are the sequence's alone, else
+    /// into pages of `spare`.
+    private mutating func pack(
+        _ table: inout BlockTable, _ sequence: Int, _ stream: Int, _ kept: [[Int]], _ spare: inout [Int32]
+    ) {
         let (layout, old) = (layouts[stream], table.pages[stream])
         let count = kept.first?.count ?? 0
         precondition(
@@ -207,16 +282,17 @@ extension PagedKVCache {
             "PagedKVCache: heads keep \(kept.map(\.count)) slots, all have to keep as many")
         let pages = layout.pages(tokens: count)
         let isOwn = old.prefix(pages).allSatisfy { store.pool.count(of: $0) == 1 }
-        let new = isOwn ? Array(old.prefix(pages)) : Array(table.reserved[stream].prefix(pages))
-        precondition(new.count == pages, "PagedKVCache: \(new.count) pages are reserved for a decision that needs \(pages)")
+        precondition(
+            isOwn || pages <= spare.count, "PagedKVCache: \(spare.count) pages are reserved for a decision that needs \(pages)")
+        let new = Array(isOwn ? old.prefix(pages) : spare.prefix(pages))
+        if !isOwn { spare.removeFirst(pages) }
         for (head, slots) in kept.enumerated() where !countsOnly {
             for (slot, source) in slots.enumerated() where !isOwn || slot != source {
                 store.memory.copySlot(layout, head: head, from: source, of: old, to: slot, of: new)
             }
         }
         for page in isOwn ? old.dropFirst(pages) : old[...] { store.pool.release(page) }
-        for page in isOwn ? table.reserved[stream][...] : table.reserved[stream].dropFirst(pages) { store.pool.release(page) }
-        (table.pages[stream], table.reserved[stream]) = (new, [])
+        table.pages[stream] = new
         let positions = table.positions[stream]
         table.positions[stream] = kept.enumerated().map { head, slots in
             slots.map { positions.isEmpty ? Int32($0) : positions[head][$0] }

@@ -21,7 +21,9 @@ public protocol Retention: Sendable {
     /// The number of tokens above `tokens` of the next decision, for a sequence with a prompt of `prompt` tokens; nil where none
     /// follows.
     func nextDecision(after tokens: Int, prompt: Int) -> Int?
-    /// The most slots that the decision at `tokens` keeps.
+    /// The KV heads among which a budget of slots is divided.
+    var budgetScope: BudgetScope { get }
+    /// The most slots that the decision at `tokens` keeps of a KV head, on average over the heads that share a budget.
     func mostRetained(at tokens: Int, prompt: Int) -> Int
     /// The tokens among `tokens`, none of which is behind the next decision, whose queries are observed: their attention mass and
     /// the statistics of the queries themselves, as ``inputs`` says.
@@ -31,6 +33,8 @@ public protocol Retention: Sendable {
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The retained set of a stream at a decision.
     func retained(_ stream: StreamState) -> RetainedSlots
+    /// The retained sets of the streams that decide together: those of all layers where ``budgetScope`` is the model, else one.
+    func retained(_ streams: [StreamState]) -> [RetainedSlots]
     /// The retention of stream `index` of the `count` that the model's layers without a window have.
     func stream(_ index: Int, of count: Int) -> any Retention
     /// Throws where the retention cannot act on a model of `config`.
@@ -39,6 +43,16 @@ public protocol Retention: Sendable {
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
     func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int
+}
+
+/// The KV heads among which a budget of slots is divided.
+public enum BudgetScope: Sendable {
+    /// Each KV head has the budget: all heads of a layer keep equally many slots.
+    case head
+    /// The heads of a layer divide as many budgets as they are.
+    case layer
+    /// So do all heads of all layers without a window, which decide together.
+    case model
 }
 
 /// How the pages of evicted slots become free.
@@ -74,7 +88,7 @@ public struct StreamState: Sendable {
     public var tokens: Int, prompt: Int
     /// The stream's number among the model's.
     public var index = 0
-    /// KV heads, and slots of each.
+    /// KV heads, and slots of each; where these are unequal, of the head with the most.
     public var kvHeads: Int, slots: Int
     /// Positions of the slots of each KV head, ascending; empty where slot i holds token i.
     public var positions: [[Int32]]
@@ -92,6 +106,9 @@ public struct StreamState: Sendable {
         (self.positions, self.mass) = (positions, mass)
     }
 
+    /// Slots of a head.
+    public func slots(head: Int) -> Int { positions.isEmpty ? slots : positions[head].count }
+
     /// The position of the token in a slot of a head.
     public func position(_ slot: Int, head: Int) -> Int { positions.isEmpty ? slot : Int(positions[head][slot]) }
 }
@@ -100,7 +117,7 @@ public struct StreamState: Sendable {
 public enum RetainedSlots: Sendable {
     /// The same slots in every head.
     case ranges([Range<Int>])
-    /// Slots of each KV head, equally many in all.
+    /// Slots of each KV head, equally many in all but where heads share a budget.
     case heads([[Int]])
 }
 
@@ -109,9 +126,11 @@ extension Retention {
     public var accumulates: Bool { true }
     public var merge: (any SlotMerge)? { nil }
     public var release: SlotRelease { .compaction }
+    public var budgetScope: BudgetScope { .head }
 
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) {}
+    public func retained(_ streams: [StreamState]) -> [RetainedSlots] { streams.map { retained($0) } }
     public func stream(_ index: Int, of count: Int) -> any Retention { self }
     public func check(_ config: ModelConfig) throws(InferenceError) {}
 
@@ -125,16 +144,33 @@ extension Retention {
     }
 
     /// The pages of the most slots, just before a decision or at the end, and the pages that a compaction writes to.
-    public func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int {
+    public func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int { mostPages(tokens: tokens, sharedBy: [size]) }
+
+    /// The same of several streams that share a budget, with `sizes` slots a page.
+    func mostPages(tokens: Int, sharedBy sizes: [Int]) -> Int {
         var (held, at, peak, kept) = (0, 0, 0, 0)
+        func pages(_ slots: Int, at tokens: Int) -> Int { sizes.mostPages(of: slots * sizes.count, atMost: tokens) }
         while let next = nextDecision(after: at, prompt: tokens), next <= tokens {
-            peak = max(peak, held + next - at)
+            peak = max(peak, pages(held + next - at, at: next))
             held = min(held + next - at, mostRetained(at: next, prompt: tokens))
-            kept = max(kept, held)
+            kept = max(kept, pages(held, at: next))
             at = next
         }
-        peak = max(peak, held + tokens - at)
-        return (peak + size - 1) / size + (kept + size - 1) / size
+        return max(peak, pages(held + tokens - at, at: tokens)) + kept
+    }
+}
+
+extension [Int] {
+    /// The most pages of `slots` slots, divided in any way among streams with these numbers of slots a page, each at most `limit`.
+    ///
+    /// A stream's first slot takes a page, and every page's worth behind it another:
+    ///
+    ///     two streams of 4 slots a page, 10 slots: 1 + 9, 5 + 5 or 9 + 1 take four pages, 4 + 6 three
+    func mostPages(of slots: Int, atMost limit: Int) -> Int {
+        let each = Swift.min(slots, limit)
+        let full = reduce(0) { $0 + (each + $1 - 1) / $1 }
+        guard slots > count, let least = self.min() else { return Swift.min(full, slots) }
+        return Swift.min(full, count + (slots - count) / least)
     }
 }
 

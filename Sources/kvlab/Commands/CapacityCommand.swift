@@ -57,8 +57,8 @@ struct CapacityCommand: ParsableCommand {
             }
             return config
         }
-        let pageBytes = paging.bytes(for: configs, encoding)
         let retention = try eviction.retention()
+        let pageBytes = paging.bytes(for: configs, encoding, under: retention)
         let rows = try zip(checkpoints, configs).map { path, config in
             Row(
                 model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,

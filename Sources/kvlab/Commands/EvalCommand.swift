@@ -166,8 +166,10 @@ struct EvalPerplexityCommand: ParsableCommand {
         try options.check(prefill: prefill, window: window)
         var comparison = Comparison(window: window, stride: options.stride, bos: options.bos)
         comparison.mostWindows = limitWindows
+        let retention = try eviction.retention()
         var cache = EvaluationCache(
-            encoding: encoding, retention: try eviction.retention(), pageBytes: paging.bytes(for: [model.model.config], encoding))
+            encoding: encoding, retention: retention,
+            pageBytes: paging.bytes(for: [model.model.config], encoding, under: retention))
         cache.prompt = prefill ?? 0
         let start = ContinuousClock.now
         let text = try options.read()

@@ -28,9 +28,9 @@ struct PageOptions: ParsableArguments {
         do { return try type.with(residual: kvResidual) } catch { throw ValidationError("--kv-residual: \(error)") }
     }
 
-    /// The page size given, or one that suits models of `configs`.
-    func bytes(for configs: [ModelConfig], _ encoding: KVEncoding) -> Int {
-        page?.bytes ?? PageSize.bytes(for: configs, encoding)
+    /// The page size given, or one that suits models of `configs` under `retention`.
+    func bytes(for configs: [ModelConfig], _ encoding: KVEncoding, under retention: any Retention = FullRetention()) -> Int {
+        page?.bytes ?? PageSize.bytes(for: configs, encoding, under: retention)
     }
 }
 

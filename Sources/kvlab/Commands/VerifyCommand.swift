@@ -73,7 +73,7 @@ struct VerifyCommand: ParsableCommand {
         guard decoded >= 2 else { throw ValidationError("--decoded is \(decoded), expected at least 2") }
         var random = SeededGenerator(seed: seed, name: "verify")
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
-        let pageBytes = paging.bytes(for: [loaded.config], encoding)
+        let pageBytes = paging.bytes(for: [loaded.config], encoding, under: try eviction.retention())
         let checks = try ExactnessGates(
             config: loaded.config, parameters: loaded.parameters, encoding: encoding, pageBytes: pageBytes, tokens: ids,
             decoded: decoded, tier: FileTier(directory: FileManager.default.temporaryDirectory.path))
