@@ -320,8 +320,8 @@ extension RecipeSection {
             .integer("interval", "tokens between decisions behind the prompt", example: 32),
             .integer("future", "positions behind the prompt that queries are expected at", example: 256),
             RecipeKey(
-                "allocate", .choice(BudgetAllocation.allCases.map(\.rawValue)), "the division of the budget among layers",
-                example: "pyramid"),
+                "allocate", .choice(BudgetAllocation.allCases.map(\.rawValue)),
+                "the division of the budget among layers and heads", example: "pyramid"),
             RecipeKey(
                 "merge", .choice(SlotMerges.names), "the merge of evicted slots into kept ones; they are dropped without one",
                 example: "cam"),

@@ -32,14 +32,16 @@ import Text
 
     private static let models = ["tinystories-656k", "tinystories-656k-mha8"]
 
-    /// The settings of kvpress's run, by the names of its presses.
+    /// The settings of kvpress's run, by the names of its presses, behind which `+ada` stands where heads divide their budgets.
     private func settings(_ press: String) throws -> EvictionSettings {
         let parts = press.split(separator: "@")
+        let policy = parts[0].split(separator: "+")
         var settings = EvictionSettings()
-        settings.policy = String(parts[0])
+        settings.policy = String(policy[0])
+        if policy.count > 1 { settings.allocation = .ada }
         settings.budget = .share(100 * (1 - (try #require(Double(parts[1])))))
-        switch parts[0] {
-        case "snapkv", "pyramidkv": (settings.window, settings.pool) = (16, .average(5))
+        switch policy[0] {
+        case "snapkv", "pyramidkv", "adakv": (settings.window, settings.pool) = (16, .average(5))
         case "expected-attention": (settings.sinks, settings.future) = (4, 64)
         default: break
         }
@@ -115,6 +117,33 @@ import Text
         return true
     }
 
+    @Test(arguments: models) func `budgets that heads divide, likelihoods and divergences equal kvpress's AdaKVPress`(
+        name: String
+    ) throws {
+        let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        let data = try Data(contentsOf: folder.appendingPathComponent("Fixtures/adakv-\(name).json"))
+        var unequal = 0
+        for text in try JSONDecoder().decode(Reference.self, from: data).texts {
+            let ids = try ids(text, tokenizer)
+            for (press, expected) in text.presses.sorted(by: { $0.key < $1.key }) {
+                let retention = try settings(press).retention()
+                let found = try positions(model, retention, Array(ids.prefix(text.context)))
+                #expect(found == expected.retained, "\(press) at \(text.offset)")
+                var cache = EvaluationCache(encoding: .float32, retention: retention, pageBytes: 1024)
+                cache.prompt = text.context
+                let result = try CachedPerplexity.evaluate(model, [window(ids)], through: cache)
+                let mean = result.score.nll / Double(result.score.tokensScored)
+                let (nll, kl) = (try #require(expected.nll), try #require(expected.kl))
+                #expect(abs(mean - nll) < 1e-4 && abs(result.klToFull - kl) < 1e-4, "\(press): \(mean), \(result.klToFull)")
+                unequal += found.count { Set($0.map(\.count)).count > 1 }
+            }
+        }
+        #expect(unequal > 0)
+    }
+
     @Test(arguments: models) func `retained sets, likelihoods and divergences equal kvpress's`(name: String) throws {
         let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
@@ -156,6 +185,6 @@ import Text
         cache.add(0)
         cache.setPromptLength(0, prompt.count)
         _ = model.logits(RaggedBatch(sequences: [0], counts: [prompt.count], tokens: prompt), cache: &cache)
-        return cache.table(of: 0).positions
+        return cache.positions(of: 0)
     }
 }

@@ -220,7 +220,7 @@ import Text
     func `counted bytes of a decoding sequence are those that decoding holds`(policy: String) throws {
         let config = TinyModel.config()
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
-        let window = ["snapkv", "pyramidkv"].contains(policy) ? ",window=4" : ""
+        let window = ["snapkv", "pyramidkv", "adakv"].contains(policy) ? ",window=4" : ""
         let interval = (EvictionPolicies.all.first { $0.name == policy }?.options ?? []).contains(.interval) ? ",interval=9" : ""
         for encoding in ["fp16", "int8"] {
             let cache = try CacheSpec(
@@ -232,7 +232,10 @@ import Text
             let counted = try CacheFootprint.most(
                 config, encoding: cache.encoding, retention: options.retention, pageBytes: options.pageBytes, prompt: 24,
                 tokens: 50)
-            #expect(counted.allocatedBytes == decoded.allocatedBytes && counted.sidecarBytes == decoded.sidecarBytes, "\(cache)")
+            // Heads that share a budget hold at most the pages counted, a page a head less where they divide it well.
+            let slack = options.retention.budgetScope == .head ? 0 : config.layers * config.kvHeads[0] * options.pageBytes
+            #expect((0...slack).contains(counted.allocatedBytes - decoded.allocatedBytes), "\(cache)")
+            #expect(counted.sidecarBytes == decoded.sidecarBytes, "\(cache)")
         }
     }
 

@@ -31,8 +31,8 @@ import Testing
     private func retention(_ policy: String) throws -> any Retention {
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy, .tokens(24))
-        if ["snapkv", "pyramidkv"].contains(policy) { settings.window = 8 }
-        if !["snapkv", "pyramidkv", "expected-attention"].contains(policy) { settings.interval = 8 }
+        if ["snapkv", "pyramidkv", "adakv"].contains(policy) { settings.window = 8 }
+        if !["snapkv", "pyramidkv", "adakv", "expected-attention"].contains(policy) { settings.interval = 8 }
         return try settings.retention()
     }
 

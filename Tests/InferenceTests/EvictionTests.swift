@@ -80,6 +80,48 @@ import Testing
                 == [[0, 1, 2, 4, 5], [0, 1, 2, 4, 5]])
     }
 
+    @Test func `heads divide their budgets by their scores, each above a fifth of its own`() throws {
+        func kept(_ allocation: BudgetAllocation, budget: Int, _ streams: [StreamState]) throws -> [[[Int]]] {
+            var settings = EvictionSettings()
+            (settings.policy, settings.budget, settings.allocation) = ("observed-attention", .tokens(budget), allocation)
+            return try settings.retention().retained(streams).map { slots in
+                guard case .heads(let heads) = slots else { return [] }
+                return heads
+            }
+        }
+        /// A stream whose slots have these scores: attention over the number of queries that saw a slot.
+        func scored(_ scores: [[Float]]) -> StreamState {
+            var stream = stream(scores[0].count, heads: scores.count)
+            stream.mass = scores.map { $0.enumerated().map { slot, score in score * Float(scores[0].count - slot) } }
+            return stream
+        }
+        let low = scored([[9, 8, 7, 6, 5, 4, 3, 0, 0, 0], [2, 1, 2, 0, 1, 0, 0, 0, 0, 0]])
+        #expect(try kept(.uniform, budget: 5, [low]) == [[[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]])
+        #expect(try kept(.ada, budget: 5, [low]) == [[[0, 1, 2, 3, 4, 5, 6], [0, 1, 2]]])
+        // A head without scores keeps a slot, of budgets of ten two.
+        let empty = scored([[9, 8, 7, 6, 5, 4, 3, 2, 2, 2], [Float](repeating: 0, count: 10)])
+        #expect(try kept(.ada, budget: 3, [empty]) == [[[0, 1, 2, 3, 4], [0]]])
+        var long = scored([[Float](repeating: 1, count: 30), [Float](repeating: 0, count: 30)])
+        #expect(try kept(.ada, budget: 10, [long]).map { $0.map(\.count) } == [[18, 2]])
+        // Of equal scores the oldest, of all heads.
+        long = scored([[Float](repeating: 1, count: 30), [Float](repeating: 1, count: 30)])
+        #expect(try kept(.ada, budget: 10, [long]) == [[Array(0..<10), Array(0..<10)]])
+        // The authors' numbers: 7 and 3 become 6.6 and 3.4, 20 and 0 become 18 and 2.
+        #expect(try kept(.adaAuthors, budget: 5, [low]) == [[Array(0..<7), [0, 1, 2]]])
+        let full = scored([[Float](repeating: 2, count: 30), [Float](repeating: 0, count: 30)])
+        #expect(try kept(.adaAuthors, budget: 10, [full]).map { $0.map(\.count) } == [[18, 2]])
+        // Layers each for themselves, or all together.
+        #expect(try kept(.ada, budget: 3, [low, empty]) == [[[0, 1, 2, 3, 4], [0]], [[0, 1, 2, 3, 4], [0]]])
+        #expect(try kept(.global, budget: 3, [low, empty]) == [[[0, 1, 2, 3, 4], [0]], [[0, 1, 2, 3, 4], [0]]])
+        let high = scored([[90, 80, 70, 60, 50, 40, 30, 20, 20, 20], [Float](repeating: 1, count: 10)])
+        #expect(try kept(.global, budget: 3, [low, high]) == [[[0], [0]], [Array(0...8), [0]]])
+        // Heads with unequal numbers of slots decide again, whose positions are not their slots.
+        var packed = stream(4, heads: 2)
+        (packed.tokens, packed.positions) = (10, [[0, 1, 8, 9], [3, 9]])
+        packed.mass = [[10, 0, 4, 1], [21, 5]]
+        #expect(try kept(.ada, budget: 2, [packed]) == [[[0, 2], [0, 1]]])
+    }
+
     @Test func `scissorhands counts the queries that gave a slot less than the mean`() throws {
         let policy = Scissorhands()
         // The fourth token's query over all slots, and the tenth's over three that are left.
@@ -225,6 +267,39 @@ import Testing
                 + (name == "streaming-llm" && !isPlain ? ["streaming-llm, at every token, a sliding window"] : []))
     }
 
+    @Test(arguments: EvictionPolicies.names, [BudgetAllocation.ada, .adaAuthors, .global])
+    func `budgets of heads pass the gates of every policy on every attention, or are refused by name`(
+        name: String, allocation: BudgetAllocation
+    ) throws {
+        let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        var settings = settings(policy, budget: .tokens(16))
+        settings.allocation = allocation
+        guard !policy.scoresHeadsAlike else {
+            let error = InferenceError.foreignOption("--kv-allocate \(allocation.rawValue)", policy: name)
+            #expect(throws: error) { try settings.retention() }
+            return
+        }
+        // One KV head, layers that share caches and layers with windows are the mechanism's cases, whatever the numbers.
+        let designs: [TinyDesigns] =
+            switch allocation {
+            case .ada: [.gqa, .crossLayer]
+            case .global: [.latentBiased, .hybrid]
+            default: [.gqa]
+            }
+        for design in designs {
+            guard name != "expected-attention" || design != .crossLayer else { continue }
+            let (config, scratch) = (try design.config, ScratchDirectory())
+            settings.merge = policy.inputs.contains(.rows) || design == .latentBiased ? nil : "cam"
+            let retention = try #require(try settings.retention() as? EvictionRetention)
+            let gates = try ExactnessGates(
+                config: config, parameters: TinyModel.parameters(config), encoding: .int8, pageBytes: 512,
+                tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
+            for gate in try gates.run(evicting: retention) {
+                #expect(gate.passes, "\(design), \(gate.name): \(gate.largestDifference)")
+            }
+        }
+    }
+
     @Test(arguments: SlotMerges.names, EvictionPolicies.names)
     func `every merge passes the gates of every policy, or is refused by name`(merge: String, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
@@ -314,9 +389,13 @@ import Testing
                 "there is no eviction policy 'h20', expected one of \(known)"
             ),
             (
-                refusal { ($0.policy, $0.budget) = ("adakv", .tokens(9)) },
-                "there is no eviction policy 'adakv': its heads keep unequal numbers of slots, and a page holds as many of "
-                    + "each head; use one of \(known)"
+                refusal { ($0.policy, $0.budget) = ("kvzip", .tokens(9)) },
+                "there is no eviction policy 'kvzip': it scores slots by a second pass, in which the model repeats the prompt, "
+                    + "and prompts are computed once; use one of \(known)"
+            ),
+            (
+                refusal { ($0.policy, $0.budget, $0.allocation) = ("tova", .tokens(9), .ada) },
+                "--kv-allocate ada means nothing for 'tova'"
             ),
             (
                 refusal { ($0.policy, $0.budget) = ("lm-infinite", .tokens(9)) },

@@ -1,4 +1,4 @@
-/// The division of a budget among layers.
+/// The division of a budget among layers and KV heads.
 public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
     /// Every layer the same.
     case uniform
@@ -7,6 +7,25 @@ public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
     /// The same with the authors' totals: the pyramid is made of the budget less the slots kept without a score,
     /// which every layer then gets on top. kvpress makes it of the whole budget.
     case pyramidAuthors = "pyramid-authors"
+    /// Every layer the same, which its heads divide by their scores (Feng et al. 2024, Ada-KV), as kvpress divides it.
+    case ada
+    /// The same with the numbers of the paper's algorithm 1: see ``division(of:among:)``.
+    case adaAuthors = "ada-authors"
+    /// All heads of all layers divide their budgets by their scores: one threshold for the model, but for the safeguard of each head.
+    /// Scores that add up attention weigh a layer by the query heads that share a KV head in it.
+    case global
+
+    /// The heads that divide a budget by their scores.
+    var scope: BudgetScope {
+        switch self {
+        case .uniform, .pyramid, .pyramidAuthors: .head
+        case .ada, .adaAuthors: .layer
+        case .global: .model
+        }
+    }
+
+    /// Whether a layer's part is a function of the prompt's length.
+    var needsPrompt: Bool { self == .pyramid || self == .pyramidAuthors }
 
     /// The ratio of the mean budget to the highest layer's, the authors' and kvpress's β.
     private static let steepness = 20.0
@@ -22,7 +41,7 @@ public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
         let (length, guarded) = (Double(prompt), Double(guarded))
         let (divided, added): (Double, Double)
         switch self {
-        case .uniform: return Int(mean)
+        case .uniform, .ada, .adaAuthors, .global: return Int(mean)
         case .pyramid: (divided, added) = (mean, 0)
         case .pyramidAuthors: (divided, added) = (mean - guarded, guarded)
         }

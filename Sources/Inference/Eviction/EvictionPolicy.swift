@@ -15,8 +15,10 @@ public protocol EvictionPolicy: Sendable {
     var phase: EvictionPhase { get }
     /// First tokens kept without a score by default (attention sinks).
     var sinks: Int { get }
-    /// The default division of budgets among layers.
+    /// The default division of budgets among layers and heads.
     var allocation: BudgetAllocation { get }
+    /// Whether all heads of a layer have the same scores, by which they cannot divide a budget.
+    var scoresHeadsAlike: Bool { get }
     /// The newest tokens kept without a score under a budget of `budget` slots, by default.
     func newest(of budget: Int) -> Int
     /// Tokens between decisions under a budget of `budget` slots, by default.
@@ -47,6 +49,7 @@ extension EvictionPolicy {
     public var phase: EvictionPhase { .interval }
     public var sinks: Int { 0 }
     public var allocation: BudgetAllocation { .uniform }
+    public var scoresHeadsAlike: Bool { false }
     public func newest(of budget: Int) -> Int { 0 }
     public func interval(of budget: Int) -> Int { EvictionRetention.interval }
     public func firstObserved(before decision: Int) -> Int { 0 }
@@ -59,18 +62,20 @@ public enum EvictionPolicies {
     /// Every policy that flags and recipes can name, with its defaults.
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
-        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), ExpectedAttention(),
+        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(),
     ]
 
     /// Policies of the literature that are left out, and the reason.
     static let leftOut: [String: String] = [
         "lm-infinite":
             "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots",
-        "adakv": unequalHeads, "duo-attention": unequalHeads, "fastgen": unequalHeads, "kvzip": unequalHeads,
-        "razor-attention": unequalHeads,
+        "kvzip": "it scores slots by a second pass, in which the model repeats the prompt, and prompts are computed once",
+        "duo-attention": headsByMeasurement, "razor-attention": headsByMeasurement,
+        "fastgen": "it goes by special tokens and punctuation, and a cache has no tokens' texts",
     ]
 
-    private static let unequalHeads = "its heads keep unequal numbers of slots, and a page holds as many of each head"
+    private static let headsByMeasurement =
+        "it keeps every slot of heads that a measurement on other texts names, and there is no file of such heads"
 
     /// The policies' names.
     public static var names: [String] { all.map(\.name) }

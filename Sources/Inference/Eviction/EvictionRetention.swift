@@ -1,7 +1,7 @@
 import Models
 
 /// A retention by an ``EvictionPolicy``: each KV head of a stream keeps its attention sinks, its newest tokens and the slots with
-/// the highest scores, as many in all as the budget says.
+/// the highest scores, as many in all as the budget says, or as its part of the heads' common budget.
 ///
 /// Prompts are computed over their whole cache. Decisions fall at the prompt's end and, where the policy goes on, every
 /// `interval` tokens behind it; without a prompt, at the multiples of the interval. A layer has `budget` to `budget + interval`
@@ -16,7 +16,7 @@ public struct EvictionRetention: Retention {
     let sinks: Int
     /// The newest tokens kept, where given.
     private let recent: Int?
-    private let allocation: BudgetAllocation
+    let allocation: BudgetAllocation
     public let merge: (any SlotMerge)?
     private let settings: EvictionSettings
     private var layer = 0, layers = 1
@@ -43,7 +43,7 @@ public struct EvictionRetention: Retention {
     /// Whether decisions fall at a prompt's end alone, or the budget is a share of one.
     public var needsPrompt: Bool {
         if case .share = budget { return true }
-        return policy.phase == .promptEnd || allocation != .uniform
+        return policy.phase == .promptEnd || allocation.needsPrompt
     }
 
     /// The same policy with another budget and, where given, interval.
@@ -92,19 +92,26 @@ public struct EvictionRetention: Retention {
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) { policy.weigh(&weights, of: query) }
 
     public func retained(_ stream: StreamState) -> RetainedSlots {
+        guard budgetScope == .head else { return retained([stream])[0] }
         let budget = slots(prompt: stream.prompt)
         guard stream.slots > budget else { return .ranges([0..<stream.slots]) }
-        let newest = stream.tokens - min(newest(of: budget), budget - sinks)
         return .heads(
             policy.scores(stream).enumerated().map { head, scores in
-                var (guarded, scored) = ([Int](), [Int]())
-                for slot in 0..<stream.slots {
-                    let position = stream.position(slot, head: head)
-                    if position < sinks || position >= newest { guarded.append(slot) } else { scored.append(slot) }
-                }
-                scored.sort { (-scores[$0], $0) < (-scores[$1], $1) }
-                return (guarded + scored.prefix(budget - guarded.count)).sorted()
+                let (guarded, ranked) = ranked(stream, head: head, scores, budget: budget)
+                return (guarded + ranked.prefix(budget - guarded.count)).sorted()
             })
+    }
+
+    /// The slots of a head that are kept without a score, and the others, the highest `scores` first.
+    func ranked(_ stream: StreamState, head: Int, _ scores: [Double], budget: Int) -> (guarded: [Int], ranked: [Int]) {
+        let newest = stream.tokens - min(newest(of: budget), budget - sinks)
+        var (guarded, ranked) = ([Int](), [Int]())
+        for slot in 0..<stream.slots(head: head) {
+            let position = stream.position(slot, head: head)
+            if position < sinks || position >= newest { guarded.append(slot) } else { ranked.append(slot) }
+        }
+        ranked.sort { (-scores[$0], $0) < (-scores[$1], $1) }
+        return (guarded, ranked)
     }
 
     public func stream(_ index: Int, of count: Int) -> any Retention {

@@ -16,7 +16,7 @@ public struct EvictionSettings: Sendable, Hashable {
     public var interval: Int?
     /// Positions behind the prompt that queries are expected at.
     public var future: Int?
-    /// The division of budgets among layers.
+    /// The division of budgets among layers and heads.
     public var allocation: BudgetAllocation?
     /// The name of the merge of evicted slots into kept ones.
     public var merge: String?
@@ -57,6 +57,9 @@ public struct EvictionSettings: Sendable, Hashable {
                 throw .foreignOption(option.flag, policy: policy)
             }
             guard value >= least else { throw .optionTooSmall(option.flag, value: value, least: least, reason: "") }
+        }
+        if let allocation, allocation.scope != .head, found.scoresHeadsAlike {
+            throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
         }
         return try EvictionRetention(found.with(self), budget: budget, merge: slotMerge(beside: found), settings: self)
     }

@@ -24,9 +24,10 @@ struct KeyDifference: EvictionPolicy {
             for (key, norm) in zip(keys, norms) {
                 for (index, x) in key.enumerated() { anchor[index] += Double(x) / norm }
             }
-            // The anchor's length scales all scores alike, and is left out.
+            // Its number of keys and its length scale all scores of a head alike; heads that divide a budget compare cosines.
+            let length = max(anchor.reduce(0) { $0 + $1 * $1 }.squareRoot(), 1e-12)
             return zip(keys, norms).map { key, norm in
-                -zip(key, anchor).reduce(0) { $0 + Double($1.0) * $1.1 } / norm
+                -zip(key, anchor).reduce(0) { $0 + Double($1.0) * $1.1 } / norm / length
             }
         }
     }

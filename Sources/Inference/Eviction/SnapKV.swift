@@ -10,7 +10,10 @@ struct SnapKV: EvictionPolicy {
     let inputs: RetentionInputs = .mass
     let phase = EvictionPhase.promptEnd
     private(set) var window = 32
-    private var pool = ScorePool.average(5)
+    private var pool: ScorePool
+
+    /// The policy with scores pooled as `pool` says.
+    init(pool: ScorePool = .average(5)) { self.pool = pool }
 
     func with(_ settings: EvictionSettings) -> SnapKV {
         var copy = self

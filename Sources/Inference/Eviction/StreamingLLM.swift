@@ -5,6 +5,7 @@ struct StreamingLLM: EvictionPolicy {
     let name = "streaming-llm"
     let options: Set<EvictionOption> = [.sinks, .interval]
     let sinks = 4
+    let scoresHeadsAlike = true
 
     func scores(_ stream: StreamState) -> [[Double]] { stream.ages }
 }
@@ -13,6 +14,7 @@ struct StreamingLLM: EvictionPolicy {
 struct SlidingWindow: EvictionPolicy {
     let name = "window"
     let options: Set<EvictionOption> = [.interval]
+    let scoresHeadsAlike = true
 
     func scores(_ stream: StreamState) -> [[Double]] { stream.ages }
 }

@@ -5,6 +5,7 @@
 struct TOVA: EvictionPolicy {
     let name = "tova"
     let inputs: RetentionInputs = .mass
+    let scoresHeadsAlike = true
 
     func newest(of budget: Int) -> Int { 1 }
 

@@ -23,12 +23,16 @@ struct EvictionOptions: ParsableArguments {
 
     @Option(
         help: """
-            snapkv, pyramidkv: last tokens of the prompt, which score the others and are kept; scissorhands: last queries that \
-            count. Default: 32; 400.
+            snapkv, pyramidkv, adakv: last tokens of the prompt, which score the others and are kept; scissorhands: last queries \
+            that count. Default: 32; 400.
             """)
     var kvWindow: Int?
 
-    @Option(help: "snapkv, pyramidkv: how scores are pooled, an average over an odd width or such as max7. Default: 5.")
+    @Option(
+        help: """
+            snapkv, pyramidkv, adakv: how scores are pooled, an average over an odd width or such as max7. Default: 5; max7 for \
+            adakv.
+            """)
     var kvPool: ScorePool?
 
     @Option(
@@ -38,7 +42,11 @@ struct EvictionOptions: ParsableArguments {
     @Option(help: "expected-attention: positions behind the prompt that queries are expected at. Default: 512.")
     var kvFuture: Int?
 
-    @Option(help: "How the budget is divided among layers. Default: pyramid for pyramidkv, else uniform.")
+    @Option(
+        help: """
+            How the budget is divided among layers and heads: ada and ada-authors among the heads of each layer, global among all \
+            heads. Default: pyramid for pyramidkv, ada for adakv, else uniform.
+            """)
     var kvAllocate: BudgetAllocation?
 
     @Option(
