@@ -3,7 +3,7 @@ import Foundation
 import Inference
 import Recipes
 
-/// The cache to ship of those that were measured.
+/// The recommended one of the measured caches.
 extension Sweep {
     /// Adds the recommendations, one for each parent, to the tables of `result`, and writes the recipe of each recommended model.
     ///

@@ -17,7 +17,7 @@ extension LabTask {
     /// The templates of chats by the policy of `--chat`; nil for none.
     typealias Chats = @Sendable (_ policy: String) -> LongContextEvaluation.Chat?
 
-    /// The scores that are there; nil where some are missing.
+    /// The stored scores; nil where some are missing.
     func recorded(_ subject: Subject, _ cache: CacheSpec) throws -> TaskScores? {
         guard let path = path(subject, cache) else { return nil }
         guard isCached else { return TextFile.ownBytes(path).flatMap { try? CanonicalJSON.value(TaskScores.self, from: $0) } }
@@ -38,7 +38,7 @@ extension LabTask {
         return try RecordFolder(path: path, run: run)
     }
 
-    /// The scores of a model through each of `caches`, in their order, those that are there not computed again; nil where `shouldStop`
+    /// The scores of a model through each of `caches`, in their order, stored ones not computed again; nil where `shouldStop`
     /// became true. Choices have one score, whatever the cache.
     func scores(
         _ subject: Subject, _ caches: [CacheSpec], chats: Chats, reporter: ProgressReporter, shouldStop: () -> Bool

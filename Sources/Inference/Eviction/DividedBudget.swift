@@ -48,8 +48,9 @@ extension BudgetAllocation {
     ///
     ///     two heads, a budget of 5 each:   9 8 7 6 5 4 3   and   2 2 1 1 0 0 0   keep   9 8 7 6 5 4 3   and   2 2 1
     ///
-    /// kvpress's `AdaKVPress` divides a layer's budget so. The authors' numbers (algorithm 1) are four fifths of those that the best of
-    /// all slots would give and one fifth of equal ones, here rounded down but for the largest remainders, so that they add up.
+    /// kvpress's `AdaKVPress` divides a layer's budget so. The authors' numbers (algorithm 1) are means:
+    /// four fifths of the numbers without a safeguard, one fifth of equal numbers, here rounded down but for the largest remainders,
+    /// so that they add up.
     func division(of budget: Int, among heads: [ScoredHead]) -> [Int] {
         let free = heads.map { max(0, budget - $0.guarded) }
         let total = free.reduce(0, +)
