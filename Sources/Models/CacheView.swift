@@ -4,9 +4,9 @@ import Kernels
 /// A batch's view of the compressed cache that a training pass goes through: the encoding of keys and values, and the rows that see
 /// each of them.
 ///
-/// A row sees what the serving cache would show it. Behind p tokens of its sequence these are the codes of the first
-/// ``KVEncoding/sealedTokens(of:)`` of p, the tokens behind them as they wait for their block, and of both only those that are not
-/// evicted. Gradients go straight through: to the keys and values that were encoded, of the tokens that a row saw.
+/// A row sees the slots of the serving cache at its position. Behind p tokens of its sequence the first
+/// ``KVEncoding/sealedTokens(of:)`` of p are codes, later ones the unsealed values of the open block; evicted slots of both are masked.
+/// Gradients go straight through: to the keys and values that were encoded, of the tokens that a row saw.
 public struct CacheView: Sendable {
     /// The encoding of keys and values.
     public var encoding: KVEncoding

@@ -9,8 +9,9 @@ extension CacheView {
     /// first `prompt` tokens are its prompt.
     ///
     /// Retained sets are the serving cache's own: `model`, whose weights are those of the pass to come, reads the documents through it
-    /// up to their last decision. A row no longer sees what was evicted behind an earlier one. Throws ``InferenceError`` where the cache
-    /// does not fit the model.
+    /// up to their last decision. Slots evicted behind a row are masked for all later rows.
+    ///
+    /// Throws ``InferenceError`` where the cache does not fit the model.
     public init(
         of input: ModelInput, _ model: ServingModel, _ encoding: KVEncoding, _ retention: any Retention, prompt: Int
     ) throws(InferenceError) {

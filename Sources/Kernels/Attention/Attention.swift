@@ -91,8 +91,8 @@ public struct AttentionKernel: Sendable {
 
     /// Writes the gradient of `qkv`, which may overwrite `qkv` itself, from the gradient of the output.
     ///
-    /// Where rows attend to keys of several calls, `output` and `logSumExp` are those that ``merge(_:into:logSumExp:)`` wrote: the
-    /// gradients of each call's `qkv` are then those of the attention to all keys.
+    /// Where rows attend to keys of several calls, `output` and `logSumExp` are the merged ones of ``merge(_:into:logSumExp:)``; each
+    /// call's gradient is then that of the attention to all keys.
     public func backward(qkv: Storage, output: Storage, logSumExp: Storage, gradient: Storage, into qkvGradient: Storage) {
         precondition(
             qkv.count == batch * seq * rowWidth && qkvGradient.count == qkv.count && gradient.count == output.count

@@ -1,6 +1,6 @@
 import Threads
 
-/// The keys and values of rows as a compressed cache gives them back: encoded and decoded, in place of those that were projected.
+/// Decoded keys and values of rows: the projected ones, encoded as a compressed cache stores them, and decoded.
 ///
 /// Keys are encoded as the cache has them, rotated at their positions, and turned back: a kernel that rotates them anew attends to
 /// what the cache holds, up to the rounding of the two rotations. What an encoding of rotated vectors decodes is turned back too.
