@@ -90,6 +90,7 @@ import Threads
         #expect(
             GradientCheck.failures([x, weight]) { $0[0].linearCrossEntropy($0[1], targets: targets, normalizer: 9) * 2 } == [])
         #expect(GradientCheck.failures([weight]) { x.linearCrossEntropy($0[0], targets: targets) } == [])
+        #expect(GradientCheck.failures([x]) { $0[0].linearCrossEntropy(weight, targets: targets) * 2 } == [])
         #expect(x.linearCrossEntropy(weight, targets: [Int32](repeating: -1, count: 5)).scalar == 0)
         let each = LinearCrossEntropy.losses(x, weight: weight, targets: targets)
         #expect(abs(each.reduce(0, +) / 4 - x.linearCrossEntropy(weight, targets: targets).scalar) < 1e-6)
@@ -131,6 +132,7 @@ import Threads
             if precision == .fp32 {
                 #expect(GradientCheck.failures([x, weight]) { fused($0[0], $0[1]).objective * 2 } == [])
                 #expect(GradientCheck.failures([weight]) { fused(x, $0[0]).objective } == [])
+                #expect(GradientCheck.failures([x]) { fused($0[0], weight).objective * 2 } == [])
             }
             let variables = [x, weight].map { Tensor.variable($0) }
             let found = fused(variables[0], variables[1]).objective.gradients()

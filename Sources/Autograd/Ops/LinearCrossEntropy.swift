@@ -71,19 +71,21 @@ extension LinearCrossEntropyKernel {
 }
 
 extension LinearCrossEntropyKernel.Gradients {
-    /// New destinations for both gradients; nil where neither is required.
+    /// New destinations for the gradients, the weight's where it is required; nil where neither is.
     fileprivate init?(_ x: Tensor, _ weight: Tensor, scale: Float) {
         guard x.requiresGradient || weight.requiresGradient else { return nil }
-        self.init(rows: Storage(count: x.shape.count), weight: Storage(count: weight.shape.count), scale: scale)
+        self.init(
+            rows: Storage(count: x.shape.count), weight: weight.requiresGradient ? Storage(count: weight.shape.count) : nil,
+            scale: scale)
     }
 
     /// Adds the gradients times `factor`, in place.
     fileprivate func add(times factor: Float, to sink: inout GradientSink) {
         if factor != 1 {
             Elementwise.scale(rows, by: factor, into: rows)
-            Elementwise.scale(weight, by: factor, into: weight)
+            if let weight { Elementwise.scale(weight, by: factor, into: weight) }
         }
         sink.add(0, rows)
-        sink.add(1, weight)
+        if let weight { sink.add(1, weight) }
     }
 }

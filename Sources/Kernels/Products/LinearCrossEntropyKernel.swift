@@ -12,13 +12,13 @@ public struct LinearCrossEntropyKernel: Sendable {
     public struct Gradients: Sendable {
         /// The gradient of the rows, [rows, width].
         public let rows: Storage
-        /// The gradient of the weight, [classes, width].
-        public let weight: Storage
+        /// The gradient of the weight, [classes, width]; nil for a frozen weight, whose gradient is not computed.
+        public let weight: Storage?
         /// Factor on each row's loss.
         public let scale: Float
 
         /// Gradients written to these storages.
-        public init(rows: Storage, weight: Storage, scale: Float) {
+        public init(rows: Storage, weight: Storage?, scale: Float) {
             self.rows = rows
             self.weight = weight
             self.scale = scale
@@ -74,10 +74,11 @@ public struct LinearCrossEntropyKernel: Sendable {
             GEMM.rows(
                 count, .matrix(scores), backward,
                 into: .matrix(Matrix(gradients.rows, offset: start * width, rows: count, columns: width), accumulate: false))
+            guard let weight = gradients.weight else { continue }
             layer.weightGradient(
-                0, gradient: scores, input: layer.packInput(input, rows: count), into: gradients.weight, accumulate: start > 0)
+                0, gradient: scores, input: layer.packInput(input, rows: count), into: weight, accumulate: start > 0)
         }
-        if rows == 0, let gradients { Elementwise.fill(gradients.weight, with: 0) }
+        if rows == 0, let weight = gradients?.weight { Elementwise.fill(weight, with: 0) }
         return losses
     }
 
