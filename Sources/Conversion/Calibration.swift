@@ -11,6 +11,22 @@ public struct Calibration: Sendable {
     /// Number of tokens.
     public var tokens: Int { batches.reduce(0) { $0 + $1.tokens.count } }
 
+    /// The length of windows, unless the model has fewer positions.
+    private static let longestWindow = 256
+
+    /// The length of a calibration's windows for a model of `config`.
+    static func window(of config: ModelConfig) -> Int { min(longestWindow, config.maxSequence) }
+
+    /// The length of the windows.
+    var seq: Int { batches[0].seq }
+
+    /// The windows one by one.
+    var windows: [[Int32]] {
+        batches.flatMap { batch in
+            (0..<batch.batch).map { Array(batch.tokens[$0 * batch.seq..<($0 + 1) * batch.seq]) }
+        }
+    }
+
     /// The least number of tokens for calibration.
     public static let leastTokens = 2048
     /// The number of tokens used by default, of texts that have as many.
@@ -23,7 +39,7 @@ public struct Calibration: Sendable {
     public init(ids: [Int32], tokens: Int? = nil, bosID: Int32? = nil, maxSequence: Int) throws(ConversionError) {
         let needed = max(tokens ?? Self.leastTokens, Self.leastTokens)
         guard ids.count >= needed else { throw .calibrationTooShort(found: ids.count, needed: needed) }
-        let window = min(256, maxSequence)
+        let window = min(Self.longestWindow, maxSequence)
         let start = bosID.map { [$0] } ?? []
         let step = max(1, window - start.count)
         let windows = max(1, min(tokens ?? Self.defaultTokens, ids.count) / step)

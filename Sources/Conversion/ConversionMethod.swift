@@ -1,3 +1,4 @@
+import Autograd
 import Kernels
 import Models
 
@@ -58,6 +59,9 @@ public struct ConversionJob {
     let config: ModelConfig
     let child: ModelConfig
     let parameters: Parameters
+    /// The parent's weights in Float32, by name.
+    let tensors: [String: Tensor]
+    /// The parent over these tensors.
     let parent: DecoderLM
     let calibration: Calibration?
     let seed: UInt64
@@ -66,16 +70,14 @@ public struct ConversionJob {
 
     /// Tells that `done` layers of a part are done.
     func progress(_ part: String, _ done: Int = 0, of total: Int = 0) throws {
-        try progress(ConversionProgress(part, done, of: total))
+        try progress(ConversionProgress(part, .layer, done, of: total))
     }
 
-    /// The weights refined against the parent's activations, the number of steps chosen for a model of `sizes`.
-    func refined(_ parameters: Parameters, sizes: ModelConfig) throws -> Parameters {
+    /// The weights refined over the calibration text to give the parent's predictions.
+    func refined(_ parameters: Parameters) throws -> Parameters {
         guard let calibration else { return parameters }
-        let refinement = Refinement(
-            parent: parent, calibration: calibration, steps: Refinement.steps(sizes, calibration), seed: seed,
-            store: store)
-        return try refinement.run(child, parameters) { try progress("refining", $0, of: config.layers) }
+        let refinement = Refinement(parent: parent, tensors: tensors, calibration: calibration, seed: seed, store: store)
+        return try refinement.run(child, parameters) { try progress(ConversionProgress("refining", .step, $0, of: $1)) }
     }
 }
 

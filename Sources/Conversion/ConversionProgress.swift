@@ -1,14 +1,24 @@
 /// The progress of a conversion.
 public struct ConversionProgress: Sendable, Hashable {
+    /// A unit that progress is counted in.
+    public enum Unit: String, Sendable {
+        /// A layer converted.
+        case layer
+        /// An optimizer step of the refinement.
+        case step
+    }
+
     /// The part of the conversion: merging, refining.
     public var part: String
-    /// Layers done of this part.
+    /// The unit that the part is counted in.
+    public var unit: Unit
+    /// Units done of this part.
     public var done: Int
-    /// Layers that it has; 0 where it isn't counted.
+    /// Units that it has; 0 where it isn't counted.
     public var total: Int
 
-    /// `done` of `total` layers; a part that isn't counted by default.
-    init(_ part: String, _ done: Int = 0, of total: Int = 0) {
-        (self.part, self.done, self.total) = (part, done, total)
+    /// `done` of `total` units.
+    init(_ part: String, _ unit: Unit, _ done: Int, of total: Int) {
+        (self.part, self.unit, self.done, self.total) = (part, unit, done, total)
     }
 }

@@ -1,82 +1,62 @@
-import Autograd
 import Checkpoints
 import Files
 import Foundation
 import Kernels
 import Models
 
-/// The layers that a conversion has refined so far, kept in a folder so that the same conversion goes on behind them.
+/// The state of a conversion's refinement, kept in a folder so that the same conversion goes on behind its last step.
 ///
-///     FOLDER/refined-KEY-N.safetensors   weights refined with layer N − 1, the last layer of a group that shares keys and values
-///     FOLDER/streams-KEY-N.safetensors   both models' residual streams behind layer N − 1, for the last N that was kept
+///     FOLDER/refined-KEY-N.safetensors   attention's matrices after N steps, under "m." and "v." with the optimizer's moments
 ///
-/// KEY is a hash of all that decides the refinement. Files of another one are removed when the first layers are kept.
+/// KEY is a hash of all that decides the refinement. A state takes the place of the one before, and of another refinement's.
 public struct ConversionStore: Sendable {
     private let folder: String
     /// The content hash of the model that is converted.
     let parent: String
-    /// The least time from one keeping to the next: streams are large, and a few layers are soon refined again.
+    /// The least time from one keeping to the next.
     let interval: Duration
 
-    /// A store in `folder`, which is made when the first layers are kept, for a conversion of the model of content hash `parent`.
-    public init(folder: String, parent: String, interval: Duration = .seconds(10)) {
+    /// A store in `folder`, which is made when a state is first kept, for a conversion of the model of content hash `parent`.
+    public init(folder: String, parent: String, interval: Duration = .seconds(60)) {
         (self.folder, self.parent, self.interval) = (folder, parent, interval)
     }
 
     /// Whether nothing is kept.
     public var isEmpty: Bool { !FileManager.default.fileExists(atPath: folder) }
 
-    /// The state behind the layers refined so far.
-    struct State {
-        /// Number of these layers.
-        var layers: Int
-        /// Their refined weights.
-        var weights: [String: Weight]
-        /// The residual stream of the parent behind them, batch by batch.
-        var parentStream: [Tensor]
-        /// The residual stream of the child.
-        var childStream: [Tensor]
-    }
-
-    /// The newest state kept under `key`; nil without one, or where files of it are missing or damaged.
-    func state(_ key: String, runs: [Range<Int>], batches: Int) -> State? {
-        let newest = runs.last { FileManager.default.fileExists(atPath: path("streams", key, $0)) }
-        guard let newest else { return nil }
-        do {
-            var state = State(layers: newest.upperBound, weights: [:], parentStream: [], childStream: [])
-            for run in runs where run.upperBound <= newest.upperBound {
-                let file = try SafetensorsFile(path: path("refined", key, run))
-                for tensor in file.tensors { state.weights[tensor.name] = try file.copy(tensor.name) }
-            }
-            let file = try SafetensorsFile(path: path("streams", key, newest))
-            for batch in 0..<batches {
-                guard let parent = try file.copy("parent.\(batch)"), let child = try file.copy("child.\(batch)") else {
-                    return nil
-                }
-                state.parentStream.append(Tensor(parent))
-                state.childStream.append(Tensor(child))
-            }
-            return state
-        } catch {
-            // The layers are refined again.
-            return nil
+    /// The state kept under `key` of a refinement that begins with `start`; nil without one, or where it is damaged.
+    func state(_ key: String, of start: [RefinedMatrix]) -> (steps: Int, matrices: [RefinedMatrix])? {
+        let prefix = "refined-\(key)-"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        let steps = names.compactMap { name -> Int? in
+            guard name.hasPrefix(prefix), name.hasSuffix(".safetensors") else { return nil }
+            return Int(name.dropFirst(prefix.count).dropLast(".safetensors".count))
         }
+        guard let newest = steps.max(), let file = try? SafetensorsFile(path: path(key, newest)) else { return nil }
+        var matrices: [RefinedMatrix] = []
+        for matrix in start {
+            let values = ["", "m.", "v."].compactMap { try? file.weight($0 + matrix.name) }
+            guard values.count == 3, values.allSatisfy({ $0.shape == matrix.shape && $0.elementType == .float32 }) else {
+                return nil
+            }
+            let copies = values.map { Storage(copying: $0.float32().array()) }
+            matrices.append(
+                RefinedMatrix(name: matrix.name, shape: matrix.shape, values: copies[0], first: copies[1], second: copies[2]))
+        }
+        return (newest, matrices)
     }
 
-    /// Keeps the weights that `layers` were refined to, run by run, and both streams behind the last in place of the earlier ones.
-    func keep(
-        _ layers: [(run: Range<Int>, weights: [(name: String, weight: Weight)])], parentStream: [Tensor], childStream: [Tensor],
-        _ key: String
-    ) throws {
-        guard let last = layers.last else { return }
+    /// Keeps `matrices` after `steps` steps, in place of all that was kept before.
+    func keep(_ matrices: [RefinedMatrix], steps: Int, _ key: String) throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        for (run, weights) in layers { try SafetensorsWriter.write(weights, to: path("refined", key, run)) }
-        let streams = [("parent", parentStream), ("child", childStream)].flatMap { name, stream in
-            stream.enumerated().map { (name: "\(name).\($0)", weight: $1.weight) }
+        let weights = matrices.flatMap { matrix in
+            [("", matrix.values), ("m.", matrix.first), ("v.", matrix.second)].map { prefix, values in
+                (name: prefix + matrix.name, weight: Weight(shape: matrix.shape, storage: values))
+            }
         }
-        let newest = path("streams", key, last.run)
-        try SafetensorsWriter.write(streams, to: newest)
-        try remove { !$0.hasPrefix("refined-\(key)-") && folder + "/" + $0 != newest }
+        let newest = path(key, steps)
+        try SafetensorsWriter.write(weights, to: newest)
+        try remove { folder + "/" + $0 != newest }
     }
 
     /// Removes all that was kept.
@@ -89,24 +69,12 @@ public struct ConversionStore: Sendable {
     }
 
     private func remove(_ isOld: (String) -> Bool) throws {
+        // A stopped conversion of an earlier version has left streams too.
         for name in try FileManager.default.contentsOfDirectory(atPath: folder)
         where ["refined-", "streams-"].contains(where: name.hasPrefix) && name.hasSuffix(".safetensors") && isOld(name) {
             try FileManager.default.removeItem(atPath: folder + "/" + name)
         }
     }
 
-    private func path(_ kind: String, _ key: String, _ run: Range<Int>) -> String {
-        "\(folder)/\(kind)-\(key)-\(run.upperBound).safetensors"
-    }
-}
-
-extension SafetensorsFile {
-    /// A copy of the tensor `name` in memory; nil without one.
-    fileprivate func copy(_ name: String) throws -> Weight? { try weight(name)?.owned }
-}
-
-extension Tensor {
-    fileprivate init(_ weight: Weight) { self.init(shape: Shape(weight.shape), storage: weight.float32()) }
-
-    fileprivate var weight: Weight { Weight(shape: shape.dimensions, storage: storage) }
+    private func path(_ key: String, _ steps: Int) -> String { "\(folder)/refined-\(key)-\(steps).safetensors" }
 }

@@ -1,3 +1,4 @@
+import Autograd
 import Checkpoints
 import Models
 
@@ -7,9 +8,9 @@ public struct Converter: Sendable {
     public var method: any ConversionMethod
     /// Calibration text; nil to convert by weights alone.
     public var calibration: Calibration?
-    /// Seed of the methods that draw random numbers, and of the refinement's order of batches.
+    /// Seed of the methods that draw random numbers, and of the refinement's order of windows.
     public var seed: UInt64
-    /// Keeps the layers refined so far, for a conversion that is stopped to go on behind them; nil for none.
+    /// Keeps the refinement's state, for a conversion that is stopped to go on behind its last step; nil for none.
     public var store: ConversionStore?
 
     /// A converter by `method`.
@@ -19,6 +20,11 @@ public struct Converter: Sendable {
         self.method = method
         self.calibration = calibration
         self.seed = seed
+    }
+
+    /// Floating-point operations of the refinement of a model of `config`'s size over ``Calibration/defaultTokens``.
+    public static func refinementWork(_ config: ModelConfig) -> Double {
+        Refinement.work(config, tokens: Calibration.defaultTokens, seq: Calibration.window(of: config))
     }
 
     /// The child's configuration and weights, and the report; `progress` is called with each layer.
@@ -31,12 +37,23 @@ public struct Converter: Sendable {
         let child = try method.childConfig(config)
         if calibration == nil, case .required(let part) = method.calibrationUse { throw ConversionError.needsCalibration(part) }
         try parameters.validate(against: config)
+        let tensors = parameters.tensors
         let job = ConversionJob(
-            config: config, child: child, parameters: parameters,
-            parent: try DecoderLM(config: config, parameters: parameters), calibration: calibration, seed: seed,
+            config: config, child: child, parameters: parameters, tensors: tensors,
+            parent: try DecoderLM(config: config, tensors: tensors), calibration: calibration, seed: seed,
             store: store, progress: progress)
         var report = ConversionReport(method: method.name, calibrationTokens: calibration?.tokens, parent: config, child: child)
         return (child, try method.convert(job, report: &report), report)
+    }
+}
+
+extension Parameters {
+    /// The weights as constants in Float32, by name.
+    fileprivate var tensors: [String: Tensor] {
+        Dictionary(
+            uniqueKeysWithValues: names.compactMap { name in
+                self[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }
+            })
     }
 }
 

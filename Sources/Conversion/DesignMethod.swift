@@ -43,7 +43,7 @@ public struct DesignMethod: ConversionMethod {
             try share(job, calibration, &converted)
         }
         report.isRefined = values.isOn(Self.refinementSetting.key)
-        return report.isRefined == true ? try job.refined(converted, sizes: job.child) : converted
+        return report.isRefined == true ? try job.refined(converted) : converted
     }
 
     /// Gives each set of layers shared keys and values, in its first layer.

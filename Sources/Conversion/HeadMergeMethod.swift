@@ -109,7 +109,7 @@ public struct HeadMergeMethod: ConversionMethod {
         report.grouping = grouping
         guard changes else { return converted }
         report.logitChange = try logitChange(job, rewritten)
-        return type(of: merge).refines ? try job.refined(converted, sizes: config) : converted
+        return type(of: merge).refines ? try job.refined(converted) : converted
     }
 
     /// The largest change of a logit by the rewrites before merging, over the logits' spread; throws if it exceeds rounding.

@@ -115,6 +115,6 @@ public struct LatentMethod: ConversionMethod {
             for (module, matrix) in weights { before.set(module, matrix, in: &converted, layer: layer) }
         }
         report.isRefined = values.isOn(DesignMethod.refinementSetting.key)
-        return report.isRefined == true ? try job.refined(converted, sizes: job.child) : converted
+        return report.isRefined == true ? try job.refined(converted) : converted
     }
 }

@@ -6,146 +6,210 @@ import Kernels
 import Models
 import Random
 
-/// The refinement of a converted model's attention weights, layer by layer, to the parent's block outputs; layers that share
-/// keys and values are refined together.
+/// The refinement of a converted model's attention: its matrices are trained to give the parent's predictions over the
+/// calibration text (distillation, Hinton et al. 2015).
 ///
-/// A layer's input is the residual stream of the converted layers before it over the calibration text, so that the layer
-/// learns to undo their errors; its target is the parent's block output for the same tokens. Only queries, keys, values and
-/// output projection change, and keep their values if they end no nearer to the target, as when they were exact. The number
-/// of steps depends on the model's size alone: the same inputs give the same weights.
+/// The loss is KL(parent ‖ child) of the next token alone, at temperature 1. All layers are trained together, so that each undoes
+/// the others' errors. The last windows of the text are held out: a child that comes no nearer to the parent there keeps the
+/// weights that it began with, as where these were exact. The number of steps depends on sizes alone: the same inputs give the
+/// same weights.
 struct Refinement {
     let parent: DecoderLM
+    /// The parent's weights in Float32 by name; the child shares those outside attention.
+    let tensors: [String: Tensor]
     let calibration: Calibration
-    /// Optimizer steps per layer, a batch each.
-    let steps: Int
     let seed: UInt64
-    /// Keeps the layers refined so far; nil for none.
+    /// Keeps the steps done so far; nil for none.
     var store: ConversionStore?
 
-    /// Steps per layer, 20 to 300: all layers together get 3 TFLOP, half a minute on two cores.
-    static func steps(_ config: ModelConfig, _ calibration: Calibration) -> Int {
-        let tokens = Double(calibration.batches.first?.tokens.count ?? 1)
-        let weights = Double(config.parameterCount - config.vocabularySize * config.hiddenSize) / Double(config.layers)
-        return max(20, min(300, Int(3e12 / Double(config.layers) / (6 * weights * tokens))))
+    /// The most passes over the calibration text.
+    private static let mostPasses = 8
+    /// Floating-point operations within which passes behind the first fit: about a minute on two cores.
+    private static let mostWork = 2e13
+    /// Bytes of activations in a step beyond which the backward pass recomputes them.
+    private static let mostActivationBytes = 1 << 28
+
+    /// Passes over the calibration text: at least one, more of a small model.
+    static func passes(_ config: ModelConfig, tokens: Int, seq: Int) -> Int {
+        max(1, min(mostPasses, Int(mostWork / passWork(config, tokens: tokens, seq: seq))))
     }
 
-    /// The peak learning rate, relative to the root mean square of a weight.
-    private static let rate: Float = 0.03
+    /// Floating-point operations of a refinement over `tokens` tokens in windows of `seq`.
+    static func work(_ config: ModelConfig, tokens: Int, seq: Int) -> Double {
+        Double(passes(config, tokens: tokens, seq: seq)) * passWork(config, tokens: tokens, seq: seq)
+    }
 
-    /// The child's weights after refinement; `progress` is called with the number of layers done.
-    func run(_ config: ModelConfig, _ parameters: Parameters, progress: (Int) throws -> Void = { _ in }) throws -> Parameters {
-        var refined = parameters
-        let (runs, key) = (config.sharingRuns, try store.map { try self.key(config, parameters, $0) } ?? "")
-        let found = store?.state(key, runs: runs, batches: calibration.batches.count)
-        for (name, weight) in found?.weights ?? [:] { refined[name] = weight }
-        var parentStream = found?.parentStream ?? calibration.batches.map(parent.embedded)
-        var childStream = found?.childStream ?? calibration.batches.map(parent.embedded)
-        var unkept: [(run: Range<Int>, weights: [(name: String, weight: Weight)])] = []
-        var lastKept = ContinuousClock.now
-        for run in runs where run.upperBound > found?.layers ?? 0 {
-            let targets = zip(parentStream, calibration.batches).map { parent.blocks(run, $0, $1) }
-            if run.contains(where: { config.attentionDiffers(from: parent.config, layer: $0) }) {
-                try refine(run, config, &refined, childStream, targets)
-            }
-            let child = try DecoderLM(config: config, parameters: refined)
-            childStream = zip(childStream, calibration.batches).map { child.blocks(run, $0, $1)[run.count - 1] }
-            parentStream = targets.map { $0[run.count - 1] }
-            if let store {
-                let weights = names(run, config).compactMap { name in refined[name].map { (name: name, weight: $0) } }
-                unkept.append((run, weights))
-                if lastKept.duration(to: .now) >= store.interval {
-                    try store.keep(unkept, parentStream: parentStream, childStream: childStream, key)
-                    (unkept, lastKept) = ([], .now)
-                }
-            }
-            try progress(run.upperBound)
+    /// The operations of one pass: forward passes of parent and child, one of recomputation, and the activations' gradients.
+    private static func passWork(_ config: ModelConfig, tokens: Int, seq: Int) -> Double {
+        4 * 2 * config.matrixParametersPerToken(seq: seq) * Double(tokens)
+    }
+
+    /// The child's weights after refinement; `progress` is called with the number of steps done and that of all.
+    ///
+    /// An error thrown by `progress` ends the refinement; the steps done by then are kept.
+    func run(
+        _ config: ModelConfig, _ parameters: Parameters, progress: (Int, Int) throws -> Void = { _, _ in }
+    ) throws -> Parameters {
+        let plan = Plan(calibration, passes: Self.passes(config, tokens: calibration.tokens, seq: calibration.seq), seed: seed)
+        var tensors = try tensors(config, parameters)
+        var child = try DecoderLM(config: config, tensors: tensors)
+        let before = divergence(child, plan.heldOut)
+        let start = config.weights.filter { $0.name.module.isAttention && $0.shape.count == 2 }.compactMap { name, shape in
+            tensors["\(name)"].map { RefinedMatrix(name: "\(name)", shape: shape, start: $0.storage) }
         }
+        let rates = start.map { Self.rate($0, config) }
+        let key = try store.map { try self.key(config, start, plan.steps.count, $0) } ?? ""
+        let found = store?.state(key, of: start)
+        let matrices = found?.matrices ?? start
+        var lastKept = ContinuousClock.now
+        let compute = self.compute(config, tokens: (plan.steps.first?.count ?? 0) * calibration.seq)
+        var teacher = parent
+        teacher.compute.precision = compute.precision
+        for step in (found?.steps ?? 0)..<plan.steps.count {
+            for matrix in matrices { tensors[matrix.name] = .variable(matrix.tensor) }
+            child = try DecoderLM(config: config, tensors: tensors, earlier: child)
+            child.compute = compute
+            let gradients = loss(child, teacher, plan.steps[step]).gradients()
+            let share = Self.share(Float(step + 1) / Float(plan.steps.count))
+            for (matrix, rate) in zip(matrices, rates) {
+                guard let tensor = tensors[matrix.name], let gradient = gradients[tensor] else { continue }
+                AdamWKernel.update(
+                    matrix.values, gradient: gradient.storage, m: matrix.first, v: matrix.second,
+                    AdamWKernel.Step(
+                        learningRate: rate * share, beta1: 0.9, beta2: 0.99, epsilon: 1e-12, weightDecay: 0, count: step + 1,
+                        gradientScale: 1))
+            }
+            do {
+                try progress(step + 1, plan.steps.count)
+            } catch {
+                try store?.keep(matrices, steps: step + 1, key)
+                throw error
+            }
+            if let store, lastKept.duration(to: .now) >= store.interval {
+                try store.keep(matrices, steps: step + 1, key)
+                lastKept = .now
+            }
+        }
+        for matrix in matrices { tensors[matrix.name] = matrix.tensor }
+        child = try DecoderLM(config: config, tensors: tensors, earlier: child)
+        guard divergence(child, plan.heldOut) < before else { return parameters }
+        var refined = parameters
+        for matrix in matrices { refined[matrix.name] = Weight(shape: matrix.shape, storage: matrix.values) }
         return refined
     }
 
-    /// The weights that are refined with the layers of `run`.
-    private func names(_ run: Range<Int>, _ config: ModelConfig) -> [String] {
-        config.weights.filter { name, shape in
-            name.module.isAttention && shape.count == 2 && name.layer.map(run.contains) == true
-        }.map { "\($0.name)" }
+    /// The child's weights in Float32 by name: the parent's outside attention, else those of `parameters`.
+    private func tensors(_ config: ModelConfig, _ parameters: Parameters) throws(ParametersError) -> [String: Tensor] {
+        var result: [String: Tensor] = [:]
+        for (name, shape) in config.weights {
+            let own = name.module.isAttention ? nil : tensors["\(name)"]
+            result["\(name)"] =
+                if let own { own } else {
+                    Tensor(shape: Shape(shape), storage: try parameters.weight(name, shape: shape).float32())
+                }
+        }
+        return result
+    }
+
+    /// The peak learning rate of `matrix`: relative to the root mean square of its values, and to 1/√hidden, so that a step changes
+    /// the outputs of wide and of narrow models alike.
+    private static func rate(_ matrix: RefinedMatrix, _ config: ModelConfig) -> Float {
+        let meanSquare = Elementwise.sumOfSquares(matrix.values) / Double(max(matrix.values.count, 1))
+        return Float(0.36 * (meanSquare / Double(config.hiddenSize)).squareRoot())
+    }
+
+    /// The learning rate's share of its peak after `part` of the steps: warmed up over a tenth, then along a cosine to a tenth.
+    private static func share(_ part: Float) -> Float {
+        min(1, part * 10) * (0.55 + 0.45 * Float(Foundation.cos(Double(part) * .pi)))
+    }
+
+    /// The precision of a step of `tokens` tokens, and whether it recomputes activations.
+    private func compute(_ config: ModelConfig, tokens: Int) -> ComputeOptions {
+        let bytes = (0..<config.layers).reduce(0) { $0 + 4 * tokens * config.activationsPerToken(layer: $1) }
+        return ComputeOptions(precision: .bf16, recompute: bytes > Self.mostActivationBytes ? .block : .none)
+    }
+
+    /// The mean divergence of the child's predictions from the parent's over `windows`, in nats a token; all have one length.
+    private func loss(_ child: DecoderLM, _ parent: DecoderLM, _ windows: [[Int32]]) -> Tensor {
+        let input = ModelInput(batch: windows.count, seq: calibration.seq, tokens: windows.flatMap { $0 })
+        // The last position predicts a token outside the window: any token says that it counts.
+        return child.distillationLoss(
+            child.states(input, keepsBlocks: false), targets: input.tokens, teacher: parent,
+            parent.states(input, keepsBlocks: false), share: 1, temperature: 1
+        ).objective
+    }
+
+    /// The divergence over all of `windows`, in Float32.
+    private func divergence(_ child: DecoderLM, _ windows: [[Int32]]) -> Double {
+        var child = child
+        child.compute = ComputeOptions()
+        return windows.reduce(0) { $0 + Double(loss(child, parent, [$1]).scalar) } / Double(windows.count)
     }
 
     /// The hash of all that decides the refined weights: the models, the text, the steps and the seed.
-    private func key(_ config: ModelConfig, _ parameters: Parameters, _ store: ConversionStore) throws -> String {
-        var parts = [store.parent, try CanonicalJSON.text(of: config), "\(steps) steps, seed \(seed)"]
-        for batch in calibration.batches { parts.append("\(batch.batch)×\(batch.seq) \(batch.tokens)") }
-        for name in names(0..<config.layers, config) {
-            guard let weight = parameters[name] else { continue }
-            let digest = unsafe weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
-            parts.append("\(name) \(digest)")
+    private func key(_ config: ModelConfig, _ start: [RefinedMatrix], _ steps: Int, _ store: ConversionStore) throws -> String {
+        var parts = [store.parent, try CanonicalJSON.text(of: config), "distilled in \(steps) steps, seed \(seed)"]
+        parts += calibration.windows.map { "\($0)" }
+        for matrix in start {
+            let digest = unsafe matrix.weight.withUnsafeBytes { unsafe SHA256Digest(of: $0).hex }
+            parts.append("\(matrix.name) \(digest)")
         }
         return String(SHA256Digest(of: parts.joined(separator: "\n")).hex.prefix(16))
     }
-
-    private func refine(
-        _ run: Range<Int>, _ config: ModelConfig, _ parameters: inout Parameters, _ inputs: [Tensor], _ targets: [[Tensor]]
-    ) throws {
-        let names = names(run, config)
-        var tensors = Dictionary(
-            uniqueKeysWithValues: parameters.names.compactMap { name in
-                parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }
-            })
-        let weights = names.compactMap { name in tensors[name].map { (name, Storage(copying: $0.values), $0.shape) } }
-        let moments = weights.map { (Storage(repeating: 0, count: $0.1.count), Storage(repeating: 0, count: $0.1.count)) }
-        let rates = weights.map { _, storage, _ in
-            let values = storage.array()
-            return Self.rate * (values.reduce(0) { $0 + $1 * $1 } / Float(max(values.count, 1))).squareRoot()
-        }
-        var generator = SeededGenerator(seed: seed, name: "refinement/\(run.lowerBound)")
-        var order: [Int] = []
-        var model = try DecoderLM(config: config, tensors: tensors)
-        func errors(_ batch: Int) -> [Tensor] {
-            zip(model.blocks(run, inputs[batch], calibration.batches[batch]), targets[batch]).map {
-                let error = $0 - $1
-                return (error * error).mean()
-            }
-        }
-        /// The squared error over the whole text.
-        func whole() -> Double {
-            calibration.batches.indices.reduce(0) { sum, batch in errors(batch).reduce(sum) { $0 + Double($1.values[0]) } }
-        }
-        let before = whole()
-        for step in 1...steps {
-            if order.isEmpty { order = Array(calibration.batches.indices).shuffled(using: &generator) }
-            let batch = order.removeLast()
-            for (name, storage, shape) in weights { tensors[name] = .variable(Tensor(shape: shape, storage: storage)) }
-            model = try DecoderLM(config: config, tensors: tensors, earlier: model)
-            let losses = errors(batch)
-            let gradients = losses.dropFirst().reduce(losses[0], +).gradients()
-            // Warmed up over a twentieth, then along a cosine to a tenth.
-            let part = Float(step) / Float(steps)
-            let share = min(1, part * 20) * (0.55 + 0.45 * cosine(part))
-            for (index, (name, storage, _)) in weights.enumerated() {
-                guard let tensor = tensors[name], let gradient = gradients[tensor] else { continue }
-                AdamWKernel.update(
-                    storage, gradient: gradient.storage, m: moments[index].0, v: moments[index].1,
-                    AdamWKernel.Step(
-                        learningRate: rates[index] * share, beta1: 0.9, beta2: 0.99, epsilon: 1e-12, weightDecay: 0, count: step,
-                        gradientScale: 1))
-            }
-        }
-        for (name, storage, shape) in weights { tensors[name] = Tensor(shape: shape, storage: storage) }
-        model = try DecoderLM(config: config, tensors: tensors, earlier: model)
-        guard whole() < before else { return }
-        for (name, storage, shape) in weights {
-            parameters[name] = Weight(shape: shape.dimensions, storage: storage)
-        }
-    }
-
-    private func cosine(_ part: Float) -> Float { Float(Foundation.cos(Double(part) * .pi)) }
 }
 
-extension ModelConfig {
-    /// Whether the attention of `layer` differs from the parent's: fewer KV heads, a shape of its own, shared keys and values, a window.
-    func attentionDiffers(from parent: ModelConfig, layer: Int) -> Bool {
-        kvHeads[layer] != parent.kvHeads[layer]
-            || attentionShape?.geometry(.float32) != parent.attentionShape?.geometry(.float32)
-            || window(layer) != parent.window(layer) || keyValueSource(layer) != parent.keyValueSource(layer)
-            || attentionSinks != parent.attentionSinks
+extension Refinement {
+    /// The windows of each step, and those held out.
+    private struct Plan {
+        /// The last windows of the text: a thirty-second part, at least one.
+        let heldOut: [[Int32]]
+        /// The other windows, in a new order in each pass.
+        let steps: [[[Int32]]]
+
+        /// The most tokens of a step.
+        private static let mostStepTokens = 512
+        /// The fewest steps of a pass, where the text has as many windows.
+        private static let leastPassSteps = 16
+
+        init(_ calibration: Calibration, passes: Int, seed: UInt64) {
+            let windows = calibration.windows
+            heldOut = windows.suffix(max(1, windows.count / 32))
+            let taught = windows.dropLast(heldOut.count)
+            let rows = max(1, min(Self.mostStepTokens / calibration.seq, taught.count / Self.leastPassSteps))
+            var generator = SeededGenerator(seed: seed, name: "refinement")
+            let order = (0..<passes).flatMap { _ in taught.indices.shuffled(using: &generator) }
+            steps = (0..<order.count / rows).map { step in order[step * rows..<(step + 1) * rows].map { windows[$0] } }
+        }
     }
+}
+
+/// An attention matrix in refinement, with the optimizer's moments.
+struct RefinedMatrix: Sendable {
+    /// The matrix's name.
+    let name: String
+    /// Its dimensions, [out, in].
+    let shape: [Int]
+    /// Its values, updated in place.
+    let values: Storage
+    /// The first moment.
+    let first: Storage
+    /// The second moment.
+    let second: Storage
+
+    /// The matrix `name` before the first step, with a copy of the values `start`.
+    init(name: String, shape: [Int], start: Storage) {
+        (self.name, self.shape, values) = (name, shape, Storage(copying: start.array()))
+        (first, second) = (Storage(repeating: 0, count: start.count), Storage(repeating: 0, count: start.count))
+    }
+
+    /// The matrix with the values and moments of a kept state.
+    init(name: String, shape: [Int], values: Storage, first: Storage, second: Storage) {
+        (self.name, self.shape, self.values, self.first, self.second) = (name, shape, values, first, second)
+    }
+
+    /// A constant with the present values.
+    var tensor: Tensor { Tensor(shape: Shape(shape), storage: values) }
+
+    /// The present values as a weight.
+    var weight: Weight { Weight(shape: shape, storage: values) }
 }

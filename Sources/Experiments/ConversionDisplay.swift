@@ -1,6 +1,6 @@
 import Conversion
 
-/// A conversion that was stopped between two layers, as its user asked for.
+/// A conversion that was stopped between two layers or steps, as its user asked for.
 public struct ConversionStopped: Error {
     /// The stop.
     public init() {}
@@ -28,7 +28,7 @@ public final class ConversionDisplay {
         let done = progress.done - first
         let left = done > 0 ? seconds / Double(done) * Double(progress.total - progress.done) : nil
         reporter.progress(
-            "\(name)\(progress.part)  layer \(progress.done)/\(progress.total)"
+            "\(name)\(progress.part)  \(progress.unit) \(progress.done)/\(progress.total)"
                 + (left.map { "  ETA \(ProgressReporter.duration($0))" } ?? ""))
     }
 }

@@ -16,12 +16,12 @@ import Testing
 
     private func convert(
         _ settings: DesignSettings, to method: String = "mla", _ config: ModelConfig, _ parameters: Parameters,
-        refines: Bool = false
+        refines: Bool = false, windows: Int? = nil
     ) throws -> (ModelConfig, Parameters) {
         var settings = settings
         settings.values["refinement"] = .flag(refines)
         let method = try #require(ConversionMethods.named(method, settings))
-        let converter = Converter(method, calibration: try TestCalibration.random(config))
+        let converter = Converter(method, calibration: try TestCalibration.random(config, windows: windows))
         let (child, converted, report) = try converter.convert(config, parameters)
         #expect(report.isRefined == refines && report.grouping == nil)
         return (child, converted)
@@ -203,11 +203,11 @@ import Testing
             case .hybrid: ("hybrid", ["window": .integer(5), "fullEvery": .integer(2), "sinks": .integer(2)])
             case .windowed: ("hybrid", ["window": .integer(7), "fullEvery": .integer(0)])
             }
-        // What random weights make of random tokens says nothing of others: the text refined on is the one looked at.
-        let text = try TestCalibration.random(config).batches[0]
+        // What random weights make of random tokens says nothing of others: the windows refined on are those looked at.
+        let text = try TestCalibration.random(config, windows: 4).batches[0]
         let before = try DecoderLM(config: config, parameters: parameters).logits(text).values
         func error(_ refines: Bool) throws -> Double {
-            let (child, converted) = try convert(settings, to: method, config, parameters, refines: refines)
+            let (child, converted) = try convert(settings, to: method, config, parameters, refines: refines, windows: 4)
             #expect(child.kvBytes(.float16, tokens: 64) < config.kvBytes(.float16, tokens: 64))
             let after = try DecoderLM(config: child, parameters: converted).logits(text).values
             return zip(after, before).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }

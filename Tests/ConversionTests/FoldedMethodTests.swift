@@ -1,3 +1,4 @@
+import Autograd
 import Foundation
 import Kernels
 import Models
@@ -141,7 +142,7 @@ import Testing
         #expect(try logitDistance((config, parameters), (missed.0, missed.1)) > 0.02)
     }
 
-    @Test func `refinement brings the blocks nearer to the parent's than where it starts, the same each time`() throws {
+    @Test func `refinement brings the logits nearer to the parent's than where it starts, the same each time`() throws {
         let parameters = TinyModel.parameters(config)
         let calibration = try TestCalibration.random(config)
         func convert(_ method: any HeadMerge) throws -> (ModelConfig, Parameters) {
@@ -161,44 +162,61 @@ import Testing
         for name in refined.1.names { #expect(refined.1[name]?.float32().array() == again.1[name]?.float32().array()) }
     }
 
-    @Test func `a refinement that was stopped goes on behind its last layer to the same weights`() throws {
+    @Test func `a refinement that was stopped goes on behind its last step to the same weights`() throws {
         let config = TinyModel.config(layers: 3, kvHeads: 4)
         let parameters = TinyModel.parameters(config)
         let calibration = try TestCalibration.random(config)
-        let parent = try DecoderLM(config: config, parameters: parameters)
         let start = try Converter(HeadMergeMethod(SVDMethod(), kvHeads: 2), calibration: calibration).convert(config, parameters)
+        let tensors = Dictionary(
+            uniqueKeysWithValues: parameters.names.compactMap { name in
+                parameters[name].map { (name, Tensor(shape: Shape($0.shape), storage: $0.float32())) }
+            })
+        let parent = try DecoderLM(config: config, tensors: tensors)
         let scratch = ScratchDirectory()
         let store = ConversionStore(folder: scratch["kept"], parent: "hash", interval: .zero)
         func refined(
             _ store: ConversionStore?, seed: UInt64 = 5, stopBehind last: Int? = nil
-        ) throws -> (weights: [[Float]?], layers: [Int]) {
-            var layers: [Int] = []
-            let refinement = Refinement(parent: parent, calibration: calibration, steps: 20, seed: seed, store: store)
-            let weights = try refinement.run(start.0, start.1) { done in
-                layers.append(done)
+        ) throws -> (weights: [[Float]?], steps: [Int]) {
+            var steps: [Int] = []
+            let refinement = Refinement(
+                parent: parent, tensors: tensors, calibration: calibration, seed: seed, store: store)
+            let weights = try refinement.run(start.0, start.1) { done, all in
+                steps.append(done)
+                #expect(all == 248)
                 if done == last { throw CancellationError() }
             }
-            return (weights.names.map { weights[$0]?.float32().array() }, layers)
+            return (weights.names.map { weights[$0]?.float32().array() }, steps)
         }
         let whole = try refined(nil)
-        #expect(whole.layers == [1, 2, 3] && store.isEmpty)
-        #expect(throws: CancellationError.self) { try refined(store, stopBehind: 2) }
+        #expect(whole.steps == Array(1...248) && store.isEmpty)
+        #expect(throws: CancellationError.self) { try refined(store, stopBehind: 20) }
         #expect(!store.isEmpty)
         let rest = try refined(store)
-        #expect(rest.layers == [3] && rest.weights == whole.weights)
-        // All is kept now; without both streams nothing of it can be used.
-        #expect(try refined(store).layers == [])
+        #expect(rest.steps == Array(21...248) && rest.weights == whole.weights)
+        // All steps are kept now; of a damaged state nothing can be used.
+        #expect(try refined(store).steps == [])
         let names = try FileManager.default.contentsOfDirectory(atPath: scratch["kept"])
-        let streams = try #require(names.first { $0.hasPrefix("streams-") })
-        #expect(names.count == 4)
-        try scratch.write([1, 2, 3], to: "kept/" + streams)
+        #expect(names.count == 1)
+        try scratch.write([1, 2, 3], to: "kept/" + names[0])
         let again = try refined(store)
-        #expect(again.layers == [1, 2, 3] && again.weights == whole.weights)
-        // Another seed is another refinement, whose layers take the place of these.
+        #expect(again.steps == Array(1...248) && again.weights == whole.weights)
+        // Another seed is another refinement, whose state takes the place of this one.
         #expect(throws: CancellationError.self) { try refined(store, seed: 6, stopBehind: 1) }
-        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch["kept"]).count == 2)
+        let other = try FileManager.default.contentsOfDirectory(atPath: scratch["kept"])
+        #expect(other.count == 1 && other != names)
         try store.remove()
         #expect(scratch.names == [])
+    }
+
+    @Test func `weights that were exact are kept as they were`() throws {
+        let (config, parameters) = try disguised(orthogonal: false)
+        let calibration = try TestCalibration.random(config)
+        let start = try Converter(HeadMergeMethod(SVDMethod(), kvHeads: 2), calibration: calibration).convert(config, parameters)
+        let refined = try Converter(HeadMergeMethod(LearnedMethod(), kvHeads: 2), calibration: calibration)
+            .convert(config, parameters)
+        for name in start.1.names {
+            #expect(start.1[name]?.float32().array() == refined.1[name]?.float32().array(), "\(name)")
+        }
     }
 
     @Test func `what needs calibration says so, and too short a text is refused`() {

@@ -7,12 +7,13 @@ import Testing
 @testable import Conversion
 
 enum TestCalibration {
-    /// The fewest tokens there can be, drawn at random.
-    static func random(_ config: ModelConfig, seed: UInt64 = 3) throws -> Calibration {
+    /// The fewest tokens there can be, drawn at random; with `windows` so many windows again and again, among which are those held out.
+    static func random(_ config: ModelConfig, seed: UInt64 = 3, windows: Int? = nil) throws -> Calibration {
         var generator = SeededGenerator(seed: seed)
-        let ids = (0..<Calibration.leastTokens).map { _ in
+        let drawn = (0..<(windows.map { $0 * config.maxSequence } ?? Calibration.leastTokens)).map { _ in
             Int32.random(in: 0..<Int32(config.vocabularySize), using: &generator)
         }
+        let ids = (0..<Calibration.leastTokens).map { drawn[$0 % drawn.count] }
         return try Calibration(ids: ids, maxSequence: config.maxSequence)
     }
 }

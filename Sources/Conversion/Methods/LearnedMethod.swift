@@ -1,7 +1,7 @@
-/// The `svd` merge, refined layer by layer against the parent's activations (see ``Refinement``).
+/// The `svd` merge, refined against the parent's predictions (see ``Refinement``).
 struct LearnedMethod: HeadMerge {
     static let name = "learned"
-    static let summary = "svd, then each layer refined to give the parent's outputs on calibration text"
+    static let summary = "svd, then attention trained to give the parent's predictions on calibration text"
     /// The refinement runs after all layers are merged.
     static let refines = true
     /// Similarity and errors are measured over activations if given.

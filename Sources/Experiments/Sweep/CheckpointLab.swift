@@ -154,8 +154,8 @@ extension CheckpointLab {
         /// Tokens of each uptraining that are left of `flops` after `calibrated` conversions and the scores on `scored` tokens.
         func tokens(in flops: Double, calibrated: Int, scored: Int) -> Int {
             let forward = 2 * config.matrixParametersPerToken(seq: seq)
-            // Refinement's own work, and passes of parent and child over the calibration text.
-            let conversion = 3e12 + 4 * forward * Double(Calibration.defaultTokens)
+            // Beside the refinement, passes of parent and child over the calibration text.
+            let conversion = Converter.refinementWork(config) + 4 * forward * Double(Calibration.defaultTokens)
             // Two models a child and one control, each scored and compared with the parent.
             let scores = forward * Double(scored) * (1 + 3 * Double(2 * children + 1))
             let training = forward * (3 * Double(children + 1) + (learns ? Double(children) : 0))

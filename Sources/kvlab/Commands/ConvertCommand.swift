@@ -172,7 +172,7 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
-    /// The conversion, until a signal: layers that are refined by then are kept, and the same command goes on behind them.
+    /// The conversion, until a signal: the refinement's steps done by then are kept, and the same command goes on behind them.
     private func convert(
         _ parent: Checkpoint, by converter: Converter, _ reporter: ProgressReporter
     ) throws -> (Checkpoint, ConversionReport) {
@@ -185,7 +185,7 @@ struct ConvertCommand: ParsableCommand {
         } catch is ConversionStopped {
             reporter.clear()
             let isKept = converter.store.map { !$0.isEmpty } ?? false
-            note(isKept ? "stopped; the same command goes on behind the layers that are refined" : "stopped; nothing is kept")
+            note(isKept ? "stopped; the same command goes on behind the steps that are done" : "stopped; nothing is kept")
             throw ExitCode(128 + (signal.number ?? SIGTERM))
         }
     }
