@@ -10,6 +10,8 @@ extension Comparison {
     public func scoreThroughCache(
         _ model: LoadedModel, _ text: EvaluationText, cache: EvaluationCache, reporter: ProgressReporter
     ) throws -> CachedPerplexity {
+        var cache = cache
+        cache.retention = cache.retention.instructed(by: model.tokenizer)
         let windows = try windows(model, text)
         let serving = try ServingModel(config: model.model.config, parameters: model.checkpoint.parameters)
         defer { reporter.clear() }

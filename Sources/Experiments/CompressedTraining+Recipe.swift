@@ -11,16 +11,20 @@ extension CompressedTraining {
     /// Throws ``ExperimentError/recipe(key:reason:)`` where the model cannot have the cache, a sequence has no token behind the prompt,
     /// or none of its slots would be evicted.
     ///
-    /// - Parameter section: the recipe's section that describes it.
+    /// - Parameters:
+    ///   - tokenizer: the tokenizer of the sequences; nil where no training follows.
+    ///   - section: the recipe's section that describes it.
     init(
         _ through: UptrainRecipe.Through, _ config: ModelConfig, seq: Int, packing: TokenBatches.Packing,
-        section: String = "uptrain.through"
+        tokenizer: (any Tokenizer)? = nil, section: String = "uptrain.through"
     ) throws(ExperimentError) {
         let prompt = through.prefill ?? seq / 2
         let training: CompressedTraining
         do {
+            let retention = try through.cache.retention()
             training = CompressedTraining(
-                through.cache.encoding, try through.cache.retention(), prompt: through.cache.evicts ? prompt : 0)
+                through.cache.encoding, tokenizer.map { retention.instructed(by: $0) } ?? retention,
+                prompt: through.cache.evicts ? prompt : 0)
             try training.check(config)
         } catch {
             throw .recipe(key: section, reason: "\(error)")

@@ -69,7 +69,8 @@ public struct PreparedRun: Sendable {
             try Self.check(uptrain, parent.config, config)
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
             if let through = uptrain.through {
-                plan.cache = try CompressedTraining(through, config, seq: basis.seq, packing: recipe.data.packing)
+                plan.cache = try CompressedTraining(
+                    through, config, seq: basis.seq, packing: recipe.data.packing, tokenizer: tokenizer)
             }
         }
         self.plan = plan

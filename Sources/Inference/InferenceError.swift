@@ -35,6 +35,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case trainedMerge(String)
     /// A policy frees slots of single KV heads, and the cache's pages hold all heads of a layer.
     case headsShareBudgets(policy: String)
+    /// A policy has the model repeat a prompt behind it, and there are too few positions behind the prompt.
+    case noRoomToRepeat(policy: String, prompt: Int, positions: Int)
     /// A policy has no layer of a model to act on.
     case policyWithoutLayers(policy: String, reason: String)
 
@@ -93,6 +95,9 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .headsShareBudgets(let policy):
             "'\(policy)' frees slots of single KV heads, and the cache's pages hold all heads of a layer; serve with an --evict or "
                 + "--kv-allocate that divides budgets among heads"
+        case .noRoomToRepeat(let policy, let prompt, let positions):
+            "'\(policy)' has the model repeat a prompt behind it, and \(prompt) tokens leave too few of the model's \(positions) "
+                + "positions; use a shorter prompt or another --evict"
         case .policyWithoutLayers(let policy, let reason): "'\(policy)' cannot act on the model: \(reason)"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"

@@ -15,8 +15,12 @@ public struct ContiguousKVCache: KVCache, Sendable {
 
     /// A cache for `sequences` sequences of at most `capacity` tokens each.
     public init(config: ModelConfig, sequences: Int = 1, capacity: Int) {
+        self.init(geometry: config.kvGeometry(.float32), sequences: sequences, capacity: capacity)
+    }
+
+    /// A cache of layers of `geometry` for `sequences` sequences of at most `capacity` tokens each.
+    public init(geometry: [KVGeometry], sequences: Int = 1, capacity: Int) {
         self.capacity = capacity
-        let geometry = config.kvGeometry(.float32)
         self.geometry = geometry
         lengths = [Int](repeating: 0, count: sequences)
         keys = geometry.map { layer in

@@ -86,7 +86,8 @@ public struct CachedAttention: Sendable {
 
 /// A KV cache: the keys and values of earlier tokens, with attention over them.
 ///
-/// Contiguous and paged caches share this interface. A pass calls ``attend(layer:_:_:)`` once a layer, then ``commit(_:)``.
+/// Contiguous and paged caches share this interface. A pass calls ``attend(layer:_:_:)`` once a layer, then ``commit(_:)`` and
+/// ``finish(_:by:)``.
 public protocol KVCache {
     /// Tokens committed for `sequence`.
     func length(of sequence: Int) -> Int
@@ -95,4 +96,10 @@ public protocol KVCache {
     mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention
     /// Commits the step's tokens, after the last layer.
     mutating func commit(_ step: RaggedBatch)
+    /// Ends a committed step of `model`, which may run further passes for the cache's sake; does nothing by default.
+    mutating func finish(_ step: RaggedBatch, by model: ServingModel)
+}
+
+extension KVCache {
+    public mutating func finish(_ step: RaggedBatch, by model: ServingModel) {}
 }

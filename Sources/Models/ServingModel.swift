@@ -87,6 +87,7 @@ public struct ServingModel: Sendable {
                 read ?? layer.feedForwardNorm(x, rows: left, for: layer.feedForward.elementType), into: x)
         }
         cache.commit(step)
+        cache.finish(step, by: self)
         let logits = Storage(count: rows.count * config.vocabularySize)
         head.run(finalNorm(x, rows: rows.count, for: head.elementType), into: logits)
         return logits

@@ -24,6 +24,7 @@ public struct CompressedTraining: Sendable {
     public func check(_ config: ModelConfig) throws(InferenceError) {
         do { try config.kvGeometry(encoding).checkEncoding() } catch { throw .encoding(error) }
         try retention.check(config, encoding)
+        try retention.check(config, prompt: prompt)
         if let merge = retention.merge { throw .trainedMerge(merge.name) }
     }
 

@@ -218,7 +218,7 @@ import Text
 
     @Test(arguments: EvictionPolicies.names + ["full"])
     func `counted bytes of a decoding sequence are those that decoding holds`(policy: String) throws {
-        let config = TinyModel.config()
+        let config = TinyModel.config(vocabulary: 257, maxSequence: 256)
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
         let window = ["snapkv", "pyramidkv", "adakv"].contains(policy) ? ",window=4" : ""
         let interval = (EvictionPolicies.all.first { $0.name == policy }?.options ?? []).contains(.interval) ? ",interval=9" : ""
@@ -226,7 +226,7 @@ import Text
             let cache = try CacheSpec(
                 policy == "full" ? "dtype=\(encoding)" : "evict=\(policy),budget=12,dtype=\(encoding)\(window)\(interval)")
             let grid = CacheGrid([], encoding: .float16, window: 50, prompt: 24)
-            let options = try grid.options(model, cache)
+            let options = try grid.options(model, ByteTokenizer(), cache)
             let ids = (0..<50).map { Int32($0 * 7 % 61) }
             let decoded = try DecodeProbe.run(model, ids, through: options)
             let counted = try CacheFootprint.most(

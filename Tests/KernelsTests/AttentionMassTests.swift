@@ -58,6 +58,20 @@ import Testing
             #expect(rows[query.sequence].contains(query.row) && weights.count == held[query.sequence] + query.row + 1)
             #expect(abs(weights.reduce(0, +) - 1) < tolerance)
         }
+        // And the greatest of them instead of their sum.
+        let greatest = zip(held, counts).map { Storage(repeating: 0, count: heads.kvHeads * ($0 + $1)) }
+        kernel.addMass(
+            qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: rows, into: greatest, takesGreatest: true
+        ) { _, _ in }
+        for (sequence, found) in greatest.enumerated() {
+            let slots = held[sequence] + counts[sequence]
+            var expected = [Float](repeating: 0, count: found.count)
+            for (query, weights) in queries where query.sequence == sequence {
+                let first = query.head / heads.group * slots
+                for (slot, weight) in weights.enumerated() { expected[first + slot] = max(expected[first + slot], weight) }
+            }
+            #expect(found.array() == expected)
+        }
         // What is made of the weights is summed in their place.
         let counted = masses { _, weights in weights = weights.map { _ in 1 } }
         #expect(counted[1] == (0..<heads.kvHeads).flatMap { _ in [2, 2, 1].map { Float($0 * heads.group) } })

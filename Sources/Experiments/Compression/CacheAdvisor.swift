@@ -67,7 +67,7 @@ public struct CacheAdvisor: Sendable {
         let entries = try byModel(&left, models, parent) { candidate, model in
             let name = Comparison.distinct(models[candidate.model].name, candidate.model, models)
             let score = try grid.measure(
-                model, through: candidate.cache, parent: candidate.model == 0 ? nil : parent, windows
+                model, first.tokenizer, through: candidate.cache, parent: candidate.model == 0 ? nil : parent, windows
             ) { reporter.progress("measuring \(name)  \(candidate.cache)  window \($0)/\(windows.count)") }
             return CacheFrontier.Entry(
                 model: name, attention: models[candidate.model].model.config.attentionLabel, parent: first.name,
@@ -135,6 +135,8 @@ extension CacheAdvisor {
                 if try add(CacheSpec(keepingAllIn: encoding)) { continue }
                 for policy in policies {
                     guard let largest = try largest(policy, encoding, config, tokens: tokens, bytes) else { continue }
+                    let retention = try largest.retention().instructed(by: model.tokenizer)
+                    guard (try? retention.check(config, prompt: grid.prompt)) != nil else { continue }
                     _ = try add(largest)
                 }
             }
@@ -188,7 +190,8 @@ extension CacheAdvisor {
             done += 1
             reporter.progress("\(done)/\(count) candidates on \(windows.count) windows")
             let found = try CachedPerplexity.evaluate(
-                model, windows, through: try grid.options(model, candidate.cache), against: candidate.model == 0 ? nil : parent)
+                model, windows, through: try grid.options(model, models[0].tokenizer, candidate.cache),
+                against: candidate.model == 0 ? nil : parent)
             return found.klToFull.isNaN ? .infinity : found.klToFull
         }
         reporter.clear()

@@ -3,6 +3,7 @@ import Inference
 import Kernels
 import Models
 import Recipes
+import Text
 
 /// The caches that models are measured through, each model with each cache, and the windows of text that they are measured on.
 ///
@@ -50,6 +51,7 @@ struct CacheGrid: Sendable {
             do {
                 try config.kvGeometry(cache.encoding).checkEncoding()
                 try cache.retention().check(config, cache.encoding)
+                try cache.retention().check(config, prompt: prompt)
             } catch {
                 throw .recipe(key: place ?? "\(cache)", reason: "\(name): \(error)")
             }
@@ -75,9 +77,11 @@ extension LabRecipe {
 }
 
 extension CacheGrid {
-    /// The cache of `model`'s windows, in pages as a server has them by default.
-    func options(_ model: ServingModel, _ cache: CacheSpec) throws(InferenceError) -> EvaluationCache {
-        let retention = try cache.retention()
+    /// The cache of `model`'s windows, in pages as a server has them by default; `tokenizer` made the windows' tokens.
+    func options(
+        _ model: ServingModel, _ tokenizer: any Tokenizer, _ cache: CacheSpec
+    ) throws(InferenceError) -> EvaluationCache {
+        let retention = try cache.retention().instructed(by: tokenizer)
         var options = EvaluationCache(
             encoding: cache.encoding, retention: retention,
             pageBytes: PageSize.bytes(for: [model.config], cache.encoding, under: retention))
@@ -85,14 +89,14 @@ extension CacheGrid {
         return options
     }
 
-    /// Measures `model` through `cache` on `windows`, its predictions against those of `parent` over an uncompressed Float32 cache.
+    /// Measures `model` through `cache` on `windows` of tokens of `tokenizer`, its predictions against those of `parent` over an uncompressed Float32 cache.
     ///
     /// - Parameter parent: nil where the model is the parent.
     func measure(
-        _ model: ServingModel, through cache: CacheSpec, parent: ServingModel?, _ windows: [EvaluationWindow],
-        progress: (Int) throws -> Void
+        _ model: ServingModel, _ tokenizer: any Tokenizer, through cache: CacheSpec, parent: ServingModel?,
+        _ windows: [EvaluationWindow], progress: (Int) throws -> Void
     ) throws -> CompressedScore {
-        let options = try options(model, cache)
+        let options = try options(model, tokenizer, cache)
         let quality = try CachedPerplexity.evaluate(model, windows, through: options, against: parent, progress: progress)
         guard let longest = windows.max(by: { $0.inputs.count < $1.inputs.count })?.inputs, longest.count > prompt,
             quality.score.tokensScored > 0

@@ -38,7 +38,9 @@ extension Comparison {
                 ? parent : try ServingModel(config: model.checkpoint.config, parameters: model.checkpoint.parameters)
             for cache in grid.caches {
                 let place = "\(entries.count + 1)/\(models.count * grid.caches.count)"
-                let score = try grid.measure(serving, through: cache, parent: index == 0 ? nil : parent, windows) { window in
+                let score = try grid.measure(
+                    serving, first.tokenizer, through: cache, parent: index == 0 ? nil : parent, windows
+                ) { window in
                     reporter.progress("\(place)  \(model.name)  \(cache)  window \(window)/\(windows.count)")
                 }
                 quality.entries.append(

@@ -3,6 +3,7 @@ import Evaluation
 import Foundation
 import Inference
 import Models
+import Text
 
 /// Measuring the models through compressed caches.
 extension Sweep {
@@ -93,11 +94,14 @@ extension Sweep {
         var hash: String
         var parent: ServingModel
         var windows: [EvaluationWindow]
+        /// The tokenizer of the windows.
+        var tokenizer: any Tokenizer
 
         init(_ sweep: Sweep, _ step: SweepStep, _ parent: SweepRecipes.Made) throws {
             let scoring = try sweep.context(step, parent)
             hash = parent.record.output
             windows = try scoring.comparison.windows(scoring.model, scoring.text)
+            tokenizer = scoring.model.tokenizer
             self.parent = try ServingModel(
                 config: scoring.model.checkpoint.config, parameters: scoring.model.checkpoint.parameters)
         }
@@ -116,7 +120,9 @@ extension Sweep {
         struct Stopped: Error {}
         defer { reporter.clear() }
         do {
-            return try grid.measure(model, through: cache, parent: parent, context.windows) { window in
+            return try grid.measure(
+                model, context.tokenizer, through: cache, parent: parent, context.windows
+            ) { window in
                 if shouldStop() { throw Stopped() }
                 reporter.progress("\(name)  window \(window)/\(context.windows.count)")
             }

@@ -67,8 +67,8 @@ public actor Engine {
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
             var cache = try PagedKVCache(
-                config: model.model.config, encoding: options.encoding, retention: options.retention, store: store,
-                owner: owner)
+                config: model.model.config, encoding: options.encoding,
+                retention: options.retention.instructed(by: model.tokenizer), store: store, owner: owner)
             cache.isBatchInvariant = options.batchInvariant
             // The prefix tree takes its pages before slots are evicted.
             cache.retainsOnCommit = false
@@ -118,6 +118,8 @@ public actor Engine {
                     step: options.limits.tokensPerStep, retention: $0)
             } ?? capacity(of: request.model)
         try request.validate(vocabulary: config.vocabularySize, capacity: capacity)
+        try (request.retention ?? options.retention).instructed(by: models[request.model].tokenizer)
+            .check(config, prompt: request.contextTokens ?? request.prompt.count)
         if let context = request.contextTokens {
             precondition(
                 (1...request.prompt.count).contains(context),

@@ -92,7 +92,7 @@ final class EngineSequence {
         matcher = StopMatcher(request.sampling.stopStrings)
         stopIDs = request.sampling.stopIDs(of: model.stopIDs)
         self.maxTokens = maxTokens
-        retention = request.retention
+        retention = request.retention?.instructed(by: model.tokenizer)
         promptLogprobs = request.promptLogprobs
     }
 

@@ -19,7 +19,7 @@ extension EvictionRetention {
                         slots: slots.ranked.map { (scores[$0], stream.position($0, head: head)) }))
             }
         }
-        let kept = zip(heads, allocation.division(of: budget, among: scored)).map { head, count in
+        let kept = zip(heads, allocation.division(of: budget, among: scored, safeguard: policy.safeguard)).map { head, count in
             (head.guarded + head.ranked.prefix(count)).sorted()
         }
         var next = 0
@@ -40,22 +40,22 @@ struct ScoredHead {
 
 extension BudgetAllocation {
     /// The share of its budget that a head keeps whatever the others' scores (Feng et al. 2024, Ada-KV, section 4.2: the safeguard α).
-    private static let safeguard = 0.2
+    static let safeguard = 0.2
 
     /// Scored slots that each of `heads` keeps where each has a budget of `budget` slots, those kept without a score among them.
     ///
-    /// Each head's best slots up to a fifth of its budget, and of all others the best, of equal ones the oldest:
+    /// Each head's best slots up to a share `safeguard` of its budget, and of all others the best, of equal ones the oldest; with a fifth:
     ///
     ///     two heads, a budget of 5 each:   9 8 7 6 5 4 3   and   2 2 1 1 0 0 0   keep   9 8 7 6 5 4 3   and   2 2 1
     ///
-    /// kvpress's `AdaKVPress` divides a layer's budget so. The authors' numbers (algorithm 1) are means:
+    /// kvpress's `AdaKVPress` divides a layer's budget so, with a fifth. The authors' numbers (algorithm 1) are means:
     /// four fifths of the numbers without a safeguard, one fifth of equal numbers, here rounded down but for the largest remainders,
     /// so that they add up.
-    func division(of budget: Int, among heads: [ScoredHead]) -> [Int] {
+    func division(of budget: Int, among heads: [ScoredHead], safeguard: Double) -> [Int] {
         let free = heads.map { max(0, budget - $0.guarded) }
         let total = free.reduce(0, +)
         guard self == .adaAuthors else {
-            let least = max(1, Int(Double(budget) * Self.safeguard))
+            let least = max(1, Int(Double(budget) * safeguard))
             let safe = heads.map { min($0.slots.count, max(0, least - $0.guarded)) }
             let added = Self.best(total - safe.reduce(0, +), of: heads, behind: safe)
             return zip(safe, added).map { $0 + $1 }

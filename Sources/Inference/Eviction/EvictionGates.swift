@@ -12,6 +12,7 @@ extension ExactnessGates {
         var gates = self
         gates.isBatchInvariant = true
         let name = retention.name
+        try retention.check(config, prompt: prompt)
         let plain = try gates.paged()
         gates.retention = try retention.with(budget: .tokens(2 * tokens.count + retention.leastBudget))
         let unbounded = gates.exact("\(name), a budget of the length", try gates.paged(), plain)
@@ -83,6 +84,7 @@ extension ExactnessGates {
         let hit = tree.match(Array(tokens[..<prompt]), salt: "")
         tree.use(hit, at: 2)
         add(0, to: &cache, sharing: tree.table(of: hit))
+        cache.prompts[0] = Array(tokens[..<shared])
         precondition(cache.length(of: 0) == shared, "ExactnessGates: \(cache.length(of: 0)) of \(shared) tokens are in the tree")
         let found = prefill(&cache, shared..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
         return exact(name, found, same)

@@ -17,6 +17,10 @@ public protocol EvictionPolicy: Sendable {
     var sinks: Int { get }
     /// The default division of budgets among layers and heads.
     var allocation: BudgetAllocation { get }
+    /// The share of its budget that a head keeps where heads divide budgets by their scores under `ada` or `global`.
+    var safeguard: Double { get }
+    /// Tokens of a chunk of the ``Reconstruction`` that scores slots, at the prompt's end alone; nil for policies without one.
+    var reconstructedChunk: Int? { get }
     /// Whether all heads of a layer have the same scores, by which they cannot divide a budget.
     var scoresHeadsAlike: Bool { get }
     /// The newest tokens kept without a score under a budget of `budget` slots, by default.
@@ -49,6 +53,8 @@ extension EvictionPolicy {
     public var phase: EvictionPhase { .interval }
     public var sinks: Int { 0 }
     public var allocation: BudgetAllocation { .uniform }
+    public var safeguard: Double { BudgetAllocation.safeguard }
+    public var reconstructedChunk: Int? { nil }
     public var scoresHeadsAlike: Bool { false }
     public func newest(of budget: Int) -> Int { 0 }
     public func interval(of budget: Int) -> Int { EvictionRetention.interval }

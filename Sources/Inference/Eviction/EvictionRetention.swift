@@ -1,4 +1,5 @@
 import Models
+import Text
 
 /// A retention by an ``EvictionPolicy``: each KV head of a stream keeps its attention sinks, its newest tokens and the slots with
 /// the highest scores, as many in all as the budget says, or as its part of the heads' common budget.
@@ -20,6 +21,8 @@ public struct EvictionRetention: Retention {
     public let merge: (any SlotMerge)?
     private let settings: EvictionSettings
     private var layer = 0, layers = 1
+    /// The instruction of the policy's reconstruction; nil as long as no tokenizer is known.
+    var instruction: RepeatInstruction?
 
     /// The retention by `policy`, which has the `settings` already.
     ///
@@ -50,7 +53,9 @@ public struct EvictionRetention: Retention {
     func with(budget: EvictionBudget, interval: Int? = nil) throws(InferenceError) -> EvictionRetention {
         var settings = settings
         settings.interval = interval ?? settings.interval
-        return try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
+        var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
+        copy.instruction = instruction
+        return copy
     }
 
     /// The least budget of this policy and these settings.
@@ -112,6 +117,24 @@ public struct EvictionRetention: Retention {
         }
         ranked.sort { (-scores[$0], $0) < (-scores[$1], $1) }
         return (guarded, ranked)
+    }
+
+    public var reconstruction: Reconstruction? {
+        policy.reconstructedChunk.map { Reconstruction(chunk: $0, sinks: sinks, instruction: instruction) }
+    }
+
+    public func instructed(by tokenizer: any Tokenizer) -> EvictionRetention {
+        guard reconstruction != nil else { return self }
+        var copy = self
+        copy.instruction = RepeatInstruction(tokenizer)
+        return copy
+    }
+
+    /// Throws where a prompt of `prompt` tokens is longer than the budget, and a reconstruction finds no positions behind it.
+    public func check(_ config: ModelConfig, prompt: Int) throws(InferenceError) {
+        guard let reconstruction, nextDecision(after: 0, prompt: prompt) != nil else { return }
+        guard reconstruction.room(prompt: prompt, positions: config.maxSequence) == nil else { return }
+        throw .noRoomToRepeat(policy: name, prompt: prompt, positions: config.maxSequence)
     }
 
     public func stream(_ index: Int, of count: Int) -> any Retention {

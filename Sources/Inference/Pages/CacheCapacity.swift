@@ -26,6 +26,7 @@ public struct CacheCapacity: Sendable, Encodable {
     ) throws(InferenceError) -> CacheCapacity {
         precondition(context > 0 && chunk > 0, "CacheCapacity: \(context) tokens in chunks of \(chunk)")
         guard context <= config.maxSequence else { throw .tooManyTokens(context, limit: config.maxSequence) }
+        try retention.check(config, prompt: context)
         let store = try PageStore(bytes: bytes, pageBytes: pageBytes)
         var cache = try PagedKVCache(config: config, encoding: encoding, retention: retention, store: store)
         cache.countsOnly = true

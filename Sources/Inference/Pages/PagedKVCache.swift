@@ -20,7 +20,7 @@ public struct PagedKVCache: KVCache {
     /// The streams of each layer with keys and values of its own.
     let layerStreams: [Range<Int>]
     /// The index into `layerStreams` for each layer: its own, or that of the layer whose cache it shares.
-    private let stores: [Int]
+    let stores: [Int]
     /// The geometry of each of `layouts`.
     let shapes: [KVGeometry]
     /// The open blocks of each of `layouts`; nil where tokens are encoded one by one.
@@ -45,6 +45,10 @@ public struct PagedKVCache: KVCache {
     /// The rotation of the queries of each of `layerStreams`; empty where no retention goes by queries.
     private(set) var rotations: [QueryRotation] = []
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
+    /// The tokens so far of prompts that are to be reconstructed, where ``retainsOnCommit`` is set.
+    var prompts: [Int: [Int32]] = [:]
+    /// The peaks of a reconstruction for the decision behind it, by sequence, layer with keys and values of its own, and KV head.
+    var peaks: [Int: [[[Float]]]] = [:]
     var plans = PagedPlans()
     /// The last step's batches for each of `layerStreams`, reused by all of its layers; nil after a change.
     private var prepared: (sequences: [Int], counts: [Int], batches: [PagedBatch], rounds: [[BlockRound]])?
@@ -175,12 +179,12 @@ public struct PagedKVCache: KVCache {
         table.reserved = table.reserved.map { _ in [] }
         add(copy, sharing: table)
         (observations[copy], promptLengths[copy]) = (observations[sequence], promptLengths[sequence])
-        ownRetentions[copy] = ownRetentions[sequence]
+        (ownRetentions[copy], prompts[copy]) = (ownRetentions[sequence], prompts[sequence])
     }
 
     /// Removes `sequence` and releases its pages.
     public mutating func remove(_ sequence: Int) {
-        (promptLengths[sequence], observations[sequence], ownRetentions[sequence]) = (nil, nil, nil)
+        (promptLengths[sequence], observations[sequence], ownRetentions[sequence], prompts[sequence]) = (nil, nil, nil, nil)
         guard let table = tables.removeValue(forKey: sequence) else { return }
         for page in table.allPages { store.pool.release(page) }
     }
@@ -208,6 +212,7 @@ public struct PagedKVCache: KVCache {
                 || encoding.sealedTokens(of: tokens) >= encoding.sealedTokens(of: table.tokens),
             "PagedKVCache: the block of the first \(tokens) tokens is sealed")
         table.tokens = min(table.tokens, max(0, tokens))
+        prompts[sequence] = prompts[sequence].map { Array($0.prefix(table.tokens)) }
         if table.tokens == 0 { table.positions = table.positions.map { _ in [] } }
         if table.tokens == 0 {
             observations[sequence] = nil
@@ -305,12 +310,8 @@ public struct PagedKVCache: KVCache {
     public mutating func attend(layer: Int, _ queries: CachedQueries, _ step: RaggedBatch) -> CachedAttention {
         if layer == 0 { precondition(reserve(step), "PagedKVCache: the pool has no pages left for \(step.tokens.count) tokens") }
         let streams = layerStreams[stores[layer]]
-        let layout = layouts[streams.lowerBound]
-        var kernel = PagedAttentionKernel(layout: layout, heads: queries.heads / streams.count, scale: queries.scale)
-        kernel.sharesPrefixes = !isBatchInvariant
-        kernel.storesKeys = geometry[layer].source == nil
-        (kernel.window, kernel.sinks) = (geometry[layer].window, geometry[layer].sinks)
-        kernel.alignsWindows = isBatchInvariant
+        let kernel = kernel(layer, queries)
+        let layout = kernel.layout
         let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
         let logSumExp = Storage(count: step.tokens.count * queries.heads)
         let (batches, rounds) = batches(of: step)
@@ -341,6 +342,18 @@ public struct PagedKVCache: KVCache {
         heads.join(sums, width: 1, into: logSumExp)
         observe(step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer])
         return CachedAttention(output: output, logSumExp: logSumExp)
+    }
+
+    /// The attention kernel of a layer, or of each of its KV heads where these have pages of their own.
+    func kernel(_ layer: Int, _ queries: CachedQueries) -> PagedAttentionKernel {
+        let streams = layerStreams[stores[layer]]
+        var kernel = PagedAttentionKernel(
+            layout: layouts[streams.lowerBound], heads: queries.heads / streams.count, scale: queries.scale)
+        kernel.sharesPrefixes = !isBatchInvariant
+        kernel.storesKeys = geometry[layer].source == nil
+        (kernel.window, kernel.sinks) = (geometry[layer].window, geometry[layer].sinks)
+        kernel.alignsWindows = isBatchInvariant
+        return kernel
     }
 
     /// The step's rows and pages, for each of ``layerStreams``, in rounds where it has open blocks; where a layer has several
@@ -376,15 +389,17 @@ public struct PagedKVCache: KVCache {
         return (batches, rounds)
     }
 
-    /// Counts the step's tokens as computed, and evicts slots outside the retained sets where `retainsOnCommit` is set.
+    /// Counts the step's tokens as computed, and evicts slots outside the retained sets where `retainsOnCommit` is set: at once, or in
+    /// ``finish(_:by:)`` where a prompt is reconstructed before.
     public mutating func commit(_ step: RaggedBatch) {
+        if retainsOnCommit { keepPrompts(step) }
         for (sequence, count) in zip(step.sequences, step.counts) {
             precondition(
                 count <= tokensToDecision(sequence) ?? count,
                 "PagedKVCache: \(count) tokens of sequence \(sequence) go past a decision on its slots")
             releaseSealed(sequence, adding: count)
             tables[sequence]?.append(count)
-            if retainsOnCommit { retain(sequence) }
+            if retainsOnCommit, dueReconstruction(sequence) == nil { retain(sequence) }
         }
     }
 }

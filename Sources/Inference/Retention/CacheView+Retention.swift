@@ -15,6 +15,7 @@ extension CacheView {
     public init(
         of input: ModelInput, _ model: ServingModel, _ encoding: KVEncoding, _ retention: any Retention, prompt: Int
     ) throws(InferenceError) {
+        try retention.check(model.config, prompt: prompt)
         self.init(encoding, input, layers: model.config.layers)
         var cache = try PagedKVCache(
             config: model.config, encoding: encoding, retention: retention,

@@ -82,6 +82,7 @@ extension PagedKVCache {
         if let layer = packed.first, retentions[layerStreams[layer].lowerBound].budgetScope == .model {
             pack(&table, sequence, packed)
         }
+        (peaks[sequence], prompts[sequence]) = (nil, packed.isEmpty ? prompts[sequence] : nil)
         tables[sequence] = table
         return !packed.isEmpty
     }
@@ -139,7 +140,8 @@ extension PagedKVCache {
     /// The state of a layer for its retention.
     private func state(of sequence: Int, _ table: BlockTable, _ layer: Int) -> StreamState {
         let streams = layerStreams[layer]
-        let inputs = retentions(of: sequence)[streams.lowerBound].inputs
+        let retention = retentions(of: sequence)[streams.lowerBound]
+        let inputs = retention.inputs
         let heads = streams.flatMap { stream in (0..<layouts[stream].kvHeads).map { (stream: stream, head: $0) } }
         var state = StreamState(
             tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: heads.count,
@@ -157,6 +159,12 @@ extension PagedKVCache {
         if inputs.contains(.keys) { state.keys = vectors(.key) }
         if inputs.contains(.values) { state.values = vectors(.value) }
         if inputs.contains(.queries) { state.queries = observations[sequence]?[streams.lowerBound].queries }
+        if retention.reconstruction != nil {
+            guard let peaks = peaks[sequence] else {
+                preconditionFailure("PagedKVCache: '\(retention.name)' decides behind a reconstruction, and there was none")
+            }
+            state.peaks = peaks[layer]
+        }
         return state
     }
 

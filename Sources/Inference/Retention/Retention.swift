@@ -1,5 +1,6 @@
 import Kernels
 import Models
+import Text
 
 /// An eviction policy: decides which slots of a stream are kept, a stream being the cache of one layer with its own keys and
 /// values.
@@ -31,6 +32,10 @@ public protocol Retention: Sendable {
     /// Turns the attention weights of an observed query into the summands of its slots' mass, where ``inputs`` has
     /// ``RetentionInputs/rows``.
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
+    /// The second pass over a prompt before the decision at its end; nil where decisions go by one pass.
+    var reconstruction: Reconstruction? { get }
+    /// The retention for a model with `tokenizer`, in whose tokens a ``reconstruction`` is asked for.
+    func instructed(by tokenizer: any Tokenizer) -> Self
     /// The retained set of a stream at a decision.
     func retained(_ stream: StreamState) -> RetainedSlots
     /// The retained sets of the streams that decide together: those of all layers where ``budgetScope`` is the model, else one.
@@ -39,6 +44,8 @@ public protocol Retention: Sendable {
     func stream(_ index: Int, of count: Int) -> any Retention
     /// Throws where the retention cannot act on a model of `config`.
     func check(_ config: ModelConfig) throws(InferenceError)
+    /// Throws where it cannot act on sequences of a model of `config` whose prompt has `prompt` tokens.
+    func check(_ config: ModelConfig, prompt: Int) throws(InferenceError)
     /// The most pages of `size` slots that a stream holds until the sequence has `tokens`, computed in chunks of at most `chunk`.
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
@@ -99,6 +106,8 @@ public struct StreamState: Sendable {
     public var keys: [[Float]] = [], values: [[Float]] = []
     /// The observed queries; nil where the retention needs none.
     public var queries: QueryStatistics?
+    /// The greatest attention weight of each slot of each KV head in the ``Retention/reconstruction``; empty where there was none.
+    public var peaks: [[Float]] = []
 
     /// A stream of `slots` slots in each KV head.
     public init(tokens: Int, prompt: Int, kvHeads: Int, slots: Int, positions: [[Int32]], mass: [[Float]]) {
@@ -130,9 +139,12 @@ extension Retention {
 
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> { tokens }
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) {}
+    public var reconstruction: Reconstruction? { nil }
+    public func instructed(by tokenizer: any Tokenizer) -> Self { self }
     public func retained(_ streams: [StreamState]) -> [RetainedSlots] { streams.map { retained($0) } }
     public func stream(_ index: Int, of count: Int) -> any Retention { self }
     public func check(_ config: ModelConfig) throws(InferenceError) {}
+    public func check(_ config: ModelConfig, prompt: Int) throws(InferenceError) {}
 
     /// Throws where the retention cannot act on a model of `config` whose keys and values are stored in `encoding`: slots of blocks
     /// that are encoded together cannot be evicted one by one.

@@ -16,10 +16,11 @@ extension PagedAttentionKernel {
     /// Adds the attention mass of `rows` of each sequence, numbered from its first new token, to `results`
     /// [kvHeads, tokens] a sequence; where `weigh` is given, what it makes of each query's weights of the tokens up to its own.
     ///
-    /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came.
+    /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came. What `weigh` makes is compared
+    /// instead of added where `takesGreatest` is true.
     public func addMass(
         qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage, rows: [Range<Int>], into results: [Storage],
-        weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
+        takesGreatest: Bool = false, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
         check(batch, memory, qkv: qkv)
         precondition(logSumExp.count >= batch.rows * heads, "paged attention: logSumExp has not \(batch.rows) rows")
@@ -67,7 +68,11 @@ extension PagedAttentionKernel {
                     var weights = found.array()
                     weigh(PagedQuery(sequence: index, row: row, head: head), &weights)
                     precondition(weights.count == found.count, "paged attention: \(weights.count) weights of \(found.count)")
-                    for (token, weight) in weights.enumerated() { unsafe results[index].pointer[first + token] += weight }
+                    for (token, weight) in weights.enumerated() {
+                        let place = first + token
+                        let held = unsafe results[index].pointer[place]
+                        unsafe results[index].pointer[place] = takesGreatest ? max(held, weight) : held + weight
+                    }
                 }
             }
         }

@@ -59,7 +59,7 @@ public struct APIError: Error, Sendable {
         case .sampling(let option, _, _): self.init(.badRequest, error.description, parameter: option)
         case .promptTooLong: self.init(.badRequest, error.description, parameter: "prompt", code: "context_length_exceeded")
         case .emptyPrompt, .token: self.init(.badRequest, error.description, parameter: "prompt")
-        case .headsShareBudgets, .policyWithoutLayers, .blocksWithEviction:
+        case .headsShareBudgets, .noRoomToRepeat, .policyWithoutLayers, .blocksWithEviction:
             self.init(.badRequest, error.description, parameter: "kv_evict")
         case .noModel: self.init(.notFound, error.description, parameter: "model", code: "model_not_found")
         default: self.init(.internalServerError, error.description)

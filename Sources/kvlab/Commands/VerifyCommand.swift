@@ -4,6 +4,7 @@ import Foundation
 import Inference
 import Kernels
 import Random
+import Text
 
 /// `kvlab verify`: the same logits, however the cache is kept.
 struct VerifyCommand: ParsableCommand {
@@ -62,8 +63,16 @@ struct VerifyCommand: ParsableCommand {
     func run() throws {
         threads.apply()
         let encoding = try paging.encoding(kvDtype)
-        let retention = try eviction.retention() as? EvictionRetention
+        var retention = try eviction.retention() as? EvictionRetention
         let loaded = try ModelImport.load(checkpoint)
+        if let policy = retention, policy.reconstruction != nil {
+            guard let tokenizer = loaded.tokenizer else {
+                throw ValidationError(
+                    "'\(policy.name)' has the model repeat a prompt after an instruction, for which \(checkpoint) has no tokenizer"
+                )
+            }
+            retention = policy.instructed(by: try TokenizerFile.load(tokenizer, name: checkpoint))
+        }
         try retention?.check(loaded.config, encoding)
         let count = tokens ?? min(400, loaded.config.maxSequence)
         guard count >= 4, count <= loaded.config.maxSequence else {
