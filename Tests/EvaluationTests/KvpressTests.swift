@@ -1,6 +1,5 @@
 import Checkpoints
 import Foundation
-import Inference
 import Kernels
 import Models
 import TestSupport
@@ -8,6 +7,7 @@ import Testing
 import Text
 
 @testable import Evaluation
+@testable import Inference
 
 /// Eviction beside kvpress 0.5.5 on a real checkpoint, in GQA and MHA form: what each layer and head retains of three texts, and
 /// what that does to the predictions behind them.
@@ -32,13 +32,14 @@ import Text
 
     private static let models = ["tinystories-656k", "tinystories-656k-mha8"]
 
-    /// The settings of kvpress's run, by the names of its presses, behind which `+ada` stands where heads divide their budgets.
+    /// The settings of kvpress's run, by the names of its presses, behind which `+ada` stands where the heads of a layer divide their
+    /// budgets.
     private func settings(_ press: String) throws -> EvictionSettings {
         let parts = press.split(separator: "@")
         let policy = parts[0].split(separator: "+")
         var settings = EvictionSettings()
         settings.policy = String(policy[0])
-        if policy.count > 1 { settings.allocation = .ada }
+        if policy.contains("ada") { settings.allocation = .ada }
         settings.budget = .share(100 * (1 - (try #require(Double(parts[1])))))
         switch policy[0] {
         case "snapkv", "pyramidkv", "adakv": (settings.window, settings.pool) = (16, .average(5))
@@ -46,6 +47,15 @@ import Text
         default: break
         }
         return settings
+    }
+
+    /// The retention of kvpress's run; `+64` stands behind the name where chunks of 64 tokens are reconstructed.
+    private func retention(_ press: String, _ tokenizer: any Tokenizer) throws -> any Retention {
+        let settings = try settings(press)
+        guard press.contains("+64") else { return try settings.retention().instructed(by: tokenizer) }
+        return try EvictionRetention(
+            KVzip(reconstructedChunk: 64), budget: #require(settings.budget), settings: settings
+        ).instructed(by: tokenizer)
     }
 
     private func reference(_ name: String) throws -> Reference {
@@ -117,7 +127,7 @@ import Text
         return true
     }
 
-    @Test(arguments: models) func `budgets that heads divide, likelihoods and divergences equal kvpress's AdaKVPress`(
+    @Test(arguments: models) func `budgets that heads divide, likelihoods and divergences equal AdaKVPress's and KVzipPress's`(
         name: String
     ) throws {
         let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
@@ -129,7 +139,7 @@ import Text
         for text in try JSONDecoder().decode(Reference.self, from: data).texts {
             let ids = try ids(text, tokenizer)
             for (press, expected) in text.presses.sorted(by: { $0.key < $1.key }) {
-                let retention = try settings(press).retention()
+                let retention = try retention(press, tokenizer)
                 let found = try positions(model, retention, Array(ids.prefix(text.context)))
                 #expect(found == expected.retained, "\(press) at \(text.offset)")
                 var cache = EvaluationCache(encoding: .float32, retention: retention, pageBytes: 1024)

@@ -76,11 +76,13 @@ import Text
 
     @Test(arguments: EvictionPolicies.names, [40, 60])
     func `the bytes held of a prompt are those that the paged cache holds`(policy: String, context: Int) throws {
-        let config = TinyModel.config()
+        let config = TinyModel.config(maxSequence: 192)
         let spec = try CacheSpec("evict=\(policy),budget=34,dtype=bf16")
+        var retention = try #require(try spec.retention() as? EvictionRetention)
+        retention.instruction = .tiny
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
         var cache = try PagedKVCache(
-            config: config, encoding: spec.encoding, retention: try spec.retention(), pageBytes: 1 << 10, tokens: 64, chunk: 64)
+            config: config, encoding: spec.encoding, retention: retention, pageBytes: 1 << 10, tokens: 64, chunk: 64)
         cache.add(0)
         cache.setPromptLength(0, context)
         for range in [0..<context, context..<60] where !range.isEmpty {

@@ -89,7 +89,9 @@ import Testing
         (settings.policy, settings.budget) = (policy.name, .tokens(20))
         if policy.options.contains(.interval) { settings.interval = 16 }
         if policy.options.contains(.window) { settings.window = 8 }
-        return try settings.retention()
+        var retention = try #require(try settings.retention() as? EvictionRetention)
+        retention.instruction = .tiny
+        return retention
     }
 
     @Test(arguments: TinyDesigns.allCases, EvictionPolicies.all.map(\.name))

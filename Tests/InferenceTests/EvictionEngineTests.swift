@@ -11,10 +11,12 @@ import Testing
         _ retention: any Retention, pages: Int = 400, own: [(any Retention)?] = [],
         _ change: (inout EngineOptions) -> Void = { _ in }
     ) async throws -> (ids: [[Int32]], statistics: EngineStatistics) {
-        let fixture = try EngineFixture(pages: pages, deviation: 0.3) { options in
-            (options.batchInvariant, options.retention) = (true, retention)
-            change(&options)
-        }
+        let fixture = try EngineFixture(
+            pages: pages, deviation: 0.3,
+            { options in
+                (options.batchInvariant, options.retention) = (true, retention)
+                change(&options)
+            }, configure: { config, _ in config.maxSequence = 256 })
         var generations: [Generation] = []
         // The third and the last begin alike.
         for (index, length) in [5, 40, 70, 33, 9, 70].enumerated() {
@@ -32,7 +34,8 @@ import Testing
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy, .tokens(24))
         if ["snapkv", "pyramidkv", "adakv"].contains(policy) { settings.window = 8 }
-        if !["snapkv", "pyramidkv", "adakv", "expected-attention"].contains(policy) { settings.interval = 8 }
+        let options = EvictionPolicies.all.first { $0.name == policy }?.options ?? []
+        if options.contains(.interval) { settings.interval = 8 }
         return try settings.retention()
     }
 
@@ -76,10 +79,12 @@ import Testing
     private func answers(
         _ retention: any Retention, shares: Bool, pages: Int = 400, _ change: (inout EngineOptions) -> Void = { _ in }
     ) async throws -> (answers: [Answer], statistics: EngineStatistics) {
-        let fixture = try EngineFixture(pages: pages, deviation: 0.3) { options in
-            (options.batchInvariant, options.retention) = (true, retention)
-            change(&options)
-        }
+        let fixture = try EngineFixture(
+            pages: pages, deviation: 0.3,
+            { options in
+                (options.batchInvariant, options.retention) = (true, retention)
+                change(&options)
+            }, configure: { config, _ in config.maxSequence = 256 })
         var generations: [Generation] = []
         for question in 0..<4 {
             for context in 0..<2 {
@@ -132,9 +137,27 @@ import Testing
         ) { try await fixture.engine.submit(request) }
     }
 
+    @Test func `a prompt that leaves no positions for its repetition is refused with the request`() async throws {
+        // A chunk has 32 tokens, before which are up to 64 bytes of an instruction, 8 tokens and a newline.
+        let fixture = try EngineFixture { $0.retention = try self.retention("kvzip") }
+        let error = InferenceError.noRoomToRepeat(policy: "kvzip", prompt: 70, positions: 128)
+        await #expect(throws: error) { try await fixture.engine.submit(fixture.request(EngineFixture.prompt(70), 3)) }
+        #expect(
+            error.description
+                == "'kvzip' has the model repeat a prompt behind it, and 70 tokens leave too few of the model's 128 positions; use a "
+                + "shorter prompt or another --evict")
+        var request = fixture.request(EngineFixture.prompt(70), 3)
+        request.retention = FullRetention()
+        _ = try await fixture.engine.submit(request)
+        // A prompt within the budget is not repeated.
+        _ = try await fixture.engine.submit(fixture.request(EngineFixture.prompt(24), 3))
+        await fixture.finish()
+    }
+
     @Test func `a prompt's beginning is taken from the prefix cache up to the first observed query`() async throws {
-        // Blocks of four tokens, of the prompt of 70 that comes twice: up to the prompt's end, less the window, nothing.
-        for (policy, hits) in [("knorm", 68), ("snapkv", 60), ("h2o", 0)] {
+        // Blocks of four tokens, of the prompt of 70 that comes twice: up to the prompt's end, less the window, nothing. A page of
+        // one head alone has eight.
+        for (policy, hits) in [("knorm", 68), ("kvzip", 64), ("snapkv", 60), ("h2o", 0)] {
             let found = try await outputs(retention(policy)).statistics.prefixHits
             #expect(found == hits, "\(policy): \(found)")
         }

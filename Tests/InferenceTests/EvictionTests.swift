@@ -18,7 +18,21 @@ import Testing
     }
 
     private func retention(_ policy: any EvictionPolicy, budget: EvictionBudget) throws -> EvictionRetention {
-        try #require(try settings(policy, budget: budget).retention() as? EvictionRetention)
+        try retention(settings(policy, budget: budget))
+    }
+
+    /// The retention of `settings`, with an instruction for a model of few tokens.
+    private func retention(_ settings: EvictionSettings) throws -> EvictionRetention {
+        var retention = try #require(try settings.retention() as? EvictionRetention)
+        retention.instruction = .tiny
+        return retention
+    }
+
+    /// The design's model with positions for a prompt and its repetition.
+    private func config(_ design: TinyDesigns) throws -> ModelConfig {
+        var config = try design.config
+        config.maxSequence = 128
+        return config
     }
 
     /// The slots kept by a policy of a stream of one KV head.
@@ -246,7 +260,7 @@ import Testing
         name: String, design: TinyDesigns
     ) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
-        let (config, scratch) = (try design.config, ScratchDirectory())
+        let (config, scratch) = (try config(design), ScratchDirectory())
         let gates = try ExactnessGates(
             config: config, parameters: TinyModel.parameters(config), encoding: .float32, pageBytes: 1024,
             tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
@@ -288,9 +302,9 @@ import Testing
             }
         for design in designs {
             guard name != "expected-attention" || design != .crossLayer else { continue }
-            let (config, scratch) = (try design.config, ScratchDirectory())
+            let (config, scratch) = (try config(design), ScratchDirectory())
             settings.merge = policy.inputs.contains(.rows) || design == .latentBiased ? nil : "cam"
-            let retention = try #require(try settings.retention() as? EvictionRetention)
+            let retention = try retention(settings)
             let gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: .int8, pageBytes: 512,
                 tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
@@ -309,10 +323,10 @@ import Testing
             #expect(throws: InferenceError.foreignOption("--kv-merge", policy: name)) { try settings.retention() }
             return
         }
-        let retention = try #require(try settings.retention() as? EvictionRetention)
+        let retention = try retention(settings)
         for (design, encoding) in [(TinyDesigns.gqa, KVEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
             guard name != "expected-attention" || design == .gqa else { continue }
-            let (config, scratch) = (try design.config, ScratchDirectory())
+            let (config, scratch) = (try config(design), ScratchDirectory())
             var gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
                 tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
@@ -323,7 +337,7 @@ import Testing
             let merged = try gates.paged()
             settings.merge = nil
             if !policy.options.contains(.seed) { settings.seed = nil }
-            gates.retention = try settings.retention()
+            gates.retention = try self.retention(settings)
             let isSame = try gates.paged() == merged
             #expect(!isSame)
         }
@@ -356,7 +370,7 @@ import Testing
     @Test(arguments: KVEncoding.all.filter { $0.blockTokens == 1 })
     func `packed slots keep their bytes in every encoding`(encoding: KVEncoding) throws {
         let scratch = ScratchDirectory()
-        var config = try TinyDesigns.gqa.config
+        var config = try config(.gqa)
         // Widths that llama.cpp's blocks fit.
         if encoding.keys.blockElements == 32 { config.headDim = .all(32) }
         let gates = try ExactnessGates(
@@ -387,11 +401,6 @@ import Testing
             (
                 refusal { ($0.policy, $0.budget) = ("h20", .tokens(9)) },
                 "there is no eviction policy 'h20', expected one of \(known)"
-            ),
-            (
-                refusal { ($0.policy, $0.budget) = ("kvzip", .tokens(9)) },
-                "there is no eviction policy 'kvzip': it scores slots by a second pass, in which the model repeats the prompt, "
-                    + "and prompts are computed once; use one of \(known)"
             ),
             (
                 refusal { ($0.policy, $0.budget, $0.allocation) = ("tova", .tokens(9), .ada) },

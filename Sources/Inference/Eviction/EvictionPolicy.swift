@@ -68,14 +68,13 @@ public enum EvictionPolicies {
     /// Every policy that flags and recipes can name, with its defaults.
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
-        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(),
+        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(), KVzip(),
     ]
 
     /// Policies of the literature that are left out, and the reason.
     static let leftOut: [String: String] = [
         "lm-infinite":
             "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots",
-        "kvzip": "it scores slots by a second pass, in which the model repeats the prompt, and prompts are computed once",
         "duo-attention": headsByMeasurement, "razor-attention": headsByMeasurement,
         "fastgen": "it goes by special tokens and punctuation, and a cache has no tokens' texts",
     ]

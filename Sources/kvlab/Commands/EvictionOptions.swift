@@ -11,7 +11,7 @@ struct EvictionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Slots that a layer keeps: 512, or 25% of the prompt.", valueName: "slots"))
     var kvBudget: EvictionBudget?
 
-    @Option(help: "First tokens that are always kept. Default: 4 for streaming-llm and expected-attention, else 0.")
+    @Option(help: "First tokens that are always kept. Default: 4 for streaming-llm, expected-attention and kvzip, else 0.")
     var kvSinks: Int?
 
     @Option(
@@ -45,7 +45,7 @@ struct EvictionOptions: ParsableArguments {
     @Option(
         help: """
             How the budget is divided among layers and heads: ada and ada-authors among the heads of each layer, global among all \
-            heads. Default: pyramid for pyramidkv, ada for adakv, else uniform.
+            heads. Default: pyramid for pyramidkv, ada for adakv, global for kvzip, else uniform.
             """)
     var kvAllocate: BudgetAllocation?
 

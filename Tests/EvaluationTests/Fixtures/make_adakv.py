@@ -1,8 +1,10 @@
-"""Makes adakv-MODEL.json: what kvpress 0.5.5's AdaKVPress keeps of real texts in real checkpoints, and what that does to predictions.
+"""Makes adakv-MODEL.json: what the presses of kvpress 0.5.5 that divide budgets among heads keep of real texts in real checkpoints,
+and what that does to predictions.
 
 The texts are those of the shared test data's kvpress-MODEL.json: `context` tokens are the prompt, compressed at its end; the
 `continuation` tokens behind it are fed one by one, so that the press finds a fake key for each query. The names of the presses are a
-policy, `+ada` where another press than SnapKVPress scores, and the share evicted. Negative log-likelihood and divergence from the
+policy, `+ada` where another press than SnapKVPress scores or the heads of each layer alone divide their budgets, `+64` where KVzipPress
+reconstructs chunks of 64 tokens, and the share evicted. Negative log-likelihood and divergence from the
 uncompressed model are means over the tokens that positions behind the prompt predict.
 
 Needs `pip install kvpress==0.5.5 torch transformers`, and the folder of shared test data as the argument.
@@ -13,14 +15,17 @@ import os
 import sys
 
 import torch
-from kvpress import AdaKVPress, ExpectedAttentionPress, KeyDiffPress, SnapKVPress
+from kvpress import AdaKVPress, ExpectedAttentionPress, KeyDiffPress, KVzipPress, SnapKVPress
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
 
 PRESSES = {
-    "adakv": lambda share: SnapKVPress(share, window_size=16, kernel_size=5),
-    "keydiff+ada": lambda share: KeyDiffPress(share),
-    "expected-attention+ada": lambda share: ExpectedAttentionPress(
-        share, n_future_positions=64, n_sink=4, use_covariance=True, use_vnorm=True),
+    "adakv": lambda share: AdaKVPress(SnapKVPress(share, window_size=16, kernel_size=5)),
+    "keydiff+ada": lambda share: AdaKVPress(KeyDiffPress(share)),
+    "expected-attention+ada": lambda share: AdaKVPress(ExpectedAttentionPress(
+        share, n_future_positions=64, n_sink=4, use_covariance=True, use_vnorm=True)),
+    "kvzip": lambda share: KVzipPress(share),
+    "kvzip+64": lambda share: KVzipPress(share, chunk_size=64),
+    "kvzip+ada": lambda share: KVzipPress(share, layerwise=True),
 }
 
 
@@ -42,7 +47,8 @@ def predictions(model, ids, context, press=None):
     else:
         with press(model):
             model(ids[:, :context], past_key_values=cache)
-            kept = retained(model, context, model.config.num_key_value_heads)
+        # KVzipPress decides at the end of its block.
+        kept = retained(model, context, model.config.num_key_value_heads)
     for token in range(context, ids.shape[1] - 1):
         logits = model(ids[:, token : token + 1], past_key_values=cache).logits[0, -1]
         rows.append(torch.log_softmax(logits.double(), -1))
@@ -56,6 +62,8 @@ def main(shared):
         model = AutoModelForCausalLM.from_pretrained(
             os.path.join(shared, "models", name), attn_implementation="sdpa", dtype=torch.float32)
         model.eval()
+        # KVzipPress loads a tokenizer from here; the MHA form has none of its own.
+        model.config.name_or_path = os.path.join(shared, "models/tinystories-656k")
         texts = []
         for text in json.load(open(os.path.join(shared, "compression", f"kvpress-{name}.json")))["texts"]:
             context, count = text["context"], text["context"] + text["continuation"]
@@ -69,7 +77,7 @@ def main(shared):
             found["presses"] = {}
             for policy, make in PRESSES.items():
                 for share in (0.5, 0.75):
-                    rows, kept = predictions(model, ids, context, AdaKVPress(make(share)))
+                    rows, kept = predictions(model, ids, context, make(share))
                     found["presses"][f"{policy}@{share}"] = {
                         "retained": kept,
                         "nll": -rows.gather(1, targets).mean().item(),
