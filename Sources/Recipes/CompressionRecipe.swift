@@ -1,30 +1,48 @@
 import Inference
+import JSON
 import Kernels
+import Models
 
 extension CacheSpec: Encodable {
     /// As a recipe has it: its settings as an object, numbers as numbers, the encoding under `kvDtype`.
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: SettingKey.self)
-        for (key, value) in settings {
-            let name = SettingKey(key == "dtype" ? CacheSpec.recipeEncodingKey : key)
-            if let number = Int(value) {
-                try container.encode(number, forKey: name)
-            } else {
-                try container.encode(value, forKey: name)
-            }
+        let values = settings.map { key, value in
+            let name = key == CacheSetting.dtype.key ? CacheSpec.recipeEncodingKey : key
+            return (name, Int(value).map(DesignSettings.Value.integer) ?? .choice(value))
         }
+        try Dictionary(uniqueKeysWithValues: values).encode(to: encoder)
     }
 
     /// The key of an encoding in recipes, which take the one of `--cache` as well.
     static let recipeEncodingKey = "kvDtype"
+}
 
-    private struct SettingKey: CodingKey {
-        var stringValue: String
-        var intValue: Int? { nil }
+extension RecipeSection {
+    /// A cache, as `CacheSpec` reads its settings.
+    static let cache = RecipeSection(
+        "lab.compression[]",
+        CacheSetting.eviction.map { setting in
+            RecipeKey(setting, absence: setting.key == EvictionOption.budget.rawValue ? .requiredIf("with `evict`") : .optional)
+        } + [
+            RecipeKey(
+                .dtype, name: CacheSpec.recipeEncodingKey,
+                absence: .derived("as `lab.evaluation.kvDtype`, without a lab fp16")),
+            RecipeKey(.dtype, meaning: "the same as `kvDtype`, as `--cache` calls it"), RecipeKey(.residual),
+        ])
+}
 
-        init(_ name: String) { stringValue = name }
-        init?(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
+extension RecipeKey {
+    /// A setting of a cache, as a recipe's key.
+    fileprivate init(_ setting: CacheSetting, name: String? = nil, meaning: String? = nil, absence: Absence = .optional) {
+        let type: RecipeType =
+            switch setting.kind {
+            case .choice(let names): .choice(names)
+            case .integer(let range): .integer(range)
+            case .text(let example, _): .integerOrText(example)
+            }
+        self.init(
+            name: name ?? setting.key, type: type, absence: absence, meaning: meaning ?? setting.meaning,
+            example: Int(setting.example).map(JSONValue.int) ?? .text(setting.example))
     }
 }
 
@@ -49,18 +67,21 @@ extension ObjectReader {
     /// The cache that this object describes.
     func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
         var settings: [(key: String, value: String)] = []
-        for name in [CacheSpec.recipeEncodingKey] + CacheSpec.keyNames {
-            guard let value = try setting(name) else { continue }
-            let key = name == CacheSpec.recipeEncodingKey ? "dtype" : name
-            guard !settings.contains(where: { $0.key == key }) else {
-                throw .impossible(
-                    position(of: name), path: keyPath(name),
-                    reason: "'\(CacheSpec.recipeEncodingKey)' says that already; leave it out")
+        for setting in CacheSetting.all {
+            let names = (setting.key == CacheSetting.dtype.key ? [CacheSpec.recipeEncodingKey] : []) + [setting.key]
+            for name in names {
+                guard let value = try self.setting(name) else { continue }
+                guard !settings.contains(where: { $0.key == setting.key }) else {
+                    throw .impossible(
+                        position(of: name), path: keyPath(name),
+                        reason: "'\(CacheSpec.recipeEncodingKey)' says that already; leave it out")
+                }
+                guard setting.takes(value) else {
+                    throw .wrongType(
+                        position(of: name), path: keyPath(name), found: "\"\(value)\"", expected: setting.expected)
+                }
+                settings.append((setting.key, value))
             }
-            if let expected = CacheSpec.expected(insteadOf: value, for: key) {
-                throw .wrongType(position(of: name), path: keyPath(name), found: "\"\(value)\"", expected: expected)
-            }
-            settings.append((key, value))
         }
         try finish()
         do { return try CacheSpec(settings, defaults: defaults) } catch { throw refusal(of: error) }

@@ -303,38 +303,6 @@ extension RecipeSection {
         "passkey": .object(["lengths": .array([.int(512), .int(1024)]), "trials": .int(50)])
     ])
 
-    /// A cache, as `CacheSpec` reads its settings.
-    private static let cache = RecipeSection(
-        "lab.compression[]",
-        [
-            RecipeKey(
-                "evict", .choice(EvictionPolicies.names), "the eviction policy; all tokens are kept without one", example: "h2o"),
-            RecipeKey(
-                "budget", .integerOrText("25%"), "slots that a layer keeps, or a share of the prompt",
-                absence: .requiredIf("with `evict`"), example: 64),
-            .integer("sinks", 0...(1 << 40), "first tokens that are always kept; the policy's own unless given", example: 4),
-            .integer("recent", 0...(1 << 40), "newest tokens that are always kept; the policy's own unless given", example: 16),
-            .integer("window", "last tokens of the prompt, or last queries, which score the others", example: 16),
-            RecipeKey(
-                "pool", .integerOrText("max7"), "the pooling of scores: an average over an odd width, or its maximum", example: 5),
-            .integer("interval", "tokens between decisions behind the prompt", example: 32),
-            .integer("future", "positions behind the prompt that queries are expected at", example: 256),
-            RecipeKey(
-                "allocate", .choice(BudgetAllocation.allCases.map(\.rawValue)),
-                "the division of the budget among layers and heads", example: "pyramid"),
-            RecipeKey(
-                "merge", .choice(SlotMerges.names), "the merge of evicted slots into kept ones; they are dropped without one",
-                example: "cam"),
-            .integer("seed", 0...Int.max, "seed of random draws", example: 1),
-            RecipeKey(
-                "kvDtype", .choice(KVEncoding.all.map(\.name)), "encoding of keys and values",
-                absence: .derived("as `lab.evaluation.kvDtype`, without a lab fp16"), example: "int8"),
-            RecipeKey(
-                "dtype", .choice(KVEncoding.all.map(\.name)), "the same as `kvDtype`, as `--cache` calls it", example: "int8"),
-            .integer(
-                "residual", 0...(1 << 40), "newest tokens that an encoding of blocks of tokens leaves unrounded", example: 64),
-        ])
-
     private static let evaluation = RecipeSection(
         "lab.evaluation",
         [

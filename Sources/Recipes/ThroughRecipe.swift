@@ -31,7 +31,7 @@ extension ObjectReader {
         guard let section = try object("through") else { return nil }
         let prefill = try section.int("prefill")
         let cache = try section.cache(defaults: defaults)
-        guard ["evict", CacheSpec.recipeEncodingKey, "dtype"].contains(where: section.has) else {
+        guard ["evict", CacheSpec.recipeEncodingKey, CacheSetting.dtype.key].contains(where: section.has) else {
             throw .impossible(section.position, path: section.path, reason: "names neither 'evict' nor 'kvDtype'")
         }
         guard cache.evicts || cache.encoding != .float32 else {

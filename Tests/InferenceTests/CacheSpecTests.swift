@@ -37,8 +37,24 @@ import Text
         #expect(spec.evictionText == "snapkv 25%, window=16" && spec.policy == "snapkv")
         let full = try CacheSpec([], defaults: .int8)
         #expect(full == CacheSpec(keepingAllIn: .int8) && full.evictionText == "full" && full.policy == nil)
-        #expect(CacheSpec.expected(insteadOf: "0", for: "budget") == "slots, such as 512 or 25%")
-        #expect(CacheSpec.expected(insteadOf: "9", for: "budget") == nil)
+        // Two spellings of a value make one configuration.
+        #expect(try CacheSpec("dtype=int8,evict=snapkv,budget=25.0%,window=+16") == spec)
+    }
+
+    @Test func `every option of evictions is declared as a setting of caches, and every example is a value`() throws {
+        for option in EvictionOption.allCases {
+            let setting = try #require(CacheSetting.eviction.first { $0.key == option.rawValue }, "\(option)")
+            #expect("--" + setting.option == option.flag)
+        }
+        #expect(CacheSetting.eviction.count == EvictionOption.allCases.count + 1)
+        for setting in CacheSetting.all {
+            #expect(setting.takes(setting.example) && !setting.takes("x y"), "\(setting.key)")
+            var settings = EvictionSettings()
+            #expect(setting.text(settings) == nil)
+            setting.set(&settings, setting.example)
+            let isEviction = CacheSetting.eviction.contains { $0.key == setting.key }
+            #expect(setting.text(settings) == (isEviction ? setting.example : nil), "\(setting.key)")
+        }
     }
 
     private static let keys =

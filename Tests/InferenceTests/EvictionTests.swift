@@ -444,9 +444,10 @@ import Testing
 
     @Test func `budgets and pools are read as they are written`() {
         #expect(EvictionBudget("512") == .tokens(512) && EvictionBudget("25%") == .share(25))
-        #expect(EvictionBudget("12.5%")?.text == "12.5%" && EvictionBudget("512")?.text == "512")
+        #expect(EvictionBudget("12.5%")?.description == "12.5%" && EvictionBudget("512")?.description == "512")
         for text in ["", "0", "-1", "%", "0%", "101%", "nan%", "1.5", "x"] { #expect(EvictionBudget(text) == nil) }
         #expect(ScorePool("5") == .average(5) && ScorePool("max7") == .max(7))
+        for text in ["5", "max7"] { #expect(ScorePool(text)?.description == text) }
         for text in ["", "4", "max", "max4", "-1", "avg"] { #expect(ScorePool(text) == nil) }
     }
 }

@@ -1,5 +1,5 @@
 /// The division of a budget among layers and KV heads.
-public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
+public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable, LosslessStringConvertible {
     /// Every layer the same.
     case uniform
     /// The lower a layer the more, falling in equal steps (Cai et al. 2024, PyramidKV, section 3.2), as kvpress divides it.
@@ -14,6 +14,12 @@ public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable {
     /// All heads of all layers divide their budgets by their scores: one threshold for the model, but for the safeguard of each head.
     /// Scores that add up attention weigh a layer by the query heads that share a KV head in it.
     case global
+
+    /// The division called `text`; nil for anything else.
+    public init?(_ text: String) { self.init(rawValue: text) }
+
+    /// Its name.
+    public var description: String { rawValue }
 
     /// The heads that divide a budget by their scores.
     var scope: BudgetScope {

@@ -26,13 +26,9 @@ public struct EvictionSettings: Sendable, Hashable {
     /// No settings.
     public init() {}
 
-    /// The settings given, the budget, its allocation and the merge aside.
-    private var given: [(option: EvictionOption, value: Int, least: Int)] {
-        let all: [(option: EvictionOption, value: Int?, least: Int)] = [
-            (.sinks, sinks, 0), (.recent, recent, 0), (.window, window, 1), (.pool, pool.map { _ in 1 }, 1),
-            (.interval, interval, 1), (.future, future, 1), (.seed, seed.map { _ in 0 }, 0),
-        ]
-        return all.compactMap { option, value, least in value.map { (option, $0, least) } }
+    /// The settings given, in the order of ``CacheSetting/eviction``, with their values as texts.
+    var given: [(setting: CacheSetting, text: String)] {
+        CacheSetting.eviction.compactMap { setting in setting.text(self).map { (setting, $0) } }
     }
 
     /// The retention that the settings describe; one that keeps every slot where they name no policy.
@@ -40,23 +36,22 @@ public struct EvictionSettings: Sendable, Hashable {
     /// Throws ``InferenceError`` where a policy is unknown, lacks its budget or has too small a one, or where an option means
     /// nothing to it.
     public func retention() throws(InferenceError) -> any Retention {
+        let options = given.compactMap { setting, text in EvictionOption(rawValue: setting.key).map { ($0, setting, text) } }
+        let own = options.filter { !$0.0.isGeneral }
         guard let policy else {
-            var options = given.map(\.option)
-            if budget != nil { options.append(.budget) }
-            if allocation != nil { options.append(.allocation) }
-            if merge != nil { options.append(.merge) }
-            if let option = options.first { throw .optionWithoutPolicy(option: option.flag) }
+            if let (option, _, _) = own.first ?? options.first { throw .optionWithoutPolicy(option: option.flag) }
             return FullRetention()
         }
         guard let found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
             throw .noPolicy(policy, known: EvictionPolicies.names)
         }
         guard let budget else { throw .noBudget(policy: policy) }
-        for (option, value, least) in given {
+        for (option, setting, text) in own {
             guard found.options.contains(option) || option == .seed && merge != nil else {
                 throw .foreignOption(option.flag, policy: policy)
             }
-            guard value >= least else { throw .optionTooSmall(option.flag, value: value, least: least, reason: "") }
+            guard case .integer(let range) = setting.kind, let value = Int(text), value < range.lowerBound else { continue }
+            throw .optionTooSmall(option.flag, value: value, least: range.lowerBound, reason: "")
         }
         if let allocation, allocation.scope != .head, found.scoresHeadsAlike {
             throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
@@ -78,17 +73,20 @@ public struct EvictionSettings: Sendable, Hashable {
     }
 }
 
-/// An option of evictions.
+/// An option of evictions, which ``CacheSetting`` declares under its raw value.
 public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
     case budget, sinks, recent, window, pool, interval, future, merge, seed
     case allocation = "allocate"
 
     /// The flag on the command line.
     public var flag: String { "--kv-" + rawValue }
+
+    /// Whether it means something to every policy.
+    var isGeneral: Bool { self == .budget || self == .allocation || self == .merge }
 }
 
 /// A budget of slots: a number, or a share of the prompt.
-public enum EvictionBudget: Sendable, Hashable {
+public enum EvictionBudget: Sendable, Hashable, LosslessStringConvertible {
     case tokens(Int)
     /// Percent of the prompt, above 0 and at most 100.
     case share(Double)
@@ -113,7 +111,7 @@ public enum EvictionBudget: Sendable, Hashable {
     }
 
     /// The text that ``init(_:)`` reads.
-    public var text: String {
+    public var description: String {
         switch self {
         case .tokens(let tokens): "\(tokens)"
         case .share(let percent):
@@ -123,7 +121,7 @@ public enum EvictionBudget: Sendable, Hashable {
 }
 
 /// A pooling of scores along the sequence, zeros before and behind it (a window at the edge is divided by its whole width).
-public enum ScorePool: Sendable, Hashable {
+public enum ScorePool: Sendable, Hashable, LosslessStringConvertible {
     case average(Int)
     case max(Int)
 
@@ -132,6 +130,14 @@ public enum ScorePool: Sendable, Hashable {
         let isMax = text.hasPrefix("max")
         guard let width = Int(isMax ? text.dropFirst(3) : text[...]), width >= 1, width % 2 == 1 else { return nil }
         self = isMax ? .max(width) : .average(width)
+    }
+
+    /// The text that ``init(_:)`` reads.
+    public var description: String {
+        switch self {
+        case .average(let width): "\(width)"
+        case .max(let width): "max\(width)"
+        }
     }
 
     /// The pooled scores.

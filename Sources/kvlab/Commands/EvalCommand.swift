@@ -149,7 +149,7 @@ struct EvalPerplexityCommand: ParsableCommand {
         } else {
             let given = [
                 ("--kv-dtype", kvDtype != nil), ("--page", paging.page != nil), ("--kv-residual", paging.kvResidual != nil),
-                ("--evict", eviction.evict != nil), ("--prefill", prefill != nil),
+                ("--evict", eviction.settings.policy != nil), ("--prefill", prefill != nil),
             ]
             if let option = given.first(where: \.1)?.0 {
                 throw ValidationError("\(option) has no effect without --through-cache")
@@ -185,10 +185,11 @@ struct EvalPerplexityCommand: ParsableCommand {
                 bytesScored: result.bytesScored, nll: result.nll, window: policy.window, stride: policy.stride,
                 bos: policy.bos.rawValue,
                 dtype: throughCache ? nil : dtype ?? .fp32, kvDtype: throughCache ? encoding.name : nil,
-                pageBytes: throughCache ? cache.pageBytes : nil, evict: eviction.evict, kvBudget: eviction.kvBudget?.text,
-                prefill: prefill, klToFull: cached?.klToFull, bytesPerToken: cached?.bytesPerToken,
-                sidecarBytesPerToken: cached?.sidecarBytesPerToken, slotsKept: cached?.slotsKept,
-                windows: result.windows.count, seconds: seconds, tokensPerSecond: Double(result.tokensScored) / seconds)
+                pageBytes: throughCache ? cache.pageBytes : nil, evict: eviction.settings.policy,
+                kvBudget: eviction.settings.budget?.description, prefill: prefill, klToFull: cached?.klToFull,
+                bytesPerToken: cached?.bytesPerToken, sidecarBytesPerToken: cached?.sidecarBytesPerToken,
+                slotsKept: cached?.slotsKept, windows: result.windows.count, seconds: seconds,
+                tokensPerSecond: Double(result.tokensScored) / seconds)
             try results.print(report)
         } else {
             try print(String(format: "perplexity     %.5f", result.perplexity))

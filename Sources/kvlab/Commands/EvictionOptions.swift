@@ -1,69 +1,35 @@
 import ArgumentParser
 import Inference
 
-/// The eviction of slots on the command line, shared by every command that keeps a cache.
-struct EvictionOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp("Evict slots by a policy: \(EvictionPolicies.names.joined(separator: ", ")).", valueName: "name"),
-        completion: .list(EvictionPolicies.names))
-    var evict: String?
+/// The eviction of slots on the command line, shared by every command that keeps a cache; its options are made from the settings'
+/// declarations.
+///
+/// ArgumentParser finds them by reflection and reads them by their keys, as those of ``MethodOptions``.
+struct EvictionOptions: ParsableArguments, CustomReflectable {
+    /// The settings given.
+    private(set) var settings = EvictionSettings()
 
-    @Option(help: ArgumentHelp("Slots that a layer keeps: 512, or 25% of the prompt.", valueName: "slots"))
-    var kvBudget: EvictionBudget?
+    init() {}
 
-    @Option(help: "First tokens that are always kept. Default: 4 for streaming-llm, expected-attention and kvzip, else 0.")
-    var kvSinks: Int?
+    init(from decoder: any Decoder) throws {
+        let options = try decoder.container(keyedBy: OptionKey.self)
+        for setting in CacheSetting.eviction {
+            func text<Value: ExpressibleByArgument & LosslessStringConvertible>(_: Value.Type) throws -> String? {
+                try options.decode(Option<Value?>.self, forKey: OptionKey(setting.key)).wrappedValue?.description
+            }
+            if let text = try text(setting.argumentType) { setting.set(&settings, text) }
+        }
+    }
 
-    @Option(
-        help: """
-            Newest tokens that are always kept. Default: half the budget for h2o, 30% of it for keyformer, 10 for scissorhands, 1 \
-            for tova, else 0.
-            """)
-    var kvRecent: Int?
-
-    @Option(
-        help: """
-            snapkv, pyramidkv, adakv: last tokens of the prompt, which score the others and are kept; scissorhands: last queries \
-            that count. Default: 32; 400.
-            """)
-    var kvWindow: Int?
-
-    @Option(
-        help: """
-            snapkv, pyramidkv, adakv: how scores are pooled, an average over an odd width or such as max7. Default: 5; max7 for \
-            adakv.
-            """)
-    var kvPool: ScorePool?
-
-    @Option(
-        help: "Tokens between decisions behind the prompt. Default: \(EvictionRetention.interval), the budget for scissorhands.")
-    var kvInterval: Int?
-
-    @Option(help: "expected-attention: positions behind the prompt that queries are expected at. Default: 512.")
-    var kvFuture: Int?
-
-    @Option(
-        help: """
-            How the budget is divided among layers and heads: ada and ada-authors among the heads of each layer, global among all \
-            heads. Default: pyramid for pyramidkv, ada for adakv, global for kvzip, else uniform.
-            """)
-    var kvAllocate: BudgetAllocation?
-
-    @Option(
-        help: ArgumentHelp(
-            "Merge evicted slots' values into kept ones: \(SlotMerges.names.joined(separator: ", ")).", valueName: "name"),
-        completion: .list(SlotMerges.names))
-    var kvMerge: String?
-
-    @Option(help: "random, keyformer, --kv-merge: seed of the draws.")
-    var kvSeed: UInt64?
-
-    private var settings: EvictionSettings {
-        var settings = EvictionSettings()
-        (settings.policy, settings.budget, settings.sinks, settings.recent) = (evict, kvBudget, kvSinks, kvRecent)
-        (settings.window, settings.pool, settings.interval, settings.future) = (kvWindow, kvPool, kvInterval, kvFuture)
-        (settings.allocation, settings.merge, settings.seed) = (kvAllocate, kvMerge, kvSeed)
-        return settings
+    var customMirror: Mirror {
+        func option<Value: ExpressibleByArgument>(_ setting: CacheSetting, _: Value.Type) -> Any {
+            let help = ArgumentHelp(setting.help, valueName: setting.valueName)
+            guard case .choice(let names) = setting.kind else {
+                return Option<Value?>(name: .customLong(setting.option), help: help)
+            }
+            return Option<Value?>(name: .customLong(setting.option), help: help, completion: .list(names))
+        }
+        return Mirror(self, children: CacheSetting.eviction.map { ("_" + $0.key, option($0, $0.argumentType)) })
     }
 
     func validate() throws { _ = try retention() }
@@ -75,16 +41,26 @@ struct EvictionOptions: ParsableArguments {
 
     /// The policy and its budget in words; nil without a policy.
     var text: String? {
-        evict.map { name in "\(name), \(kvBudget?.text ?? "") slots" + (kvMerge.map { ", merged by \($0)" } ?? "") }
+        settings.policy.map { name in
+            "\(name), \(settings.budget?.description ?? "") slots" + (settings.merge.map { ", merged by \($0)" } ?? "")
+        }
     }
 }
 
-extension EvictionBudget: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
+extension CacheSetting {
+    /// The type of its value as an argument.
+    fileprivate var argumentType: any (ExpressibleByArgument & LosslessStringConvertible).Type {
+        guard let type = type as? any (ExpressibleByArgument & LosslessStringConvertible).Type else {
+            preconditionFailure("\(type), the type of '\(key)', is no argument's")
+        }
+        return type
+    }
 }
 
-extension ScorePool: ExpressibleByArgument {
+extension EvictionBudget: ExpressibleByArgument {}
+
+extension ScorePool: ExpressibleByArgument {}
+
+extension BudgetAllocation: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
 }
-
-extension BudgetAllocation: ExpressibleByArgument {}

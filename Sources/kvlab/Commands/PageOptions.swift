@@ -9,12 +9,7 @@ struct PageOptions: ParsableArguments {
         help: "Bytes of a page, a multiple of 64; by default a power of two from 1KiB to 16KiB that suits the models' caches.")
     var page: ByteCount?
 
-    @Option(
-        help: """
-            Newest tokens that an encoding of blocks of tokens leaves unrounded before the block being filled: a multiple of the \
-            block's. Default: 0.
-            """
-    )
+    @Option(help: ArgumentHelp(CacheSetting.residual.help))
     var kvResidual: Int?
 
     func validate() throws {
