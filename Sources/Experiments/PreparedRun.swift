@@ -65,7 +65,7 @@ public struct PreparedRun: Sendable {
         validationTokensPerByte = texts.validationTokensPerByte
         data = try texts.data(recipe, basis)
         var plan = basis.plan(recipe)
-        if let uptrain = recipe.uptrain, let parent = start.parent {
+        if let uptrain = recipe.uptrain?.settings, let parent = start.parent {
             try Self.check(uptrain, parent.config, config)
             try plan.add(uptrain, parent: parent, data: data, reporter: reporter)
             if let through = uptrain.through {
@@ -102,7 +102,7 @@ public struct PreparedRun: Sendable {
     }
 
     /// Refuses distances between layers that the two models do not both have.
-    private static func check(_ uptrain: UptrainRecipe, _ parent: ModelConfig, _ child: ModelConfig) throws(ExperimentError) {
+    private static func check(_ uptrain: UptrainSettings, _ parent: ModelConfig, _ child: ModelConfig) throws(ExperimentError) {
         guard let hidden = uptrain.distill?.hidden, hidden > 0 else { return }
         guard parent.layers != child.layers || parent.hiddenSize != child.hiddenSize else { return }
         throw .recipe(

@@ -37,17 +37,17 @@ extension TrainingBasis {
         if let parent {
             self = parent
         } else {
-            try self.init(unknown: uptrain, train, of: path, section: section)
+            try self.init(unknown: uptrain.settings, train, of: path, section: section)
         }
-        if let batch = uptrain.batch { self.batch = batch }
+        if let batch = uptrain.settings.batch { self.batch = batch }
         // Samples of another length are other ones: none of them is known to have been read.
-        if let seq = uptrain.seq, seq != self.seq { (self.seq, nextSample) = (seq, 0) }
-        if let rate = uptrain.learningRate {
+        if let seq = uptrain.settings.seq, seq != self.seq { (self.seq, nextSample) = (seq, 0) }
+        if let rate = uptrain.settings.learningRate {
             schedule.final *= rate / schedule.peak
             schedule.peak = rate
         }
         let stepTokens = batch * seq
-        if let tokens = uptrain.parentTokens { baseSteps = UptrainLength.steps(tokens: tokens, stepTokens: stepTokens) }
+        if let tokens = uptrain.settings.parentTokens { baseSteps = UptrainLength.steps(tokens: tokens, stepTokens: stepTokens) }
         guard let steps = uptrain.length.steps(ofParent: baseSteps, stepTokens: stepTokens) else {
             throw .recipe(
                 key: lengthKey ?? section + ".alpha",
@@ -68,10 +68,10 @@ extension TrainingBasis {
 
     /// The basis where nothing is known of the parent's training.
     private init(
-        unknown uptrain: UptrainRecipe, _ train: TrainRecipe, of path: String, section: String
+        unknown settings: UptrainSettings, _ train: TrainRecipe, of path: String, section: String
     ) throws(ExperimentError) {
         var train = train
-        (train.batch, train.seq, train.learningRate) = (uptrain.batch, uptrain.seq, uptrain.learningRate)
+        (train.batch, train.seq, train.learningRate) = (settings.batch, settings.seq, settings.learningRate)
         let missing = [
             ("batch", train.batch == nil), ("seq", train.seq == nil), ("learningRate", train.learningRate == nil),
         ].filter(\.1).map { "'\($0.0)'" }

@@ -6,11 +6,11 @@ extension TrainingPlan {
     /// Adds what `uptrain` says about learning from the parent, stopping early and what learns first; where it is needed, the parent's
     /// held-out loss is measured.
     mutating func add(
-        _ uptrain: UptrainRecipe, parent: (config: ModelConfig, parameters: Parameters), data: TrainingData,
+        _ uptrain: UptrainSettings, parent: (config: ModelConfig, parameters: Parameters), data: TrainingData,
         reporter: ProgressReporter
     ) throws {
         keyValueSteps = Int(((uptrain.keyValueShare ?? 0) * Double(steps)).rounded())
-        guard uptrain.distill != nil || uptrain.stopAt != nil else { return }
+        guard uptrain.usesParent else { return }
         var teacher = try DecoderLM(config: parent.config, parameters: parent.parameters)
         if let stop = uptrain.stopAt {
             reporter.progress("the parent's held-out loss")

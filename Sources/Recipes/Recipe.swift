@@ -210,22 +210,8 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
 public struct UptrainRecipe: Sendable, Hashable, Encodable {
     /// The length of the uptraining.
     public var length: UptrainLength
-    /// Tokens of the parent's training, which `alpha` takes a share of; nil: as its checkpoint says.
-    public var parentTokens: Int?
-    /// Peak learning rate; nil: the parent's.
-    public var learningRate: Double?
-    /// Sequences in a step; nil: the parent's.
-    public var batch: Int?
-    /// Tokens in a sequence; nil: the parent's.
-    public var seq: Int?
-    /// Learning from the parent's predictions beside the text; nil: from the text alone.
-    public var distill: Distill?
-    /// The bound that ends the uptraining early; nil for none.
-    public var stopAt: StopAt?
-    /// The compressed cache that the model is trained and validated through; nil for none.
-    public var through: Through?
-    /// Share of the steps, from the first on, in which only key, value and output projections learn; nil: none.
-    public var keyValueShare: Double?
+    /// Its other settings.
+    public var settings: UptrainSettings
     /// Seed of the uptraining's order of the data and its dropout; nil: the recipe's, which continues the parent's own order.
     public var seed: Int?
 
@@ -260,44 +246,20 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         }
     }
 
-    /// An uptraining of this length; what is nil is taken from the parent or left out.
-    public init(
-        _ length: UptrainLength, parentTokens: Int? = nil, learningRate: Double? = nil, batch: Int? = nil, seq: Int? = nil,
-        distill: Distill? = nil, stopAt: StopAt? = nil, through: Through? = nil, keyValueShare: Double? = nil, seed: Int? = nil
-    ) {
-        self.length = length
-        self.parentTokens = parentTokens
-        self.learningRate = learningRate
-        self.batch = batch
-        self.seq = seq
-        self.distill = distill
-        self.stopAt = stopAt
-        self.through = through
-        self.keyValueShare = keyValueShare
-        self.seed = seed
+    /// An uptraining of this length with these settings.
+    public init(_ length: UptrainLength, _ settings: UptrainSettings = UptrainSettings(), seed: Int? = nil) {
+        (self.length, self.settings, self.seed) = (length, settings, seed)
     }
 
-    /// Whether it looks at the parent: learns from it or stops near it.
-    public var usesParent: Bool { distill != nil || stopAt != nil }
-
-    private enum CodingKeys: String, CodingKey {
-        case alpha, steps, tokens, parentTokens, learningRate, batch, seq, distill, stopAt, through, keyValueShare, seed
-    }
-
-    /// As a recipe has it: the length under the key of its unit.
+    /// As a recipe has it: the length under the key of its unit, beside the settings' keys.
     public func encode(to encoder: any Encoder) throws {
+        try [length.key: length].encode(to: encoder)
+        try settings.encode(to: encoder)
         var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode(length, forKey: CodingKeys(stringValue: length.key) ?? .alpha)
-        try container.encodeIfPresent(parentTokens, forKey: .parentTokens)
-        try container.encodeIfPresent(learningRate, forKey: .learningRate)
-        try container.encodeIfPresent(batch, forKey: .batch)
-        try container.encodeIfPresent(seq, forKey: .seq)
-        try container.encodeIfPresent(distill, forKey: .distill)
-        try container.encodeIfPresent(stopAt, forKey: .stopAt)
-        try container.encodeIfPresent(through, forKey: .through)
-        try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
         try container.encodeIfPresent(seed, forKey: .seed)
     }
+
+    private enum CodingKeys: String, CodingKey { case seed }
 }
 
 extension Recipe {
@@ -371,22 +333,8 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     public var sweep: SweepRecipe?
     /// The length of each child's uptraining; a sweep has lengths of its own.
     public var length: UptrainLength
-    /// Tokens of a given parent's training, which shares are taken of; nil: as its checkpoint says.
-    public var parentTokens: Int?
-    /// Peak learning rate of the uptrainings; nil: the parent's.
-    public var learningRate: Double?
-    /// Sequences in a step of the uptrainings; nil: the parent's.
-    public var batch: Int?
-    /// Tokens in a sequence of the uptrainings; nil: the parent's.
-    public var seq: Int?
-    /// The children learn from the parent's predictions beside the text; nil: from the text alone.
-    public var distill: UptrainRecipe.Distill?
-    /// The bound that ends a child's uptraining early; nil for none.
-    public var stopAt: UptrainRecipe.StopAt?
-    /// The compressed cache that each child is uptrained through once more; nil for none.
-    public var through: UptrainRecipe.Through?
-    /// Share of a child's steps in which only key, value and output projections learn; nil: none.
-    public var keyValueShare: Double?
+    /// The other settings of each child's uptraining.
+    public var uptrain: UptrainSettings
     /// Whether the parent is continued for the same tokens.
     public var control: Bool
     /// The evaluation of every model.
@@ -402,29 +350,18 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
     /// Lengths of the uptrainings, ascending.
     public var lengths: [UptrainLength] { sweep?.lengths ?? [length] }
 
-    private enum CodingKeys: String, CodingKey {
-        case children, alpha, steps, tokens, parentTokens, sweep, learningRate, batch, seq, distill, stopAt, through,
-            keyValueShare,
-            control, evaluation, compression
-    }
+    private enum CodingKeys: String, CodingKey { case children, sweep, control, evaluation, compression }
 
-    /// As the recipe has it: children and the length of their uptrainings, or a sweep.
+    /// As the recipe has it: children and the length of their uptrainings, or a sweep, beside the uptrainings' other keys.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         if let sweep {
             try container.encode(sweep, forKey: .sweep)
         } else {
             try container.encode(children, forKey: .children)
-            try container.encode(length, forKey: CodingKeys(stringValue: length.key) ?? .alpha)
+            try [length.key: length].encode(to: encoder)
         }
-        try container.encodeIfPresent(parentTokens, forKey: .parentTokens)
-        try container.encodeIfPresent(learningRate, forKey: .learningRate)
-        try container.encodeIfPresent(batch, forKey: .batch)
-        try container.encodeIfPresent(seq, forKey: .seq)
-        try container.encodeIfPresent(distill, forKey: .distill)
-        try container.encodeIfPresent(stopAt, forKey: .stopAt)
-        try container.encodeIfPresent(through, forKey: .through)
-        try container.encodeIfPresent(keyValueShare, forKey: .keyValueShare)
+        try uptrain.encode(to: encoder)
         try container.encode(control, forKey: .control)
         try container.encode(evaluation, forKey: .evaluation)
         try container.encodeIfPresent(compression, forKey: .compression)

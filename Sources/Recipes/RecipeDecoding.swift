@@ -82,30 +82,30 @@ extension Recipe {
                     ? "uptraining starts from a checkpoint; add 'init'"
                     : "'lab' says how its children are uptrained; leave it out")
         }
-        if let start = `init`, lab == nil, start.parent != nil, uptrain?.usesParent != true {
+        if let start = `init`, lab == nil, start.parent != nil, uptrain?.settings.usesParent != true {
             throw .impossible(
                 node["init"]?["parent"]?.position ?? reader.position, path: "init.parent",
                 reason: "nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one")
         }
-        for (key, value) in [("train", train.seq), ("lab", lab?.seq)] {
+        for (key, value) in [("train", train.seq), ("lab", lab?.uptrain.seq)] {
             guard let model, let seq = value, seq > model.maxSeq else { continue }
             throw .impossible(
                 node[key]?["seq"]?.position ?? reader.position, path: "\(key).seq",
                 reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
         }
-        for (section, batch) in [("uptrain", uptrain?.batch), ("lab", lab?.batch)] {
+        for (section, batch) in [("uptrain", uptrain?.settings.batch), ("lab", lab?.uptrain.batch)] {
             guard let batch, batch % train.accumulation != 0 else { continue }
             throw .impossible(
                 node["train"]?["accumulation"]?.position ?? reader.position, path: "train.accumulation",
                 reason: "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
         }
-        if let lab, lab.compression == nil, lab.through == nil, lab.evaluation.prefill != nil {
+        if let lab, lab.compression == nil, lab.uptrain.through == nil, lab.evaluation.prefill != nil {
             throw .impossible(
                 node["lab"]?["evaluation"]?["prefill"]?.position ?? reader.position, path: "lab.evaluation.prefill",
                 reason: "means nothing without 'lab.compression', whose policies decide behind a prompt; leave it out")
         }
         if let sweep = lab?.sweep {
-            let stepTokens = (lab?.batch ?? train.batch ?? 1) * (lab?.seq ?? train.seq ?? 1)
+            let stepTokens = (lab?.uptrain.batch ?? train.batch ?? 1) * (lab?.uptrain.seq ?? train.seq ?? 1)
             try sweep.check(node["lab"]?["sweep"], model: model, train: train, stepTokens: stepTokens)
         }
         for (index, child) in (lab?.children ?? []).enumerated() {
@@ -319,39 +319,9 @@ extension InitRecipe {
 extension UptrainRecipe {
     init(_ reader: ObjectReader) throws(RecipeError) {
         length = try reader.uptrainLength() ?? .standard
-        parentTokens = try reader.parentTokens(hasShare: length.alpha != nil)
-        learningRate = try reader.double("learningRate")
-        batch = try reader.int("batch")
-        seq = try reader.int("seq")
-        distill = try reader.distill()
-        stopAt = try reader.stopAt()
-        through = try reader.through(defaults: .standard)
-        keyValueShare = try reader.double("keyValueShare")
+        settings = try UptrainSettings(reader, hasShare: length.alpha != nil)
         seed = try reader.int("seed")
         try reader.finish()
-    }
-}
-
-extension ObjectReader {
-    fileprivate func distill() throws(RecipeError) -> UptrainRecipe.Distill? {
-        guard let section = try object("distill") else { return nil }
-        let distill = UptrainRecipe.Distill(
-            weight: try section.value("weight"), temperature: try section.value("temperature"),
-            hidden: try section.value("hidden"))
-        guard distill.weight > 0 || distill.hidden > 0 else {
-            throw .impossible(
-                section.position, path: section.path, reason: "with 'weight' and 'hidden' 0 nothing is learnt from the parent")
-        }
-        try section.finish()
-        return distill
-    }
-
-    fileprivate func stopAt() throws(RecipeError) -> UptrainRecipe.StopAt? {
-        guard let section = try object("stopAt") else { return nil }
-        let stop = UptrainRecipe.StopAt(
-            withinParentPercent: try section.value("withinParentPercent"), every: try section.int("every"))
-        try section.finish()
-        return stop
     }
 }
 
@@ -396,24 +366,17 @@ extension LabRecipe {
         }
         self.children = children
         length = try reader.uptrainLength() ?? .standard
-        parentTokens = try reader.parentTokens(hasShare: (sweep?.lengths.first ?? length).alpha != nil)
-        guard parentTokens == nil || hasGivenParents else {
+        evaluation = try Evaluation(reader.section("evaluation"))
+        let encoding = KVEncoding(name: evaluation.kvDtype) ?? .standard
+        uptrain = try UptrainSettings(
+            reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: encoding)
+        guard uptrain.parentTokens == nil || hasGivenParents else {
             throw .impossible(
                 reader.position(of: "parentTokens"), path: "lab.parentTokens",
                 reason: "the lab trains its parent itself, whose tokens are known; leave it out")
         }
-        learningRate = try reader.double("learningRate")
-        batch = try reader.int("batch")
-        seq = try reader.int("seq")
-        distill = try reader.distill()
-        stopAt = try reader.stopAt()
-        keyValueShare = try reader.double("keyValueShare")
         control = try reader.value("control")
-        let section = try reader.section("evaluation")
-        evaluation = try Evaluation(section)
-        let encoding = KVEncoding(name: evaluation.kvDtype) ?? .standard
         compression = try reader.caches("compression", defaults: encoding)
-        through = try reader.through(defaults: encoding)
         try reader.finish()
     }
 }

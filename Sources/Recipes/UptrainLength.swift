@@ -89,17 +89,6 @@ extension ObjectReader {
         return try single(found.compactMap { $0 }.map { ($0.key, $0) })
     }
 
-    /// The parent's tokens, which only a share needs.
-    func parentTokens(hasShare: Bool) throws(RecipeError) -> Int? {
-        let tokens = try int("parentTokens")
-        guard tokens == nil || hasShare else {
-            throw .impossible(
-                position(of: "parentTokens"), path: keyPath("parentTokens"),
-                reason: "is what alpha takes a share of; the length doesn't depend on it")
-        }
-        return tokens
-    }
-
     /// The value of the one key that is given; nil for none.
     func single<Value>(_ given: [(key: String, value: Value)]) throws(RecipeError) -> Value? {
         if let (other, second) = given.dropFirst().first.map({ (given[0].key, $0.key) }) {

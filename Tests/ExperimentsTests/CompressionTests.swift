@@ -180,7 +180,7 @@ import Text
 
         let folder = "out/steps/\(points[1].folder)"
         let saved = try Recipe.parse(String(decoding: scratch.bytes(folder + "/recipe.json"), as: UTF8.self))
-        #expect(saved.uptrain?.through == recipe.lab?.through && saved.uptrain?.distill?.weight == 0.9)
+        #expect(saved.uptrain?.settings.through == recipe.lab?.uptrain.through && saved.uptrain?.settings.distill?.weight == 0.9)
         let lineage = try Checkpoint.load(scratch[folder + "/model.h5"]).lineage
         #expect(lineage.recipe?.contains(#""through""#) == true)
         let other = try Checkpoint.load(scratch["out/steps/\(points[0].folder)/model.h5"]).lineage

@@ -251,7 +251,7 @@ import Training
             try Recipe.parse(String(decoding: scratch.bytes("lab/\(part)/recipe.json"), as: UTF8.self)).uptrain
         }
         // The children learn from the parent; it would learn nothing from itself.
-        #expect(try uptrain("control")?.distill == nil && uptrain("kv1-first")?.distill?.weight == 0.3)
+        #expect(try uptrain("control")?.settings.distill == nil && uptrain("kv1-first")?.settings.distill?.weight == 0.3)
         let saved = try JSONDecoder().decode(ComparisonTable.self, from: Data(scratch.bytes("lab/results.json")))
         #expect(saved == result)
         await #expect(throws: TrainingError.runExists(directory: scratch["lab"])) {
@@ -271,10 +271,11 @@ import Training
         }
         let plain = try prepared(UptrainRecipe(.alpha(1)))
         #expect(plain.plan.distillation == nil && plain.plan.stop == nil && plain.plan.keyValueSteps == 0)
-        let whole = try prepared(
-            UptrainRecipe(
-                .alpha(1), distill: .init(weight: 0.6, temperature: 2, hidden: 0.1),
-                stopAt: .init(withinParentPercent: 400, every: 3), keyValueShare: 0.25))
+        var settings = UptrainSettings()
+        settings.distill = .init(weight: 0.6, temperature: 2, hidden: 0.1)
+        settings.stopAt = .init(withinParentPercent: 400, every: 3)
+        settings.keyValueShare = 0.25
+        let whole = try prepared(UptrainRecipe(.alpha(1), settings))
         #expect(whole.plan.distillation?.teacher.config.kvHeads.uniform == 4 && whole.config.kvHeads.uniform == 2)
         #expect(whole.plan.distillation?.weight == 0.6 && whole.plan.keyValueSteps == 2)
         let own = try DecoderLM(

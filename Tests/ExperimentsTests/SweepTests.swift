@@ -183,7 +183,7 @@ import Training
         let child = try #require(result.results.points.last)
         let text = String(decoding: scratch.bytes("out/steps/\(child.folder)/recipe.json"), as: UTF8.self)
         let saved = try Recipe.parse(text)
-        #expect(saved.uptrain?.distill?.weight == 0.4 && saved.`init`?.convert == nil)
+        #expect(saved.uptrain?.settings.distill?.weight == 0.4 && saved.`init`?.convert == nil)
         #expect(saved.`init`?.parent == scratch["out/steps/\(result.results.points[0].folder)/model.h5"])
         let prepared = try PreparedRun(saved, reporter: reporter)
         #expect(prepared.plan.distillation?.teacher.config.kvHeads.uniform == 4 && prepared.config.kvHeads.uniform == 2)

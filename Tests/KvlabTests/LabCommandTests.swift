@@ -20,7 +20,8 @@ import Testing
         let recipe = try Recipe.parse(String(decoding: scratch.bytes("lab/lab.json"), as: UTF8.self))
         #expect(recipe.`init`?.checkpoint == "run/model.h5" && recipe.lab?.length == .tokens(128))
         // The parent says how it was trained.
-        #expect(recipe.lab?.batch == nil && recipe.lab?.learningRate == nil && recipe.lab?.distill?.weight == 0.9)
+        let uptrain = try #require(recipe.lab?.uptrain)
+        #expect(uptrain.batch == nil && uptrain.learningRate == nil && uptrain.distill?.weight == 0.9)
         let again = try run("lab", "run/model.h5", "--kv-heads", "1", "--text", "text.txt", "--out", "lab")
         #expect(
             again.status != 0

@@ -65,8 +65,8 @@ struct RecipeLoadingTests {
             #expect(try Recipe.parse(recipe.resolvedJSON) == recipe)
         }
         // A cache that names no encoding has that of the cache sizes shown.
-        #expect(try Recipe.parse(String(caches)).lab?.through?.cache.encoding == .int8)
-        #expect(try Recipe.parse(cached).uptrain?.through?.prefill == 9)
+        #expect(try Recipe.parse(String(caches)).lab?.uptrain.through?.cache.encoding == .int8)
+        #expect(try Recipe.parse(cached).uptrain?.settings.through?.prefill == 9)
     }
 
     @Test func `extends merges objects and replaces arrays, relative to the file`() throws {

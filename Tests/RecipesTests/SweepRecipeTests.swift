@@ -53,10 +53,12 @@ private func recipe(_ sweep: String, lab: String = "") -> String {
         let listed = try Recipe.parse(
             #"{"data": {"files": ["a"]}, "init": {"checkpoint": "p"}, "lab": {"steps": 7, "seq": 8, "children": [{"kvHeads": 1}]}}"#
         )
-        #expect(listed.lab?.length == .steps(7) && listed.lab?.seq == 8)
+        #expect(listed.lab?.length == .steps(7) && listed.lab?.uptrain.seq == 8)
         let child = try Recipe.parse(
             #"{"data": {"files": ["a"]}, "init": {"checkpoint": "p"}, "uptrain": {"tokens": 70, "batch": 2, "seq": 8}}"#)
-        #expect(child.uptrain == UptrainRecipe(.tokens(70), batch: 2, seq: 8))
+        var settings = UptrainSettings()
+        (settings.batch, settings.seq) = (2, 8)
+        #expect(child.uptrain == UptrainRecipe(.tokens(70), settings))
         for recipe in [tokens, given, listed, child] { #expect(try Recipe.parse(recipe.resolvedJSON) == recipe) }
     }
 

@@ -71,7 +71,9 @@ extension LabRecipe {
     /// nil where the recipe names none.
     var measuredCaches: [(cache: CacheSpec, place: String)]? {
         var caches = (compression ?? []).enumerated().map { (cache: $1, place: "lab.compression[\($0)]") }
-        if let through, !caches.contains(where: { $0.cache == through.cache }) { caches.append((through.cache, "lab.through")) }
+        if let through = uptrain.through, !caches.contains(where: { $0.cache == through.cache }) {
+            caches.append((through.cache, "lab.through"))
+        }
         return caches.isEmpty ? nil : caches
     }
 }

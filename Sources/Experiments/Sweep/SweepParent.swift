@@ -54,10 +54,8 @@ struct SweepParent: Sendable {
         let section = lab.sweep == nil ? "lab" : "lab.sweep"
         bases = try lab.lengths.reduce(into: [:]) { bases, length in
             bases[length] = try TrainingBasis(
-                uptraining: checkpoint.lineage.training,
-                UptrainRecipe(
-                    length, parentTokens: lab.parentTokens, learningRate: lab.learningRate, batch: lab.batch, seq: lab.seq),
-                recipe.train, of: path, section: "lab", lengthKey: lab.sweep == nil ? "lab.alpha" : "lab.sweep.alphas")
+                uptraining: checkpoint.lineage.training, UptrainRecipe(length, lab.uptrain), recipe.train, of: path,
+                section: "lab", lengthKey: lab.sweep == nil ? "lab.alpha" : "lab.sweep.alphas")
         }
         hash = try checkpoint.identity()
         try check(lab, section)

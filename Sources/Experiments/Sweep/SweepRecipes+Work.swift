@@ -12,10 +12,10 @@ extension SweepRecipes {
         let vocabulary = try vocabularySize()
         guard let config = try shape(of: step, vocabularySize: vocabulary) else { return nil }
         let (batch, seq) = batch(of: step)
-        let teaches = step.kind == .child && lab.distill != nil
+        let teaches = step.kind == .child && lab.uptrain.distill != nil
         let teacher = try step.parent.flatMap { teaches ? try shape(of: plan.steps[$0], vocabularySize: vocabulary) : nil }
         return RunShape(
-            config: config, teacher: teacher, learnsLayers: teaches && (lab.distill?.hidden ?? 0) > 0, steps: steps,
+            config: config, teacher: teacher, learnsLayers: teaches && (lab.uptrain.distill?.hidden ?? 0) > 0, steps: steps,
             batch: batch, seq: seq, accumulation: recipe.train.accumulation,
             compute: ComputeOptions(precision: recipe.train.dtype, recompute: recipe.train.recompute),
             startingBytes: 4 * config.parameterCount, cache: try training(through: step, config))
@@ -25,7 +25,7 @@ extension SweepRecipes {
     ///
     /// Throws ``ExperimentError/recipe(key:reason:)`` where a model of `config` cannot be trained through it.
     func training(through step: SweepStep, _ config: ModelConfig) throws(ExperimentError) -> CompressedTraining? {
-        guard step.through != nil, let through = lab.through else { return nil }
+        guard step.through != nil, let through = lab.uptrain.through else { return nil }
         return try CompressedTraining(
             through, config, seq: batch(of: step).seq, packing: recipe.data.packing, section: "lab.through")
     }
@@ -37,7 +37,7 @@ extension SweepRecipes {
         }
         let train = recipe.train
         guard step.kind != .parent else { return (train.batch ?? 1, train.seq ?? 1) }
-        return (lab.batch ?? train.batch ?? 1, lab.seq ?? train.seq ?? 1)
+        return (lab.uptrain.batch ?? train.batch ?? 1, lab.uptrain.seq ?? train.seq ?? 1)
     }
 
     /// The vocabulary of models that the lab trains; of a tokenizer that has yet to be trained the most that it can have.

@@ -203,15 +203,13 @@ struct SweepRecipes: Sendable {
                 return nil
             }
             let isChild = step.kind == .child
-            let teaches = isChild && (lab.distill != nil || lab.stopAt != nil)
+            let teaches = isChild && lab.uptrain.usesParent
+            var settings = lab.uptrain
+            if !isChild { (settings.distill, settings.stopAt, settings.keyValueShare) = (nil, nil, nil) }
+            if step.through == nil { settings.through = nil }
             recipe = recipe.uptraining(
                 name: step.name, from: InitRecipe(checkpoint: source.model, parent: teaches ? parent.model : nil),
-                UptrainRecipe(
-                    step.length ?? .standard, parentTokens: lab.parentTokens, learningRate: lab.learningRate, batch: lab.batch,
-                    seq: lab.seq,
-                    distill: isChild ? lab.distill : nil, stopAt: isChild ? lab.stopAt : nil,
-                    through: step.through == nil ? nil : lab.through, keyValueShare: isChild ? lab.keyValueShare : nil,
-                    seed: step.uptrainSeed))
+                UptrainRecipe(step.length ?? .standard, settings, seed: step.uptrainSeed))
             recipe.train.checkpointEvery = checkpointEvery(steps)
             recipe.train.validateEvery = max(1, steps / 10)
             inputs["source"] = source.record.output

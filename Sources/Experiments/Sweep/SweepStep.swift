@@ -70,7 +70,7 @@ struct SweepPlan: Sendable {
             ? (sweep?.seeds ?? [recipe.seed]).map { Origin(recipe, lab, seed: $0) }
             : given.indices.map { Origin(recipe, lab, given[$0], number: $0, isAlone: given.count == 1) }
         // Each child as it is, then through the cache.
-        let caches: [CacheSpec?] = lab.through.map { [nil, $0.cache] } ?? [nil]
+        let caches: [CacheSpec?] = lab.uptrain.through.map { [nil, $0.cache] } ?? [nil]
         var steps: [SweepStep] = []
         for origin in origins {
             let parent = steps.count
@@ -159,7 +159,7 @@ struct SweepPlan: Sendable {
             parent = SweepStep(
                 kind: .parent, name: name, folder: name, seed: seed, trainingSteps: steps, tokens: steps * tokens)
             suffix = "-s\(seed)"
-            let stepTokens = (lab.batch ?? train.batch ?? 1) * (lab.seq ?? train.seq ?? 1)
+            let stepTokens = (lab.uptrain.batch ?? train.batch ?? 1) * (lab.uptrain.seq ?? train.seq ?? 1)
             budgets = lab.lengths.reduce(into: [:]) { budgets, length in
                 let count = length.steps(ofParent: train.steps, stepTokens: stepTokens) ?? 1
                 budgets[length] = (count, count * stepTokens)
@@ -181,7 +181,7 @@ struct SweepPlan: Sendable {
 
         // Any other schedule gives each length rates of its own from its first step on.
         private static func shares(_ lab: LabRecipe, isConstant: Bool) -> Bool {
-            isConstant && (lab.keyValueShare ?? 0) == 0 && lab.stopAt == nil
+            isConstant && (lab.uptrain.keyValueShare ?? 0) == 0 && lab.uptrain.stopAt == nil
         }
 
         /// A step of this kind from the parent.
