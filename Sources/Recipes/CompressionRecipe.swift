@@ -47,24 +47,9 @@ extension RecipeKey {
 }
 
 extension ObjectReader {
-    /// The caches that `key` lists, whose keys are those of `--cache`; nil where it is absent.
+    /// The cache that this object describes, whose keys are those of `--cache`.
     ///
-    /// - Parameter defaults: the encoding of caches that name none.
-    func caches(_ key: String, defaults: KVEncoding) throws(RecipeError) -> [CacheSpec]? {
-        guard let sections = try objects(key) else { return nil }
-        guard !sections.isEmpty else { throw .impossible(position(of: key), path: keyPath(key), reason: "is empty") }
-        var caches: [CacheSpec] = []
-        for section in sections {
-            let cache = try section.cache(defaults: defaults)
-            guard !caches.contains(cache) else {
-                throw .impossible(section.position, path: section.path, reason: "'\(cache)' stands there twice")
-            }
-            caches.append(cache)
-        }
-        return caches
-    }
-
-    /// The cache that this object describes.
+    /// - Parameter defaults: the encoding of a cache that names none.
     func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
         var settings: [(key: String, value: String)] = []
         for setting in CacheSetting.all {

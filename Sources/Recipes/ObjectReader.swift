@@ -94,6 +94,23 @@ extension ObjectReader {
         }
     }
 
+    /// The values that `key`'s objects describe, at least one and none twice; nil where it is absent.
+    func distinct<Value: Equatable>(
+        _ key: String, _ read: (ObjectReader) throws(RecipeError) -> Value
+    ) throws(RecipeError) -> [Value]? {
+        guard let sections = try objects(key) else { return nil }
+        guard !sections.isEmpty else { throw .impossible(position(of: key), path: keyPath(key), reason: "is empty") }
+        var values: [Value] = []
+        for section in sections {
+            let value = try read(section)
+            guard !values.contains(value) else {
+                throw .impossible(section.position, path: section.path, reason: "'\(value)' stands there twice")
+            }
+            values.append(value)
+        }
+        return values
+    }
+
     /// Texts: the path of each, or an object with more about it.
     func textSources(_ key: String) throws(RecipeError) -> [TextSource]? {
         guard case .list(.pathOrObject(let section)) = declaration(key).type else { misread(key) }

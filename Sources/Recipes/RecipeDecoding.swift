@@ -376,7 +376,9 @@ extension LabRecipe {
                 reason: "the lab trains its parent itself, whose tokens are known; leave it out")
         }
         control = try reader.value("control")
-        compression = try reader.caches("compression", defaults: encoding)
+        compression = try reader.distinct("compression") { (section) throws(RecipeError) in
+            try section.cache(defaults: encoding)
+        }
         try reader.finish()
     }
 }
@@ -390,7 +392,7 @@ extension LabRecipe.Evaluation {
         kvDtype = try reader.value("kvDtype")
         prefill = try reader.int("prefill")
         withinPercent = try reader.value("withinPercent") as Double
-        tasks = try reader.tasks("tasks")
+        tasks = try reader.distinct("tasks") { (section) throws(RecipeError) in try section.task() }
         guard prefill.map({ $0 < window }) ?? true else {
             throw .impossible(
                 reader.position(of: "prefill"), path: reader.keyPath("prefill"),

@@ -75,23 +75,8 @@ extension EvaluationSetting.Value {
 }
 
 extension ObjectReader {
-    /// The evaluations that `key` lists, each an object with one name; nil where it is absent.
-    func tasks(_ key: String) throws(RecipeError) -> [EvaluationSpec]? {
-        guard let sections = try objects(key) else { return nil }
-        guard !sections.isEmpty else { throw .impossible(position(of: key), path: keyPath(key), reason: "is empty") }
-        var tasks: [EvaluationSpec] = []
-        for section in sections {
-            let task = try section.task()
-            guard !tasks.contains(task) else {
-                throw .impossible(section.position, path: section.path, reason: "'\(task)' stands there twice")
-            }
-            tasks.append(task)
-        }
-        return tasks
-    }
-
-    /// The evaluation that this object describes.
-    private func task() throws(RecipeError) -> EvaluationSpec {
+    /// The evaluation that this object describes, its name the only key.
+    func task() throws(RecipeError) -> EvaluationSpec {
         var found: [EvaluationSpec] = []
         for kind in EvaluationKinds.all {
             if let setting = kind.settings.first(where: \.standsAlone) {
