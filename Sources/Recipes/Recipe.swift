@@ -183,12 +183,9 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
 
         /// The seed beside the conversion's own keys.
         public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(seed, forKey: .seed)
+            try ["seed": seed].encode(to: encoder)
             try conversion.encode(to: encoder)
         }
-
-        private enum CodingKeys: String, CodingKey { case seed }
     }
 
     /// The checkpoint's path.
@@ -255,11 +252,8 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public func encode(to encoder: any Encoder) throws {
         try [length.key: length].encode(to: encoder)
         try settings.encode(to: encoder)
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encodeIfPresent(seed, forKey: .seed)
+        if let seed { try ["seed": seed].encode(to: encoder) }
     }
-
-    private enum CodingKeys: String, CodingKey { case seed }
 }
 
 extension Recipe {
@@ -296,12 +290,9 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
 
         /// The name beside the conversion's own keys.
         public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(name, forKey: .name)
+            try ["name": name].encode(to: encoder)
             try conversion.encode(to: encoder)
         }
-
-        private enum CodingKeys: String, CodingKey { case name }
     }
 
     /// The evaluation of every model.

@@ -4,26 +4,7 @@ import JSON
 extension EvaluationSpec: Encodable {
     /// As a recipe has it: an object with the evaluation's name as its key, and the settings given under that.
     public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: Name.self)
-        var settings = container.nestedContainer(keyedBy: Name.self, forKey: Name(name))
-        for (key, value) in self.settings {
-            switch value {
-            case .integer(let value): try settings.encode(value, forKey: Name(key))
-            case .flag(let value): try settings.encode(value, forKey: Name(key))
-            case .text(let value): try settings.encode(value, forKey: Name(key))
-            case .integers(let values): try settings.encode(values, forKey: Name(key))
-            case .texts(let values): try settings.encode(values, forKey: Name(key))
-            }
-        }
-    }
-
-    private struct Name: CodingKey {
-        var stringValue: String
-        var intValue: Int? { nil }
-
-        init(_ name: String) { stringValue = name }
-        init?(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
+        try [name: Dictionary(uniqueKeysWithValues: settings.map { ($0.key, $0.value) })].encode(to: encoder)
     }
 }
 
@@ -56,20 +37,26 @@ extension RecipeKey {
             }
         self.init(
             name: setting.key, type: type,
-            absence: setting.isRequired ? .required : setting.fallback.map { .fixed($0.json) } ?? .optional,
+            absence: setting.isRequired ? .required : setting.fallback.map { .fixed($0.literal.json) } ?? .optional,
             meaning: setting.help,
-            example: setting.example.json)
+            example: setting.example.literal.json)
     }
 }
 
-extension EvaluationSetting.Value {
-    fileprivate var json: JSONValue {
+extension EvaluationSetting.Value: Encodable {
+    /// The number, flag, text or array of them.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(literal)
+    }
+
+    fileprivate var literal: any RecipeLiteral & Encodable {
         switch self {
-        case .integer(let value): value.json
-        case .flag(let value): value.json
-        case .text(let value): value.json
-        case .integers(let values): values.json
-        case .texts(let values): values.json
+        case .integer(let value): value
+        case .flag(let value): value
+        case .text(let value): value
+        case .integers(let values): values
+        case .texts(let values): values
         }
     }
 }

@@ -14,12 +14,9 @@ extension UptrainRecipe {
 
         /// The prompt beside the cache's own keys.
         public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encodeIfPresent(prefill, forKey: .prefill)
+            if let prefill { try ["prefill": prefill].encode(to: encoder) }
             try cache.encode(to: encoder)
         }
-
-        private enum CodingKeys: String, CodingKey { case prefill }
     }
 }
 
