@@ -1,4 +1,3 @@
-import Kernels
 import Text
 
 extension Recipe {
@@ -321,83 +320,6 @@ extension UptrainRecipe {
         length = try reader.uptrainLength() ?? .standard
         settings = try UptrainSettings(reader, hasShare: length.alpha != nil)
         seed = try reader.int("seed")
-        try reader.finish()
-    }
-}
-
-extension LabRecipe {
-    init(_ reader: ObjectReader, hasGivenParents: Bool) throws(RecipeError) {
-        if let section = try reader.object("sweep") {
-            sweep = try SweepRecipe(section, hasGivenParents: hasGivenParents)
-        }
-        for (key, own) in [("children", "axes"), ("alpha", "'alphas'"), ("steps", "'steps'"), ("tokens", "'tokens'")]
-        where sweep != nil && reader.has(key) {
-            throw .impossible(
-                reader.position(of: key), path: "lab.\(key)", reason: "a sweep has its own \(own); leave it or 'sweep' out")
-        }
-        let found = try reader.objects("children")
-        let sections = sweep == nil ? try reader.require("children", found) : []
-        var children: [Child] = []
-        for section in sections {
-            let conversion = try ConversionRecipe(section)
-            let architecture = conversion.architecture
-            let name =
-                try section.string("name") ?? architecture.attention?.name ?? "\(architecture.name)-\(conversion.method)"
-            guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control", "lock"].contains(name) else {
-                throw .impossible(
-                    section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
-            }
-            guard !children.contains(where: { $0.name == name }) else {
-                throw .impossible(
-                    section.position, path: section.path, reason: "a second child is called '\(name)'; give it a 'name'")
-            }
-            try section.finish()
-            children.append(Child(name: name, conversion: conversion))
-        }
-        guard !children.isEmpty || sweep != nil else {
-            throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
-        }
-        for (child, section) in zip(children, sections) where reader.has("through") {
-            guard let other = children.first(where: { Self.throughName($0.name) == child.name }) else { continue }
-            throw .impossible(
-                section.position, path: section.path,
-                reason:
-                    "the uptraining of '\(other.name)' through 'lab.through' is called '\(child.name)'; give it another 'name'")
-        }
-        self.children = children
-        length = try reader.uptrainLength() ?? .standard
-        evaluation = try Evaluation(reader.section("evaluation"))
-        let encoding = KVEncoding(name: evaluation.kvDtype) ?? .standard
-        uptrain = try UptrainSettings(
-            reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: encoding)
-        guard uptrain.parentTokens == nil || hasGivenParents else {
-            throw .impossible(
-                reader.position(of: "parentTokens"), path: "lab.parentTokens",
-                reason: "the lab trains its parent itself, whose tokens are known; leave it out")
-        }
-        control = try reader.value("control")
-        compression = try reader.distinct("compression") { (section) throws(RecipeError) in
-            try section.cache(defaults: encoding)
-        }
-        try reader.finish()
-    }
-}
-
-extension LabRecipe.Evaluation {
-    init(_ reader: ObjectReader) throws(RecipeError) {
-        text = try reader.string("text")
-        window = try reader.value("window")
-        contextTokens = try reader.value("contextTokens")
-        batch = try reader.value("batch")
-        kvDtype = try reader.value("kvDtype")
-        prefill = try reader.int("prefill")
-        withinPercent = try reader.value("withinPercent") as Double
-        tasks = try reader.distinct("tasks") { (section) throws(RecipeError) in try section.task() }
-        guard prefill.map({ $0 < window }) ?? true else {
-            throw .impossible(
-                reader.position(of: "prefill"), path: reader.keyPath("prefill"),
-                reason: "\(prefill ?? 0) tokens, expected less than the \(window) of 'window'")
-        }
         try reader.finish()
     }
 }
