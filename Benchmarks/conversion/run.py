@@ -46,7 +46,7 @@ def main():
                 mean = None
                 for method, calibrated in METHODS:
                     clock = time.perf_counter()
-                    kvlab("convert", parent, "--kv-heads", str(heads), "--method", method, "--out", child,
+                    kvlab("convert", parent, "--kv-heads", str(heads), "--method", method, "--out", child, "--force",
                           *(["--calibration", calibration] if calibrated else []))
                     seconds = time.perf_counter() - clock
                     loss = score(child) - before

@@ -23,7 +23,7 @@ struct Refinement {
     var store: ConversionStore?
 
     /// The most passes over the calibration text.
-    private static let mostPasses = 8
+    private static let mostPasses = 16
     /// Floating-point operations within which passes behind the first fit: about a minute on two cores.
     private static let mostWork = 2e13
     /// Bytes of activations in a step beyond which the backward pass recomputes them.

@@ -182,24 +182,24 @@ import Testing
                 parent: parent, tensors: tensors, calibration: calibration, seed: seed, store: store)
             let weights = try refinement.run(start.0, start.1) { done, all in
                 steps.append(done)
-                #expect(all == 248)
+                #expect(all == 496)
                 if done == last { throw CancellationError() }
             }
             return (weights.names.map { weights[$0]?.float32().array() }, steps)
         }
         let whole = try refined(nil)
-        #expect(whole.steps == Array(1...248) && store.isEmpty)
+        #expect(whole.steps == Array(1...496) && store.isEmpty)
         #expect(throws: CancellationError.self) { try refined(store, stopBehind: 20) }
         #expect(!store.isEmpty)
         let rest = try refined(store)
-        #expect(rest.steps == Array(21...248) && rest.weights == whole.weights)
+        #expect(rest.steps == Array(21...496) && rest.weights == whole.weights)
         // All steps are kept now; of a damaged state nothing can be used.
         #expect(try refined(store).steps == [])
         let names = try FileManager.default.contentsOfDirectory(atPath: scratch["kept"])
         #expect(names.count == 1)
         try scratch.write([1, 2, 3], to: "kept/" + names[0])
         let again = try refined(store)
-        #expect(again.steps == Array(1...248) && again.weights == whole.weights)
+        #expect(again.steps == Array(1...496) && again.weights == whole.weights)
         // Another seed is another refinement, whose state takes the place of this one.
         #expect(throws: CancellationError.self) { try refined(store, seed: 6, stopBehind: 1) }
         let other = try FileManager.default.contentsOfDirectory(atPath: scratch["kept"])
