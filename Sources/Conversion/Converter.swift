@@ -1,5 +1,6 @@
 import Autograd
 import Checkpoints
+import Kernels
 import Models
 
 /// A conversion with its calibration text and seed.
@@ -43,6 +44,8 @@ public struct Converter: Sendable {
             parent: try DecoderLM(config: config, tensors: tensors), calibration: calibration, seed: seed,
             store: store, progress: progress)
         var report = ConversionReport(method: method.name, calibrationTokens: calibration?.tokens, parent: config, child: child)
+        // Blocks cached for the refinement's activations and gradients are of no use behind it.
+        defer { StoragePool.shared.trim() }
         return (child, try method.convert(job, report: &report), report)
     }
 }

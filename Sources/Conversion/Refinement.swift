@@ -111,11 +111,11 @@ struct Refinement {
         return result
     }
 
-    /// The peak learning rate of `matrix`: relative to the root mean square of its values, and to 1/√hidden, so that a step changes
-    /// the outputs of wide and of narrow models alike.
+    /// The peak learning rate of `matrix`: relative to the root mean square of its values, and to 1/√(hidden·layers), so that a step
+    /// changes the predictions of wide and narrow, of deep and shallow models alike.
     private static func rate(_ matrix: RefinedMatrix, _ config: ModelConfig) -> Float {
         let meanSquare = Elementwise.sumOfSquares(matrix.values) / Double(max(matrix.values.count, 1))
-        return Float(0.36 * (meanSquare / Double(config.hiddenSize)).squareRoot())
+        return Float(0.6 * (meanSquare / Double(config.hiddenSize * config.layers)).squareRoot())
     }
 
     /// The learning rate's share of its peak after `part` of the steps: warmed up over a tenth, then along a cosine to a tenth.
