@@ -1,6 +1,6 @@
 import Autograd
 
-/// The forward pass layer by layer, for calibration, refinement and diagnosis.
+/// The forward pass layer by layer, for calibration and diagnosis.
 extension DecoderLM {
     /// The input of the first block, [batch·seq, hidden].
     public func embedded(_ input: ModelInput) -> Tensor {

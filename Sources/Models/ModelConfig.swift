@@ -243,21 +243,6 @@ extension ModelConfig {
         return source
     }
 
-    /// Runs of adjacent layers that share keys and values only among themselves; a layer that shares none is a run of its own.
-    public var sharingRuns: [Range<Int>] {
-        var runs: [Range<Int>] = []
-        for layer in 0..<layers {
-            let source = keyValueSource(layer) ?? layer
-            var start = source
-            while let last = runs.last, last.upperBound > source {
-                start = min(start, last.lowerBound)
-                runs.removeLast()
-            }
-            runs.append(start..<layer + 1)
-        }
-        return runs
-    }
-
     /// Whether another layer shares the keys and values of `layer`.
     func isRead(_ layer: Int) -> Bool { (layer + 1..<max(layers, layer + 1)).contains { keyValueSource($0) == layer } }
 
