@@ -8,7 +8,7 @@ help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 # --resume: an interrupted lab goes on where it stopped; a new one starts from nothing.
-lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about ten minutes on 2 cores)
+lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about twelve minutes on 2 cores)
 	.build/release/kvlab lab recipes/quickstart.json --resume
 
 smollm2: build data/bible.txt data/smollm2.gguf ## Fetch SmolLM2-135M and find a smaller cache for it (hours on 2 cores)
