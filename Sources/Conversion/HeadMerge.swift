@@ -34,7 +34,7 @@ protocol HeadMerge: Sendable {
     static var summary: String { get }
     /// Whether calibration text makes a difference.
     static var usesActivations: Bool { get }
-    /// Whether the weights are refined against the parent's activations afterwards, which needs calibration text.
+    /// Whether the weights are refined against the parent's predictions afterwards, which needs calibration text.
     static var refines: Bool { get }
     /// The layer with `kvHeads` KV heads. Precondition: a proper divisor of the layer's present ones.
     func convert(_ layer: AttentionWeights, to kvHeads: Int, _ context: LayerContext) throws -> LayerConversion

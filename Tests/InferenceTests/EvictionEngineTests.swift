@@ -6,17 +6,24 @@ import Testing
 
 /// Evictions in the serving engine.
 @Suite struct EvictionEngineTests {
-    /// The tokens that six requests get, each of 30 and some with a retention of their own, from a batch-invariant engine.
-    private func outputs(
-        _ retention: any Retention, pages: Int = 400, own: [(any Retention)?] = [],
-        _ change: (inout EngineOptions) -> Void = { _ in }
-    ) async throws -> (ids: [[Int32]], statistics: EngineStatistics) {
-        let fixture = try EngineFixture(
+    /// A batch-invariant engine under `retention`, with `pages` pages, whose model has 256 positions.
+    private func fixture(
+        _ retention: any Retention, pages: Int, _ change: (inout EngineOptions) -> Void
+    ) throws -> EngineFixture {
+        try EngineFixture(
             pages: pages, deviation: 0.3,
             { options in
                 (options.batchInvariant, options.retention) = (true, retention)
                 change(&options)
             }, configure: { config, _ in config.maxSequence = 256 })
+    }
+
+    /// The tokens that six requests get, each of 30 and some with a retention of their own, from a batch-invariant engine.
+    private func outputs(
+        _ retention: any Retention, pages: Int = 400, own: [(any Retention)?] = [],
+        _ change: (inout EngineOptions) -> Void = { _ in }
+    ) async throws -> (ids: [[Int32]], statistics: EngineStatistics) {
+        let fixture = try fixture(retention, pages: pages, change)
         var generations: [Generation] = []
         // The third and the last begin alike.
         for (index, length) in [5, 40, 70, 33, 9, 70].enumerated() {
@@ -79,12 +86,7 @@ import Testing
     private func answers(
         _ retention: any Retention, shares: Bool, pages: Int = 400, _ change: (inout EngineOptions) -> Void = { _ in }
     ) async throws -> (answers: [Answer], statistics: EngineStatistics) {
-        let fixture = try EngineFixture(
-            pages: pages, deviation: 0.3,
-            { options in
-                (options.batchInvariant, options.retention) = (true, retention)
-                change(&options)
-            }, configure: { config, _ in config.maxSequence = 256 })
+        let fixture = try fixture(retention, pages: pages, change)
         var generations: [Generation] = []
         for question in 0..<4 {
             for context in 0..<2 {
