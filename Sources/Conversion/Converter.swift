@@ -44,8 +44,6 @@ public struct Converter: Sendable {
             parent: try DecoderLM(config: config, tensors: tensors), calibration: calibration, seed: seed,
             store: store, progress: progress)
         var report = ConversionReport(method: method.name, calibrationTokens: calibration?.tokens, parent: config, child: child)
-        // Blocks cached for the refinement's activations and gradients are of no use behind it.
-        defer { StoragePool.shared.trim() }
         return (child, try method.convert(job, report: &report), report)
     }
 }
@@ -66,6 +64,8 @@ extension Checkpoint {
         by converter: Converter, progress: @escaping (ConversionProgress) throws -> Void = { _ in }
     ) throws -> (Checkpoint, ConversionReport) {
         let (childConfig, childParameters, report) = try converter.convert(config, parameters, progress: progress)
+        // The parent's widened weights and the refinement's memory are free by now, and of no use to what follows.
+        StoragePool.shared.trim()
         var child = self
         child.config = childConfig
         child.parameters = childParameters
