@@ -41,6 +41,28 @@ struct ToyUnequalHeads: Retention {
     }
 }
 
+/// Keeps every slot of the first head, and the newest 16 of each other, of the second whenever 32 more tokens have come, of the third
+/// 64.
+struct ToyOwnHeads: Retention {
+    let name = "toy-own-heads"
+    let budgetScope = BudgetScope.own
+    private var number = 0
+
+    func head(_ index: Int) -> any Retention {
+        var copy = self
+        copy.number = index
+        return copy
+    }
+
+    func nextDecision(after tokens: Int, prompt: Int) -> Int? {
+        number == 0 ? nil : (tokens / (32 * number) + 1) * 32 * number
+    }
+
+    func mostRetained(at tokens: Int, prompt: Int) -> Int { number == 0 ? tokens : min(tokens, 16) }
+
+    func retained(_ stream: StreamState) -> RetainedSlots { .ranges([max(0, stream.slots - 16)..<stream.slots]) }
+}
+
 /// The decisions of another retention, with pages of its own for each head.
 struct ToySeparation: Retention {
     let base: any Retention
@@ -150,6 +172,17 @@ struct ToyHeavyHitters: Retention {
                 reference[head].scores += [Float](repeating: 0, count: count)
                 for (slot, share) in mass[head].enumerated() { reference[head].scores[slot] += Float(share) }
             }
+            if retention.budgetScope == .own {
+                for (head, own) in reference.indices.map({ retention.head($0) }).enumerated()
+                where own.nextDecision(after: tokens - 1, prompt: .max) == tokens {
+                    let slots = reference[head].keys.count
+                    let state = StreamState(
+                        tokens: tokens, prompt: .max, kvHeads: 1, slots: slots, positions: [reference[head].positions], mass: [])
+                    guard case .ranges(let kept) = own.retained(state) else { continue }
+                    reference[head].keep(kept.flatMap { Array($0) })
+                }
+                continue
+            }
             guard retention.nextDecision(after: tokens - 1, prompt: .max) == tokens else { continue }
             let state = StreamState(
                 tokens: tokens, prompt: .max, kvHeads: geometry.kvHeads, slots: reference.map(\.keys.count).max() ?? 0,
@@ -175,6 +208,36 @@ struct ToyHeavyHitters: Retention {
         let steps = [20, 12, 32] + [Int](repeating: 1, count: 70) + [3, 5, 18]
         let (largest, slots) = try difference(ToyUnequalHeads(budgetScope: scope), steps: steps)
         #expect(largest < 1e-5 && slots == 40, "\(largest), \(slots) slots")
+    }
+
+    @Test func `heads decide for themselves, each of its own slots at its own moments`() throws {
+        let steps = [20, 12, 32] + [Int](repeating: 1, count: 70) + [3, 5, 18]
+        let (largest, slots) = try difference(ToyOwnHeads(), steps: steps)
+        #expect(largest < 1e-5 && slots == 160, "\(largest), \(slots) slots")
+    }
+
+    @Test func `pages of a head go back when it decides, those of a whole head never`() throws {
+        let config = try TinyDesign.grouped.config
+        let kvHeads = config.kvGeometry(.float32)[0].kvHeads
+        var cache = try PagedKVCache(
+            config: config, retention: ToyOwnHeads(), pageBytes: 1024, sequences: 2, tokens: 96, chunk: 32)
+        let budget = cache.pages(tokens: 96, inChunksOf: 32)
+        cache.add(0)
+        for turn in 0..<3 {
+            let step = RaggedBatch(sequences: [0], counts: [32], tokens: [Int32](repeating: 0, count: 32))
+            let isReserved = cache.reserve(step)
+            #expect(isReserved && cache.table(of: 0).allPages.count <= budget)
+            cache.commit(step)
+            if turn == 1 { cache.fork(0, as: 1) }
+        }
+        let slots = cache.positions(of: 0).map { $0.map(\.count) }
+        // The third head last decided at 64 of 96 tokens.
+        #expect(slots == [[Int]](repeating: (0..<kvHeads).map { [96, 16, 48][min($0, 2)] }, count: config.layers))
+        let pages = slots.joined().reduce(0) { $0 + cache.layouts[0].pages(tokens: $1) }
+        #expect(cache.table(of: 0).allPages.count == pages)
+        #expect(cache.positions(of: 1)[0][0] == (0..<64).map { Int32($0) })
+        for sequence in 0..<2 { cache.remove(sequence) }
+        #expect(cache.store.pool.inconsistency() == nil && cache.store.pool.freeCount == cache.store.pool.pages)
     }
 
     @Test func `heads in pages of their own attend as heads in one page do, bit for bit`() throws {
@@ -280,9 +343,9 @@ struct ToyHeavyHitters: Retention {
         }
     }
 
-    @Test(arguments: [BudgetScope.layer, .model])
+    @Test(arguments: [BudgetScope.layer, .model, .own])
     func `tokens of unequal heads do not depend on chunks, sharing, preemption or tiers`(scope: BudgetScope) async throws {
-        let retention = ToyUnequalHeads(budgetScope: scope)
+        let retention: any Retention = scope == .own ? ToyOwnHeads() : ToyUnequalHeads(budgetScope: scope)
         let expected = try await outputs { $0.retention = retention }
         #expect(try await expected != outputs { _ in })
         #expect(try await expected == outputs { ($0.retention, $0.limits.tokensPerStep) = (retention, 7) })
@@ -296,7 +359,7 @@ struct ToyHeavyHitters: Retention {
         // Of a layer's heads in pages of their own every retention frees slots; of heads in one page only these of equal numbers.
         let own = try await outputs(own: ToyRetention()) { $0.retention = retention }
         #expect(try await own == outputs { $0.retention = ToyRetention() })
-        await #expect(throws: InferenceError.headsShareBudgets(policy: "toy-heads")) {
+        await #expect(throws: InferenceError.headsShareBudgets(policy: retention.name)) {
             try await outputs(own: retention) { $0.retention = ToyRetention() }
         }
     }

@@ -15,7 +15,7 @@ public struct PagedKVCache: KVCache {
     /// The cache geometry of each layer.
     public let geometry: [KVGeometry]
     /// The page layout of each stream, which has a block table of its own: of each layer with keys and values of its own or, where
-    /// the cache's retention has heads share budgets, of each of its KV heads.
+    /// heads keep unequal numbers of slots under the cache's retention, of each of its KV heads.
     public let layouts: [PagedLayout]
     /// The streams of each layer with keys and values of its own.
     let layerStreams: [Range<Int>]
@@ -112,7 +112,7 @@ public struct PagedKVCache: KVCache {
         return layerStreams.flatMap { streams -> [any Retention] in
             if let window = windows[streams.lowerBound] { return [window] }
             index += 1
-            return [any Retention](repeating: retention.stream(index - 1, of: count), count: streams.count)
+            return retention.stream(index - 1, of: count).heads(streams.count)
         }
     }
 

@@ -12,13 +12,16 @@ extension ModelConfig {
                 bytes += shape.bytes(tokens: tokens)
                 continue
             }
-            let kept = retention.stream(stream, of: streams.count)
-            var (slots, at) = (0, 0)
-            while let next = kept.nextDecision(after: at, prompt: context), next <= tokens {
-                slots = min(slots + next - at, kept.mostRetained(at: next, prompt: context))
-                at = next
+            let own = retention.stream(stream, of: streams.count)
+            let parts = own.budgetScope == .own ? shape.streams(under: own) : [shape]
+            for (kept, shape) in zip(own.heads(parts.count), parts) {
+                var (slots, at) = (0, 0)
+                while let next = kept.nextDecision(after: at, prompt: context), next <= tokens {
+                    slots = min(slots + next - at, kept.mostRetained(at: next, prompt: context))
+                    at = next
+                }
+                bytes += shape.bytes(tokens: slots + tokens - at)
             }
-            bytes += shape.bytes(tokens: slots + tokens - at)
         }
         return bytes
     }

@@ -64,22 +64,22 @@ extension PagedKVCache {
         guard decides(sequence) else { return false }
         var table = table(of: sequence)
         let retentions = retentions(of: sequence)
-        var packed: [Int] = []
-        for (layer, streams) in layerStreams.enumerated() {
+        var packed: [Range<Int>] = []
+        for streams in decidingStreams(retentions) {
             let stream = streams.lowerBound
             guard isDecision(sequence, stream, at: table.tokens) else { continue }
             switch retentions[stream].release {
             case .pages:
-                guard case .ranges(let ranges) = retentions[stream].retained(state(of: sequence, table, layer)) else {
+                guard case .ranges(let ranges) = retentions[stream].retained(state(of: sequence, table, streams)) else {
                     preconditionFailure("PagedKVCache: '\(retentions[stream].name)' keeps slots by head in place")
                 }
                 release(&table, stream, outside: ranges)
             case .compaction:
-                packed.append(layer)
-                if retentions[stream].budgetScope != .model { pack(&table, sequence, [layer]) }
+                packed.append(streams)
+                if retentions[stream].budgetScope != .model { pack(&table, sequence, [streams]) }
             }
         }
-        if let layer = packed.first, retentions[layerStreams[layer].lowerBound].budgetScope == .model {
+        if let streams = packed.first, retentions[streams.lowerBound].budgetScope == .model {
             pack(&table, sequence, packed)
         }
         (peaks[sequence], prompts[sequence]) = (nil, packed.isEmpty ? prompts[sequence] : nil)
@@ -87,35 +87,41 @@ extension PagedKVCache {
         return !packed.isEmpty
     }
 
-    /// Packs the retained slots of layers that decide together.
-    private mutating func pack(_ table: inout BlockTable, _ sequence: Int, _ layers: [Int]) {
-        let streams = layers.flatMap { layerStreams[$0] }
+    /// The streams of each layer, or of each KV head where heads decide for themselves under the `retentions` of ``layouts``.
+    private func decidingStreams(_ retentions: [any Retention]) -> [Range<Int>] {
+        layerStreams.flatMap { streams in
+            retentions[streams.lowerBound].budgetScope == .own ? streams.map { $0..<$0 + 1 } : [streams]
+        }
+    }
+
+    /// Packs the retained slots of layers, or of one head, that decide together, each with its streams.
+    private mutating func pack(_ table: inout BlockTable, _ sequence: Int, _ parts: [Range<Int>]) {
+        let streams = Array(parts.joined())
         let retention = retentions(of: sequence)[streams[0]]
         var spare = streams.flatMap { table.reserved[$0] }
         for stream in streams { table.reserved[stream] = [] }
         if countsOnly {
             let most = retention.mostRetained(at: table.tokens, prompt: prompt(of: sequence))
             let counts =
-                retention.budgetScope == .head
+                [.head, .own].contains(retention.budgetScope)
                 ? streams.map { min(table.slots($0), most) } : largestDivision(table, streams, most: most)
             for (stream, count) in zip(streams, counts) {
                 pack(&table, sequence, stream, [[Int]](repeating: Array(0..<count), count: shapes[stream].kvHeads), &spare)
             }
         } else {
-            let states = layers.map { state(of: sequence, table, $0) }
-            for (layer, (state, kept)) in zip(layers, zip(states, retention.retained(states))) {
-                pack(&table, sequence, layer, state, kept, retention.merge, &spare)
+            let states = parts.map { state(of: sequence, table, $0) }
+            for (streams, (state, kept)) in zip(parts, zip(states, retention.retained(states))) {
+                pack(&table, sequence, streams, state, kept, retention.merge, &spare)
             }
         }
         for page in spare { store.pool.release(page) }
     }
 
-    /// Packs the slots `kept` of a layer, into which `merge` merges the others.
+    /// Packs the slots `kept` of a layer's `streams`, or of one, into which `merge` merges the others.
     private mutating func pack(
-        _ table: inout BlockTable, _ sequence: Int, _ layer: Int, _ state: StreamState, _ kept: RetainedSlots,
+        _ table: inout BlockTable, _ sequence: Int, _ streams: Range<Int>, _ state: StreamState, _ kept: RetainedSlots,
         _ merge: (any SlotMerge)?, _ spare: inout [Int32]
     ) {
-        let streams = layerStreams[layer]
         var (heads, merged) = ([[Int]](), [[Int: [Float]]]())
         switch kept {
         case .ranges(let ranges): heads = [[Int]](repeating: ranges.flatMap { Array($0) }, count: state.kvHeads)
@@ -137,9 +143,11 @@ extension PagedKVCache {
         }
     }
 
-    /// The state of a layer for its retention.
-    private func state(of sequence: Int, _ table: BlockTable, _ layer: Int) -> StreamState {
-        let streams = layerStreams[layer]
+    /// The state of a layer's `streams`, or of the one of a head that decides for itself, for the retention.
+    private func state(of sequence: Int, _ table: BlockTable, _ streams: Range<Int>) -> StreamState {
+        guard let layer = layerStreams.firstIndex(where: { $0.contains(streams.lowerBound) }) else {
+            preconditionFailure("PagedKVCache: streams \(streams) are no layer's")
+        }
         let retention = retentions(of: sequence)[streams.lowerBound]
         let inputs = retention.inputs
         let heads = streams.flatMap { stream in (0..<layouts[stream].kvHeads).map { (stream: stream, head: $0) } }
@@ -176,17 +184,21 @@ extension PagedKVCache {
     ) {
         let (streams, stream) = (layerStreams[own], layerStreams[own].lowerBound)
         let inputs = step.sequences.map { retentions(of: $0)[stream].inputs }
-        let rows = step.sequences.indices.map { observedRows(step.sequences[$0], stream, adding: step.counts[$0]) }
-        guard rows.contains(where: { !$0.isEmpty }) else { return }
-        for (index, sequence) in step.sequences.enumerated() where !rows[index].isEmpty && observations[sequence] == nil {
+        let rows = step.sequences.indices.map { index in
+            streams.map { observedRows(step.sequences[index], $0, adding: step.counts[index]) }
+        }
+        guard rows.joined().contains(where: { !$0.isEmpty }) else { return }
+        for (index, sequence) in step.sequences.enumerated()
+        where observations[sequence] == nil && rows[index].contains(where: { !$0.isEmpty }) {
             observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
         }
-        let masses = zip(inputs, rows).map { $0.contains(.mass) && !$0.contains(.rows) ? $1 : 0..<0 }
-        if masses.contains(where: { !$0.isEmpty }) {
+        let none = [Range<Int>](repeating: 0..<0, count: streams.count)
+        let masses = zip(inputs, rows).map { $0.contains(.mass) && !$0.contains(.rows) ? $1 : none }
+        if masses.joined().contains(where: { !$0.isEmpty }) {
             addMass(of: masses, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams)
         }
-        let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : 0..<0 }
-        if weighed.contains(where: { !$0.isEmpty }) {
+        let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : none }
+        if weighed.joined().contains(where: { !$0.isEmpty }) {
             addMass(
                 of: weighed, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams,
                 weighing: weighing(step, kernel, layer: layer, streams: streams))
@@ -194,13 +206,14 @@ extension PagedKVCache {
         var first = 0
         for (index, sequence) in step.sequences.enumerated() {
             defer { first += step.counts[index] }
-            guard inputs[index].contains(.queries), !rows[index].isEmpty else { continue }
+            let rows = rows[index][0]
+            guard inputs[index].contains(.queries), !rows.isEmpty else { continue }
             var statistics =
                 observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[own])
             observations[sequence]?[stream].queries = nil
             statistics.add(
-                queries, rows: first + rows[index].lowerBound..<first + rows[index].upperBound,
-                position: length(of: sequence) + rows[index].lowerBound)
+                queries, rows: first + rows.lowerBound..<first + rows.upperBound,
+                position: length(of: sequence) + rows.lowerBound)
             observations[sequence]?[stream].queries = statistics
         }
     }
@@ -238,15 +251,15 @@ extension PagedKVCache {
         }
     }
 
-    /// Adds the attention mass of `rows` of each sequence to the slots' of its streams, weighed where `weigh` is given.
+    /// Adds the attention mass of `rows` of each sequence and stream to its slots', weighed where `weigh` is given.
     private mutating func addMass(
-        of rows: [Range<Int>], _ step: RaggedBatch, _ qkv: Storage, _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
+        of rows: [[Range<Int>]], _ step: RaggedBatch, _ qkv: Storage, _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
         logSumExp: Storage, streams: Range<Int>, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
         let entries = step.sequences.indices.flatMap { index in
-            streams.map { stream in
+            zip(streams, rows[index]).map { stream, rows in
                 (
-                    sequence: step.sequences[index], stream: stream, rows: rows[index],
+                    sequence: step.sequences[index], stream: stream, rows: rows,
                     slots: table(of: step.sequences[index]).slots(stream) + step.counts[index]
                 )
             }

@@ -42,6 +42,8 @@ public protocol Retention: Sendable {
     func retained(_ streams: [StreamState]) -> [RetainedSlots]
     /// The retention of stream `index` of the `count` that the model's layers without a window have.
     func stream(_ index: Int, of count: Int) -> any Retention
+    /// The retention of KV head `index` of the stream that this is the retention of, where ``budgetScope`` is ``BudgetScope/own``.
+    func head(_ index: Int) -> any Retention
     /// Throws where the retention cannot act on a model of `config`.
     func check(_ config: ModelConfig) throws(InferenceError)
     /// Throws where it cannot act on sequences of a model of `config` whose prompt has `prompt` tokens.
@@ -56,6 +58,8 @@ public protocol Retention: Sendable {
 public enum BudgetScope: Sendable {
     /// Each KV head has the budget: all heads of a layer keep equally many slots.
     case head
+    /// Each KV head has a retention of its own (``Retention/head(_:)``), which decides for it alone.
+    case own
     /// The heads of a layer divide as many budgets as they are.
     case layer
     /// So do all heads of all layers without a window, which decide together.
@@ -126,7 +130,7 @@ public struct StreamState: Sendable {
 public enum RetainedSlots: Sendable {
     /// The same slots in every head.
     case ranges([Range<Int>])
-    /// Slots of each KV head, equally many in all but where heads share a budget.
+    /// Slots of each KV head, equally many in all but where heads have pages of their own.
     case heads([[Int]])
 }
 
@@ -143,6 +147,11 @@ extension Retention {
     public func instructed(by tokenizer: any Tokenizer) -> Self { self }
     public func retained(_ streams: [StreamState]) -> [RetainedSlots] { streams.map { retained($0) } }
     public func stream(_ index: Int, of count: Int) -> any Retention { self }
+    public func head(_ index: Int) -> any Retention { self }
+
+    /// The retentions of the `count` KV heads of the stream that this is the retention of.
+    func heads(_ count: Int) -> [any Retention] { (0..<count).map { budgetScope == .own ? head($0) : self } }
+
     public func check(_ config: ModelConfig) throws(InferenceError) {}
     public func check(_ config: ModelConfig, prompt: Int) throws(InferenceError) {}
 

@@ -1,9 +1,9 @@
 import Kernels
 import Models
 
-/// Streams whose KV heads share a budget of slots.
+/// Streams whose KV heads keep unequal numbers of slots, in pages of their own.
 extension PagedKVCache {
-    /// Whether the cache can free the slots of `retention`: where heads share budgets, those of single heads.
+    /// Whether the cache can free the slots of `retention`: where heads keep unequal numbers of slots, those of single heads.
     public func holds(_ retention: any Retention) -> Bool {
         retention.budgetScope == .head || shapes.allSatisfy { $0.kvHeads == 1 || $0.window != nil }
     }
@@ -13,7 +13,7 @@ extension PagedKVCache {
         var (budgets, joint) = ([[Int]](), [Int]())
         for streams in layerStreams {
             switch retentions[streams.lowerBound].budgetScope {
-            case .head: budgets += streams.map { [$0] }
+            case .head, .own: budgets += streams.map { [$0] }
             case .layer: budgets.append(Array(streams))
             case .model: joint += streams
             }
@@ -25,7 +25,14 @@ extension PagedKVCache {
     /// token i, none.
     public func positions(of sequence: Int) -> [[[Int32]]] {
         let table = table(of: sequence)
-        return layerStreams.map { streams in streams.flatMap { table.positions[$0] } }
+        return layerStreams.map { streams in
+            guard streams.contains(where: { !table.positions[$0].isEmpty }) else { return [] }
+            return streams.flatMap { stream in
+                table.positions[stream].isEmpty
+                    ? [[Int32]](repeating: (0..<Int32(table.tokens)).map { $0 }, count: shapes[stream].kvHeads)
+                    : table.positions[stream]
+            }
+        }
     }
 
     /// The stream of a KV head of the layer with `streams`, and the head's number in it.
@@ -62,7 +69,7 @@ extension PagedKVCache {
 }
 
 extension KVGeometry {
-    /// The geometries of a layer's streams: of the layer, or of each KV head where heads share budgets under `retention`.
+    /// The geometries of a layer's streams: of the layer, or of each KV head where heads keep unequal numbers of slots under `retention`.
     ///
     /// Pages of layers with a window are freed for all heads at once.
     func streams(under retention: any Retention) -> [KVGeometry] {
