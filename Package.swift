@@ -65,7 +65,7 @@ let package = Package(
         library("Models", ["Autograd", "Files", "Kernels", "Random"]),
         library("HDF5", ["CHDF5"]),
         library("Checkpoints", ["Files", "HDF5", "JSON", "Kernels", "Models", "Text"]),
-        library("Inference", ["Kernels", "Models", "Random", "Text"]),
+        library("Inference", ["Files", "JSON", "Kernels", "Models", "Random", "Text"]),
         library("Training", ["Autograd", "Checkpoints", "Files", "Inference", "Kernels", "Models", "Random", "Text"]),
         library(
             "Evaluation",
@@ -142,7 +142,7 @@ let package = Package(
             ],
             path: "Tests/FuzzTargets", exclude: ["Corpus"], swiftSettings: [.treatAllWarnings(as: .error)]),
         tests("FuzzTests", ["FuzzTargets", "Random"]),
-        tests("InferenceTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
+        tests("InferenceTests", ["Checkpoints", "Files", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text"]),
         tests("SeamTests", ["Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Threads"]),
         tests(
             "TrainingTests", ["Checkpoints", "Inference", "Kernels", "Models", "Random", "TestSupport", "Text", "Training"],

@@ -62,6 +62,7 @@ extension CachedPerplexity {
         if options.prompt == 0, let retention = options.retention as? EvictionRetention, retention.needsPrompt {
             throw InferenceError.policyWithoutPrompt(policy: retention.name)
         }
+        try options.retention.check(model)
         try options.retention.check(model.config, prompt: options.prompt)
         let longest = windows.map(\.inputs.count).max() ?? 1
         func cache(

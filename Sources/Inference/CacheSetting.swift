@@ -54,6 +54,9 @@ public struct CacheSetting: Sendable {
     /// Its command-line option without dashes: "kv-budget".
     public var option: String { key == "evict" ? key : "kv-" + key }
 
+    /// Whether it is a measurement of one model, which no recipe can have: it makes its models.
+    public var isOfOneModel: Bool { key == EvictionOption.scores.rawValue }
+
     /// Its values in words.
     public var expected: String {
         switch kind {
@@ -104,13 +107,16 @@ extension CacheSetting {
         CacheSetting(
             "sinks", \.sinks, .integer(0...most), "first tokens that are always kept; the policy's own unless given",
             example: "4",
-            help: "First tokens that are always kept. Default: 4 for streaming-llm, expected-attention and kvzip, else 0."),
+            help: """
+                First tokens that are always kept. Default: 4 for streaming-llm, expected-attention, kvzip and razor-attention, \
+                128 for duo-attention, else 0.
+                """),
         CacheSetting(
             "recent", \.recent, .integer(0...most), "newest tokens that are always kept; the policy's own unless given",
             example: "16",
             help: """
                 Newest tokens that are always kept. Default: half the budget for h2o, 30% of it for keyformer, 10 for scissorhands, \
-                1 for tova, else 0.
+                1 for tova, 256 for duo-attention and razor-attention, else 0.
                 """),
         CacheSetting(
             "window", \.window, .integer(1...most), "last tokens of the prompt, or last queries, which score the others",
@@ -145,6 +151,12 @@ extension CacheSetting {
             "merge", \.merge, .choice(SlotMerges.names),
             "the merge of evicted slots into kept ones; they are dropped without one", example: "cam", valueName: "name",
             help: "Merge evicted slots' values into kept ones: \(SlotMerges.names.joined(separator: ", "))."),
+        CacheSetting(
+            EvictionOption.scores.rawValue, \.scores, .text(example: "heads.json", expected: "a file that kvlab heads wrote"),
+            "the file of the scores that rank the heads of one model", example: "heads.json", valueName: "file",
+            help: """
+                \(EvictionPolicies.namesOfHeads.joined(separator: ", ")): the file in which kvlab heads ranked the model's heads.
+                """),
         CacheSetting(
             "seed", \.seed, .integer(0...Int.max), "seed of random draws", example: "1",
             help: "random, keyformer, --kv-merge: seed of the draws."),

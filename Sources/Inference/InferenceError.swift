@@ -23,6 +23,10 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case noMerge(String, known: [String])
     /// An eviction policy lacks its budget.
     case noBudget(policy: String)
+    /// A policy that keeps whole heads lacks the file that ranks them.
+    case noHeadScores(policy: String)
+    /// The file at a path is no file of head scores, or not one of the model or policy; a path of nil stands in the reason.
+    case headScores(path: String?, reason: String)
     /// An option of evictions comes without a policy.
     case optionWithoutPolicy(option: String)
     /// An option means nothing to an eviction policy.
@@ -84,6 +88,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "there is no merge '\(name)', expected one of \(known.joined(separator: ", "))"
         case .noBudget(let policy):
             "--evict \(policy) needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
+        case .noHeadScores(let policy): "--evict \(policy) needs --kv-scores, a file that kvlab heads writes of the model"
+        case .headScores(let path, let reason): (path.map { $0 + ": " } ?? "") + reason
         case .optionWithoutPolicy(let option): "\(option) means nothing without --evict; name a policy"
         case .foreignOption(let option, let policy): "\(option) means nothing for '\(policy)'"
         case .optionTooSmall(let option, let value, let least, let reason):

@@ -1,3 +1,4 @@
+import Files
 import Kernels
 
 /// The serving form of a decoder: weights packed once in the checkpoint's element type, no gradients.
@@ -7,6 +8,9 @@ import Kernels
 public struct ServingModel: Sendable {
     /// The model's shape.
     public let config: ModelConfig
+    /// The SHA-256 of the key projections as they are stored: it tells whose heads these are, by which measurements of heads are
+    /// known again.
+    public let identity: String
     private let embedding: EmbeddingRows
     private let layers: [Layer]
     /// Position embeddings, where positions are learned.
@@ -27,6 +31,7 @@ public struct ServingModel: Sendable {
     /// layer's and the embedding's.
     public init(config: ModelConfig, parameters: consuming Parameters) throws(ParametersError) {
         try parameters.validate(against: config)
+        identity = Self.identity(of: parameters, config)
         var left = consume parameters
         func take(_ name: WeightName, _ shape: [Int]) throws(ParametersError) -> Weight {
             let weight = try left.weight(name, shape: shape)
@@ -52,6 +57,17 @@ public struct ServingModel: Sendable {
                     feedForward: ServingFeedForward(weights.feedForward, activation: config.activation)))
         }
         self.layers = layers
+    }
+
+    private static func identity(of parameters: borrowing Parameters, _ config: ModelConfig) -> String {
+        var hasher = SHA256Digest.Hasher()
+        for layer in 0..<config.layers {
+            for module in [WeightName.Module.key, .compress] {
+                guard let weight = parameters[WeightName(module, layer: layer)] else { continue }
+                unsafe weight.withUnsafeBytes { unsafe hasher.update($0) }
+            }
+        }
+        return hasher.finalize().hex
     }
 
     /// Bytes of the packed weights, all of which every step reads.

@@ -21,7 +21,7 @@ extension RecipeSection {
     /// A cache, as `CacheSpec` reads its settings.
     static let cache = RecipeSection(
         "lab.compression[]",
-        CacheSetting.eviction.map { setting in
+        CacheSetting.eviction.filter { !$0.isOfOneModel }.map { setting in
             RecipeKey(setting, absence: setting.key == EvictionOption.budget.rawValue ? .requiredIf("with `evict`") : .optional)
         } + [
             RecipeKey(
@@ -52,7 +52,7 @@ extension ObjectReader {
     /// - Parameter defaults: the encoding of a cache that names none.
     func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
         var settings: [(key: String, value: String)] = []
-        for setting in CacheSetting.all {
+        for setting in CacheSetting.all where !setting.isOfOneModel {
             let names = (setting.key == CacheSetting.dtype.key ? [CacheSpec.recipeEncodingKey] : []) + [setting.key]
             for name in names {
                 guard let value = try self.setting(name) else { continue }
@@ -82,6 +82,11 @@ extension ObjectReader {
         case .noBudget: .missing(position, path: keyPath(EvictionOption.budget.rawValue))
         case .optionWithoutPolicy(let option): at(option, "means nothing without 'evict'")
         case .foreignOption(let option, let policy): at(option, "means nothing for '\(policy)'")
+        case .noHeadScores(let policy):
+            at(
+                "evict",
+                "'\(policy)' goes by a measurement of one model's heads, and a recipe makes its models; measure these with compare --compression"
+            )
         case .optionTooSmall(let option, let value, let least, let reason):
             at(option, "\(value), expected at least \(least)" + (reason.isEmpty ? "" : ": \(reason)"))
         default: .impossible(position, path: path, reason: "\(error)")

@@ -154,6 +154,47 @@ import Text
         #expect(unequal > 0)
     }
 
+    @Test(arguments: models) func `whole heads, likelihoods and divergences equal DuoAttentionPress's`(name: String) throws {
+        struct Fixture: Decodable {
+            var gates: [[Double]]
+            var sinks: Int
+            var recent: Int
+            var texts: [Reference.Text]
+        }
+        let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        let data = try Data(contentsOf: folder.appendingPathComponent("Fixtures/heads-\(name).json"))
+        let fixture = try JSONDecoder().decode(Fixture.self, from: data)
+        let scratch = ScratchDirectory()
+        let scores = HeadScores(
+            method: "duo-attention", model: nil, layers: Array(fixture.gates.indices), scores: ["gate": fixture.gates])
+        try scratch.write(JSONEncoder().encode(scores), to: "heads.json")
+        let (heads, few) = (fixture.gates.joined().count, fixture.sinks + fixture.recent)
+        for text in fixture.texts {
+            let ids = try ids(text, tokenizer)
+            for (press, expected) in text.presses.sorted(by: { $0.key < $1.key }) {
+                // kvpress says how many heads stream, a budget how many slots all heads keep together.
+                let streaming = Double(heads) * (try #require(Double(press.split(separator: "@")[1])))
+                let whole = heads - Int(streaming.rounded(.toNearestOrEven))
+                var settings = EvictionSettings()
+                (settings.policy, settings.scores) = ("duo-attention", scratch["heads.json"])
+                (settings.sinks, settings.recent) = (fixture.sinks, fixture.recent)
+                settings.budget = .tokens(few + (whole * (text.context - few) + heads - 1) / heads)
+                let retention = try settings.retention()
+                let found = try positions(model, retention, Array(ids.prefix(text.context)))
+                #expect(found == expected.retained, "\(press) at \(text.offset)")
+                var cache = EvaluationCache(encoding: .float32, retention: retention, pageBytes: 1024)
+                cache.prompt = text.context
+                let result = try CachedPerplexity.evaluate(model, [window(ids)], through: cache)
+                let mean = result.score.nll / Double(result.score.tokensScored)
+                let (nll, kl) = (try #require(expected.nll), try #require(expected.kl))
+                #expect(abs(mean - nll) < 1e-4 && abs(result.klToFull - kl) < 1e-4, "\(press): \(mean), \(result.klToFull)")
+            }
+        }
+    }
+
     @Test(arguments: models) func `retained sets, likelihoods and divergences equal kvpress's`(name: String) throws {
         let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)

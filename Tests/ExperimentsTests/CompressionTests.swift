@@ -222,9 +222,18 @@ import Text
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
         let window = ["snapkv", "pyramidkv", "adakv"].contains(policy) ? ",window=4" : ""
         let interval = (EvictionPolicies.all.first { $0.name == policy }?.options ?? []).contains(.interval) ? ",interval=9" : ""
+        var ranking = ""
+        if EvictionPolicies.namesOfHeads.contains(policy) {
+            // The file names the policy that its scores are for.
+            let scores = #"{"echo": [[0.1, 0.9], [0.4, 0.2]], "gate": [[1, 0], [0.5, 0]], "induction": [[0.1, 0.3], [0.9, 0.2]]}"#
+            try scratch.write(
+                Array(#"{"method": "\#(policy)", "layers": [0, 1], "scores": \#(scores)}"#.utf8), to: "heads.json")
+            ranking = ",sinks=2,recent=4,scores=\(scratch["heads.json"])"
+        }
         for encoding in ["fp16", "int8"] {
             let cache = try CacheSpec(
-                policy == "full" ? "dtype=\(encoding)" : "evict=\(policy),budget=12,dtype=\(encoding)\(window)\(interval)")
+                policy == "full"
+                    ? "dtype=\(encoding)" : "evict=\(policy),budget=12,dtype=\(encoding)\(window)\(interval)\(ranking)")
             let grid = CacheGrid([], encoding: .float16, window: 50, prompt: 24)
             let options = try grid.options(model, ByteTokenizer(), cache)
             let ids = (0..<50).map { Int32($0 * 7 % 61) }

@@ -7,6 +7,16 @@ import Text
 @testable import Inference
 
 @Suite struct CacheSpecTests {
+    private let scratch = ScratchDirectory()
+
+    /// The settings that a policy of heads needs beside its budget; empty for others.
+    private func ranking(_ policy: String, _ config: ModelConfig = TinyModel.config()) throws -> String {
+        guard let policy = EvictionPolicies.all.first(where: { $0.name == policy }) as? any HeadPolicy else { return "" }
+        var settings = EvictionSettings()
+        try settings.rank(policy, config, in: scratch)
+        return settings.given.map { ",\($0.setting.key)=\($0.text)" }.joined()
+    }
+
     @Test func `a configuration is read back from its description, for every encoding and policy`() throws {
         for encoding in KVEncoding.all {
             let spec = try CacheSpec("dtype=\(encoding.name)")
@@ -15,8 +25,9 @@ import Text
             // What is not set is the default.
             #expect(try CacheSpec("full", defaults: encoding) == spec)
             for policy in EvictionPolicies.names {
-                let evicting = try CacheSpec("budget=100,evict=\(policy)", defaults: encoding)
-                #expect("\(evicting)" == "dtype=\(encoding.name),evict=\(policy),budget=100")
+                let ranking = try ranking(policy)
+                let evicting = try CacheSpec("budget=100,evict=\(policy)\(ranking)", defaults: encoding)
+                #expect("\(evicting)" == "dtype=\(encoding.name),evict=\(policy),budget=100\(ranking)")
                 #expect(try CacheSpec("\(evicting)") == evicting && evicting.evicts)
                 var options = EngineOptions()
                 try evicting.apply(to: &options)
@@ -48,7 +59,8 @@ import Text
         }
         #expect(CacheSetting.eviction.count == EvictionOption.allCases.count + 1)
         for setting in CacheSetting.all {
-            #expect(setting.takes(setting.example) && !setting.takes("x y"), "\(setting.key)")
+            // A path may be any text.
+            #expect(setting.takes(setting.example) && setting.takes("x y") == (setting.key == "scores"), "\(setting.key)")
             var settings = EvictionSettings()
             #expect(setting.text(settings) == nil)
             setting.set(&settings, setting.example)
@@ -58,7 +70,7 @@ import Text
     }
 
     private static let keys =
-        "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, merge, seed"
+        "dtype, residual, evict, budget, sinks, recent, window, pool, interval, future, allocate, merge, scores, seed"
 
     @Test(arguments: [
         ("", "'' is no setting of a cache; use full, or KEY=VALUE with one of the keys \(keys)"),
@@ -93,7 +105,7 @@ import Text
     @Test(arguments: EvictionPolicies.names, [40, 60])
     func `the bytes held of a prompt are those that the paged cache holds`(policy: String, context: Int) throws {
         let config = TinyModel.config(maxSequence: 192)
-        let spec = try CacheSpec("evict=\(policy),budget=34,dtype=bf16")
+        let spec = try CacheSpec("evict=\(policy),budget=34,dtype=bf16\(ranking(policy, config))")
         var retention = try #require(try spec.retention() as? EvictionRetention)
         retention.instruction = .tiny
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))

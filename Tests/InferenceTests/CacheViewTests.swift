@@ -84,11 +84,14 @@ import Testing
         }
     }
 
-    private func retention(_ policy: any EvictionPolicy) throws -> any Retention {
+    private let scratch = ScratchDirectory()
+
+    private func retention(_ policy: any EvictionPolicy, _ config: ModelConfig) throws -> any Retention {
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy.name, .tokens(20))
         if policy.options.contains(.interval) { settings.interval = 16 }
         if policy.options.contains(.window) { settings.window = 8 }
+        if let policy = policy as? any HeadPolicy { try settings.rank(policy, config, in: scratch) }
         var retention = try #require(try settings.retention() as? EvictionRetention)
         retention.instruction = .tiny
         return retention
@@ -97,7 +100,8 @@ import Testing
     @Test(arguments: TinyDesigns.allCases, EvictionPolicies.all.map(\.name))
     func `training through an eviction gives the logits of serving with it`(design: TinyDesigns, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
-        let (config, retention) = (try config(design), try retention(policy))
+        let config = try config(design)
+        let retention = try retention(policy, config)
         let input = ModelInput(batch: 1, seq: Self.tokens, tokens: Self.ids)
         do throws(InferenceError) { try retention.check(config, .float32) } catch {
             #expect(throws: error) { try trained(config, input, .float32, retention) }
@@ -118,9 +122,10 @@ import Testing
     func `training through an encoding and an eviction gives the logits of serving with both`(
         encoding: KVEncoding, name: String
     ) throws {
-        let retention = try retention(#require(EvictionPolicies.all.first { $0.name == name }))
+        let policy = try #require(EvictionPolicies.all.first { $0.name == name })
         for design in [TinyDesigns.gqa, .latent, .crossLayer, .hybrid] {
             let config = try config(design)
+            let retention = try retention(policy, config)
             let found = try trained(config, ModelInput(batch: 1, seq: Self.tokens, tokens: Self.ids), encoding, retention)
             let expected = try served(config, Self.ids, encoding, retention)
             let shares = shares(found, expected, try served(config, Self.ids, .float32, retention))
@@ -136,7 +141,8 @@ import Testing
         let tokens = Self.ids + Self.ids.reversed()
         let input = ModelInput(batch: 2, seq: Self.tokens, tokens: tokens, keyStarts: starts)
         for (encoding, retention) in [
-            (KVEncoding.float32, try retention(HeavyHitters())), (.int8, try retention(StreamingLLM())),
+            (KVEncoding.float32, try retention(HeavyHitters(), config(design))),
+            (.int8, try retention(StreamingLLM(), config(design))),
             (.kivi4, FullRetention()),
         ] {
             let config = try config(design)

@@ -37,12 +37,17 @@ import Testing
         return (ids, await fixture.engine.statistics)
     }
 
+    private let scratch = ScratchDirectory()
+
     private func retention(_ policy: String) throws -> any Retention {
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy, .tokens(24))
         if ["snapkv", "pyramidkv", "adakv"].contains(policy) { settings.window = 8 }
         let options = EvictionPolicies.all.first { $0.name == policy }?.options ?? []
         if options.contains(.interval) { settings.interval = 8 }
+        if let policy = EvictionPolicies.all.first(where: { $0.name == policy }) as? any HeadPolicy {
+            try settings.rank(policy, TinyModel.config(), in: scratch)
+        }
         return try settings.retention()
     }
 

@@ -7,18 +7,24 @@ import Testing
 
 @Suite struct EvictionTests {
     /// The settings of `policy` with a budget, and small constants where it has any.
-    private func settings(_ policy: any EvictionPolicy, budget: EvictionBudget?) -> EvictionSettings {
+    private func settings(_ policy: any EvictionPolicy, budget: EvictionBudget?, _ config: ModelConfig) throws -> EvictionSettings
+    {
         var settings = EvictionSettings()
         (settings.policy, settings.budget) = (policy.name, budget)
         if policy.options.contains(.window) { settings.window = 6 }
         if policy.options.contains(.pool) { settings.pool = .average(3) }
         if policy.options.contains(.future) { settings.future = 40 }
         if policy.options.contains(.interval) { settings.interval = 16 }
+        if let policy = policy as? any HeadPolicy { try settings.rank(policy, config, in: scratch) }
         return settings
     }
 
-    private func retention(_ policy: any EvictionPolicy, budget: EvictionBudget) throws -> EvictionRetention {
-        try retention(settings(policy, budget: budget))
+    private let scratch = ScratchDirectory()
+
+    private func retention(
+        _ policy: any EvictionPolicy, budget: EvictionBudget, _ config: ModelConfig
+    ) throws -> EvictionRetention {
+        try retention(settings(policy, budget: budget, config))
     }
 
     /// The retention of `settings`, with an instruction for a model of few tokens.
@@ -264,7 +270,7 @@ import Testing
         let gates = try ExactnessGates(
             config: config, parameters: TinyModel.parameters(config), encoding: .float32, pageBytes: 1024,
             tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
-        let retention = try retention(policy, budget: .tokens(16))
+        let retention = try retention(policy, budget: .tokens(16), config)
         let isRefused = design == .windowed || policy.name == "expected-attention" && (design == .crossLayer || design == .yoco)
         guard !isRefused else {
             #expect(throws: InferenceError.self) { try gates.run(evicting: retention) }
@@ -286,7 +292,7 @@ import Testing
         name: String, allocation: BudgetAllocation
     ) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
-        var settings = settings(policy, budget: .tokens(16))
+        var settings = try settings(policy, budget: .tokens(16), TinyDesigns.gqa.config)
         settings.allocation = allocation
         guard !policy.scoresHeadsAlike else {
             let error = InferenceError.foreignOption("--kv-allocate \(allocation.rawValue)", policy: name)
@@ -317,16 +323,16 @@ import Testing
     @Test(arguments: SlotMerges.names, EvictionPolicies.names)
     func `every merge passes the gates of every policy, or is refused by name`(merge: String, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
-        var settings = settings(policy, budget: .tokens(16))
-        (settings.merge, settings.seed) = (merge, 3)
-        guard !policy.inputs.contains(.rows) else {
-            #expect(throws: InferenceError.foreignOption("--kv-merge", policy: name)) { try settings.retention() }
-            return
-        }
-        let retention = try retention(settings)
         for (design, encoding) in [(TinyDesigns.gqa, KVEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
             guard name != "expected-attention" || design == .gqa else { continue }
             let (config, scratch) = (try config(design), ScratchDirectory())
+            var settings = try settings(policy, budget: .tokens(16), config)
+            (settings.merge, settings.seed) = (merge, 3)
+            guard !policy.inputs.contains(.rows) else {
+                #expect(throws: InferenceError.foreignOption("--kv-merge", policy: name)) { try settings.retention() }
+                return
+            }
+            let retention = try retention(settings)
             var gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
                 tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
@@ -345,7 +351,7 @@ import Testing
 
     @Test func `merges are refused where values are keys`() throws {
         let config = try TinyDesigns.latentBiased.config
-        var settings = settings(HeavyHitters(), budget: .tokens(16))
+        var settings = try settings(HeavyHitters(), budget: .tokens(16), config)
         settings.merge = "cam"
         let retention = try settings.retention()
         #expect(
@@ -360,7 +366,7 @@ import Testing
             "\(encoding.name) encodes 32 tokens together, '\(name)' evicts single ones; use another --kv-dtype, or no --evict"
         let error = InferenceError.blocksWithEviction(encoding: encoding.name, tokens: 32, policy: name)
         #expect(error.description == sentence)
-        let retention = try retention(policy, budget: .share(40))
+        let retention = try retention(policy, budget: .share(40), TinyDesigns.gqa.config)
         #expect(throws: error) {
             try PagedKVCache(
                 config: TinyDesigns.gqa.config, encoding: encoding, retention: retention, pageBytes: 4096, tokens: 60, chunk: 60)
@@ -377,7 +383,7 @@ import Testing
             config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
             tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
         for policy in EvictionPolicies.all {
-            for gate in try gates.run(evicting: retention(policy, budget: .share(40))) {
+            for gate in try gates.run(evicting: retention(policy, budget: .share(40), config)) {
                 #expect(gate.passes, "\(gate.name): \(gate.largestDifference)")
             }
         }

@@ -23,8 +23,8 @@ public struct CacheAdvisor: Sendable {
     /// Policies to search.
     public var policies: [String] = CacheAdvisor.policies
 
-    /// Every policy but the control.
-    public static let policies = EvictionPolicies.names.filter { $0 != "random" }
+    /// Every policy but the control, and those that go by a measurement of one model's heads.
+    public static let policies = EvictionPolicies.names.filter { $0 != "random" && !EvictionPolicies.namesOfHeads.contains($0) }
     /// Candidates measured in full.
     static let finalists = 4
 

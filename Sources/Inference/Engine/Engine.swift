@@ -66,6 +66,7 @@ public actor Engine {
         let available = pages - (models.count > 1 ? share * (models.count - 1) : 0)
         var capacities: [Int] = []
         for (owner, model) in models.enumerated() {
+            try options.retention.check(model.model)
             var cache = try PagedKVCache(
                 config: model.model.config, encoding: options.encoding,
                 retention: options.retention.instructed(by: model.tokenizer), store: store, owner: owner)
@@ -109,6 +110,7 @@ public actor Engine {
         let config = models[request.model].model.config
         if let retention = request.retention {
             try retention.check(config, options.encoding)
+            try retention.check(models[request.model].model)
             guard caches[request.model].holds(retention) else { throw .headsShareBudgets(policy: retention.name) }
         }
         let capacity =

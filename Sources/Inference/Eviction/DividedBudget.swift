@@ -1,11 +1,13 @@
 /// Budgets that KV heads divide by their scores.
 extension EvictionRetention {
-    public var budgetScope: BudgetScope { allocation.scope }
+    public var budgetScope: BudgetScope { policy is any HeadPolicy ? .own : allocation.scope }
 
     /// The retained sets of the streams, whose heads keep together as many slots as their budgets are: those kept without a score, and
     /// the best of the others in the numbers of ``BudgetAllocation/division(of:among:)``.
     public func retained(_ streams: [StreamState]) -> [RetainedSlots] {
-        guard budgetScope != .head, let first = streams.first else { return streams.map { retained($0) } }
+        guard budgetScope == .layer || budgetScope == .model, let first = streams.first else {
+            return streams.map { retained($0) }
+        }
         let budget = slots(prompt: first.prompt)
         var heads: [(guarded: [Int], ranked: [Int])] = []
         var scored: [ScoredHead] = []

@@ -12,6 +12,7 @@ extension ExactnessGates {
         var gates = self
         gates.isBatchInvariant = true
         let name = retention.name
+        try retention.check(model)
         try retention.check(config, prompt: prompt)
         let plain = try gates.paged()
         gates.retention = try retention.with(budget: .tokens(2 * tokens.count + retention.leastBudget))

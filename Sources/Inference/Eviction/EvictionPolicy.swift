@@ -68,20 +68,20 @@ public enum EvictionPolicies {
     /// Every policy that flags and recipes can name, with its defaults.
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
-        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(), KVzip(),
+        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(), KVzip(), DuoAttention(),
+        RazorAttention(),
     ]
 
     /// Policies of the literature that are left out, and the reason.
     static let leftOut: [String: String] = [
         "lm-infinite":
             "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots",
-        "duo-attention": headsByMeasurement, "razor-attention": headsByMeasurement,
         "fastgen": "it goes by special tokens and punctuation, and a cache has no tokens' texts",
     ]
 
-    private static let headsByMeasurement =
-        "it keeps every slot of heads that a measurement on other texts names, and there is no file of such heads"
-
     /// The policies' names.
     public static var names: [String] { all.map(\.name) }
+
+    /// The names of those that go by a measurement of one model's heads.
+    public static var namesOfHeads: [String] { all.filter { $0 is any HeadPolicy }.map(\.name) }
 }

@@ -21,16 +21,24 @@ public struct EvictionRetention: Retention {
     public let merge: (any SlotMerge)?
     private let settings: EvictionSettings
     private var layer = 0, layers = 1
+    /// The KV head of the layer that this is the retention of; nil where all of its heads are.
+    private var head: Int?
+    /// The order of heads that are kept whole; nil for policies that score slots.
+    private let ranking: HeadRanking?
     /// The instruction of the policy's reconstruction; nil as long as no tokenizer is known.
     var instruction: RepeatInstruction?
 
     /// The retention by `policy`, which has the `settings` already.
     ///
     /// Throws ``InferenceError/optionTooSmall(_:value:least:reason:)`` where the budget leaves no slot to the scores.
+    ///
+    /// Precondition: a ``HeadPolicy`` has a ranking.
     init(
-        _ policy: any EvictionPolicy, budget: EvictionBudget, merge: (any SlotMerge)? = nil, settings: EvictionSettings
+        _ policy: any EvictionPolicy, budget: EvictionBudget, merge: (any SlotMerge)? = nil, settings: EvictionSettings,
+        ranking: HeadRanking? = nil
     ) throws(InferenceError) {
-        (self.policy, self.budget, self.merge, self.settings) = (policy, budget, merge, settings)
+        precondition(policy is any HeadPolicy == (ranking != nil), "EvictionRetention: a ranking is for policies of heads")
+        (self.policy, self.budget, self.merge, self.settings, self.ranking) = (policy, budget, merge, settings, ranking)
         sinks = settings.sinks ?? policy.sinks
         recent = settings.recent
         allocation = settings.allocation ?? policy.allocation
@@ -46,14 +54,14 @@ public struct EvictionRetention: Retention {
     /// Whether decisions fall at a prompt's end alone, or the budget is a share of one.
     public var needsPrompt: Bool {
         if case .share = budget { return true }
-        return policy.phase == .promptEnd || allocation.needsPrompt
+        return policy.phase == .promptEnd || allocation.needsPrompt || ranking != nil
     }
 
     /// The same policy with another budget and, where given, interval.
     func with(budget: EvictionBudget, interval: Int? = nil) throws(InferenceError) -> EvictionRetention {
         var settings = settings
         settings.interval = interval ?? settings.interval
-        var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
+        var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings, ranking: ranking)
         copy.instruction = instruction
         return copy
     }
@@ -66,8 +74,10 @@ public struct EvictionRetention: Retention {
     /// The least budget: the slots kept without a score, and one more.
     private func least(of budget: Int) -> Int { sinks + newest(of: budget) + 1 }
 
-    /// Slots of this layer behind a prompt of `prompt` tokens; a share of a short prompt is raised to the least budget.
+    /// Slots of this layer, or of a head that is not whole, behind a prompt of `prompt` tokens; a share of a short prompt is raised to
+    /// the least budget.
     func slots(prompt: Int) -> Int {
+        guard ranking == nil else { return sinks + newest(of: 0) }
         let mean = budget.slots(prompt: prompt)
         let whole = mean < Double(Int32.max) ? Int(mean) : Int(Int32.max)
         let guarded = sinks + newest(of: whole)
@@ -77,7 +87,7 @@ public struct EvictionRetention: Retention {
 
     public func nextDecision(after tokens: Int, prompt: Int) -> Int? {
         // Nothing was said of a prompt: all tokens are one.
-        guard prompt < .max else { return nil }
+        guard prompt < .max, !isWhole(prompt: prompt) else { return nil }
         let slots = slots(prompt: prompt)
         if prompt > tokens, prompt > slots { return prompt }
         guard policy.phase == .interval else { return nil }
@@ -85,7 +95,9 @@ public struct EvictionRetention: Retention {
         return prompt + (max(tokens, slots, prompt) - prompt) / interval * interval + interval
     }
 
-    public func mostRetained(at tokens: Int, prompt: Int) -> Int { min(tokens, slots(prompt: prompt)) }
+    public func mostRetained(at tokens: Int, prompt: Int) -> Int {
+        isWhole(prompt: prompt) ? tokens : min(tokens, slots(prompt: prompt))
+    }
 
     public func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int> {
         guard let decision = nextDecision(after: tokens.lowerBound, prompt: prompt) else {
@@ -97,7 +109,7 @@ public struct EvictionRetention: Retention {
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) { policy.weigh(&weights, of: query) }
 
     public func retained(_ stream: StreamState) -> RetainedSlots {
-        guard budgetScope == .head else { return retained([stream])[0] }
+        guard budgetScope == .head || budgetScope == .own else { return retained([stream])[0] }
         let budget = slots(prompt: stream.prompt)
         guard stream.slots > budget else { return .ranges([0..<stream.slots]) }
         return .heads(
@@ -143,6 +155,36 @@ public struct EvictionRetention: Retention {
         return copy
     }
 
+    public func head(_ index: Int) -> any Retention {
+        var copy = self
+        copy.head = index
+        return copy
+    }
+
+    /// Whether this head keeps every slot behind a prompt of `prompt` tokens: of n heads those with the first places, as many as
+    ///
+    ///     whole · prompt + (n − whole) · (sinks + newest) ≤ n · budget
+    private func isWhole(prompt: Int) -> Bool {
+        guard let ranking, let head else { return false }
+        let (few, mean) = (slots(prompt: prompt), budget.slots(prompt: prompt))
+        guard prompt > few else { return true }
+        // Exact where a share of the prompt leaves room for a whole number of heads, but for rounding.
+        let whole = Double(ranking.count) * (mean - Double(few)) / Double(prompt - few) + 1e-9
+        return whole >= 1 && ranking.isAmong(first: Int(min(whole, Double(ranking.count))), layer: layer, head: head)
+    }
+
+    /// A head that is whole behind one prompt may not be behind another.
+    public func mostPages(tokens: Int, chunk: Int, slotsPerPage size: Int) -> Int {
+        guard ranking != nil else { return mostPages(tokens: tokens, sharedBy: [size]) }
+        let few = slots(prompt: tokens)
+        return (tokens + size - 1) / size + (tokens > few ? (few + size - 1) / size : 0)
+    }
+
+    /// Throws where the policy goes by heads of another model.
+    public func check(_ model: ServingModel) throws(InferenceError) {
+        if let ranking { try ranking.scores.check(model.identity, path: ranking.path) }
+    }
+
     /// Throws where every layer has a window of its own, behind which nothing is left to evict, or where the policy goes by one
     /// layer's queries and layers share their caches.
     public func check(_ config: ModelConfig) throws(InferenceError) {
@@ -150,6 +192,7 @@ public struct EvictionRetention: Retention {
         if geometry.allSatisfy({ $0.window != nil }) {
             throw .policyWithoutLayers(policy: name, reason: "every layer of the model has a sliding window already")
         }
+        if let ranking { try ranking.scores.check(config, path: ranking.path) }
         if let merge, geometry.contains(where: \.valuesAreKeys) {
             throw .policyWithoutLayers(policy: merge.name, reason: "its latents are keys and values at once")
         }

@@ -20,6 +20,8 @@ public struct EvictionSettings: Sendable, Hashable {
     public var allocation: BudgetAllocation?
     /// The name of the merge of evicted slots into kept ones.
     public var merge: String?
+    /// The path of a file of ``HeadScores``.
+    public var scores: String?
     /// Seed of random choices.
     public var seed: UInt64?
 
@@ -33,8 +35,8 @@ public struct EvictionSettings: Sendable, Hashable {
 
     /// The retention that the settings describe; one that keeps every slot where they name no policy.
     ///
-    /// Throws ``InferenceError`` where a policy is unknown, lacks its budget or has too small a one, or where an option means
-    /// nothing to it.
+    /// Throws ``InferenceError`` where a policy is unknown, lacks its budget or has too small a one, where an option means
+    /// nothing to it, or where a file of scores is none.
     public func retention() throws(InferenceError) -> any Retention {
         let options = given.compactMap { setting, text in EvictionOption(rawValue: setting.key).map { ($0, setting, text) } }
         let own = options.filter { !$0.0.isGeneral }
@@ -56,7 +58,19 @@ public struct EvictionSettings: Sendable, Hashable {
         if let allocation, allocation.scope != .head, found.scoresHeadsAlike {
             throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
         }
-        return try EvictionRetention(found.with(self), budget: budget, merge: slotMerge(beside: found), settings: self)
+        return try EvictionRetention(
+            found.with(self), budget: budget, merge: slotMerge(beside: found), settings: self, ranking: ranking(of: found))
+    }
+
+    /// The order in which a policy of heads keeps these whole, from its file; nil for other policies.
+    private func ranking(of policy: any EvictionPolicy) throws(InferenceError) -> HeadRanking? {
+        guard let policy = policy as? any HeadPolicy else { return nil }
+        // Whole heads leave nothing to divide.
+        if let allocation, allocation != .uniform {
+            throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy.name)
+        }
+        guard let scores else { throw .noHeadScores(policy: policy.name) }
+        return try HeadRanking(HeadScores(path: scores), path: scores, policy)
     }
 
     /// The merge, where one is named.
@@ -75,7 +89,7 @@ public struct EvictionSettings: Sendable, Hashable {
 
 /// An option of evictions, which ``CacheSetting`` declares under its raw value.
 public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
-    case budget, sinks, recent, window, pool, interval, future, merge, seed
+    case budget, sinks, recent, window, pool, interval, future, merge, scores, seed
     case allocation = "allocate"
 
     /// The flag on the command line.

@@ -48,6 +48,8 @@ public protocol Retention: Sendable {
     func check(_ config: ModelConfig) throws(InferenceError)
     /// Throws where it cannot act on sequences of a model of `config` whose prompt has `prompt` tokens.
     func check(_ config: ModelConfig, prompt: Int) throws(InferenceError)
+    /// Throws where it is made for another model than `model`.
+    func check(_ model: ServingModel) throws(InferenceError)
     /// The most pages of `size` slots that a stream holds until the sequence has `tokens`, computed in chunks of at most `chunk`.
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
@@ -154,6 +156,7 @@ extension Retention {
 
     public func check(_ config: ModelConfig) throws(InferenceError) {}
     public func check(_ config: ModelConfig, prompt: Int) throws(InferenceError) {}
+    public func check(_ model: ServingModel) throws(InferenceError) {}
 
     /// Throws where the retention cannot act on a model of `config` whose keys and values are stored in `encoding`: slots of blocks
     /// that are encoded together cannot be evicted one by one.

@@ -42,7 +42,7 @@ struct AdviseCommand: ParsableCommand {
     @Option(
         name: .customLong("evict"),
         help: ArgumentHelp("An eviction policy to search, repeatable. Default: all but random.", valueName: "name"),
-        completion: .list(EvictionPolicies.names))
+        completion: .list(CacheAdvisor.policies + ["random"]))
     var policies: [String] = []
 
     @OptionGroup var threads: ThreadsOption
@@ -59,6 +59,11 @@ struct AdviseCommand: ParsableCommand {
         guard limitWindows >= 1 else { throw ValidationError("--limit-windows is \(limitWindows), expected at least 1") }
         if let policy = policies.first(where: { !EvictionPolicies.names.contains($0) }) {
             throw ValidationError("--evict: \(InferenceError.noPolicy(policy, known: EvictionPolicies.names))")
+        }
+        if let policy = policies.first(where: EvictionPolicies.namesOfHeads.contains) {
+            throw ValidationError(
+                "--evict \(policy) goes by a measurement of one model's heads, and models are searched; compare --compression takes it"
+            )
         }
     }
 
