@@ -81,9 +81,8 @@ let package = Package(
         library(
             "Experiments",
             [
-                "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "Kernels", "Models", "Random",
-                "Recipes",
-                "Registry", "Text", "Threads", "Training",
+                "Autograd", "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "Kernels", "Models",
+                "Random", "Recipes", "Registry", "Text", "Threads", "Training",
             ]),
         library(
             "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },
@@ -155,9 +154,8 @@ let package = Package(
         tests(
             "ExperimentsTests",
             [
-                "Checkpoints", "Conversion", "Evaluation", "Experiments", "Files", "Inference", "Models", "Random", "Recipes",
-                "Registry",
-                "TestSupport", "Text", "Training",
+                "Autograd", "Checkpoints", "Conversion", "Evaluation", "Experiments", "Files", "Inference", "Kernels", "Models",
+                "Random", "Recipes", "Registry", "TestSupport", "Text", "Training",
             ]),
         tests(
             "ServerTests",

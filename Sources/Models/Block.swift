@@ -48,7 +48,10 @@ struct Block: Sendable {
 
     /// Runs the block over x [batch·seq, hidden], without a cache; `keysAndValues` are given where layers share them.
     func callAsFunction(_ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ compute: ComputeOptions) -> Tensor {
-        guard compute.recompute == .block else { return callAsFunction(x, keysAndValues, input, compute.precision) }
+        // Recomputation knows the weights' gradients and no gates'.
+        guard compute.recompute == .block, input.gates == nil else {
+            return callAsFunction(x, keysAndValues, input, compute.precision)
+        }
         let shared = keysAndValues.map { [$0] } ?? []
         return .recomputed([x] + shared + weights) { inputs in
             with(weights: inputs.dropFirst(1 + shared.count))(
@@ -72,7 +75,10 @@ struct Block: Sendable {
         _ x: Tensor, keysAndValues: Tensor?, _ input: ModelInput, _ precision: ComputePrecision
     ) -> Tensor {
         let projected = attentionNorm.linear(x, attention.projections, precision)
-        let attended = attention.attended(projected, keysAndValues: keysAndValues, input, precision)
+        func attend(_ input: ModelInput) -> Tensor {
+            attention.attended(projected, keysAndValues: keysAndValues, input, precision)
+        }
+        let attended = input.gates?.mixed(layer, input, attend) ?? attend(input)
         guard (input.dropout?.rate ?? 0) > 0 else {
             return attention.projected(attended, residual: x, precision: precision)
         }

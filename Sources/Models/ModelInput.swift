@@ -14,6 +14,8 @@ public struct ModelInput: Sendable {
     public var dropout: Dropout?
     /// The compressed cache that attention goes through; nil for keys and values as they are.
     public var cache: CacheView?
+    /// Gates between whole and streaming attention; nil for whole attention.
+    public var gates: HeadGates?
 
     /// A dropout rate and the key of its random numbers.
     public struct Dropout: Sendable {

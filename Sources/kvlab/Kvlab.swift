@@ -11,7 +11,8 @@ struct Kvlab: AsyncParsableCommand {
         subcommands: [
             TokenizerCommand.self, TextCommand.self, ImportCommand.self, TrainCommand.self, ConvertCommand.self, EvalCommand.self,
             CompareCommand.self, LabCommand.self, RunsCommand.self,
-            GenerateCommand.self, ServeCommand.self, VerifyCommand.self, CapacityCommand.self, ExportCommand.self,
+            GenerateCommand.self, ServeCommand.self, HeadsCommand.self, VerifyCommand.self, CapacityCommand.self,
+            ExportCommand.self,
             InspectCommand.self,
             EstimateCommand.self, AdviseCommand.self, BenchCommand.self, HelpCommand.self,
         ])

@@ -46,6 +46,55 @@ import Testing
         #expect(scratch.bytes("report.html") == Array("mine".utf8))
     }
 
+    @Test func `heads are measured once, and a file of scores is refused for another model`() throws {
+        try recipe(steps: 3)
+        #expect(try run("train", "recipe.json", "--out", "other").status == 0)
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "run").status == 0)
+        #expect(try run("convert", "run/model.h5", "--kv-heads", "1", "--method", "mean", "--out", "mqa.h5").status == 0)
+        let measured = try run("heads", "run/model.h5", "--method", "razor-attention", "--out", "heads.json", "--json")
+        #expect(measured.status == 0 && measured.output.contains(#""induction":[["#), "\(measured.error)")
+        let cache = [
+            "--text", "text.txt", "--window", "32", "--through-cache", "--prefill", "16", "--evict", "razor-attention",
+            "--kv-budget", "50%", "--kv-sinks", "1", "--kv-recent", "2", "--kv-scores", "heads.json", "--json",
+        ]
+        let scored = try run(["eval", "ppl", "run/model.h5"] + cache)
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(scored.output.utf8)) as? [String: Any])
+        // Of eight heads (8 - 3) / (16 - 3) are whole, three: 16 slots of these, 3 of the others, and 15 behind the prompt.
+        #expect(json["slotsKept"] as? Double == Double(3 * 16 + 5 * 3) / 8 + 15, "\(scored.output)\(scored.error)")
+        for model in ["mqa.h5", "other/model.h5"] {
+            let refused = try run(["eval", "ppl", model] + cache)
+            let sentence = "heads.json: measured on a model whose key projections have the SHA-256 "
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(refused.error)")
+        }
+        for (arguments, sentence) in [
+            (["heads", "run/model.h5", "--out", "x.json"], "duo-attention needs --text"),
+            (
+                ["heads", "run/model.h5", "--method", "razor-attention", "--steps", "3", "--out", "x.json"],
+                "--steps means nothing for razor-attention"
+            ),
+            (
+                [
+                    "capacity", "mqa.h5", "--context", "32", "--evict", "razor-attention", "--kv-budget", "50%", "--kv-scores",
+                    "heads.json",
+                ], "with [4, 4] KV heads; the model keeps whole caches in layers [0, 1] with [1, 1] KV heads"
+            ),
+            (
+                ["capacity", "run/model.h5", "--context", "32", "--evict", "duo-attention", "--kv-budget", "9"],
+                "--evict duo-attention needs --kv-scores"
+            ),
+            (
+                [
+                    "capacity", "run/model.h5", "--context", "32", "--evict", "duo-attention", "--kv-budget", "400",
+                    "--kv-scores", "heads.json",
+                ], "heads.json: scores for 'razor-attention', which 'duo-attention' does not go by"
+            ),
+        ] {
+            let refused = try run(arguments)
+            #expect(refused.status != 0 && refused.error.contains(sentence), "\(refused.error)")
+        }
+    }
+
     @Test func `the pipeline runs from the shell: train, convert, eval, compare, generate, inspect, export`() throws {
         try recipe()
         let trained = try run("train", "recipe.json", "--out", "run", "--json")

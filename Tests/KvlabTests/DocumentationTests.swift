@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TestSupport
 import Testing
 
 @testable import kvlab
@@ -7,11 +8,17 @@ import Testing
 @Suite struct DocumentationTests {
     @Test func `every command of the documentation is one that the tool takes`() throws {
         var count = 0
+        // A file of scores is read with the options.
+        let scratch = ScratchDirectory()
+        let scores = #"{"method": "duo-attention", "layers": [0], "scores": {"gate": [[1, 0]]}}"#
+        try scratch.write(scores.utf8, to: "duo.json")
         for (path, text) in ShellLines.pages {
             for line in ShellLines.blocks(text, "").joined() where line.hasPrefix("kvlab ") {
-                let arguments = ShellLines.words(line).dropFirst().filter { $0 != "&" }
+                let arguments = ShellLines.words(line).dropFirst().filter { $0 != "&" }.map {
+                    $0 == "duo.json" ? scratch[$0] : $0
+                }
                 do {
-                    _ = try Kvlab.parseAsRoot(Array(arguments))
+                    _ = try Kvlab.parseAsRoot(arguments)
                     count += 1
                 } catch {
                     Issue.record("\(path): \(line)\n\(Kvlab.message(for: error))")

@@ -19,6 +19,7 @@ struct DocumentedCommandTests {
         ],
         "convert runs/short/model.h5 --method mla": ["--rank", "16"],
         "convert runs/short/model.h5 --budget-bytes-per-token": ["--budget-bytes-per-token", "400"],
+        "heads gqa2.h5 --text": ["--steps", "2", "--passkeys", "1"],
         "advise": [
             "--budget-bytes-per-token", "200", "--limit-windows", "1", "--kv-dtype", "int8", "--evict", "tova", "--evict",
             "knorm",

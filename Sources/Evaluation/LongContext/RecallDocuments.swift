@@ -94,6 +94,21 @@ public struct RecallDocuments: Sendable {
         return draw.document(kind ?? plan.mixture[0].key, characters)
     }
 
+    /// A text with `count` passkeys at places between a twentieth and 19 twentieths of it, and the questions about them with their
+    /// answers, in another order.
+    ///
+    /// - Parameters:
+    ///   - number: the document's number from 0.
+    ///   - characters: the characters that text and questions are aimed at.
+    ///   - count: at most as many as there are names.
+    public func passkeys(
+        number: Int, characters: Int, count: Int
+    ) -> (context: String, answers: [(question: String, answer: String)]) {
+        var draw = Draw(
+            sentences: sentences, generator: SeededGenerator(seed: seed, stream: UInt64(Self.stages.count + 1), UInt64(number)))
+        return draw.passkeys(characters, count)
+    }
+
     /// Text to train a tokenizer on: sentences of the haystack, and the words and sentences of the documents, without digits.
     ///
     /// Without digits the tokenizer learns no merge of digits: each digit of a document is a token. Three lines of five are a word
@@ -114,6 +129,16 @@ public struct RecallDocuments: Sendable {
         }
         return lines.map { $0.filter { !$0.isNumber } }.joined(separator: "\n")
     }
+}
+
+/// A key under a name.
+private struct NamedKey {
+    var name: String
+    var key: Int
+
+    var fact: String { "The pass key of the \(name) is \(key)." }
+    var question: String { "What is the pass key of the \(name)? The pass key of the \(name) is" }
+    var answer: String { " \(key)." }
 }
 
 /// The draws of one document.
@@ -196,17 +221,32 @@ private struct Draw {
         let most = max(1, min(16, characters / 130))
         let count = number(max(1, most / 2)...most)
         let nouns = Self.nouns.shuffled(using: &generator).prefix(count)
-        let facts = nouns.map { (name: pick(Self.adjectives) + " " + $0, key: number(1...50_000)) }
+        let facts = nouns.map { NamedKey(name: pick(Self.adjectives) + " " + $0, key: number(1...50_000)) }
         let room = max(0, characters - count * 130)
         var parts: [String] = []
         for fact in facts {
-            parts.append("The pass key of the \(fact.name) is \(fact.key).")
+            parts.append(fact.fact)
             if room > 60, number(1...5) <= 3 { parts.append(filler(max(20, room / count), isBook: number(0...1) == 0)) }
         }
-        let answers = facts.shuffled(using: &generator).map { fact in
-            "What is the pass key of the \(fact.name)? The pass key of the \(fact.name) is \(fact.key)."
-        }
+        let answers = facts.shuffled(using: &generator).map { $0.question + $0.answer }
         return parts.joined(separator: " ") + "\n" + answers.joined(separator: "\n")
+    }
+
+    mutating func passkeys(
+        _ characters: Int, _ count: Int
+    ) -> (context: String, answers: [(question: String, answer: String)]) {
+        let nouns = Self.nouns.shuffled(using: &generator).prefix(count)
+        let keys = nouns.map { NamedKey(name: pick(Self.adjectives) + " " + $0, key: number(1...50_000)) }
+        let room = max(0, characters - keys.reduce(0) { $0 + $1.fact.count + $1.question.count + $1.answer.count + 2 })
+        let cuts = keys.map { _ in number(room / 20...max(room / 20, room * 19 / 20)) }.sorted()
+        var (parts, last) = ([String](), 0)
+        for (key, cut) in zip(keys, cuts) {
+            parts += [filler(cut - last, isBook: true), key.fact]
+            last = cut
+        }
+        parts.append(filler(room - last, isBook: true))
+        let answers = keys.shuffled(using: &generator).map { (question: "\n" + $0.question, answer: $0.answer) }
+        return (parts.filter { !$0.isEmpty }.joined(separator: " "), answers)
     }
 
     private mutating func passkey(_ characters: Int) -> String {
