@@ -77,6 +77,7 @@ import Testing
             var stream = StreamState(tokens: 100, prompt: 100, kvHeads: 1, slots: 100, positions: [], mass: [])
             // All other slots tie, and the oldest are kept.
             stream.mass = [[Float](repeating: 1, count: 100)]
+            stream.weighed = stream.mass
             guard case .heads(let heads) = retention.retained(stream) else { continue }
             #expect(heads == [Array(0..<expected.budget - expected.recent) + Array(100 - expected.recent..<100)])
         }

@@ -85,7 +85,6 @@ import Text
         ("evict=h2o,budget=64,window=8", "\(InferenceError.foreignOption("--kv-window", policy: "h2o"))"),
         ("evict=h2o", "\(InferenceError.noBudget(policy: "h2o"))"),
         ("evict=h2o,budget=64,merge=sum", "'sum' is no merge, expected cam"),
-        ("evict=keyformer,budget=64,merge=cam", "\(InferenceError.foreignOption("--kv-merge", policy: "keyformer"))"),
         ("budget=9", "\(InferenceError.optionWithoutPolicy(option: "--kv-budget"))"),
     ])
     func `what is no configuration is answered with what would be`(text: String, sentence: String) throws {

@@ -155,7 +155,7 @@ import Testing
         policy.weigh(&weights, of: ObservedQuery(position: 0, prompt: 4, layer: 0, head: 0, positions: [], held: 0))
         #expect(weights == [0])
         var stream = stream(6, heads: 2)
-        stream.mass = [[3, 0, 2, 1, 0, 0], [0, 0, 0, 4, 2, 1]]
+        stream.weighed = [[3, 0, 2, 1, 0, 0], [0, 0, 0, 4, 2, 1]]
         // One newest; of equal counts the oldest.
         #expect(try kept("scissorhands", budget: 3, of: stream) == [[1, 4, 5], [0, 1, 5]])
         // The cache grows to twice the budget between decisions.
@@ -309,7 +309,7 @@ import Testing
         for design in designs {
             guard name != "expected-attention" || design != .crossLayer else { continue }
             let (config, scratch) = (try config(design), ScratchDirectory())
-            settings.merge = policy.inputs.contains(.rows) || design == .latentBiased ? nil : "cam"
+            settings.merge = design == .latentBiased ? nil : "cam"
             let retention = try retention(settings)
             let gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: .int8, pageBytes: 512,
@@ -328,10 +328,6 @@ import Testing
             let (config, scratch) = (try config(design), ScratchDirectory())
             var settings = try settings(policy, budget: .tokens(16), config)
             (settings.merge, settings.seed) = (merge, 3)
-            guard !policy.inputs.contains(.rows) else {
-                #expect(throws: InferenceError.foreignOption("--kv-merge", policy: name)) { try settings.retention() }
-                return
-            }
             let retention = try retention(settings)
             var gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,

@@ -50,7 +50,7 @@ extension RepeatInstruction {
     /// Records the definition of peaks in a plain pass over a prompt of `length` tokens and the tokens of `pass` behind it.
     private struct Observer: Retention {
         let name = "observer"
-        let inputs: RetentionInputs = [.mass, .rows]
+        let inputs: RetentionInputs = .rows
         let length: Int
         let pass: Reconstruction.Pass
         let found: Peaks

@@ -55,7 +55,7 @@ public struct RepetitionScores: Sendable {
 /// Keeps everything, and sums the weights on repetitions.
 private struct RepetitionObserver: Retention {
     let name = "repetition"
-    let inputs: RetentionInputs = [.mass, .rows]
+    let inputs: RetentionInputs = .rows
     /// Tokens until they come again.
     let period: Int
     let sums: WeightSums

@@ -29,7 +29,7 @@ public protocol EvictionPolicy: Sendable {
     func interval(of budget: Int) -> Int
     /// The first of the tokens before a decision at `decision` tokens whose queries are observed.
     func firstObserved(before decision: Int) -> Int
-    /// Turns the attention weights of an observed query into the summands of its slots' mass, where ``inputs`` has
+    /// Turns the attention weights of an observed query into summands of its slots, where ``inputs`` has
     /// ``RetentionInputs/rows``.
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The scores of the slots of each KV head, [kvHeads, slots]; the highest are kept, of equal ones the oldest.

@@ -79,10 +79,6 @@ public struct EvictionSettings: Sendable, Hashable {
         guard let found = SlotMerges.all.first(where: { $0.name == merge }) else {
             throw .noMerge(merge, known: SlotMerges.names)
         }
-        // Such a policy's summands of attention are no mass to merge by.
-        guard !found.inputs.contains(.mass) || !policy.inputs.contains(.rows) else {
-            throw .foreignOption(EvictionOption.merge.flag, policy: policy.name)
-        }
         return found.with(seed: seed ?? 0)
     }
 }

@@ -11,7 +11,7 @@ import Random
 struct Keyformer: EvictionPolicy {
     let name = "keyformer"
     let options: Set<EvictionOption> = [.sinks, .recent, .interval, .seed]
-    let inputs: RetentionInputs = [.mass, .rows]
+    let inputs: RetentionInputs = .rows
     let accumulates = true
     private var seed: UInt64 = 0
 
@@ -38,5 +38,5 @@ struct Keyformer: EvictionPolicy {
         for slot in weights.indices { weights[slot] = Float(terms[slot] / sum) }
     }
 
-    func scores(_ stream: StreamState) -> [[Double]] { stream.mass.map { $0.map { Double($0) } } }
+    func scores(_ stream: StreamState) -> [[Double]] { stream.weighed.map { $0.map { Double($0) } } }
 }

@@ -8,7 +8,7 @@
 struct Scissorhands: EvictionPolicy {
     let name = "scissorhands"
     let options: Set<EvictionOption> = [.sinks, .recent, .window, .interval]
-    let inputs: RetentionInputs = [.mass, .rows]
+    let inputs: RetentionInputs = .rows
     private var window = 400
 
     func with(_ settings: EvictionSettings) -> Scissorhands {
@@ -29,5 +29,5 @@ struct Scissorhands: EvictionPolicy {
         for slot in weights.indices { weights[slot] = weights[slot] < mean ? 1 : 0 }
     }
 
-    func scores(_ stream: StreamState) -> [[Double]] { stream.mass.map { $0.map { -Double($0) } } }
+    func scores(_ stream: StreamState) -> [[Double]] { stream.weighed.map { $0.map { -Double($0) } } }
 }

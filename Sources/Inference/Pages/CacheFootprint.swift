@@ -54,8 +54,9 @@ extension PagedKVCache {
             // Mass is there from the first observed query on, until a decision that sums it anew.
             let (newest, prompt) = (table.tokens - 1..<table.tokens, prompt(of: 0))
             let isNew = retention.nextDecision(after: table.tokens - 1, prompt: prompt) == table.tokens && !retention.accumulates
-            if retention.inputs.contains(.mass), !isNew, !retention.observed(newest, prompt: prompt).isEmpty {
-                bytes += 4 * table.slots(stream) * shapes[stream].kvHeads
+            if !isNew, !retention.observed(newest, prompt: prompt).isEmpty {
+                let sums = [RetentionInputs.mass, .rows].count(where: retention.inputs.contains)
+                bytes += 4 * sums * table.slots(stream) * shapes[stream].kvHeads
             }
             if retention.inputs.contains(.queries) {
                 // All heads of a layer together.

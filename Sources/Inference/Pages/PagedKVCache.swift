@@ -220,7 +220,7 @@ public struct PagedKVCache: KVCache {
             precondition(held.allSatisfy { $0.queries == nil }, "PagedKVCache: statistics of queries cannot be truncated")
             for stream in held.indices {
                 let slots = table.slots(stream)
-                observations[sequence]?[stream].mass = held[stream].mass.map { Array($0.prefix(slots)) }
+                observations[sequence]?[stream].mapSums { _, sums in Array(sums.prefix(slots)) }
             }
         }
         for index in layouts.indices {
@@ -245,7 +245,7 @@ public struct PagedKVCache: KVCache {
     public func sidecarBytes(of sequence: Int) -> Int {
         let positions = table(of: sequence).positions.joined().reduce(0) { $0 + 4 * $1.count }
         return (observations[sequence] ?? []).reduce(positions) { total, stream in
-            total + stream.mass.reduce(0) { $0 + 4 * $1.count } + (stream.queries?.byteCount ?? 0)
+            total + stream.byteCount + (stream.queries?.byteCount ?? 0)
         }
     }
 

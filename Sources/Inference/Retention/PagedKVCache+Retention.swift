@@ -158,6 +158,9 @@ extension PagedKVCache {
         if inputs.contains(.mass), let observations = observations[sequence] {
             state.mass = streams.flatMap { observations[$0].mass }
         }
+        if inputs.contains(.rows), let observations = observations[sequence] {
+            state.weighed = streams.flatMap { observations[$0].weighed }
+        }
         func vectors(_ part: PageMemory.SlotPart) -> [[Float]] {
             heads.map { head in
                 store.memory.vectors(
@@ -193,14 +196,14 @@ extension PagedKVCache {
             observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
         }
         let none = [Range<Int>](repeating: 0..<0, count: streams.count)
-        let masses = zip(inputs, rows).map { $0.contains(.mass) && !$0.contains(.rows) ? $1 : none }
+        let masses = zip(inputs, rows).map { $0.contains(.mass) ? $1 : none }
         if masses.joined().contains(where: { !$0.isEmpty }) {
-            addMass(of: masses, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams)
+            addMass(of: masses, to: \.mass, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams)
         }
         let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : none }
         if weighed.joined().contains(where: { !$0.isEmpty }) {
             addMass(
-                of: weighed, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams,
+                of: weighed, to: \.weighed, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams,
                 weighing: weighing(step, kernel, layer: layer, streams: streams))
         }
         var first = 0
@@ -251,9 +254,10 @@ extension PagedKVCache {
         }
     }
 
-    /// Adds the attention mass of `rows` of each sequence and stream to its slots', weighed where `weigh` is given.
+    /// Adds the attention mass of `rows` of each sequence and stream, weighed where `weigh` is given, to the `sums` of its slots.
     private mutating func addMass(
-        of rows: [[Range<Int>]], _ step: RaggedBatch, _ qkv: Storage, _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
+        of rows: [[Range<Int>]], to sums: WritableKeyPath<StreamObservations, [[Float]]>, _ step: RaggedBatch, _ qkv: Storage,
+        _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
         logSumExp: Storage, streams: Range<Int>, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
     ) {
         let entries = step.sequences.indices.flatMap { index in
@@ -265,7 +269,7 @@ extension PagedKVCache {
             }
         }
         let masses = entries.map { entry -> Storage in
-            guard !entry.rows.isEmpty, let held = observations[entry.sequence]?[entry.stream].mass else {
+            guard !entry.rows.isEmpty, let held = observations[entry.sequence]?[entry.stream][keyPath: sums] else {
                 return Storage(count: 0)
             }
             return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: entry.slots - $0.count) })
@@ -275,7 +279,8 @@ extension PagedKVCache {
             weighing: weigh)
         for (entry, mass) in zip(entries, masses) where !entry.rows.isEmpty {
             for head in 0..<kernel.layout.kvHeads {
-                observations[entry.sequence]?[entry.stream].mass[head] = mass.array(head * entry.slots..<(head + 1) * entry.slots)
+                observations[entry.sequence]?[entry.stream][keyPath: sums][head] = mass.array(
+                    head * entry.slots..<(head + 1) * entry.slots)
             }
         }
     }
@@ -318,10 +323,9 @@ extension PagedKVCache {
         table.positions[stream] = kept.enumerated().map { head, slots in
             slots.map { positions.isEmpty ? Int32($0) : positions[head][$0] }
         }
-        guard let held = observations[sequence]?[stream].mass else { return }
         let accumulates = retentions(of: sequence)[stream].accumulates
-        observations[sequence]?[stream].mass = zip(held, kept).map { mass, slots in
-            accumulates && !mass.isEmpty ? slots.map { mass[$0] } : []
+        observations[sequence]?[stream].mapSums { head, sums in
+            accumulates && !sums.isEmpty ? kept[head].map { sums[$0] } : []
         }
     }
 }
@@ -330,14 +334,28 @@ extension PagedKVCache {
 struct StreamObservations: Sendable {
     /// The attention mass of the slots of each KV head; the slots behind an array's end have none yet.
     var mass: [[Float]]
+    /// The sums of the retention's own summands, likewise.
+    var weighed: [[Float]]
     var queries: QueryStatistics?
 
-    init(kvHeads: Int) { mass = [[Float]](repeating: [], count: kvHeads) }
+    init(kvHeads: Int) {
+        mass = [[Float]](repeating: [], count: kvHeads)
+        weighed = mass
+    }
+
+    /// Replaces the sums of each KV head's slots.
+    mutating func mapSums(_ change: (_ head: Int, _ sums: [Float]) -> [Float]) {
+        mass = mass.enumerated().map { change($0, $1) }
+        weighed = weighed.enumerated().map { change($0, $1) }
+    }
+
+    /// Bytes of the sums.
+    var byteCount: Int { (mass + weighed).reduce(0) { $0 + 4 * $1.count } }
 }
 
 extension Retention {
     /// Whether decisions go by queries, of which a prefix cache keeps nothing.
-    var observesQueries: Bool { !inputs.isDisjoint(with: [.mass, .queries]) }
+    var observesQueries: Bool { !inputs.isDisjoint(with: [.mass, .rows, .queries]) }
 }
 
 extension [any Retention] {

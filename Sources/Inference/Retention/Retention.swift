@@ -29,7 +29,7 @@ public protocol Retention: Sendable {
     /// The tokens among `tokens`, none of which is behind the next decision, whose queries are observed: their attention mass and
     /// the statistics of the queries themselves, as ``inputs`` says.
     func observed(_ tokens: Range<Int>, prompt: Int) -> Range<Int>
-    /// Turns the attention weights of an observed query into the summands of its slots' mass, where ``inputs`` has
+    /// Turns the attention weights of an observed query into summands of its slots, where ``inputs`` has
     /// ``RetentionInputs/rows``.
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The second pass over a prompt before the decision at its end; nil where decisions go by one pass.
@@ -91,7 +91,7 @@ public struct RetentionInputs: OptionSet, Sendable {
     public static let values = RetentionInputs(rawValue: 4)
     /// Mean and covariance of the queries before rotation.
     public static let queries = RetentionInputs(rawValue: 8)
-    /// Beside ``mass``: each observed query's attention weights, of which ``Retention/weigh(_:of:)`` makes the mass's summands.
+    /// The sums of what ``Retention/weigh(_:of:)`` makes of each observed query's attention weights.
     public static let rows = RetentionInputs(rawValue: 16)
 }
 
@@ -105,9 +105,11 @@ public struct StreamState: Sendable {
     public var kvHeads: Int, slots: Int
     /// Positions of the slots of each KV head, ascending; empty where slot i holds token i.
     public var positions: [[Int32]]
-    /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group, as
-    /// ``Retention/weigh(_:of:)`` weighs them; empty where the retention needs none.
+    /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group; empty where
+    /// the retention needs none.
     public var mass: [[Float]]
+    /// The same of what ``Retention/weigh(_:of:)`` makes of the weights.
+    public var weighed: [[Float]] = []
     /// The keys and the values [slots, dim] of each KV head; empty where the retention needs none.
     public var keys: [[Float]] = [], values: [[Float]] = []
     /// The observed queries; nil where the retention needs none.
