@@ -158,6 +158,10 @@ extension CacheSetting {
                 \(EvictionPolicies.namesOfHeads.joined(separator: ", ")): the file in which kvlab heads ranked the model's heads.
                 """),
         CacheSetting(
+            EvictionOption.recovery.rawValue, \.recovery, .text(example: "95%", expected: "a share such as 95%"),
+            "the share of its attention that a head's kept slots recover", example: "95%", valueName: "share",
+            help: "fastgen: the share of its attention that a head's kept slots recover. Default: 95%."),
+        CacheSetting(
             "seed", \.seed, .integer(0...Int.max), "seed of random draws", example: "1",
             help: "random, keyformer, --kv-merge: seed of the draws."),
     ]

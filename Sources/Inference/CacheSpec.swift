@@ -73,7 +73,7 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     public var evictionText: String {
         guard let policy = eviction.policy else { return "full" }
         let others = eviction.given.filter { !["evict", EvictionOption.budget.rawValue].contains($0.setting.key) }
-        let words = ["\(policy) \(eviction.budget?.description ?? "")"] + others.map { "\($0.setting.key)=\($0.text)" }
+        let words = [policy + (eviction.budget.map { " \($0)" } ?? "")] + others.map { "\($0.setting.key)=\($0.text)" }
         return words.joined(separator: ", ")
     }
 

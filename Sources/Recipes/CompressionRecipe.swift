@@ -22,7 +22,10 @@ extension RecipeSection {
     static let cache = RecipeSection(
         "lab.compression[]",
         CacheSetting.eviction.filter { !$0.isOfOneModel }.map { setting in
-            RecipeKey(setting, absence: setting.key == EvictionOption.budget.rawValue ? .requiredIf("with `evict`") : .optional)
+            RecipeKey(
+                setting,
+                absence: setting.key == EvictionOption.budget.rawValue ? .requiredIf("with `evict` but for `fastgen`") : .optional
+            )
         } + [
             RecipeKey(
                 .dtype, name: CacheSpec.recipeEncodingKey,

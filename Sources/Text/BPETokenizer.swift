@@ -7,6 +7,7 @@ public struct BPETokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32?
     public let eosID: Int32?
+    public let specialIDs: Set<Int32>
     public let serialized: SerializedTokenizer
 
     private let bytes: TokenBytes
@@ -21,7 +22,7 @@ public struct BPETokenizer: UTF8Tokenizer {
 
     init(_ file: TokenizerJSON, stages: [SplitterStage]) throws(TextError) {
         vocabularySize = file.vocabularySize
-        (bosID, eosID) = (file.bosID, file.eosID)
+        (bosID, eosID, specialIDs) = (file.bosID, file.eosID, file.specialIDs)
         serialized = file.serialized
         self.stages = stages
         merges = try file.mergeTable()

@@ -8,6 +8,7 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
     public let vocabularySize: Int
     public let bosID: Int32?
     public let eosID: Int32?
+    public let specialIDs: Set<Int32>
     public let serialized: SerializedTokenizer
 
     private let added: AddedTokens
@@ -20,7 +21,7 @@ public struct SentencePieceTokenizer: UTF8Tokenizer {
 
     init(_ file: TokenizerJSON, metaspace: Metaspace?, decoder: PieceDecoder) throws(TextError) {
         vocabularySize = file.vocabularySize
-        (bosID, eosID) = (file.bosID, file.eosID)
+        (bosID, eosID, specialIDs) = (file.bosID, file.eosID, file.specialIDs)
         serialized = file.serialized
         self.metaspace = metaspace
         self.decoder = decoder

@@ -6,12 +6,18 @@ public protocol Tokenizer: Sendable {
     var bosID: Int32? { get }
     /// The end-of-sequence token, where there is one; it also separates packed documents.
     var eosID: Int32? { get }
+    /// The special tokens, which mark the beginning or the end of something; by default BOS and EOS.
+    var specialIDs: Set<Int32> { get }
     /// The ids of `text`, without BOS or EOS.
     func encode(_ text: String) -> [Int32]
     /// The bytes of `ids`, as a multi-byte character may be split over two calls; unknown ids have none.
     func decode(_ ids: [Int32]) -> [UInt8]
     /// The form stored in checkpoints, which `TokenizerFile.load(_:)` reads back to an equal tokenizer.
     var serialized: SerializedTokenizer { get }
+}
+
+extension Tokenizer {
+    public var specialIDs: Set<Int32> { Set([bosID, eosID].compactMap { $0 }) }
 }
 
 /// A serialized tokenizer.

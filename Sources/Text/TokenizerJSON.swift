@@ -24,6 +24,8 @@ struct TokenizerJSON {
     private(set) var vocabulary: [[UInt8]: Int32] = [:]
     private(set) var merges: [Merge] = []
     private(set) var addedTokens: [AddedToken] = []
+    /// The added tokens that are special, BOS and EOS among them.
+    var specialIDs: Set<Int32> { Set(addedTokens.filter(\.isSpecial).map(\.id) + [bosID, eosID].compactMap { $0 }) }
     private(set) var vocabularySize = 0
     private(set) var hasByteFallback = false
     private(set) var ignoresMerges = false

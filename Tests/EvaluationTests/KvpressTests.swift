@@ -195,6 +195,36 @@ import Text
         }
     }
 
+    @Test(arguments: models) func `sets that recover the attention are those of FastGen's formula`(name: String) throws {
+        struct Fixture: Decodable {
+            struct Text: Decodable {
+                var offset: Int
+                var context: Int
+                /// By the recovery in percent.
+                var fastgen: [String: [[[Int32]]]]
+            }
+            var texts: [Text]
+        }
+        let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
+        let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+        let tokenizer = try TokenizerFile.load(SharedData.path("models/tinystories-656k/tokenizer.json"))
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        let data = try Data(contentsOf: folder.appendingPathComponent("Fixtures/heads-\(name).json"))
+        var sizes: Set<Int> = []
+        for text in try JSONDecoder().decode(Fixture.self, from: data).texts {
+            let place = Reference.Text(offset: text.offset, context: text.context, continuation: 0, full_nll: 0, presses: [:])
+            let prompt = try ids(place, tokenizer)
+            for (percent, expected) in text.fastgen {
+                let retention = try CacheSpec("evict=fastgen,recovery=\(percent)%").retention().instructed(by: tokenizer)
+                let found = try positions(model, retention, prompt)
+                #expect(found == expected, "\(percent) at \(text.offset)")
+                sizes.formUnion(found.joined().map(\.count))
+            }
+        }
+        // Several of the sets occur.
+        #expect(sizes.count > 4, "\(sizes)")
+    }
+
     @Test(arguments: models) func `retained sets, likelihoods and divergences equal kvpress's`(name: String) throws {
         let checkpoint = try HuggingFaceFolder.load(SharedData.path("models/\(name)"))
         let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)

@@ -87,13 +87,12 @@ import Testing
     private let scratch = ScratchDirectory()
 
     private func retention(_ policy: any EvictionPolicy, _ config: ModelConfig) throws -> any Retention {
-        var settings = EvictionSettings()
-        (settings.policy, settings.budget) = (policy.name, .tokens(20))
+        var settings = EvictionSettings(policy, budget: .tokens(20))
         if policy.options.contains(.interval) { settings.interval = 16 }
         if policy.options.contains(.window) { settings.window = 8 }
         if let policy = policy as? any HeadPolicy { try settings.rank(policy, config, in: scratch) }
         var retention = try #require(try settings.retention() as? EvictionRetention)
-        retention.instruction = .tiny
+        (retention.instruction, retention.classes) = (.tiny, .tiny)
         return retention
     }
 

@@ -9,8 +9,7 @@ import Testing
     /// The settings of `policy` with a budget, and small constants where it has any.
     private func settings(_ policy: any EvictionPolicy, budget: EvictionBudget?, _ config: ModelConfig) throws -> EvictionSettings
     {
-        var settings = EvictionSettings()
-        (settings.policy, settings.budget) = (policy.name, budget)
+        var settings = EvictionSettings(policy, budget: budget)
         if policy.options.contains(.window) { settings.window = 6 }
         if policy.options.contains(.pool) { settings.pool = .average(3) }
         if policy.options.contains(.future) { settings.future = 40 }
@@ -30,7 +29,7 @@ import Testing
     /// The retention of `settings`, with an instruction for a model of few tokens.
     private func retention(_ settings: EvictionSettings) throws -> EvictionRetention {
         var retention = try #require(try settings.retention() as? EvictionRetention)
-        retention.instruction = .tiny
+        (retention.instruction, retention.classes) = (.tiny, .tiny)
         return retention
     }
 
@@ -280,7 +279,7 @@ import Testing
         for gate in found { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
         let left = found.filter { $0.notExercised != nil }.map(\.name)
         // Queries before the first block are observed by these; the others share a prompt's beginning.
-        let observesAll = ["h2o", "observed-attention", "keyformer", "expected-attention"].contains(name)
+        let observesAll = ["h2o", "observed-attention", "keyformer", "expected-attention", "fastgen"].contains(name)
         let isPlain = design == .gqa
         #expect(
             left == (observesAll ? ["\(name), prefix hit"] : [])

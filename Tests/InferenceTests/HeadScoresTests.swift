@@ -5,7 +5,19 @@ import Testing
 
 @testable import Inference
 
+extension TokenClasses {
+    /// Kinds in a vocabulary of few tokens.
+    static let tiny = TokenClasses(isSpecial: { $0 % 29 == 0 }, isPunctuation: { $0 % 7 == 3 })
+}
+
 extension EvictionSettings {
+    /// The policy with a budget, or with a recovery at which something is evicted.
+    init(_ policy: any EvictionPolicy, budget: EvictionBudget?) {
+        self.init()
+        self.policy = policy.name
+        if policy is any RecoveringPolicy { recovery = AttentionShare("60%") } else { self.budget = budget }
+    }
+
     /// Names a file of scores of all heads of a model of `config`, in `scratch`, and few slots for the heads that are not whole.
     mutating func rank(_ policy: any HeadPolicy, _ config: ModelConfig, in scratch: ScratchDirectory, model: String? = nil) throws
     {

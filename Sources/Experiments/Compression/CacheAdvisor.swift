@@ -23,8 +23,11 @@ public struct CacheAdvisor: Sendable {
     /// Policies to search.
     public var policies: [String] = CacheAdvisor.policies
 
-    /// Every policy but the control, and those that go by a measurement of one model's heads.
-    public static let policies = EvictionPolicies.names.filter { $0 != "random" && !EvictionPolicies.namesOfHeads.contains($0) }
+    /// Every policy but the control, those that go by a measurement of one model's heads, and those whose bytes are not known before
+    /// they run.
+    public static let policies = EvictionPolicies.names.filter {
+        $0 != "random" && !EvictionPolicies.namesOfHeads.contains($0) && !EvictionPolicies.namesWithoutBudget.contains($0)
+    }
     /// Candidates measured in full.
     static let finalists = 4
 

@@ -51,8 +51,9 @@ extension Engine {
         guard let sequence = sequences[id], sequence.isResident, caches[sequence.model].decides(id) else { return }
         let clock = ContinuousClock()
         let start = clock.now
-        caches[sequence.model].reconstruct(
-            id, sequence.tokens.prefix(sequence.contextCount), by: models[sequence.model].model)
+        let prompt = sequence.tokens.prefix(sequence.contextCount)
+        caches[sequence.model].tellPrompt(id, prompt)
+        caches[sequence.model].reconstruct(id, prompt, by: models[sequence.model].model)
         if caches[sequence.model].retain(id) {
             sequence.compressSeconds += (clock.now - start) / .seconds(1)
             // Compacted pages are no prefix of another prompt.

@@ -1,6 +1,6 @@
 /// Budgets that KV heads divide by their scores.
 extension EvictionRetention {
-    public var budgetScope: BudgetScope { policy is any HeadPolicy ? .own : allocation.scope }
+    public var budgetScope: BudgetScope { policy is any HeadPolicy || !hasBudget ? .own : allocation.scope }
 
     /// The retained sets of the streams, whose heads keep together as many slots as their budgets are: those kept without a score, and
     /// the best of the others in the numbers of ``BudgetAllocation/division(of:among:)``.

@@ -15,8 +15,9 @@ extension ExactnessGates {
         try retention.check(model)
         try retention.check(config, prompt: prompt)
         let plain = try gates.paged()
-        gates.retention = try retention.with(budget: .tokens(2 * tokens.count + retention.leastBudget))
-        let unbounded = gates.exact("\(name), a budget of the length", try gates.paged(), plain)
+        gates.retention = try retention.keepingAll(of: tokens.count)
+        let whole = retention.hasBudget ? "a budget of the length" : "everything recovered"
+        let unbounded = gates.exact("\(name), \(whole)", try gates.paged(), plain)
         gates.retention = retention
         let decisions = try gates.decisions(of: retention)
         guard !decisions.isEmpty else {
@@ -92,8 +93,9 @@ extension ExactnessGates {
     }
 
     /// Pages in use behind every decision, against those of the slots that the policy says it keeps: of all heads of a layer, or
-    /// where heads share budgets, of as many slots as these have together, divided as they were.
+    /// where heads share budgets, of as many slots as these have together, divided as they were; without a budget of those it kept.
     private func freedPages(_ retention: EvictionRetention) throws -> ExactnessGate {
+        let hasBudget = retention.hasBudget
         var cache = try makeCache()
         add(0, to: &cache)
         var gate = ExactnessGate(name: "\(retention.name), pages freed as predicted", [0], [0], width: 1, tolerance: 0)
@@ -106,8 +108,9 @@ extension ExactnessGates {
                 guard retention.release == .compaction else { continue }
                 // A stream whose own budget lies above the decision keeps everything.
                 let most = retention.mostRetained(at: decision, prompt: prompt)
-                let slots = streams.map { streams.count == 1 ? most : table.slots($0) }
-                surplus = max(surplus, abs(slots.reduce(0, +) - most * streams.count))
+                let slots = streams.map { streams.count == 1 && hasBudget ? most : table.slots($0) }
+                let excess = slots.reduce(0, +) - most * streams.count
+                surplus = max(surplus, hasBudget ? abs(excess) : excess)
                 predicted += zip(streams, slots).reduce(0) { $0 + cache.layouts[$1.0].pages(tokens: $1.1) }
             }
             let held = zip(table.pages, cache.retentions).reduce(0) { $0 + ($1.1.release == .compaction ? $1.0.count : 0) }

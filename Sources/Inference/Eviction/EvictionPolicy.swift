@@ -69,18 +69,20 @@ public enum EvictionPolicies {
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
         TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(), KVzip(), DuoAttention(),
-        RazorAttention(),
+        RazorAttention(), FastGen(),
     ]
 
     /// Policies of the literature that are left out, and the reason.
     static let leftOut: [String: String] = [
         "lm-infinite":
-            "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots",
-        "fastgen": "it goes by special tokens and punctuation, and a cache has no tokens' texts",
+            "it caps distances at the training length, which no sequence exceeds; streaming-llm with --kv-sinks 10 keeps its slots"
     ]
 
     /// The policies' names.
     public static var names: [String] { all.map(\.name) }
+
+    /// The names of those that have no budget.
+    public static var namesWithoutBudget: [String] { all.filter { $0 is any RecoveringPolicy }.map(\.name) }
 
     /// The names of those that go by a measurement of one model's heads.
     public static var namesOfHeads: [String] { all.filter { $0 is any HeadPolicy }.map(\.name) }

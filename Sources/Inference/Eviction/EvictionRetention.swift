@@ -27,6 +27,8 @@ public struct EvictionRetention: Retention {
     private let ranking: HeadRanking?
     /// The instruction of the policy's reconstruction; nil as long as no tokenizer is known.
     var instruction: RepeatInstruction?
+    /// The kinds of tokens that the policy goes by; nil as long as no tokenizer is known.
+    var classes: TokenClasses?
 
     /// The retention by `policy`, which has the `settings` already.
     ///
@@ -62,7 +64,18 @@ public struct EvictionRetention: Retention {
         var settings = settings
         settings.interval = interval ?? settings.interval
         var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings, ranking: ranking)
-        copy.instruction = instruction
+        (copy.instruction, copy.classes) = (instruction, classes)
+        return copy
+    }
+
+    /// Whether the number of slots kept is known before they are; otherwise it is at most the prompt's.
+    var hasBudget: Bool { !(policy is any RecoveringPolicy) }
+
+    /// The same policy with everything kept of `tokens` tokens.
+    func keepingAll(of tokens: Int) throws(InferenceError) -> EvictionRetention {
+        guard let policy = policy as? any RecoveringPolicy else { return try with(budget: .tokens(2 * tokens + leastBudget)) }
+        var copy = try EvictionRetention(policy.keepingAll(), budget: budget, merge: merge, settings: settings)
+        copy.classes = classes
         return copy
     }
 
@@ -77,6 +90,7 @@ public struct EvictionRetention: Retention {
     /// Slots of this layer, or of a head that is not whole, behind a prompt of `prompt` tokens; a share of a short prompt is raised to
     /// the least budget.
     func slots(prompt: Int) -> Int {
+        guard hasBudget else { return prompt }
         guard ranking == nil else { return sinks + newest(of: 0) }
         let mean = budget.slots(prompt: prompt)
         let whole = mean < Double(Int32.max) ? Int(mean) : Int(Int32.max)
@@ -88,6 +102,7 @@ public struct EvictionRetention: Retention {
     public func nextDecision(after tokens: Int, prompt: Int) -> Int? {
         // Nothing was said of a prompt: all tokens are one.
         guard prompt < .max, !isWhole(prompt: prompt) else { return nil }
+        guard hasBudget else { return tokens < prompt ? prompt : nil }
         let slots = slots(prompt: prompt)
         if prompt > tokens, prompt > slots { return prompt }
         guard policy.phase == .interval else { return nil }
@@ -109,6 +124,10 @@ public struct EvictionRetention: Retention {
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) { policy.weigh(&weights, of: query) }
 
     public func retained(_ stream: StreamState) -> RetainedSlots {
+        if let policy = policy as? any RecoveringPolicy {
+            guard let classes else { preconditionFailure("EvictionRetention: '\(name)' knows no tokenizer") }
+            return .heads(policy.retained(stream, classes))
+        }
         guard budgetScope == .head || budgetScope == .own else { return retained([stream])[0] }
         let budget = slots(prompt: stream.prompt)
         guard stream.slots > budget else { return .ranges([0..<stream.slots]) }
@@ -135,10 +154,13 @@ public struct EvictionRetention: Retention {
         policy.reconstructedChunk.map { Reconstruction(chunk: $0, sinks: sinks, instruction: instruction) }
     }
 
+    /// Whether decisions go by the tokenizer.
+    public var needsTokenizer: Bool { reconstruction != nil || inputs.contains(.tokens) }
+
     public func instructed(by tokenizer: any Tokenizer) -> EvictionRetention {
-        guard reconstruction != nil else { return self }
         var copy = self
-        copy.instruction = RepeatInstruction(tokenizer)
+        if reconstruction != nil { copy.instruction = RepeatInstruction(tokenizer) }
+        if inputs.contains(.tokens) { copy.classes = TokenClasses(tokenizer) }
         return copy
     }
 

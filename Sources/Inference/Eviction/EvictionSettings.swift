@@ -22,6 +22,8 @@ public struct EvictionSettings: Sendable, Hashable {
     public var merge: String?
     /// The path of a file of ``HeadScores``.
     public var scores: String?
+    /// The share of the attention that kept slots recover.
+    public var recovery: AttentionShare?
     /// Seed of random choices.
     public var seed: UInt64?
 
@@ -47,7 +49,12 @@ public struct EvictionSettings: Sendable, Hashable {
         guard let found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
             throw .noPolicy(policy, known: EvictionPolicies.names)
         }
-        guard let budget else { throw .noBudget(policy: policy) }
+        let recovers = found is any RecoveringPolicy
+        guard budget == nil || !recovers else { throw .foreignOption(EvictionOption.budget.flag, policy: policy) }
+        if let allocation, allocation != .uniform, recovers {
+            throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
+        }
+        guard let budget = recovers ? .share(100) : budget else { throw .noBudget(policy: policy) }
         for (option, setting, text) in own {
             guard found.options.contains(option) || option == .seed && merge != nil else {
                 throw .foreignOption(option.flag, policy: policy)
@@ -85,7 +92,7 @@ public struct EvictionSettings: Sendable, Hashable {
 
 /// An option of evictions, which ``CacheSetting`` declares under its raw value.
 public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
-    case budget, sinks, recent, window, pool, interval, future, merge, scores, seed
+    case budget, sinks, recent, window, pool, interval, future, merge, scores, recovery, seed
     case allocation = "allocate"
 
     /// The flag on the command line.

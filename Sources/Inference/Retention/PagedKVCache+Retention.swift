@@ -161,6 +161,7 @@ extension PagedKVCache {
         if inputs.contains(.rows), let observations = observations[sequence] {
             state.weighed = streams.flatMap { observations[$0].weighed }
         }
+        if inputs.contains(.tokens) { state.ids = prompts[sequence] ?? [] }
         func vectors(_ part: PageMemory.SlotPart) -> [[Float]] {
             heads.map { head in
                 store.memory.vectors(

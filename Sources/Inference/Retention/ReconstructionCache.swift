@@ -155,13 +155,21 @@ extension PagedKVCache {
         }
     }
 
-    /// Keeps the tokens of a step whose sequence's retention will have its prompt reconstructed.
+    /// Says the tokens of the prompt of `sequence` to a retention that goes by them, for the decision at its end.
+    mutating func tellPrompt(_ sequence: Int, _ prompt: some Collection<Int32>) {
+        guard decides(sequence), !isCompacted(sequence), length(of: sequence) == self.prompt(of: sequence),
+            retentions(of: sequence).contains(where: { $0.inputs.contains(.tokens) })
+        else { return }
+        prompts[sequence] = Array(prompt)
+    }
+
+    /// Keeps the tokens of a step whose sequence's retention goes by them, or will have its prompt reconstructed.
     mutating func keepPrompts(_ step: RaggedBatch) {
         var first = 0
         for (sequence, count) in zip(step.sequences, step.counts) {
             defer { first += count }
             guard !countsOnly, decides(sequence), let prompt = promptLengths[sequence], length(of: sequence) < prompt,
-                retentions(of: sequence).contains(where: { $0.reconstruction != nil })
+                retentions(of: sequence).contains(where: { $0.reconstruction != nil || $0.inputs.contains(.tokens) })
             else { continue }
             prompts[sequence, default: []] += step.tokens[first..<first + count]
         }

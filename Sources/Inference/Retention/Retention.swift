@@ -93,6 +93,8 @@ public struct RetentionInputs: OptionSet, Sendable {
     public static let queries = RetentionInputs(rawValue: 8)
     /// The sums of what ``Retention/weigh(_:of:)`` makes of each observed query's attention weights.
     public static let rows = RetentionInputs(rawValue: 16)
+    /// The ids of the prompt's tokens, at the decision at its end.
+    public static let tokens = RetentionInputs(rawValue: 32)
 }
 
 /// The state of a stream at a decision.
@@ -110,6 +112,8 @@ public struct StreamState: Sendable {
     public var mass: [[Float]]
     /// The same of what ``Retention/weigh(_:of:)`` makes of the weights.
     public var weighed: [[Float]] = []
+    /// The ids of the prompt's tokens; empty where the retention needs none.
+    public var ids: [Int32] = []
     /// The keys and the values [slots, dim] of each KV head; empty where the retention needs none.
     public var keys: [[Float]] = [], values: [[Float]] = []
     /// The observed queries; nil where the retention needs none.

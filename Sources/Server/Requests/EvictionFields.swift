@@ -15,9 +15,11 @@ extension RequestFields {
                 settings.policy == nil ? "kv_budget" : "kv_evict", "is not taken: the server runs without --allow-kv-evict")
         }
         guard let policy = settings.policy else { throw .parameter("kv_budget", "means nothing without 'kv_evict'") }
-        guard let field else { throw .parameter("kv_evict", "needs 'kv_budget' beside it") }
-        settings.budget = (field.string ?? field.int.map { "\($0)" }).flatMap { EvictionBudget($0) }
-        guard settings.budget != nil else {
+        settings.budget = (field?.string ?? field?.int.map { "\($0)" }).flatMap { EvictionBudget($0) }
+        guard field != nil || EvictionPolicies.namesWithoutBudget.contains(policy) else {
+            throw .parameter("kv_evict", "needs 'kv_budget' beside it")
+        }
+        guard field == nil || settings.budget != nil else {
             throw .parameter("kv_budget", "is neither a number of slots nor a share of the prompt such as \"25%\"")
         }
         do throws(InferenceError) {

@@ -60,6 +60,10 @@ struct AdviseCommand: ParsableCommand {
         if let policy = policies.first(where: { !EvictionPolicies.names.contains($0) }) {
             throw ValidationError("--evict: \(InferenceError.noPolicy(policy, known: EvictionPolicies.names))")
         }
+        if let policy = policies.first(where: EvictionPolicies.namesWithoutBudget.contains) {
+            throw ValidationError(
+                "--evict \(policy) has no budget to find for --budget-bytes-per-token; compare --compression takes it")
+        }
         if let policy = policies.first(where: EvictionPolicies.namesOfHeads.contains) {
             throw ValidationError(
                 "--evict \(policy) goes by a measurement of one model's heads, and models are searched; compare --compression takes it"

@@ -42,7 +42,7 @@ struct EvictionOptions: ParsableArguments, CustomReflectable {
     /// The policy and its budget in words; nil without a policy.
     var text: String? {
         settings.policy.map { name in
-            "\(name), \(settings.budget?.description ?? "") slots" + (settings.merge.map { ", merged by \($0)" } ?? "")
+            name + (settings.budget.map { ", \($0) slots" } ?? "") + (settings.merge.map { ", merged by \($0)" } ?? "")
         }
     }
 }
@@ -60,6 +60,8 @@ extension CacheSetting {
 extension EvictionBudget: ExpressibleByArgument {}
 
 extension ScorePool: ExpressibleByArgument {}
+
+extension AttentionShare: ExpressibleByArgument {}
 
 extension BudgetAllocation: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }

@@ -65,10 +65,10 @@ struct VerifyCommand: ParsableCommand {
         let encoding = try paging.encoding(kvDtype)
         var retention = try eviction.retention() as? EvictionRetention
         let loaded = try ModelImport.load(checkpoint)
-        if let policy = retention, policy.reconstruction != nil {
+        if let policy = retention, policy.needsTokenizer {
             guard let tokenizer = loaded.tokenizer else {
                 throw ValidationError(
-                    "'\(policy.name)' has the model repeat a prompt after an instruction, for which \(checkpoint) has no tokenizer"
+                    "'\(policy.name)' goes by a tokenizer, and \(checkpoint) has none"
                 )
             }
             retention = policy.instructed(by: try TokenizerFile.load(tokenizer, name: checkpoint))

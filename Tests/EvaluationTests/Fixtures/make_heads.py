@@ -9,12 +9,17 @@ means over the tokens that positions behind the prompt predict.
 Scores are RazorAttention's: of a sequence of random tokens that comes four times the weight on the token's earlier occurrences (echo), and on the
 tokens behind these (induction), means over the queries of the later three times; a KV head has the greatest of its query heads.
 
+FastGen's sets are of its paper's formula 3 and section 3: by the recovery asked for, in percent, the first of special tokens, and punctuation,
+and 30 % by attention, and the newest 30 %, everything, that has as much of the attention.
+
 Needs `pip install kvpress==0.5.5 torch transformers`, and the folder of shared test data as the argument.
 """
 
 import json
+import math
 import os
 import sys
+import unicodedata
 
 import numpy as np
 import torch
@@ -76,6 +81,38 @@ def repetition_scores(model, words, times):
     return found
 
 
+@torch.no_grad()
+def fastgen(model, ids, special, punctuation, recovery):
+    """The slots that each layer and KV head keeps."""
+    length, kv_heads = ids.shape[1], model.config.num_key_value_heads
+    words = ids[0].tolist()
+    newest = max(1, int(0.3 * length))
+    rows, columns = np.arange(length)[:, None], np.arange(length)[None, :]
+    local = columns > rows - newest
+    marks = np.array([word in special or word in punctuation for word in words])
+    sets = [np.array([word in special for word in words]), marks]
+    layers = []
+    for layer in model(ids, output_attentions=True).attentions:
+        weights = layer[0].double().numpy().reshape(kv_heads, -1, length, length).mean(1)
+        heads = []
+        for head in weights:
+            def frequent(kept):
+                others = [slot for slot in range(length) if not kept[slot]]
+                best = sorted(others, key=lambda slot: (-head[:, slot].sum(), slot))[: math.ceil(0.3 * length)]
+                found = marks.copy()
+                found[best] = True
+                return found
+
+            heavy = frequent(marks)
+            both = frequent(marks | local[-1])
+            masks = [np.broadcast_to(kept, (length, length)) for kept in sets + [heavy]] + [both | local]
+            kept = next(
+                (mask[-1] for mask in masks if (head * mask).sum(-1).mean() >= recovery), np.ones(length, bool))
+            heads.append(np.nonzero(kept)[0].tolist())
+        layers.append(heads)
+    return layers
+
+
 def main(shared):
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=os.path.join(shared, "models/tinystories-656k/tokenizer.json"))
     data = open(os.path.join(shared, "text/tinystories-4mb.txt"), "rb").read()
@@ -85,6 +122,13 @@ def main(shared):
         heads = model.config.num_key_value_heads
         gates = np.array(GATES[: model.config.num_hidden_layers * heads]).reshape(-1, heads)
         GivenGates.gates = gates
+        eager = AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager", dtype=torch.float32).eval()
+        added = json.load(open(os.path.join(shared, "models/tinystories-656k/tokenizer.json")))["added_tokens"]
+        special = {token["id"] for token in added if token["special"]}
+        # A text that no token decodes to alone, such as a part of a character, is no punctuation.
+        pieces = {word: "".join(tokenizer.decode([word]).split()) for word in range(model.config.vocab_size)}
+        punctuation = {
+            word for word, piece in pieces.items() if piece and all(unicodedata.category(c)[0] == "P" for c in piece)}
         texts = []
         for text in json.load(open(os.path.join(shared, "compression", f"kvpress-{name}.json")))["texts"]:
             context, count = text["context"], text["context"] + text["continuation"]
@@ -105,9 +149,12 @@ def main(shared):
                 }
                 for layer in model.model.layers:
                     layer.self_attn.masked_key_indices = None
+            found["fastgen"] = {
+                str(percent): fastgen(eager, ids[:, :context], special, punctuation, percent / 100)
+                for percent in (40, 60, 75, 85, 95)}
+            print([sorted({len(head) for layer in kept for head in layer}) for kept in found["fastgen"].values()])
             texts.append(found)
         words = [int(word) for word in np.random.default_rng(7).permutation(model.config.vocab_size)[:60]]
-        eager = AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager", dtype=torch.float32).eval()
         scores = repetition_scores(eager, words, 4)
         found = {"gates": gates.tolist(), "sinks": SINKS, "recent": RECENT, "texts": texts, "words": words, "scores": scores}
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"heads-{name}.json"), "w") as file:

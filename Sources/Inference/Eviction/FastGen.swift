@@ -1,0 +1,77 @@
+import Text
+
+/// FastGen: each KV head keeps the cheapest set of a prompt's slots that holds most of its attention (Ge et al. 2023, "Model Tells You
+/// What to Discard: Adaptive KV Cache Compression for LLMs", section 3).
+///
+/// The sets, in their order, the last of which is every slot:
+///
+///     special tokens
+///     and punctuation
+///     and the slots with the most attention among the others, 30 % of the prompt
+///     and the newest 30 % of the prompt, among which the former are not counted
+///
+/// A set recovers the mean over queries and the group's heads of the attention to the slots that a query would see of it, where the newest
+/// slots are those before the query. The first set that recovers at least `--kv-recovery` is kept: 95 %, and 30 % each, the
+/// paper's numbers. Departure: tokens behind the prompt are all kept, which the paper's sets go on to sort.
+struct FastGen: RecoveringPolicy {
+    let name = "fastgen"
+    let options: Set<EvictionOption> = [.recovery]
+    let inputs: RetentionInputs = [.mass, .rows, .tokens]
+    private(set) var recovery = 0.95
+    /// Shares of the prompt: slots by their attention, and the newest.
+    private let frequent = 0.3, local = 0.3
+
+    func with(_ settings: EvictionSettings) -> FastGen {
+        var copy = self
+        copy.recovery = settings.recovery.map { $0.percent / 100 } ?? recovery
+        return copy
+    }
+
+    func keepingAll() -> FastGen {
+        var copy = self
+        // No set but the last recovers more than there is.
+        copy.recovery = 2
+        return copy
+    }
+
+    /// The newest tokens of a prompt, a query's own among them.
+    private func newest(_ prompt: Int) -> Int { max(1, Int(local * Double(prompt))) }
+
+    /// The attention that the newest tokens before a query do not get.
+    func weigh(_ weights: inout [Float], of query: ObservedQuery) {
+        let first = query.position - newest(query.prompt) + 1
+        for slot in weights.indices where query.position(ofSlot: slot) >= first { weights[slot] = 0 }
+    }
+
+    func retained(_ stream: StreamState, _ classes: TokenClasses) -> [[Int]] {
+        let ids = stream.ids
+        let isSpecial = ids.map { classes.isSpecial($0) }
+        let isMark = zip(ids, isSpecial).map { $1 || classes.isPunctuation($0) }
+        return (0..<stream.kvHeads).map { head in
+            let mass = stream.mass[head].map { Double($0) }
+            let distant = stream.weighed[head].map { Double($0) }
+            let total = mass.reduce(0, +)
+            let slots = mass.indices
+            func recovers(_ kept: [Int], beside near: Double = 0, _ mass: [Double]) -> Bool {
+                near + kept.reduce(0) { $0 + mass[$1] } >= recovery * total
+            }
+            func withFrequent(_ kept: [Int], among others: [Int]) -> [Int] {
+                let count = Int((frequent * Double(slots.count)).rounded(.up))
+                return (kept + others.sorted { (-mass[$0], $0) < (-mass[$1], $1) }.prefix(count)).sorted()
+            }
+            let special = slots.filter { isSpecial[$0] }
+            if recovers(special, mass) { return special }
+            let marks = slots.filter { isMark[$0] }
+            if recovers(marks, mass) { return marks }
+            let others = slots.filter { !isMark[$0] }
+            let heavy = withFrequent(marks, among: others)
+            if recovers(heavy, mass) { return heavy }
+            let first = slots.count - newest(stream.prompt)
+            let before = withFrequent(marks, among: others.filter { $0 < first })
+            if recovers(before, beside: total - distant.reduce(0, +), distant) {
+                return before.filter { $0 < first } + Array(max(0, first)..<slots.count)
+            }
+            return Array(slots)
+        }
+    }
+}
