@@ -10,7 +10,7 @@ public struct CacheEstimate: Sendable, Hashable {
     public init(layers: [KVGeometry]) { self.layers = layers }
 
     /// The estimate for a model of kvlab.
-    public init(_ config: ModelConfig, encoding: KVEncoding) { layers = config.kvGeometry(encoding) }
+    public init(_ config: ModelConfig, encoding: CacheEncoding) { layers = config.kvGeometry(encoding) }
 
     /// Bytes a token adds to a sequence that is shorter than every window.
     public var bytesPerToken: Int { layers.reduce(0) { $0 + $1.bytesPerToken } }

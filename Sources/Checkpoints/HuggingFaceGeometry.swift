@@ -8,7 +8,7 @@ extension HuggingFaceConfig {
     /// Reads the key names of the GPT-2, Falcon, MPT and Llama lines, latent attention (DeepSeek), sliding windows, values that
     /// differ by layer, and multimodal configurations, whose language model is in `text_config`. Models that cache anything but
     /// keys and values are refused by name.
-    public func cacheEstimate(_ encoding: KVEncoding) throws(ImportError) -> CacheEstimate {
+    public func cacheEstimate(_ encoding: CacheEncoding) throws(ImportError) -> CacheEstimate {
         if let inner = json["text_config"], inner.members != nil, json["num_hidden_layers"] == nil {
             return try HuggingFaceConfig(json: inner, path: path, outer: modelType).cacheEstimate(encoding)
         }
@@ -31,7 +31,7 @@ extension HuggingFaceConfig {
                 let (keys, values) = widths(layer)
                 let isLatent = json["kv_lora_rank"] != nil
                 return KVGeometry(
-                    kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, encoding: encoding,
+                    kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, encoding: encoding[layer],
                     valuesAreKeys: isLatent, window: windows[layer])
             })
     }

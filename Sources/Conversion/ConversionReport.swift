@@ -99,14 +99,15 @@ public struct ConversionReport: Sendable {
 
     /// The report as a text table, with `isDetailed` layer by layer, cache bytes in `encoding`.
     public func text(encoding: KVEncoding = .float16, isDetailed: Bool = false) -> String {
-        let before = parent.kvBytesPerToken(encoding)
-        let after = child.kvBytesPerToken(encoding)
+        let cache = CacheEncoding(encoding)
+        let before = parent.kvBytesPerToken(cache)
+        let after = child.kvBytesPerToken(cache)
         guard grouping != nil else {
             let context = parent.maxSequence
             return """
                 \(parent.attentionLabel) → \(child.attentionLabel)
                 KV cache: \(before) → \(after) bytes per token in \(encoding.name), \
-                \(parent.kvBytes(encoding, tokens: context)) → \(child.kvBytes(encoding, tokens: context)) bytes for \(context) tokens
+                \(parent.kvBytes(cache, tokens: context)) → \(child.kvBytes(cache, tokens: context)) bytes for \(context) tokens
                 parameters: \(parent.parameterCount) → \(child.parameterCount)
                 """
         }

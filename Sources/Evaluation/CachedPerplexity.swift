@@ -24,7 +24,7 @@ public struct CachedPerplexity: Sendable {
 /// The cache that an evaluation goes through.
 public struct EvaluationCache: Sendable {
     /// The encoding of cached keys and values.
-    public var encoding: KVEncoding
+    public var encoding: CacheEncoding
     /// The retention of layers without a window.
     public var retention: any Retention
     /// Bytes of a page.
@@ -35,7 +35,7 @@ public struct EvaluationCache: Sendable {
     public var chunk = 256
 
     /// A cache in pages of `pageBytes`.
-    public init(encoding: KVEncoding, retention: any Retention = FullRetention(), pageBytes: Int) {
+    public init(encoding: CacheEncoding, retention: any Retention = FullRetention(), pageBytes: Int) {
         (self.encoding, self.retention, self.pageBytes) = (encoding, retention, pageBytes)
     }
 
@@ -66,7 +66,7 @@ extension CachedPerplexity {
         try options.retention.check(model.config, prompt: options.prompt)
         let longest = windows.map(\.inputs.count).max() ?? 1
         func cache(
-            _ config: ModelConfig, _ encoding: KVEncoding, _ retention: any Retention, pageBytes: Int
+            _ config: ModelConfig, _ encoding: CacheEncoding, _ retention: any Retention, pageBytes: Int
         ) throws -> PagedKVCache {
             try PagedKVCache(
                 config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, tokens: longest,

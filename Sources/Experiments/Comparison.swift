@@ -11,7 +11,7 @@ public struct Comparison {
     /// Cache figures' sequences.
     public var batch = 1
     /// Cache figures' element type.
-    public var kvType = KVEncoding.standard
+    public var kvType = CacheEncoding.standard
     /// Text tokens in a window.
     public var window: Int
     /// Tokens between windows' starts; nil: no overlap.
@@ -58,7 +58,7 @@ public struct Comparison {
         var table = ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])
         var quality = MeasuredQuality(entries: [], full: CacheSpec(keepingAllIn: kvType))
         guard let first = models.first else { return (table, quality) }
-        for model in models { try model.model.config.kvGeometry(kvType).checkEncoding() }
+        for model in models { try model.model.config.kvGeometry(kvType).check(kvType) }
         let oneTokenizer = models.allSatisfy { $0.tokenizer.serialized == first.tokenizer.serialized }
         let reference = try score(first, text, reporter: reporter)
         for (index, model) in models.enumerated() {

@@ -35,8 +35,8 @@ extension CompressedTraining {
                 reason: "a cache has each document at the first positions, whose embeddings the model learns apart; set "
                     + "'data.packing' to \"packed\"")
         }
-        let encoding = through.cache.encoding
-        guard encoding.sealedTokens(of: seq - 1) > 0 else {
+        let encodings = config.kvGeometry(through.cache.encoding).map(\.encoding)
+        if let encoding = encodings.first(where: { $0.sealedTokens(of: seq - 1) == 0 }) {
             throw .recipe(
                 key: section,
                 reason:

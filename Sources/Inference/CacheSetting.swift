@@ -1,4 +1,5 @@
 import Kernels
+import Models
 
 /// A setting of a cache, declared once: a key of `--cache`, an option of commands and a key of recipes are made from its declaration.
 public struct CacheSetting: Sendable {
@@ -6,6 +7,8 @@ public struct CacheSetting: Sendable {
     public enum Kind: Sendable {
         /// One of these names.
         case choice([String])
+        /// One of these names, or several of them in a text such as `example`.
+        case choices([String], example: String)
         /// A whole number of this range.
         case integer(ClosedRange<Int>)
         /// A whole number, or a text such as `example`; `expected` says so in words.
@@ -61,6 +64,7 @@ public struct CacheSetting: Sendable {
     public var expected: String {
         switch kind {
         case .choice(let names): names.joined(separator: ", ")
+        case .choices(let names, let example): names.joined(separator: ", ") + ", or such as \(example)"
         case .integer: "a whole number"
         case .text(_, let expected): expected
         }
@@ -70,6 +74,14 @@ public struct CacheSetting: Sendable {
     public func takes(_ text: String) -> Bool {
         if case .choice(let names) = kind { return names.contains(text) }
         return type.init(text) != nil
+    }
+
+    /// The sentence about a text that it does not take.
+    public func refusal(of text: String) -> String {
+        if case .choices = kind, text.contains("+") {
+            do { _ = try CacheEncoding(name: text) } catch { return "\(error)" }
+        }
+        return "'\(text)' is no \(key), expected \(expected)"
     }
 }
 
@@ -83,7 +95,8 @@ extension CacheSetting {
 
     /// The encoding's name.
     public static let dtype = CacheSetting(
-        "dtype", of: String.self, .choice(KVEncoding.all.map(\.name)), "encoding of keys and values", example: "int8")
+        "dtype", of: CacheEncoding.self, .choices(KVEncoding.all.map(\.name), example: CacheEncoding.example),
+        "encoding of keys and values, or several by layer", example: "int8")
 
     /// The residual of an encoding of blocks of tokens.
     public static let residual = CacheSetting(

@@ -6,14 +6,14 @@ import Models
 /// Its settings are those of ``CacheSetting``: a new encoding or policy can be named without a change here.
 public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     /// The encoding of keys and values.
-    public var encoding: KVEncoding
+    public var encoding: CacheEncoding
     /// The eviction's settings.
     public private(set) var eviction = EvictionSettings()
 
     /// Reads a configuration; settings left out are as in `defaults`.
     ///
     /// Throws ``InferenceError/cacheSpec(_:)``, or why the eviction cannot be.
-    public init(_ text: String, defaults: KVEncoding = .float32) throws(InferenceError) {
+    public init(_ text: String, defaults: CacheEncoding = .float32) throws(InferenceError) {
         // All tokens are kept unless a setting says otherwise.
         guard text != "full" else {
             self.init(keepingAllIn: defaults)
@@ -35,7 +35,7 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     /// A configuration from settings by their keys, all tokens kept where there are none; an encoding left out is `defaults`.
     ///
     /// Precondition: the keys are those of ``CacheSetting/all``. Throws as ``init(_:defaults:)`` does.
-    public init(_ settings: [(key: String, value: String)], defaults: KVEncoding = .float32) throws(InferenceError) {
+    public init(_ settings: [(key: String, value: String)], defaults: CacheEncoding = .float32) throws(InferenceError) {
         encoding = defaults
         var given: [String: String] = [:]
         for (key, value) in settings {
@@ -46,10 +46,10 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
                 let text = settings.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
                 throw .cacheSpec("'\(key)' is set twice in '\(text)'")
             }
-            guard setting.takes(value) else { throw .cacheSpec("'\(value)' is no \(key), expected \(setting.expected)") }
+            guard setting.takes(value) else { throw .cacheSpec(setting.refusal(of: value)) }
             setting.set(&eviction, value)
         }
-        if let named = given[CacheSetting.dtype.key].flatMap(KVEncoding.init(name:)) { encoding = named }
+        if let named = given[CacheSetting.dtype.key].flatMap({ CacheEncoding($0) }) { encoding = named }
         if let residual = given[CacheSetting.residual.key].flatMap({ Int($0) }) {
             do { encoding = try encoding.with(residual: residual) } catch { throw .cacheSpec("\(error)") }
         }
@@ -57,7 +57,7 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// A cache of all tokens in `encoding`.
-    public init(keepingAllIn encoding: KVEncoding) { self.encoding = encoding }
+    public init(keepingAllIn encoding: CacheEncoding) { self.encoding = encoding }
 
     /// The settings given, by their keys in order, the encoding's name and its residual always among them.
     public var settings: [(key: String, value: String)] {

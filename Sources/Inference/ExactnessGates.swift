@@ -76,7 +76,7 @@ public struct ExactnessGates {
     let config: ModelConfig
     private let reference: DecoderLM
     let model: ServingModel
-    let encoding: KVEncoding
+    let encoding: CacheEncoding
     let pageBytes: Int
     private let tier: any KVTier
     private let tolerance: Double
@@ -99,7 +99,7 @@ public struct ExactnessGates {
     /// the paged one: as closely as in Float32 where they sum in its order, else to 0.1, as last bits of stored values turn (up to
     /// 0.03 was seen).
     public init(
-        config: ModelConfig, parameters: Parameters, encoding: KVEncoding, pageBytes: Int, tokens: [Int32], decoded: Int,
+        config: ModelConfig, parameters: Parameters, encoding: CacheEncoding, pageBytes: Int, tokens: [Int32], decoded: Int,
         tier: any KVTier
     ) throws {
         try PageStore.check(pageBytes: pageBytes)
@@ -177,7 +177,7 @@ public struct ExactnessGates {
     }
 
     /// A cache with room for `sequences` sequences; by default four and their copies of shared pages.
-    func makeCache(sequences: Int = 5, encoding: KVEncoding? = nil) throws -> PagedKVCache {
+    func makeCache(sequences: Int = 5, encoding: CacheEncoding? = nil) throws -> PagedKVCache {
         var cache = try PagedKVCache(
             config: config, encoding: encoding ?? self.encoding, retention: retention, pageBytes: pageBytes,
             sequences: sequences, tokens: tokens.count + 3, chunk: tokens.count + 3)
@@ -217,7 +217,7 @@ public struct ExactnessGates {
         return prefill(&cache, 0..<prompt, chunk: prompt) + decode(&cache, prompt..<tokens.count)
     }
 
-    func paged(chunk: Int? = nil, encoding: KVEncoding? = nil) throws -> [Float] {
+    func paged(chunk: Int? = nil, encoding: CacheEncoding? = nil) throws -> [Float] {
         var cache = try makeCache(encoding: encoding)
         add(0, to: &cache)
         return prefill(&cache, 0..<prompt, chunk: chunk ?? prompt) + decode(&cache, prompt..<tokens.count)
@@ -258,7 +258,7 @@ public struct ExactnessGates {
     private func prefixShared() throws -> ExactnessGate {
         let name = "prefix shared by \(Self.sharers), decoded together"
         var cache = try makeCache(sequences: Self.sharers + 2)
-        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
+        var tree = PrefixTree(cache)
         let shared = min(prompt - 1, cache.shareableTokens(prompt: prompt)) / tree.blockTokens * tree.blockTokens
         guard encoding.residual == 0 else {
             return ExactnessGate(

@@ -1,26 +1,26 @@
 import Autograd
 import Kernels
 
-/// A batch's view of the compressed cache that a training pass goes through: the encoding of keys and values, and the rows that see
+/// A batch's view of the compressed cache that a training pass goes through: the encodings of keys and values, and the rows that see
 /// each of them.
 ///
 /// A row sees the slots of the serving cache at its position. Behind p tokens of its sequence the first
 /// ``KVEncoding/sealedTokens(of:)`` of p are codes, later ones the unsealed values of the open block; evicted slots of both are masked.
 /// Gradients go straight through: to the keys and values that were encoded, of the tokens that a row saw.
 public struct CacheView: Sendable {
-    /// The encoding of keys and values.
-    public var encoding: KVEncoding
+    /// The encoding of each layer's keys and values.
+    public var encodings: [KVEncoding]
     /// The rows of each sequence in the cache, among the batch's [batch·seq].
     public var sequences: [Range<Int>]
     /// For each layer the first row of its sequence in the batch that no longer sees each key, [batch, kvHeads, seq]; nil for a layer that
     /// evicts none.
     public var rowEnds: [[Int32]?]
 
-    /// A view in which every layer keeps every token.
-    public init(_ encoding: KVEncoding, _ input: ModelInput, layers: Int) {
-        self.encoding = encoding
+    /// A view of layers of these geometries in which every layer keeps every token.
+    public init(_ layers: [KVGeometry], _ input: ModelInput) {
+        encodings = layers.map(\.encoding)
         sequences = input.documents
-        rowEnds = [[Int32]?](repeating: nil, count: layers)
+        rowEnds = layers.map { _ in nil }
     }
 
     /// Attends with `kernel` to what the cache shows of the keys and values of `rows`, of which `stored` makes the kernel's rows in each
@@ -29,7 +29,7 @@ public struct CacheView: Sendable {
         _ kernel: AttentionKernel, layer: Int, _ rows: (_ form: StoredRows.Form) -> Tensor
     ) -> Tensor {
         .causalAttention(
-            StoredRows.Form.all(of: encoding).map { form in
+            StoredRows.Form.all(of: encodings[layer]).map { form in
                 var part = kernel
                 (part.rowStarts, part.rowEnds) = visibleRows(layer, form, kernel)
                 return (rows(form), part)
@@ -46,9 +46,9 @@ public struct CacheView: Sendable {
             let copies = kernel.batch * kvHeads * seq / ends.count
             return stride(from: 0, to: ends.count, by: seq).flatMap { repeatElement(ends[$0..<$0 + seq], count: copies).joined() }
         }
-        guard encoding.blockTokens > 1 else { return (nil, ends) }
+        guard encodings[layer].blockTokens > 1 else { return (nil, ends) }
         let sealing = (0..<kernel.batch).flatMap { sequence in
-            let rows = sealingRows(sequence * seq..<(sequence + 1) * seq)
+            let rows = sealingRows(sequence * seq..<(sequence + 1) * seq, encodings[layer])
             return [[Int32]](repeating: rows, count: kvHeads).flatMap { $0 }
         }
         guard form == .open else { return (sealing, ends) }
@@ -59,7 +59,7 @@ public struct CacheView: Sendable {
     /// The first row, numbered from `rows.lowerBound`, that sees the codes of each of `rows`.
     ///
     ///     blocks of 4, no residual, sequences of 6 and 3 rows:   4 4 4 4 8 8 | 10 10 10
-    private func sealingRows(_ rows: Range<Int>) -> [Int32] {
+    private func sealingRows(_ rows: Range<Int>, _ encoding: KVEncoding) -> [Int32] {
         var result = [Int32](repeating: 0, count: rows.count)
         for sequence in sequences where sequence.overlaps(rows) {
             for row in sequence {

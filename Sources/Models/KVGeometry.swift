@@ -61,51 +61,26 @@ public struct KVGeometry: Sendable, Hashable {
     }
 }
 
-/// The refusal of an encoding that cannot store a layer's vectors.
-public struct EncodingMismatch: Error, Hashable, CustomStringConvertible {
-    /// The encoding's name.
-    public var encoding: String
-    /// The layer.
-    public var layer: Int
-    /// The width of a vector that the layer caches, and the block that it is no multiple of.
-    public var width: Int, block: Int
-
-    /// The sentence for the user.
-    public var description: String {
-        "\(encoding) stores blocks of \(block) elements, layer \(layer) caches vectors of \(width); use another --kv-dtype"
-    }
-}
-
-extension Array<KVGeometry> {
-    /// Throws ``EncodingMismatch`` where some layer caches vectors that its encoding cannot store.
-    public func checkEncoding() throws(EncodingMismatch) {
-        for (layer, geometry) in enumerated() where geometry.source == nil {
-            let misfit = geometry.encoding.misfit(
-                keyDim: geometry.keyDim, valueDim: geometry.valueDim, valuesAreKeys: geometry.valuesAreKeys)
-            guard let misfit else { continue }
-            throw EncodingMismatch(encoding: geometry.encoding.name, layer: layer, width: misfit.width, block: misfit.block)
-        }
-    }
-}
-
 extension ModelConfig {
-    /// Each layer's cache geometry, with keys and values in `encoding`.
-    public func kvGeometry(_ encoding: KVEncoding) -> [KVGeometry] {
+    /// Each layer's cache geometry, with keys and values in `encoding`: those of a layer that shares a cache as the cache has them.
+    public func kvGeometry(_ encoding: CacheEncoding) -> [KVGeometry] {
         (0..<layers).map { layer in
-            attentionShape?.geometry(encoding)
+            let source = keyValueSource(layer)
+            let encoding = encoding[source ?? layer]
+            return attentionShape?.geometry(encoding)
                 ?? KVGeometry(
                     kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], encoding: encoding,
-                    window: window(layer), sinks: attentionSinks ?? 0, source: keyValueSource(layer))
+                    window: window(layer), sinks: attentionSinks ?? 0, source: source)
         }
     }
 
     /// Cache bytes of one token over all layers, in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
-    public func kvBytesPerToken(_ encoding: KVEncoding) -> Int {
+    public func kvBytesPerToken(_ encoding: CacheEncoding) -> Int {
         kvGeometry(encoding).reduce(0) { $0 + $1.bytesPerToken }
     }
 
     /// Cache bytes of a sequence of `tokens` over all layers.
-    public func kvBytes(_ encoding: KVEncoding, tokens: Int) -> Int {
+    public func kvBytes(_ encoding: CacheEncoding, tokens: Int) -> Int {
         kvGeometry(encoding).reduce(0) { $0 + $1.bytes(tokens: tokens) }
     }
 }

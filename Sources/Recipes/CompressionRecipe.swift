@@ -40,6 +40,7 @@ extension RecipeKey {
         let type: RecipeType =
             switch setting.kind {
             case .choice(let names): .choice(names)
+            case .choices(let names, let example): .choices(names, example)
             case .integer(let range): .integer(range)
             case .text(let example, _): .integerOrText(example)
             }
@@ -53,7 +54,7 @@ extension ObjectReader {
     /// The cache that this object describes, whose keys are those of `--cache`.
     ///
     /// - Parameter defaults: the encoding of a cache that names none.
-    func cache(defaults: KVEncoding) throws(RecipeError) -> CacheSpec {
+    func cache(defaults: CacheEncoding) throws(RecipeError) -> CacheSpec {
         var settings: [(key: String, value: String)] = []
         for setting in CacheSetting.all where !setting.isOfOneModel {
             let names = (setting.key == CacheSetting.dtype.key ? [CacheSpec.recipeEncodingKey] : []) + [setting.key]
@@ -65,6 +66,9 @@ extension ObjectReader {
                         reason: "'\(CacheSpec.recipeEncodingKey)' says that already; leave it out")
                 }
                 guard setting.takes(value) else {
+                    if case .choices = setting.kind {
+                        throw .impossible(position(of: name), path: keyPath(name), reason: setting.refusal(of: value))
+                    }
                     throw .wrongType(
                         position(of: name), path: keyPath(name), found: "\"\(value)\"", expected: setting.expected)
                 }

@@ -1,6 +1,6 @@
 import Evaluation
 import Inference
-import Kernels
+import Models
 
 /// A whole experiment: convert the trained or given model, uptrain the children, compare.
 public struct LabRecipe: Sendable, Hashable, Encodable {
@@ -124,7 +124,7 @@ extension LabRecipe {
         self.children = children
         length = try reader.uptrainLength() ?? .standard
         evaluation = try Evaluation(reader.section("evaluation"))
-        let encoding = KVEncoding(name: evaluation.kvDtype) ?? .standard
+        let encoding = CacheEncoding(evaluation.kvDtype) ?? .standard
         uptrain = try UptrainSettings(
             reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: encoding)
         guard uptrain.parentTokens == nil || hasGivenParents else {

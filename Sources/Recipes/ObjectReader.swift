@@ -130,7 +130,7 @@ extension ObjectReader {
     /// A setting that is one of some strings, a whole number, or either, as text.
     func setting(_ key: String) throws(RecipeError) -> String? {
         switch declaration(key).type {
-        case .choice: return try string(key)
+        case .choice, .choices: return try string(key)
         case .integer: return try int(key).map(String.init)
         case .integerOrText(let example):
             guard let node = node(key) else { return nil }
@@ -238,14 +238,19 @@ extension ObjectReader {
 
 extension ObjectReader {
     private func string(_ node: JSONNode, _ path: String, _ type: RecipeType) throws(RecipeError) -> String {
-        var names: [String]?
+        var (names, example) = ([String]?.none, String?.none)
         switch type {
         case .text, .path: break
         case .choice(let all): names = all
+        case .choices(let all, let several): (names, example) = (all, several)
         default: preconditionFailure("'\(path)' is read as a string but declared as another type")
         }
-        guard case .string(let value) = node.value, names?.contains(value) ?? true else {
-            throw wrong(node, path, names.map { "one of " + $0.map { "\"\($0)\"" }.joined(separator: ", ") } ?? "a string")
+        guard case .string(let value) = node.value,
+            names?.contains(value) ?? true || example != nil && value.contains("+")
+        else {
+            let more = example.map { ", or such as \"\($0)\"" } ?? ""
+            throw wrong(
+                node, path, names.map { "one of " + $0.map { "\"\($0)\"" }.joined(separator: ", ") + more } ?? "a string")
         }
         return value
     }

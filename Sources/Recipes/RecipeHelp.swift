@@ -107,13 +107,14 @@ extension RecipeType {
         case .list(.pathOrObject): "paths or objects"
         case .list(let element): element.noun + "s" + element.limits
         case .choice(let names): Self.list(names)
+        case .choices(let names, let example): Self.list(names) + ", or such as `\(example)`"
         default: noun + limits
         }
     }
 
     private var noun: String {
         switch self {
-        case .text, .choice: "text"
+        case .text, .choice, .choices: "text"
         case .path: "path"
         case .boolean: "boolean"
         case .integer, .perLayer, .integerOrText: "integer"

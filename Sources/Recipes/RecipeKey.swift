@@ -47,6 +47,8 @@ indirect enum RecipeType: Sendable {
     case number(ClosedRange<Double>)
     /// One of these strings.
     case choice([String])
+    /// One of these strings, or several of them in one such as this.
+    case choices([String], String)
     /// A whole number, or a string such as this one.
     case integerOrText(String)
     /// A whole number of this range for all layers, or an array with one a layer.

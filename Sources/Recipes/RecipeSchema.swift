@@ -81,7 +81,7 @@ extension RecipeType {
             return ("type", all.count == 1 ? .text(all[0]) : all.json)
         }
         switch self {
-        case .text, .path: return [type("string")]
+        case .text, .path, .choices: return [type("string")]
         case .boolean: return [type("boolean")]
         case .integer(let range): return [type("integer")] + Self.limits(range)
         case .number(let range): return [type("number"), ("minimum", range.lowerBound.json), ("maximum", range.upperBound.json)]

@@ -1,5 +1,5 @@
 import Inference
-import Kernels
+import Models
 
 extension UptrainRecipe {
     /// The compressed cache that a model is uptrained through.
@@ -24,7 +24,7 @@ extension ObjectReader {
     /// The cache of `through`; nil where it is absent.
     ///
     /// - Parameter defaults: the encoding where none is named.
-    func through(defaults: KVEncoding) throws(RecipeError) -> UptrainRecipe.Through? {
+    func through(defaults: CacheEncoding) throws(RecipeError) -> UptrainRecipe.Through? {
         guard let section = try object("through") else { return nil }
         let prefill = try section.int("prefill")
         let cache = try section.cache(defaults: defaults)

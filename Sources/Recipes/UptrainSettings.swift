@@ -1,4 +1,4 @@
-import Kernels
+import Models
 
 /// The settings of an uptraining beside its length and its seed: of a run, or of each child of a lab.
 public struct UptrainSettings: Sendable, Hashable, Encodable {
@@ -32,7 +32,7 @@ extension UptrainSettings {
     /// - Parameters:
     ///   - hasShare: whether the length is a share of the parent's training, without which its tokens mean nothing.
     ///   - defaults: the encoding of a cache that names none.
-    init(_ reader: ObjectReader, hasShare: Bool, defaults: KVEncoding = .standard) throws(RecipeError) {
+    init(_ reader: ObjectReader, hasShare: Bool, defaults: CacheEncoding = .standard) throws(RecipeError) {
         parentTokens = try reader.parentTokens(hasShare: hasShare)
         learningRate = try reader.double("learningRate")
         batch = try reader.int("batch")

@@ -9,20 +9,20 @@ import Models
 /// dropout.
 public struct CompressedTraining: Sendable {
     /// The encoding of keys and values.
-    public var encoding: KVEncoding
+    public var encoding: CacheEncoding
     /// The retention of layers without a window.
     public var retention: any Retention
     /// Tokens of a document's prompt, behind which policies decide.
     public var prompt: Int
 
     /// Training through a cache in `encoding` with `retention`.
-    public init(_ encoding: KVEncoding, _ retention: any Retention = FullRetention(), prompt: Int = 0) {
+    public init(_ encoding: CacheEncoding, _ retention: any Retention = FullRetention(), prompt: Int = 0) {
         (self.encoding, self.retention, self.prompt) = (encoding, retention, prompt)
     }
 
     /// Throws ``InferenceError`` where a model of `config` cannot have the cache.
     public func check(_ config: ModelConfig) throws(InferenceError) {
-        do { try config.kvGeometry(encoding).checkEncoding() } catch { throw .encoding(error) }
+        do { try config.kvGeometry(encoding).check(encoding) } catch { throw .encoding(error) }
         try retention.check(config, encoding)
         try retention.check(config, prompt: prompt)
         if let merge = retention.merge { throw .trainedMerge(merge.name) }
@@ -47,7 +47,7 @@ public struct CompressedTraining: Sendable {
             var input = input
             input.cache =
                 try reader.map { try CacheView(of: input, $0, encoding, retention, prompt: prompt) }
-                ?? CacheView(encoding, input, layers: config.layers)
+                ?? CacheView(config.kvGeometry(encoding), input)
             return input
         }
     }

@@ -25,7 +25,10 @@ public struct TrainingMemory: Sendable, Hashable {
         teacher: ModelConfig? = nil, learnsLayers: Bool = false, cache: CompressedTraining? = nil
     ) {
         let (hidden, vocabulary, precision) = (config.hiddenSize, config.vocabularySize, compute.precision)
-        let blocks = (0..<config.layers).map { 4 * tokens * config.activationsPerToken(layer: $0, through: cache?.encoding) }
+        let stored = cache.map { config.kvGeometry($0.encoding) }
+        let blocks = (0..<config.layers).map {
+            4 * tokens * config.activationsPerToken(layer: $0, through: stored?[$0].encoding)
+        }
         let largest = blocks.max() ?? 0
         let row = 4 * tokens * hidden
         // The embedding, and the final norm's output with its gradient.

@@ -23,7 +23,7 @@ import Testing
             store = try PageStore(bytes: pages * 192, pageBytes: 192)
             cache = try PagedKVCache(config: config, store: store)
             cache.retainsOnCommit = false
-            tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
+            tree = PrefixTree(cache)
             windows = cache.geometry.map { ($0.window, $0.sinks) }
         }
 

@@ -18,7 +18,7 @@ import Text
     }
 
     @Test func `a configuration is read back from its description, for every encoding and policy`() throws {
-        for encoding in KVEncoding.all {
+        for encoding in CacheEncoding.all + CacheEncoding.mixed {
             let spec = try CacheSpec("dtype=\(encoding.name)")
             #expect(spec.encoding == encoding && !spec.evicts)
             #expect(try CacheSpec("\(spec)") == spec)
@@ -38,7 +38,7 @@ import Text
         let all = "dtype=fp32,evict=snapkv,budget=25%,window=16,pool=max7,allocate=pyramid"
         #expect("\(try CacheSpec(all))" == all)
         let left = try CacheSpec("residual=64,dtype=kivi2")
-        #expect(try left.encoding == KVEncoding.kivi2.with(residual: 64) && "\(left)" == "dtype=kivi2,residual=64")
+        #expect(try left.encoding == CacheEncoding.kivi2.with(residual: 64) && "\(left)" == "dtype=kivi2,residual=64")
         #expect(try CacheSpec("full", defaults: left.encoding) == left && CacheSpec("\(left)") == left)
     }
 
@@ -98,10 +98,65 @@ import Text
     @Test func `an unknown dtype or policy is answered with all of them`() throws {
         let dtype = #expect(throws: InferenceError.self) { try CacheSpec("dtype=int99") }
         let names = KVEncoding.all.map(\.name).joined(separator: ", ")
-        #expect(try #require(dtype).description == "'int99' is no dtype, expected \(names)")
+        #expect(
+            try #require(dtype).description == "'int99' is no dtype, expected \(names), or such as int8+kivi4:8-15")
         let policy = #expect(throws: InferenceError.self) { try CacheSpec("evict=none,budget=9") }
         #expect(
             try #require(policy).description == "'none' is no evict, expected \(EvictionPolicies.names.joined(separator: ", "))")
+    }
+
+    @Test func `layers have the encodings that a name gives them, in runs`() throws {
+        let named = try CacheEncoding(name: "int8+fp16:0+kivi4:2-3+kivi4:4+kivi4:9")
+        #expect(
+            (0..<11).map { named[$0].name }.joined(separator: " ")
+                == "fp16 int8 kivi4 kivi4 kivi4 int8 int8 int8 int8 kivi4 int8")
+        #expect(named.name == "int8+fp16:0+kivi4:2-4+kivi4:9" && CacheEncoding(named.name) == named)
+        #expect(CacheEncoding(layers: (0..<11).map { named[$0] }) == named)
+        #expect(CacheEncoding(layers: [.int8, .kivi4]) == (try CacheEncoding(name: "int8+kivi4:1")))
+        // A residual is for the layers that encode blocks of tokens.
+        let left = try CacheSpec("dtype=int8+kivi4:1,residual=64")
+        #expect(left.encoding[0].residual == 0 && left.encoding[1].residual == 64)
+        #expect(try CacheSpec("\(left)") == left && "\(left)" == "dtype=int8+kivi4:1,residual=64")
+    }
+
+    @Test(arguments: [
+        ("int8+kivi4", "'kivi4' in 'int8+kivi4' names no layers, expected ENCODING:LAYER or ENCODING:FIRST-LAST"),
+        ("int8+kivi4:", "'kivi4:' in 'int8+kivi4:' names no layers, expected ENCODING:LAYER or ENCODING:FIRST-LAST"),
+        ("int8+kivi4:3-1", "'kivi4:3-1' in 'int8+kivi4:3-1' names no layers, expected ENCODING:LAYER or ENCODING:FIRST-LAST"),
+        ("int8+int8:3", "'int8:3' in 'int8+int8:3' gives layers the encoding that all others have; leave it out"),
+        ("int8+kivi4:0-3+fp16:3", "layer 3 has two encodings in 'int8+kivi4:0-3+fp16:3'"),
+    ])
+    func `a name that does not say which layers is refused`(name: String, sentence: String) throws {
+        let error = #expect(throws: InferenceError.self) { try CacheSpec("dtype=\(name)") }
+        #expect(try #require(error).description == sentence)
+    }
+
+    @Test func `an encoding of layers that a model has not is refused before any work`() throws {
+        func refusal(_ name: String, _ design: TinyDesigns) throws -> String? {
+            let (encoding, config) = (try CacheEncoding(name: name), try design.config)
+            do { try config.kvGeometry(encoding).check(encoding) } catch { return "\(error)" }
+            return nil
+        }
+        #expect(try refusal("int8+kivi4:3", .gqa) == nil)
+        #expect(try refusal("int8+kivi4:3-4", .gqa) == "'int8+kivi4:3-4' names layer 4, the model's are 0 to 3")
+        #expect(
+            try refusal("int8+kivi4:1", .crossLayer)
+                == "'int8+kivi4:1' names layer 1, which reads the cache of layer 0 and has none of its own")
+        #expect(
+            try refusal("int8+q4_0:2", .gqa)
+                == "q4_0 stores blocks of 32 elements, layer 2 caches vectors of 12; use another --kv-dtype")
+    }
+
+    @Test func `bytes and capacity of several encodings are the layers' own`() throws {
+        let config = try TinyDesigns.gqa.config
+        let encoding = try CacheEncoding(name: "int8+kivi4:1-2")
+        let (eight, four) = (config.kvBytes(CacheEncoding(.int8), tokens: 60), config.kvBytes(CacheEncoding(.kivi4), tokens: 60))
+        #expect(config.kvBytes(encoding, tokens: 60) * 2 == eight + four)
+        let pageBytes = PageSize.bytes(for: [config], encoding)
+        let capacity = try CacheCapacity.measure(config, encoding: encoding, bytes: 1 << 20, pageBytes: pageBytes, context: 60)
+        let pages = try #require(PageSize.pages(tokens: 60, of: config.kvGeometry(encoding), pageBytes: pageBytes))
+        #expect(capacity.allocatedBytes == capacity.sequences * pages * pageBytes)
+        #expect(capacity.sequences == (1 << 20) / pageBytes / pages)
     }
 
     @Test(arguments: EvictionPolicies.names, [40, 60])

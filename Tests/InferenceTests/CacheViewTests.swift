@@ -11,17 +11,17 @@ import Testing
     private static let ids = (0..<tokens).map { (index: Int) -> Int32 in Int32(index * (7 * index + 17) % 61) }
     private let prompt = 40
 
-    private func config(_ design: TinyDesigns, _ encoding: KVEncoding = .float32) throws -> ModelConfig {
+    private func config(_ design: TinyDesigns, _ encoding: CacheEncoding = .float32) throws -> ModelConfig {
         var config = try design.config
         config.maxSequence = 112
         // Widths that llama.cpp's blocks fit.
-        if encoding.keys.blockElements == 32 { config.headDim = .all(32) }
+        if encoding[0].keys.blockElements == 32 { config.headDim = .all(32) }
         return config
     }
 
     /// The logits of every position on the serving path, [tokens, vocab], cut at decisions and at 40 tokens.
     private func served(
-        _ config: ModelConfig, _ ids: [Int32], _ encoding: KVEncoding = .float32, _ retention: any Retention = FullRetention()
+        _ config: ModelConfig, _ ids: [Int32], _ encoding: CacheEncoding = .float32, _ retention: any Retention = FullRetention()
     ) throws -> [Float] {
         let model = try ServingModel(config: config, parameters: TinyModel.parameters(config))
         var cache = try PagedKVCache(
@@ -42,7 +42,7 @@ import Testing
 
     /// The logits of every position of the training form through the view of the cache, [batch·seq, vocab].
     private func trained(
-        _ config: ModelConfig, _ input: ModelInput, _ encoding: KVEncoding = .float32,
+        _ config: ModelConfig, _ input: ModelInput, _ encoding: CacheEncoding = .float32,
         _ retention: any Retention = FullRetention(), recompute: Recompute = .none
     ) throws -> [Float] {
         var input = input
@@ -69,12 +69,12 @@ import Testing
         return (Self.deviation(found, expected) / max(Self.deviation(expected, whole), 2e-5), rows.max() ?? 0)
     }
 
-    @Test(arguments: TinyDesigns.allCases, KVEncoding.all)
-    func `training through an encoding gives the logits of serving in it`(design: TinyDesigns, encoding: KVEncoding) throws {
+    @Test(arguments: TinyDesigns.allCases, CacheEncoding.all + CacheEncoding.mixed)
+    func `training through an encoding gives the logits of serving in it`(design: TinyDesigns, encoding: CacheEncoding) throws {
         for residual in encoding.blockTokens > 1 ? [0, 32] : [0] {
             let encoding = try encoding.with(residual: residual)
             let config = try config(design, encoding)
-            guard (try? config.kvGeometry(encoding).checkEncoding()) != nil else { continue }
+            guard (try? config.kvGeometry(encoding).check(encoding)) != nil else { continue }
             let found = try trained(config, ModelInput(batch: 1, seq: Self.tokens, tokens: Self.ids), encoding)
             let (expected, whole) = (try served(config, Self.ids, encoding), try served(config, Self.ids))
             let shares = shares(found, expected, whole)
@@ -117,9 +117,9 @@ import Testing
         #expect(Self.deviation(expected, whole) > 1e-3)
     }
 
-    @Test(arguments: [KVEncoding.int8, .bfloat16], ["h2o", "streaming-llm", "snapkv", "knorm"])
+    @Test(arguments: [CacheEncoding.int8, .bfloat16], ["h2o", "streaming-llm", "snapkv", "knorm"])
     func `training through an encoding and an eviction gives the logits of serving with both`(
-        encoding: KVEncoding, name: String
+        encoding: CacheEncoding, name: String
     ) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
         for design in [TinyDesigns.gqa, .latent, .crossLayer, .hybrid] {
@@ -140,12 +140,12 @@ import Testing
         let tokens = Self.ids + Self.ids.reversed()
         let input = ModelInput(batch: 2, seq: Self.tokens, tokens: tokens, keyStarts: starts)
         for (encoding, retention) in [
-            (KVEncoding.float32, try retention(HeavyHitters(), config(design))),
+            (CacheEncoding.float32, try retention(HeavyHitters(), config(design))),
             (.int8, try retention(StreamingLLM(), config(design))),
             (.kivi4, FullRetention()),
         ] {
             let config = try config(design)
-            guard (try? config.kvGeometry(encoding).checkEncoding()) != nil,
+            guard (try? config.kvGeometry(encoding).check(encoding)) != nil,
                 (try? retention.check(config, encoding)) != nil
             else { continue }
             let found = try trained(config, input, encoding, retention)

@@ -322,7 +322,7 @@ import Testing
     @Test(arguments: SlotMerges.names, EvictionPolicies.names)
     func `every merge passes the gates of every policy, or is refused by name`(merge: String, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
-        for (design, encoding) in [(TinyDesigns.gqa, KVEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
+        for (design, encoding) in [(TinyDesigns.gqa, CacheEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
             guard name != "expected-attention" || design == .gqa else { continue }
             let (config, scratch) = (try config(design), ScratchDirectory())
             var settings = try settings(policy, budget: .tokens(16), config)
@@ -354,12 +354,14 @@ import Testing
         ) { try PagedKVCache(config: config, retention: retention, pageBytes: 1024, tokens: 60, chunk: 60) }
     }
 
-    @Test(arguments: KVEncoding.all.filter { $0.blockTokens > 1 }, EvictionPolicies.all.map(\.name))
-    func `single slots of blocks are not evicted, which is said before any work`(encoding: KVEncoding, name: String) throws {
+    @Test(arguments: (CacheEncoding.all + CacheEncoding.mixed).filter { $0.blockTokens > 1 }, EvictionPolicies.all.map(\.name))
+    func `single slots of blocks are not evicted, which is said before any work`(encoding: CacheEncoding, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        // Of several encodings, the one of some layer that does.
+        let blocked = encoding[0].blockTokens > 1 ? encoding[0].name : encoding[1].name
         let sentence =
-            "\(encoding.name) encodes 32 tokens together, '\(name)' evicts single ones; use another --kv-dtype, or no --evict"
-        let error = InferenceError.blocksWithEviction(encoding: encoding.name, tokens: 32, policy: name)
+            "\(blocked) encodes 32 tokens together, '\(name)' evicts single ones; use another --kv-dtype, or no --evict"
+        let error = InferenceError.blocksWithEviction(encoding: blocked, tokens: 32, policy: name)
         #expect(error.description == sentence)
         let retention = try retention(policy, budget: .share(40), TinyDesigns.gqa.config)
         #expect(throws: error) {
@@ -368,12 +370,12 @@ import Testing
         }
     }
 
-    @Test(arguments: KVEncoding.all.filter { $0.blockTokens == 1 })
-    func `packed slots keep their bytes in every encoding`(encoding: KVEncoding) throws {
+    @Test(arguments: (CacheEncoding.all + CacheEncoding.mixed).filter { $0.blockTokens == 1 })
+    func `packed slots keep their bytes in every encoding`(encoding: CacheEncoding) throws {
         let scratch = ScratchDirectory()
         var config = try config(.gqa)
         // Widths that llama.cpp's blocks fit.
-        if encoding.keys.blockElements == 32 { config.headDim = .all(32) }
+        if encoding[0].keys.blockElements == 32 { config.headDim = .all(32) }
         let gates = try ExactnessGates(
             config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
             tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))

@@ -18,7 +18,7 @@ import Testing
     }
 
     private func gates(
-        _ config: ModelConfig, tokens: Int, type: KVEncoding = .float32, pageBytes: Int = 1024
+        _ config: ModelConfig, tokens: Int, type: CacheEncoding = .float32, pageBytes: Int = 1024
     ) throws -> [ExactnessGate] {
         let scratch = ScratchDirectory()
         return try ExactnessGates(
@@ -27,11 +27,12 @@ import Testing
         ).run()
     }
 
-    @Test(arguments: [1, 2, 4], KVEncoding.all) func `shared prefixes and merged spans are tried where a model allows it`(
-        kvHeads: Int, type: KVEncoding
+    @Test(arguments: [1, 2, 4], CacheEncoding.all + CacheEncoding.mixed)
+    func `shared prefixes and merged spans are tried where a model allows it`(
+        kvHeads: Int, type: CacheEncoding
     ) throws {
         // Widths of 32 where llama.cpp's blocks need them, pages of a block of tokens.
-        let headDim = type.keys.blockElements == 32 ? 32 : 12
+        let headDim = type[0].keys.blockElements == 32 ? 32 : 12
         let found = try gates(
             TinyModel.config(kvHeads: kvHeads, headDim: headDim, maxSequence: 320), tokens: 300, type: type,
             pageBytes: type.blockTokens > 1 ? 2688 : 2048)
@@ -71,7 +72,7 @@ import Testing
     @Test(arguments: [0, 2]) func `every gate holds for windows behind which prefixes are shared`(fullEvery: Int) throws {
         var config = TinyModel.config(kvHeads: 1, maxSequence: 320)
         try HybridAttention(window: 40, fullEvery: fullEvery, sinks: 3).configure(&config)
-        for type in [KVEncoding.float32, .int8] {
+        for type in [CacheEncoding.float32, .int8] {
             for gate in try gates(config, tokens: 300, type: type) {
                 #expect(gate.passes && gate.notExercised == nil, "\(type.name), \(gate.name): \(gate.largestDifference)")
             }

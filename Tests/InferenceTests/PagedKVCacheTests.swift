@@ -18,7 +18,7 @@ import Testing
         )
     }
 
-    private func cache(_ model: ServingModel, page: Int = 1024, pages: Int = 200, type: KVEncoding = .float32) throws
+    private func cache(_ model: ServingModel, page: Int = 1024, pages: Int = 200, type: CacheEncoding = .float32) throws
         -> PagedKVCache
     {
         try PagedKVCache(
@@ -69,8 +69,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [KVEncoding.bfloat16, .float16]) func `keys and values of 16 bits change logits by their rounding alone`(
-        type: KVEncoding
+    @Test(arguments: [CacheEncoding.bfloat16, .float16]) func `keys and values of 16 bits change logits by their rounding alone`(
+        type: CacheEncoding
     ) throws {
         let (model, reference) = try models(2, headDim: 16)
         let ids = ids(30)

@@ -32,7 +32,7 @@ import Testing
 
     /// The view of a cache of unrounded values that evicts each key of a head some rows behind its own.
     private func view(of input: ModelInput, _ config: ModelConfig) -> CacheView {
-        var view = CacheView(.float32, input, layers: config.layers)
+        var view = CacheView(config.kvGeometry(.float32), input)
         for (layer, geometry) in config.kvGeometry(.float32).enumerated() where geometry.window == nil {
             view.rowEnds[layer] = (0..<input.batch * geometry.kvHeads * input.seq).map { index in
                 let (key, head) = (index % input.seq, index / input.seq)
@@ -122,7 +122,9 @@ import Testing
         let config = try design.config
         for tokens in [1, 4, 5, 6, 7, 8, 30, 64] {
             for type in [ElementType.float32, .float16] {
-                #expect(config.kvBytes(KVEncoding(type), tokens: tokens) == design.elements(tokens: tokens) * type.byteCount)
+                #expect(
+                    config.kvBytes(CacheEncoding(KVEncoding(type)), tokens: tokens) == design.elements(tokens: tokens)
+                        * type.byteCount)
             }
         }
         var cache = ContiguousKVCache(config: config, capacity: 32)

@@ -167,7 +167,7 @@ struct RecipeErrorTests {
         (
             compression(#"{"kvDtype": true}"#),
             "r.json:6:69: 'lab.compression[0].kvDtype' is true, expected one of "
-                + KVEncoding.all.map { "\"\($0.name)\"" }.joined(separator: ", ")
+                + KVEncoding.all.map { "\"\($0.name)\"" }.joined(separator: ", ") + ", or such as \"int8+kivi4:8-15\""
         ),
         (compression(#"{"evict": "h2o"}"#), "r.json:6:57: 'lab.compression[0].budget' is missing"),
         (

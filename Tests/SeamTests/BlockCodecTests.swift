@@ -86,7 +86,8 @@ import Testing
     /// The largest difference of the first layer's attention from the definition's for random rows; counts the pages on the way.
     private func difference(_ config: ModelConfig, _ encoding: KVEncoding, pageBytes: Int, steps: [Int]) throws -> Double {
         let total = steps.reduce(0, +)
-        var cache = try PagedKVCache(config: config, encoding: encoding, pageBytes: pageBytes, tokens: total, chunk: total)
+        var cache = try PagedKVCache(
+            config: config, encoding: CacheEncoding(encoding), pageBytes: pageBytes, tokens: total, chunk: total)
         cache.add(0)
         let geometry = cache.geometry[0]
         let (heads, group) = (config.heads[0], config.heads[0] / geometry.kvHeads)

@@ -1,17 +1,18 @@
 import Inference
 import Kernels
 import Models
+import TestSupport
 import Testing
 
 @Suite struct CodecEngineTests {
     /// Encodings, the second of blocks with a residual.
-    static let encodings: [KVEncoding] = {
-        let left = (try? KVEncoding.kivi2.with(residual: 32)) ?? .kivi2
-        return [.int8, .k8v4, .kivi4, .kivi2, left, .int4]
+    static let encodings: [CacheEncoding] = {
+        let left = (try? CacheEncoding.kivi2.with(residual: 32)) ?? .kivi2
+        return [.int8, .k8v4, .kivi4, .kivi2, left, .int4] + CacheEncoding.mixed
     }()
 
     @Test(arguments: encodings) func `tokens do not depend on chunks, sharing or preemption`(
-        encoding: KVEncoding
+        encoding: CacheEncoding
     ) async throws {
         /// Pages of a block where tokens are encoded together.
         func page(_ options: inout EngineOptions) {
@@ -41,8 +42,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [KVEncoding.k8v4, .kivi4]) func `prompts that begin alike share quantised pages`(
-        encoding: KVEncoding
+    @Test(arguments: [CacheEncoding.k8v4, .kivi4]) func `prompts that begin alike share quantised pages`(
+        encoding: CacheEncoding
     ) async throws {
         let prompts = [Int](repeating: 70, count: 4)
         func found(isShared: Bool) async throws -> [[Int32]] {

@@ -30,7 +30,7 @@ struct RandomValues {
 }
 
 /// The outcomes of every exactness gate for a tiny model.
-func gates(_ config: ModelConfig, encoding: KVEncoding) throws -> [ExactnessGate] {
+func gates(_ config: ModelConfig, encoding: CacheEncoding) throws -> [ExactnessGate] {
     try ExactnessGates(
         config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 2048,
         tokens: (0..<300).map { Int32($0 * 17 % 61) }, decoded: 20, tier: ToyTier()

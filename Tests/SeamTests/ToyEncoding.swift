@@ -68,7 +68,8 @@ extension KVCodec {
     /// What the paged cache gives for random queries, keys and values, a prompt in two chunks and then token by token.
     private func outputs(_ config: ModelConfig, _ encoding: KVEncoding, decodedBy codec: KVEncoding? = nil) throws -> [[Float]] {
         let (steps, length) = ([90, 210, 1, 1, 4, 1], 307)
-        var cache = try PagedKVCache(config: config, encoding: encoding, pageBytes: 8192, tokens: length, chunk: length)
+        var cache = try PagedKVCache(
+            config: config, encoding: CacheEncoding(encoding), pageBytes: 8192, tokens: length, chunk: length)
         cache.add(0)
         let geometry = cache.geometry[0]
         let heads = config.heads[0]
@@ -131,8 +132,10 @@ extension KVCodec {
 
     @Test func `bytes are counted from tokens, and every exactness gate holds`() throws {
         let config = try TinyDesign.grouped.config
-        let geometry = config.kvGeometry(.toy)[0]
+        let geometry = config.kvGeometry(CacheEncoding(.toy))[0]
         #expect(geometry.bytesPerToken == geometry.kvHeads * 2 * (geometry.keyDim + 4))
-        for gate in try gates(config, encoding: .toy) { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
+        for gate in try gates(config, encoding: CacheEncoding(.toy)) {
+            #expect(gate.passes, "\(gate.name): \(gate.largestDifference)")
+        }
     }
 }

@@ -133,7 +133,7 @@ import Text
 
     // MARK: Through a compressed cache
 
-    private func cache(_ policy: String, _ encoding: KVEncoding = .int8) throws -> CompressedTraining {
+    private func cache(_ policy: String, _ encoding: CacheEncoding = .int8) throws -> CompressedTraining {
         var settings = EvictionSettings()
         (settings.policy, settings.budget, settings.interval) = (policy, .tokens(6), 3)
         return CompressedTraining(encoding, try settings.retention(), prompt: 7)
@@ -220,7 +220,9 @@ import Text
     }
 
     @Test func `a cache that training cannot go through is refused`() throws {
-        func refusal(_ encoding: KVEncoding, _ config: ModelConfig, _ change: (inout EvictionSettings) -> Void) throws -> String {
+        func refusal(_ encoding: CacheEncoding, _ config: ModelConfig, _ change: (inout EvictionSettings) -> Void) throws
+            -> String
+        {
             var settings = EvictionSettings()
             (settings.policy, settings.budget) = ("h2o", .tokens(8))
             change(&settings)

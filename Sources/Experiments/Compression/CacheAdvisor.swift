@@ -19,7 +19,7 @@ public struct CacheAdvisor: Sendable {
     /// Windows of text to measure on at most.
     public var mostWindows = 16
     /// Encodings to search; one that a model cannot have is no candidate.
-    public var encodings: [KVEncoding] = KVEncoding.all
+    public var encodings: [CacheEncoding] = CacheEncoding.all
     /// Policies to search.
     public var policies: [String] = CacheAdvisor.policies
 
@@ -116,7 +116,7 @@ extension CacheAdvisor {
         var (found, over) = ([Candidate](), [(bytes: Double, model: String, cache: CacheSpec)]())
         for (index, model) in models.enumerated() {
             let config = model.model.config
-            for encoding in encodings where (try? config.kvGeometry(encoding).checkEncoding()) != nil {
+            for encoding in encodings where (try? config.kvGeometry(encoding).check(encoding)) != nil {
                 reporter.progress("counting the bytes of \(model.name) in \(encoding.name)")
                 func bytes(_ cache: CacheSpec) throws(InferenceError) -> Double {
                     let retention = try cache.retention()
@@ -152,7 +152,7 @@ extension CacheAdvisor {
     /// The policy with the largest budget within the bytes, or with its least one where that is above them; nil where the policy
     /// cannot act on the model or leaves no budget below the whole sequence.
     private func largest(
-        _ policy: String, _ encoding: KVEncoding, _ config: ModelConfig, tokens: Int,
+        _ policy: String, _ encoding: CacheEncoding, _ config: ModelConfig, tokens: Int,
         _ bytes: (CacheSpec) throws(InferenceError) -> Double
     ) throws(InferenceError) -> CacheSpec? {
         let goesOn = EvictionPolicies.all.first { $0.name == policy }?.options.contains(.interval) ?? false

@@ -17,7 +17,7 @@ struct CacheGrid: Sendable {
     /// Tokens of a window's prompt, a BOS included: only what positions behind it predict is scored.
     let prompt: Int
     /// The encoding of the uncompressed cache that memory is counted in.
-    let encoding: KVEncoding
+    let encoding: CacheEncoding
     /// The place of each cache as its user knows it, such as a recipe's key; nil for the one that nobody named.
     private let places: [String?]
 
@@ -27,7 +27,7 @@ struct CacheGrid: Sendable {
     /// The grid of `named` caches.
     ///
     /// - Parameter prompt: nil for half the window.
-    init(_ named: [(cache: CacheSpec, place: String)], encoding: KVEncoding, window: Int, prompt: Int?) {
+    init(_ named: [(cache: CacheSpec, place: String)], encoding: CacheEncoding, window: Int, prompt: Int?) {
         let full = CacheSpec(keepingAllIn: encoding)
         var caches = named.map(\.cache)
         var places = named.map { Optional($0.place) }
@@ -49,7 +49,7 @@ struct CacheGrid: Sendable {
         }
         for (cache, place) in zip(caches, places) {
             do {
-                try config.kvGeometry(cache.encoding).checkEncoding()
+                try config.kvGeometry(cache.encoding).check(cache.encoding)
                 try cache.retention().check(config, cache.encoding)
                 try cache.retention().check(config, prompt: prompt)
             } catch {

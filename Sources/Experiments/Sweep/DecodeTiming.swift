@@ -62,7 +62,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
     /// Times `models` round by round, each once a round in turn; a round more goes before. Nil where `shouldStop` became true.
     static func measure(
-        _ models: [(name: String, model: ServingModel)], _ timing: SweepRecipe.Timing, encoding: KVEncoding,
+        _ models: [(name: String, model: ServingModel)], _ timing: SweepRecipe.Timing, encoding: CacheEncoding,
         reporter: ProgressReporter, shouldStop: () -> Bool
     ) throws -> DecodeTiming? {
         var rows = models.map { name, model in
@@ -94,7 +94,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
     /// Seconds a token of one sequence takes, on the mean over all decoding steps.
     private static func seconds(
-        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ encoding: KVEncoding
+        _ model: ServingModel, _ timing: SweepRecipe.Timing, context: Int, _ encoding: CacheEncoding
     ) throws -> Double {
         let pageBytes = PageSize.bytes(for: [model.config], encoding)
         var cache = try PagedKVCache(

@@ -27,7 +27,7 @@ extension Sweep {
         let isParent = step.kind == .parent
         let model = isParent ? scoring.model : try LoadedModel(name: step.name, path: output.model)
         // A parent that is no recipe's is first seen here.
-        try model.model.config.kvGeometry(kvType).checkEncoding()
+        try model.model.config.kvGeometry(kvType).check(kvType)
         let result = try scoring.comparison.score(model, scoring.text, reporter: reporter)
         let score = SweepScore(
             scoring.comparison.row(step.name, model.model.config, result), result,
@@ -58,7 +58,7 @@ extension Sweep {
         return comparison
     }
 
-    var kvType: KVEncoding { KVEncoding(name: lab.evaluation.kvDtype) ?? .standard }
+    var kvType: CacheEncoding { CacheEncoding(lab.evaluation.kvDtype) ?? .standard }
 
     /// The cache of one sequence of the text, as long as the model and the recipe allow; nil where the engine can't serve the model.
     private func measuredCache(_ model: LoadedModel, _ scoring: ScoringContext) -> MeasuredCache? {

@@ -84,7 +84,7 @@ struct SweepRecipes: Sendable {
         template = try recipe.data.templateInput()
         grid = lab.measuredCaches.map { caches in
             CacheGrid(
-                caches, encoding: KVEncoding(name: lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
+                caches, encoding: CacheEncoding(lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
                 prompt: lab.evaluation.prefill)
         }
         tasks = try (lab.evaluation.tasks ?? []).enumerated().map { index, spec in
@@ -104,7 +104,7 @@ struct SweepRecipes: Sendable {
     /// Refuses, before anything is trained, prompts that have no room in a model of the plan, as far as its tokenizer is known.
     private func checkTasks() throws {
         guard !tasks.isEmpty else { return }
-        let encoding = KVEncoding(name: lab.evaluation.kvDtype) ?? .standard
+        let encoding = CacheEncoding(lab.evaluation.kvDtype) ?? .standard
         let caches = grid?.caches ?? [CacheSpec(keepingAllIn: encoding)]
         let given = try parents.map { try LoadedModel(name: $0.name, path: $0.path) }
         for (index, task) in tasks.enumerated() {
@@ -153,8 +153,8 @@ struct SweepRecipes: Sendable {
 
     /// Refuses, before anything is trained, an encoding of the measured caches that some model of the plan cannot have.
     private func checkEncoding() throws {
-        guard let encoding = KVEncoding(name: lab.evaluation.kvDtype) else { return }
-        for step in plan.steps { try shape(of: step)?.kvGeometry(encoding).checkEncoding() }
+        guard let encoding = CacheEncoding(lab.evaluation.kvDtype) else { return }
+        for step in plan.steps { try shape(of: step)?.kvGeometry(encoding).check(encoding) }
     }
 
     /// All files that are read for the sweep.

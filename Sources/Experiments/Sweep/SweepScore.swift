@@ -64,8 +64,8 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
 
     /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token,
     /// or a block of tokens encoded together: what the last page of each layer wastes is not the architecture's.
-    static func measure(_ model: ServingModel, ids: [Int32], encoding: KVEncoding) throws -> MeasuredCache {
-        let largest = (model.config.kvGeometry(encoding).map(\.bytesPerToken).max() ?? 0) * encoding.blockTokens
+    static func measure(_ model: ServingModel, ids: [Int32], encoding: CacheEncoding) throws -> MeasuredCache {
+        let largest = model.config.kvGeometry(encoding).map { $0.bytesPerToken * $0.encoding.blockTokens }.max() ?? 0
         var pageBytes = 1 << 10
         while pageBytes < largest { pageBytes *= 2 }
         var cache = try PagedKVCache(

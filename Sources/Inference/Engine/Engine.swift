@@ -74,7 +74,7 @@ public actor Engine {
             // The prefix tree takes its pages before slots are evicted.
             cache.retainsOnCommit = false
             caches.append(cache)
-            trees.append(PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows))
+            trees.append(PrefixTree(cache))
             capacities.append(
                 Self.capacity(
                     of: cache, longest: model.model.config.maxSequence, pages: available, step: options.limits.tokensPerStep))

@@ -1,4 +1,4 @@
-import Kernels
+import Models
 
 /// The configuration of an engine.
 public struct EngineOptions: Sendable {
@@ -7,7 +7,7 @@ public struct EngineOptions: Sendable {
     /// Bytes of a page; nil for a size that suits the models (``PageSize``).
     public var pageBytes: Int?
     /// The encoding of cached keys and values.
-    public var encoding = KVEncoding.float32
+    public var encoding = CacheEncoding.float32
     /// The retention of layers without a window.
     public var retention: any Retention = FullRetention()
     /// The share of the pages divided into the models' guarantees.

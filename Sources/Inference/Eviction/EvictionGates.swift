@@ -73,7 +73,7 @@ extension ExactnessGates {
     private func prefixHit(_ same: [Float], _ retention: EvictionRetention) throws -> ExactnessGate {
         let name = "\(retention.name), prefix hit"
         var cache = try makeCache(sequences: 3)
-        var tree = PrefixTree(tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows)
+        var tree = PrefixTree(cache)
         let most = min(prompt - 1, cache.shareableTokens(prompt: prompt))
         let shared = most / tree.blockTokens * tree.blockTokens
         guard shared > 0 else {

@@ -10,7 +10,6 @@ struct MaskedKVCache: KVCache {
     private let geometry: [KVGeometry]
     /// The stream of each layer: its own, or that of the layer whose cache it shares.
     private let streams: [Int]
-    private let encoding: KVEncoding
     /// Keys and values of each stream and KV head, by position.
     private var keys: [[[[Float]]]]
     private var values: [[[[Float]]]]
@@ -18,9 +17,8 @@ struct MaskedKVCache: KVCache {
     /// Positions kept of each stream and KV head among the tokens before the step; empty where all are.
     var kept: [[[Int32]]]
 
-    init(config: ModelConfig, encoding: KVEncoding) {
+    init(config: ModelConfig, encoding: CacheEncoding) {
         geometry = config.kvGeometry(encoding)
-        self.encoding = encoding
         var streams: [Int] = []
         var count = 0
         for layer in geometry {
@@ -94,14 +92,15 @@ struct MaskedKVCache: KVCache {
         for row in 0..<count {
             for head in 0..<shape.kvHeads {
                 let start = row * queries.rowWidth + queries.heads * shape.keyDim
-                let key = encoding.roundedKey(
+                let key = shape.encoding.roundedKey(
                     rows[start + head * shape.keyDim..<start + (head + 1) * shape.keyDim], valueDim: shape.valueDim,
                     valuesAreKeys: shape.valuesAreKeys)
                 let valueStart = start + shape.kvHeads * shape.keyDim + head * shape.valueDim
                 keys[stream][head].append(key)
                 let value =
                     shape.valuesAreKeys
-                    ? Array(key[..<shape.valueDim]) : encoding.values.rounded(rows[valueStart..<valueStart + shape.valueDim])
+                    ? Array(key[..<shape.valueDim])
+                    : shape.encoding.values.rounded(rows[valueStart..<valueStart + shape.valueDim])
                 values[stream][head].append(value)
             }
         }

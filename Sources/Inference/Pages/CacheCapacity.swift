@@ -20,7 +20,7 @@ public struct CacheCapacity: Sendable, Encodable {
     /// decision at its end those of the prompt, `context` tokens, are resident while it is computed. Heads that share a budget are
     /// counted with the most pages that they can divide it into. The pages' memory isn't touched. Throws ``InferenceError`` where the pool cannot be had or the model has fewer positions.
     public static func measure(
-        _ config: ModelConfig, encoding: KVEncoding, retention: any Retention = FullRetention(), bytes: Int, pageBytes: Int,
+        _ config: ModelConfig, encoding: CacheEncoding, retention: any Retention = FullRetention(), bytes: Int, pageBytes: Int,
         context: Int,
         chunk: Int = Scheduler.Limits().tokensPerStep
     ) throws(InferenceError) -> CacheCapacity {

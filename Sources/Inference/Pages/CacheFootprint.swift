@@ -15,7 +15,7 @@ public struct CacheFootprint: Sendable, Hashable {
     /// a budget are counted with the most pages that they can divide it into. Throws
     /// ``InferenceError`` where the cache does not fit the model.
     public static func most(
-        _ config: ModelConfig, encoding: KVEncoding, retention: any Retention, pageBytes: Int, prompt: Int, tokens: Int
+        _ config: ModelConfig, encoding: CacheEncoding, retention: any Retention, pageBytes: Int, prompt: Int, tokens: Int
     ) throws(InferenceError) -> CacheFootprint {
         var cache = try PagedKVCache(
             config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, tokens: tokens, chunk: 256)

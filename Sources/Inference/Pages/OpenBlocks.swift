@@ -149,7 +149,7 @@ extension PagedKVCache {
 
     /// Releases the open pages of blocks that the next `count` tokens of a sequence fill.
     mutating func releaseSealed(_ sequence: Int, adding count: Int) {
-        guard encoding.blockTokens > 1 else { return }
+        guard blocks.contains(where: { $0 != nil }) else { return }
         var table = table(of: sequence)
         let tokens = table.tokens + count
         for (layer, blocks) in blocks.enumerated() {

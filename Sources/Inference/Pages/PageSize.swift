@@ -16,18 +16,20 @@ public enum PageSize {
     /// Scales make a token's bytes odd: 16 KiB would hold 15 of them rather than 16. Pages of a codec have as many bytes, in
     /// multiples of 64, as a power of two from 16 to 128 of the leanest layer's tokens take.
     public static func bytes(for geometries: [KVGeometry]) -> Int {
-        let tokens = geometries.filter { $0.source == nil }.map(\.bytesPerToken).filter { $0 > 0 }
+        let stored = geometries.filter { $0.source == nil && $0.bytesPerToken > 0 }
         var bytes = 16 << 10
-        guard let leanest = tokens.min(), let widest = tokens.max() else { return bytes }
+        // A page has whole blocks of tokens that are encoded together.
+        guard let leanest = stored.min(by: { $0.bytesPerToken < $1.bytesPerToken }),
+            let widest = stored.map({ $0.bytesPerToken * $0.encoding.blockTokens }).max()
+        else { return bytes }
         if !geometries.allSatisfy(\.encoding.isElementwise) {
-            // A page has whole blocks of tokens that are encoded together.
-            let block = geometries.map(\.encoding.blockTokens).max() ?? 1
+            let (token, block) = (leanest.bytesPerToken, leanest.encoding.blockTokens)
             var slots = max(Self.tokens, block)
-            while slots > max(16, block), slots * leanest > bytes { slots /= 2 }
-            while slots < 128, slots * leanest < 1 << 10 { slots *= 2 }
-            return (max(slots * leanest, widest * block) + 63) / 64 * 64
+            while slots > max(16, block), slots * token > bytes { slots /= 2 }
+            while slots < 128, slots * token < 1 << 10 { slots *= 2 }
+            return (max(slots * token, widest) + 63) / 64 * 64
         }
-        while bytes > 1 << 10, bytes / leanest > Self.tokens { bytes /= 2 }
+        while bytes > 1 << 10, bytes / leanest.bytesPerToken > Self.tokens { bytes /= 2 }
         while bytes < widest { bytes *= 2 }
         return bytes
     }
@@ -51,7 +53,7 @@ public enum PageSize {
     /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`: where heads share budgets under
     /// `retention`, of single heads.
     public static func bytes(
-        for configs: [ModelConfig], _ encoding: KVEncoding, under retention: any Retention = FullRetention()
+        for configs: [ModelConfig], _ encoding: CacheEncoding, under retention: any Retention = FullRetention()
     ) -> Int {
         bytes(for: configs.flatMap { $0.kvGeometry(encoding).flatMap { $0.streams(under: retention) } })
     }

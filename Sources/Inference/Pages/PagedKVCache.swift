@@ -11,7 +11,7 @@ public struct PagedKVCache: KVCache {
     /// The model's number in the store's pool.
     public let owner: Int
     /// The encoding of keys and values.
-    let encoding: KVEncoding
+    let encoding: CacheEncoding
     /// The cache geometry of each layer.
     public let geometry: [KVGeometry]
     /// The page layout of each stream, which has a block table of its own: of each layer with keys and values of its own or, where
@@ -59,7 +59,7 @@ public struct PagedKVCache: KVCache {
     /// Throws ``InferenceError`` where the encoding cannot store a layer's vectors, a token of a layer does not fit a page or the
     /// retention does not fit the model.
     public init(
-        config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
+        config: ModelConfig, encoding: CacheEncoding = .float32, retention: any Retention = FullRetention(), store: PageStore,
         owner: Int = 0
     ) throws(InferenceError) {
         try retention.check(config, encoding)
@@ -69,7 +69,7 @@ public struct PagedKVCache: KVCache {
         self.retention = retention
         self.owner = owner
         geometry = config.kvGeometry(encoding)
-        do { try geometry.checkEncoding() } catch { throw .encoding(error) }
+        do { try geometry.check(encoding) } catch { throw .encoding(error) }
         var (layouts, shapes, blocks) = ([PagedLayout](), [KVGeometry](), [OpenBlocks?]())
         var (stores, layerStreams) = ([Int](), [Range<Int>]())
         for (layer, geometry) in geometry.enumerated() {
@@ -90,7 +90,7 @@ public struct PagedKVCache: KVCache {
             layerStreams.append(layouts.count..<layouts.count + streams.count)
             shapes += streams
             layouts += streams.map { _ in layout }
-            blocks += streams.map { _ in encoding.blockTokens > 1 ? open : nil }
+            blocks += streams.map { _ in geometry.encoding.blockTokens > 1 ? open : nil }
         }
         (self.layouts, self.shapes, self.blocks) = (layouts, shapes, blocks)
         (self.stores, self.layerStreams) = (stores, layerStreams)
@@ -121,7 +121,7 @@ public struct PagedKVCache: KVCache {
     ///
     /// Throws ``InferenceError`` where the memory cannot be had or a token of a layer does not fit a page.
     public init(
-        config: ModelConfig, encoding: KVEncoding = .float32, retention: any Retention = FullRetention(), pageBytes: Int,
+        config: ModelConfig, encoding: CacheEncoding = .float32, retention: any Retention = FullRetention(), pageBytes: Int,
         sequences: Int = 1, tokens: Int, chunk: Int
     ) throws(InferenceError) {
         let empty = try PagedKVCache(
@@ -208,8 +208,7 @@ public struct PagedKVCache: KVCache {
             !(hasWindows || table.isCompacted) || tokens <= 0 || tokens >= table.tokens,
             "PagedKVCache: slots of the first \(tokens) tokens are gone")
         precondition(
-            tokens <= 0 || encoding.blockTokens == 1
-                || encoding.sealedTokens(of: tokens) >= encoding.sealedTokens(of: table.tokens),
+            tokens <= 0 || blocks.allSatisfy { $0.map { $0.sealed(tokens) >= $0.sealed(table.tokens) } ?? true },
             "PagedKVCache: the block of the first \(tokens) tokens is sealed")
         table.tokens = min(table.tokens, max(0, tokens))
         prompts[sequence] = prompts[sequence].map { Array($0.prefix(table.tokens)) }
@@ -318,9 +317,9 @@ public struct PagedKVCache: KVCache {
         if let blocks = blocks[streams.lowerBound] {
             precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
             var queries = queries
-            if encoding.isRotated { queries.rows = kernel.rotated(queries.rows) }
+            if layout.encoding.isRotated { queries.rows = kernel.rotated(queries.rows) }
             attend(queries, rounds[stores[layer]], blocks, kernel, into: output, logSumExp: logSumExp)
-            if encoding.isRotated { kernel.turnBack(output) }
+            if layout.encoding.isRotated { kernel.turnBack(output) }
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
         let batch = batches[stores[layer]]

@@ -73,12 +73,21 @@ public struct PrefixTree: Sendable {
     /// Pages held only for unused blocks, or as window pages that all windows have passed, each counted once.
     public private(set) var idlePages = 0
 
+    /// An empty tree for the prompts of `cache`.
+    init(_ cache: PagedKVCache) {
+        self.init(
+            tokensPerPage: cache.layouts.map(\.tokensPerPage), windows: cache.windows,
+            encodedTogether: cache.layouts.map(\.encoding.blockTokens).max() ?? 1)
+    }
+
     /// An empty tree for layers with `tokensPerPage` tokens a page each, and with `windows`.
-    init(tokensPerPage: [Int], windows: [WindowRetention?]) {
+    ///
+    /// Blocks are as long as the longest page, or a little longer where some layer has whole multiples of `encodedTogether` alone.
+    init(tokensPerPage: [Int], windows: [WindowRetention?], encodedTogether: Int = 1) {
         self.tokensPerPage = tokensPerPage
         self.windows = windows
         widest = windows.reduce(0) { max($0, $1?.window ?? 0) }
-        blockTokens = tokensPerPage.max() ?? 1
+        blockTokens = ((tokensPerPage.max() ?? 1) + encodedTogether - 1) / encodedTogether * encodedTogether
     }
 
     /// Blocks held.

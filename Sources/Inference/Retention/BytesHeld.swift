@@ -3,7 +3,7 @@ import Models
 
 extension ModelConfig {
     /// Bytes of the keys and values that `retention` keeps of `tokens` tokens, of which the first `context` are its prompt.
-    public func bytesHeld(_ encoding: KVEncoding, _ retention: any Retention, tokens: Int, context: Int) -> Int {
+    public func bytesHeld(_ encoding: CacheEncoding, _ retention: any Retention, tokens: Int, context: Int) -> Int {
         let geometry = kvGeometry(encoding)
         let streams = geometry.indices.filter { geometry[$0].window == nil && geometry[$0].source == nil }
         var bytes = 0

@@ -13,10 +13,10 @@ extension CacheView {
     ///
     /// Throws ``InferenceError`` where the cache does not fit the model.
     public init(
-        of input: ModelInput, _ model: ServingModel, _ encoding: KVEncoding, _ retention: any Retention, prompt: Int
+        of input: ModelInput, _ model: ServingModel, _ encoding: CacheEncoding, _ retention: any Retention, prompt: Int
     ) throws(InferenceError) {
         try retention.check(model.config, prompt: prompt)
-        self.init(encoding, input, layers: model.config.layers)
+        self.init(model.config.kvGeometry(encoding), input)
         var cache = try PagedKVCache(
             config: model.config, encoding: encoding, retention: retention,
             pageBytes: PageSize.bytes(for: [model.config], encoding, under: retention), sequences: sequences.count,

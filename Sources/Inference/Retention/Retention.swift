@@ -165,11 +165,12 @@ extension Retention {
     public func check(_ model: ServingModel) throws(InferenceError) {}
 
     /// Throws where the retention cannot act on a model of `config` whose keys and values are stored in `encoding`: slots of blocks
-    /// that are encoded together cannot be evicted one by one.
-    public func check(_ config: ModelConfig, _ encoding: KVEncoding) throws(InferenceError) {
+    /// that are encoded together in some layer cannot be evicted one by one.
+    public func check(_ config: ModelConfig, _ encoding: CacheEncoding) throws(InferenceError) {
         try check(config)
-        guard encoding.blockTokens == 1 || self is FullRetention else {
-            throw .blocksWithEviction(encoding: encoding.name, tokens: encoding.blockTokens, policy: name)
+        let blocked = config.kvGeometry(encoding).map(\.encoding).first { $0.blockTokens > 1 }
+        if let blocked, !(self is FullRetention) {
+            throw .blocksWithEviction(encoding: blocked.name, tokens: blocked.blockTokens, policy: name)
         }
     }
 

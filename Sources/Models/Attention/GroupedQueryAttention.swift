@@ -110,7 +110,7 @@ struct GroupedQueryAttention: Attention {
         (kernel.sinks, kernel.sinkStarts) = (geometry.sinks, geometry.sinks > 0 ? input.keyStarts : nil)
         guard let cache = input.cache else { return qkv.causalAttention(kernel) }
         let stored = StoredRows(
-            cache.encoding, sequences: cache.sequences, rowWidth: kernel.rowWidth, keys: heads * headDim,
+            cache.encodings[layer], sequences: cache.sequences, rowWidth: kernel.rowWidth, keys: heads * headDim,
             values: (heads + kvHeads) * headDim, kvHeads: kvHeads, keyDim: headDim, valueDim: headDim, rotary: rotary)
         return cache.attend(kernel, layer: layer) { qkv.stored(stored, $0) }
     }

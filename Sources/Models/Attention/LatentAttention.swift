@@ -183,7 +183,8 @@ struct LatentAttention: Attention {
                 return Tensor.concat([before, normed, projected.slice(after..<after + shape.ropeHeadDim, axis: 1)], axis: 1)
             } ?? projected
         let stored = StoredRows(
-            cache.encoding, sequences: cache.sequences, rowWidth: rows.shape[1], keys: queryWidth, values: nil, kvHeads: 1,
+            cache.encodings[layer], sequences: cache.sequences, rowWidth: rows.shape[1], keys: queryWidth, values: nil,
+            kvHeads: 1,
             keyDim: shape.rank + shape.ropeHeadDim, valueDim: shape.rank, rotary: rotary, rotaryStart: shape.rank)
         return cache.attend(kernel, layer: layer) { form in
             let rows = rows.stored(stored, form)

@@ -2,7 +2,7 @@ import ArgumentParser
 import Evaluation
 import Experiments
 import Inference
-import Kernels
+import Models
 import Text
 
 /// `kvlab advise`: the cache to ship within a budget of bytes.
@@ -37,7 +37,7 @@ struct AdviseCommand: ParsableCommand {
     var limitWindows = 16
 
     @Option(name: .customLong("kv-dtype"), help: "An encoding to search, repeatable. Default: all.")
-    var encodings: [KVEncoding] = []
+    var encodings: [CacheEncoding] = []
 
     @Option(
         name: .customLong("evict"),

@@ -40,7 +40,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
     var memory = ByteCount(1 << 30)
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @OptionGroup var paging: PageOptions
 

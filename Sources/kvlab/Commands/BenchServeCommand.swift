@@ -39,7 +39,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @OptionGroup var paging: PageOptions
 

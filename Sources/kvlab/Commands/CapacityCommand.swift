@@ -3,7 +3,7 @@ import Checkpoints
 import Experiments
 import Foundation
 import Inference
-import Kernels
+import Models
 
 /// `kvlab capacity`: how many sequences each architecture holds.
 struct CapacityCommand: ParsableCommand {
@@ -25,7 +25,7 @@ struct CapacityCommand: ParsableCommand {
     var context: Int
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @OptionGroup var paging: PageOptions
 

@@ -5,6 +5,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Models
 import Recipes
 
 /// `kvlab compare`: checkpoints side by side.
@@ -35,7 +36,7 @@ struct CompareCommand: AsyncParsableCommand {
     var batch: Int?
 
     @Option(help: "Encoding of the cache sizes shown, and of caches in --compression that set no dtype.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @Option(
         name: .customLong("compression"),

@@ -126,9 +126,9 @@ struct ConvertCommand: ParsableCommand {
         let parent = try ModelImport.load(checkpoint)
         let reporter = ProgressReporter(quiet: results.isJSON)
         var converter = Converter(try conversion(), seed: seed)
-        try parent.config.kvGeometry(kvDtype).checkEncoding()
+        try parent.config.kvGeometry(CacheEncoding(kvDtype)).check(CacheEncoding(kvDtype))
         if budgetBytesPerToken == nil {
-            try converter.method.childConfig(parent.config).kvGeometry(kvDtype).checkEncoding()
+            try converter.method.childConfig(parent.config).kvGeometry(CacheEncoding(kvDtype)).check(CacheEncoding(kvDtype))
         }
         var text = try calibration.map { path in
             CalibrationText(
@@ -262,7 +262,7 @@ struct ConvertCommand: ParsableCommand {
         ) {
             (self.loss, advice) = (loss, loss?.advice)
             let (parent, child) = (report.parent, report.child)
-            let type = report.grouping == nil ? kvDtype : .float16
+            let type = report.grouping == nil ? CacheEncoding(kvDtype) : .float16
             self.diagnosis = diagnosis
             self.recovery = recovery
             method = report.method

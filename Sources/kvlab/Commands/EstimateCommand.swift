@@ -31,7 +31,7 @@ struct EstimateCommand: ParsableCommand {
     var batch = 1
 
     @Option(name: .long, help: "Encoding of the cache.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @Option(name: .long, help: "Newest tokens left unrounded by an encoding of blocks of tokens, as serve has them. Default: 0.")
     var kvResidual = 0
@@ -85,7 +85,7 @@ struct EstimateCommand: ParsableCommand {
         let encoding = try kvDtype.with(residual: kvResidual)
         let estimate = child.map { CacheEstimate($0, encoding: encoding) } ?? parent.estimate
         let context = context ?? parent.longest ?? 1
-        try estimate.layers.checkEncoding()
+        try estimate.layers.check(encoding)
         let pageBytes = PageSize.bytes(for: estimate.layers)
         guard let total = estimate.bytes(context: context, batch: batch),
             let pages = PageSize.pages(tokens: context, of: estimate.layers, pageBytes: pageBytes),

@@ -4,6 +4,7 @@ import Experiments
 import Foundation
 import Inference
 import Kernels
+import Models
 import Text
 
 /// `kvlab eval`: what a model knows.
@@ -116,7 +117,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     var throughCache = false
 
     @Option(help: "Encoding of cached keys and values, with --through-cache. Default: fp32, the reference of KL.")
-    var kvDtype: KVEncoding?
+    var kvDtype: CacheEncoding?
 
     @OptionGroup(title: "With --through-cache") var paging: PageOptions
 

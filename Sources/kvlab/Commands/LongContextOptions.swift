@@ -3,7 +3,7 @@ import Console
 import Evaluation
 import Experiments
 import Inference
-import Kernels
+import Models
 
 /// The options of all evaluations of long contexts.
 struct LongContextOptions: ParsableArguments {
@@ -19,7 +19,7 @@ struct LongContextOptions: ParsableArguments {
     var queryAware = false
 
     @Option(help: "Element type of keys and values in caches that do not set a dtype. Default: fp32.")
-    var kvDtype: KVEncoding?
+    var kvDtype: CacheEncoding?
 
     @OptionGroup var paging: PageOptions
 
@@ -104,7 +104,7 @@ struct LongContextOutput: ParsableArguments {
 
 extension CacheSpec {
     /// The configurations of a repeatable option called `flag`, each once.
-    static func all(_ texts: [String], flag: String, defaults: KVEncoding) throws -> [CacheSpec] {
+    static func all(_ texts: [String], flag: String, defaults: CacheEncoding) throws -> [CacheSpec] {
         let specs = try texts.map { text in
             do throws(InferenceError) { return try CacheSpec(text, defaults: defaults) } catch {
                 throw ValidationError("\(flag): \(error)")

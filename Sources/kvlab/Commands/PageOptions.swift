@@ -18,13 +18,13 @@ struct PageOptions: ParsableArguments {
     }
 
     /// The encoding `type` with the residual given.
-    func encoding(_ type: KVEncoding) throws -> KVEncoding {
+    func encoding(_ type: CacheEncoding) throws -> CacheEncoding {
         guard let kvResidual else { return type }
         do { return try type.with(residual: kvResidual) } catch { throw ValidationError("--kv-residual: \(error)") }
     }
 
     /// The page size given, or one that suits models of `configs` under `retention`.
-    func bytes(for configs: [ModelConfig], _ encoding: KVEncoding, under retention: any Retention = FullRetention()) -> Int {
+    func bytes(for configs: [ModelConfig], _ encoding: CacheEncoding, under retention: any Retention = FullRetention()) -> Int {
         page?.bytes ?? PageSize.bytes(for: configs, encoding, under: retention)
     }
 }
@@ -44,6 +44,20 @@ extension KVEncoding: ExpressibleByArgument {
     public var defaultValueDescription: String { name }
     /// The names that help and shell completion offer.
     public static var allValueStrings: [String] { all.map(\.name) }
+    /// The kind of shell completion.
+    public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
+}
+
+extension CacheEncoding: ExpressibleByArgument {
+    /// Reads an encoding's name, or several by layer; nil, which ends in a usage error, for anything else.
+    public init?(argument: String) {
+        do { try self.init(name: argument, encoding: { KVEncoding(argument: $0) }) } catch { return nil }
+    }
+
+    /// The default as help shows it.
+    public var defaultValueDescription: String { name }
+    /// The names that help and shell completion offer, and an example of several by layer.
+    public static var allValueStrings: [String] { KVEncoding.allValueStrings + [example] }
     /// The kind of shell completion.
     public static var defaultCompletionKind: CompletionKind { .list(allValueStrings) }
 }

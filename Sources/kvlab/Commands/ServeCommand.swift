@@ -36,7 +36,7 @@ struct ServeCommand: AsyncParsableCommand {
     var memory = ByteCount(EngineOptions().cacheBytes)
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.standard
+    var kvDtype = CacheEncoding.standard
 
     @OptionGroup var paging: PageOptions
 

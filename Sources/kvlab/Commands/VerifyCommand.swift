@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Foundation
 import Inference
-import Kernels
+import Models
 import Random
 import Text
 
@@ -30,7 +30,7 @@ struct VerifyCommand: ParsableCommand {
     var decoded = 24
 
     @Option(help: "Encoding of cached keys and values.")
-    var kvDtype = KVEncoding.float32
+    var kvDtype = CacheEncoding.float32
 
     @OptionGroup var paging: PageOptions
 
