@@ -56,51 +56,70 @@ extension CachedPerplexity {
         _ model: ServingModel, _ windows: [EvaluationWindow], through options: EvaluationCache,
         against reference: ServingModel? = nil, progress: (Int) throws -> Void = { _ in }
     ) throws -> CachedPerplexity {
+        try evaluate(model, windows, through: [options], against: reference, progress: progress)[0]
+    }
+
+    /// The same through several caches side by side, whose divergence is from one pass of the reference.
+    ///
+    /// The caches of a window are all held at a time. Precondition: there is a cache, and all have the same prompt and chunks.
+    public static func evaluate(
+        _ model: ServingModel, _ windows: [EvaluationWindow], through options: [EvaluationCache],
+        against reference: ServingModel? = nil, progress: (Int) throws -> Void = { _ in }
+    ) throws -> [CachedPerplexity] {
         precondition(
             reference.map { $0.config.vocabularySize == model.config.vocabularySize } ?? true,
             "CachedPerplexity: vocabularies differ")
-        if options.prompt == 0, let retention = options.retention as? EvictionRetention, retention.needsPrompt {
-            throw InferenceError.policyWithoutPrompt(policy: retention.name)
+        guard let first = options.first, options.allSatisfy({ ($0.prompt, $0.chunk) == (first.prompt, first.chunk) }) else {
+            preconditionFailure("CachedPerplexity: caches of different prompts or chunks")
         }
-        try options.retention.check(model)
-        try options.retention.check(model.config, prompt: options.prompt)
+        for cache in options {
+            if cache.prompt == 0, let retention = cache.retention as? EvictionRetention, retention.needsPrompt {
+                throw InferenceError.policyWithoutPrompt(policy: retention.name)
+            }
+            try cache.retention.check(model)
+            try cache.retention.check(model.config, prompt: cache.prompt)
+        }
         let longest = windows.map(\.inputs.count).max() ?? 1
         func cache(
             _ config: ModelConfig, _ encoding: CacheEncoding, _ retention: any Retention, pageBytes: Int
         ) throws -> PagedKVCache {
             try PagedKVCache(
                 config: config, encoding: encoding, retention: retention, pageBytes: pageBytes, tokens: longest,
-                chunk: options.chunk)
+                chunk: first.chunk)
         }
-        var compressed = try cache(model.config, options.encoding, options.retention, pageBytes: options.pageBytes)
+        var compressed = try options.map { try cache(model.config, $0.encoding, $0.retention, pageBytes: $0.pageBytes) }
         // The reference; none where it is the cache itself. A page of codes may be too small for Float32.
         let whole = (reference ?? model).config
-        let pages = reference == nil ? options.pageBytes : PageSize.bytes(for: [whole], .float32)
+        let isOwn = reference == nil && options.count == 1
+        let pages = isOwn ? first.pageBytes : PageSize.bytes(for: [whole], .float32)
         var full: [(model: ServingModel, cache: PagedKVCache)] =
-            reference == nil && options.isFull
+            isOwn && first.isFull
             ? [] : [(reference ?? model, try cache(whole, .float32, FullRetention(), pageBytes: pages))]
-        var result = CachedPerplexity()
+        var results = options.map { _ in CachedPerplexity() }
         for (index, window) in windows.enumerated() {
-            if let window = window.scored(from: options.prompt) {
-                result.add(window, model, options, &compressed, &full)
+            if let window = window.scored(from: first.prompt) {
+                add(window, model, first, &compressed, &full, to: &results)
             }
             try progress(index + 1)
         }
-        return result
+        return results
     }
 
     /// Scores one window through empty caches.
-    private mutating func add(
-        _ window: EvaluationWindow, _ model: ServingModel, _ options: EvaluationCache, _ cache: inout PagedKVCache,
-        _ full: inout [(model: ServingModel, cache: PagedKVCache)]
+    private static func add(
+        _ window: EvaluationWindow, _ model: ServingModel, _ options: EvaluationCache, _ caches: inout [PagedKVCache],
+        _ full: inout [(model: ServingModel, cache: PagedKVCache)], to results: inout [CachedPerplexity]
     ) {
-        cache.add(0)
+        for index in caches.indices {
+            caches[index].add(0)
+            caches[index].setPromptLength(0, options.prompt)
+        }
         for index in full.indices { full[index].cache.add(0) }
-        cache.setPromptLength(0, options.prompt)
-        var result = WindowScore(nll: 0, tokens: window.scoredTokens, bytes: window.scoredBytes)
+        var scores = caches.map { _ in WindowScore(nll: 0, tokens: window.scoredTokens, bytes: window.scoredBytes) }
         var (start, scored) = (0, 0)
         while start < window.inputs.count {
-            var count = min(options.chunk, window.inputs.count - start, cache.tokensToDecision(0) ?? .max)
+            var count = min(options.chunk, window.inputs.count - start)
+            for cache in caches { count = min(count, cache.tokensToDecision(0) ?? .max) }
             if start < options.prompt { count = min(count, options.prompt - start) }
             let step = RaggedBatch(
                 sequences: [0], counts: [count], tokens: Array(window.inputs[start..<start + count]))
@@ -108,33 +127,38 @@ extension CachedPerplexity {
             // A pass has one row of logits at least.
             let rows = targets.indices.filter { targets[$0] >= 0 }.map { Int32($0 - start) }
             let wanted = rows.isEmpty ? [Int32(count - 1)] : rows
-            let logits = model.logits(step, rows: wanted, cache: &cache)
+            let classes = model.config.vocabularySize
             let references = full.indices.map { index in
                 let model = full[index].model
                 return model.logits(step, rows: wanted, cache: &full[index].cache)
             }
+            for index in caches.indices {
+                let logits = model.logits(step, rows: wanted, cache: &caches[index])
+                guard !rows.isEmpty else { continue }
+                for reference in references {
+                    results[index].divergence += KLDivergence.rows(
+                        from: reference, to: logits, rows: rows.count, classes: classes
+                    ).reduce(0) { $0 + Double($1) }
+                }
+                let losses = Storage(count: rows.count)
+                CrossEntropy.rows(
+                    logits: logits, targets: targets.filter { $0 >= 0 }, rows: rows.count, classes: classes, into: losses)
+                for (row, loss) in losses.array().enumerated() {
+                    scores[index].nll += Double(loss)
+                    results[index].score.tokens.append((window.scoredEnds[scored + row], loss))
+                }
+            }
             start += count
-            guard !rows.isEmpty else { continue }
-            let classes = model.config.vocabularySize
-            for reference in references {
-                divergence += KLDivergence.rows(from: reference, to: logits, rows: rows.count, classes: classes)
-                    .reduce(0) { $0 + Double($1) }
-            }
-            let losses = Storage(count: rows.count)
-            CrossEntropy.rows(
-                logits: logits, targets: targets.filter { $0 >= 0 }, rows: rows.count, classes: classes, into: losses)
-            for loss in losses.array() {
-                result.nll += Double(loss)
-                score.tokens.append((window.scoredEnds[scored], loss))
-                scored += 1
-            }
+            scored += rows.count
         }
-        tokens += window.inputs.count
-        allocatedBytes += cache.bytesHeld.allocated
-        sidecarBytes += cache.sidecarBytes(of: 0)
-        slots += cache.slotsKept(0)
-        score.windows.append(result)
-        cache.remove(0)
+        for index in caches.indices {
+            results[index].tokens += window.inputs.count
+            results[index].allocatedBytes += caches[index].bytesHeld.allocated
+            results[index].sidecarBytes += caches[index].sidecarBytes(of: 0)
+            results[index].slots += caches[index].slotsKept(0)
+            results[index].score.windows.append(scores[index])
+            caches[index].remove(0)
+        }
         for index in full.indices { full[index].cache.remove(0) }
     }
 }
