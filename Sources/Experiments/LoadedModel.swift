@@ -86,6 +86,8 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     case tokenizers(String, String)
     /// No cache takes so few bytes a token; the leanest is this model's and takes `least`.
     case noCacheFits(budget: Double, least: Double, model: String, cache: String)
+    /// No encodings of the layers take so few bytes a token; the leanest take `least`.
+    case noEncodingsFit(budget: Double, least: Double, encoding: String)
     /// No window of the text has a token that something precedes.
     case nothingToScore
     /// The recipe's value at `key` doesn't fit the data or the model it is to be used on.
@@ -113,6 +115,9 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
         case .noCacheFits(let budget, let least, let model, let cache):
             "no cache takes \(budget) bytes a token; the leanest, \(cache) of \(model), takes "
                 + String(format: "%.1f", least) + "; raise --budget-bytes-per-token, or name a checkpoint with fewer KV heads"
+        case .noEncodingsFit(let budget, let least, let encoding):
+            "no encodings of the layers take \(budget) bytes a token; the leanest, \(encoding), take "
+                + String(format: "%.1f", least) + "; raise --kv-bits-budget, or evict (kvlab advise)"
         case .nothingToScore: "the text has no token to score"
         case .recipe(let key, let reason): "'\(key)': \(reason)"
         case .budget(let minutes, let tokens):

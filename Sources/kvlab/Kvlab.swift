@@ -14,7 +14,7 @@ struct Kvlab: AsyncParsableCommand {
             GenerateCommand.self, ServeCommand.self, HeadsCommand.self, VerifyCommand.self, CapacityCommand.self,
             ExportCommand.self,
             InspectCommand.self,
-            EstimateCommand.self, AdviseCommand.self, BenchCommand.self, HelpCommand.self,
+            EstimateCommand.self, AdviseCommand.self, CodecsCommand.self, BenchCommand.self, HelpCommand.self,
         ])
 
     static func main() async {

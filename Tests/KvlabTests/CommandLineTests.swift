@@ -361,6 +361,48 @@ import Testing
         }
     }
 
+    @Test func `encodings chosen by layer are taken by every command, and a budget only by the one that chooses`() throws {
+        try recipe()
+        #expect(try run("train", "recipe.json", "--out", "run", "--threads", "1").status == 0)
+        let windows = ["--text", "text.txt", "--window", "32", "--limit-windows", "1", "--json"]
+        let chosen = try run(["codecs", "run/model.h5", "--context", "64", "--kv-bits-budget", "190"] + windows)
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(chosen.output.utf8)) as? [String: Any], "\(chosen.error)")
+        let choice = try #require((report["choices"] as? [[String: Any]])?.first)
+        let cache = try #require(choice["cache"] as? [String: Any])
+        let (name, page) = (try #require(cache["kvDtype"] as? String), try #require(cache["pageBytes"] as? Int))
+        #expect(try #require(cache["bytesPerToken"] as? Double) <= 190 && (choice["layers"] as? [Any])?.count == 2)
+        #expect((report["textSHA256"] as? String)?.count == 64 && cache["klHeldOut"] is Double)
+        let scored = try run(
+            ["eval", "ppl", "run/model.h5", "--through-cache", "--kv-dtype", name, "--page", "\(page)"] + windows)
+        let json = try #require(
+            try JSONSerialization.jsonObject(with: Data(scored.output.utf8)) as? [String: Any], "\(scored.error)")
+        #expect(json["kvDtype"] as? String == name)
+        #expect(abs(try #require(json["klToFull"] as? Double) - (try #require(cache["klToFull"] as? Double))) < 1e-6)
+        let mixed = ["--kv-dtype", "int8+kivi4:0"]
+        for command in [
+            ["verify", "run/model.h5", "--tokens", "60"], ["estimate", "run/model.h5"],
+            ["capacity", "run/model.h5", "--kv-memory", "1MiB", "--context", "60"],
+            ["bench", "engine", "run/model.h5", "--prompt", "40", "--tokens", "4", "--batch", "2", "--rounds", "1"],
+        ] {
+            let outcome = try run(command + mixed)
+            #expect(
+                outcome.status == 0 && outcome.output.contains(command[0] == "bench" ? "KV bytes" : "int8+kivi4:0"), "\(outcome)")
+            let beyond = try run(command + ["--kv-dtype", "int8+kivi4:2"])
+            #expect(
+                beyond.status != 0 && beyond.error.contains("'int8+kivi4:2' names layer 2, the model's are 0 to 1"),
+                "\(command) \(beyond.error)")
+        }
+        for command in [["serve"], ["verify"], ["capacity", "--context", "60"], ["eval", "ppl", "--text", "text.txt"]] {
+            let refused = try run(command + ["run/model.h5", "--kv-bits-budget", "99"])
+            #expect(
+                refused.status != 0 && refused.error.contains("'kvlab codecs MODEL --text FILE --kv-bits-budget 99' measures"),
+                "\(command) \(refused.error)")
+        }
+        let none = try run(["codecs", "run/model.h5", "--kv-bits-budget", "1"] + windows)
+        #expect(none.error.contains("no encodings of the layers take 1.0 bytes a token; the leanest, "), "\(none.error)")
+    }
+
     @Test func `help names element types as they are typed`() throws {
         for (command, type) in [("serve", "fp16"), ("verify", "fp32"), ("capacity", "fp16"), ("convert", "fp16")] {
             let help = try run(command, "--help").output.split { $0 == " " || $0 == "\n" }.joined(separator: " ")

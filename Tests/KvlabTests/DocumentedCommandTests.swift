@@ -20,6 +20,7 @@ struct DocumentedCommandTests {
         "convert runs/short/model.h5 --method mla": ["--rank", "16"],
         "convert runs/short/model.h5 --budget-bytes-per-token": ["--budget-bytes-per-token", "400"],
         "heads gqa2.h5 --text": ["--steps", "2", "--passkeys", "1"],
+        "codecs": ["--limit-windows", "1", "--window", "40"],
         "advise": [
             "--budget-bytes-per-token", "200", "--limit-windows", "1", "--kv-dtype", "int8", "--evict", "tova", "--evict",
             "knorm",
@@ -54,7 +55,7 @@ struct DocumentedCommandTests {
             let command = words.joined(separator: " ")
             words += Self.shortened.first { command.hasPrefix($0.key) }?.value ?? []
             // Pages run side by side, and beside other tests.
-            if ["lab", "train", "convert", "compare", "advise"].contains(words[0]) { words += ["--threads", "1"] }
+            if ["lab", "train", "convert", "compare", "advise", "codecs"].contains(words[0]) { words += ["--threads", "1"] }
             if words.first == "serve" {
                 if let server { try stop(server.process) }
                 server = try await serve(words)

@@ -37,17 +37,25 @@ public enum PageSize {
     /// Pages of `pageBytes` that a decoding sequence of `tokens` holds in layers of `geometries`; nil where a token of some layer
     /// does not fit one.
     public static func pages(tokens: Int, of geometries: [KVGeometry], pageBytes: Int) -> Int? {
-        var pages = 0
-        for (layer, geometry) in geometries.enumerated() where geometry.source == nil {
-            guard let layout = PagedLayout(geometry, pageBytes: pageBytes),
-                let blocks = OpenBlocks(geometry, pageBytes: pageBytes, isShared: geometries.contains { $0.source == layer })
-            else { return nil }
-            let window = geometry.window.map { WindowRetention(window: $0, sinks: geometry.sinks) }
-            let retention: any Retention = window ?? FullRetention()
-            pages += retention.mostPages(tokens: blocks.sealed(tokens), chunk: 1, slotsPerPage: layout.tokensPerPage)
-            if geometry.encoding.blockTokens > 1 { pages += blocks.mostPages(tokens: tokens, chunk: 1) }
+        var all = 0
+        for layer in geometries.indices {
+            guard let pages = pages(tokens: tokens, layer: layer, of: geometries, pageBytes: pageBytes) else { return nil }
+            all += pages
         }
-        return pages
+        return all
+    }
+
+    /// The same of one `layer`; 0 where it shares another's cache.
+    public static func pages(tokens: Int, layer: Int, of geometries: [KVGeometry], pageBytes: Int) -> Int? {
+        let geometry = geometries[layer]
+        guard geometry.source == nil else { return 0 }
+        guard let layout = PagedLayout(geometry, pageBytes: pageBytes),
+            let blocks = OpenBlocks(geometry, pageBytes: pageBytes, isShared: geometries.contains { $0.source == layer })
+        else { return nil }
+        let window = geometry.window.map { WindowRetention(window: $0, sinks: geometry.sinks) }
+        let retention: any Retention = window ?? FullRetention()
+        let pages = retention.mostPages(tokens: blocks.sealed(tokens), chunk: 1, slotsPerPage: layout.tokensPerPage)
+        return pages + (geometry.encoding.blockTokens > 1 ? blocks.mostPages(tokens: tokens, chunk: 1) : 0)
     }
 
     /// Bytes of a page for models of `configs` whose keys and values are stored in `encoding`: where heads share budgets under

@@ -12,7 +12,16 @@ struct PageOptions: ParsableArguments {
     @Option(help: ArgumentHelp(CacheSetting.residual.help))
     var kvResidual: Int?
 
+    /// Refused, with the command that chooses.
+    @Option(help: .hidden)
+    var kvBitsBudget: String?
+
     func validate() throws {
+        if let kvBitsBudget {
+            throw ValidationError(
+                "--kv-bits-budget is no setting of a cache: 'kvlab codecs MODEL --text FILE --kv-bits-budget \(kvBitsBudget)' "
+                    + "measures what layers lose and prints the --kv-dtype to give here")
+        }
         guard let page else { return }
         do { try PageStore.check(pageBytes: page.bytes) } catch { throw ValidationError("--page: \(error)") }
     }
