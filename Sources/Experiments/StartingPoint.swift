@@ -22,7 +22,7 @@ struct StartingPoint {
         guard let model = recipe.model else { throw ExperimentError.recipe(key: "model", reason: "is missing") }
         config = try model.config(vocabularySize: tokenizer.vocabularySize)
         try config.validate()
-        parameters = .initialized(for: config, seed: UInt64(recipe.seed))
+        parameters = .initialized(for: config, model.initialization, seed: UInt64(recipe.seed))
         path = recipe.name
     }
 

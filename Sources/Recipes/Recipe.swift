@@ -104,6 +104,8 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
     public var tied: Bool
     /// The longest sequence.
     public var maxSeq: Int
+    /// The distribution of fresh weights.
+    public var initialization: Initialization
 }
 
 /// The optimizer's work.

@@ -200,6 +200,7 @@ extension ModelRecipe {
         normEps = try reader.value("normEps")
         tied = try reader.value("tied")
         maxSeq = try reader.value("maxSeq")
+        initialization = try reader.value("initialization")
         if let section = try reader.object("attention") { attention = try AttentionRecipe(section) }
         try reader.finish()
         for (key, values) in [("heads", heads), ("kvHeads", kvHeads), ("headDim", self.headDim)]

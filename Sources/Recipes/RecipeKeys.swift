@@ -109,6 +109,10 @@ extension RecipeSection {
             .number("normEps", 1e-12...1, "RMSNorm's epsilon", absence: .default(1e-5), example: 1e-6),
             .boolean("tied", "whether the output projection is the embedding", absence: .default(true), example: false),
             .integer("maxSeq", 1...(1 << 24), "the longest sequence", absence: .default(1024), example: 512),
+            .choice(
+                "initialization", Initialization.self,
+                "fresh matrices: `normal` with deviation 0.02, those into the residual stream less, or `fan-in`, uniform in ±1/√inputs",
+                absence: .default("normal"), example: .fanIn),
         ])
 
     private static let train = RecipeSection(
