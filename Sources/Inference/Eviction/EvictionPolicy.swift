@@ -68,8 +68,8 @@ public enum EvictionPolicies {
     /// Every policy that flags and recipes can name, with its defaults.
     public static let all: [any EvictionPolicy] = [
         StreamingLLM(), SlidingWindow(), RandomEviction(), KeyNorm(), KeyDifference(), HeavyHitters(), ObservedAttention(),
-        TOVA(), Scissorhands(), Keyformer(), SnapKV(), PyramidKV(), AdaKV(), ExpectedAttention(), KVzip(), DuoAttention(),
-        RazorAttention(), FastGen(),
+        TOVA(), Scissorhands(), Keyformer(), SnapKV(), SnapKV.pyramid, SnapKV.ada, ExpectedAttention(), KVzip(),
+        DuoAttention(), RazorAttention(), FastGen(),
     ]
 
     /// Policies of the literature that are left out, and the reason.

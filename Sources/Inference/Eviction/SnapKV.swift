@@ -5,15 +5,27 @@
 /// query heads, each of which then keeps slots of its own; that would undo the saving of grouped heads, and is not offered. Their
 /// constants are the defaults, a window of 32 and an average of 5; their LongBench runs have 8 and max7, kvpress 64 and 5.
 struct SnapKV: EvictionPolicy {
-    let name = "snapkv"
+    let name: String
+    let allocation: BudgetAllocation
     let options: Set<EvictionOption> = [.sinks, .window, .pool]
     let inputs: RetentionInputs = .mass
     let phase = EvictionPhase.promptEnd
-    private(set) var window = 32
+    private var window = 32
     private var pool: ScorePool
 
-    /// The policy with scores pooled as `pool` says.
-    init(pool: ScorePool = .average(5)) { self.pool = pool }
+    /// SnapKV, or a policy of a `name` with its scores, pooled as `pool` says, that divides budgets as `allocation` says.
+    init(name: String = "snapkv", pool: ScorePool = .average(5), allocation: BudgetAllocation = .uniform) {
+        (self.name, self.pool, self.allocation) = (name, pool, allocation)
+    }
+
+    /// PyramidKV: SnapKV with more slots the lower a layer (Cai et al. 2024).
+    static let pyramid = SnapKV(name: "pyramidkv", allocation: .pyramid)
+
+    /// AdaKV: SnapKV's scores, by which the heads of a layer divide their budgets (Feng et al. 2024, "Ada-KV: Optimizing KV Cache
+    /// Eviction by Adaptive Budget Allocation for Efficient LLM Inference", section 4).
+    ///
+    /// A window of 32 queries and max7 are the constants of the authors' Ada-SnapKV.
+    static let ada = SnapKV(name: "adakv", pool: .max(7), allocation: .ada)
 
     func with(_ settings: EvictionSettings) -> SnapKV {
         var copy = self
@@ -32,25 +44,4 @@ struct SnapKV: EvictionPolicy {
             return pool.apply(mass[..<before].map { Double($0) }[...]) + [Double](repeating: 0, count: stream.slots - before)
         }
     }
-}
-
-/// PyramidKV: SnapKV with more slots the lower a layer (Cai et al. 2024).
-struct PyramidKV: EvictionPolicy {
-    let name = "pyramidkv"
-    private var scoring = SnapKV()
-
-    var options: Set<EvictionOption> { scoring.options }
-    var inputs: RetentionInputs { scoring.inputs }
-    var phase: EvictionPhase { scoring.phase }
-    var allocation: BudgetAllocation { .pyramid }
-
-    func with(_ settings: EvictionSettings) -> PyramidKV {
-        var copy = self
-        copy.scoring = scoring.with(settings)
-        return copy
-    }
-
-    func newest(of budget: Int) -> Int { scoring.newest(of: budget) }
-    func firstObserved(before decision: Int) -> Int { scoring.firstObserved(before: decision) }
-    func scores(_ stream: StreamState) -> [[Double]] { scoring.scores(stream) }
 }
