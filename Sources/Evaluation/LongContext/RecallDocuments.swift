@@ -9,17 +9,18 @@ public struct RecallDocuments: Sendable {
     public enum Kind: String, Sendable, CaseIterable {
         /// A list of words, again in the same order.
         case words
-        /// A list of pairs of words, again in another order.
+        /// A list of pairs of words, once to three times again in other orders.
         case wordPairs
-        /// A list of words with numbers of 1 to 3 digits, again in another order.
+        /// A list of words with numbers of 1 to 3 digits, as often in other orders.
         case digitPairs
-        /// A list of words with numbers of 1 to 5 digits, again in another order.
+        /// A list of words with numbers of 1 to 7 digits, as often in other orders.
         case pairs
-        /// Sentences that give a key to each of some names, filler between them, then a question and its answer for each name.
+        /// Sentences that give a number to each of some names, of one form in a document, filler between them where there is room; then
+        /// the same sentences once or, in short documents, twice in other orders, behind their questions in a third of the documents.
         case facts
         /// A prompt of ``PasskeyGrid`` with its answer.
         case passkey
-        /// A prompt of ``NeedleGrid`` with its answer: one, two or four needles in a book.
+        /// A prompt of ``NeedleGrid`` with one, two, four or eight needles in a book, then the questions and answers of the others.
         case needle
         /// Sentences of a book.
         case text
@@ -31,29 +32,33 @@ public struct RecallDocuments: Sendable {
     public struct Stage: Sendable {
         /// Characters that a document is aimed at.
         public var characters: ClosedRange<Int>
+        /// Documents of a training, unless said otherwise.
+        public var documents: Int
+        /// The share of documents whose filler is the haystack as it stands, with its digits and line ends.
+        public var verbatim = 0.0
         /// Kinds by their weights, which need not sum to 1.
         public var mixture: KeyValuePairs<Kind, Double>
     }
 
     /// The stages, in their order.
     public static let stages = [
-        Stage(characters: 48...120, mixture: [.words: 1, .wordPairs: 1, .digitPairs: 1]),
+        Stage(characters: 48...120, documents: 43_000, mixture: [.words: 0.5, .wordPairs: 1, .digitPairs: 2]),
         Stage(
-            characters: 100...260,
+            characters: 100...260, documents: 40_000,
             mixture: [
-                .facts: 2, .pairs: 2, .digitPairs: 1, .passkey: 0.5, .words: 0.5, .wordPairs: 0.5, .copy: 0.2, .text: 0.2,
+                .facts: 4, .pairs: 2, .digitPairs: 1, .passkey: 0.5, .words: 0.5, .wordPairs: 0.5, .copy: 0.2, .text: 0.2,
             ]),
         Stage(
-            characters: 280...700,
+            characters: 280...700, documents: 25_000,
             mixture: [
-                .facts: 4, .passkey: 4, .needle: 1, .pairs: 1, .digitPairs: 0.5, .words: 1.0 / 3, .copy: 1.0 / 3, .text: 1.0 / 3,
+                .facts: 5, .passkey: 2, .needle: 2, .pairs: 1, .digitPairs: 0.5, .words: 1.0 / 3, .copy: 1.0 / 3, .text: 1.0 / 3,
             ]),
         Stage(
-            characters: 640...1_600,
-            mixture: [.passkey: 4, .facts: 3, .needle: 2, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
+            characters: 640...1_600, documents: 12_000, verbatim: 0.5,
+            mixture: [.facts: 4, .passkey: 2, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
         Stage(
-            characters: 1_300...3_300,
-            mixture: [.passkey: 4, .facts: 3, .needle: 2, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
+            characters: 1_300...3_300, documents: 8_000, verbatim: 0.5,
+            mixture: [.facts: 4, .passkey: 3, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
     ]
 
     /// The least sentences of a haystack.
@@ -71,12 +76,19 @@ public struct RecallDocuments: Sendable {
     }
 
     private let sentences: [String]
+    private let stretches: [String]
     private let seed: UInt64
 
-    /// Documents with filler from `haystack`, without its digits: a digit is then always part of an answer.
+    /// Documents with filler from `haystack`, at first without its digits: a digit is then always part of an answer.
     public init(haystack: String, seed: UInt64) throws(ShortHaystackError) {
         let text = String(String.UnicodeScalarView(haystack.unicodeScalars.filter { $0.properties.numericType == nil }))
         sentences = NeedleGrid.sentences(text).filter { (20...300).contains($0.count) }
+        let scalars = Array(haystack.unicodeScalars)
+        var start = 0
+        stretches = NeedleGrid.sentenceEnds(scalars).map { end in
+            defer { start = end }
+            return String(String.UnicodeScalarView(scalars[start..<end]))
+        }
         self.seed = seed
         guard sentences.count >= Self.leastSentences else { throw ShortHaystackError(sentences: sentences.count) }
     }
@@ -86,6 +98,7 @@ public struct RecallDocuments: Sendable {
         let plan = Self.stages[stage - 1]
         var draw = Draw(sentences: sentences, generator: SeededGenerator(seed: seed, stream: UInt64(stage), UInt64(number)))
         let characters = draw.number(plan.characters)
+        if draw.generator.uniform() < plan.verbatim { draw.stretches = stretches }
         var rest = draw.generator.uniform() * plan.mixture.reduce(0) { $0 + $1.value }
         let kind = plan.mixture.first { _, weight in
             rest -= weight
@@ -109,25 +122,26 @@ public struct RecallDocuments: Sendable {
         return draw.passkeys(characters, count)
     }
 
-    /// Text to train a tokenizer on: sentences of the haystack, and the words and sentences of the documents, without digits.
+    /// Text to train a tokenizer on: sentences of the haystack, the words and sentences of the documents, and digits one by one.
     ///
-    /// Without digits the tokenizer learns no merge of digits: each digit of a document is a token. Three lines of five are a word
-    /// twice, bare and behind a space, so often that most words are two tokens of a vocabulary of 1,024, the second alike in both
-    /// places. With words of one token a model learned to copy lists in their order, not to find a word's partner.
+    /// No number has two digits, so that the tokenizer learns no merge of digits: each digit of a document is a token, the first one with
+    /// the space before it. Were that space a token of its own, the token before a number would tell nothing of the number's name, and
+    /// what a model has learned to find is a number, not its name's: it does with one needle, and guesses among four. Half of the lines
+    /// are a word twice, bare and behind a space, so often that most words are two tokens of a vocabulary of 1,024, the second alike in
+    /// both places. With words of one token a model learned to copy lists in their order, not to find a word's partner.
     public func vocabularyText(lines count: Int) -> String {
         var draw = Draw(sentences: sentences, generator: SeededGenerator(seed: seed, stream: 0))
-        let lines = (0..<count).map { index -> String in
+        return (0..<count).map { index in
             switch index % 40 {
-            case 0: return draw.document(.facts, 300)
-            case 10: return draw.document(.passkey, 300)
-            case 20: return draw.document(.needle, 300)
-            case let place where place % 5 < 3:
-                let word = draw.word()
-                return word + " " + word
-            default: return draw.sentence()
+            case 0: draw.document(.facts, 300).filter { !$0.isNumber }
+            case 10: draw.document(.passkey, 300).filter { !$0.isNumber }
+            case 20: draw.document(.needle, 300).filter { !$0.isNumber }
+            case 30: NeedleGrid.things.joined(separator: " ")
+            case 35: (0...9).map(String.init).joined(separator: " ")
+            case let place where place % 5 < 3: Array(repeating: draw.word(), count: 2).joined(separator: " ")
+            default: draw.sentence()
             }
-        }
-        return lines.map { $0.filter { !$0.isNumber } }.joined(separator: "\n")
+        }.joined(separator: "\n")
     }
 }
 
@@ -144,6 +158,8 @@ private struct NamedKey {
 /// The draws of one document.
 private struct Draw {
     let sentences: [String]
+    /// The haystack's sentences as they stand, if they are the filler.
+    var stretches: [String] = []
     var generator: SeededGenerator
 
     private static let adjectives = """
@@ -160,6 +176,12 @@ private struct Draw {
 
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &generator) }
 
+    /// A number of so many digits.
+    private mutating func number(of digits: Int) -> Int {
+        let least = (1..<digits).reduce(1) { least, _ in least * 10 }
+        return number(least...least * 10 - 1)
+    }
+
     mutating func word() -> String { number(0...1) == 0 ? pick(Self.adjectives) : pick(Self.nouns) }
 
     private mutating func pick(_ words: [String]) -> String { words[number(0...words.count - 1)] }
@@ -175,13 +197,14 @@ private struct Draw {
     private mutating func filler(_ characters: Int, isBook: Bool) -> String {
         guard characters > 0 else { return "" }
         guard isBook else { return PasskeyGrid.Stretches(.garbage).cut(characters, 0).0 }
-        var (parts, length, next) = ([String](), 0, number(0...sentences.count - 1))
+        let (source, separator) = stretches.isEmpty ? (sentences, " ") : (stretches, "")
+        var (parts, length, next) = ([String](), 0, number(0...source.count - 1))
         while length < characters {
-            parts.append(sentences[next])
-            length += sentences[next].count + 1
-            next = (next + 1) % sentences.count
+            parts.append(source[next])
+            length += source[next].count + separator.count
+            next = (next + 1) % source.count
         }
-        return parts.joined(separator: " ")
+        return String(parts.joined(separator: separator).drop(while: \.isWhitespace))
     }
 
     mutating func document(_ kind: RecallDocuments.Kind, _ characters: Int) -> String {
@@ -189,14 +212,11 @@ private struct Draw {
         case .words:
             let list = (0..<max(4, characters / 15)).map { _ in word() }.joined(separator: " ")
             return list + "\n" + list
-        case .wordPairs: return pairs(number(2...max(3, characters / 28))) { $0.word() }
+        case .wordPairs: return pairs(characters, 14) { $0.word() }
         case .digitPairs:
             let digits = [1, 1, 1, 2, 3][number(0...4)]
-            let most = [9, 99, 999][digits - 1]
-            return pairs(number(2...max(3, characters / 32))) { "\($0.number(0...most))" }
-        case .pairs:
-            let most = max(3, characters / 34)
-            return pairs(number(max(3, most / 2)...most)) { "\($0.number(1...99_999))" }
+            return pairs(characters, 11) { "\($0.number(of: digits))" }
+        case .pairs: return pairs(characters, 14) { "\($0.number(of: $0.number(1...7)))" }
         case .facts: return facts(characters)
         case .passkey: return passkey(characters)
         case .needle: return needle(characters)
@@ -211,25 +231,50 @@ private struct Draw {
         }
     }
 
-    /// `count` words, at most 100, with a value each, and the same in another order.
-    private mutating func pairs(_ count: Int, _ value: (inout Draw) -> String) -> String {
-        let list = words(min(count, 100)).map { "\($0) \(value(&self))" }
-        return list.joined(separator: " ") + "\n" + list.shuffled(using: &generator).joined(separator: " ")
+    /// Words with a value each, some `size` characters a pair, and the same in one to three other orders.
+    private mutating func pairs(_ characters: Int, _ size: Int, _ value: (inout Draw) -> String) -> String {
+        let repeats = number(1...3)
+        let most = max(3, characters / (size * (1 + repeats)))
+        let list = words(min(number(max(2, most / 2)...most), 100)).map { "\($0) \(value(&self))" }
+        let orders = [list] + (0..<repeats).map { _ in list.shuffled(using: &generator) }
+        return orders.map { $0.joined(separator: " ") }.joined(separator: "\n")
     }
 
     private mutating func facts(_ characters: Int) -> String {
-        let most = max(1, min(16, characters / 130))
-        let count = number(max(1, most / 2)...most)
-        let nouns = Self.nouns.shuffled(using: &generator).prefix(count)
-        let facts = nouns.map { NamedKey(name: pick(Self.adjectives) + " " + $0, key: number(1...50_000)) }
-        let room = max(0, characters - count * 130)
+        let form = number(0...2)
+        let digits = [1, 2, 3, 5, 7][number(0...4)]
+        let isAsked = number(0...1) == 0
+        func fact(_ name: String, _ value: Int) -> (statement: String, answer: String) {
+            switch form {
+            case 0: return ("The \(name) is \(value).", "The \(name) is \(value).")
+            case 1:
+                let key = NamedKey(name: name, key: value)
+                return (key.fact, isAsked ? key.question + key.answer : key.fact)
+            default:
+                let needle = NeedleGrid.Needle(thing: name, number: value)
+                return (needle.text, isAsked ? needle.question + " \(value)." : needle.text)
+            }
+        }
+        let example = fact("silver walnut", number(of: digits))
+        let repeats = characters < 800 && number(0...2) == 0 ? 2 : 1
+        let size = example.statement.count + repeats * example.answer.count + 2
+        let most = max(2, min(16, characters / size))
+        let count = number(max(2, most / 2)...most)
+        let names: [String]
+        switch number(0...2) {
+        case 0: names = Self.nouns.shuffled(using: &generator).prefix(count).map { pick(Self.adjectives) + " " + $0 }
+        case 1: names = words(count)
+        default: names = Array(Set(Self.nouns + NeedleGrid.things).sorted().shuffled(using: &generator).prefix(count))
+        }
+        let facts = names.map { fact($0, number(of: digits)) }
+        let room = max(0, characters - count * size)
         var parts: [String] = []
         for fact in facts {
-            parts.append(fact.fact)
-            if room > 60, number(1...5) <= 3 { parts.append(filler(max(20, room / count), isBook: number(0...1) == 0)) }
+            parts.append(fact.statement)
+            if room > 60, number(1...5) <= 3 { parts.append(filler(max(20, room / count), isBook: number(1...10) <= 7)) }
         }
-        let answers = facts.shuffled(using: &generator).map { $0.question + $0.answer }
-        return parts.joined(separator: " ") + "\n" + answers.joined(separator: "\n")
+        let answers = (0..<repeats).flatMap { _ in facts.shuffled(using: &generator) }
+        return parts.joined(separator: " ") + "\n" + answers.map(\.answer).joined(separator: "\n")
     }
 
     mutating func passkeys(
@@ -252,16 +297,18 @@ private struct Draw {
     private mutating func passkey(_ characters: Int) -> String {
         let key = number(1...50_000)
         let room = max(0, characters - PasskeyGrid.prompt(key: key, characters: 0, depth: 0).count)
-        let filler: PasskeyGrid.Filler = number(1...10) <= 7 ? .garbage : .text(filler(room, isBook: true))
+        let filler: PasskeyGrid.Filler = number(0...1) == 0 ? .garbage : .text(filler(room, isBook: true))
         let prompt = PasskeyGrid.prompt(
             key: key, characters: room, depth: generator.uniform(), filler: PasskeyGrid.Stretches(filler))
         return prompt + " \(key)."
     }
 
     private mutating func needle(_ characters: Int) -> String {
-        let things = NeedleGrid.things.shuffled(using: &generator).prefix([1, 1, 2, 4][number(0...3)])
-        let needles = things.map { NeedleGrid.Needle(thing: $0, number: number(1_000_000...9_999_999)) }
-        let room = max(0, characters - needles.reduce(80) { $0 + $1.text.count + 1 })
+        let count = min([1, 2, 4, 8][number(0...3)], max(1, characters / 200))
+        let needles = NeedleGrid.things.shuffled(using: &generator).prefix(count).map {
+            NeedleGrid.Needle(thing: $0, number: number(of: 7))
+        }
+        let room = max(0, characters - needles.reduce(0) { $0 + $1.text.count + $1.question.count + 13 })
         let cuts = needles.map { _ in number(0...room) }.sorted()
         var (parts, last) = ([String](), 0)
         for (needle, cut) in zip(needles, cuts) {
@@ -269,7 +316,7 @@ private struct Draw {
             last = cut
         }
         parts.append(filler(room - last, isBook: true))
-        let asked = needles[number(0...needles.count - 1)]
-        return parts.filter { !$0.isEmpty }.joined(separator: " ") + "\n\n" + asked.question + " \(asked.answer)."
+        let answers = needles.shuffled(using: &generator).map { $0.question + " \($0.answer)." }
+        return ([parts.filter { !$0.isEmpty }.joined(separator: " ")] + answers).joined(separator: "\n\n")
     }
 }

@@ -27,8 +27,8 @@ struct TextRecallCommand: ParsableCommand {
     @Option(help: "The stage, 1 to \(RecallDocuments.stages.count); 0 for the tokenizer's text.")
     var stage: Int
 
-    @Option(help: "Documents; for stage 0 lines.")
-    var documents = 20_000
+    @Option(help: "Documents, for stage 0 lines. Default: as many as recipes/recall.json reads of the stage; 20000 lines.")
+    var documents: Int?
 
     @Option(help: "Seed of the documents.")
     var seed: UInt64 = 1
@@ -45,7 +45,7 @@ struct TextRecallCommand: ParsableCommand {
         guard (0...RecallDocuments.stages.count).contains(stage) else {
             throw ValidationError("--stage is \(stage), expected 0 to \(RecallDocuments.stages.count)")
         }
-        guard (1...10_000_000).contains(documents) else {
+        if let documents, !(1...10_000_000).contains(documents) {
             throw ValidationError("--documents is \(documents), expected 1 to 10000000")
         }
         guard !separator.isEmpty, !separator.contains(where: \.isNewline) else {
@@ -59,6 +59,7 @@ struct TextRecallCommand: ParsableCommand {
             haystack: try Corpus(paths: haystack).joinedText, seed: seed)
         let isJSON = out.hasSuffix(".jsonl")
         var text = ""
+        let documents = documents ?? (stage == 0 ? 20_000 : RecallDocuments.stages[stage - 1].documents)
         if stage == 0 {
             let lines = recall.vocabularyText(lines: documents)
             text = try (isJSON ? CanonicalJSON.text(of: ["text": lines]) : lines) + "\n"

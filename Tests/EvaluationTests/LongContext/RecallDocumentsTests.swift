@@ -26,28 +26,36 @@ import Text
         let documents = (0..<300).map { recall.document(stage: 4, number: $0) }
         let passkeys = documents.filter { $0.contains("Find it and memorize them") }
         #expect(
-            passkeys.count > 60 && passkeys.contains { $0.contains("sailed") } && passkeys.contains { $0.contains("The grass") })
+            passkeys.count > 30 && passkeys.contains { $0.contains("sailed") } && passkeys.contains { $0.contains("The grass") })
         for document in passkeys {
             let answer = try #require(document.split(separator: " ").last)
             #expect(document.contains("The pass key is \(answer) Remember it."))
             #expect(document.hasSuffix("What is the pass key? The pass key is \(answer)"))
         }
-        let needles = documents.filter { $0.contains("special magic number") && !passkeys.contains($0) }
+        let needles = documents.filter { $0.contains("\n\nWhat is the special magic number") }
         #expect(needles.count > 30)
         for document in needles {
             let parts = document.split(separator: "\n\n")
-            #expect(parts.count == 2)
-            let answer = try #require(parts.last?.split(separator: "? ").last)
-            #expect(parts[0].contains(answer), "\(document)")
+            #expect((2...9).contains(parts.count))
+            for part in parts.dropFirst() {
+                let answer = try #require(part.split(separator: "? ").last)
+                #expect(parts[0].contains(answer), "\(document)")
+            }
         }
         let facts = documents.filter { $0.contains("What is the pass key of the") }
-        #expect(facts.count > 40)
+        #expect(facts.count > 10)
         for document in facts {
-            let lines = document.split(separator: "\n")
-            for line in lines.dropFirst() {
-                let answer = try #require(line.split(separator: "? ").last)
-                #expect(lines[0].contains(answer), "\(document)")
+            for answer in document.split(separator: "\n").compactMap({ $0.split(separator: "? ").dropFirst().last }) {
+                #expect(document.ranges(of: answer).count >= 2, "\(document)")
             }
+        }
+    }
+
+    @Test func `the last stages have half of their filler as the haystack stands`() throws {
+        let recall = try RecallDocuments(haystack: Self.haystack, seed: 4)
+        for (stage, share) in [(3, 0..<1), (5, 35..<90)] {
+            let documents = (0..<200).map { recall.document(stage: stage, number: $0) }
+            #expect(share.contains(documents.count { $0.contains("\nChapter ") && $0.contains(/Chapter \d+ tells/) }))
         }
     }
 
@@ -55,7 +63,7 @@ import Text
         let recall = try RecallDocuments(haystack: Self.haystack, seed: 5)
         for number in 0..<60 {
             let lines = recall.document(stage: 1, number: number).split(separator: "\n").map { $0.split(separator: " ") }
-            #expect(lines.count == 2 && lines[0].sorted() == lines[1].sorted())
+            #expect((2...4).contains(lines.count) && Set(lines.map { $0.sorted() }).count == 1)
         }
     }
 
@@ -73,12 +81,12 @@ import Text
             let counts = words.map { tokenizer.encode(prefix + $0).count }
             #expect(counts.count { $0 == 2 } >= 70 && counts.count { $0 > 3 } < 5, "\(prefix): \(counts)")
         }
-        #expect(tokenizer.encode("40172").count == 5)
+        #expect(tokenizer.encode("40172").count == 5 && tokenizer.encode(" 40172").count == 5)
     }
 
-    @Test func `text for a tokenizer has no digits, and a haystack of few sentences is refused`() throws {
+    @Test func `text for a tokenizer has no number of two digits, and a haystack of few sentences is refused`() throws {
         let text = try RecallDocuments(haystack: Self.haystack, seed: 1).vocabularyText(lines: 80)
-        #expect(!text.contains { $0.isNumber } && text.contains("What is the pass key?") && text.contains("magic number"))
+        #expect(!text.contains(/\d\d/) && text.contains(" 0 1 2 ") && text.contains("What is the pass key?") && text.contains("magic number"))
         let error = #expect(throws: RecallDocuments.ShortHaystackError.self) {
             try RecallDocuments(haystack: "One short book.", seed: 1)
         }
