@@ -17,8 +17,11 @@ public struct CacheView: Sendable {
     public var rowEnds: [[Int32]?]
 
     /// A view of layers of these geometries in which every layer keeps every token.
-    public init(_ layers: [KVGeometry], _ input: ModelInput) {
-        encodings = layers.map(\.encoding)
+    public init(_ layers: [KVGeometry], _ input: ModelInput) { self.init(layers.map(\.encoding), input) }
+
+    /// A view of layers of these encodings in which every layer keeps every token.
+    init(_ layers: [KVEncoding], _ input: ModelInput) {
+        encodings = layers
         sequences = input.documents
         rowEnds = layers.map { _ in nil }
     }

@@ -1,4 +1,5 @@
 import Autograd
+import Kernels
 
 /// Gates of KV heads between whole attention and streaming attention, in which a row sees the attention sinks and the newest tokens alone
 /// (Xiao et al. 2024, "DuoAttention", section 2.2):
@@ -60,7 +61,7 @@ public struct HeadGates: Sendable {
     private func streaming(_ input: ModelInput, layer: Int, kvHeads: Int) -> CacheView {
         precondition(
             input.keyStarts == nil && input.cache == nil, "HeadGates: sequences are whole, and go through no cache of their own")
-        var view = CacheView(.float32, input, layers: layers.count)
+        var view = CacheView(layers.map { _ in KVEncoding.float32 }, input)
         let ends = (0..<input.seq).map { Int32($0 < sinks ? input.seq : min(input.seq, $0 + recent)) }
         view.rowEnds[layer] = [[Int32]](repeating: ends, count: input.batch * kvHeads).flatMap { $0 }
         return view

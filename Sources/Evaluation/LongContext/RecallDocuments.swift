@@ -49,15 +49,15 @@ public struct RecallDocuments: Sendable {
                 .facts: 4, .pairs: 2, .digitPairs: 1, .passkey: 0.5, .words: 0.5, .wordPairs: 0.5, .copy: 0.2, .text: 0.2,
             ]),
         Stage(
-            characters: 280...700, documents: 25_000,
+            characters: 280...700, documents: 30_000,
             mixture: [
                 .facts: 5, .passkey: 2, .needle: 2, .pairs: 1, .digitPairs: 0.5, .words: 1.0 / 3, .copy: 1.0 / 3, .text: 1.0 / 3,
             ]),
         Stage(
-            characters: 640...1_600, documents: 12_000, verbatim: 0.5,
+            characters: 640...1_600, documents: 16_000, verbatim: 0.5,
             mixture: [.facts: 4, .passkey: 2, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
         Stage(
-            characters: 1_300...3_300, documents: 8_000, verbatim: 0.5,
+            characters: 1_300...3_300, documents: 10_000, verbatim: 0.5,
             mixture: [.facts: 4, .passkey: 3, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
     ]
 
@@ -242,7 +242,7 @@ private struct Draw {
 
     private mutating func facts(_ characters: Int) -> String {
         let form = number(0...2)
-        let digits = [1, 2, 3, 5, 7][number(0...4)]
+        let digits = [1, 3, 5, 7, 7][number(0...4)]
         let isAsked = number(0...1) == 0
         func fact(_ name: String, _ value: Int) -> (statement: String, answer: String) {
             switch form {
