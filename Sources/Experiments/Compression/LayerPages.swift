@@ -42,7 +42,8 @@ struct LayerPages {
                 }
             }
             guard options.allSatisfy({ !$0.isEmpty }),
-                let found = LayerChoice.best(options.map { $0.map(\.option) }, budget: Int(budget * Double(tokens)) / size)
+                let found = LayerChoice.best(
+                    options.map { $0.map(\.option) }, budget: Int(min(budget * Double(tokens), 0x1p52)) / size)
             else { continue }
             let chosen = zip(options, found).map { $0[$1] }
             let loss = chosen.reduce(0) { $0 + $1.option.loss }
