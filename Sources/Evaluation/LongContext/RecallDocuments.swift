@@ -54,10 +54,10 @@ public struct RecallDocuments: Sendable {
                 .facts: 5, .passkey: 2, .needle: 2, .pairs: 1, .digitPairs: 0.5, .words: 1.0 / 3, .copy: 1.0 / 3, .text: 1.0 / 3,
             ]),
         Stage(
-            characters: 640...1_600, documents: 16_000, verbatim: 0.5,
+            characters: 640...1_600, documents: 22_000, verbatim: 0.5,
             mixture: [.facts: 4, .passkey: 2, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
         Stage(
-            characters: 1_300...3_300, documents: 10_000, verbatim: 0.5,
+            characters: 1_300...3_300, documents: 14_000, verbatim: 0.5,
             mixture: [.facts: 4, .passkey: 3, .needle: 4, .text: 0.5, .pairs: 0.5, .copy: 1.0 / 3]),
     ]
 
