@@ -91,4 +91,5 @@ def main(shared):
             file.write("\n")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

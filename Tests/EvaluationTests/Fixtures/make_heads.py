@@ -24,7 +24,8 @@ import unicodedata
 import numpy as np
 import torch
 from kvpress import DuoAttentionPress
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedTokenizerFast
+from make_adakv import predictions
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 SINKS, RECENT = 8, 24
 GATES = [0.3, 1.0, 0.0, 0.7, 1.0, 0.0, 0.55, 0.2, 0.9, 0.05, 0.6, 0.35, 0.8, 0.45, 0.15, 0.95]
@@ -36,31 +37,6 @@ class GivenGates(DuoAttentionPress):
     @staticmethod
     def load_attention_pattern(model):
         return SINKS, RECENT, GivenGates.gates
-
-
-def retained(model, length, kv_heads):
-    layers = []
-    for layer in model.model.layers:
-        _, heads, slots = layer.self_attn.masked_key_indices
-        masked = [set(slots[heads == head].tolist()) for head in range(kv_heads)]
-        layers.append([[slot for slot in range(length) if slot not in head] for head in masked])
-    return layers
-
-
-@torch.no_grad()
-def predictions(model, ids, context, press=None):
-    """Log-probabilities at the positions behind the context, and the slots kept."""
-    cache, rows, kept = DynamicCache(), [], None
-    if press is None:
-        model(ids[:, :context], past_key_values=cache)
-    else:
-        with press(model):
-            model(ids[:, :context], past_key_values=cache)
-        kept = retained(model, context, model.config.num_key_value_heads)
-    for token in range(context, ids.shape[1] - 1):
-        logits = model(ids[:, token : token + 1], past_key_values=cache).logits[0, -1]
-        rows.append(torch.log_softmax(logits.double(), -1))
-    return torch.stack(rows), kept
 
 
 @torch.no_grad()
