@@ -16,7 +16,7 @@ struct TextRecallCommand: ParsableCommand {
         discussion: """
             Lists to repeat, facts with questions about them, passkeys and needles, between sentences of the haystack. Stage 1 has the shortest, \
             5 the longest documents; train on their files one after the other ("order": "sequential", "packing": "whole"). Stage 0 is text for \
-            the tokenizer: without digits, so that each digit stays a token, and with the lists' words, most of which become two tokens.
+            the tokenizer: with no number of two digits, so that each digit stays a token, and with the lists' words, most of which become two.
 
             A file called .jsonl gets a document a line, {"text": …}; another one documents with the separator on lines between them.
             """)
