@@ -23,8 +23,7 @@ public struct CacheAdvisor: Sendable {
     /// Policies to search.
     public var policies: [String] = CacheAdvisor.policies
 
-    /// Every policy but the control, those that go by a measurement of one model's heads, and those whose bytes are not known before
-    /// they run.
+    /// Every policy but the control, policies of whole heads, which need a measurement of one model, and policies without a budget.
     public static let policies = EvictionPolicies.names.filter {
         $0 != "random" && !EvictionPolicies.namesOfHeads.contains($0) && !EvictionPolicies.namesWithoutBudget.contains($0)
     }

@@ -1,7 +1,7 @@
 /// The choice of one candidate a layer with the least sum of losses within a number of pages: the multiple-choice knapsack problem,
 /// solved exactly by dynamic programming (Kellerer, Pferschy and Pisinger 2004, Knapsack Problems, section 11.5).
 enum LayerChoice {
-    /// A candidate of a layer: the pages that it takes, and what it loses.
+    /// A candidate encoding of a layer: its pages and its loss.
     struct Option {
         var pages: Int
         var loss: Double

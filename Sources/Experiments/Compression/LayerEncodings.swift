@@ -12,7 +12,7 @@ import Models
 /// those that suit one or two of the encodings. Divergences of layers add up roughly only: the chosen cache is measured as a whole, on the
 /// calibration text and on the windows behind it.
 public struct LayerEncodings: Sendable, Encodable {
-    /// A cache, and what it costs.
+    /// A cache with its bytes and divergences.
     public struct Cache: Sendable, Encodable {
         /// The encoding as `--kv-dtype` reads it.
         public var kvDtype: String { encoding.name }
@@ -71,7 +71,7 @@ public struct LayerEncodings: Sendable, Encodable {
         public var cache: Cache
         /// The sum of its layers' divergences, in nats a token.
         public var predictedKL: Double
-        /// Its layers; without those that share another's cache.
+        /// The layers with caches of their own.
         public var layers: [Layer]
         /// The command that serves the model through it.
         public var serve: String

@@ -134,7 +134,7 @@ public struct GateTraining: Sendable {
                 found.answers += found.tokens.count..<found.tokens.count + answer.count
                 found.tokens += answer
             }
-            // Passkeys and questions alone may take more: what is behind the aim is cut off, answers too.
+            // Passkeys and questions alone may be longer than the sequence: tokens beyond its length are cut, answers too.
             guard found.tokens.count > aim, characters > aim / 4 else {
                 found.answers.removeAll { $0 >= length }
                 found.tokens = Array(found.tokens.prefix(length))

@@ -81,9 +81,9 @@ public enum EvictionPolicies {
     /// The policies' names.
     public static var names: [String] { all.map(\.name) }
 
-    /// The names of those that have no budget.
+    /// The names of policies without a budget.
     public static var namesWithoutBudget: [String] { all.filter { $0 is any RecoveringPolicy }.map(\.name) }
 
-    /// The names of those that go by a measurement of one model's heads.
+    /// The names of policies of whole heads, which need a measurement of one model.
     public static var namesOfHeads: [String] { all.filter { $0 is any HeadPolicy }.map(\.name) }
 }
