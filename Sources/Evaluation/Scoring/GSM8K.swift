@@ -1,28 +1,43 @@
 /// GSM8K (Cobbe et al. 2021) after a chain of thought, scored by the two filters of lm-evaluation-harness's `gsm8k_cot`.
 enum GSM8K {
     static let tasks = [
-        task("gsm8k:strict", AnswerExtraction.strictNumber), task("gsm8k:flexible", AnswerExtraction.lastNumber),
+        task("gsm8k:strict", "accuracy"), task("gsm8k:flexible", "exact_match,flexible-extract"),
     ]
 
     /// The strict score of an output, with the flexible one under the name that the harness gives its filter.
-    static let both = ScoringTask(
-        name: "gsm8k", isDataset: false, referenceKey: "answer", hasOneReference: true,
-        details: ["flexible-extract": { isRight($0, AnswerExtraction.lastNumber) ? 1 : 0 }], aggregate: .share
-    ) { (one, _) in
-        ScoringTask.Score(value: isRight(one, AnswerExtraction.strictNumber) ? 1 : 0)
-    }
+    static let both = task(
+        "gsm8k", "accuracy", details: ["flexible-extract": { score($0, "exact_match,flexible-extract") }])
+
+    /// The filters and the metric of `gsm8k_cot`.
+    static let scoring: HarnessScoring = {
+        let source = #"""
+            {
+              "filter_list": [
+                {"name": "strict-match", "filter": [{"function": "regex", "regex_pattern": "The answer is (\\-?[0-9\\.\\,]+)."}]},
+                {"name": "flexible-extract", "filter": [
+                  {"function": "regex", "group_select": -1, "regex_pattern": "(-?[$0-9.,]{2,})|(-?[0-9]+)"}
+                ]}
+              ],
+              "metric_list": [
+                {"metric": "exact_match", "ignore_case": true, "regexes_to_ignore": [",", "\\$", "(?s).*#### ", "\\.$"]}
+              ]
+            }
+            """#
+        guard let scoring = HarnessScoring(source: source) else { preconditionFailure("GSM8K: its filters cannot be read") }
+        return scoring
+    }()
 
     private static func task(
-        _ name: String, _ extract: @escaping @Sendable (PythonText) -> PythonText
+        _ name: String, _ key: String, details: [String: @Sendable (ScoringCase) -> Double] = [:]
     ) -> ScoringTask {
-        ScoringTask(name: name, isDataset: false, referenceKey: "answer", hasOneReference: true, aggregate: .share) { (one, _) in
-            ScoringTask.Score(value: isRight(one, extract) ? 1 : 0)
-        }
+        ScoringTask(
+            name: name, isDataset: false, referenceKey: "answer", hasOneReference: true, details: details, aggregate: .share
+        ) { (one, _) in ScoringTask.Score(value: score(one, key)) }
     }
 
-    private static func isRight(_ one: ScoringCase, _ extract: (PythonText) -> PythonText) -> Bool {
-        let predicted = AnswerExtraction.comparable(extract(one.prediction))
-        return predicted == AnswerExtraction.comparable(target(one.references[0]))
+    /// The score of `key` among those of both filters.
+    private static func score(_ one: ScoringCase, _ key: String) -> Double {
+        scoring.scores(one.prediction.string, references: [target(one.references[0]).string])[key] ?? 0
     }
 
     /// The result behind the last "####" of a worked answer, or the whole of an answer without it.

@@ -87,11 +87,11 @@ import Testing
         ("The answer is - The answer is 4.0.", "4.0"), ("The answer is The answer is 7 ", "7"),
     ])
     func `GSM8K's strict match lets one character follow that is no newline`(text: String, expected: String) {
-        #expect(AnswerExtraction.strictNumber(PythonText(text)).string == expected)
+        #expect(GSM8K.scoring.extracted(text, filter: "strict-match") == expected)
     }
 
     @Test(arguments: [("a -$ b", "[invalid]"), ("1 - 2", "2"), ("--5", "-5"), ("$5", "$5"), ("3-4.", "-4."), ("$ 7 .", "7")])
     func `GSM8K's flexible extraction takes the last number`(text: String, expected: String) {
-        #expect(AnswerExtraction.lastNumber(PythonText(text)).string == expected)
+        #expect(GSM8K.scoring.extracted(text, filter: "flexible-extract") == expected)
     }
 }

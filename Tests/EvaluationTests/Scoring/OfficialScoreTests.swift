@@ -133,9 +133,9 @@ struct OfficialScoreTests {
         #expect(report.scores.count == 143)
         for (one, (_, score)) in zip(cases, report.scores) {
             #expect(score.value == one[key]?["exact_match"]?.double, "\(one["id"]?.string ?? "")")
-            let text = PythonText(one["prediction"]?.string ?? "")
-            let extracted = name == "strict" ? AnswerExtraction.strictNumber(text) : AnswerExtraction.lastNumber(text)
-            #expect(extracted.string == one[key]?["extracted"]?.string, "\(one["id"]?.string ?? "")")
+            let extracted = GSM8K.scoring.extracted(
+                one["prediction"]?.string ?? "", filter: name == "strict" ? "strict-match" : "flexible-extract")
+            #expect(extracted == one[key]?["extracted"]?.string, "\(one["id"]?.string ?? "")")
         }
     }
 
