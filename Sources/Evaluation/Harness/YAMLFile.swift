@@ -8,12 +8,8 @@ enum YAMLFile {
     ///
     /// Throws `FileError`, or ``ScoringError/file(_:line:reason:)``, also for a tag such as `!function`, which asks for Python.
     static func read(_ path: String) throws -> JSONValue {
+        if path.hasSuffix(".json") { return try JSONValue(path: path, limit: 1 << 24) }
         let bytes = try RegularFile.contents(path, links: .followed, limit: 1 << 24)
-        if path.hasSuffix(".json") {
-            do throws(JSONError) { return try JSONValue(parsing: bytes) } catch {
-                throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
-            }
-        }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw ScoringError.file(path, line: 1, reason: "not UTF-8")
         }

@@ -16,23 +16,15 @@ public struct Jieba: Sendable {
     /// - Throws: `FileError`, or ``ScoringError/file(_:line:reason:)`` where a file has another form.
     public init(folder: String) throws {
         let path = folder + "/dict.txt"
-        dictionary = try JiebaDictionary(try RegularFile.contents(path, links: .followed, limit: Self.fileLimit), file: path)
+        dictionary = try JiebaDictionary(try RegularFile.contents(path, links: .followed, limit: 256 << 20), file: path)
         func table(_ name: String) throws -> PythonLiteral.Module {
-            let path = folder + "/" + name
-            do {
-                return try PythonLiteral.module(
-                    try RegularFile.contents(path, links: .followed, limit: Self.fileLimit), file: path)
-            } catch FileError.system(_, _, errno: ENOENT) {
-                let nested = folder + "/finalseg/" + name
-                return try PythonLiteral.module(
-                    try RegularFile.contents(nested, links: .followed, limit: Self.fileLimit), file: nested)
+            do { return try PythonLiteral.module(path: folder + "/" + name) } catch FileError.system(_, _, errno: ENOENT) {
+                return try PythonLiteral.module(path: folder + "/finalseg/" + name)
             }
         }
         model = try JiebaModel(
             start: table("prob_start.py"), transitions: table("prob_trans.py"), emissions: table("prob_emit.py"))
     }
-
-    private static let fileLimit = 256 << 20
 
     /// The words of `text`, which together are the text.
     func words(_ text: PythonText) -> [PythonText] {

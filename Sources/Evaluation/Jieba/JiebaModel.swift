@@ -1,3 +1,5 @@
+import JSON
+
 /// jieba's hidden Markov model, which joins characters into words that the dictionary lacks (`jieba.finalseg`).
 ///
 /// Its states are the places of a character in a word: beginning, end, middle, single.
@@ -29,23 +31,24 @@ struct JiebaModel: Sendable {
     init(
         start: PythonLiteral.Module, transitions: PythonLiteral.Module, emissions: PythonLiteral.Module
     ) throws(ScoringError) {
-        func entry<T>(_ module: PythonLiteral.Module, _ state: State, _ value: (PythonLiteral) -> T?) throws(ScoringError) -> T {
+        func entry<T>(_ module: PythonLiteral.Module, _ state: State, _ value: (JSONValue) -> T?) throws(ScoringError) -> T {
             guard let entry = module.entries[state.key].flatMap(value) else {
-                throw .file(module.file, line: 1, reason: "no table of state '\(state.key)', or one of another form")
+                throw .file(module.path, line: 1, reason: "no table of state '\(state.key)', or one of another form")
             }
             return entry
         }
         var (initial, moves, outputs): ([Double], [[Double]], [[Unicode.Scalar: Double]]) = ([], [], [])
         for origin in State.allCases {
-            initial.append(try entry(start, origin) { $0.number })
-            let row = try entry(transitions, origin) { $0.table }
-            moves.append(State.allCases.map { row[$0.key]?.number ?? Self.least })
-            let output = try entry(emissions, origin) { $0.table }
+            initial.append(try entry(start, origin) { $0.double })
+            let row = try entry(transitions, origin) { $0.members == nil ? nil : $0 }
+            moves.append(State.allCases.map { row[$0.key]?.double ?? Self.least })
+            let output = try entry(emissions, origin) { $0.members }
             outputs.append(
                 Dictionary(
-                    output.compactMap { key, value in
-                        guard let scalar = key.unicodeScalars.first, key.unicodeScalars.count == 1 else { return nil }
-                        return value.number.map { (scalar, $0) }
+                    output.compactMap { entry in
+                        let scalars = entry.name.unicodeScalars
+                        guard let scalar = scalars.first, scalars.count == 1 else { return nil }
+                        return entry.value.double.map { (scalar, $0) }
                     }, uniquingKeysWith: { _, last in last }))
         }
         (self.start, self.transitions, self.emissions) = (initial, moves, outputs)

@@ -1,43 +1,30 @@
-/// A number, a string, or a table of them, written in Python: the form of jieba's HMM tables and of BABILong's and RULER's prompts.
-enum PythonLiteral: Equatable, Sendable {
-    case number(Double)
-    case text(String)
-    indirect case table([String: PythonLiteral])
+import Files
+import JSON
 
-    var number: Double? {
-        if case .number(let value) = self { value } else { nil }
-    }
-
-    var text: String? {
-        if case .text(let value) = self { value } else { nil }
-    }
-
-    var table: [String: PythonLiteral]? {
-        if case .table(let entries) = self { entries } else { nil }
-    }
-
+/// Numbers, strings and dictionaries written in Python, as JSON values: jieba's HMM tables, BABILong's and RULER's prompts.
+enum PythonLiteral {
     /// A module's dictionary with the module's path, for errors.
-    struct Module: Sendable {
-        var file: String
-        var entries: [String: PythonLiteral]
-    }
+    typealias Module = (path: String, entries: JSONValue)
 
-    /// The dictionary that a module assigns to `P`, with nothing behind it.
-    static func module(_ bytes: [UInt8], file: String) throws(ScoringError) -> Module {
-        var reader = Reader(bytes: bytes, file: file)
+    /// The dictionary that the module at `path` assigns to `P`, with nothing behind it.
+    ///
+    /// Throws `FileError`, or ``ScoringError/file(_:line:reason:)``.
+    static func module(path: String) throws -> Module {
+        let bytes = try RegularFile.contents(path, links: .followed, limit: 256 << 20)
+        var reader = Reader(bytes: bytes, file: path)
         let value = try reader.assignment("P")
         reader.skipSpace()
         guard reader.index == bytes.count else { throw reader.error("expected the end of the file behind '}'") }
-        guard let entries = value.table else { throw reader.error("expected 'P={'") }
-        return Module(file: file, entries: entries)
+        guard value.members != nil else { throw reader.error("expected 'P={'") }
+        return (path, value)
     }
 
-    /// The value that a module assigns to `name` at the start of a line.
+    /// The value that the module at `path` assigns to `name` at the start of a line; throws as ``module(path:)`` does.
     ///
     /// Values are numbers, dictionaries of at most two levels with strings as keys, and strings, in triple quotes too, also several that are one,
     /// and `f` strings whose fields are names of strings assigned elsewhere in the module.
-    static func value(_ name: String, _ bytes: [UInt8], file: String) throws(ScoringError) -> PythonLiteral {
-        var reader = Reader(bytes: bytes, file: file)
+    static func value(_ name: String, path: String) throws -> JSONValue {
+        var reader = Reader(bytes: try RegularFile.contents(path, links: .followed, limit: 1 << 24), file: path)
         return try reader.assignment(name)
     }
 
@@ -63,7 +50,7 @@ enum PythonLiteral: Equatable, Sendable {
         }
 
         /// The value assigned to `name`; imports and other lines may precede it.
-        mutating func assignment(_ name: String) throws(ScoringError) -> PythonLiteral {
+        mutating func assignment(_ name: String) throws(ScoringError) -> JSONValue {
             index = 0
             while !bytes[index...].starts(with: "\(name)=".utf8), !bytes[index...].starts(with: "\(name) =".utf8) {
                 guard let end = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) else {
@@ -96,11 +83,11 @@ enum PythonLiteral: Equatable, Sendable {
             return true
         }
 
-        mutating func dictionary(depth: Int) throws(ScoringError) -> [String: PythonLiteral] {
+        mutating func dictionary(depth: Int) throws(ScoringError) -> JSONValue {
             guard take("{") else { throw error("expected '{'") }
             // jieba's states, or BABILong's tasks, have a dictionary each, and nothing is nested deeper.
             guard depth < 2 else { throw error("a dictionary two levels inside another") }
-            var entries: [String: PythonLiteral] = [:]
+            var entries: [String: JSONValue] = [:]
             while !take("}") {
                 guard let key = try string() else { throw error("expected a string in quotes") }
                 guard take(":") else { throw error("expected ':' behind '\(key)'") }
@@ -110,7 +97,7 @@ enum PythonLiteral: Equatable, Sendable {
                     break
                 }
             }
-            return entries
+            return .object(of: entries.map { ($0.key, $0.value) })
         }
 
         /// The strings between brackets, with commas between.
@@ -130,9 +117,9 @@ enum PythonLiteral: Equatable, Sendable {
             return texts
         }
 
-        mutating func value(depth: Int) throws(ScoringError) -> PythonLiteral {
+        mutating func value(depth: Int) throws(ScoringError) -> JSONValue {
             skipSpace()
-            if index < bytes.count, bytes[index] == UInt8(ascii: "{") { return .table(try dictionary(depth: depth)) }
+            if index < bytes.count, bytes[index] == UInt8(ascii: "{") { return try dictionary(depth: depth) }
             if var text = try string() {
                 // Strings one behind the other are one; at the top, only those on the assignment's line.
                 while depth > 0, let more = try string() { text.unicodeScalars += more.unicodeScalars }
@@ -140,9 +127,9 @@ enum PythonLiteral: Equatable, Sendable {
             }
             let end = bytes[index...].firstIndex { [UInt8(ascii: ","), UInt8(ascii: "}"), 0x20, 0x0A, 0x0D].contains($0) }
             let text = String(decoding: bytes[index..<(end ?? bytes.count)], as: UTF8.self)
-            guard let number = Double(text), number.isFinite else { throw error("expected a number, found '\(text.prefix(40))'") }
+            guard Double(text)?.isFinite ?? false else { throw error("expected a number, found '\(text.prefix(40))'") }
             index = end ?? bytes.count
-            return .number(number)
+            return .number(text)
         }
 
         /// The string that begins here; nil where none does.
@@ -206,9 +193,9 @@ enum PythonLiteral: Equatable, Sendable {
                 !names.contains(text), names.count < 8
             else { throw error("expected the name of another string in the braces of an f string") }
             let behind = name.endIndex + 1
-            guard case .text(let value) = try assignment(text) else { throw error("'\(text)' is no string") }
+            guard let value = try assignment(text).bytes else { throw error("'\(text)' is no string") }
             index = behind
-            return Array(value.utf8)
+            return value
         }
     }
 }

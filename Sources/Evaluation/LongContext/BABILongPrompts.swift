@@ -1,4 +1,3 @@
-import Files
 import JSON
 
 /// BABILong's prompt texts, read from its owners' file and not copied here.
@@ -15,26 +14,17 @@ public struct BABILongPrompts: Sendable {
     ///
     /// Throws `FileError`, or ``ScoringError`` naming file and line.
     public init(path: String) throws {
-        let bytes = try RegularFile.contents(path, links: .followed, limit: 1 << 24)
         func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: reason) }
-        let (text, tasks): (String?, [(String, [(String, String?)])]?)
+        let (text, tasks): (JSONValue?, JSONValue?)
         if path.hasSuffix(".py") {
-            text = try PythonLiteral.value("DEFAULT_TEMPLATE", bytes, file: path).text
-            tasks = try PythonLiteral.value("DEFAULT_PROMPTS", bytes, file: path).table?.map { name, parts in
-                (name, parts.table?.map { ($0.key, $0.value.text) } ?? [])
-            }
+            text = try PythonLiteral.value("DEFAULT_TEMPLATE", path: path)
+            tasks = try PythonLiteral.value("DEFAULT_PROMPTS", path: path)
         } else {
-            let json: JSONValue
-            do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {
-                throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
-            }
-            text = json["template"]?.string
-            tasks = json["prompts"]?.members?.map { task in
-                (task.name, task.value.members?.map { ($0.name, $0.value.string) } ?? [])
-            }
+            let json = try JSONValue(path: path, limit: 1 << 24)
+            (text, tasks) = (json["template"], json["prompts"])
         }
-        guard let text else { throw refused("no template") }
-        guard let tasks else { throw refused("no prompts") }
+        guard let text = text?.string else { throw refused("no template") }
+        guard let tasks = tasks?.members else { throw refused("no prompts") }
         do throws(Fault) { template = try PromptTemplate(text) } catch {
             throw refused("the template has \(error.reason)")
         }
@@ -46,10 +36,10 @@ public struct BABILongPrompts: Sendable {
             throw refused("the template has no field '{\(name)}'")
         }
         var parts: [String: [String: String]] = [:]
-        for (task, texts) in tasks {
+        for task in tasks {
             for name in Self.partNames {
-                guard let text = texts.first(where: { $0.0 == name })?.1 else { throw refused("'\(task)' has no '\(name)'") }
-                parts[task, default: [:]][name] = text
+                guard let text = task.value[name]?.string else { throw refused("'\(task.name)' has no '\(name)'") }
+                parts[task.name, default: [:]][name] = text
             }
         }
         (self.path, self.parts) = (path, parts)

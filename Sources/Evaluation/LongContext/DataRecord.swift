@@ -76,6 +76,16 @@ struct DataRecord {
 }
 
 extension JSONValue {
+    /// The JSON of the file at `path`, of at most `limit` bytes.
+    ///
+    /// Throws `FileError`, or ``ScoringError/file(_:line:reason:)``.
+    init(path: String, limit: Int = .max) throws {
+        let bytes = try RegularFile.contents(path, links: .followed, limit: limit)
+        do throws(JSONError) { self = try JSONValue(parsing: bytes) } catch {
+            throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
+        }
+    }
+
     /// The places that a document keeps of this value and its parts.
     fileprivate var places: Int {
         switch self {

@@ -1,4 +1,3 @@
-import Files
 import JSON
 
 /// LongBench's data sets as prompts (Bai et al. 2023): records from its JSON Lines files, prompts and numbers of new tokens from
@@ -55,10 +54,7 @@ public struct LongBenchData: GenerationTask {
     public init(datasets: [String], data: String, config: String, _ options: Options = Options()) throws {
         func object(_ name: String) throws -> (path: String, value: JSONValue) {
             let path = config + "/" + name
-            let bytes = try RegularFile.contents(path, links: .followed, limit: 1 << 24)
-            do throws(JSONError) { return (path, try JSONValue(parsing: bytes)) } catch {
-                throw ScoringError.file(path, line: error.position(in: bytes).line, reason: error.reason)
-            }
+            return (path, try JSONValue(path: path, limit: 1 << 24))
         }
         let (prompts, lengths) = (try object("dataset2prompt.json"), try object("dataset2maxlen.json"))
         var (records, files): ([Record], [String]) = ([], [])

@@ -1,4 +1,3 @@
-import Files
 import JSON
 
 /// RULER's prompt texts, read from its owners' file and not copied here.
@@ -40,21 +39,12 @@ public struct RULERPrompts: Sendable {
     ///
     /// Throws `FileError`, or ``ScoringError`` naming file and line.
     public init(path: String) throws {
-        let bytes = try RegularFile.contents(path, links: .followed, limit: 1 << 24)
         func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: reason) }
-        let text: (_ family: String, _ key: String) -> String?
-        if path.hasSuffix(".py") {
-            let tasks = try PythonLiteral.value("TASKS", bytes, file: path)
-            text = { tasks.table?[$0]?.table?[$1]?.text }
-        } else {
-            let json: JSONValue
-            do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {
-                throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
-            }
-            text = { json["tasks"]?[$0]?[$1]?.string }
-        }
+        let tasks =
+            path.hasSuffix(".py")
+            ? try PythonLiteral.value("TASKS", path: path) : try JSONValue(path: path, limit: 1 << 24)["tasks"]
         func template(_ family: Family, _ change: (String) -> String = { $0 }) throws(ScoringError) -> PromptTemplate {
-            let parts = ["template", "answer_prefix"].map { (key: $0, text: text(family.rawValue, $0)) }
+            let parts = ["template", "answer_prefix"].map { (key: $0, text: tasks?[family.rawValue]?[$0]?.string) }
             if let missing = parts.first(where: { $0.text == nil }) {
                 throw refused("'\(family.rawValue)' has no text '\(missing.key)'")
             }

@@ -1,4 +1,3 @@
-import Files
 import JSON
 import Random
 
@@ -24,13 +23,8 @@ struct RULERQuestions: RULERRule {
     ///
     /// Throws `FileError`, or ``ScoringError`` naming the file and the place in it.
     init(squad path: String, _ texts: RULERPrompts) throws {
-        let bytes = try RegularFile.contents(path, links: .followed)
         func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: reason) }
-        let json: JSONValue
-        do throws(JSONError) { json = try JSONValue(parsing: bytes) } catch {
-            throw ScoringError.file(path, line: error.position(in: bytes).line, reason: "not valid JSON: \(error.reason)")
-        }
-        guard let articles = json["data"]?.array else { throw refused("no list 'data', as SQuAD's files have") }
+        guard let articles = try JSONValue(path: path)["data"]?.array else { throw refused("no list 'data', as SQuAD's files have") }
         var (index, questions) = (DocumentIndex(), [Question]())
         for (number, article) in articles.enumerated() {
             func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: "article \(number + 1): \(reason)") }
