@@ -19,9 +19,8 @@ extension AttentionRecipe {
         for setting in AttentionDesigns.all.flatMap({ $0.settings })
         where reader.has(setting.key) && !declared.contains(where: { $0.key == setting.key }) {
             let isDecided = own.contains { $0.key == setting.key }
-            throw .impossible(
-                reader.position(of: setting.key), path: reader.keyPath(setting.key),
-                reason: isDecided ? "is decided by the conversion" : "means nothing for kind \"\(kind)\"")
+            throw reader.impossible(
+                at: setting.key, isDecided ? "is decided by the conversion" : "means nothing for kind \"\(kind)\"")
         }
         let reader = reader.of(kind: kind)
         self.init(kind: kind, settings: try reader.settings(declared))

@@ -61,13 +61,11 @@ extension ObjectReader {
             for name in names {
                 guard let value = try self.setting(name) else { continue }
                 guard !settings.contains(where: { $0.key == setting.key }) else {
-                    throw .impossible(
-                        position(of: name), path: keyPath(name),
-                        reason: "'\(CacheSpec.recipeEncodingKey)' says that already; leave it out")
+                    throw impossible(at: name, "'\(CacheSpec.recipeEncodingKey)' says that already; leave it out")
                 }
                 guard setting.takes(value) else {
                     if case .choices = setting.kind {
-                        throw .impossible(position(of: name), path: keyPath(name), reason: setting.refusal(of: value))
+                        throw impossible(at: name, setting.refusal(of: value))
                     }
                     throw .wrongType(
                         position(of: name), path: keyPath(name), found: "\"\(value)\"", expected: setting.expected)
@@ -83,7 +81,7 @@ extension ObjectReader {
     private func refusal(of error: InferenceError) -> RecipeError {
         func at(_ option: String, _ reason: String) -> RecipeError {
             let key = EvictionOption.allCases.first { $0.flag == option }?.rawValue ?? option
-            return .impossible(position(of: key), path: keyPath(key), reason: reason)
+            return impossible(at: key, reason)
         }
         return switch error {
         case .noBudget: .missing(position, path: keyPath(EvictionOption.budget.rawValue))
@@ -96,7 +94,7 @@ extension ObjectReader {
             )
         case .optionTooSmall(let option, let value, let least, let reason):
             at(option, "\(value), expected at least \(least)" + (reason.isEmpty ? "" : ": \(reason)"))
-        default: .impossible(position, path: path, reason: "\(error)")
+        default: impossible("\(error)")
         }
     }
 }

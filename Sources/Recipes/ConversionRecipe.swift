@@ -21,9 +21,7 @@ public struct ConversionRecipe: Sendable, Hashable, Encodable {
     init(_ reader: ObjectReader) throws(RecipeError) {
         if let section = try reader.object("attention") {
             for key in ["method"] + HeadMergeMethod.settings.map(\.key) where reader.has(key) {
-                throw .impossible(
-                    reader.position(of: key), path: reader.keyPath(key),
-                    reason: "means nothing for another 'attention'; convert twice for both")
+                throw reader.impossible(at: key, "means nothing for another 'attention'; convert twice for both")
             }
             let attention = try AttentionRecipe(section, isConversion: true)
             (method, settings) = (attention.kind, attention.settings)

@@ -34,6 +34,26 @@ struct JSONPath {
 }
 
 extension JSONNode {
+    /// The position of the value at `path` in this document, or of the innermost value around it where it is absent.
+    func position(of path: String) -> SourcePosition {
+        var current = self
+        for step in JSONPath(path)?.steps ?? [] {
+            let next =
+                switch step {
+                case .key(let key): current[key]
+                case .index(let index): current[index]
+                }
+            guard let next else { break }
+            current = next
+        }
+        return current.position
+    }
+
+    /// The refusal of the value at `path` in this document.
+    func impossible(at path: String, _ reason: String) -> RecipeError {
+        .impossible(position(of: path), path: path, reason: reason)
+    }
+
     /// This document with the value at `path` replaced by `node`.
     ///
     /// Objects are made where they are missing, array elements are not: an index outside its array is refused.

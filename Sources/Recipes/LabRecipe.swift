@@ -89,8 +89,7 @@ extension LabRecipe {
         }
         for (key, own) in [("children", "axes"), ("alpha", "'alphas'"), ("steps", "'steps'"), ("tokens", "'tokens'")]
         where sweep != nil && reader.has(key) {
-            throw .impossible(
-                reader.position(of: key), path: "lab.\(key)", reason: "a sweep has its own \(own); leave it or 'sweep' out")
+            throw reader.impossible(at: key, "a sweep has its own \(own); leave it or 'sweep' out")
         }
         let found = try reader.objects("children")
         let sections = sweep == nil ? try reader.require("children", found) : []
@@ -101,25 +100,21 @@ extension LabRecipe {
             let name =
                 try section.string("name") ?? architecture.attention?.name ?? "\(architecture.name)-\(conversion.method)"
             guard !name.isEmpty, !name.contains("/"), !name.hasPrefix("."), !["parent", "control", "lock"].contains(name) else {
-                throw .impossible(
-                    section.position(of: "name"), path: section.keyPath("name"), reason: "'\(name)' cannot name a child")
+                throw section.impossible(at: "name", "'\(name)' cannot name a child")
             }
             guard !children.contains(where: { $0.name == name }) else {
-                throw .impossible(
-                    section.position, path: section.path, reason: "a second child is called '\(name)'; give it a 'name'")
+                throw section.impossible("a second child is called '\(name)'; give it a 'name'")
             }
             try section.finish()
             children.append(Child(name: name, conversion: conversion))
         }
         guard !children.isEmpty || sweep != nil else {
-            throw .impossible(reader.position(of: "children"), path: "lab.children", reason: "is empty")
+            throw reader.impossible(at: "children", "is empty")
         }
         for (child, section) in zip(children, sections) where reader.has("through") {
             guard let other = children.first(where: { Self.throughName($0.name) == child.name }) else { continue }
-            throw .impossible(
-                section.position, path: section.path,
-                reason:
-                    "the uptraining of '\(other.name)' through 'lab.through' is called '\(child.name)'; give it another 'name'")
+            throw section.impossible(
+                "the uptraining of '\(other.name)' through 'lab.through' is called '\(child.name)'; give it another 'name'")
         }
         self.children = children
         length = try reader.uptrainLength() ?? .standard
@@ -128,9 +123,7 @@ extension LabRecipe {
         uptrain = try UptrainSettings(
             reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: encoding)
         guard uptrain.parentTokens == nil || hasGivenParents else {
-            throw .impossible(
-                reader.position(of: "parentTokens"), path: "lab.parentTokens",
-                reason: "the lab trains its parent itself, whose tokens are known; leave it out")
+            throw reader.impossible(at: "parentTokens", "the lab trains its parent itself, whose tokens are known; leave it out")
         }
         control = try reader.value("control")
         compression = try reader.distinct("compression") { (section) throws(RecipeError) in
@@ -151,9 +144,7 @@ extension LabRecipe.Evaluation {
         withinPercent = try reader.value("withinPercent") as Double
         tasks = try reader.distinct("tasks") { (section) throws(RecipeError) in try section.task() }
         guard prefill.map({ $0 < window }) ?? true else {
-            throw .impossible(
-                reader.position(of: "prefill"), path: reader.keyPath("prefill"),
-                reason: "\(prefill ?? 0) tokens, expected less than the \(window) of 'window'")
+            throw reader.impossible(at: "prefill", "\(prefill ?? 0) tokens, expected less than the \(window) of 'window'")
         }
         try reader.finish()
     }

@@ -27,6 +27,11 @@ struct ObjectReader {
 
     func has(_ key: String) -> Bool { members.contains { $0.key == key } }
 
+    /// The refusal of `key`'s value, or of the object itself.
+    func impossible(at key: String? = nil, _ reason: String) -> RecipeError {
+        .impossible(key.map(position(of:)) ?? position, path: key.map(keyPath) ?? path, reason: reason)
+    }
+
     /// This object with the keys that its section declares for `kind`.
     func of(kind: String) -> ObjectReader {
         var reader = self
@@ -99,12 +104,12 @@ extension ObjectReader {
         _ key: String, _ read: (ObjectReader) throws(RecipeError) -> Value
     ) throws(RecipeError) -> [Value]? {
         guard let sections = try objects(key) else { return nil }
-        guard !sections.isEmpty else { throw .impossible(position(of: key), path: keyPath(key), reason: "is empty") }
+        guard !sections.isEmpty else { throw impossible(at: key, "is empty") }
         var values: [Value] = []
         for section in sections {
             let value = try read(section)
             guard !values.contains(value) else {
-                throw .impossible(section.position, path: section.path, reason: "'\(value)' stands there twice")
+                throw section.impossible("'\(value)' stands there twice")
             }
             values.append(value)
         }

@@ -7,7 +7,7 @@ extension Recipe {
         _ = try reader.string("extends")
         name = try reader.value("name")
         guard !name.isEmpty, !name.contains("/"), !name.hasPrefix(".") else {
-            throw .impossible(reader.position(of: "name"), path: "name", reason: "'\(name)' cannot name a directory")
+            throw reader.impossible(at: "name", "'\(name)' cannot name a directory")
         }
         seed = try reader.value("seed")
         if let section = try reader.object("init") { `init` = try InitRecipe(section) }
@@ -35,92 +35,83 @@ extension Recipe {
         }
         if let section = try reader.object("lab") { lab = try LabRecipe(section, hasGivenParents: hasGivenParents) }
         try reader.finish()
-        try checkSections(reader, node)
+        try checkSections(node)
     }
 
     /// Refuses what the checkpoints named by `key` give.
-    private func checkGiven(_ key: String, _ reader: ObjectReader) throws(RecipeError) {
-        for section in ["model", "tokenizer"] where reader.has(section) {
-            throw .impossible(
-                reader.position(of: section), path: section, reason: "the checkpoint named by '\(key)' gives it; leave it out")
+    private func checkGiven(_ key: String, _ node: JSONNode) throws(RecipeError) {
+        for section in ["model", "tokenizer"] where node[section] != nil {
+            throw node.impossible(at: section, "the checkpoint named by '\(key)' gives it; leave it out")
         }
     }
 
     /// Refuses what a lab decides about its parent itself.
-    private func checkLab(of start: InitRecipe, _ reader: ObjectReader, _ node: JSONNode) throws(RecipeError) {
+    private func checkLab(of start: InitRecipe, _ node: JSONNode) throws(RecipeError) {
         let reasons = [
             ("convert", start.convert != nil, "a lab converts its parent itself: 'lab' names the children"),
             ("parent", start.parent != nil, "a lab's children learn from 'checkpoint'"),
         ]
         for (key, isGiven, reason) in reasons where isGiven {
-            throw .impossible(
-                node["init"]?[key]?.position ?? reader.position, path: "init.\(key)", reason: "\(reason); leave it out")
+            throw node.impossible(at: "init.\(key)", "\(reason); leave it out")
         }
     }
 
-    private func checkSections(_ reader: ObjectReader, _ node: JSONNode) throws(RecipeError) {
+    private func checkSections(_ node: JSONNode) throws(RecipeError) {
         let givenParents = lab?.sweep?.parents
         if let start = `init` {
-            try checkGiven("init", reader)
-            if lab != nil { try checkLab(of: start, reader, node) }
+            try checkGiven("init", node)
+            if lab != nil { try checkLab(of: start, node) }
             guard givenParents == nil else {
-                throw .impossible(
-                    node["lab"]?["sweep"]?["parents"]?.position ?? reader.position, path: "lab.sweep.parents",
-                    reason: "'init' names a parent already; leave one of them out")
+                throw node.impossible(at: "lab.sweep.parents", "'init' names a parent already; leave one of them out")
             }
         } else if givenParents != nil {
-            try checkGiven("lab.sweep.parents", reader)
+            try checkGiven("lab.sweep.parents", node)
         } else {
-            guard model != nil else { throw .missing(reader.position, path: "model") }
-            guard tokenizer != nil else { throw .missing(reader.position, path: "tokenizer") }
+            guard model != nil else { throw .missing(node.position, path: "model") }
+            guard tokenizer != nil else { throw .missing(node.position, path: "tokenizer") }
         }
         guard uptrain == nil || `init` != nil && lab == nil else {
-            throw .impossible(
-                reader.position(of: "uptrain"), path: "uptrain",
-                reason: lab == nil
+            throw node.impossible(
+                at: "uptrain",
+                lab == nil
                     ? "uptraining starts from a checkpoint; add 'init'"
                     : "'lab' says how its children are uptrained; leave it out")
         }
         if let start = `init`, lab == nil, start.parent != nil, uptrain?.settings.usesParent != true {
-            throw .impossible(
-                node["init"]?["parent"]?.position ?? reader.position, path: "init.parent",
-                reason: "nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one")
+            throw node.impossible(
+                at: "init.parent",
+                "nothing looks at the parent: 'uptrain' has neither 'distill' nor 'stopAt'; leave it out or add one")
         }
         for (key, value) in [("train", train.seq), ("lab", lab?.uptrain.seq)] {
             guard let model, let seq = value, seq > model.maxSeq else { continue }
-            throw .impossible(
-                node[key]?["seq"]?.position ?? reader.position, path: "\(key).seq",
-                reason: "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
+            throw node.impossible(at: "\(key).seq", "\(seq) tokens, but model.maxSeq is \(model.maxSeq)")
         }
         for (section, batch) in [("uptrain", uptrain?.settings.batch), ("lab", lab?.uptrain.batch)] {
             guard let batch, batch % train.accumulation != 0 else { continue }
-            throw .impossible(
-                node["train"]?["accumulation"]?.position ?? reader.position, path: "train.accumulation",
-                reason: "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
+            throw node.impossible(
+                at: "train.accumulation",
+                "\(section)'s batch of \(batch) cannot be cut in \(train.accumulation) equal parts")
         }
         if let lab, lab.compression == nil, lab.uptrain.through == nil, lab.evaluation.prefill != nil {
-            throw .impossible(
-                node["lab"]?["evaluation"]?["prefill"]?.position ?? reader.position, path: "lab.evaluation.prefill",
-                reason: "means nothing without 'lab.compression', whose policies decide behind a prompt; leave it out")
+            throw node.impossible(
+                at: "lab.evaluation.prefill",
+                "means nothing without 'lab.compression', whose policies decide behind a prompt; leave it out")
         }
         if let sweep = lab?.sweep {
             let stepTokens = (lab?.uptrain.batch ?? train.batch ?? 1) * (lab?.uptrain.seq ?? train.seq ?? 1)
-            try sweep.check(node["lab"]?["sweep"], model: model, train: train, stepTokens: stepTokens)
+            try sweep.check(node, model: model, train: train, stepTokens: stepTokens)
         }
         for (index, child) in (lab?.children ?? []).enumerated() {
-            let (architecture, parents) = (child.conversion.architecture, model?.kvHeads ?? [])
-            let place = node["lab"]?["children"]?[index]?["kvHeads"]?.position ?? reader.position
+            let architecture = child.conversion.architecture
             if let attention = architecture.attention, let model {
                 do { try child.conversion.check(model) } catch {
-                    throw .impossible(
-                        node["lab"]?["children"]?[index]?["attention"]?.position ?? reader.position,
-                        path: "lab.children[\(index)].attention", reason: "\(attention.name) in a model of this shape: \(error)")
+                    throw node.impossible(
+                        at: "lab.children[\(index)].attention", "\(attention.name) in a model of this shape: \(error)")
                 }
             }
-            if let heads = architecture.kvHeads, let count = parents.first(where: { $0 % heads != 0 }) {
-                throw .impossible(
-                    place, path: "lab.children[\(index)].kvHeads",
-                    reason: "\(count) KV heads cannot form \(heads) equal groups")
+            if let heads = architecture.kvHeads, let count = model?.kvHeads.first(where: { $0 % heads != 0 }) {
+                throw node.impossible(
+                    at: "lab.children[\(index)].kvHeads", "\(count) KV heads cannot form \(heads) equal groups")
             }
         }
     }
@@ -129,11 +120,11 @@ extension Recipe {
 extension DataRecipe {
     init(_ reader: ObjectReader) throws(RecipeError) {
         files = try reader.require("files", try reader.textSources("files"))
-        guard !files.isEmpty else { throw .impossible(reader.position(of: "files"), path: "data.files", reason: "names no file") }
+        guard !files.isEmpty else { throw reader.impossible(at: "files", "names no file") }
         try Self.checkWeights(files, reader.position(of: "files"))
         documentSeparator = try reader.string("documentSeparator")
         guard documentSeparator != "" else {
-            throw .impossible(reader.position(of: "documentSeparator"), path: "data.documentSeparator", reason: "is empty")
+            throw reader.impossible(at: "documentSeparator", "is empty")
         }
         chatTemplate = try reader.string("chatTemplate")
         let section = try reader.section("validation")
@@ -144,9 +135,9 @@ extension DataRecipe {
         self.order = order == .shuffled ? nil : order
         cache = try reader.value("cache")
         if order == .sequential, isWeighted {
-            throw .impossible(
-                reader.position(of: "order"), path: "data.order",
-                reason: "'sequential' reads one text after the other, but the weights of 'data.files' mix them; "
+            throw reader.impossible(
+                at: "order",
+                "'sequential' reads one text after the other, but the weights of 'data.files' mix them; "
                     + "leave one of them out")
         }
         try reader.finish()
@@ -174,8 +165,7 @@ extension TokenizerRecipe {
 
     private func refuse(_ key: String, _ present: Bool, _ reader: ObjectReader) throws(RecipeError) {
         if present {
-            throw .impossible(
-                reader.position(of: key), path: "tokenizer.\(key)", reason: "means nothing for kind \"\(kind.rawValue)\"")
+            throw reader.impossible(at: key, "means nothing for kind \"\(kind.rawValue)\"")
         }
     }
 }
@@ -189,9 +179,9 @@ extension ModelRecipe {
         let (dim, heads) = (dim, heads)
         let inferred = heads.allSatisfy { dim % $0 == 0 } ? heads.map { dim / $0 } : nil
         guard let headDim = try reader.intOrList("headDim") ?? inferred else {
-            throw .impossible(
-                reader.position(of: "heads"), path: "model.heads",
-                reason: "a dim of \(dim) cannot be cut into \(heads.first { dim % $0 != 0 } ?? 0) heads; say 'headDim' as well"
+            throw reader.impossible(
+                at: "heads",
+                "a dim of \(dim) cannot be cut into \(heads.first { dim % $0 != 0 } ?? 0) heads; say 'headDim' as well"
             )
         }
         self.headDim = headDim
@@ -205,15 +195,12 @@ extension ModelRecipe {
         try reader.finish()
         for (key, values) in [("heads", heads), ("kvHeads", kvHeads), ("headDim", self.headDim)]
         where values.count != 1 && values.count != layers {
-            throw .impossible(
-                reader.position(of: key), path: "model.\(key)", reason: "\(values.count) values for \(layers) layers")
+            throw reader.impossible(at: key, "\(values.count) values for \(layers) layers")
         }
         for layer in 0..<layers {
             let (h, g, d) = (at(heads, layer), at(kvHeads, layer), at(self.headDim, layer))
             guard h % g == 0 else {
-                throw .impossible(
-                    reader.position(of: "kvHeads"), path: "model.kvHeads",
-                    reason: "\(h) heads cannot share \(g) KV heads evenly (layer \(layer))")
+                throw reader.impossible(at: "kvHeads", "\(h) heads cannot share \(g) KV heads evenly (layer \(layer))")
             }
             guard d % 2 == 0 else {
                 let source = reader.has("headDim") ? ("headDim", "") : ("heads", " (dim / heads)")
@@ -226,9 +213,7 @@ extension ModelRecipe {
         do {
             _ = try config(vocabularySize: 1)
         } catch {
-            throw .impossible(
-                reader.position(of: "attention"), path: "model.attention",
-                reason: "\"\(attention.kind)\" in a model of this shape: \(error)")
+            throw reader.impossible(at: "attention", "\"\(attention.kind)\" in a model of this shape: \(error)")
         }
     }
 
@@ -247,9 +232,9 @@ extension TrainRecipe {
                 ("steps", steps != nil), ("seq", seq != nil), ("batch", batch != nil), ("learningRate", learningRate != nil),
             ]
             for (key, present) in given where present {
-                throw .impossible(
-                    reader.position(of: key), path: "train.\(key)",
-                    reason: key == "steps"
+                throw reader.impossible(
+                    at: key,
+                    key == "steps"
                         ? "an uptraining has a length of its own; set \(lengths)"
                         : "an uptraining takes it from the parent; set \(section).\(key) to change it")
             }
@@ -281,20 +266,16 @@ extension TrainRecipe {
         threads = try reader.int("threads")
         try reader.finish()
         if let steps, warmupSteps > steps {
-            throw .impossible(
-                reader.position(of: "warmupSteps"), path: "train.warmupSteps",
-                reason: "\(warmupSteps) of \(steps) steps; warm-up must fit in")
+            throw reader.impossible(at: "warmupSteps", "\(warmupSteps) of \(steps) steps; warm-up must fit in")
         }
         if let steps, schedule == .wsd, Double(warmupSteps) > Double(steps) * (1 - decayFraction) {
-            throw .impossible(
-                reader.position(of: "decayFraction"), path: "train.decayFraction",
-                reason: "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
+            throw reader.impossible(
+                at: "decayFraction",
+                "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
             )
         }
         if let batch, batch % accumulation != 0 {
-            throw .impossible(
-                reader.position(of: "accumulation"), path: "train.accumulation",
-                reason: "a batch of \(batch) cannot be cut in \(accumulation) equal parts")
+            throw reader.impossible(at: "accumulation", "a batch of \(batch) cannot be cut in \(accumulation) equal parts")
         }
     }
 }
@@ -308,9 +289,7 @@ extension InitRecipe {
         }
         parent = try reader.string("parent")
         guard parent == nil || convert == nil else {
-            throw .impossible(
-                reader.position(of: "parent"), path: "init.parent",
-                reason: "with 'convert' the parent is 'checkpoint'; leave one of them out")
+            throw reader.impossible(at: "parent", "with 'convert' the parent is 'checkpoint'; leave one of them out")
         }
         try reader.finish()
     }

@@ -13,17 +13,7 @@ extension Recipe {
     public static func position(of keyPath: String, in path: String, overrides: [String] = []) throws(RecipeError)
         -> SourcePosition
     {
-        var current = try node(path, overrides: overrides)
-        for step in JSONPath(keyPath)?.steps ?? [] {
-            let next =
-                switch step {
-                case .key(let key): current[key]
-                case .index(let index): current[index]
-                }
-            guard let next else { break }
-            current = next
-        }
-        return current.position
+        try node(path, overrides: overrides).position(of: keyPath)
     }
 
     private static func node(_ path: String, overrides: [String]) throws(RecipeError) -> JSONNode {

@@ -139,9 +139,7 @@ extension SweepRecipe {
         lengths = try reader.lengths()
         let draws = try reader.integers("seeds")
         guard draws == nil || !hasGivenParents else {
-            throw .impossible(
-                reader.position(of: "seeds"), path: reader.keyPath("seeds"),
-                reason: "the parents are given, not drawn; 'uptrainSeeds' repeats their uptrainings")
+            throw reader.impossible(at: "seeds", "the parents are given, not drawn; 'uptrainSeeds' repeats their uptrainings")
         }
         seeds = hasGivenParents ? [] : try reader.axis("seeds", draws, [0])
         if let again = try reader.integers("uptrainSeeds") {
@@ -149,10 +147,9 @@ extension SweepRecipe {
         }
         scratch = try reader.value("scratch")
         guard !scratch || !hasGivenParents else {
-            throw .impossible(
-                reader.position(of: "scratch"), path: reader.keyPath("scratch"),
-                reason:
-                    "a given parent's training cannot be repeated for the child's architecture; the parent continued is the control"
+            throw reader.impossible(
+                at: "scratch",
+                "a given parent's training cannot be repeated for the child's architecture; the parent continued is the control"
             )
         }
         if let section = try reader.object("timing") {
@@ -163,47 +160,36 @@ extension SweepRecipe {
         }
         store = try reader.string("store")
         guard store != "" else {
-            throw .impossible(reader.position(of: "store"), path: reader.keyPath("store"), reason: "is empty")
+            throw reader.impossible(at: "store", "is empty")
         }
         try reader.finish()
     }
 
-    /// Refuses what doesn't fit the parent; `node` is the sweep's section.
+    /// Refuses what doesn't fit the parent; `node` is the whole recipe.
     ///
     /// - Parameter stepTokens: tokens in a step of the uptrainings.
-    func check(_ node: JSONNode?, model: ModelRecipe?, train: TrainRecipe, stepTokens: Int) throws(RecipeError) {
-        func place(_ key: String, _ index: Int) -> SourcePosition {
-            node?[key]?[index]?.position ?? node?[key]?.position ?? node?.position ?? SourcePosition(file: "", line: 0, column: 0)
-        }
+    func check(_ node: JSONNode, model: ModelRecipe?, train: TrainRecipe, stepTokens: Int) throws(RecipeError) {
         for (index, architecture) in architectures.enumerated() {
-            if let kvHeads = architecture.kvHeads, let count = (model?.kvHeads ?? []).first(where: { $0 % kvHeads != 0 }) {
-                throw .impossible(
-                    place("kvHeads", index), path: "lab.sweep.kvHeads[\(index)]",
-                    reason: "\(count) KV heads cannot form \(kvHeads) equal groups")
+            if let kvHeads = architecture.kvHeads, let count = model?.kvHeads.first(where: { $0 % kvHeads != 0 }) {
+                throw node.impossible(
+                    at: "lab.sweep.kvHeads[\(index)]", "\(count) KV heads cannot form \(kvHeads) equal groups")
             }
             guard let attention = architecture.attention, let model else { continue }
-            let conversion = ConversionRecipe(attention.kind, attention.settings)
-            let own = index - architectures.count { $0.kvHeads != nil }
-            let (spot, path) = (place("architectures", own), "lab.sweep.architectures[\(own)]")
+            let place = "lab.sweep.architectures[\(index - architectures.count { $0.kvHeads != nil })]"
             guard model.attention == nil else {
-                throw .impossible(spot, path: path, reason: "the parent has another attention already")
+                throw node.impossible(at: place, "the parent has another attention already")
             }
-            do { try conversion.check(model) } catch {
-                throw .impossible(
-                    spot, path: path, reason: "\(architecture.name) in a model of this shape: \(error)")
+            do { try ConversionRecipe(attention.kind, attention.settings).check(model) } catch {
+                throw node.impossible(at: place, "\(architecture.name) in a model of this shape: \(error)")
             }
         }
         if let steps = train.steps, let reason = UptrainLength.repetition(in: lengths, ofParent: steps, stepTokens: stepTokens) {
-            let key = SweepRecipe.key(of: lengths)
-            throw .impossible(
-                node?[key]?.position ?? node?.position ?? place(key, 0), path: "lab.sweep.\(key)", reason: reason)
+            throw node.impossible(at: "lab.sweep.\(SweepRecipe.key(of: lengths))", reason)
         }
         if let timing, let model, timing.context + timing.tokens > model.maxSeq {
-            throw .impossible(
-                node?["timing"]?.position ?? place("timing", 0), path: "lab.sweep.timing",
-                reason:
-                    "\(timing.context) tokens of context and \(timing.tokens) decoded ones are beyond model.maxSeq, \(model.maxSeq)"
-            )
+            throw node.impossible(
+                at: "lab.sweep.timing",
+                "\(timing.context) tokens of context and \(timing.tokens) decoded ones are beyond model.maxSeq, \(model.maxSeq)")
         }
     }
 
@@ -231,8 +217,7 @@ extension ObjectReader {
     {
         let values = try require(key, values ?? fallback)
         guard !values.isEmpty || fallback?.isEmpty == true, Set(values).count == values.count else {
-            throw .impossible(
-                position(of: key), path: keyPath(key), reason: values.isEmpty ? "is empty" : "names a value twice")
+            throw impossible(at: key, values.isEmpty ? "is empty" : "names a value twice")
         }
         return values
     }

@@ -80,9 +80,8 @@ extension ObjectReader {
         try finish()
         guard found.count == 1 else {
             let names = EvaluationKinds.all.map { $0.name }.joined(separator: ", ")
-            throw .impossible(
-                position, path: path,
-                reason: found.isEmpty
+            throw impossible(
+                found.isEmpty
                     ? "names no evaluation; the key is one of \(names)"
                     : "names \(found.map(\.name).joined(separator: " and ")); give each an object of its own")
         }
@@ -111,9 +110,9 @@ extension ObjectReader {
         _ kind: any EvaluationKind.Type, _ given: [String: EvaluationSetting.Value], _ object: ObjectReader
     ) throws(RecipeError) -> EvaluationSpec {
         do { return try EvaluationSpec(kind.name, given) } catch {
-            guard let key = error.key else { throw .impossible(object.position, path: object.path, reason: error.reason) }
+            guard let key = error.key else { throw object.impossible(error.reason) }
             guard given[key] != nil else { throw .missing(object.position, path: object.keyPath(key)) }
-            throw .impossible(object.position(of: key), path: object.keyPath(key), reason: error.reason)
+            throw object.impossible(at: key, error.reason)
         }
     }
 }

@@ -27,8 +27,7 @@ extension TextSource {
             path: try reader.value("path"), format: try reader.choice("format", TextFormat.self),
             field: try reader.string("field"), weight: try reader.double("weight"))
         guard field == nil || format != .text else {
-            throw .impossible(
-                reader.position(of: "field"), path: reader.keyPath("field"), reason: "plain text has no fields; leave it out")
+            throw reader.impossible(at: "field", "plain text has no fields; leave it out")
         }
         try reader.finish()
     }

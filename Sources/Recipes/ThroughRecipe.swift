@@ -29,20 +29,17 @@ extension ObjectReader {
         let prefill = try section.int("prefill")
         let cache = try section.cache(defaults: defaults)
         guard ["evict", CacheSpec.recipeEncodingKey, CacheSetting.dtype.key].contains(where: section.has) else {
-            throw .impossible(section.position, path: section.path, reason: "names neither 'evict' nor 'kvDtype'")
+            throw section.impossible("names neither 'evict' nor 'kvDtype'")
         }
         guard cache.evicts || cache.encoding != .float32 else {
-            throw .impossible(section.position, path: section.path, reason: "'\(cache)' keeps every token as it is; leave it out")
+            throw section.impossible("'\(cache)' keeps every token as it is; leave it out")
         }
         guard cache.evicts || prefill == nil else {
-            throw .impossible(
-                section.position(of: "prefill"), path: section.keyPath("prefill"),
-                reason: "means nothing without 'evict'; leave it out")
+            throw section.impossible(at: "prefill", "means nothing without 'evict'; leave it out")
         }
         guard cache.eviction.merge == nil else {
-            throw .impossible(
-                section.position(of: "merge"), path: section.keyPath("merge"),
-                reason: "changes kept values when slots are evicted, which training through a cache does not; leave it out")
+            throw section.impossible(
+                at: "merge", "changes kept values when slots are evicted, which training through a cache does not; leave it out")
         }
         return UptrainRecipe.Through(cache, prefill: prefill)
     }

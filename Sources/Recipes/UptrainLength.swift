@@ -92,9 +92,7 @@ extension ObjectReader {
     /// The value of the one key that is given; nil for none.
     func single<Value>(_ given: [(key: String, value: Value)]) throws(RecipeError) -> Value? {
         if let (other, second) = given.dropFirst().first.map({ (given[0].key, $0.key) }) {
-            throw .impossible(
-                position(of: second), path: keyPath(second),
-                reason: "the length is given by '\(other)' already; leave one of them out")
+            throw impossible(at: second, "the length is given by '\(other)' already; leave one of them out")
         }
         return given.first?.value
     }

@@ -51,8 +51,7 @@ extension ObjectReader {
             weight: try section.value("weight"), temperature: try section.value("temperature"),
             hidden: try section.value("hidden"))
         guard distill.weight > 0 || distill.hidden > 0 else {
-            throw .impossible(
-                section.position, path: section.path, reason: "with 'weight' and 'hidden' 0 nothing is learnt from the parent")
+            throw section.impossible("with 'weight' and 'hidden' 0 nothing is learnt from the parent")
         }
         try section.finish()
         return distill
@@ -70,9 +69,7 @@ extension ObjectReader {
     fileprivate func parentTokens(hasShare: Bool) throws(RecipeError) -> Int? {
         let tokens = try int("parentTokens")
         guard tokens == nil || hasShare else {
-            throw .impossible(
-                position(of: "parentTokens"), path: keyPath("parentTokens"),
-                reason: "is what alpha takes a share of; the length doesn't depend on it")
+            throw impossible(at: "parentTokens", "is what alpha takes a share of; the length doesn't depend on it")
         }
         return tokens
     }
