@@ -74,7 +74,8 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ]),
         library("Conversion", ["Autograd", "Checkpoints", "Evaluation", "Files", "Kernels", "Models", "Random", "Text"]),
-        library("Recipes", ["Conversion", "Evaluation", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
+        library(
+            "Recipes", ["Checkpoints", "Conversion", "Evaluation", "Files", "Inference", "JSON", "Kernels", "Models", "Text"]),
         library(
             "Registry",
             ["Checkpoints", "Console", "Files", "JSON", "Models", "Training", .product(name: "GRDB", package: "GRDB.swift")]),

@@ -17,8 +17,8 @@ extension Corpus {
     /// The recipe's training and held-out documents of these.
     func split(_ recipe: Recipe) throws -> (train: Corpus, validation: Corpus) {
         try split(
-            fraction: recipe.data.validation.fraction, by: recipe.data.validation.by == .document ? .document : .position,
-            seed: UInt64(recipe.seed), isPerSource: recipe.data.isWeighted)
+            fraction: recipe.data.validation.fraction, by: recipe.data.validation.by, seed: UInt64(recipe.seed),
+            isPerSource: recipe.data.isWeighted)
     }
 
     /// The recipe's held-out documents of these, to score.

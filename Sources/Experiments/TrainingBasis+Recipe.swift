@@ -8,16 +8,9 @@ extension TrainingBasis {
     init(_ train: TrainRecipe) {
         // A recipe without 'uptrain' has these: its decoding refuses it otherwise.
         let (steps, peak) = (train.steps ?? 1, train.learningRate ?? 0)
-        let shape: LearningRateSchedule.Shape =
-            switch train.schedule {
-            case .cosine: .cosine
-            case .linear: .linear
-            case .wsd: .wsd
-            case .constant: .constant
-            }
         let schedule = LearningRateSchedule(
-            shape: shape, peak: peak, final: peak * train.minLearningRateRatio, warmupSteps: train.warmupSteps, steps: steps,
-            decayFraction: train.decayFraction)
+            shape: train.schedule, peak: peak, final: peak * train.minLearningRateRatio, warmupSteps: train.warmupSteps,
+            steps: steps, decayFraction: train.decayFraction)
         self.init(steps: steps, batch: train.batch ?? 1, seq: train.seq ?? 1, schedule: schedule)
     }
 

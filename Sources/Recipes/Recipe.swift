@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 import Models
 import Text
@@ -26,20 +27,12 @@ public struct Recipe: Sendable, Hashable, Encodable {
 
 /// Texts and how they are cut into tokens to train and validate on.
 public struct DataRecipe: Sendable, Hashable, Encodable {
-    /// The rule by which the validation part is split off.
-    public enum SplitRule: String, Sendable, Encodable, CaseIterable {
-        /// The last part of the text.
-        case position
-        /// Whole documents, drawn with the seed.
-        case document
-    }
-
     /// The validation part.
     public struct Validation: Sendable, Hashable, Encodable {
         /// Its share of the text.
         public var fraction: Double
-        /// The rule of the split.
-        public var by: SplitRule
+        /// The unit of the split.
+        public var by: Corpus.SplitBy
     }
 
     /// The texts, relative to the working directory.
@@ -110,12 +103,6 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
 
 /// The optimizer's work.
 public struct TrainRecipe: Sendable, Hashable, Encodable {
-    /// The shape of the learning rate behind the warm-up.
-    public enum Schedule: String, Sendable, Encodable, CaseIterable {
-        /// The shapes of Training's learning-rate schedule, under the same names.
-        case cosine, linear, wsd, constant
-    }
-
     /// Steps; nil in an uptraining, whose length says, and in a lab of nothing but such.
     public var steps: Int?
     /// Sequences in a step; nil in an uptraining: its own or the parent's.
@@ -131,7 +118,7 @@ public struct TrainRecipe: Sendable, Hashable, Encodable {
     /// Steps of warm-up.
     public var warmupSteps: Int
     /// The shape of the learning rate behind the warm-up.
-    public var schedule: Schedule
+    public var schedule: LearningRateSchedule.Shape
     /// Share of the steps that `wsd` decays over.
     public var decayFraction: Double
     /// AdamW's decoupled decay of matrices.

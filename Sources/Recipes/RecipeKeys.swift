@@ -1,3 +1,4 @@
+import Checkpoints
 import Conversion
 import Inference
 import JSON
@@ -78,7 +79,7 @@ extension RecipeSection {
         [
             .number("fraction", 0.0001...0.9, "the held-out share", absence: .default(0.05), example: 0.02),
             .choice(
-                "by", DataRecipe.SplitRule.self, "the last part of the text, or whole documents drawn with the seed",
+                "by", Corpus.SplitBy.self, "the last part of the text, or whole documents drawn with the seed",
                 absence: .default("position"), example: .document),
         ])
 
@@ -130,7 +131,7 @@ extension RecipeSection {
             ),
             .integer("warmupSteps", 0...(1 << 40), "warm-up steps", absence: .default(0), example: 100),
             .choice(
-                "schedule", TrainRecipe.Schedule.self, "the learning rate after the warm-up", absence: .default("cosine"),
+                "schedule", LearningRateSchedule.Shape.self, "the learning rate after the warm-up", absence: .default("cosine"),
                 example: .wsd),
             .number(
                 "decayFraction", 0...1, "the share of the steps that `wsd` decays over", absence: .default(0.2), example: 0.1),

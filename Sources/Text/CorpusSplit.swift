@@ -3,10 +3,10 @@ import Random
 extension Corpus {
     /// The unit of a train/validation split.
     public enum SplitBy: String, Codable, Sendable, CaseIterable {
-        /// Whole documents, sampled by the seed.
-        case document
         /// A byte position, moved back to a character's start: validation is the end of the text.
         case position
+        /// Whole documents, sampled by the seed.
+        case document
     }
 
     /// Splits the corpus into training and validation text, deterministically.
