@@ -50,7 +50,7 @@ extension TrainingBasis {
         self.steps = steps
         if parent == nil {
             schedule.steps = steps
-            try schedule.checkFits()
+            if let fault = train.scheduleFault(in: steps) { throw .recipe(key: "train.\(fault.key)", reason: fault.reason) }
         }
         guard batch % train.accumulation == 0 else {
             throw .recipe(
@@ -91,20 +91,5 @@ extension TrainingBasis {
             firstSample: nextSample,
             validateEvery: positive(train.validateEvery), sampleEvery: positive(train.sampleEvery),
             checkpointEvery: positive(train.checkpointEvery))
-    }
-}
-
-extension LearningRateSchedule {
-    /// Throws where warm-up and decay have no room in the steps.
-    fileprivate func checkFits() throws(ExperimentError) {
-        guard warmupSteps <= steps else {
-            throw .recipe(key: "train.warmupSteps", reason: "\(warmupSteps) of \(steps) steps; warm-up must fit in")
-        }
-        guard shape != .wsd || Double(warmupSteps) <= Double(steps) * (1 - decayFraction) else {
-            throw .recipe(
-                key: "train.decayFraction",
-                reason: "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
-            )
-        }
     }
 }

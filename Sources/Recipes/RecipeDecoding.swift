@@ -265,18 +265,22 @@ extension TrainRecipe {
         checkpointEvery = try reader.value("checkpointEvery")
         threads = try reader.int("threads")
         try reader.finish()
-        if let steps, warmupSteps > steps {
-            throw reader.impossible(at: "warmupSteps", "\(warmupSteps) of \(steps) steps; warm-up must fit in")
-        }
-        if let steps, schedule == .wsd, Double(warmupSteps) > Double(steps) * (1 - decayFraction) {
-            throw reader.impossible(
-                at: "decayFraction",
-                "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
-            )
-        }
+        if let steps, let fault = scheduleFault(in: steps) { throw reader.impossible(at: fault.key, fault.reason) }
         if let batch, batch % accumulation != 0 {
             throw reader.impossible(at: "accumulation", "a batch of \(batch) cannot be cut in \(accumulation) equal parts")
         }
+    }
+}
+
+extension TrainRecipe {
+    /// The reason why warm-up and decay have no room in `steps`, and the key of the section that is at fault; nil where they have.
+    public func scheduleFault(in steps: Int) -> (key: String, reason: String)? {
+        if warmupSteps > steps { return ("warmupSteps", "\(warmupSteps) of \(steps) steps; warm-up must fit in") }
+        guard schedule == .wsd, Double(warmupSteps) > Double(steps) * (1 - decayFraction) else { return nil }
+        return (
+            "decayFraction",
+            "the decay (\(decayFraction) of \(steps) steps) begins before the warm-up's \(warmupSteps) steps are over"
+        )
     }
 }
 
