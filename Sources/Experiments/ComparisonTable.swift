@@ -90,22 +90,16 @@ public struct ComparisonTable: ResultTable, Codable, Hashable {
 
     /// Every figure in full, one line a model.
     public var csv: String {
-        let head = [
-            "name", "attention", "kv_bytes_per_token", "cache_bytes", "parameters", "perplexity_before", "bits_per_byte_before",
-            "perplexity", "bits_per_byte", "difference", "standard_error", "kl_divergence", "uptrained_tokens", "wall_seconds",
-            "allocated_bytes_per_token",
-        ]
-        return Self.csv(
-            [head]
-                + rows.map { row in
-                    [
-                        row.name, row.attention, "\(row.kvBytesPerToken)", "\(row.cacheBytes)", "\(row.parameters)",
-                        Self.csv(row.perplexityBefore), Self.csv(row.bitsPerByteBefore), Self.csv(row.perplexity),
-                        "\(row.bitsPerByte)", Self.csv(row.difference), Self.csv(row.standardError), Self.csv(row.klDivergence),
-                        Self.csv(row.uptrainedTokens), Self.csv(row.wallSeconds),
-                        Self.csv(row.allocatedBytesPerToken),
-                    ]
-                })
+        Self.csv(
+            rows,
+            [
+                "name": { $0.name }, "attention": { $0.attention }, "kv_bytes_per_token": { $0.kvBytesPerToken },
+                "cache_bytes": { $0.cacheBytes }, "parameters": { $0.parameters }, "perplexity_before": { $0.perplexityBefore },
+                "bits_per_byte_before": { $0.bitsPerByteBefore }, "perplexity": { $0.perplexity },
+                "bits_per_byte": { $0.bitsPerByte }, "difference": { $0.difference }, "standard_error": { $0.standardError },
+                "kl_divergence": { $0.klDivergence }, "uptrained_tokens": { $0.uptrainedTokens },
+                "wall_seconds": { $0.wallSeconds }, "allocated_bytes_per_token": { $0.allocatedBytesPerToken },
+            ])
     }
 }
 

@@ -53,16 +53,16 @@ extension ResultTable {
             .joined(separator: "\n")
     }
 
-    /// Lines of comma-separated values; those with commas, quotes or line ends are quoted.
-    static func csv(_ lines: [[String]]) -> String {
+    /// The columns of `rows` under their names as comma-separated values; texts with commas, quotes or line ends are quoted.
+    static func csv<Row>(
+        _ rows: [Row], _ columns: KeyValuePairs<String, (Row) -> (any CustomStringConvertible)?>
+    ) -> String {
         func quoted(_ text: String) -> String {
             text.contains { "\",\n\r".contains($0) } ? "\"" + text.replacing("\"", with: "\"\"") + "\"" : text
         }
+        let lines = [columns.map(\.key)] + rows.map { row in columns.map { $0.value(row)?.description ?? "" } }
         return lines.map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()
     }
-
-    /// A figure in full; nothing for none.
-    static func csv(_ value: (some CustomStringConvertible)?) -> String { value.map(\.description) ?? "" }
 }
 
 extension [TableColumn] {

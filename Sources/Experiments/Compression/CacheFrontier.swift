@@ -233,23 +233,18 @@ extension CacheFrontier {
 
     /// Every figure in full, one line a model and cache.
     public var csv: String {
-        let head = [
-            "model", "attention", "parent", "cache", "evict", "kv_dtype", "runs", "context_tokens", "cache_bytes_per_token",
-            "sidecar_bytes_per_token", "slots_kept", "kl_to_parent", "kl_deviation", "bits_per_byte", "bits_per_byte_deviation",
-            "perplexity", "tokens_per_second", "sequences", "memory_bytes", "dominated", "logical_bytes_per_token", "difference",
-            "margin", "kl_to_plain", "kl_to_plain_margin",
-        ]
-        return Self.csv(
-            [head]
-                + rows.map { row in
-                    [
-                        row.model, row.attention, row.parent, row.cache, Self.csv(row.evict), row.kvDtype, "\(row.runs)",
-                        "\(row.contextTokens)", "\(row.cacheBytesPerToken)", "\(row.sidecarBytesPerToken)", "\(row.slotsKept)",
-                        "\(row.klToParent)", Self.csv(row.klDeviation), "\(row.bitsPerByte)", Self.csv(row.bitsPerByteDeviation),
-                        "\(row.perplexity)", "\(row.tokensPerSecond)", "\(row.sequences)", "\(row.memoryBytes)",
-                        "\(row.isDominated)", Self.csv(row.logicalBytesPerToken), Self.csv(row.difference), Self.csv(row.margin),
-                        Self.csv(row.klToPlain), Self.csv(row.klToPlainMargin),
-                    ]
-                })
+        Self.csv(
+            rows,
+            [
+                "model": { $0.model }, "attention": { $0.attention }, "parent": { $0.parent }, "cache": { $0.cache },
+                "evict": { $0.evict }, "kv_dtype": { $0.kvDtype }, "runs": { $0.runs }, "context_tokens": { $0.contextTokens },
+                "cache_bytes_per_token": { $0.cacheBytesPerToken }, "sidecar_bytes_per_token": { $0.sidecarBytesPerToken },
+                "slots_kept": { $0.slotsKept }, "kl_to_parent": { $0.klToParent }, "kl_deviation": { $0.klDeviation },
+                "bits_per_byte": { $0.bitsPerByte }, "bits_per_byte_deviation": { $0.bitsPerByteDeviation },
+                "perplexity": { $0.perplexity }, "tokens_per_second": { $0.tokensPerSecond }, "sequences": { $0.sequences },
+                "memory_bytes": { $0.memoryBytes }, "dominated": { $0.isDominated },
+                "logical_bytes_per_token": { $0.logicalBytesPerToken }, "difference": { $0.difference },
+                "margin": { $0.margin }, "kl_to_plain": { $0.klToPlain }, "kl_to_plain_margin": { $0.klToPlainMargin },
+            ])
     }
 }

@@ -66,23 +66,15 @@ public struct LongContextTable: ResultTable {
     public var json: String { summary.json }
 
     public var csv: String {
-        let head = [
-            "model", "cache", "n", "score", "low", "high", "difference", "standardError", "lost", "gained", "bytesPerToken",
-            "heldShare",
-            "firstTokenSeconds", "compressSeconds", "prefillTokensPerSecond", "decodeTokensPerSecond",
-        ]
-        return Self.csv(
-            [head]
-                + summary.caches.map { row in
-                    [
-                        row.model, row.spec, Self.csv(row.overall.n), Self.csv(row.overall.mean), Self.csv(row.overall.low),
-                        Self.csv(row.overall.high), Self.csv(row.toReference?.difference),
-                        Self.csv(row.toReference?.standardError),
-                        Self.csv(row.toReference?.lost), Self.csv(row.toReference?.gained), Self.csv(row.bytesPerToken),
-                        Self.csv(row.heldShare), Self.csv(row.firstTokenMedian), Self.csv(row.compressSeconds),
-                        Self.csv(row.prefillTokensPerSecond),
-                        Self.csv(row.decodeTokensPerSecond),
-                    ]
-                })
+        Self.csv(
+            summary.caches,
+            [
+                "model": { $0.model }, "cache": { $0.spec }, "n": { $0.overall.n }, "score": { $0.overall.mean },
+                "low": { $0.overall.low }, "high": { $0.overall.high }, "difference": { $0.toReference?.difference },
+                "standardError": { $0.toReference?.standardError }, "lost": { $0.toReference?.lost },
+                "gained": { $0.toReference?.gained }, "bytesPerToken": { $0.bytesPerToken }, "heldShare": { $0.heldShare },
+                "firstTokenSeconds": { $0.firstTokenMedian }, "compressSeconds": { $0.compressSeconds },
+                "prefillTokensPerSecond": { $0.prefillTokensPerSecond }, "decodeTokensPerSecond": { $0.decodeTokensPerSecond },
+            ])
     }
 }

@@ -47,25 +47,19 @@ public struct SweepResults: ResultTable, Codable, Hashable {
 
     /// Every point's figures in full, one line a model.
     public var csv: String {
-        let head = [
-            "kind", "attention", "architecture", "kv_heads", "method", "alpha", "seed", "uptrain_seed", "kv_bytes_per_token",
-            "measured_cache_bytes_per_token", "parameters", "tokens", "tokens_per_parameter", "bits_per_byte_before",
-            "bits_per_byte", "difference", "standard_error", "to_continued", "to_continued_error", "kl_divergence", "seconds",
-            "folder", "model",
-        ]
-        return Self.csv(
-            [head]
-                + points.map { point in
-                    [
-                        point.kind.rawValue, point.attention, Self.csv(point.architecture), Self.csv(point.kvHeads),
-                        Self.csv(point.method), "\(point.alpha)", "\(point.seed)", Self.csv(point.uptrainSeed),
-                        "\(point.kvBytesPerToken)", Self.csv(point.cache?.bytesPerToken), "\(point.parameters)",
-                        "\(point.tokens)", "\(point.tokensPerParameter)", Self.csv(point.bitsPerByteBefore),
-                        "\(point.bitsPerByte)", Self.csv(point.difference), Self.csv(point.standardError),
-                        Self.csv(point.toContinued), Self.csv(point.toContinuedError), Self.csv(point.klDivergence),
-                        Self.csv(point.seconds), point.folder, point.model,
-                    ]
-                })
+        Self.csv(
+            points,
+            [
+                "kind": { $0.kind.rawValue }, "attention": { $0.attention }, "architecture": { $0.architecture },
+                "kv_heads": { $0.kvHeads }, "method": { $0.method }, "alpha": { $0.alpha }, "seed": { $0.seed },
+                "uptrain_seed": { $0.uptrainSeed }, "kv_bytes_per_token": { $0.kvBytesPerToken },
+                "measured_cache_bytes_per_token": { $0.cache?.bytesPerToken }, "parameters": { $0.parameters },
+                "tokens": { $0.tokens }, "tokens_per_parameter": { $0.tokensPerParameter },
+                "bits_per_byte_before": { $0.bitsPerByteBefore }, "bits_per_byte": { $0.bitsPerByte },
+                "difference": { $0.difference }, "standard_error": { $0.standardError }, "to_continued": { $0.toContinued },
+                "to_continued_error": { $0.toContinuedError }, "kl_divergence": { $0.klDivergence }, "seconds": { $0.seconds },
+                "folder": { $0.folder }, "model": { $0.model },
+            ])
     }
 
     /// The meaning of the figures, in words.

@@ -1,5 +1,4 @@
 import Evaluation
-import Files
 import Foundation
 
 extension TaskTable {
@@ -63,34 +62,22 @@ extension TaskTable {
 
     /// One line a model, cache and task.
     public var csv: String {
-        let head = [
-            "model", "attention", "parent", "cache", "runs", "bytes_per_token", "bits_per_byte", "task", "n", "score", "low",
-            "high",
-            "difference", "standard_error", "lost", "gained", "held_bytes_per_token", "first_token_seconds",
-            "prefill_tokens_per_second", "decode_tokens_per_second",
-        ]
         let lines = rows.flatMap { row in
-            zip(specs, row.scores).compactMap { spec, score in
-                score.map { score in
-                    [
-                        row.model, row.attention, row.parent, row.cache, "\(row.runs)", "\(row.bytesPerToken)",
-                        "\(row.bitsPerByte)",
-                        spec, "\(score.overall.n)", "\(score.overall.mean)", "\(score.overall.low)", "\(score.overall.high)",
-                        Self.csv(score.toParent?.difference), Self.csv(score.toParent?.standardError),
-                        Self.csv(score.toParent?.lost),
-                        Self.csv(score.toParent?.gained), Self.csv(score.heldBytesPerToken), Self.csv(score.firstTokenSeconds),
-                        Self.csv(score.prefillTokensPerSecond), Self.csv(score.decodeTokensPerSecond),
-                    ]
-                }
-            }
+            zip(specs, row.scores).compactMap { task, score in score.map { (row: row, task: task, score: $0) } }
         }
-        return Self.csv([head] + lines)
-    }
-
-    /// With stable keys; a figure that is no finite number is the string "nan", "inf" or "-inf".
-    public var json: String {
-        // Encoding plain values cannot fail.
-        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? ""
+        return Self.csv(
+            lines,
+            [
+                "model": { $0.row.model }, "attention": { $0.row.attention }, "parent": { $0.row.parent },
+                "cache": { $0.row.cache }, "runs": { $0.row.runs }, "bytes_per_token": { $0.row.bytesPerToken },
+                "bits_per_byte": { $0.row.bitsPerByte }, "task": { $0.task }, "n": { $0.score.overall.n },
+                "score": { $0.score.overall.mean }, "low": { $0.score.overall.low }, "high": { $0.score.overall.high },
+                "difference": { $0.score.toParent?.difference }, "standard_error": { $0.score.toParent?.standardError },
+                "lost": { $0.score.toParent?.lost }, "gained": { $0.score.toParent?.gained },
+                "held_bytes_per_token": { $0.score.heldBytesPerToken }, "first_token_seconds": { $0.score.firstTokenSeconds },
+                "prefill_tokens_per_second": { $0.score.prefillTokensPerSecond },
+                "decode_tokens_per_second": { $0.score.decodeTokensPerSecond },
+            ])
     }
 }
 
