@@ -95,7 +95,7 @@ import Text
         #expect(agnostic.caches[1].label == "dtype=fp32,evict=snapkv,budget=48,window=8")
         #expect(aware.caches[1].label == "dtype=fp32,evict=snapkv,budget=48,window=8, query-aware")
         #expect(aware.caches[1].heldShare < agnostic.caches[1].heldShare && agnostic.caches[1].heldShare < 0.3)
-        #expect(LongContextReport(aware).html.contains("query-aware: compressed after they have seen the question"))
+        #expect(aware.html.contains("query-aware: compressed after they have seen the question"))
         let outputs = try records("agnostic").sorted { $0.id < $1.id }.map(\.output)
         #expect(try records("aware").sorted { $0.id < $1.id }.map(\.output) != outputs)
     }
@@ -151,7 +151,7 @@ import Text
         #expect(try await records(1, queryAware: true).allSatisfy { $0.cachedTokens == 0 && $0.compressSeconds != nil })
         let summary = LongContextSummary(task: "questions", models: ["a"], caches: [shared[0].cache], records: shared)
         #expect(try #require(summary.caches[0].compressSeconds) > 0)
-        #expect(LongContextTable(summary).plain.contains("compress, ms"))
+        #expect(summary.plain.contains("compress, ms"))
     }
 
     @Test func `an evaluation that was killed goes on where it stopped`() async throws {
@@ -285,7 +285,7 @@ import Text
     }
 
     @Test func `a report has a table, a heat map a cache and a plot, without scripts`() {
-        let html = LongContextReport(summary).html
+        let html = summary.html
         #expect(html.components(separatedBy: "<figure>").count == 4)
         #expect(!html.contains("<script"))
         for text in [
@@ -294,8 +294,8 @@ import Text
         ] {
             #expect(html.contains(text), "\(text)")
         }
-        let plain = LongContextTable(summary).plain
+        let plain = summary.plain
         #expect(plain.contains("passkey at 512 tokens") && plain.contains("34.2–100.0"))
-        #expect(LongContextTable(summary).csv.split(separator: "\r\n").count == 3)
+        #expect(summary.csv.split(separator: "\r\n").count == 3)
     }
 }

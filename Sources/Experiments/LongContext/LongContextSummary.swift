@@ -1,6 +1,4 @@
 import Evaluation
-import Files
-import Foundation
 
 /// Scores of models and caches on a task: means with intervals, and differences to the first.
 public struct LongContextSummary: Codable, Sendable, Equatable {
@@ -78,12 +76,6 @@ public struct LongContextSummary: Codable, Sendable, Equatable {
             entries.append(entry)
         }
         self.caches = entries
-    }
-
-    /// The summary as JSON.
-    public var json: String {
-        // Encoding plain values cannot fail; no number of it is infinite.
-        (try? CanonicalJSON.text(of: self, pretty: true, nonFinite: .spelled)) ?? "{}"
     }
 }
 

@@ -96,9 +96,8 @@ struct LongContextOutput: ParsableArguments {
     @OptionGroup var results: JSONOptions
 
     func write(_ summary: LongContextSummary) throws {
-        try report.write(LongContextReport(summary).html)
-        let table = LongContextTable(summary)
-        if results.isJSON { try results.print(table) } else { try print(table.text) }
+        try report.write(summary.html)
+        if results.isJSON { try results.print(summary as any ResultTable) } else { try print(summary.text) }
     }
 }
 

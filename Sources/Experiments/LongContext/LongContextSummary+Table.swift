@@ -1,22 +1,17 @@
 import Evaluation
 import Foundation
 
-/// A summary as a table: a row for each model and cache.
-public struct LongContextTable: ResultTable {
-    private let summary: LongContextSummary
-
-    /// The table of `summary`.
-    public init(_ summary: LongContextSummary) { self.summary = summary }
-
+/// A row for each model and cache.
+extension LongContextSummary: ResultTable {
     public var caption: String {
-        let lengths = Set(summary.caches.flatMap { $0.groups.compactMap(\.group.length) }).sorted().map { "\($0)" }
+        let lengths = Set(caches.flatMap { $0.groups.compactMap(\.group.length) }).sorted().map { "\($0)" }
         let place = lengths.isEmpty ? "" : " at \(lengths.joined(separator: ", ")) tokens"
         return
-            "\(summary.task)\(place); scores in percent with 95 % intervals, differences to the first paired over examples; evictions decide before the question unless query-aware"
+            "\(task)\(place); scores in percent with 95 % intervals, differences to the first paired over examples; evictions decide before the question unless query-aware"
     }
 
     public var columns: [TableColumn] {
-        let rows = summary.caches
+        let rows = caches
         func percent(_ share: Double) -> String { String(format: "%.1f", 100 * share) }
         let groups = rows.flatMap { $0.groups.map(\.group) }
         func columns<Key: Hashable & Comparable>(_ key: (ExampleGroup) -> Key?) -> [TableColumn?] {
@@ -60,14 +55,12 @@ public struct LongContextTable: ResultTable {
 
     /// The table for a terminal, and a second one of turns where the task has conversations.
     public var text: String {
-        plain + (TurnTable(summary).map { "\n\n" + $0.columns.plain } ?? "")
+        plain + (turnColumns.map { "\n\n" + $0.plain } ?? "")
     }
-
-    public var json: String { summary.json }
 
     public var csv: String {
         Self.csv(
-            summary.caches,
+            caches,
             [
                 "model": { $0.model }, "cache": { $0.spec }, "n": { $0.overall.n }, "score": { $0.overall.mean },
                 "low": { $0.overall.low }, "high": { $0.overall.high }, "difference": { $0.toReference?.difference },

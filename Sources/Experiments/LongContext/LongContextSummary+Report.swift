@@ -1,25 +1,18 @@
-/// A summary as one HTML file: the table, a heat map for each model and cache, scores against bytes held.
-public struct LongContextReport {
-    private let summary: LongContextSummary
-
-    /// The report of `summary`.
-    public init(_ summary: LongContextSummary) { self.summary = summary }
-
-    /// The whole file.
+extension LongContextSummary {
+    /// The summary as one HTML file: the table, a heat map for each model and cache, scores against bytes held.
     public var html: String {
-        let table = LongContextTable(summary)
-        let maps = summary.caches.compactMap { entry in
+        let maps = caches.compactMap { entry in
             let name = "\(entry.model), \(entry.label)"
             return DepthHeatMap(entry.groups).map { "<h3>\(name.escapedForHTML)</h3>\n<figure>\($0.svg(label: name))</figure>" }
         }
         let turns =
-            TurnTable(summary).map { table in
-                let colors = summary.caches.indices.flatMap { index in (summary.caches[index].turns ?? []).map { _ in index } }
-                return "<div class=\"scroll\">\(HTMLReport.table(table.columns, colors: colors))</div>"
+            turnColumns.map { columns in
+                let colors = caches.indices.flatMap { index in (caches[index].turns ?? []).map { _ in index } }
+                return "<div class=\"scroll\">\(HTMLReport.table(columns, colors: colors))</div>"
             } ?? ""
-        let aware = summary.caches.contains(where: \.queryAware)
+        let aware = caches.contains(where: \.queryAware)
         return HTMLReport(
-            title: "kvlab eval \(summary.task)", table: table, colors: Array(summary.caches.indices),
+            title: "kvlab eval \(task)", table: self, colors: Array(caches.indices),
             sections: [
                 HTMLReport.Section(
                     title: "Turn by turn",
@@ -33,7 +26,7 @@ public struct LongContextReport {
                     content: maps.joined(separator: "\n")),
                 HTMLReport.Section(
                     title: "Score against cache size", caption: "Upper left is better; bars are 95 % intervals.",
-                    content: ScoreBytesPlot(summary.caches).figure),
+                    content: ScoreBytesPlot(caches).figure),
             ]
         ).html
     }

@@ -33,26 +33,15 @@ extension [LongContextSummary.Turn] {
     }
 }
 
-/// Conversations turn by turn: a row for each turn of a model and cache.
-struct TurnTable {
-    private struct Row {
-        var cache: LongContextSummary.Cache
-        var turn: LongContextSummary.Turn
-    }
-
-    private let rows: [Row]
-
-    /// The table of a summary; nil where it is not of conversations.
-    init?(_ summary: LongContextSummary) {
-        rows = summary.caches.flatMap { cache in (cache.turns ?? []).map { Row(cache: cache, turn: $0) } }
-        if rows.isEmpty { return nil }
-    }
-
-    var columns: [TableColumn] {
+extension LongContextSummary {
+    /// The table of conversations turn by turn, a row for each turn of a model and cache; nil where the task has none.
+    var turnColumns: [TableColumn]? {
+        let rows = caches.flatMap { cache in (cache.turns ?? []).map { (cache: cache, turn: $0) } }
+        guard !rows.isEmpty else { return nil }
         func percent(_ share: Double) -> String { String(format: "%.1f", 100 * share) }
         return [
-            TableColumn(title: "model", cells: rows.map(\.cache.model), leading: true),
-            TableColumn(title: "cache", cells: rows.map(\.cache.label), leading: true),
+            TableColumn(title: "model", cells: rows.map { $0.cache.model }, leading: true),
+            TableColumn(title: "cache", cells: rows.map { $0.cache.label }, leading: true),
             TableColumn.filled("turn", rows) { "\($0.turn.turn)" },
             TableColumn.filled("score", rows) { $0.turn.score.map { percent($0.mean) } },
             TableColumn.filled("95 %", rows) { $0.turn.score.map { "\(percent($0.low))–\(percent($0.high))" } },
