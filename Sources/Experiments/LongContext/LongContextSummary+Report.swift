@@ -8,7 +8,7 @@ extension LongContextSummary {
         let turns =
             turnColumns.map { columns in
                 let colors = caches.indices.flatMap { index in (caches[index].turns ?? []).map { _ in index } }
-                return "<div class=\"scroll\">\(HTMLReport.table(columns, colors: colors))</div>"
+                return HTMLReport.table(columns, colors: colors)
             } ?? ""
         let aware = caches.contains(where: \.queryAware)
         return HTMLReport(

@@ -71,19 +71,10 @@ struct FrontierPlot {
 
     private var legends: String {
         let shown = policies.enumerated().filter { entry in rows.contains { ($0.evict ?? "full") == entry.element } }
-        let shapes = models.enumerated().map { index, model in
-            "<li>\(SVG.key(shape(index)))\(model.escapedForHTML)</li>"
-        }
-        func key(_ policy: Int) -> String {
-            var svg = SVG(width: 30, height: 14)
-            svg.line(0, 7, 30, 7, style: "curve \(SeriesStyle(policy).line)")
-            return svg.key
-        }
-        return LinePlot.legend(shown.map { (key($0.offset), $0.element) })
-            + "\n<ul class=\"legend\">\(shapes.joined())</ul>"
+        let shapes = models.enumerated().map { (SVG.key(SeriesStyle($0).shape, style: "open c0"), $1) }
+        return LinePlot.legend(shown.map { (SVG.key(line: "curve \(SeriesStyle($0.offset).line)"), $0.element) })
+            + "\n" + LinePlot.legend(shapes)
     }
-
-    private func shape(_ model: Int) -> SVG.Shape { SVG.Shape.allCases[model % SVG.Shape.allCases.count] }
 
     private func joinEncodings(_ places: [(x: Double, y: Double)], into svg: inout SVG) {
         struct Lane: Hashable {
@@ -105,8 +96,9 @@ struct FrontierPlot {
             "\(row.model), \(row.eviction), \(row.kvDtype): KL \(String(format: "%.5f", row.klToParent)), "
             + String(format: "%.1f bytes per token, %.4f bits per byte", row.cacheBytesPerToken, row.bitsPerByte)
         svg.mark(
-            place.x, place.y, radius: row.isDominated ? 3.5 : 5.5, shape: shape(models.firstIndex(of: row.model) ?? 0),
-            style: "\(row.isDominated ? "open" : "point") c\(Self.color(row, policies) % HTMLReport.colors)", title: text)
+            place.x, place.y, radius: row.isDominated ? 3.5 : 5.5,
+            shape: SeriesStyle(models.firstIndex(of: row.model) ?? 0).shape,
+            style: "\(row.isDominated ? "open" : "point") \(SeriesStyle(Self.color(row, policies)).color)", title: text)
     }
 }
 
@@ -121,8 +113,8 @@ extension HTMLReport {
         let colors = frontier.rows.map { FrontierPlot.color($0, policies) }
         let table =
             showsTable
-            ? "\n<p class=\"caption\">\(frontier.caption.escapedForHTML)</p>\n<div class=\"scroll\">"
-                + Self.table(frontier.columns, colors: colors) + "</div>" : ""
+            ? "\n<p class=\"caption\">\(frontier.caption.escapedForHTML)</p>\n" + Self.table(frontier.columns, colors: colors)
+            : ""
         return Section(
             title: "Compressed caches",
             caption: "Lower left is better. The dashed line joins the points that no other dominates; dominated ones are hollow, "

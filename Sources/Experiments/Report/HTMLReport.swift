@@ -64,7 +64,7 @@ public struct HTMLReport {
                 \(recommendations.isEmpty ? "" : "<section class=\"answer\">\(recommendations.map(\.markup).joined(separator: "\n"))</section>")
                 \(opening.map(\.markup).joined(separator: "\n"))
                 \(opening.isEmpty ? "" : "<h2>Figures</h2>\n")<p class="caption">\(caption.escapedForHTML)</p>
-                <div class="scroll">\(table)</div>
+                \(table)
                 \(sections.map(\.markup).joined(separator: "\n"))
                 \(details.map { "<details><summary>\($0.summary)</summary>\($0.content)</details>" }.joined(separator: "\n"))
                 """)
@@ -122,7 +122,8 @@ public struct HTMLReport {
             }
             return "<tr>\(cells.joined())</tr>"
         }
-        return "<table><thead><tr>\(head)</tr></thead><tbody>\n\(body.joined(separator: "\n"))\n</tbody></table>"
+        let rows = body.joined(separator: "\n")
+        return "<div class=\"scroll\"><table><thead><tr>\(head)</tr></thead><tbody>\n\(rows)\n</tbody></table></div>"
     }
 
     /// Losses of runs in groups under a title each.

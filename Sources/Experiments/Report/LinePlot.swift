@@ -56,8 +56,7 @@ struct LinePlot {
                 let (cx, cy) = (x.position(point.x), y.position(point.y))
                 if point.error > 0 {
                     let (high, low) = (y.position(point.y + point.error), y.position(point.y - point.error))
-                    svg.line(cx, high, cx, low, style: "bar \(style.color)")
-                    for end in [high, low] { svg.line(cx - 4, end, cx + 4, end, style: "bar \(style.color)") }
+                    svg.bar(cx, from: high, to: low, style: "bar \(style.color)")
                 }
                 let text = "\(line.name): \(yText(point.y)) at \(xText(point.x))"
                 svg.mark(cx, cy, radius: 4, shape: style.shape, style: "point \(style.color)", title: text)

@@ -31,7 +31,7 @@ struct LossPlot {
         let long = curves.filter { $0.lastStep * 3 >= longest }
         let short = curves.filter { $0.lastStep * 3 < longest }
         return [long, short].filter { !$0.isEmpty }.map { curves in
-            let legend = LinePlot.legend(curves.map { (key($0), $0.name) })
+            let legend = LinePlot.legend(curves.map { (SVG.key(line: style($0)), $0.name) })
             return SVG.figure(label: "Training loss over steps", legend: legend) { drawing(curves, $0) }
         }
     }
@@ -48,12 +48,6 @@ struct LossPlot {
 
     private func style(_ curve: Curve) -> String {
         "curve " + SeriesStyle.line(SeriesStyle(curve.color).color, dash: curve.dash)
-    }
-
-    private func key(_ curve: Curve) -> String {
-        var svg = SVG(width: 30, height: 14)
-        svg.line(0, 7, 30, 7, style: style(curve))
-        return svg.key
     }
 
     private func drawing(_ curves: [Curve], _ layout: SVG.Layout) -> SVG {

@@ -121,8 +121,7 @@ struct ParetoPlot {
         let style = SeriesStyle(point.color)
         if point.error > 0 {
             let (high, low) = (y.position(point.bitsPerByte + point.error), y.position(point.bitsPerByte - point.error))
-            svg.line(place.x, high, place.x, low, style: "bar \(style.color)")
-            for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style.color)") }
+            svg.bar(place.x, from: high, to: low, style: "bar \(style.color)")
         }
         let text =
             "\(point.name): \(String(format: "%.4f", point.bitsPerByte)) bits per byte, "

@@ -33,15 +33,6 @@ struct SVG {
         add("<path d=\"M\(corners.joined(separator: "L"))\" class=\"\(style)\"/>")
     }
 
-    /// A round mark, which shows `title` when it is pointed at, if it is not empty.
-    mutating func mark(_ x: Double, _ y: Double, radius: Double = 5, style: String, title: String) {
-        add(
-            "<circle cx=\"\(Self.text(x))\" cy=\"\(Self.text(y))\" r=\"\(Self.text(radius))\" class=\"\(style)\">\(Self.tip(title))</circle>"
-        )
-    }
-
-    private static func tip(_ title: String) -> String { title.isEmpty ? "" : "<title>\(title.escapedForHTML)</title>" }
-
     /// The shape of a mark.
     enum Shape: CaseIterable {
         case circle, square, diamond, triangle, invertedTriangle
@@ -58,22 +49,42 @@ struct SVG {
         }
     }
 
-    /// A mark of a shape, which shows `title` when it is pointed at.
-    mutating func mark(_ x: Double, _ y: Double, radius: Double, shape: Shape, style: String, title: String) {
-        guard shape != .circle else { return mark(x, y, radius: radius, style: style, title: title) }
+    /// A mark of a shape, which shows `title` when it is pointed at, if it is not empty.
+    mutating func mark(
+        _ x: Double, _ y: Double, radius: Double = 5, shape: Shape = .circle, style: String, title: String = ""
+    ) {
+        let tip = title.isEmpty ? "" : "<title>\(title.escapedForHTML)</title>"
+        guard shape != .circle else {
+            let place = "cx=\"\(Self.text(x))\" cy=\"\(Self.text(y))\" r=\"\(Self.text(radius))\""
+            return add("<circle \(place) class=\"\(style)\">\(tip)</circle>")
+        }
         let corners = shape.corners.map { "\(Self.text(x + radius * $0.x)) \(Self.text(y + radius * $0.y))" }
-        add("<path d=\"M\(corners.joined(separator: "L"))Z\" class=\"\(style)\">\(Self.tip(title))</path>")
+        add("<path d=\"M\(corners.joined(separator: "L"))Z\" class=\"\(style)\">\(tip)</path>")
     }
 
-    /// A small drawing of a shape for a legend.
-    static func key(_ shape: Shape) -> String {
+    /// An upright error bar between two heights.
+    mutating func bar(_ x: Double, from high: Double, to low: Double, style: String) {
+        line(x, high, x, low, style: style)
+        for end in [high, low] { line(x - 4, end, x + 4, end, style: style) }
+    }
+
+    /// A small drawing of a mark for legends and tables.
+    static func key(_ shape: Shape = .circle, style: String) -> String {
         var svg = SVG(width: 14, height: 14)
-        svg.mark(7, 7, radius: 5, shape: shape, style: "open c0", title: "")
+        svg.mark(7, 7, shape: shape, style: style)
+        return svg.key
+    }
+
+    /// A small drawing of a line for legends, with a mark of `shape` on it where one is given.
+    static func key(line: String, shape: Shape? = nil, style: String = "") -> String {
+        var svg = SVG(width: 30, height: 14)
+        svg.line(0, 7, 30, 7, style: line)
+        if let shape { svg.mark(15, 7, radius: 4, shape: shape, style: style) }
         return svg.key
     }
 
     /// The drawing as a part of a legend's line.
-    var key: String {
+    private var key: String {
         "<svg class=\"key\" style=\"width: \(Int(width))px\" viewBox=\"0 0 \(Int(width)) \(Int(height))\" aria-hidden=\"true\">"
             + "\(elements.joined())</svg>"
     }

@@ -51,8 +51,7 @@ struct ScoreBytesPlot {
         for (index, (point, place)) in zip(points, places).enumerated() {
             let style = SeriesStyle(index)
             let (high, low) = (y.position(100 * point.score.high), y.position(100 * point.score.low))
-            svg.line(place.x, high, place.x, low, style: "bar \(style.color)")
-            for end in [high, low] { svg.line(place.x - 4, end, place.x + 4, end, style: "bar \(style.color)") }
+            svg.bar(place.x, from: high, to: low, style: "bar \(style.color)")
             let score = String(format: "%.1f %%, %.0f bytes per token", 100 * point.score.mean, point.bytes)
             svg.mark(
                 place.x, place.y, radius: 5.5, shape: style.shape, style: "point \(style.color)",

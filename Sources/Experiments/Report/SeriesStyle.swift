@@ -19,19 +19,10 @@ struct SeriesStyle {
     static func line(_ color: String, dash: Int) -> String { dash == 0 ? color : "\(color) dash\((dash - 1) % 3 + 1)" }
 
     /// A small drawing of its mark for legends and tables.
-    var key: String {
-        var svg = SVG(width: 14, height: 14)
-        svg.mark(7, 7, radius: 5, shape: shape, style: "point \(color)", title: "")
-        return svg.key
-    }
+    var key: String { SVG.key(shape, style: "point \(color)") }
 
     /// A small drawing of its mark on its line.
-    var lineKey: String {
-        var svg = SVG(width: 30, height: 14)
-        svg.line(0, 7, 30, 7, style: "curve \(line)")
-        svg.mark(15, 7, radius: 4, shape: shape, style: "point \(color)", title: "")
-        return svg.key
-    }
+    var lineKey: String { SVG.key(line: "curve \(line)", shape: shape, style: "point \(color)") }
 }
 
 extension SVG {

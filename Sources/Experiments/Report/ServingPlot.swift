@@ -35,8 +35,9 @@ struct ServingPlot {
         // The architecture's colour, by its first place among the models; the first two colours are greys.
         let attentions = points.map(\.attention).distinct()
         func color(_ attention: String) -> Int { 2 + (attentions.firstIndex(of: attention) ?? 0) % (HTMLReport.colors - 2) }
-        let places = Self.columns(points).map { ($0, x.position(Double($1)), $2) }
-            .map { point, middle, shift in (point: point, x: middle + shift, y: y.position(point.y.median)) }
+        let places = zip(points, Self.shifts(points)).map { point, shift in
+            (point: point, x: x.position(Double(point.bytes)) + shift, y: y.position(point.y.median))
+        }
         for place in places {
             let style = "c\(color(place.point.attention))"
             if place.point.y.hasRange {
@@ -47,14 +48,9 @@ struct ServingPlot {
             svg.mark(place.x, place.y, style: "\(mark) \(style)", title: title(place.point))
         }
         labels(places, y, into: &svg)
-        func key(_ color: Int, isOpen: Bool = false) -> String {
-            var svg = SVG(width: 14, height: 14)
-            svg.mark(7, 7, style: "\(isOpen ? "open" : "point") c\(color)", title: "")
-            return svg.key
-        }
-        var legend = attentions.map { (key: key(color($0)), name: $0) }
+        var legend = attentions.map { (key: SVG.key(style: "point c\(color($0))"), name: $0) }
         if let kinds, points.contains(where: \.isOpen) {
-            legend += [(key(1), kinds.solid), (key(1, isOpen: true), kinds.hollow)]
+            legend += [(SVG.key(style: "point c1"), kinds.solid), (SVG.key(style: "open c1"), kinds.hollow)]
         }
         return "<figure>" + svg.markup(label: "\(yName) over KV cache bytes per token, one point a model") + "\n"
             + LinePlot.legend(legend) + "</figure>"
@@ -66,17 +62,17 @@ struct ServingPlot {
         return "\(point.model), \(point.attention)\(kind): \(point.y.text(0))\(range) \(yName) at \(byteCountText(point.bytes))"
     }
 
-    /// Each point with its bytes and how far beside them it stands: models of equal bytes side by side, and so a model's two
-    /// loads, whose bars would hide each other.
+    /// How far each point stands beside its bytes: models of equal bytes side by side, and so a model's two loads, whose bars
+    /// would hide each other.
     ///
     ///     256 B: kv2, mla, closed and open loop of each   →   kv2 at −18 and −8, mla at 8 and 18
-    private static func columns(_ points: [Point]) -> [(Point, Int, Double)] {
+    private static func shifts(_ points: [Point]) -> [Double] {
         let hasBoth = points.contains(where: \.isOpen)
         return points.map { point in
             let models = points.filter { $0.bytes == point.bytes }.map(\.model).distinct()
             let place = Double(models.firstIndex(of: point.model) ?? 0) - Double(models.count - 1) / 2
             let loop = hasBoth ? (point.isOpen ? 5.0 : -5) : 0
-            return (point, point.bytes, place * min(26, 130 / Double(models.count)) + loop)
+            return place * min(26, 130 / Double(models.count)) + loop
         }
     }
 

@@ -124,10 +124,7 @@ struct SweepReport {
         if let frontier { report.opening.append(HTMLReport.frontier(frontier, showsTable: true)) }
         if let tasks { report.opening.append(HTMLReport.tasks(tasks)) }
         report.details = [
-            (
-                "Every run",
-                "<div class=\"scroll\">\(HTMLReport.table(runColumns, colors: results.points.map { color($0.family) }))</div>"
-            ),
+            ("Every run", HTMLReport.table(runColumns, colors: results.points.map { color($0.family) })),
             ("Lineage", "<pre>\(lineage.escapedForHTML)</pre>"),
             ("Recipe, every default filled in", "<pre>\(results.recipe.escapedForHTML)</pre>"),
             (
@@ -307,8 +304,7 @@ struct SweepReport {
             title: "Can recovery be predicted before training?",
             caption:
                 "Tokens until an uptraining's held-out bits per byte are within so many percent of its parent's, predicted from the conversion's diagnosis (\(RecoveryExample.featureNames.joined(separator: ", "))) by ridge regression: each parent's conversions from the other parents' alone, against the others' mean. Errors are root mean squares as factors; the gain is the mean's absolute error minus the regression's, with its 95 % interval over parents. It takes \(RecoveryJudgement.leastExamples) conversions of \(RecoveryJudgement.leastParents) parents to judge.",
-            content: results.predictions.isEmpty
-                ? "" : "<div class=\"scroll\">\(HTMLReport.table(columns, colors: nil))</div>")
+            content: results.predictions.isEmpty ? "" : HTMLReport.table(columns, colors: nil))
     }
 
     private var runColumns: [TableColumn] {

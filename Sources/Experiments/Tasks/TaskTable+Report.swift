@@ -100,7 +100,7 @@ extension HTMLReport {
             caption: "Upper left is better; bars are Wilson's 95 % intervals over examples.",
             content: "<p>\((verdicts.first ?? "").escapedForHTML)</p>" + (items.isEmpty ? "" : "<ul>\(items)</ul>")
                 + figures.joined(separator: "\n")
-                + "\n<p class=\"caption\">\(table.caption.escapedForHTML)</p>\n<div class=\"scroll\">"
-                + Self.table(table.columns, colors: Array(table.rows.indices)) + "</div>")
+                + "\n<p class=\"caption\">\(table.caption.escapedForHTML)</p>\n"
+                + Self.table(table.columns, colors: Array(table.rows.indices)))
     }
 }
