@@ -48,8 +48,7 @@ struct DecodeProbe {
             // Pages are fullest at the last of equal peaks.
             if pages + sidecar >= peak { probe.logicalBytes = max(probe.logicalBytes, held.logical / sequences) }
         }
-        let late = Array(seconds.suffix((seconds.count + 1) / 2))
-        probe.tokensPerSecond = Double(sequences) / max(DecodeTiming.Row.quartiles(late).median, 1e-9)
+        probe.tokensPerSecond = Double(sequences) / max(seconds.suffix((seconds.count + 1) / 2).median, 1e-9)
         return probe
     }
 }

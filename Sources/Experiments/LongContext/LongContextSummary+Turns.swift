@@ -28,7 +28,7 @@ extension [LongContextSummary.Turn] {
             return LongContextSummary.Turn(
                 turn: number, conversations: records.count, score: scores.isEmpty ? nil : WilsonInterval(scores),
                 promptTokens: mean(\.promptTokens), cachedTokens: mean(\.cachedTokens),
-                firstTokenMedian: LongContextSummary.Cache.firstTokenMedian(records))
+                firstTokenMedian: records.map(\.prefillSeconds).median)
         }
     }
 }

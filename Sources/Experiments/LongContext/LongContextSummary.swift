@@ -102,16 +102,9 @@ extension LongContextSummary.Cache {
         prefillTokensPerSecond = prefill > 0 ? sum { Double($0.promptTokens - $0.cachedTokens) } / prefill : nil
         // The first token is the prefill's.
         decodeTokensPerSecond = decode > 0 ? sum { Double($0.outputTokens - 1) } / decode : nil
-        firstTokenMedian = Self.firstTokenMedian(records)
+        firstTokenMedian = records.map(\.prefillSeconds).median
         let compress = records.compactMap(\.compressSeconds)
         compressSeconds = compress.isEmpty ? nil : compress.reduce(0, +) / Double(compress.count)
-    }
-
-    /// The median of seconds to the first token.
-    static func firstTokenMedian(_ records: [ExampleRecord]) -> Double {
-        let seconds = records.map(\.prefillSeconds).sorted()
-        return seconds.count % 2 == 1
-            ? seconds[seconds.count / 2] : (seconds[seconds.count / 2 - 1] + seconds[seconds.count / 2]) / 2
     }
 
     /// The scores of each group, in the order of data sets, lengths and depths.

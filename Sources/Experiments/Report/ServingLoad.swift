@@ -9,10 +9,8 @@ public struct ServingLoad: Sendable, Encodable {
 
         /// The spread of `rounds`; figures that are not finite are left out, and all three are NaN where none is left.
         public init(_ rounds: [Double]) {
-            let sorted = rounds.filter(\.isFinite).sorted()
-            let middle = sorted.count / 2
-            (lowest, highest) = (sorted.first ?? .nan, sorted.last ?? .nan)
-            median = sorted.isEmpty ? .nan : sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+            let finite = rounds.filter(\.isFinite)
+            (lowest, median, highest) = (finite.min() ?? .nan, finite.median, finite.max() ?? .nan)
         }
 
         /// Whether the rounds differ.

@@ -27,21 +27,8 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
 
         /// Share of the time that goes with the context: reading its keys and values.
         public var contextShare: Double {
-            let (with, without) = (Self.quartiles(seconds).median, Self.quartiles(secondsWithoutContext).median)
+            let (with, without) = (seconds.median, secondsWithoutContext.median)
             return with > 0 ? max(0, 1 - without / with) : 0
-        }
-
-        /// The median of `values` and half the distance of the quartiles, which a round that something disturbed leaves alone.
-        static func quartiles(_ values: [Double]) -> (median: Double, halfRange: Double) {
-            guard !values.isEmpty else { return (0, 0) }
-            let sorted = values.sorted()
-            func at(_ share: Double) -> Double {
-                let place = share * Double(sorted.count - 1)
-                let low = Int(place)
-                let high = min(low + 1, sorted.count - 1)
-                return sorted[low] + (place - Double(low)) * (sorted[high] - sorted[low])
-            }
-            return (at(0.5), (at(0.75) - at(0.25)) / 2)
         }
     }
 
