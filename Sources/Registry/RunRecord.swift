@@ -40,19 +40,14 @@ public struct RunRecord: Codable, Sendable, Equatable, FetchableRecord, Persista
     public static let databaseTableName = "run"
 }
 
-/// One line of a run's metrics.
-struct MetricRecord: Codable, Sendable, FetchableRecord, PersistableRecord {
+/// A validation in a line of a run's metrics.
+struct ValidationRecord: Codable, Sendable, PersistableRecord {
     var run: String
     var line: Int
     var step: Int
-    var loss: Double?
-    var learningRate: Double?
-    var gradientNorm: Double?
-    var tokensPerSecond: Double?
-    var validationLoss: Double?
-    var validationBitsPerByte: Double?
+    var bitsPerByte: Double
 
-    static let databaseTableName = "metric"
+    static let databaseTableName = "validation"
 }
 
 /// A checkpoint file as the registry knows it.

@@ -85,19 +85,21 @@ public final class RunRegistry: Sendable {
         return queue
     }
 
-    private static let schemaVersion = 2
+    private static let schemaVersion = 3
 
     private static func create(_ queue: DatabaseQueue) throws {
         try queue.inTransaction(.immediate) { database in
-            for table in ["metric", "run", "checkpoint"] { try database.execute(sql: "DROP TABLE IF EXISTS \(table)") }
+            // Indexes of version 2 have metrics.
+            for table in ["metric", "validation", "run", "checkpoint"] {
+                try database.execute(sql: "DROP TABLE IF EXISTS \(table)")
+            }
             try database.execute(
                 sql: """
                     CREATE TABLE run (path TEXT PRIMARY KEY, name TEXT NOT NULL, status TEXT NOT NULL, step INTEGER NOT NULL,
                       recipe TEXT NOT NULL, loss REAL, validationLoss REAL, validationBitsPerByte REAL, tokensPerSecond REAL,
                       bytes INTEGER NOT NULL, updated REAL NOT NULL, stamp TEXT NOT NULL);
-                    CREATE TABLE metric (run TEXT NOT NULL REFERENCES run(path) ON DELETE CASCADE, line INTEGER NOT NULL,
-                      step INTEGER NOT NULL, loss REAL, learningRate REAL, gradientNorm REAL, tokensPerSecond REAL,
-                      validationLoss REAL, validationBitsPerByte REAL, PRIMARY KEY (run, line)) WITHOUT ROWID;
+                    CREATE TABLE validation (run TEXT NOT NULL REFERENCES run(path) ON DELETE CASCADE, line INTEGER NOT NULL,
+                      step INTEGER NOT NULL, bitsPerByte REAL NOT NULL, PRIMARY KEY (run, line)) WITHOUT ROWID;
                     CREATE TABLE checkpoint (path TEXT PRIMARY KEY, hash TEXT, parentHash TEXT, name TEXT, conversion TEXT,
                       source TEXT, steps INTEGER NOT NULL, tokensSeen INTEGER NOT NULL, parameters INTEGER NOT NULL,
                       kvHeads TEXT NOT NULL, attention TEXT NOT NULL, kvBytesPerToken INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -124,9 +126,9 @@ public final class RunRegistry: Sendable {
             try update(
                 database, table: "run", found: scan.runs, stamp: scan.stamp(run:),
                 insert: { path in
-                    let (run, metrics) = scan.run(path)
+                    let (run, validations) = scan.run(path)
                     try run.insert(database)
-                    for line in metrics { try line.insert(database) }
+                    for validation in validations { try validation.insert(database) }
                 })
             try update(
                 database, table: "checkpoint", found: scan.checkpoints, stamp: scan.stamp(checkpoint:),
@@ -204,11 +206,8 @@ public final class RunRegistry: Sendable {
     public func validations(of run: RunRecord) throws -> [(step: Int, bitsPerByte: Double)] {
         try reading { database in
             try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT step, validationBitsPerByte FROM metric WHERE run = ? AND validationBitsPerByte IS NOT NULL ORDER BY line
-                    """, arguments: [run.path]
-            ).map { ($0["step"], $0["validationBitsPerByte"]) }
+                database, sql: "SELECT step, bitsPerByte FROM validation WHERE run = ? ORDER BY line", arguments: [run.path]
+            ).map { ($0["step"], $0["bitsPerByte"]) }
         }
     }
 }

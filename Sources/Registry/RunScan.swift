@@ -55,8 +55,8 @@ struct RunScan {
     /// A stamp of the checkpoint file, which changes with it.
     func stamp(checkpoint: String) -> String { FileStamp(absolute(checkpoint)).text }
 
-    /// The run in the folder `path`, and its metrics.
-    func run(_ path: String) -> (RunRecord, [MetricRecord]) {
+    /// The run in the folder `path`, and its validations.
+    func run(_ path: String) -> (RunRecord, [ValidationRecord]) {
         let folder = absolute(path)
         let stamp = stamp(run: path)
         let bytes = (try? RegularFile.contents(folder + "/recipe.json", links: .refused, limit: Self.recipeLimit)) ?? []
@@ -82,13 +82,10 @@ struct RunScan {
             bytes: files.reduce(0) { $0 + $1.bytes },
             updated: max(FileStamp(folder + "/metrics.jsonl").modified, FileStamp(folder + "/recipe.json").modified),
             stamp: stamp)
-        let metrics = lines.enumerated().map { index, line in
-            MetricRecord(
-                run: path, line: index, step: line.step, loss: line.loss, learningRate: line.learningRate,
-                gradientNorm: line.gradientNorm, tokensPerSecond: line.tokensPerSecond, validationLoss: line.validationLoss,
-                validationBitsPerByte: line.validationBitsPerByte)
+        let validations = lines.enumerated().compactMap { index, line in
+            line.validationBitsPerByte.map { ValidationRecord(run: path, line: index, step: line.step, bitsPerByte: $0) }
         }
-        return (record, metrics)
+        return (record, validations)
     }
 
     /// The record of a checkpoint that has not been read.
