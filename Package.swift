@@ -82,8 +82,8 @@ let package = Package(
         library(
             "Experiments",
             [
-                "Autograd", "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "Kernels", "Models",
-                "Random", "Recipes", "Registry", "Text", "Threads", "Training",
+                "Autograd", "Checkpoints", "Console", "Conversion", "Evaluation", "Files", "Inference", "JSON", "Kernels",
+                "Models", "Random", "Recipes", "Registry", "Text", "Threads", "Training",
             ]),
         library(
             "Server", resources: ["playground.html", "playground.css", "playground.js"].map { .embedInCode("Playground/" + $0) },

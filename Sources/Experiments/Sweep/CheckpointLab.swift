@@ -2,6 +2,7 @@ import Checkpoints
 import Conversion
 import Files
 import Foundation
+import JSON
 import Kernels
 import Models
 import Recipes
@@ -78,13 +79,12 @@ public struct CheckpointLab: Sendable {
             guard seq <= model.config.maxSequence else {
                 throw ExperimentError.window(seq, model: checkpoint, limit: model.config.maxSequence)
             }
-            let cost = Cost(model.config, children: children.count, seq: seq, learns: distillWeight > 0)
+            let cost = Cost(config: model.config, children: children.count, seq: seq, learns: distillWeight > 0)
             let scored = Int(fraction * Double(bytes)) / 3
             let probe = StepProbe(
                 checkpoint: model, batch: batch / (accumulation ?? 1), seq: seq, compute: ComputeOptions(precision: .bf16),
                 isDistilled: distillWeight > 0)
-            let fitting = cost.tokens(
-                in: 60 * minutes * Self.share * (try probe.flopsPerSecond()), calibrated: children.count, scored: scored)
+            let fitting = cost.tokens(in: 60 * minutes * Self.share * (try probe.flopsPerSecond()), scored: scored)
             guard fitting >= batch * seq else {
                 throw ExperimentError.budget(minutes: minutes, tokens: batch * seq)
             }
@@ -92,18 +92,27 @@ public struct CheckpointLab: Sendable {
         }
         let steps = UptrainLength.steps(tokens: tokens, stepTokens: batch * seq)
         let isKnown = training != nil
-        let draft = Draft(
-            name: Self.name(checkpoint), data: Draft.Data(files: texts, validation: Draft.Validation(fraction: fraction)),
-            start: Draft.Start(checkpoint: checkpoint),
-            train: Draft.Train(
-                dtype: "bf16", warmupSteps: isKnown ? nil : steps / 20, accumulation: accumulation),
-            lab: Draft.Lab(
-                children: children, tokens: tokens, batch: self.batch ?? (isKnown ? nil : batch),
-                seq: self.seq ?? (isKnown ? nil : seq),
-                learningRate: learningRate ?? (isKnown ? nil : Self.defaultLearningRate),
-                distill: distillWeight > 0 ? Draft.Distill(weight: distillWeight) : nil,
-                evaluation: Draft.Evaluation(window: seq)))
-        return try Recipe.parse(CanonicalJSON.text(of: draft, pretty: true), name: "the lab of \(checkpoint)").resolvedJSON + "\n"
+        func number(_ value: (some Numeric)?) -> JSONValue { value.map { .number("\($0)") } ?? .null }
+        // All other keys are defaults, as null is.
+        let draft = JSONValue.object([
+            "name": .text(Self.name(checkpoint)),
+            "data": .object([
+                "files": try JSONValue(parsing: Array(CanonicalJSON.text(of: texts).utf8)),
+                "validation": .object(["fraction": number(fraction)]),
+            ]),
+            "init": .object(["checkpoint": .text(checkpoint)]),
+            "train": .object([
+                "dtype": .text("bf16"), "warmupSteps": number(isKnown ? nil : steps / 20), "accumulation": number(accumulation),
+            ]),
+            "lab": .object([
+                "children": .array(children), "tokens": number(tokens), "batch": number(self.batch ?? (isKnown ? nil : batch)),
+                "seq": number(self.seq ?? (isKnown ? nil : seq)),
+                "learningRate": number(learningRate ?? (isKnown ? nil : Self.defaultLearningRate)),
+                "distill": distillWeight > 0 ? .object(["weight": number(distillWeight)]) : .null,
+                "evaluation": .object(["window": number(seq)]),
+            ]),
+        ])
+        return try Recipe.parse(draft.indented, name: "the lab of \(checkpoint)").resolvedJSON + "\n"
     }
 
     /// The fewest equal parts of a batch whose activations are not too many; nil for one part.
@@ -114,7 +123,7 @@ public struct CheckpointLab: Sendable {
     }
 
     /// Each number of KV heads by each method, a latent of as many cache bytes for `mla`.
-    private func children(_ config: ModelConfig) throws -> [Draft.Child] {
+    private func children(_ config: ModelConfig) throws -> [JSONValue] {
         try kvHeads.flatMap { heads in
             try methods.map { method in
                 if method == LatentDesign.name {
@@ -122,7 +131,7 @@ public struct CheckpointLab: Sendable {
                     shared.kvHeads = .all(heads)
                     let rank = try LatentMethod().rank(
                         bytesPerToken: shared.kvBytesPerToken(.float16), .float16, config)
-                    return Draft.Child(attention: Draft.Latent(kind: method, rank: rank))
+                    return .object(["attention": .object(["kind": .text(method), "rank": .int(rank)])])
                 }
                 guard ConversionMethods.merges.contains(where: { $0.name == method }) else {
                     guard ConversionMethods.named(method) == nil else {
@@ -130,7 +139,7 @@ public struct CheckpointLab: Sendable {
                     }
                     throw ConversionError.unknownMethod(method)
                 }
-                return Draft.Child(kvHeads: heads, method: method)
+                return .object(["kvHeads": .int(heads), "method": .text(method)])
             }
         }
     }
@@ -147,64 +156,15 @@ extension CheckpointLab {
         let seq: Int
         let learns: Bool
 
-        init(_ config: ModelConfig, children: Int, seq: Int, learns: Bool) {
-            (self.config, self.children, self.seq, self.learns) = (config, children, seq, learns)
-        }
-
-        /// Tokens of each uptraining that are left of `flops` after `calibrated` conversions and the scores on `scored` tokens.
-        func tokens(in flops: Double, calibrated: Int, scored: Int) -> Int {
+        /// Tokens of each uptraining that are left of `flops` after the conversions and the scores on `scored` tokens.
+        func tokens(in flops: Double, scored: Int) -> Int {
             let forward = 2 * config.matrixParametersPerToken(seq: seq)
             // Beside the refinement, passes of parent and child over the calibration text.
             let conversion = Converter.refinementWork(config) + 4 * forward * Double(Calibration.defaultTokens)
             // Two models a child and one control, each scored and compared with the parent.
             let scores = forward * Double(scored) * (1 + 3 * Double(2 * children + 1))
             let training = forward * (3 * Double(children + 1) + (learns ? Double(children) : 0))
-            return max(0, Int((flops - Double(calibrated) * conversion - scores) / training))
-        }
-    }
-
-    /// The keys that the recipe has; all others are defaults.
-    private struct Draft: Encodable {
-        struct Validation: Encodable { var fraction: Double }
-        struct Data: Encodable {
-            var files: [TextSource]
-            var validation: Validation
-        }
-        struct Start: Encodable { var checkpoint: String }
-        struct Train: Encodable {
-            var dtype: String
-            var warmupSteps: Int?
-            var accumulation: Int?
-        }
-        struct Latent: Encodable {
-            var kind: String
-            var rank: Int
-        }
-        struct Child: Encodable {
-            var kvHeads: Int?
-            var method: String?
-            var attention: Latent?
-        }
-        struct Distill: Encodable { var weight: Double }
-        struct Evaluation: Encodable { var window: Int }
-        struct Lab: Encodable {
-            var children: [Child]
-            var tokens: Int
-            var batch: Int?
-            var seq: Int?
-            var learningRate: Double?
-            var distill: Distill?
-            var evaluation: Evaluation
-        }
-        var name: String
-        var data: Data
-        var start: Start
-        var train: Train
-        var lab: Lab
-
-        private enum CodingKeys: String, CodingKey {
-            case name, data, train, lab
-            case start = "init"
+            return max(0, Int((flops - Double(children) * conversion - scores) / training))
         }
     }
 }
