@@ -15,7 +15,7 @@ public struct LayerEncodings: Sendable, Encodable {
     /// A cache with its bytes and divergences.
     public struct Cache: Sendable, Encodable {
         /// The encoding as `--kv-dtype` reads it.
-        public var kvDtype: String { encoding.name }
+        public let kvDtype: String
         /// Bytes of a page.
         public var pageBytes: Int
         /// The most bytes of pages that a decoding sequence of the context holds, a token of it.
@@ -28,20 +28,12 @@ public struct LayerEncodings: Sendable, Encodable {
         let encoding: CacheEncoding
 
         init(encoding: CacheEncoding, pageBytes: Int, bytes: Int, tokens: Int) {
-            (self.encoding, self.pageBytes, bytesPerToken) = (encoding, pageBytes, Double(bytes) / Double(tokens))
+            (self.encoding, kvDtype, self.pageBytes) = (encoding, encoding.name, pageBytes)
+            bytesPerToken = Double(bytes) / Double(tokens)
         }
 
         private enum CodingKeys: String, CodingKey {
             case kvDtype, pageBytes, bytesPerToken, klToFull, klHeldOut
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            var values = encoder.container(keyedBy: CodingKeys.self)
-            try values.encode(kvDtype, forKey: .kvDtype)
-            try values.encode(pageBytes, forKey: .pageBytes)
-            try values.encode(bytesPerToken, forKey: .bytesPerToken)
-            try values.encode(klToFull, forKey: .klToFull)
-            try values.encodeIfPresent(klHeldOut, forKey: .klHeldOut)
         }
 
         /// Measures `model` through it on `windows`.
