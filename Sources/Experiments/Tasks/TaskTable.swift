@@ -113,14 +113,7 @@ public struct TaskTable: ResultTable, Codable, Hashable {
             var parent: String
             var cache: CacheSpec
         }
-        var order: [Key] = []
-        var groups: [Key: [Entry]] = [:]
-        for entry in entries {
-            let key = Key(model: entry.model, parent: entry.parent, cache: entry.cache)
-            if groups[key] == nil { order.append(key) }
-            groups[key, default: []].append(entry)
-        }
-        return order.compactMap { groups[$0] }
+        return entries.grouped { Key(model: $0.model, parent: $0.parent, cache: $0.cache) }
     }
 
     private static func score(_ group: [Entry], _ task: Int, reference: [Entry]?) -> Score? {
