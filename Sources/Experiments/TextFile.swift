@@ -22,10 +22,15 @@ public enum TextFile {
         try AtomicFile.write(Array(text.utf8), to: path, links: links)
     }
 
-    /// The bytes of a file of kvlab's own, such as a run folder's; nil where there is none, or none that is an ordinary file of at most
-    /// `limit` bytes.
-    static func ownBytes(_ path: String, limit: Int = 64 << 20) -> Data? {
-        (try? RegularFile.contents(path, links: .refused, limit: limit)).map { Data($0) }
+    /// The value in a JSON file of kvlab's own, such as a run folder's; nil where there is no ordinary file of at most 64 MiB with one.
+    static func value<Value: Decodable>(_ type: Value.Type, at path: String) -> Value? {
+        let bytes = try? RegularFile.contents(path, links: .refused, limit: 64 << 20)
+        return bytes.flatMap { try? CanonicalJSON.value(type, from: Data($0)) }
+    }
+
+    /// Writes `value` as one line of JSON, numbers that are not finite spelled.
+    static func writeLine(_ value: some Encodable, to path: String) throws {
+        try write(try CanonicalJSON.text(of: value, nonFinite: .spelled) + "\n", to: path)
     }
 
     private static func firstInvalidByte(_ bytes: [UInt8]) -> Int {

@@ -1,5 +1,4 @@
 import Evaluation
-import Files
 import Foundation
 
 /// The figures of one model through one cache; in a sweep a file in the model's folder, named by the key of the measurement.
@@ -38,14 +37,5 @@ public struct CompressedScore: Codable, Sendable, Hashable {
     var result: PerplexityResult? {
         guard let windows, windows.allSatisfy({ $0.count == 3 }) else { return nil }
         return PerplexityResult(windows: windows.map { WindowScore(nll: $0[0], tokens: Int($0[1]), bytes: Int($0[2])) })
-    }
-
-    /// The score in the file at `path`; nil where there is none, or none that can be read.
-    static func read(_ path: String) -> CompressedScore? {
-        TextFile.ownBytes(path).flatMap { try? CanonicalJSON.value(CompressedScore.self, from: $0) }
-    }
-
-    func write(to path: String) throws {
-        try TextFile.write(try CanonicalJSON.text(of: self, nonFinite: .spelled) + "\n", to: path)
     }
 }

@@ -117,8 +117,7 @@ public struct RecoveryExample: Sendable, Hashable {
 
     /// The diagnosis that a sweep left in a conversion's folder.
     static func diagnosis(_ folder: String) -> Diagnosis? {
-        guard let data = TextFile.ownBytes(folder + "/diagnosis.json") else { return nil }
-        return try? JSONDecoder().decode(Diagnosis.self, from: data)
+        TextFile.value(Diagnosis.self, at: folder + "/diagnosis.json")
     }
 
     /// Writes what a conversion lost on held-out text into its folder.
@@ -128,8 +127,7 @@ public struct RecoveryExample: Sendable, Hashable {
     }
 
     private static func startPercent(_ folder: String) -> Double? {
-        TextFile.ownBytes(folder + "/heldout.json")
-            .flatMap { try? JSONDecoder().decode([String: Double].self, from: $0) }?["lostPercent"]
+        TextFile.value([String: Double].self, at: folder + "/heldout.json")?["lostPercent"]
     }
 
     /// The conversions of a sweep.

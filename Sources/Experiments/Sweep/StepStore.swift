@@ -50,7 +50,7 @@ struct StepStore: Sendable {
 
     /// The record of the step that the folder holds, whatever its key; nil for none.
     func record(in folder: String) -> Record? {
-        TextFile.ownBytes(folder + "/step.json").flatMap { try? JSONDecoder().decode(Record.self, from: $0) }
+        TextFile.value(Record.self, at: folder + "/step.json")
     }
 
     /// Throws the difference where the folder doesn't hold the model that `record` names.

@@ -28,7 +28,7 @@ extension Sweep {
             var model: ServingModel?
             for cache in grid.caches {
                 let path = scorePath(step, output, parent, grid, cache)
-                var score = CompressedScore.read(path)
+                var score = TextFile.value(CompressedScore.self, at: path)
                 if score == nil {
                     if context?.hash != parent.record.output { context = try MeasuringContext(self, step, parent) }
                     guard let context else { continue }
@@ -38,7 +38,7 @@ extension Sweep {
                     score = try measure(
                         own, cache, grid, context, parent: step.kind == .parent ? nil : context.parent, name, shouldStop)
                     guard let score else { return nil }
-                    try score.write(to: path)
+                    try TextFile.writeLine(score, to: path)
                     reporter.line(
                         String(
                             format: "%@  KL %.5f  %.1f bytes a token", "\(step.name)  \(cache)", score.klToParent,
@@ -76,7 +76,10 @@ extension Sweep {
             guard let output = made[index], let parent = made[steps[index].parent ?? index] else {
                 return count + grid.caches.count
             }
-            return count + grid.caches.count { CompressedScore.read(scorePath(steps[index], output, parent, grid, $0)) == nil }
+            return count
+                + grid.caches.count {
+                    TextFile.value(CompressedScore.self, at: scorePath(steps[index], output, parent, grid, $0)) == nil
+                }
         }
         return ["\(models.count) models through \(grid.caches.count) caches, \(missing) of both to measure"]
     }

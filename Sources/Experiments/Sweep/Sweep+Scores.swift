@@ -34,7 +34,7 @@ extension Sweep {
             cache: measuredCache(model, scoring),
             klDivergence: isParent
                 ? nil : try scoring.comparison.divergence(scoring.model, model, scoring.text, reporter: reporter))
-        try score.write(to: path)
+        try TextFile.writeLine(score, to: path)
         reporter.line(String(format: "%@  %.4f bits per byte", step.name, result.bitsPerByte))
         return score
     }

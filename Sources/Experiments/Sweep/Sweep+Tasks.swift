@@ -34,7 +34,9 @@ extension Sweep {
                 found.append(own)
             }
             for (place, cache) in caches.enumerated() {
-                let measured = recipes.grid.flatMap { CompressedScore.read(scorePath(step, output, parent, $0, cache)) }
+                let measured = recipes.grid.flatMap {
+                    TextFile.value(CompressedScore.self, at: scorePath(step, output, parent, $0, cache))
+                }
                 entries.append(
                     TaskTable.Entry(
                         model: point.longName(among: budgets), attention: point.attention, parent: point.parent ?? "parent",

@@ -23,11 +23,7 @@ extension Sweep {
         let identity = try CanonicalJSON.text(of: section, pretty: true) + lab.evaluation.kvDtype + hashes
         let key = SHA256Digest(of: "kvlab timing \(StepStore.format)\n\(MachineDescription.text)\n\(identity)").hex
         let path = "\(store.directory)/timing-\(key.prefix(12)).json"
-        if let data = TextFile.ownBytes(path),
-            let timing = try? JSONDecoder().decode(DecodeTiming.self, from: data)
-        {
-            return [timing]
-        }
+        if let timing = TextFile.value(DecodeTiming.self, at: path) { return [timing] }
         let models = try chosen.compactMap { index, step -> (name: String, model: ServingModel)? in
             guard let output = made[index] else { return nil }
             let checkpoint = try Checkpoint.load(output.model, trainingState: false)

@@ -244,9 +244,7 @@ public struct Sweep {
     /// Keeps the digests of all texts beside the results of listed children; throws where they are others than those it was begun with.
     private func recordInputs(resume: Bool, force: Bool) throws {
         let path = directory + "/inputs.json"
-        if resume, let recorded = TextFile.ownBytes(path).flatMap({ try? JSONDecoder().decode(InputDigests.self, from: $0) }),
-            recorded.version == InputDigests.currentVersion
-        {
+        if resume, let recorded = TextFile.value(InputDigests.self, at: path), recorded.version == InputDigests.currentVersion {
             let changes = recipes.inputs.changes(since: recorded)
             guard changes.isEmpty || force else { throw TrainingError.changedInputs(directory: directory, changes) }
         }

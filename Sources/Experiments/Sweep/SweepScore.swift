@@ -1,5 +1,4 @@
 import Evaluation
-import Files
 import Foundation
 import Inference
 import Kernels
@@ -39,14 +38,7 @@ struct SweepScore: Codable, Sendable, Equatable {
 
     /// The score in the file at `path`; nil where there is none, or none that can be read.
     static func read(_ path: String) -> SweepScore? {
-        guard let data = TextFile.ownBytes(path), let score = try? CanonicalJSON.value(SweepScore.self, from: data),
-            score.windows.allSatisfy({ $0.count == 3 })
-        else { return nil }
-        return score
-    }
-
-    func write(to path: String) throws {
-        try TextFile.write(try CanonicalJSON.text(of: self, nonFinite: .spelled) + "\n", to: path)
+        TextFile.value(SweepScore.self, at: path).flatMap { $0.windows.allSatisfy { $0.count == 3 } ? $0 : nil }
     }
 }
 

@@ -20,7 +20,7 @@ extension LabTask {
     /// The stored scores; nil where some are missing.
     func recorded(_ subject: Subject, _ cache: CacheSpec) throws -> TaskScores? {
         guard let path = path(subject, cache) else { return nil }
-        guard isCached else { return TextFile.ownBytes(path).flatMap { try? CanonicalJSON.value(TaskScores.self, from: $0) } }
+        guard isCached else { return TextFile.value(TaskScores.self, at: path) }
         guard FileManager.default.fileExists(atPath: path + "/run.json") else { return nil }
         let records = try folder(subject, cache, path).records
         return records.count == count && count > 0 ? TaskScores(records) : nil
