@@ -38,9 +38,7 @@ public final class EventFile {
             records = [Self.head(time: clock())]
             records += lines.compactMap { Self.event($0, time: clock()) }
         }
-        var rewritten = try AtomicFile(path: path, links: .refused)
-        for record in records { try rewritten.append(Self.framed(record)) }
-        try rewritten.commit()
+        try AtomicFile.write(records.flatMap(Self.framed), to: path, links: .refused)
         file = try AppendedFile(path: path)
     }
 

@@ -32,10 +32,8 @@ public final class MetricsFile {
     /// Opens the file and drops lines past `step`, whose steps a resumed run repeats.
     public init(path: String, keepingThrough step: Int) throws {
         self.path = path
-        let kept = Self.read(path: path).filter { $0.step <= step }
-        var rewritten = try AtomicFile(path: path, links: .refused)
-        for line in kept { try rewritten.append(Array((try CanonicalJSON.text(of: line) + "\n").utf8)) }
-        try rewritten.commit()
+        let kept = try Self.read(path: path).filter { $0.step <= step }.map { try CanonicalJSON.text(of: $0) + "\n" }
+        try AtomicFile.write(Array(kept.joined().utf8), to: path, links: .refused)
         file = try AppendedFile(path: path)
     }
 
