@@ -134,21 +134,20 @@ extension SweepPoint {
                 model: output.record.output)
             let before = step.kind == .child && step.through == nil ? step.source.flatMap { scores[$0]?.result } : nil
             point.bitsPerByteBefore = before?.bitsPerByte
-            if let parent = step.parent.flatMap({ scores[$0] }) {
-                if let before {
-                    let paired = PairedDifference(reference: parent.result, other: before)
-                    (point.beforeDifference, point.beforeError) = (paired.bitsPerByte, paired.standardError)
-                }
-                let paired = PairedDifference(reference: parent.result, other: result)
-                (point.difference, point.standardError) = (paired.bitsPerByte, paired.standardError)
+            func pair(_ reference: SweepScore?, _ other: PerplexityResult?) -> (Double?, Double?) {
+                guard let reference, let other else { return (nil, nil) }
+                let paired = PairedDifference(reference: reference.result, other: other)
+                return (paired.bitsPerByte, paired.standardError)
             }
+            let parent = step.parent.flatMap { scores[$0] }
+            (point.beforeDifference, point.beforeError) = pair(parent, before)
+            (point.difference, point.standardError) = pair(parent, result)
             let control = steps.firstIndex {
                 $0.kind == .continued && $0.parent == step.parent && $0.length == step.length
                     && (step.kind == .scratch || $0.uptrainSeed == step.uptrainSeed)
             }
-            if step.kind != .continued, step.kind != .parent, let continued = control.flatMap({ scores[$0] }) {
-                let paired = PairedDifference(reference: continued.result, other: result)
-                (point.toContinued, point.toContinuedError) = (paired.bitsPerByte, paired.standardError)
+            if step.kind != .continued, step.kind != .parent {
+                (point.toContinued, point.toContinuedError) = pair(control.flatMap { scores[$0] }, result)
             }
             return point
         }
