@@ -207,13 +207,6 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         public var temperature: Double
         /// Weight of the distances between the layers' outputs.
         public var hidden: Double
-
-        /// Learning from the parent with these weights.
-        public init(weight: Double = 0.5, temperature: Double = 1, hidden: Double = 0) {
-            self.weight = weight
-            self.temperature = temperature
-            self.hidden = hidden
-        }
     }
 
     /// The bound at which an uptraining ends.
@@ -222,12 +215,6 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
         public var withinParentPercent: Double
         /// Steps between looks; nil: a twentieth of the steps.
         public var every: Int?
-
-        /// An end at `withinParentPercent`, looked for every `every` steps.
-        public init(withinParentPercent: Double, every: Int? = nil) {
-            self.withinParentPercent = withinParentPercent
-            self.every = every
-        }
     }
 
     /// An uptraining of this length with these settings.

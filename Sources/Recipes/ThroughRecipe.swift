@@ -9,9 +9,6 @@ extension UptrainRecipe {
         /// Tokens of a document's prompt, behind which policies decide; nil: half of a sequence.
         public var prefill: Int?
 
-        /// Training through `cache`, whose policy decides behind `prefill` tokens.
-        public init(_ cache: CacheSpec, prefill: Int? = nil) { (self.cache, self.prefill) = (cache, prefill) }
-
         /// The prompt beside the cache's own keys.
         public func encode(to encoder: any Encoder) throws {
             if let prefill { try ["prefill": prefill].encode(to: encoder) }
@@ -41,6 +38,6 @@ extension ObjectReader {
             throw section.impossible(
                 at: "merge", "changes kept values when slots are evicted, which training through a cache does not; leave it out")
         }
-        return UptrainRecipe.Through(cache, prefill: prefill)
+        return UptrainRecipe.Through(cache: cache, prefill: prefill)
     }
 }

@@ -2,13 +2,13 @@ import Checkpoints
 import Files
 import Foundation
 import Models
-import Recipes
 import TestSupport
 import Testing
 import Text
 import Training
 
 @testable import Experiments
+@testable import Recipes
 
 @Suite struct RunTests {
     private let scratch = ScratchDirectory()
