@@ -41,18 +41,11 @@ public struct Comparison {
         }
     }
 
-    /// A table of `models` on `text`, differences and divergences to the first.
+    /// A table of `models` on `text`, differences and divergences to the first, and the figures that tasks are shown beside.
     ///
     /// Perplexity is left out where the models have different tokenizers: only bits per byte compare them then. Throws
     /// ``EncodingMismatch`` where a model cannot have the cache whose size is shown.
-    public func table(_ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter) throws
-        -> ComparisonTable
-    {
-        try measured(models, text, title: title, reporter: reporter).table
-    }
-
-    /// The table of `models` on `text`, as ``table(_:_:title:reporter:)`` has it, and what tasks are shown beside.
-    public func measured(
+    public func table(
         _ models: [LoadedModel], _ text: EvaluationText, title: String, reporter: ProgressReporter
     ) throws -> (table: ComparisonTable, quality: MeasuredQuality) {
         var table = ComparisonTable(text: title, contextTokens: contextTokens, batch: batch, kvDtype: kvType.name, rows: [])

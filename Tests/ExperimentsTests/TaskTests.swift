@@ -166,7 +166,7 @@ import Text
         (comparison.contextTokens, comparison.kvType) = (64, .float32)
         let tasks = try ComparisonTasks(
             [EvaluationSpec("passkey:lengths=300,depths=1,trials=2,maxNew=2")], models: models, caches: [])
-        let (table, quality) = try comparison.measured(models, text, title: "text", reporter: reporter)
+        let (table, quality) = try comparison.table(models, text, title: "text", reporter: reporter)
         let scores = try await comparison.tasks(
             tasks, models: models, paths: ["a.h5", "b.h5"].map { scratch[$0] }, quality: quality, text: "text", reporter: reporter
         )

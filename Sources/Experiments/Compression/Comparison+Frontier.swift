@@ -4,21 +4,13 @@ import Kernels
 import Models
 
 extension Comparison {
-    /// `models` through each of `caches` on `text`, the first model the parent of the others; the uncompressed cache in ``kvType`` is
-    /// measured too.
+    /// `models` through each of `caches` on `text`, the first model the parent of the others, and the figures that tasks are shown
+    /// beside; the uncompressed cache in ``kvType`` is measured too.
     ///
     /// Windows and the cache sizes' context are those of ``window``; `prompt` is nil for half of it. One model beside the parent is in
     /// memory at a time, and logits of one chunk. Throws ``ExperimentError`` where a model cannot have a cache or has another tokenizer
     /// than the parent.
     public func frontier(
-        _ models: [LoadedModel], _ text: EvaluationText, title: String, caches: [CacheSpec], prompt: Int?,
-        reporter: ProgressReporter
-    ) throws -> CacheFrontier {
-        try measuredFrontier(models, text, title: title, caches: caches, prompt: prompt, reporter: reporter).frontier
-    }
-
-    /// The frontier of `models` on `text`, and what tasks are shown beside.
-    public func measuredFrontier(
         _ models: [LoadedModel], _ text: EvaluationText, title: String, caches: [CacheSpec], prompt: Int?,
         reporter: ProgressReporter
     ) throws -> (frontier: CacheFrontier, quality: MeasuredQuality) {

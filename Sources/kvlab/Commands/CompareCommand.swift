@@ -132,7 +132,7 @@ struct CompareCommand: AsyncParsableCommand {
                 tasks, models: models, paths: checkpoints, quality: quality, text: title, reporter: reporter)
         }
         if !caches.isEmpty {
-            var (frontier, quality) = try comparison.measuredFrontier(
+            var (frontier, quality) = try comparison.frontier(
                 models, text, title: title, caches: try specs(), prompt: prefill, reporter: reporter)
             comparison.recommend(in: &frontier, models, paths: checkpoints, withinPercent: percent)
             frontier.tasks = try await table(quality)
@@ -140,7 +140,7 @@ struct CompareCommand: AsyncParsableCommand {
                 HTMLReport(title: "kvlab compare --compression", frontier: frontier).html
             }
         }
-        var (shown, quality) = try comparison.measured(models, text, title: title, reporter: reporter)
+        var (shown, quality) = try comparison.table(models, text, title: title, reporter: reporter)
         comparison.recommend(in: &shown, paths: checkpoints, withinPercent: percent)
         shown.tasks = try await table(quality)
         try show(shown, shown.recommendation.map { [$0] } ?? [], shown.tasks) {
