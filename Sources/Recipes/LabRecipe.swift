@@ -37,6 +37,9 @@ public struct LabRecipe: Sendable, Hashable, Encodable {
         /// Evaluations of every model beside the text; nil: none.
         public var tasks: [EvaluationSpec]?
 
+        /// The encoding that ``kvDtype`` names.
+        public var encoding: CacheEncoding { CacheEncoding(kvDtype) ?? .standard }
+
         /// The limit of recommendations where nothing else is said, in percent of the parent's bits per byte.
         public static let standardPercent = 1.0
     }
@@ -119,15 +122,14 @@ extension LabRecipe {
         self.children = children
         length = try reader.uptrainLength() ?? .standard
         evaluation = try Evaluation(reader.section("evaluation"))
-        let encoding = CacheEncoding(evaluation.kvDtype) ?? .standard
         uptrain = try UptrainSettings(
-            reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: encoding)
+            reader, hasShare: (sweep?.lengths.first ?? length).alpha != nil, defaults: evaluation.encoding)
         guard uptrain.parentTokens == nil || hasGivenParents else {
             throw reader.impossible(at: "parentTokens", "the lab trains its parent itself, whose tokens are known; leave it out")
         }
         control = try reader.value("control")
         compression = try reader.distinct("compression") { (section) throws(RecipeError) in
-            try section.cache(defaults: encoding)
+            try section.cache(defaults: evaluation.encoding)
         }
         try reader.finish()
     }

@@ -58,7 +58,7 @@ extension Sweep {
         return comparison
     }
 
-    var kvType: CacheEncoding { CacheEncoding(lab.evaluation.kvDtype) ?? .standard }
+    var kvType: CacheEncoding { lab.evaluation.encoding }
 
     /// The cache of one sequence of the text, as long as the model and the recipe allow; nil where the engine can't serve the model.
     private func measuredCache(_ model: LoadedModel, _ scoring: ScoringContext) -> MeasuredCache? {

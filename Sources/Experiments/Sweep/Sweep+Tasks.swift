@@ -18,7 +18,7 @@ extension Sweep {
     ) async throws -> [TaskTable]? {
         guard !recipes.tasks.isEmpty else { return [] }
         let full = CacheSpec(keepingAllIn: kvType)
-        let caches = taskCaches
+        let caches = recipes.taskCaches
         let budgets = Set(points.map(\.budget).filter { $0 > 0 })
         var entries: [TaskTable.Entry] = []
         for (index, point) in zip(scored(made), points) {
@@ -52,14 +52,11 @@ extension Sweep {
         return [TaskTable(entries, tasks: recipes.tasks, full: full, text: text)]
     }
 
-    /// The caches of tasks: those of the recipe's grid, or the one whose size is shown.
-    private var taskCaches: [CacheSpec] { recipes.grid?.caches ?? [CacheSpec(keepingAllIn: kvType)] }
-
     /// The tasks to run, in words: a line, or none where the recipe lists none.
     func taskText(_ made: [Int: SweepRecipes.Made]) throws -> [String] {
         guard !recipes.tasks.isEmpty else { return [] }
         let models = steps.indices.filter { steps[$0].kind != .converted }
-        let caches = taskCaches
+        let caches = recipes.taskCaches
         var (all, missing) = (0, 0)
         for index in models {
             for task in recipes.tasks {

@@ -84,15 +84,12 @@ struct SweepRecipes: Sendable {
         template = try recipe.data.templateInput()
         grid = lab.measuredCaches.map { caches in
             CacheGrid(
-                caches, encoding: CacheEncoding(lab.evaluation.kvDtype) ?? .standard, window: lab.evaluation.window,
-                prompt: lab.evaluation.prefill)
+                caches, encoding: lab.evaluation.encoding, window: lab.evaluation.window, prompt: lab.evaluation.prefill)
         }
         tasks = try (lab.evaluation.tasks ?? []).enumerated().map { index, spec in
             try LabTask(spec) { Self.place(of: spec, index, $0) }
         }
-        try checkEncoding()
-        try checkGrid()
-        try checkThrough()
+        try checkCaches()
         try checkTasks()
     }
 
@@ -101,15 +98,16 @@ struct SweepRecipes: Sendable {
         "lab.evaluation.tasks[\(index)].\(spec.name)" + (key.map { ".\($0)" } ?? "")
     }
 
+    /// The caches of tasks: those of the grid, or the one whose size is shown.
+    var taskCaches: [CacheSpec] { grid?.caches ?? [CacheSpec(keepingAllIn: lab.evaluation.encoding)] }
+
     /// Refuses, before anything is trained, prompts that have no room in a model of the plan, as far as its tokenizer is known.
     private func checkTasks() throws {
         guard !tasks.isEmpty else { return }
-        let encoding = CacheEncoding(lab.evaluation.kvDtype) ?? .standard
-        let caches = grid?.caches ?? [CacheSpec(keepingAllIn: encoding)]
         let given = try parents.map { try LoadedModel(name: $0.name, path: $0.path) }
         for (index, task) in tasks.enumerated() {
             let place = { Self.place(of: task.spec, index, $0) }
-            try task.check(caches, place: place)
+            try task.check(taskCaches, place: place)
             if given.isEmpty, let positions = recipe.model?.maxSeq {
                 try task.check(positions: positions, name: "the parent", place: place)
             }
@@ -123,20 +121,15 @@ struct SweepRecipes: Sendable {
         }
     }
 
-    /// Refuses, before anything is trained, a cache that some model of the plan cannot have.
-    private func checkGrid() throws {
-        guard let grid else { return }
-        for step in plan.steps where step.kind != .converted {
-            guard let config = try shape(of: step) else { continue }
-            try grid.check(config, name: step.name, promptPlace: "lab.evaluation.prefill")
+    /// Refuses, before anything is trained, a cache that some model of the plan cannot have or be trained through.
+    private func checkCaches() throws {
+        let shapes = try plan.steps.compactMap { step in try shape(of: step).map { (step: step, config: $0) } }
+        let encoding = lab.evaluation.encoding
+        for (_, config) in shapes { try config.kvGeometry(encoding).check(encoding) }
+        for (step, config) in shapes where step.kind != .converted {
+            try grid?.check(config, name: step.name, promptPlace: "lab.evaluation.prefill")
         }
-    }
-
-    /// Refuses, before anything is trained, a cache that some child cannot be trained through.
-    private func checkThrough() throws {
-        for step in plan.steps where step.through != nil {
-            if let config = try shape(of: step) { _ = try training(through: step, config) }
-        }
+        for (step, config) in shapes { _ = try training(through: step, config) }
     }
 
     /// The shape of a step's model, as far as it is known before its tokenizer is; nil for one that is refused where it is made.
@@ -149,12 +142,6 @@ struct SweepRecipes: Sendable {
             }
         }
         return try step.child?.conversion.resolved().childConfig(given.config) ?? given.config
-    }
-
-    /// Refuses, before anything is trained, an encoding of the measured caches that some model of the plan cannot have.
-    private func checkEncoding() throws {
-        guard let encoding = CacheEncoding(lab.evaluation.kvDtype) else { return }
-        for step in plan.steps { try shape(of: step)?.kvGeometry(encoding).check(encoding) }
     }
 
     /// All files that are read for the sweep.
