@@ -2,11 +2,10 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Writes text that may get lost, such as a log, so that nobody waits for whoever reads it.
+/// A non-blocking writer of text that may be dropped, such as a log: callers never wait for a slow reader.
 ///
-/// Texts wait in a bounded queue for a thread of the writer's own, which alone blocks where the reader is slow. A text that
-/// finds the queue full, or that cannot be written, is dropped and counted; the count is said before the next text that can be
-/// written. Nothing here throws or traps.
+/// Texts wait in a bounded queue for the writer's own thread, which alone blocks on a slow reader. A text that finds the queue
+/// full, or that cannot be written, is dropped and counted; the count is written before the next text. No method throws or traps.
 ///
 /// ```
 /// write ──▶ at most `limit` bytes waiting ──▶ a serial dispatch queue ──▶ the descriptor
@@ -16,11 +15,11 @@ public final class BackgroundWriter: Sendable {
     private struct State {
         /// Bytes that wait or are being written.
         var waiting = 0
-        /// Texts dropped since that was last said.
+        /// Texts dropped since the last notice of it.
         var dropped = 0
-        /// Whether a wait for the reader has been in vain since it last took something.
+        /// Whether a flush has timed out since the last successful write.
         var isStuck = false
-        /// Whether what stands last in the output is a part of a line.
+        /// Whether the output ends within a line.
         var isInLine = false
     }
 
@@ -53,7 +52,7 @@ public final class BackgroundWriter: Sendable {
         if isTaken { queue.async { self.put(bytes) } }
     }
 
-    /// Waits until everything is written or dropped, at most so long; false where the time was too short.
+    /// Waits until the queue is empty, `seconds` at most; false on a timeout.
     @discardableResult
     public func flush(within seconds: Double) -> Bool {
         let isIdle = state.withLock { $0.waiting == 0 && $0.dropped == 0 }
@@ -68,8 +67,8 @@ public final class BackgroundWriter: Sendable {
         return false
     }
 
-    /// Waits shortly until everything is written, so that what goes elsewhere stands after it on a terminal; not at all
-    /// where the reader is known to take nothing.
+    /// Waits up to 0.1 s for the queue to empty, so that output elsewhere follows it on a terminal; not at all after a flush that
+    /// timed out.
     public func settle() {
         guard state.withLock({ $0.waiting > 0 && !$0.isStuck }) else { return }
         flush(within: 0.1)
@@ -78,7 +77,7 @@ public final class BackgroundWriter: Sendable {
     /// Bytes a waiting text is charged with: empty ones have a block in the queue too.
     private static func cost(_ text: [UInt8]) -> Int { text.count + 64 }
 
-    /// Writes `text` after the count of what was dropped; on the queue alone.
+    /// Writes the count of dropped texts, then `text`; on the queue alone.
     private func put(_ text: [UInt8]?) {
         let (dropped, isInLine) = state.withLock { state in
             defer { state.dropped = 0 }

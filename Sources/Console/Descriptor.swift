@@ -6,9 +6,9 @@ import Glibc
 struct Descriptor {
     let number: Int32
 
-    /// Writes all of `bytes`, however long that takes, or as much as can be written.
+    /// Writes all of `bytes`, blocking, or as many as an error allows.
     ///
-    /// Returns what was written, and the error number that ended it early, or 0.
+    /// Returns the number of bytes written, and the error number that ended the write early, or 0.
     func write(_ bytes: [UInt8]) -> (count: Int, errno: Int32) {
         var done = 0
         while done < bytes.count {
@@ -17,7 +17,7 @@ struct Descriptor {
             }
             if written < 0 {
                 if errno == EINTR { continue }
-                // Somebody else made the descriptor non-blocking.
+                // Another process made the descriptor non-blocking.
                 if errno == EAGAIN {
                     wait()
                     continue
@@ -29,13 +29,13 @@ struct Descriptor {
         return (done, 0)
     }
 
-    /// Waits until there is room or an error.
+    /// Waits until the descriptor is writable or in error.
     private func wait() {
         var request = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
         _ = unsafe poll(&request, 1, -1)
     }
 
-    /// Whether it is the end of a pipe or a connection that nobody reads any more.
+    /// Whether the reader of the pipe or connection has closed it.
     var hasLostReader: Bool {
         var request = pollfd(fd: number, events: 0, revents: 0)
         return unsafe poll(&request, 1, 0) == 1 && Int32(request.revents) & POLLERR != 0

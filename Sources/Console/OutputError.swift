@@ -5,7 +5,7 @@ public enum OutputError: Error, CustomStringConvertible, Equatable {
     /// A write failed with the operating system's error number.
     case unwritable(errno: Int32)
 
-    /// Whether the reader of the pipe has closed it: nobody waits for the rest, nor for an explanation.
+    /// Whether the reader of the pipe has closed it, which needs neither the rest nor an explanation.
     public var readerIsGone: Bool { self == .unwritable(errno: EPIPE) }
 
     /// The sentence for the user.

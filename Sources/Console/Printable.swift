@@ -1,5 +1,5 @@
-/// Text from files and clients as it may be shown to people: what would move a terminal's cursor, forge a line or turn the
-/// direction of reading is spelled out.
+/// Escaping of text from files and clients for display: characters that would move a terminal's cursor, forge a line or turn the
+/// direction of reading are spelled out.
 extension String {
     /// The text with control characters spelled out, as `\u{1b}`; line breaks and tabs stay.
     public var printable: String { spelledOut { $0 == "\n" || $0 == "\t" } }

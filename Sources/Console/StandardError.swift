@@ -1,6 +1,6 @@
 import Glibc
 
-/// Progress, notes, warnings and logs on standard error: they never keep anybody waiting and never end the program.
+/// Progress, notes, warnings and logs on standard error: writes never block and never end the program.
 public enum StandardError {
     // Process-wide, as the descriptor is.
     private static let writer = BackgroundWriter(descriptor: STDERR_FILENO)
@@ -11,9 +11,9 @@ public enum StandardError {
     /// Writes lines for people: control characters other than line breaks are spelled out.
     public static func line(_ text: String) { writer.write(text.printable + "\n") }
 
-    /// Waits until everything is written, at most so long.
+    /// Waits until all text is written, `seconds` at most.
     public static func flush(within seconds: Double) { writer.flush(within: seconds) }
 
-    /// Waits shortly, so that what goes to standard output stands after it on a terminal.
+    /// Waits up to 0.1 s, so that standard output follows it on a terminal.
     static func settle() { writer.settle() }
 }

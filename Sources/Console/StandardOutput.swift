@@ -5,7 +5,7 @@ public enum StandardOutput {
     private static let descriptor = Descriptor(number: STDOUT_FILENO)
     private static let announcements = BackgroundWriter(descriptor: STDOUT_FILENO)
 
-    /// Writes all of `bytes` as they are, and waits for whoever reads them.
+    /// Writes all of `bytes` as they are, blocking.
     public static func write(_ bytes: [UInt8]) throws(OutputError) {
         StandardError.settle()
         let code = descriptor.write(bytes).errno
@@ -15,18 +15,18 @@ public enum StandardOutput {
     /// Writes `text` as it is.
     public static func write(_ text: String) throws(OutputError) { try write(Array(text.utf8)) }
 
-    /// Throws where nobody reads standard output any more, before anything is computed for it.
+    /// Throws where the reader of standard output has closed it; checked before results are computed.
     public static func checkReader() throws(OutputError) {
         guard !descriptor.hasLostReader else { throw .unwritable(errno: EPIPE) }
     }
 
-    /// Writes `text` soon, or never where it cannot be written: the news of a server that goes on all the same.
+    /// Writes a line asynchronously and drops it where it cannot be written: a server's news, without which it goes on.
     public static func announce(_ text: String) {
         StandardError.settle()
         announcements.write(text.printable + "\n")
     }
 
-    /// Finds out, at the end, about errors of what was written long ago, as network file systems report them.
+    /// Throws errors of earlier writes that are reported on closing, as by network file systems; called at the end.
     public static func finish() throws(OutputError) {
         announcements.flush(within: 1)
         let copy = dup(STDOUT_FILENO)
