@@ -2,10 +2,10 @@ import Inference
 import Kernels
 import Models
 
-/// Training through a compressed cache: the model's attention reads keys and values as that cache gives them back, of the slots that
-/// its retention keeps, while gradients pass its codecs straight through.
+/// Training through a compressed cache: attention reads the decoded keys and values of the retained slots; gradients pass the
+/// codecs straight through.
 ///
-/// Retained sets are chosen anew in every step by the policy itself, which reads the step's sequences with the weights before it, without
+/// The policy chooses the retained sets anew in each step, from the step's sequences and the weights before its update, without
 /// dropout.
 public struct CompressedTraining: Sendable {
     /// The encoding of keys and values.
@@ -28,7 +28,7 @@ public struct CompressedTraining: Sendable {
         if let merge = retention.merge { throw .trainedMerge(merge.name) }
     }
 
-    /// Whether some slot of a model's sequences of `tokens` is ever evicted for a later one.
+    /// Whether a slot is ever evicted from a sequence of `tokens` tokens before its end.
     public func evicts(_ config: ModelConfig, tokens: Int) -> Bool {
         let streams = config.kvGeometry(encoding).count { $0.source == nil && $0.window == nil }
         return (0..<streams).contains { stream in

@@ -16,7 +16,7 @@ public final class EventFile {
     /// The file's name in a run's folder; TensorBoard takes every name with "tfevents" in it.
     public static let name = "events.out.tfevents.kvlab"
 
-    /// Each figure's tag; what stands before the slash groups the charts.
+    /// Each figure's tag; the part before the slash groups the charts.
     private static let tags: [(tag: String, value: @Sendable (MetricsFile.Line) -> Double?)] = [
         ("train/loss", { $0.loss }), ("train/learningRate", { $0.learningRate }), ("train/gradientNorm", { $0.gradientNorm }),
         ("train/tokensPerSecond", { $0.tokensPerSecond }), ("validation/loss", { $0.validationLoss }),
@@ -51,7 +51,7 @@ public final class EventFile {
     /// The steps of an event file's figures.
     public static func steps(path: String) -> [Int] { records(path: path).dropFirst().map(step) }
 
-    /// The messages of an event file up to the first that is damaged or cut; none where there is no ordinary file.
+    /// The messages of an event file before the first damaged or cut one; none for a path that is no ordinary file.
     static func records(path: String) -> [[UInt8]] {
         guard let bytes = try? RegularFile.contents(path, links: .refused) else { return [] }
         var (records, position) = ([[UInt8]](), 0)

@@ -51,6 +51,6 @@ public struct TrainingMemory: Sendable, Hashable {
         step = parts > 1 ? gradients + during : max(during, gradients + backward)
     }
 
-    /// The memory of resuming: the saved weights and moments beside those that they are copied to.
+    /// The memory of resuming: the saved weights and moments, and their copies.
     public var loading: Int { 2 * state }
 }
