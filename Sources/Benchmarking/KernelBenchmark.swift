@@ -3,7 +3,7 @@ import Models
 
 /// Times the kernels a training step is made of, one by one, at a shape's sizes.
 public enum KernelBenchmark {
-    /// One kernel's time and the work it cannot do without.
+    /// One kernel's time and its least work.
     public struct Measurement: Sendable, Encodable {
         /// The kernel's name.
         public var name: String

@@ -2,7 +2,7 @@ import JSON
 import NIOCore
 import NIOPosix
 
-/// Sends one streaming completion over a connection of its own and notes when its tokens come.
+/// A client that sends one streaming completion over a connection of its own and times its tokens.
 struct LoadClient: Sendable {
     let host: String
     let port: Int
@@ -25,7 +25,7 @@ struct LoadClient: Sendable {
                     try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
                 }
             }
-        // Plain HTTP/1.1: what comes between the events' lines, such as the sizes of chunks, is passed over.
+        // Plain HTTP/1.1: lines between the events, such as the sizes of chunks, are passed over.
         var head = "POST /v1/completions HTTP/1.1\r\nHost: \(host):\(port)\r\nContent-Type: application/json\r\n"
         head += "Content-Length: \(bytes.count)\r\nConnection: close\r\n"
         if let apiKey { head += "Authorization: Bearer \(apiKey)\r\n" }

@@ -2,7 +2,7 @@ import Glibc
 import JSON
 import Random
 
-/// Loads a server with streaming completions of random token ids and measures what a client sees.
+/// A load of streaming completions of random token ids on a server, measured at the client.
 public struct LoadTest: Sendable {
     /// The server's address.
     public var host = "127.0.0.1", port = 8000
@@ -25,7 +25,7 @@ public struct LoadTest: Sendable {
 
     /// Percentiles of some seconds.
     public struct Percentiles: Sendable, Encodable {
-        /// The median, and what nine and ninety-nine in a hundred stay below.
+        /// The 50th, 90th and 99th percentile.
         public var p50: Double, p90: Double, p99: Double
 
         init(_ values: [Double]) {
@@ -50,8 +50,8 @@ public struct LoadTest: Sendable {
     /// 64 requests, 32 at a time, of 320 + 64 tokens with 256 shared.
     public init() {}
 
-    /// Sends one request that nothing is measured of, its prompt unlike the load's: the first pass over weights, the first
-    /// connection and the first pages cost more than those that follow.
+    /// Sends one unmeasured request, its prompt unlike the load's: the first pass over the weights, the first connection and the
+    /// first pages cost more than later ones.
     ///
     /// Throws ``LoadTestError`` where it is not answered, as the load then wouldn't be.
     public func warmUp(model: String) async throws {

@@ -2,7 +2,7 @@ import Inference
 import Random
 import Text
 
-/// Times an engine in process: so many requests at once, random prompts, no text.
+/// A benchmark of an engine in process: a batch of requests at once, random prompts, no text.
 public struct ServingBenchmark: Sendable {
     /// Requests at once.
     public var batch = 32
@@ -10,7 +10,7 @@ public struct ServingBenchmark: Sendable {
     public var prompt = 512, shared = 0
     /// Tokens generated for each.
     public var output = 64
-    /// Whether the shared part is in the cache beforehand.
+    /// Whether the shared part is in the prefix cache beforehand.
     public var isWarm = false
 
     /// Throughput of one round.
@@ -21,7 +21,7 @@ public struct ServingBenchmark: Sendable {
         public var decodeTokensPerSecond: Double
         /// Tokens generated in all.
         public var generatedTokens: Int
-        /// These a second, from beginning to end.
+        /// Generated tokens a second, from beginning to end.
         public var outputTokensPerSecond: Double
         /// Mean seconds of a decoding step.
         public var stepSeconds: Double
