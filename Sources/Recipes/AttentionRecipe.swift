@@ -10,7 +10,7 @@ public struct AttentionRecipe: Sendable, Hashable, Encodable {
 }
 
 extension AttentionRecipe {
-    /// Reads a design's settings, or with `isConversion` those of the conversion to it, which decides the others itself.
+    /// Reads a design's settings; with `isConversion` the settings of the conversion to it, which decides the others itself.
     init(_ reader: ObjectReader, isConversion: Bool = false) throws(RecipeError) {
         let kind: String = try reader.value("kind")
         let conversion = isConversion ? ConversionMethods.all.first { $0.name == kind } : nil

@@ -77,7 +77,7 @@ extension ObjectReader {
         do { return try CacheSpec(settings, defaults: defaults) } catch { throw refusal(of: error) }
     }
 
-    /// The refusal of settings that do not go together, at the key of the one that does not.
+    /// The refusal of conflicting settings, at the offending key.
     private func refusal(of error: InferenceError) -> RecipeError {
         func at(_ option: String, _ reason: String) -> RecipeError {
             let key = EvictionOption.allCases.first { $0.flag == option }?.rawValue ?? option

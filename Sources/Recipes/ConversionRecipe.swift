@@ -7,7 +7,7 @@ public struct ConversionRecipe: Sendable, Hashable, Encodable {
     public var method: String
     /// The values of its settings.
     public var settings: DesignSettings
-    /// Tokens of the training text that methods look at the parent's activations over.
+    /// Tokens of the training text to calibrate methods on, which read the parent's activations.
     public var calibrationTokens: Int
 
     /// A conversion by `method`.

@@ -13,7 +13,7 @@ public struct SourcePosition: Sendable, Hashable, CustomStringConvertible {
     public var description: String { line == 0 ? file : "\(file):\(line):\(column)" }
 }
 
-/// A JSON value that remembers where it stands.
+/// A JSON value with its position in the file.
 public struct JSONNode: Sendable {
     /// An object's entry, in file order.
     public struct Member: Sendable {

@@ -1,4 +1,4 @@
-/// The way to a value inside a document: `lab.children[1].method`.
+/// The path of a value inside a document: `lab.children[1].method`.
 struct JSONPath {
     enum Step: Equatable {
         case key(String)

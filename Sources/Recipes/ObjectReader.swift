@@ -1,7 +1,7 @@
 import JSON
 import Text
 
-/// Reads one object of a recipe by the declarations of its section: any other key is unknown.
+/// A reader of one object of a recipe by the declarations of its section, which refuses any other key.
 struct ObjectReader {
     /// The object's own key path, empty for the whole recipe.
     let path: String
@@ -58,7 +58,7 @@ struct ObjectReader {
     }
 }
 
-/// Values that are nil where they are absent.
+/// Optional values: nil where they are absent.
 extension ObjectReader {
     /// The declaration of `key`, which has to be of the section.
     private func declaration(_ key: String) -> RecipeKey {
@@ -218,7 +218,7 @@ extension ObjectReader {
     }
 }
 
-/// Values that the declared default stands in for, and refused where they are absent without one.
+/// Required values: the declared default where they are absent, a refusal without one.
 extension ObjectReader {
     func value(_ key: String) throws(RecipeError) -> Int { try settled(key, try int(key), \.int) }
     func value(_ key: String) throws(RecipeError) -> Double { try settled(key, try double(key), \.double) }

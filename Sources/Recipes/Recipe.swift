@@ -13,7 +13,7 @@ public struct Recipe: Sendable, Hashable, Encodable {
     public var data: DataRecipe
     /// The tokenizer; nil for the starting checkpoint's.
     public var tokenizer: TokenizerRecipe?
-    /// The model to make; nil where the starting checkpoint says.
+    /// The model to make; nil for the starting checkpoint's.
     public var model: ModelRecipe?
     /// The optimizer's work.
     public var train: TrainRecipe
@@ -73,7 +73,7 @@ public struct TokenizerRecipe: Sendable, Hashable, Encodable {
     public var path: String?
 }
 
-/// A model's shape; the vocabulary comes from the tokenizer.
+/// A model's shape; the vocabulary is the tokenizer's.
 public struct ModelRecipe: Sendable, Hashable, Encodable {
     /// Hidden size.
     public var dim: Int
@@ -103,13 +103,13 @@ public struct ModelRecipe: Sendable, Hashable, Encodable {
 
 /// The optimizer's work.
 public struct TrainRecipe: Sendable, Hashable, Encodable {
-    /// Steps; nil in an uptraining, whose length says, and in a lab of nothing but such.
+    /// Steps; nil in an uptraining, which has a length, and in a lab of uptrainings alone.
     public var steps: Int?
     /// Sequences in a step; nil in an uptraining: its own or the parent's.
     public var batch: Int?
     /// Tokens in a sequence; nil in an uptraining: its own or the parent's.
     public var seq: Int?
-    /// Parts a batch is worked off in.
+    /// Micro-batches of a batch (gradient accumulation).
     public var accumulation: Int
     /// Peak learning rate; nil in an uptraining: its own or the parent's.
     public var learningRate: Double?
@@ -159,7 +159,7 @@ public struct InitRecipe: Sendable, Hashable, Encodable {
     public struct Convert: Sendable, Hashable, Encodable {
         /// The conversion.
         public var conversion: ConversionRecipe
-        /// Seed for methods that draw.
+        /// Seed for methods that draw random numbers.
         public var seed: Int
 
         /// This conversion with this seed.
@@ -199,7 +199,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     /// Seed of the uptraining's order of the data and its dropout; nil: the recipe's, which continues the parent's own order.
     public var seed: Int?
 
-    /// Learning from the parent, which runs in the same process.
+    /// Distillation from the parent, which runs in the same process.
     public struct Distill: Sendable, Hashable, Encodable {
         /// Share of the loss that is the divergence from the parent's predictions; the rest is the text's.
         public var weight: Double
@@ -213,7 +213,7 @@ public struct UptrainRecipe: Sendable, Hashable, Encodable {
     public struct StopAt: Sendable, Hashable, Encodable {
         /// Held-out loss above the parent's, in percent of it, that ends the uptraining.
         public var withinParentPercent: Double
-        /// Steps between looks; nil: a twentieth of the steps.
+        /// Steps between evaluations; nil: a twentieth of the steps.
         public var every: Int?
     }
 

@@ -38,14 +38,14 @@ extension Recipe {
         try checkSections(node)
     }
 
-    /// Refuses what the checkpoints named by `key` give.
+    /// Refuses the sections that the checkpoints named by `key` replace.
     private func checkGiven(_ key: String, _ node: JSONNode) throws(RecipeError) {
         for section in ["model", "tokenizer"] where node[section] != nil {
             throw node.impossible(at: section, "the checkpoint named by '\(key)' gives it; leave it out")
         }
     }
 
-    /// Refuses what a lab decides about its parent itself.
+    /// Refuses the settings of a parent that a lab decides itself.
     private func checkLab(of start: InitRecipe, _ node: JSONNode) throws(RecipeError) {
         let reasons = [
             ("convert", start.convert != nil, "a lab converts its parent itself: 'lab' names the children"),
@@ -221,7 +221,8 @@ extension ModelRecipe {
 }
 
 extension TrainRecipe {
-    /// Reads the section; where `section` describes uptrainings, whose lengths' keys are `lengths`, without what it says of them.
+    /// Reads the section. Where `section` describes uptrainings, whose lengths have the keys `lengths`, steps, batch, sequence and
+    /// learning rate are refused here.
     init(_ reader: ObjectReader, uptraining lengths: String?, of section: String) throws(RecipeError) {
         steps = try reader.int("steps")
         batch = try reader.int("batch")

@@ -43,7 +43,7 @@ extension RecipeSection {
         return .object(of: object + [("required", ["kind"].json), ("allOf", .array(alternatives))])
     }
 
-    /// The keys that are required in any case, in the objects that are there.
+    /// The keys that are required in any case, of nested objects where these are present.
     fileprivate var requirements: JSONValue {
         let names = keys.filter(\.isRequired).map(\.name)
         let inner = keys.compactMap { key -> (String, JSONValue)? in
@@ -64,7 +64,7 @@ extension RecipeKey {
         if case .required = absence { true } else { false }
     }
 
-    /// The type of the key's values, or null for its absence, with what editors show.
+    /// The type of the key's values, or null for its absence, with the description, default and example for editors.
     fileprivate var schema: JSONValue {
         var members = type.schema(orNull: !isRequired)
         members.append(("description", .text(meaning.replacing("`", with: "'"))))

@@ -11,7 +11,7 @@ public struct SweepRecipe: Sendable, Hashable, Encodable {
     public var methods: [String]
     /// The grouping of heads.
     public var grouping: String
-    /// Tokens of the training text that methods look at the parent's activations over.
+    /// Tokens of the training text to calibrate methods on, which read the parent's activations.
     public var calibrationTokens: Int
     /// Lengths of the uptrainings, ascending, all in one unit.
     public var lengths: [UptrainLength]
@@ -165,7 +165,7 @@ extension SweepRecipe {
         try reader.finish()
     }
 
-    /// Refuses what doesn't fit the parent; `node` is the whole recipe.
+    /// Refuses axes that don't fit the parent; `node` is the whole recipe.
     ///
     /// - Parameter stepTokens: tokens in a step of the uptrainings.
     func check(_ node: JSONNode, model: ModelRecipe?, train: TrainRecipe, stepTokens: Int) throws(RecipeError) {
@@ -200,7 +200,7 @@ extension SweepRecipe {
 }
 
 extension ObjectReader {
-    /// The lengths of a sweep's uptrainings, ascending: the one of `alphas`, `steps` and `tokens` that is there.
+    /// The lengths of a sweep's uptrainings, ascending, by the given one of `alphas`, `steps` and `tokens`.
     fileprivate func lengths() throws(RecipeError) -> [UptrainLength] {
         let (shares, steps, tokens) = (try doubles("alphas"), try integers("steps"), try integers("tokens"))
         let given: [(key: String, value: [UptrainLength]?)] = [

@@ -1,7 +1,7 @@
 import Text
 
 extension DataRecipe {
-    /// Refuses weights of some texts alone, and shares that are too small to be drawn.
+    /// Refuses files of which only some have weights, and shares too small to be drawn.
     static func checkWeights(_ files: [TextSource], _ position: SourcePosition) throws(RecipeError) {
         let sum = files.reduce(0) { $0 + ($1.weight ?? 0) }
         guard sum > 0 else { return }

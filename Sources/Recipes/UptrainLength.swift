@@ -81,7 +81,7 @@ extension UptrainLength: Encodable {
 }
 
 extension ObjectReader {
-    /// The one of `alpha`, `steps` and `tokens` that is there; nil for none.
+    /// The length by the given one of `alpha`, `steps` and `tokens`; nil for none.
     func uptrainLength() throws(RecipeError) -> UptrainLength? {
         let found: [UptrainLength?] = [
             try double("alpha").map { .alpha($0) }, try int("steps").map { .steps($0) }, try int("tokens").map { .tokens($0) },

@@ -10,7 +10,7 @@ public struct UptrainSettings: Sendable, Hashable, Encodable {
     public var batch: Int?
     /// Tokens in a sequence; nil: the parent's.
     public var seq: Int?
-    /// Learning from the parent's predictions beside the text; nil: from the text alone.
+    /// Distillation from the parent beside the text; nil: the text alone.
     public var distill: UptrainRecipe.Distill?
     /// The bound that ends the uptraining early; nil for none.
     public var stopAt: UptrainRecipe.StopAt?
@@ -22,7 +22,7 @@ public struct UptrainSettings: Sendable, Hashable, Encodable {
     /// Settings that are the parent's or left out.
     public init() {}
 
-    /// Whether the uptraining looks at the parent: learns from it or stops near it.
+    /// Whether the uptraining reads the parent: distils from it or stops near its loss.
     public var usesParent: Bool { distill != nil || stopAt != nil }
 }
 
