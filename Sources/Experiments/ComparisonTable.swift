@@ -5,7 +5,7 @@ import Foundation
 public struct ComparisonRow: Sendable, Codable, Hashable {
     /// The model's name.
     public var name: String
-    /// MHA, GQA-2, MQA, or what the layers have.
+    /// MHA, GQA-2, MQA, or the layers' own.
     public var attention: String
     /// Cache bytes a token takes over all layers.
     public var kvBytesPerToken: Int
@@ -37,7 +37,7 @@ public struct ComparisonRow: Sendable, Codable, Hashable {
     public var isControl: Bool?
 }
 
-/// A comparison of models on one text; the first row is what the others are measured against.
+/// A comparison of models on one text; the first row is the reference of the others.
 public struct ComparisonTable: ResultTable, Codable, Hashable {
     /// The scored text and the window policy, in words.
     public var text: String

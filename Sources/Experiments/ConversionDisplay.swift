@@ -1,12 +1,12 @@
 import Conversion
 
-/// A conversion that was stopped between two layers or steps, as its user asked for.
+/// A conversion that its user stopped between two layers or steps.
 public struct ConversionStopped: Error {
     /// The stop.
     public init() {}
 }
 
-/// Shows how far a conversion is, with the time that its current part has left by the pace so far.
+/// Shows the progress of a conversion, with the remaining time of its current part by the pace so far.
 public final class ConversionDisplay {
     private let reporter: ProgressReporter
     private let name: String

@@ -6,7 +6,7 @@ import Models
 import Random
 import Text
 
-/// A text to calibrate a conversion on, its end held out for measuring what the conversion loses.
+/// A text to calibrate a conversion on, its end held out to measure the conversion's loss.
 public struct CalibrationText: Sendable {
     /// The calibration text, before the held-out part.
     public var calibration: String
@@ -80,7 +80,7 @@ public struct ConversionLoss: Sendable, Encodable {
     /// Cross-entropy lost, in percent of the parent's.
     public var percent: Double { 100 * (childNats / max(parentNats, 1e-9) - 1) }
 
-    /// The loss of `child` on held-out `text`, in windows of 256 tokens or the positions that there are.
+    /// The loss of `child` on held-out `text`, in windows of 256 tokens or the model's positions.
     public static func heldOut(
         _ text: String, parent: Checkpoint, child: Checkpoint, path: String, reporter: ProgressReporter
     ) throws -> ConversionLoss {

@@ -13,7 +13,7 @@ extension InitRecipe.Convert {
         return converter
     }
 
-    /// The first `tokens` tokens of the training text, or what there is.
+    /// The first `tokens` tokens of the training text, or all of a shorter one.
     func calibration(_ parent: LoadedModel, training: Corpus, tokens: Int) throws -> Calibration {
         var ids: [Int32] = []
         for document in training.documents where ids.count < tokens {

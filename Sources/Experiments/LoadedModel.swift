@@ -5,7 +5,7 @@ import Kernels
 import Models
 import Text
 
-/// A checkpoint made ready to be evaluated: model, tokenizer and special tokens.
+/// A checkpoint loaded for evaluation: model, tokenizer and special tokens.
 public struct LoadedModel: Sendable, ModelText {
     /// The file's name without its extension, or the lineage's name for a run's own files.
     public let name: String
@@ -101,7 +101,7 @@ public enum ExperimentError: Error, CustomStringConvertible, Equatable {
     /// The text file at this path is no UTF-8 from byte `offset` on.
     case textNotUTF8(String, offset: Int)
 
-    /// The sentence for the user: where, what, and mostly the option that mends it.
+    /// The sentence for the user: the place, the fault and mostly the option that mends it.
     public var description: String {
         switch self {
         case .noTokenizer(let path): "\(path): the checkpoint has no tokenizer; name one with --tokenizer FILE"

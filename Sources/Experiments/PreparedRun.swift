@@ -10,7 +10,7 @@ import Recipes
 import Text
 import Training
 
-/// A recipe with everything it names read and checked: ready to run, nothing trained yet.
+/// A recipe whose texts, tokenizer and checkpoints are read and checked: ready to run, nothing trained yet.
 public struct PreparedRun: Sendable {
     /// The run's name.
     public let name: String

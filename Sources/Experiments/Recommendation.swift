@@ -81,7 +81,7 @@ extension Recommendation {
             : "No smaller cache is within \(limit) of \(parent); the nearest is that of \(choice.name)."
     }
 
-    /// The choice's figures in words, and what their interval leaves open; empty without a choice.
+    /// The choice's figures in words, with a note where their interval contains the limit; empty without a choice.
     public var detail: String {
         guard let choice else { return "" }
         func bytes(_ value: Double) -> String { String(format: "%.1f", value) }

@@ -134,7 +134,7 @@ public struct Run {
         }
     }
 
-    /// Finds out now, and not when the model is finished, that somebody has put a link where the run writes.
+    /// Throws for a symbolic link at a path that the run writes, before the training and not after it.
     private func refuseLinks() throws {
         for path in [directory + "/recipe.json", metricsPath, eventsPath, checkpointPath, Self.modelPath(directory)] {
             guard (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) == nil else {

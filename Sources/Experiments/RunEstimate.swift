@@ -3,7 +3,7 @@ import Models
 import Threads
 import Training
 
-/// The work of a run, from its shapes: all that an estimate of its time and memory goes by.
+/// The work of a run, from its shapes: the inputs of an estimate of its time and memory.
 struct RunShape: Sendable {
     /// The model.
     var config: ModelConfig

@@ -5,11 +5,11 @@ import Inference
 import Models
 import Text
 
-/// A model file made ready to be served: weights packed in memory, nothing of the file looked at any more.
+/// A model file loaded for serving: the weights are packed in memory, and the file is not read again.
 ///
-/// A checkpoint's weights are checked in the memory that they are packed from, so that no byte is served but those whose digest was
-/// right. Files of other formats have no digests: one that was changed while it was packed is refused. Afterwards either may be
-/// overwritten, cut or removed.
+/// A checkpoint's weights are verified in the memory that they are packed from: only bytes with the right digest are served. Files
+/// of other formats have no digests: one that was changed while it was packed is refused. Afterwards either may be overwritten, cut
+/// or removed.
 public struct ServableModel: Sendable, ModelText {
     /// The packed model.
     public let model: ServingModel

@@ -3,7 +3,7 @@ import Recipes
 import Training
 
 extension TrainingPlan {
-    /// Adds what `uptrain` says about learning from the parent, stopping early and what learns first; where it is needed, the parent's
+    /// Adds the distillation, the early stopping and the weights trained first of `uptrain`; for early stopping the parent's
     /// held-out loss is measured.
     mutating func add(
         _ uptrain: UptrainSettings, parent: (config: ModelConfig, parameters: Parameters), data: TrainingData,

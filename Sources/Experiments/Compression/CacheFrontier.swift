@@ -10,7 +10,7 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
     public struct Row: Codable, Sendable, Hashable {
         /// The model.
         public var model: String
-        /// MHA, GQA-2, MQA, or what the layers have.
+        /// MHA, GQA-2, MQA, or the layers' own.
         public var attention: String
         /// The model that divergence is measured from.
         public var parent: String
@@ -26,7 +26,8 @@ public struct CacheFrontier: ResultTable, Codable, Hashable {
         public var runs: Int
         /// Tokens of the sequences that bytes, speed and capacity belong to.
         public var contextTokens: Int
-        /// The most bytes that a sequence holds while it decodes, a token: pages with scales, positions and what else policies keep.
+        /// The most bytes that a sequence holds while it decodes, a token: pages with scales, positions and the policies' other
+        /// state.
         public var cacheBytesPerToken: Double
         /// The part of them that lies beside the pages.
         public var sidecarBytesPerToken: Double

@@ -14,11 +14,11 @@ struct CacheGrid: Sendable {
     let caches: [CacheSpec]
     /// Tokens of a window, a BOS included.
     let window: Int
-    /// Tokens of a window's prompt, a BOS included: only what positions behind it predict is scored.
+    /// Tokens of a window's prompt, a BOS included: only predictions of the positions behind it are scored.
     let prompt: Int
     /// The encoding of the uncompressed cache that memory is counted in.
     let encoding: CacheEncoding
-    /// The place of each cache as its user knows it, such as a recipe's key; nil for the one that nobody named.
+    /// The place of each cache as its user knows it, such as a recipe's key; nil for the one that is added.
     private let places: [String?]
 
     /// Uncompressed sequences of the parent whose memory the sequences held are counted in.

@@ -34,7 +34,7 @@ public struct GateTraining: Sendable {
     /// Training on sequences of `length` tokens.
     public init(length: Int) { self.length = length }
 
-    /// Lengths and passkeys that tell nothing of the heads.
+    /// Lengths and numbers of passkeys that tell no heads apart.
     public enum Fault: Error, CustomStringConvertible, Equatable {
         /// Sequences show hardly more than streaming heads see.
         case short(length: Int, least: Int, sinks: Int, recent: Int)

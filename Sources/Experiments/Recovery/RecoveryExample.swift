@@ -120,7 +120,7 @@ public struct RecoveryExample: Sendable, Hashable {
         TextFile.value(Diagnosis.self, at: folder + "/diagnosis.json")
     }
 
-    /// Writes what a conversion lost on held-out text into its folder.
+    /// Writes a conversion's loss on held-out text, in percent of the parent's, into its folder.
     static func write(startPercent: Double, to folder: String) throws {
         guard startPercent.isFinite else { return }
         try TextFile.write("{\"lostPercent\": \(startPercent)}\n", to: folder + "/heldout.json")

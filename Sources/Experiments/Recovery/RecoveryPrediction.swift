@@ -5,7 +5,7 @@ import Foundation
 public struct RecoveryPrediction: Sendable, Encodable {
     /// The bound of recovery, in percent above the parent's bits per byte, and the errors of such predictions.
     public var judgement: RecoveryJudgement
-    /// Whether it is that near already, by its cross-entropy.
+    /// Whether the conversion is within the bound untrained, by its cross-entropy.
     public var isThere: Bool
     /// Predicted tokens; nil where there are too few runs, or none is needed.
     public var tokens: Double?
@@ -13,7 +13,7 @@ public struct RecoveryPrediction: Sendable, Encodable {
     public var low: Double?
     /// The interval's upper end.
     public var high: Double?
-    /// The runs' geometric mean, which is what to go by where the regression doesn't beat it.
+    /// The runs' geometric mean, the better guide where the regression doesn't beat it.
     public var mean: Double?
 
     /// The prediction for a conversion diagnosed as `diagnosis`, by `examples`.

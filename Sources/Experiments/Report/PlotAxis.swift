@@ -1,6 +1,6 @@
 import Foundation
 
-/// One direction of a plot: values to pixels, and where its ticks stand.
+/// An axis of a plot: the map from values to pixels, and the ticks.
 struct PlotAxis {
     /// The values at the two ends.
     let domain: ClosedRange<Double>

@@ -104,7 +104,7 @@ struct SVG {
 }
 
 extension String {
-    /// The text with what HTML would take for markup escaped.
+    /// The text with HTML's special characters escaped.
     var escapedForHTML: String {
         var escaped = ""
         for character in unicodeScalars {

@@ -39,7 +39,7 @@ public struct ServingReport: Sendable, Encodable {
 
     private static func isText(_ column: Int) -> Bool { [0, 1, 4].contains(column) }
 
-    /// Each line's cells: what is measured as its median, and its range where there were several rounds.
+    /// Each line's cells: a measured figure's median, and its range where there were several rounds.
     private var cells: [[(text: String, range: String?)]] {
         rows.flatMap { row in
             ([row.closed] + (row.open.map { [$0] } ?? [])).map { load in

@@ -77,7 +77,7 @@ struct SweepReport {
         (try? CanonicalJSON.text(of: value, pretty: true)) ?? ""
     }
 
-    /// A line a model under what it was made from, with the start of its content hash.
+    /// A line for each model below its source, with the start of its content hash.
     private static func lineage(_ steps: [SweepStep], _ made: [Int: SweepRecipes.Made]) -> String {
         func lines(_ index: Int, _ depth: Int) -> [String] {
             guard let record = made[index]?.record else { return [] }
@@ -143,7 +143,7 @@ struct SweepReport {
         "bars are 95 % intervals of the difference to the \(reference), paired \(results.pairing == .seeds ? "by seed" : "over windows")"
     }
 
-    /// The models that are trained from the parent or are it, and those from scratch that lie near them; what the others are.
+    /// The plot of the parent, the models trained from it and the ones from scratch near them; a sentence about the others.
     private var pareto: (plot: ParetoPlot, leftOut: String) {
         let finite = results.summaries.filter { $0.bitsPerByte.mean.isFinite }
         let trained = finite.filter { $0.point.kind != .scratch }.map(\.bitsPerByte.mean)

@@ -28,7 +28,7 @@ public struct CheckpointLab: Sendable {
     public var learningRate: Double?
     /// Sequences in a step; nil: the parent's, or ``defaultBatch``.
     public var batch: Int?
-    /// Tokens in a sequence; nil: the parent's, or ``defaultSequence`` or all positions there are.
+    /// Tokens in a sequence; nil: the parent's, or ``defaultSequence`` or all positions of the model.
     public var seq: Int?
 
     /// Peak learning rate for a parent that doesn't say how it was trained.
@@ -41,7 +41,8 @@ public struct CheckpointLab: Sendable {
     private static let heldOutBytes = 65_536
     /// Bytes of activations that a part of a training step holds at most, where a batch can be cut so far.
     private static let mostActivationBytes = 1 << 30
-    /// The share of the minutes that the estimated work may take: texts differ in what a token costs, machines in what else they do.
+    /// The share of the minutes that the estimated work may take: the cost of a token differs between texts, the load between
+    /// machines.
     private static let share = 0.9
 
     /// A lab over `checkpoint` with children of each number of KV heads by each method.
@@ -60,8 +61,8 @@ public struct CheckpointLab: Sendable {
 
     /// The recipe as JSON, every default filled in; it loads like one that was written by hand.
     ///
-    /// Reads the model and, for a limit in minutes, times a training step of it. Throws ``RecipeError`` or
-    /// ``ExperimentError`` for choices that can't be.
+    /// Reads the model and, for a limit in minutes, times a training step of it. Throws ``RecipeError`` or ``ExperimentError`` for
+    /// impossible choices.
     public func recipe() throws -> String {
         let model = try ModelImport.load(checkpoint)
         let training = model.lineage.training

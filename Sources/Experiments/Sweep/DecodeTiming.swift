@@ -7,8 +7,8 @@ import Recipes
 
 /// Seconds of decoding a token on the paged cache, for several architectures in turn.
 ///
-/// All sequences of a batch decode together, a token each a step, behind `context` tokens that the cache holds and, for comparison, behind
-/// one: the difference is what reading the cache takes.
+/// All sequences of a batch decode together, a token each a step, behind `context` tokens that the cache holds and, for comparison,
+/// behind one: the difference is the time of reading the cache.
 public struct DecodeTiming: Codable, Sendable, Hashable {
     /// One architecture's seconds for a token of one sequence, round by round.
     public struct Row: Codable, Sendable, Hashable {

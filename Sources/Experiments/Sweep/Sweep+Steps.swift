@@ -24,7 +24,8 @@ extension Sweep {
             step, resolved, folder, seconds: (ContinuousClock.now - start) / .seconds(1), tokens: parent.tokensSeen)
     }
 
-    /// Trains what the step's recipe says, from the run's own checkpoint where it was interrupted; nil where it is again.
+    /// Trains the step's model by its recipe, from the run's own checkpoint where it was interrupted; nil where it is interrupted
+    /// again.
     func train(
         _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, beginning: String?, force: Bool,
         shouldStop: () -> Bool, onStep: (Trainer.StepReport) -> Void
@@ -51,7 +52,7 @@ extension Sweep {
         return record
     }
 
-    /// Removes the training states of these done steps, but for those that a longer uptraining has yet to go on from.
+    /// Removes the training states of these done steps, but for the states that a longer uptraining has yet to continue.
     func dropTrainingStates(_ indices: some Sequence<Int>, _ made: [Int: SweepRecipes.Made]) {
         let needed = Set(steps.indices.filter { made[$0] == nil }.compactMap { steps[$0].beginning })
         for index in indices where !needed.contains(index) {
@@ -112,8 +113,8 @@ extension Sweep {
         return true
     }
 
-    /// Converts the parent and says what that does to it, before any training; nil where `shouldStop` ended it between two layers,
-    /// behind which the same step goes on.
+    /// Converts the parent and writes the diagnosis of the untrained child; nil where `shouldStop` ended it between two layers,
+    /// from where the same step resumes.
     func convert(
         _ step: SweepStep, _ resolved: SweepRecipes.Resolved, _ folder: String, shouldStop: () -> Bool
     ) throws -> StepStore.Record? {
@@ -166,7 +167,7 @@ extension Sweep {
         return try finish(step, resolved, folder, seconds: (clock.now - begin) / .seconds(1), tokens: 0)
     }
 
-    /// Text to diagnose a conversion on that took none; nil where there is too little.
+    /// The calibration text for the diagnosis of a conversion without one; nil where the training text is too short.
     private func calibration(_ section: InitRecipe.Convert, _ parent: LoadedModel, _ training: Corpus) throws -> Calibration? {
         do {
             return try section.calibration(parent, training: training, tokens: 2 * Calibration.leastTokens)

@@ -50,7 +50,7 @@ public struct Sweep {
 
     /// A sweep for a recipe with a `lab` section; reads the texts, whose content decides which steps are done already.
     ///
-    /// Throws ``ExperimentError/recipe(key:reason:)`` for what can't be, before any work.
+    /// Throws ``ExperimentError/recipe(key:reason:)`` for an impossible recipe, before any work.
     ///
     /// - Parameters:
     ///   - logs: the forms in which each run's metrics are written beside its metrics.jsonl.
@@ -165,7 +165,7 @@ public struct Sweep {
         return result
     }
 
-    /// The plan for people: each step with its tokens, FLOPs, memory and time, and whether it is there.
+    /// The plan for people: each step with its tokens, FLOPs, memory and time, and whether it is done.
     ///
     /// The time is that of the trainings alone, at ``RunEstimate/share`` of the machine's product peak, which is measured here.
     public func planText() throws -> String {
@@ -205,7 +205,7 @@ public struct Sweep {
         steps[index].tokens - (steps[index].beginning.map { steps[$0].tokens } ?? 0)
     }
 
-    /// The steps that are done before, as far as those they are made from are.
+    /// The steps done by earlier calls, as far as their inputs are done too.
     private func found(force: Bool) throws -> [Int: SweepRecipes.Made] {
         var made: [Int: SweepRecipes.Made] = [:]
         for (index, step) in steps.enumerated() {
@@ -241,7 +241,7 @@ public struct Sweep {
         return SweepRecipes.Made(folder: folder, record: record)
     }
 
-    /// Keeps the digests of all texts beside the results of listed children; throws where they are others than those it was begun with.
+    /// Writes the digests of all texts beside the results of listed children; throws where they differ from the recorded ones.
     private func recordInputs(resume: Bool, force: Bool) throws {
         let path = directory + "/inputs.json"
         if resume, let recorded = TextFile.value(InputDigests.self, at: path), recorded.version == InputDigests.currentVersion {

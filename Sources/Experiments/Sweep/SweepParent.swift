@@ -5,7 +5,7 @@ import Models
 import Recipes
 import Text
 
-/// A parent that a lab is given, in any format that is read, with what its uptrainings go by.
+/// A parent that a lab is given, in any format that is read, with the basis of its uptrainings.
 struct SweepParent: Sendable {
     /// The checkpoint's path.
     let path: String

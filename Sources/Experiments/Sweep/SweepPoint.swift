@@ -72,10 +72,10 @@ public struct SweepPoint: Sendable, Codable, Hashable {
     /// The model's content hash.
     public var model: String
 
-    /// Cache bytes a token: those measured where they were.
+    /// Cache bytes a token: measured, else by the geometry.
     public var cacheBytesPerToken: Double { cache?.bytesPerToken ?? Double(kvBytesPerToken) }
 
-    /// Cache bytes of a token's keys and values with their scales: those measured where they were.
+    /// Cache bytes of a token's keys and values with their scales: measured, else by the geometry.
     public var logicalBytesPerToken: Double {
         cache.map { Double($0.logicalBytes) / Double(max($0.tokens, 1)) } ?? Double(kvBytesPerToken)
     }
@@ -95,7 +95,7 @@ public struct SweepPoint: Sendable, Codable, Hashable {
         }
     }
 
-    /// The method, the control or the listed child, of one parent: what has one colour.
+    /// The models of one colour: the method, the control or the listed child, of one parent.
     var family: String { named(role) }
 
     private var role: String {

@@ -8,7 +8,7 @@ struct SweepProgress {
     private var tokens = 0
     private var finished = 0
     private var trainingSeconds = 0.0
-    /// Seconds that all is meant to take; nil for any.
+    /// The budget in seconds of the whole sweep; nil for none.
     private let budget: Double?
     private let start = ContinuousClock.now
 
@@ -28,7 +28,7 @@ struct SweepProgress {
         show()
     }
 
-    /// A step of the sweep is done; `tokens` is what it was planned with, if it was not done before.
+    /// Counts a finished step of the sweep with its planned tokens, 0 for a step of an earlier call.
     mutating func finish(tokens planned: Int) {
         done += 1
         finished += planned
@@ -46,7 +46,7 @@ struct SweepProgress {
         reporter.setPrefix("\(done)/\(total) steps  \(millions(tokens))/\(millions(tokensToDo))M tokens\(eta) | ")
     }
 
-    /// By how much `seconds` are more than the budget, in words; empty where they aren't.
+    /// The excess of `seconds` over the budget, in words; empty without one.
     static func excess(_ seconds: Double, _ budget: Double?) -> String {
         guard let budget, seconds > budget else { return "" }
         return ", \(ProgressReporter.duration(seconds - budget)) beyond the budget of \(ProgressReporter.duration(budget))"

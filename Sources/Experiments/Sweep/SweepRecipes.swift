@@ -69,7 +69,7 @@ struct SweepRecipes: Sendable {
     let tasks: [LabTask]
     /// The chat template's file, where the recipe names one.
     private let template: [InputDigests.Input]
-    /// The tokenizer's file and what lies beside it.
+    /// The tokenizer's file and the configuration beside it.
     private let tokenizer: [InputDigests.Input]
 
     /// Reads and hashes texts and given parents, once for all steps.

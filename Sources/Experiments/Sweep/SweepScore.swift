@@ -54,8 +54,8 @@ public struct MeasuredCache: Codable, Sendable, Hashable {
     /// Allocated bytes a token.
     public var bytesPerToken: Double { Double(allocatedBytes) / Double(max(tokens, 1)) }
 
-    /// Serves `ids` as one sequence and looks at what the cache holds afterwards, in the smallest pages from 1 KiB that hold a token,
-    /// or a block of tokens encoded together: what the last page of each layer wastes is not the architecture's.
+    /// Serves `ids` as one sequence and counts the bytes that the cache then holds, in the smallest pages from 1 KiB that hold a
+    /// token, or a block of tokens encoded together: the waste in the last page of each layer is not the architecture's.
     static func measure(_ model: ServingModel, ids: [Int32], encoding: CacheEncoding) throws -> MeasuredCache {
         let largest = model.config.kvGeometry(encoding).map { $0.bytesPerToken * $0.encoding.blockTokens }.max() ?? 0
         var pageBytes = 1 << 10

@@ -52,7 +52,7 @@ struct SweepStep: Sendable, Hashable {
     var beginning: Int?
 }
 
-/// A sweep's steps in an order in which each comes after those it needs.
+/// A sweep's steps in topological order: each behind its inputs.
 struct SweepPlan: Sendable {
     let steps: [SweepStep]
     /// Whether uptrainings of one child for several lengths are one trajectory.
@@ -141,7 +141,7 @@ struct SweepPlan: Sendable {
         sharesTrajectories = origins.allSatisfy(\.sharesTrajectories)
     }
 
-    /// A parent with what all steps from it have in common.
+    /// A parent with the names and budgets that all steps from it share.
     private struct Origin {
         let parent: SweepStep
         /// The end of its steps' names.

@@ -9,7 +9,8 @@ public struct ComparisonTasks: Sendable {
 
     /// Reads the files of `specs` and checks them with `models` and `caches`.
     ///
-    /// Throws ``ExperimentError/recipe(key:reason:)`` with the option of what cannot be, and ``LongContextError`` for prompts that are too long.
+    /// Throws ``ExperimentError/recipe(key:reason:)`` with the offending option, and ``LongContextError`` for prompts that are too
+    /// long.
     ///
     /// - Parameter chats: the templates of tasks whose `chat` is that policy; nil for none.
     public init(

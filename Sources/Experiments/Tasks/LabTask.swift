@@ -49,7 +49,7 @@ struct LabTask: Sendable {
         }
     }
 
-    /// What decides the scores of a model, whose content hash is `model`, through `cache`.
+    /// The hash of all that decides the scores of a model, whose content hash is `model`, through `cache`.
     func key(model: String, cache: CacheSpec) -> String {
         let words = options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + files.map(\.value).sorted()
         let text = ([name, model, isCached ? "\(cache)" : ""] + words).joined(separator: "\n")

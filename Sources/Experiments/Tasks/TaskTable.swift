@@ -21,7 +21,7 @@ public struct TaskTable: ResultTable, Codable, Hashable {
     public struct Row: Codable, Sendable, Hashable {
         /// The model.
         public var model: String
-        /// MHA, GQA-2, MQA, or what the layers have.
+        /// MHA, GQA-2, MQA, or the layers' own.
         public var attention: String
         /// The model that it is compared with.
         public var parent: String
