@@ -34,6 +34,16 @@ struct LayerPages {
     ///
     /// Throws ``ExperimentError/noEncodingsFit(budget:least:encoding:)`` where none is within it.
     func best(_ losses: [[Double]], budget: Double) throws(ExperimentError) -> (cache: LayerEncodings.Cache, chosen: [Int]) {
+        if let found = choice(losses, budget: budget) { return found }
+        // Of equal losses the fewest bytes are best.
+        guard let least = choice(equalLosses, budget: .infinity) else {
+            throw .recipe(key: "--kv-dtype", reason: "no page holds these encodings of all layers")
+        }
+        throw .noEncodingsFit(budget: budget, least: least.cache.bytesPerToken, encoding: least.cache.kvDtype)
+    }
+
+    /// The same; nil where no encodings are within the budget.
+    private func choice(_ losses: [[Double]], budget: Double) -> (cache: LayerEncodings.Cache, chosen: [Int])? {
         var best: (loss: Double, bytes: Int, pageBytes: Int, chosen: [Int])?
         for (size, pages) in counts {
             let options = zip(pages, losses).map { pages, losses in
@@ -50,13 +60,20 @@ struct LayerPages {
             let bytes = chosen.reduce(0) { $0 + $1.option.pages * size }
             if best.map({ (loss, bytes) < ($0.loss, $0.bytes) }) ?? true { best = (loss, bytes, size, chosen.map(\.index)) }
         }
-        guard let best else { throw refusal(budget) }
-        return (cache(best.chosen, pageBytes: best.pageBytes, bytes: best.bytes), best.chosen)
+        return best.map { best in
+            var all = [KVEncoding?](repeating: nil, count: config.layers)
+            for (layer, index) in zip(layers, best.chosen) { all[layer] = encodings[index] }
+            let encoding = CacheEncoding(layers: all)
+            let cache = LayerEncodings.Cache(encoding: encoding, pageBytes: best.pageBytes, bytes: best.bytes, tokens: tokens)
+            return (cache, best.chosen)
+        }
     }
+
+    private var equalLosses: [[Double]] { layers.map { _ in encodings.map { _ in 0 } } }
 
     /// Throws where no encodings are within `budget` bytes a token.
     func check(budget: Double) throws(ExperimentError) {
-        _ = try best(layers.map { _ in encodings.map { _ in 0 } }, budget: budget)
+        _ = try best(equalLosses, budget: budget)
     }
 
     /// Bytes of a layer's pages a token, in the encoding of index `encoding`.
@@ -72,28 +89,5 @@ struct LayerPages {
         let pageBytes = PageSize.bytes(for: [config], encoding)
         let pages = PageSize.pages(tokens: tokens, of: config.kvGeometry(encoding), pageBytes: pageBytes) ?? 0
         return LayerEncodings.Cache(encoding: encoding, pageBytes: pageBytes, bytes: pages * pageBytes, tokens: tokens)
-    }
-
-    private func cache(_ chosen: [Int], pageBytes: Int, bytes: Int) -> LayerEncodings.Cache {
-        var all = [KVEncoding?](repeating: nil, count: config.layers)
-        for (layer, index) in zip(layers, chosen) { all[layer] = encodings[index] }
-        return LayerEncodings.Cache(encoding: CacheEncoding(layers: all), pageBytes: pageBytes, bytes: bytes, tokens: tokens)
-    }
-
-    /// The refusal of `budget`, with the leanest encodings of the layers at any page size.
-    private func refusal(_ budget: Double) -> ExperimentError {
-        let leanest = counts.compactMap { size, pages -> (bytes: Int, size: Int, chosen: [Int])? in
-            let chosen = pages.map { pages in
-                pages.indices.filter { pages[$0] != nil }.min { (pages[$0] ?? 0, $0) < (pages[$1] ?? 0, $1) }
-            }
-            let all = chosen.compactMap { $0 }
-            guard all.count == layers.count else { return nil }
-            return (zip(pages, all).reduce(0) { $0 + ($1.0[$1.1] ?? 0) * size }, size, all)
-        }
-        guard let least = leanest.min(by: { $0.bytes < $1.bytes }) else {
-            return .recipe(key: "--kv-dtype", reason: "no page holds these encodings of all layers")
-        }
-        let cache = cache(least.chosen, pageBytes: least.size, bytes: least.bytes)
-        return .noEncodingsFit(budget: budget, least: cache.bytesPerToken, encoding: cache.kvDtype)
     }
 }
