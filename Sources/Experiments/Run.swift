@@ -69,7 +69,7 @@ public struct Run {
         defer { withExtendedLifetime(lock) {} }
         try refuseLinks()
         let (trainer, lineage) = try makeTrainer(resume: resume, force: force)
-        try writeRecipe()
+        try TextFile.write(prepared.recipeJSON + "\n", to: directory + "/recipe.json")
         let metrics = try MetricsFile(path: metricsPath, keepingThrough: trainer.step)
         let events = try events(from: trainer.step)
         let display = RunDisplay(prepared: prepared, reporter: reporter, firstStep: trainer.step)
@@ -171,10 +171,6 @@ public struct Run {
             lineage.changedInputs = (lineage.changedInputs ?? []) + [change]
         }
         return (trainer, lineage)
-    }
-
-    private func writeRecipe() throws {
-        try TextFile.write(prepared.recipeJSON + "\n", to: directory + "/recipe.json")
     }
 
     private func checkpoint(_ trainer: Trainer, _ lineage: Lineage) throws -> Checkpoint {

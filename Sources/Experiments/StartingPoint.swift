@@ -21,7 +21,6 @@ struct StartingPoint {
     init(_ recipe: Recipe, _ tokenizer: any Tokenizer) throws {
         guard let model = recipe.model else { throw ExperimentError.recipe(key: "model", reason: "is missing") }
         config = try model.config(vocabularySize: tokenizer.vocabularySize)
-        try config.validate()
         parameters = .initialized(for: config, model.initialization, seed: UInt64(recipe.seed))
         path = recipe.name
     }
