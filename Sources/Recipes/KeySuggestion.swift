@@ -15,9 +15,8 @@ extension RecipeSection {
     /// The paths of the objects that have a key of this folded name, outer ones first.
     private func objects(with name: String) -> [String] {
         allObjects.compactMap { object in
-            let isThere = object.section.keys.contains { $0.name.folded == name }
-            let isOfKind = object.section.kinds.contains { kind in kind.keys.contains { $0.name.folded == name } }
-            return isThere || isOfKind ? object.path : nil
+            let keys = object.section.keys + object.section.kinds.flatMap(\.keys)
+            return keys.contains { $0.name.folded == name } ? object.path : nil
         }
     }
 

@@ -198,7 +198,7 @@ extension ModelRecipe {
             throw reader.impossible(at: key, "\(values.count) values for \(layers) layers")
         }
         for layer in 0..<layers {
-            let (h, g, d) = (at(heads, layer), at(kvHeads, layer), at(self.headDim, layer))
+            let (h, g, d) = (perLayer(heads)[layer], perLayer(kvHeads)[layer], perLayer(self.headDim)[layer])
             guard h % g == 0 else {
                 throw reader.impossible(at: "kvHeads", "\(h) heads cannot share \(g) KV heads evenly (layer \(layer))")
             }
@@ -216,8 +216,6 @@ extension ModelRecipe {
             throw reader.impossible(at: "attention", "\"\(attention.kind)\" in a model of this shape: \(error)")
         }
     }
-
-    private func at(_ values: [Int], _ layer: Int) -> Int { values.count == 1 ? values[0] : values[layer] }
 }
 
 extension TrainRecipe {

@@ -13,5 +13,6 @@ extension ModelRecipe {
         return config
     }
 
-    private func perLayer(_ values: [Int]) -> PerLayer<Int> { values.count == 1 ? .all(values[0]) : PerLayer(values) }
+    /// One value for all layers, or one a layer.
+    func perLayer(_ values: [Int]) -> PerLayer<Int> { values.count == 1 ? .all(values[0]) : PerLayer(values) }
 }
