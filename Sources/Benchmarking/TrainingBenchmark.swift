@@ -53,9 +53,9 @@ public enum TrainingBenchmark {
         return TokenBatch(batch: shape.batch, seq: shape.seq, tokens: Array(ids.dropLast()), targets: Array(ids.dropFirst()))
     }
 
-    /// Seconds each of `steps` whole training steps took, after `warmup` untimed ones; with `profile`, op by op as well.
+    /// Seconds each of `steps` whole training steps took, after two untimed ones; with `profile`, op by op as well.
     public static func trainingSteps(
-        _ shape: Shape, _ compute: ComputeOptions = ComputeOptions(), steps: Int, warmup: Int = 2, profile: Bool = false
+        _ shape: Shape, _ compute: ComputeOptions = ComputeOptions(), steps: Int, profile: Bool = false
     ) throws -> (seconds: [Double], profile: [OpProfile.Entry]) {
         let weights = TrainableWeights(.initialized(for: shape.config, seed: 1))
         var optimizer = AdamW(.init(), weights: weights)
@@ -65,6 +65,7 @@ public enum TrainingBenchmark {
         settings.earlier = try DecoderLM(config: shape.config, parameters: weights.parameters)
         let clock = ContinuousClock()
         var seconds: [Double] = []
+        let warmup = 2
         for step in 0..<warmup + steps {
             if step == warmup, profile { OpProfile.start() }
             let start = clock.now

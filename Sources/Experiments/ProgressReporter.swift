@@ -15,14 +15,14 @@ public final class ProgressReporter: Sendable {
     private let state = Mutex(State())
     private let isTerminal: Bool
     private let isQuiet: Bool
-    private let plainInterval: Duration
+    /// The interval of progress lines in a log.
+    private static let plainInterval = Duration.seconds(10)
     private let measuredPeaks = Mutex<[ComputePrecision: Double]>([:])
 
-    /// `plainInterval`: how often a log gets a line of progress.
-    public init(quiet: Bool = false, plainInterval: Duration = .seconds(10)) {
+    /// A reporter on standard error; with `quiet` it reports nothing.
+    public init(quiet: Bool = false) {
         isQuiet = quiet
         isTerminal = isatty(STDERR_FILENO) != 0
-        self.plainInterval = plainInterval
     }
 
     /// A line that stays.
@@ -47,7 +47,7 @@ public final class ProgressReporter: Sendable {
         }
     }
 
-    /// Progress that the next replaces; in a log, every `plainInterval` or where `isLast`.
+    /// Progress that the next replaces; in a log, every ten seconds or where `isLast`.
     public func progress(isLast: Bool = false, _ text: @autoclosure () -> String) {
         guard !isQuiet else { return }
         state.withLock { state in
@@ -59,7 +59,7 @@ public final class ProgressReporter: Sendable {
                 let text = String((state.prefix + text()).onOneLine.prefix(Self.terminalWidth - 1))
                 StandardError.write("\r" + text + String(repeating: " ", count: max(0, state.liveWidth - text.count)))
                 state.liveWidth = text.count
-            } else if isLast || now - state.lastPlain > plainInterval {
+            } else if isLast || now - state.lastPlain > Self.plainInterval {
                 state.lastPlain = now
                 StandardError.line(state.prefix + text())
             }

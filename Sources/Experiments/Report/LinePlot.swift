@@ -14,8 +14,6 @@ struct LinePlot {
     var series: [Series]
     var xName: String
     var yName: String
-    /// The text of a tick of x.
-    var xText: (Double) -> String = { String(format: "%g", $0) }
     /// Whether y starts at 0.
     var fromZero = false
     /// A value drawn as a level line.
@@ -35,6 +33,8 @@ struct LinePlot {
         return SVG.figure(label: "\(yName) over \(xName)", legend: legend) { drawing(lines, $0) }
     }
 
+    private static func xText(_ value: Double) -> String { String(format: "%g", value) }
+
     private func drawing(_ lines: [Series], _ layout: SVG.Layout) -> SVG {
         let points = lines.flatMap(\.points)
         let (left, right, top, bottom) = (layout.isNarrow ? 76.0 : 86, layout.width - 20, 14.0, 300.0)
@@ -47,7 +47,7 @@ struct LinePlot {
             : PlotAxis(showing: ends, pixels: (bottom, top))
         svg.grid(y, from: left, to: right, about: 5)
         if let reference { svg.line(left, y.position(reference), right, y.position(reference), style: "axis") }
-        svg.ticks(x, at: points.map(\.x), bottom: bottom, text: xText)
+        svg.ticks(x, at: points.map(\.x), bottom: bottom, text: Self.xText)
         svg.names(x: xName, y: yName, from: (left, top), to: (right, bottom))
         for line in lines {
             let style = SeriesStyle(line.color)
@@ -58,7 +58,7 @@ struct LinePlot {
                     let (high, low) = (y.position(point.y + point.error), y.position(point.y - point.error))
                     svg.bar(cx, from: high, to: low, style: "bar \(style.color)")
                 }
-                let text = "\(line.name): \(yText(point.y)) at \(xText(point.x))"
+                let text = "\(line.name): \(yText(point.y)) at \(Self.xText(point.x))"
                 svg.mark(cx, cy, radius: 4, shape: style.shape, style: "point \(style.color)", title: text)
             }
         }

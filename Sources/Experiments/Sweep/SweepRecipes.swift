@@ -112,9 +112,7 @@ struct SweepRecipes: Sendable {
                 try task.check(positions: positions, name: "the parent", place: place)
             }
             for model in given {
-                do {
-                    try task.check(model, name: model.name, positions: model.model.config.maxSequence)
-                } catch {
+                do { try task.check(model) } catch {
                     throw ExperimentError.recipe(key: place(nil), reason: "\(error)")
                 }
             }

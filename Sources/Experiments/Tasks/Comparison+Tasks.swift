@@ -22,7 +22,7 @@ public struct ComparisonTasks: Sendable {
             let place = { (key: String?) in "--tasks \(spec.name)" + (key.map { ":\($0)" } ?? "") }
             let task = try LabTask(spec, place: place)
             try task.check(caches, place: place)
-            for model in models { try task.check(model, name: model.name, positions: model.model.config.maxSequence) }
+            for model in models { try task.check(model) }
             return task
         }
     }

@@ -73,14 +73,15 @@ struct LabTask: Sendable {
             key: place("lengths"), reason: "prompts and outputs take \(needed) tokens, \(name) has \(positions) positions")
     }
 
-    /// Throws the first prompt that cannot be made for a model of this text, or has more tokens than `positions`.
-    func check(_ text: some ModelText, name: String, positions: Int) throws {
+    /// Throws the first prompt that cannot be made for `model`, or has more tokens than its positions.
+    func check(_ model: LoadedModel) throws {
         guard case .generation(let task, _) = work else { return }
-        for example in try task.examples(PromptEncoder(text.tokenizer, bosID: text.bosID)) {
+        let positions = model.model.config.maxSequence
+        for example in try task.examples(PromptEncoder(model.tokenizer, bosID: model.bosID)) {
             // The last token is never stored.
             let needed = max(example.tokens.count + example.maxTokens - 1, example.leastTokens)
             guard needed <= positions else {
-                throw LongContextError.positions(example.id, needed: needed, model: name, positions: positions)
+                throw LongContextError.positions(example.id, needed: needed, model: model.name, positions: positions)
             }
         }
     }
