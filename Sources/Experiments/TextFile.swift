@@ -4,15 +4,14 @@ import Foundation
 /// Reads and writes whole UTF-8 files.
 public enum TextFile {
     /// The text at `path`; throws that it is empty, or naming the first bad byte where it is not UTF-8.
-    ///
-    /// With `replacingInvalid` bytes that are not UTF-8 become U+FFFD, as many as Python's `errors="replace"` gives.
-    public static func read(_ path: String, replacingInvalid: Bool = false) throws -> String {
+    public static func read(_ path: String) throws -> String {
         let file = try MappedFile(path: path)
         guard file.count > 0 else { throw FileError.empty(path: path) }
         let bytes = try file.bytes(in: 0..<file.count)
-        if let text = String(validating: bytes, as: UTF8.self) { return text }
-        if replacingInvalid { return String(decoding: bytes, as: UTF8.self) }
-        throw ExperimentError.textNotUTF8(path, offset: firstInvalidByte(bytes))
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw ExperimentError.textNotUTF8(path, offset: bytes.firstInvalidUTF8 ?? 0)
+        }
+        return text
     }
 
     /// Replaces the contents of `path` by `text`, at once: a reader finds the old file or the whole new one.
@@ -31,17 +30,5 @@ public enum TextFile {
     /// Writes `value` as one line of JSON, numbers that are not finite spelled.
     static func writeLine(_ value: some Encodable, to path: String) throws {
         try write(try CanonicalJSON.text(of: value, nonFinite: .spelled) + "\n", to: path)
-    }
-
-    private static func firstInvalidByte(_ bytes: [UInt8]) -> Int {
-        var low = 0
-        var decoder = UTF8()
-        var iterator = bytes.makeIterator()
-        while true {
-            switch decoder.decode(&iterator) {
-            case .scalarValue(let scalar): low += UTF8.width(scalar)
-            case .emptyInput, .error: return low
-            }
-        }
     }
 }

@@ -40,8 +40,7 @@ extension Recipe {
             throw .unreadable(path: path, reason: "\(data.count) bytes, a recipe has at most 1 MiB")
         }
         guard let text = String(validating: data, as: UTF8.self) else {
-            let offset = zip(data, String(decoding: data, as: UTF8.self).utf8).enumerated().first { $1.0 != $1.1 }?.offset ?? 0
-            throw .unreadable(path: path, reason: "byte \(offset) is not UTF-8")
+            throw .unreadable(path: path, reason: "byte \(data.firstInvalidUTF8 ?? 0) is not UTF-8")
         }
         let node = try JSONNode.parse(text, file: path)
         guard case .object = node.value, let parent = node["extends"] else { return node }
