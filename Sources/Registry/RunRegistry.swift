@@ -28,28 +28,28 @@ public final class RunRegistry: Sendable {
         var root = root
         while root.count > 1, root.hasSuffix("/") { root.removeLast() }
         self.root = root
-        _ = try RunScan(root: root)
+        let scan = try RunScan(root: root)
         let path = root + "/" + Self.fileName
         do {
-            database = try Self.open(path, root: root, rebuild: rebuild)
+            database = try Self.open(path, scan, rebuild: rebuild)
             indexProblem = nil
         } catch let error as DatabaseError {
             indexProblem = .unwritableIndex(path: path, reason: Self.reason(error))
             database = try Self.reading(path) {
                 let queue = try DatabaseQueue()
                 try Self.create(queue)
-                try Self.refresh(queue, root: root)
+                try Self.refresh(queue, scan)
                 return queue
             }
         }
     }
 
     /// The index on disk, up to date.
-    private static func open(_ path: String, root: String, rebuild: Bool) throws -> DatabaseQueue {
+    private static func open(_ path: String, _ scan: RunScan, rebuild: Bool) throws -> DatabaseQueue {
         func current() throws -> DatabaseQueue {
             let queue = try prepared(path)
             if rebuild { try create(queue) }
-            try refresh(queue, root: root)
+            try refresh(queue, scan)
             return queue
         }
         do {
@@ -119,8 +119,7 @@ public final class RunRegistry: Sendable {
     ///
     /// An unreadable checkpoint is indexed with its error. Once such files have taken a minute, which takes some hundreds of
     /// them, checkpoints that are not indexed yet are postponed to the next refresh.
-    private static func refresh(_ database: DatabaseQueue, root: String) throws {
-        let scan = try RunScan(root: root)
+    private static func refresh(_ database: DatabaseQueue, _ scan: RunScan) throws {
         var left = Self.problemSeconds
         try database.inTransaction(.immediate) { database in
             try update(
