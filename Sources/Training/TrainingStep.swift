@@ -11,8 +11,6 @@ public enum TrainingStep {
         public var loss: Double
         /// Global norm of the gradient before clipping.
         public var gradientNorm: Double
-        /// Tokens with a target.
-        public var scoredTokens: Int
     }
 
     /// The settings of a step beside weights and data.
@@ -86,7 +84,7 @@ public enum TrainingStep {
     public static func run(
         config: ModelConfig, weights: TrainableWeights, optimizer: inout AdamW, parts: [TokenBatch], _ settings: Settings
     ) throws -> Result {
-        let (loss, gradients, scored) = try gradients(
+        let (loss, gradients, _) = try gradients(
             config: config, weights: weights, parts: parts, dropout: settings.dropout, earlier: settings.earlier,
             compute: settings.compute, distillation: settings.distillation, cache: settings.cache, part: settings.part)
         try settings.reduction.reduce(gradients)
@@ -100,7 +98,7 @@ public enum TrainingStep {
             weights, gradients, learningRate: settings.learningRate,
             scale: GradientClipping.scale(norm: norm, limit: settings.clip))
         OpProfile.mark("AdamW")
-        return Result(loss: loss, gradientNorm: norm, scoredTokens: scored)
+        return Result(loss: loss, gradientNorm: norm)
     }
 }
 
