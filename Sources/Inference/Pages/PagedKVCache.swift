@@ -311,36 +311,25 @@ public struct PagedKVCache: KVCache {
         let streams = layerStreams[stores[layer]]
         let kernel = kernel(layer, queries)
         let layout = kernel.layout
-        let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
-        let logSumExp = Storage(count: step.tokens.count * queries.heads)
         let (batches, rounds) = batches(of: step)
         if let blocks = blocks[streams.lowerBound] {
             precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
+            let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
+            let logSumExp = Storage(count: step.tokens.count * queries.heads)
             var queries = queries
             if layout.encoding.isRotated { queries.rows = kernel.rotated(queries.rows) }
             attend(queries, rounds[stores[layer]], blocks, kernel, into: output, logSumExp: logSumExp)
             if layout.encoding.isRotated { kernel.turnBack(output) }
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
+        precondition(
+            !queries.wantsMass || streams.count == 1, "PagedKVCache: the attention mass of separate heads is not summed")
         let batch = batches[stores[layer]]
-        guard streams.count > 1 else {
-            kernel.run(qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp)
-            let mass =
-                queries.wantsMass
-                ? kernel.mass(qkv: queries.rows, memory: store.memory, batch: batch, logSumExp: logSumExp) : []
-            observe(step, queries, kernel, batch, qkv: queries.rows, logSumExp: logSumExp, layer: layer, of: stores[layer])
-            return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
-        }
-        precondition(!queries.wantsMass, "PagedKVCache: the attention mass of separate heads is not summed")
-        let heads = SeparatedHeads(kernel, kvHeads: streams.count, counts: step.counts)
-        let (rows, found, sums) = (
-            heads.separated(queries.rows), Storage(count: output.count), Storage(count: logSumExp.count)
-        )
-        kernel.run(qkv: rows, memory: store.memory, batch: batch, plans: &plans, into: found, logSumExp: sums)
-        heads.join(found, width: layout.valueDim, into: output)
-        heads.join(sums, width: 1, into: logSumExp)
+        var (rows, sums, attention) = kernel.attend(
+            queries, store.memory, batch, streams: streams.count, counts: step.counts, plans: &plans)
+        if queries.wantsMass { attention.mass = kernel.mass(qkv: rows, memory: store.memory, batch: batch, logSumExp: sums) }
         observe(step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer])
-        return CachedAttention(output: output, logSumExp: logSumExp)
+        return attention
     }
 
     /// The attention kernel of a layer, or of each of its KV heads where these have pages of their own.

@@ -183,34 +183,16 @@ extension PagedKVCache {
         let streams = layerStreams[own]
         var kernel = kernel(layer, queries)
         kernel.sharesPrefixes = false
-        let (layout, width) = (kernel.layout, kernel.layout.valueDim)
         let batch = PagedBatch(
             streams.map { stream in
                 var part = PagedSequence(pages: table.pages[stream], held: table.slots(stream) + held, count: rows)
                 part.stored = table.slots(stream)
                 return part
-            }, layout: layout)
-        let slots = streams.map { table.slots($0) + held + rows }
-        let output = Storage(count: rows * queries.heads * width)
-        let logSumExp = Storage(count: rows * queries.heads)
-        guard streams.count > 1 else {
-            kernel.run(
-                qkv: queries.rows, memory: store.memory, batch: batch, plans: &plans, into: output, logSumExp: logSumExp,
-                storing: false)
-            return ContextAttention(
-                stream: own, kernel: kernel, batch: batch, slots: slots, rows: queries.rows, logSumExp: logSumExp,
-                attention: CachedAttention(output: output, logSumExp: logSumExp))
-        }
-        let heads = SeparatedHeads(kernel, kvHeads: streams.count, counts: [rows])
-        let (separated, found, sums) = (
-            heads.separated(queries.rows), Storage(count: output.count), Storage(count: logSumExp.count)
-        )
-        kernel.run(
-            qkv: separated, memory: store.memory, batch: batch, plans: &plans, into: found, logSumExp: sums, storing: false)
-        heads.join(found, width: width, into: output)
-        heads.join(sums, width: 1, into: logSumExp)
+            }, layout: kernel.layout)
+        let (separated, sums, attention) = kernel.attend(
+            queries, store.memory, batch, streams: streams.count, counts: [rows], plans: &plans, storing: false)
         return ContextAttention(
-            stream: own, kernel: kernel, batch: batch, slots: slots, rows: separated, logSumExp: sums,
-            attention: CachedAttention(output: output, logSumExp: logSumExp))
+            stream: own, kernel: kernel, batch: batch, slots: streams.map { table.slots($0) + held + rows }, rows: separated,
+            logSumExp: sums, attention: attention)
     }
 }

@@ -79,3 +79,31 @@ extension KVGeometry {
         return [KVGeometry](repeating: one, count: kvHeads)
     }
 }
+
+extension PagedAttentionKernel {
+    /// Attends from the rows of a step, `counts` of each sequence, in a layer with `streams` streams; where these are its KV heads, by
+    /// rows of theirs (``SeparatedHeads``).
+    ///
+    /// Returns the kernel's own rows and their log-sum-exp, and the attention of the layer's rows.
+    func attend(
+        _ queries: CachedQueries, _ memory: PageMemory, _ batch: PagedBatch, streams: Int, counts: [Int], plans: inout PagedPlans,
+        storing: Bool = true
+    ) -> (rows: Storage, logSumExp: Storage, attention: CachedAttention) {
+        let count = counts.reduce(0, +) * queries.heads
+        let attention = CachedAttention(
+            output: Storage(count: count * layout.valueDim), logSumExp: Storage(count: count))
+        guard streams > 1 else {
+            run(
+                qkv: queries.rows, memory: memory, batch: batch, plans: &plans, into: attention.output,
+                logSumExp: attention.logSumExp, storing: storing)
+            return (queries.rows, attention.logSumExp, attention)
+        }
+        let heads = SeparatedHeads(self, kvHeads: streams, counts: counts)
+        let rows = heads.separated(queries.rows)
+        let (outputs, sums) = (Storage(count: attention.output.count), Storage(count: count))
+        run(qkv: rows, memory: memory, batch: batch, plans: &plans, into: outputs, logSumExp: sums, storing: storing)
+        heads.join(outputs, width: layout.valueDim, into: attention.output)
+        heads.join(sums, width: 1, into: attention.logSumExp)
+        return (rows, sums, attention)
+    }
+}
