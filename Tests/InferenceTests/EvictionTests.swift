@@ -234,7 +234,7 @@ import Testing
         #expect(reached.keys.sorted() == Array(1...32) && Set(reached.values) == [[1]])
         // A quarter of the mean is merged a quarter of the time.
         stream.mass = [[0.25] + [Float](repeating: 1, count: 39)]
-        let times = (0..<400).count { !CaM().with(seed: $0).values(stream, head: 0, kept: Array(1..<40)).isEmpty }
+        let times = (0..<400).count { !CaM(seed: $0).values(stream, head: 0, kept: Array(1..<40)).isEmpty }
         #expect((70...130).contains(times), "\(times)")
     }
 

@@ -34,8 +34,8 @@ public protocol EvictionPolicy: Sendable {
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The scores of the slots of each KV head, [kvHeads, slots]; the highest are kept, of equal ones the oldest.
     func scores(_ stream: StreamState) -> [[Double]]
-    /// The policy with the settings given.
-    func with(_ settings: EvictionSettings) -> Self
+    /// Takes over the settings that were given.
+    mutating func set(_ settings: EvictionSettings)
 }
 
 /// The moments of a policy's decisions.
@@ -60,7 +60,7 @@ extension EvictionPolicy {
     public func interval(of budget: Int) -> Int { EvictionRetention.interval }
     public func firstObserved(before decision: Int) -> Int { 0 }
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) {}
-    public func with(_ settings: EvictionSettings) -> Self { self }
+    public mutating func set(_ settings: EvictionSettings) {}
 }
 
 /// The table of eviction policies. New ones are listed here.

@@ -73,8 +73,9 @@ public struct EvictionRetention: Retention {
 
     /// The same policy with everything kept of `tokens` tokens.
     func keepingAll(of tokens: Int) throws(InferenceError) -> EvictionRetention {
-        guard let policy = policy as? any RecoveringPolicy else { return try with(budget: .tokens(2 * tokens + leastBudget)) }
-        var copy = try EvictionRetention(policy.keepingAll(), budget: budget, merge: merge, settings: settings)
+        guard var policy = policy as? any RecoveringPolicy else { return try with(budget: .tokens(2 * tokens + leastBudget)) }
+        policy.keepAll()
+        var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
         copy.classes = classes
         return copy
     }

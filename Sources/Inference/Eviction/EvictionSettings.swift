@@ -46,7 +46,7 @@ public struct EvictionSettings: Sendable, Hashable {
             if let (option, _, _) = own.first ?? options.first { throw .optionWithoutPolicy(option: option.flag) }
             return FullRetention()
         }
-        guard let found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
+        guard var found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
             throw .noPolicy(policy, known: EvictionPolicies.names)
         }
         let recovers = found is any RecoveringPolicy
@@ -65,8 +65,8 @@ public struct EvictionSettings: Sendable, Hashable {
         if let allocation, allocation.scope != .head, found.scoresHeadsAlike {
             throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
         }
-        return try EvictionRetention(
-            found.with(self), budget: budget, merge: slotMerge(beside: found), settings: self, ranking: ranking(of: found))
+        found.set(self)
+        return try EvictionRetention(found, budget: budget, merge: slotMerge(), settings: self, ranking: ranking(of: found))
     }
 
     /// The order in which a policy of heads keeps these whole, from its file; nil for other policies.
@@ -81,12 +81,13 @@ public struct EvictionSettings: Sendable, Hashable {
     }
 
     /// The merge, where one is named.
-    private func slotMerge(beside policy: any EvictionPolicy) throws(InferenceError) -> (any SlotMerge)? {
+    private func slotMerge() throws(InferenceError) -> (any SlotMerge)? {
         guard let merge else { return nil }
-        guard let found = SlotMerges.all.first(where: { $0.name == merge }) else {
+        guard var found = SlotMerges.all.first(where: { $0.name == merge }) else {
             throw .noMerge(merge, known: SlotMerges.names)
         }
-        return found.with(seed: seed ?? 0)
+        found.set(seed: seed ?? 0)
+        return found
     }
 }
 

@@ -14,10 +14,8 @@ struct ExpectedAttention: EvictionPolicy {
     private(set) var sinks = 4
     private var future = 512
 
-    func with(_ settings: EvictionSettings) -> ExpectedAttention {
-        var copy = self
-        (copy.sinks, copy.future) = (settings.sinks ?? sinks, settings.future ?? future)
-        return copy
+    mutating func set(_ settings: EvictionSettings) {
+        (sinks, future) = (settings.sinks ?? sinks, settings.future ?? future)
     }
 
     func firstObserved(before decision: Int) -> Int { min(sinks, decision) }

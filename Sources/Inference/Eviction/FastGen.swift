@@ -21,17 +21,13 @@ struct FastGen: RecoveringPolicy {
     /// Shares of the prompt: slots by their attention, and the newest.
     private let frequent = 0.3, local = 0.3
 
-    func with(_ settings: EvictionSettings) -> FastGen {
-        var copy = self
-        copy.recovery = settings.recovery.map { $0.percent / 100 } ?? recovery
-        return copy
+    mutating func set(_ settings: EvictionSettings) {
+        recovery = settings.recovery.map { $0.percent / 100 } ?? recovery
     }
 
-    func keepingAll() -> FastGen {
-        var copy = self
+    mutating func keepAll() {
         // No set but the last recovers more than there is.
-        copy.recovery = 2
-        return copy
+        recovery = 2
     }
 
     /// The newest tokens of a prompt, a query's own among them.

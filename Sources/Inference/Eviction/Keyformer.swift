@@ -15,11 +15,7 @@ struct Keyformer: EvictionPolicy {
     let accumulates = true
     private var seed: UInt64 = 0
 
-    func with(_ settings: EvictionSettings) -> Keyformer {
-        var copy = self
-        copy.seed = settings.seed ?? seed
-        return copy
-    }
+    mutating func set(_ settings: EvictionSettings) { seed = settings.seed ?? seed }
 
     func newest(of budget: Int) -> Int { budget * 3 / 10 }
 

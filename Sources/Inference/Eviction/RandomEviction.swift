@@ -6,11 +6,7 @@ struct RandomEviction: EvictionPolicy {
     let options: Set<EvictionOption> = [.sinks, .recent, .interval, .seed]
     private var seed: UInt64 = 0
 
-    func with(_ settings: EvictionSettings) -> RandomEviction {
-        var copy = self
-        copy.seed = settings.seed ?? seed
-        return copy
-    }
+    mutating func set(_ settings: EvictionSettings) { seed = settings.seed ?? seed }
 
     func scores(_ stream: StreamState) -> [[Double]] {
         (0..<stream.kvHeads).map { head in

@@ -6,8 +6,8 @@ import Text
 protocol RecoveringPolicy: EvictionPolicy {
     /// The slots of the prompt that each KV head keeps, ascending.
     func retained(_ stream: StreamState, _ classes: TokenClasses) -> [[Int]]
-    /// The policy that keeps every slot.
-    func keepingAll() -> Self
+    /// Makes the policy keep every slot.
+    mutating func keepAll()
 }
 
 extension RecoveringPolicy {

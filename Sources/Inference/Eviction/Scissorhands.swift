@@ -11,11 +11,7 @@ struct Scissorhands: EvictionPolicy {
     let inputs: RetentionInputs = .rows
     private var window = 400
 
-    func with(_ settings: EvictionSettings) -> Scissorhands {
-        var copy = self
-        copy.window = settings.window ?? window
-        return copy
-    }
+    mutating func set(_ settings: EvictionSettings) { window = settings.window ?? window }
 
     func newest(of budget: Int) -> Int { min(10, budget / 2) }
 

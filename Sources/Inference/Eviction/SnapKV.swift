@@ -27,10 +27,8 @@ struct SnapKV: EvictionPolicy {
     /// A window of 32 queries and max7 are the constants of the authors' Ada-SnapKV.
     static let ada = SnapKV(name: "adakv", pool: .max(7), allocation: .ada)
 
-    func with(_ settings: EvictionSettings) -> SnapKV {
-        var copy = self
-        (copy.window, copy.pool) = (settings.window ?? window, settings.pool ?? pool)
-        return copy
+    mutating func set(_ settings: EvictionSettings) {
+        (window, pool) = (settings.window ?? window, settings.pool ?? pool)
     }
 
     func newest(of budget: Int) -> Int { window }

@@ -9,13 +9,9 @@ struct CaM: SlotMerge {
     let name = "cam"
     let inputs: RetentionInputs = .mass
     private static let targets = 32
-    private var seed: UInt64 = 0
+    var seed: UInt64 = 0
 
-    func with(seed: UInt64) -> CaM {
-        var copy = self
-        copy.seed = seed
-        return copy
-    }
+    mutating func set(seed: UInt64) { self.seed = seed }
 
     func values(_ stream: StreamState, head: Int, kept: [Int]) -> [Int: [Float]] {
         let slots = stream.slots(head: head)

@@ -8,12 +8,12 @@ public protocol SlotMerge: Sendable {
     var inputs: RetentionInputs { get }
     /// The changed values [dim] of the slots `kept` of a KV head, by slot.
     func values(_ stream: StreamState, head: Int, kept: [Int]) -> [Int: [Float]]
-    /// The merge whose random choices have this seed.
-    func with(seed: UInt64) -> Self
+    /// Seeds random choices.
+    mutating func set(seed: UInt64)
 }
 
 extension SlotMerge {
-    public func with(seed: UInt64) -> Self { self }
+    public mutating func set(seed: UInt64) {}
 }
 
 /// The table of merges. New ones are listed here.
