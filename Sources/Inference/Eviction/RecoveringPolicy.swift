@@ -22,12 +22,9 @@ struct TokenClasses: Sendable {
     var isSpecial: @Sendable (Int32) -> Bool
     /// Whether a token is punctuation: without white space its text has nothing else.
     var isPunctuation: @Sendable (Int32) -> Bool
+}
 
-    /// Kinds told by these.
-    init(isSpecial: @escaping @Sendable (Int32) -> Bool, isPunctuation: @escaping @Sendable (Int32) -> Bool) {
-        (self.isSpecial, self.isPunctuation) = (isSpecial, isPunctuation)
-    }
-
+extension TokenClasses {
     /// The kinds of the tokens of `tokenizer`.
     init(_ tokenizer: any Tokenizer) {
         let special = tokenizer.specialIDs

@@ -60,16 +60,15 @@ struct RepeatInstruction: Sendable {
     /// Between the instruction and the repetition.
     var end: [Int32]
 
-    /// An instruction in these tokens.
-    init(first: [Int32], later: [Int32], end: [Int32]) { (self.first, self.later, self.end) = (first, later, end) }
+    /// The most tokens before a chunk.
+    var longest: Int { max(first.count, later.count + Reconstruction.overlap) + end.count }
+}
 
+extension RepeatInstruction {
     /// The instruction in the tokens of `tokenizer`, in kvpress's words; a chat template's end of a turn is not among them.
     init(_ tokenizer: any Tokenizer) {
         first = tokenizer.encode("\n\nRepeat the previous context exactly.")
         later = tokenizer.encode("\n\nRepeat the part of the previous context exactly, starting with")
         end = tokenizer.encode("\n")
     }
-
-    /// The most tokens before a chunk.
-    var longest: Int { max(first.count, later.count + Reconstruction.overlap) + end.count }
 }
