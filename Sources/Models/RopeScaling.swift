@@ -129,10 +129,8 @@ extension ModelConfig {
 
     /// The rotary table for heads of `headDim` in this model.
     public func rotaryTable(headDim: Int) -> RotaryTable {
-        let theta = Float(ropeTheta)
-        guard let ropeScaling else { return RotaryTable(positions: maxSequence, headDim: headDim, theta: theta) }
-        let table = RotaryTable(
-            positions: maxSequence, frequencies: ropeScaling.frequencies(headDim: headDim, theta: theta), theta: theta)
-        return table.scaled(by: Float(ropeScaling.amplitude))
+        RotaryTable(
+            positions: maxSequence, frequencies: ropeFrequencies(headDim: headDim),
+            amplitude: Float(ropeScaling?.amplitude ?? 1))
     }
 }

@@ -70,15 +70,12 @@ struct QueryRotation: Sendable {
     private let start: Int
     /// The table of the model's own positions; nil where nothing is rotated.
     private let table: RotaryTable?
-    /// The factor on the table's cosines and sines.
-    private let amplitude: Float
 
     init(_ config: ModelConfig, layer: Int) {
         self.config = config
         width = config.rotaryDim(layer)
         start = config.attentionShape?.rotaryStart ?? 0
         table = width > 0 ? config.rotaryTable(headDim: width) : nil
-        amplitude = Float(config.ropeScaling?.amplitude ?? 1)
     }
 
     /// Rows of queries [rows, heads·dim] before rotation; the first row's position is `position`.
@@ -92,7 +89,7 @@ struct QueryRotation: Sendable {
             plain, positions: (0..<rows.count).map { Int32(position + $0) }, rows: rows.count, heads: queries.heads,
             headDim: dim, start: start, inverse: true)
         // The inverse turns back and scales once more.
-        let square = amplitude * amplitude
+        let square = table.amplitude * table.amplitude
         guard square != 1 else { return plain.array() }
         var values = plain.array()
         for row in 0..<rows.count * queries.heads {

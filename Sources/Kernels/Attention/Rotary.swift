@@ -10,8 +10,8 @@ import Threads
     public let positions: Int
     /// Elements of a head.
     public let headDim: Int
-    /// The base of the frequencies.
-    public let theta: Float
+    /// The factor on cosines and sines, which scales rotated queries and keys by it.
+    public let amplitude: Float
     /// [positions, headDim / 2] each.
     let cosine: Storage
     let sine: Storage
@@ -23,16 +23,16 @@ import Threads
     public init(positions: Int, headDim: Int, theta: Float = 10_000) {
         precondition(headDim > 0 && headDim % 2 == 0, "RotaryTable: headDim \(headDim) is not even and positive")
         let frequencies = (0..<headDim / 2).map { 1 / powf(theta, Float(2 * $0) / Float(headDim)) }
-        self.init(positions: positions, frequencies: frequencies, theta: theta)
+        self.init(positions: positions, frequencies: frequencies)
     }
 
     /// The table for given frequencies (radians a position), one a plane: for RoPE scaling.
-    public init(positions: Int, frequencies: [Float], theta: Float = 10_000) {
+    public init(positions: Int, frequencies: [Float], amplitude: Float = 1) {
         precondition(positions >= 0, "RotaryTable: \(positions) positions")
         let half = frequencies.count
         self.positions = positions
         self.headDim = 2 * half
-        self.theta = theta
+        self.amplitude = amplitude
         cosine = Storage(count: positions * half)
         sine = Storage(count: positions * half)
         let cosine = cosine
@@ -41,18 +41,11 @@ import Threads
             for position in range {
                 for plane in 0..<half {
                     let angle = Double(Float(position) * frequencies[plane])
-                    unsafe cosine.pointer[position * half + plane] = Float(cos(angle))
-                    unsafe sine.pointer[position * half + plane] = Float(sin(angle))
+                    unsafe cosine.pointer[position * half + plane] = Float(cos(angle)) * amplitude
+                    unsafe sine.pointer[position * half + plane] = Float(sin(angle)) * amplitude
                 }
             }
         }
-    }
-
-    /// A copy of the table in storage of its own.
-    init(copying other: RotaryTable) {
-        (positions, headDim, theta) = (other.positions, other.headDim, other.theta)
-        cosine = Storage(copying: other.cosine.array())
-        sine = Storage(copying: other.sine.array())
     }
 
     /// The kernels' view of the table, for planes from element `start` of a head on. The table must outlive it.
