@@ -55,7 +55,7 @@ extension KVCodec {
 /// (``tokenBytes(kvHeads:keyDim:valueDim:valuesAreKeys:)``).
 public struct KVEncoding: Sendable {
     /// The name in flags, recipes and reports.
-    public let name: String
+    public private(set) var name: String
     /// The codec of keys.
     public let keys: any KVCodec
     /// The codec of values that are not the beginning of their keys.
@@ -64,6 +64,8 @@ public struct KVEncoding: Sendable {
     public private(set) var residual = 0
     /// Whether the codecs store vectors that a Hadamard transform rotated, to which queries are rotated too.
     public let isRotated: Bool
+    /// Whether attention takes the portable path even where the kernels read the codes in place.
+    private var isPortable = false
 
     /// The encoding of keys and of values by codecs of their own.
     ///
@@ -117,10 +119,8 @@ public struct KVEncoding: Sendable {
 
     /// The same encoding on the portable path: decoded before attention, whether or not the kernels read it in place.
     public var portable: KVEncoding {
-        var portable = KVEncoding(
-            name: name + ", decoded", keys: PortableCodec(codec: keys), values: PortableCodec(codec: values),
-            isRotated: isRotated)
-        portable.residual = residual
+        var portable = self
+        (portable.name, portable.isPortable) = (name + ", decoded", true)
         return portable
     }
 
@@ -158,7 +158,7 @@ public struct KVEncoding: Sendable {
     public var isElementwise: Bool { keys is ElementCodec }
 
     /// Whether the attention kernels read codes in place; otherwise attention takes the portable path.
-    var isReadInPlace: Bool { keys.kernel != nil && values.kernel != nil }
+    var isReadInPlace: Bool { !isPortable && keys.kernel != nil && values.kernel != nil }
 
     /// Widths of the vectors that a key is encoded as: one, or a latent and its rotary part by themselves, whose magnitudes differ.
     static func keyWidths(keyDim: Int, valueDim: Int, valuesAreKeys: Bool) -> [Int] {
@@ -209,21 +209,6 @@ public struct KVEncoding: Sendable {
         while bytesOfLatent(width + block) <= bytes { width += block }
         return width > 0 ? width : nil
     }
-}
-
-/// A codec that the kernels are not to read.
-private struct PortableCodec: KVCodec {
-    let codec: any KVCodec
-
-    var name: String { codec.name }
-    var kernel: Int32? { nil }
-    var blockElements: Int { codec.blockElements }
-    var blockTokens: Int { codec.blockTokens }
-    var divergenceBound: Double { codec.divergenceBound }
-    func bytes(dim: Int) -> Int { codec.bytes(dim: dim) }
-    func scaleBytes(dim: Int) -> Int { codec.scaleBytes(dim: dim) }
-    func encode(_ vector: Span<Float>, into bytes: inout MutableRawSpan) { codec.encode(vector, into: &bytes) }
-    func decode(_ bytes: RawSpan, into vector: inout MutableSpan<Float>) { codec.decode(bytes, into: &vector) }
 }
 
 extension KVEncoding: Hashable {
