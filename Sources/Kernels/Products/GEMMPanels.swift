@@ -2,7 +2,7 @@ import CKernels
 import Threads
 
 /// The right operand of a packed product: [inner, outer] in panels of columns, `words` words of the reduction each.
-struct GEMMPanels: Sendable {
+public struct GEMMPanels: Sendable {
     let storage: Storage
     let inner: Int
     let outer: Int

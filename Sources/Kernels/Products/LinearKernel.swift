@@ -46,34 +46,28 @@ public struct LinearKernel: Sendable {
     /// Elements of weight `index`.
     public func weightCount(_ index: Int) -> Int { weights[index].rows * inputs }
 
-    /// The input of a backward pass, packed once for the gradients of all weights.
-    public struct InputPanels: Sendable {
-        let panels: GEMMPanels
-    }
-
     /// Bytes of `rows` input rows of `width` packed for the gradients of the weights.
     public static func packedInputBytes(rows: Int, width: Int, precision: ComputePrecision) -> Int {
         4 * GEMMPanels.count(inner: rows, outer: width, precision: precision)
     }
 
-    /// Packs `rows` input rows for ``weightGradient(_:gradient:input:into:accumulate:)``.
-    public func packInput(_ input: RowInput, rows: Int) -> InputPanels {
+    /// Packs `rows` input rows, once for the ``weightGradient(_:gradient:input:into:accumulate:)`` of all weights.
+    public func packInput(_ input: RowInput, rows: Int) -> GEMMPanels {
         input.check(rows: rows, width: inputs)
-        return InputPanels(panels: GEMMPanels(input, rows: rows, width: inputs, precision: precision))
+        return GEMMPanels(input, rows: rows, width: inputs, precision: precision)
     }
 
     /// into [outᵢ, inputs] (+)= gradientᵀ·input for weight `index`, with gradient [rows, outputs].
-    public func weightGradient(_ index: Int, gradient: Matrix, input: InputPanels, into: Storage, accumulate: Bool) {
+    public func weightGradient(_ index: Int, gradient: Matrix, input: GEMMPanels, into: Storage, accumulate: Bool) {
         let start = weights[..<index].reduce(0) { $0 + $1.rows }
         let count = weights[index].rows
-        let panels = input.panels
         precondition(
-            gradient.rows == panels.inner && gradient.columns == outputs && !gradient.transposed
+            gradient.rows == input.inner && gradient.columns == outputs && !gradient.transposed
                 && into.count == count * inputs, "linear: the weight gradient's storages don't fit")
         GEMM.transposed(
             Matrix(
                 gradient.storage, offset: gradient.offset + start, rows: gradient.rows, columns: count, stride: gradient.stride),
-            panels, into: Matrix(into, rows: count, columns: inputs), accumulate: accumulate)
+            input, into: Matrix(into, rows: count, columns: inputs), accumulate: accumulate)
     }
 
     /// Rows below which packing the weights costs more than it saves.
