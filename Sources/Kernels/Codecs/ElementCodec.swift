@@ -5,14 +5,7 @@ struct ElementCodec: KVCodec {
     let type: ElementType
 
     var name: String { type.flag }
-
-    var kernel: Int32? {
-        switch type {
-        case .float32: Int32(KK_ELEMENT_FP32.rawValue)
-        case .bfloat16: Int32(KK_ELEMENT_BF16.rawValue)
-        case .float16: Int32(KK_ELEMENT_FP16.rawValue)
-        }
-    }
+    var kernel: Int32? { type.kernel }
 
     func bytes(dim: Int) -> Int { dim * type.byteCount }
 
@@ -47,5 +40,16 @@ struct ElementCodec: KVCodec {
     private static func bfloat16(_ value: Float) -> UInt16 {
         guard !value.isNaN else { return UInt16(value.bitPattern >> 16) | 0x40 }
         return UInt16(truncatingIfNeeded: (value.bitPattern &+ 0x7FFF &+ (value.bitPattern >> 16 & 1)) >> 16)
+    }
+}
+
+extension ElementType {
+    /// The type's number in the kernels' tables.
+    var kernel: Int32 {
+        switch self {
+        case .float32: Int32(KK_ELEMENT_FP32.rawValue)
+        case .bfloat16: Int32(KK_ELEMENT_BF16.rawValue)
+        case .float16: Int32(KK_ELEMENT_FP16.rawValue)
+        }
     }
 }

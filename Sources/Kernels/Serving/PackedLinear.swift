@@ -59,7 +59,7 @@ public struct PackedLinear: Sendable {
                 "packed linear: a part's bytes don't hold its rows")
         }
         let kernel = unsafe kernels.panels
-        let element = Self.element(elementType)
+        let element = elementType.kernel
         let columns = Int(kernel.columns)
         let wide = isSwiGLU ? columns / 2 : columns
         self.inputs = inputs
@@ -168,15 +168,7 @@ public struct PackedLinear: Sendable {
         unsafe job.inner = Int64(inputs)
         unsafe job.outer = Int64(outputs)
         unsafe job.panels = UnsafeRawPointer(panels.pointer).assumingMemoryBound(to: UInt8.self)
-        unsafe job.element = Self.element(elementType)
+        unsafe job.element = elementType.kernel
         return unsafe job
-    }
-
-    private static func element(_ type: ElementType) -> Int32 {
-        switch type {
-        case .float32: Int32(KK_ELEMENT_FP32.rawValue)
-        case .bfloat16: Int32(KK_ELEMENT_BF16.rawValue)
-        case .float16: Int32(KK_ELEMENT_FP16.rawValue)
-        }
     }
 }
