@@ -65,9 +65,10 @@ public struct LinearCrossEntropyKernel: Sendable {
             let count = min(chunk, rows - start)
             let input = RowInput.matrix(Matrix(x, offset: start * width, rows: count, columns: width))
             let scores = Matrix(logits, rows: count, columns: classes)
-            let expected = taught.map { $0.teacher.logits(start, count, $0.panels, into: $0.logits) }
-            let output = RowOutput.losses(
-                scores, targets[start..<start + count], losses, first: start, teacher: teacher, expected, scale: gradients?.scale)
+            let output = RowOutput.crossEntropy(
+                logits: scores, targets: targets[start..<start + count], losses: losses, firstLoss: start,
+                teacher: taught.map { ($0.teacher, $0.teacher.logits(start, count, $0.panels, into: $0.logits)) },
+                gradientScale: gradients?.scale)
             output.check(rows: count, width: classes)
             GEMM.rows(count, input, forward, into: output)
             guard let gradients, let backward else { continue }
@@ -116,20 +117,5 @@ extension LinearCrossEntropyKernel.Teacher {
         let input = Matrix(rows, offset: start * layer.inputs, rows: count, columns: layer.inputs)
         GEMM.rows(count, .matrix(input), panels, into: .matrix(output, accumulate: false))
         return output
-    }
-}
-
-extension RowOutput {
-    /// Losses against the targets alone, or against those and a teacher's logits `expected`.
-    fileprivate static func losses(
-        _ logits: Matrix, _ targets: ArraySlice<Int32>, _ losses: Storage, first: Int,
-        teacher: LinearCrossEntropyKernel.Teacher?, _ expected: Matrix?, scale: Float?
-    ) -> RowOutput {
-        guard let teacher, let expected else {
-            return .crossEntropy(logits: logits, targets: targets, losses: losses, firstLoss: first, gradientScale: scale)
-        }
-        return .distillation(
-            logits: logits, teacher: expected, targets: targets, losses: losses, divergences: teacher.divergences,
-            firstLoss: first, share: teacher.share, temperature: teacher.temperature, gradientScale: scale)
     }
 }

@@ -10,13 +10,11 @@ public enum RowOutput: Sendable {
     case rmsNormGradient(x: Storage, weight: Storage, rstd: Storage, into: Storage, weightGradient: Storage, accumulate: Bool)
     /// The product is the gradient of silu(gate) · up: writes the gradient of rows [gate | up], which may overwrite them.
     case swiGLUGradient(gateUp: Storage, into: Storage)
-    /// The product is logits: writes them and the losses [rows]; with `gradientScale` the logits become their own gradient.
-    case crossEntropy(logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int, gradientScale: Float?)
-    /// The product is logits to be compared with a teacher's too: as ``crossEntropy(logits:targets:losses:firstLoss:gradientScale:)``,
-    /// with the divergences [rows] from the teacher; the teacher's logits are overwritten.
-    case distillation(
-        logits: Matrix, teacher: Matrix, targets: ArraySlice<Int32>, losses: Storage, divergences: Storage, firstLoss: Int,
-        share: Float, temperature: Float, gradientScale: Float?)
+    /// The product is logits: writes them and the losses [rows], with a teacher the divergences from it too, whose logits are
+    /// overwritten; with `gradientScale` the logits become their own gradient.
+    case crossEntropy(
+        logits: Matrix, targets: ArraySlice<Int32>, losses: Storage, firstLoss: Int,
+        teacher: (LinearCrossEntropyKernel.Teacher, logits: Matrix)?, gradientScale: Float?)
 
     /// The destination of one block's product.
     @unsafe struct Block {
@@ -28,16 +26,14 @@ public enum RowOutput: Sendable {
     /// The matrix that the product is written to directly, if any.
     var matrix: Matrix? {
         switch self {
-        case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _),
-            .distillation(let matrix, _, _, _, _, _, _, _, _):
-            matrix
+        case .matrix(let matrix, _), .residual(let matrix, _), .crossEntropy(let matrix, _, _, _, _, _): matrix
         case .rmsNormGradient, .swiGLUGradient: nil
         }
     }
 
     func scratchCount(rows: Int, width: Int) -> Int {
         switch self {
-        case .matrix, .residual, .crossEntropy, .distillation: 0
+        case .matrix, .residual, .crossEntropy: 0
         case .rmsNormGradient, .swiGLUGradient: rows * width
         }
     }
@@ -58,7 +54,7 @@ public enum RowOutput: Sendable {
                     from: residual.pointer + row * width, count: width)
             }
             return unsafe block(matrix, range, accumulate: true)
-        case .crossEntropy(let logits, _, _, _, _), .distillation(let logits, _, _, _, _, _, _, _, _):
+        case .crossEntropy(let logits, _, _, _, _, _):
             return unsafe block(logits, range, accumulate: false)
         case .rmsNormGradient, .swiGLUGradient:
             return unsafe Block(pointer: scratch.pointer, stride: width, accumulate: false)
@@ -85,21 +81,18 @@ public enum RowOutput: Sendable {
         case .swiGLUGradient(let gateUp, let into):
             unsafe kernels.swiglu_gradient(
                 gateUp.pointer + start * 2 * width, block.pointer, into.pointer + start * 2 * width, rows, columns)
-        case .crossEntropy(_, let targets, let losses, let firstLoss, let scale):
+        case .crossEntropy(_, let targets, let losses, let firstLoss, let taught, let scale):
             unsafe targets.withUnsafeBufferPointer { targets in
                 guard let targets = targets.baseAddress else { return }
-                unsafe kernels.cross_entropy(
-                    block.pointer, targets + start, losses.pointer + firstLoss + start, rows, columns, scale ?? 0,
-                    scale == nil ? 0 : 1)
-            }
-        case .distillation(
-            _, let teacher, let targets, let losses, let divergences, let firstLoss, let share, let temperature, let scale):
-            unsafe targets.withUnsafeBufferPointer { targets in
-                guard let targets = targets.baseAddress else { return }
+                let (place, hasGradient) = (firstLoss + start, Int32(scale == nil ? 0 : 1))
+                guard let (teacher, expected) = taught else {
+                    return unsafe kernels.cross_entropy(
+                        block.pointer, targets + start, losses.pointer + place, rows, columns, scale ?? 0, hasGradient)
+                }
                 unsafe kernels.distillation(
-                    block.pointer, teacher.storage.pointer + teacher.offset + start * width, targets + start,
-                    losses.pointer + firstLoss + start, divergences.pointer + firstLoss + start, rows, columns, scale ?? 0, share,
-                    temperature, scale == nil ? 0 : 1)
+                    block.pointer, expected.storage.pointer + expected.offset + start * width, targets + start,
+                    losses.pointer + place, teacher.divergences.pointer + place, rows, columns, scale ?? 0, teacher.share,
+                    teacher.temperature, hasGradient)
             }
         }
     }
@@ -123,13 +116,11 @@ public enum RowOutput: Sendable {
                 x.count == rows * width && into.count == x.count && weight.count == width && weightGradient.count == width
                     && rstd.count == rows && into !== x
             case .swiGLUGradient(let gateUp, let into): gateUp.count == 2 * rows * width && into.count == gateUp.count
-            case .crossEntropy(let logits, let targets, let losses, let firstLoss, _):
-                logits.rows == rows && logits.columns == width && logits.stride == width && targets.count == rows
-                    && firstLoss + rows <= losses.count && targets.allSatisfy { $0 < Int32(clamping: width) }
-            case .distillation(let logits, let teacher, let targets, let losses, let divergences, let firstLoss, _, _, _):
-                [logits, teacher].allSatisfy { $0.rows == rows && $0.columns == width && $0.stride == width }
-                    && logits.storage !== teacher.storage && targets.count == rows && firstLoss + rows <= losses.count
-                    && divergences.count == losses.count && targets.allSatisfy { $0 < Int32(clamping: width) }
+            case .crossEntropy(let logits, let targets, let losses, let firstLoss, let taught, _):
+                [logits, taught?.logits ?? logits].allSatisfy { $0.rows == rows && $0.columns == width && $0.stride == width }
+                    && taught?.logits.storage !== logits.storage && targets.count == rows && firstLoss + rows <= losses.count
+                    && (taught.map { $0.0.divergences.count == losses.count } ?? true)
+                    && targets.allSatisfy { $0 < Int32(clamping: width) }
             }
         precondition(fits, "linear: the output's storages don't take [\(rows), \(width)]")
     }
