@@ -178,11 +178,6 @@ private func withOptionalPointers(
     to arrays: [[Int32]?], _ found: [UnsafePointer<Int32>?] = unsafe [], _ body: ([UnsafePointer<Int32>?]) -> Void
 ) {
     guard unsafe found.count < arrays.count else { return unsafe body(found) }
-    unsafe withOptionalPointer(to: arrays[found.count]) { unsafe withOptionalPointers(to: arrays, found + [$0], body) }
-}
-
-/// Calls `body` with a pointer to the array's elements, nil for no array.
-func withOptionalPointer<Result>(to array: [Int32]?, _ body: (UnsafePointer<Int32>?) -> Result) -> Result {
-    guard let array else { return body(nil) }
-    return unsafe array.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
+    guard let next = unsafe arrays[found.count] else { return unsafe withOptionalPointers(to: arrays, found + [nil], body) }
+    unsafe next.withUnsafeBufferPointer { unsafe withOptionalPointers(to: arrays, found + [$0.baseAddress], body) }
 }
