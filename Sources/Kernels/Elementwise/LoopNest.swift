@@ -14,10 +14,7 @@ struct LoopNest {
 
     /// Loops over `extents`, outermost first; `strides[operand][axis]`.
     init(extents: [Int], strides: [[Int]]) {
-        for (index, extent) in extents.enumerated() {
-            if extent == 0 { isEmpty = true }
-            append(Axis(extent: extent, strides: strides.map { $0[index] }))
-        }
+        self.init(extents.enumerated().map { index, extent in Axis(extent: extent, strides: strides.map { $0[index] }) })
     }
 
     init(_ axes: [Axis]) {
