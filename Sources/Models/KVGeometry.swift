@@ -84,3 +84,16 @@ extension ModelConfig {
         kvGeometry(encoding).reduce(0) { $0 + $1.bytes(tokens: tokens) }
     }
 }
+
+extension [KVGeometry] {
+    /// For each layer the number of its cache among those of layers with keys and values of their own: of its own, or of the layer
+    /// whose cache it shares.
+    public var cacheNumbers: [Int] {
+        var (numbers, count) = ([Int](), 0)
+        for layer in self {
+            numbers.append(layer.source.map { numbers[$0] } ?? count)
+            if layer.source == nil { count += 1 }
+        }
+        return numbers
+    }
+}

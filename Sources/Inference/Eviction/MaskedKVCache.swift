@@ -19,13 +19,7 @@ struct MaskedKVCache: KVCache {
 
     init(config: ModelConfig, encoding: CacheEncoding) {
         geometry = config.kvGeometry(encoding)
-        var streams: [Int] = []
-        var count = 0
-        for layer in geometry {
-            streams.append(layer.source.map { streams[$0] } ?? count)
-            if layer.source == nil { count += 1 }
-        }
-        self.streams = streams
+        streams = geometry.cacheNumbers
         keys = geometry.filter { $0.source == nil }.map { [[[Float]]](repeating: [], count: $0.kvHeads) }
         values = keys
         kept = keys.map { _ in [] }

@@ -71,12 +71,8 @@ public struct PagedKVCache: KVCache {
         geometry = config.kvGeometry(encoding)
         do { try geometry.check(encoding) } catch { throw .encoding(error) }
         var (layouts, shapes, blocks) = ([PagedLayout](), [KVGeometry](), [OpenBlocks?]())
-        var (stores, layerStreams) = ([Int](), [Range<Int>]())
-        for (layer, geometry) in geometry.enumerated() {
-            if let source = geometry.source {
-                stores.append(stores[source])
-                continue
-            }
+        var layerStreams: [Range<Int>] = []
+        for (layer, geometry) in geometry.enumerated() where geometry.source == nil {
             let streams = geometry.streams(under: retention)
             guard let layout = PagedLayout(streams[0], pageBytes: store.pageBytes),
                 let open = OpenBlocks(
@@ -86,14 +82,13 @@ public struct PagedKVCache: KVCache {
                 throw .pageTooSmall(
                     layer: layer, tokens: tokens, bytes: tokens * streams[0].bytesPerToken, pageBytes: store.pageBytes)
             }
-            stores.append(layerStreams.count)
             layerStreams.append(layouts.count..<layouts.count + streams.count)
             shapes += streams
             layouts += streams.map { _ in layout }
             blocks += streams.map { _ in geometry.encoding.blockTokens > 1 ? open : nil }
         }
         (self.layouts, self.shapes, self.blocks) = (layouts, shapes, blocks)
-        (self.stores, self.layerStreams) = (stores, layerStreams)
+        (stores, self.layerStreams) = (geometry.cacheNumbers, layerStreams)
         retentions = retentions(with: retention)
         decides = !retentions.allSatisfy { $0 is FullRetention }
         makeRotations(for: retention)

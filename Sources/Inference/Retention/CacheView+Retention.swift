@@ -31,12 +31,7 @@ extension CacheView {
             _ = model.logits(step, rows: [0], cache: &cache)
             for number in step.sequences { ends.record(number, cache.positions(of: number), tokens: cache.length(of: number)) }
         }
-        // A layer reads its own stream, or that of the layer whose cache it shares.
-        var streams: [Int] = []
-        for geometry in cache.geometry {
-            streams.append(geometry.source.map { streams[$0] } ?? Set(streams).count)
-        }
-        rowEnds = streams.map { ends.byStream[$0] }
+        rowEnds = cache.stores.map { ends.byStream[$0] }
     }
 
     /// The next tokens of each sequence that has a decision before its last token; nil where none has.
