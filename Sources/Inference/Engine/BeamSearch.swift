@@ -35,12 +35,6 @@ struct BeamSearch: Sendable {
         var reason: FinishReason
     }
 
-    /// A beam's next token and the beam's sequence.
-    struct Continuation: Sendable {
-        var parent: Int
-        var token: SampledToken
-    }
-
     let options: BeamOptions
     private let stopIDs: Set<Int32>
     private let maxTokens: Int
@@ -64,8 +58,8 @@ struct BeamSearch: Sendable {
         beams[index].candidates = candidates
     }
 
-    /// The next step's beams, likeliest first, each still under its parent's sequence; empty where the search is over.
-    mutating func advance() -> [Continuation] {
+    /// Replaces the beams by the next step's, likeliest first, each still under its parent's sequence; by none where the search is over.
+    mutating func advance() {
         let length = (beams.first?.tokens.count ?? 0) + 1
         // Ties fall to the better beam, then to its likelier token.
         let all = beams.enumerated().flatMap { index, beam in
@@ -74,7 +68,6 @@ struct BeamSearch: Sendable {
             }
         }.sorted { $0.sum != $1.sum ? $0.sum > $1.sum : ($0.beam, $0.rank) < ($1.beam, $1.rank) }
         var next: [Beam] = []
-        var continuations: [Continuation] = []
         for (rank, candidate) in all.prefix(candidateCount).enumerated() {
             let parent = beams[candidate.beam]
             let tokens = parent.tokens + [candidate.token]
@@ -82,7 +75,6 @@ struct BeamSearch: Sendable {
                 if rank < options.width { keep(tokens, sum: candidate.sum, .stop) }
             } else if next.count < options.width {
                 next.append(Beam(sequence: parent.sequence, sum: candidate.sum, tokens: tokens))
-                continuations.append(Continuation(parent: parent.sequence, token: candidate.token))
             }
         }
         beams = next
@@ -91,7 +83,6 @@ struct BeamSearch: Sendable {
         } else if isOver(length) {
             beams = []
         }
-        return beams.isEmpty ? [] : continuations
     }
 
     /// Sets the sequences that compute the beams from now on.

@@ -28,16 +28,16 @@ extension Engine {
     private func advanceBeams(of request: Int) {
         guard var search = beams[request] else { return }
         let parents = search.beams.map(\.sequence)
-        let continuations = search.advance()
+        search.advance()
         beams[request] = search
-        guard !continuations.isEmpty else { return finishBeams(of: request) }
+        guard !search.beams.isEmpty else { return finishBeams(of: request) }
         var kept: Set<Int> = []
         // Forks come before any append to the beams that they copy.
-        let ids = continuations.map { kept.insert($0.parent).inserted ? $0.parent : forkBeam($0.parent) }
+        let ids = search.beams.map { kept.insert($0.sequence).inserted ? $0.sequence : forkBeam($0.sequence) }
         for id in parents where !kept.contains(id) { remove(id) }
-        for (id, continuation) in zip(ids, continuations) {
-            guard let sequence = sequences[id] else { continue }
-            sequence.tokens.append(continuation.token.id)
+        for (id, beam) in zip(ids, search.beams) {
+            guard let sequence = sequences[id], let token = beam.tokens.last else { continue }
+            sequence.tokens.append(token.id)
             scheduler.release(id)
         }
         beams[request]?.assign(ids)
