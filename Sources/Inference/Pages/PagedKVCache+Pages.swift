@@ -42,20 +42,16 @@ extension PagedKVCache {
 
     /// Allocates pages for the step's new tokens and copies the shared pages that the step writes into; false, and nothing
     /// changed, where there are too few free pages.
-    public mutating func reserve(_ step: RaggedBatch) -> Bool {
-        let needed = zip(step.sequences, step.counts).reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
-        guard needed > 0 else { return true }
-        guard needed <= store.pool.ledger.available(to: owner) else { return false }
-        for (sequence, count) in zip(step.sequences, step.counts) { grow(sequence, by: count) }
-        return true
-    }
+    public mutating func reserve(_ step: RaggedBatch) -> Bool { reserve(zip(step.sequences, step.counts)) }
 
     /// Reserves pages for `count` new tokens of one sequence.
-    mutating func reserve(_ sequence: Int, adding count: Int) -> Bool {
-        let needed = pagesNeeded(sequence, adding: count)
+    mutating func reserve(_ sequence: Int, adding count: Int) -> Bool { reserve([(sequence, count)]) }
+
+    private mutating func reserve(_ new: some Sequence<(Int, Int)>) -> Bool {
+        let needed = new.reduce(0) { $0 + pagesNeeded($1.0, adding: $1.1) }
         guard needed > 0 else { return true }
         guard needed <= store.pool.ledger.available(to: owner) else { return false }
-        grow(sequence, by: count)
+        for (sequence, count) in new { grow(sequence, by: count) }
         return true
     }
 
