@@ -284,14 +284,10 @@ public struct PagedKVCache: KVCache {
         var table = snapshot.table
         guard var pages = store.pool.allocate(table.allPages.count, for: owner) else { return false }
         table.reserved = table.reserved.map { _ in [] }
-        for layer in table.pages.indices {
-            for index in table.pages[layer].indices where table.pages[layer][index] != BlockTable.freed {
-                table.pages[layer][index] = pages.removeFirst()
-            }
+        func renewed(_ layers: [[Int32]]) -> [[Int32]] {
+            layers.map { $0.map { $0 == BlockTable.freed ? $0 : pages.removeFirst() } }
         }
-        for layer in table.open.indices {
-            for index in table.open[layer].indices { table.open[layer][index] = pages.removeFirst() }
-        }
+        (table.pages, table.open) = (renewed(table.pages), renewed(table.open))
         for page in pages { store.pool.release(page) }
         (tables[sequence], observations[sequence]) = (table, snapshot.observations)
         (promptLengths[sequence], ownRetentions[sequence]) = (snapshot.promptLength, snapshot.retentions)
