@@ -9,18 +9,15 @@ struct PreemptionCosts {
 
     mutating func ran(tokens: Int, seconds: Double) {
         // Small steps measure decoding rather than prefill.
-        guard tokens >= 64 else { return }
-        tokenSeconds += 0.2 * (seconds / Double(tokens) - tokenSeconds)
+        if tokens >= 64 { Self.average(&tokenSeconds, seconds, over: tokens) }
     }
 
-    mutating func wrote(pages: Int, seconds: Double) {
-        guard pages > 0 else { return }
-        writeSeconds += 0.2 * (seconds / Double(pages) - writeSeconds)
-    }
+    mutating func wrote(pages: Int, seconds: Double) { Self.average(&writeSeconds, seconds, over: pages) }
 
-    mutating func read(pages: Int, seconds: Double) {
-        guard pages > 0 else { return }
-        readSeconds += 0.2 * (seconds / Double(pages) - readSeconds)
+    mutating func read(pages: Int, seconds: Double) { Self.average(&readSeconds, seconds, over: pages) }
+
+    private static func average(_ mean: inout Double, _ seconds: Double, over count: Int) {
+        if count > 0 { mean += 0.2 * (seconds / Double(count) - mean) }
     }
 
     /// The cheaper preemption of a sequence: recomputing `tokens`, or writing and reading `pages` once each.
