@@ -32,24 +32,19 @@ import Threads
 
     /// Copies a page's bytes into another.
     public func copy(from source: Int32, to target: Int32) {
-        check(source)
-        check(target)
-        unsafe (base + Int(target) * pageBytes).update(from: base + Int(source) * pageBytes, count: pageBytes)
+        unsafe start(of: target).update(from: start(of: source), count: pageBytes)
     }
 
     /// A copy of a page's bytes.
     public func bytes(of page: Int32) -> [UInt8] {
-        check(page)
-        return unsafe [UInt8](UnsafeBufferPointer(start: base + Int(page) * pageBytes, count: pageBytes))
+        unsafe [UInt8](UnsafeBufferPointer(start: start(of: page), count: pageBytes))
     }
 
     /// Overwrites a page with `bytes`, exactly one page of them.
     public func write(_ bytes: ArraySlice<UInt8>, to page: Int32) {
-        check(page)
         precondition(bytes.count == pageBytes, "PageMemory: \(bytes.count) bytes for a page of \(pageBytes)")
         unsafe bytes.withUnsafeBufferPointer { source in
-            guard let start = source.baseAddress else { return }
-            unsafe (base + Int(page) * pageBytes).update(from: start, count: pageBytes)
+            if let bytes = source.baseAddress { unsafe start(of: page).update(from: bytes, count: pageBytes) }
         }
     }
 
@@ -58,14 +53,11 @@ import Threads
         _ layout: PagedLayout, head: Int, from source: Int, of old: [Int32], to target: Int, of new: [Int32]
     ) {
         let size = layout.tokensPerPage
-        let (from, to) = (old[source / size], new[target / size])
-        check(from)
-        check(to)
+        let (from, to) = unsafe (start(of: old[source / size]), start(of: new[target / size]))
         precondition(layout.pageBytes == pageBytes && head < layout.kvHeads, "PageMemory: a layout of other pages")
         precondition(layout.encoding.blockTokens == 1, "PageMemory: a slot of \(layout.encoding.name) is not encoded by itself")
         func copy(_ offset: (_ head: Int, _ slot: Int) -> Int, bytes: Int) {
-            unsafe (base + Int(to) * pageBytes + offset(head, target % size)).update(
-                from: base + Int(from) * pageBytes + offset(head, source % size), count: bytes)
+            unsafe (to + offset(head, target % size)).update(from: from + offset(head, source % size), count: bytes)
         }
         copy(layout.keyOffset, bytes: layout.keyBytes)
         copy(layout.valueOffset, bytes: layout.valueBytes)
@@ -75,8 +67,7 @@ import Threads
 
     /// Encodes one head's value of a slot of `pages` anew.
     public func storeValue(_ value: [Float], _ layout: PagedLayout, head: Int, slot: Int, of pages: [Int32]) {
-        let page = pages[slot / layout.tokensPerPage]
-        check(page)
+        let page = unsafe start(of: pages[slot / layout.tokensPerPage])
         precondition(
             layout.pageBytes == pageBytes && head < layout.kvHeads && value.count == layout.valueDim,
             "PageMemory: a layout of other pages, or a value of \(value.count) elements for \(layout.valueDim)")
@@ -87,7 +78,7 @@ import Threads
         unsafe value.withUnsafeMutableBufferPointer { value in
             guard let elements = value.baseAddress else { return }
             for vectors in layout.valueVectors(head: head, slot: slot % layout.tokensPerPage) {
-                unsafe vectors.encode(elements, into: base + Int(page) * pageBytes)
+                unsafe vectors.encode(elements, into: page)
             }
         }
     }
@@ -108,8 +99,7 @@ import Threads
         result.reserveCapacity(slots * dim)
         var elements = [Float](repeating: 0, count: max(layout.keyDim, layout.valueDim))
         for slot in 0..<slots {
-            check(pages[slot / size])
-            let page = unsafe base + Int(pages[slot / size]) * pageBytes
+            let page = unsafe start(of: pages[slot / size])
             unsafe elements.withUnsafeMutableBufferPointer { elements in
                 guard let start = elements.baseAddress else { return }
                 let slots = slot % size..<slot % size + 1
@@ -134,18 +124,16 @@ import Threads
             open.pageBytes == pageBytes && layout.pageBytes == pageBytes && target % tokens == 0
                 && target + tokens <= layout.tokensPerPage && slot + tokens <= pages.count * open.tokensPerPage,
             "PageMemory: \(tokens) tokens from slot \(slot) of \(pages.count) pages don't fit slot \(target)")
-        check(page)
-        for source in pages { check(source) }
         Parallel.forEach(layout.kvHeads) { head in
             let (keys, values) = (Storage(count: tokens * layout.keyDim), Storage(count: tokens * layout.valueDim))
             for token in 0..<tokens {
                 let (index, place) = ((slot + token) / open.tokensPerPage, (slot + token) % open.tokensPerPage)
-                let source = unsafe base + Int(pages[index]) * pageBytes
+                let source = unsafe start(of: pages[index])
                 unsafe open.decodeKeys(head: head, place..<place + 1, from: source, into: keys.pointer + token * layout.keyDim)
                 unsafe open.decodeValues(
                     head: head, place..<place + 1, from: source, into: values.pointer + token * layout.valueDim)
             }
-            let sealed = unsafe base + Int(page) * pageBytes
+            let sealed = unsafe start(of: page)
             for token in stride(from: 0, to: tokens, by: layout.encoding.keys.blockTokens) {
                 for vectors in layout.keyVectors(head: head, slot: target + token) {
                     unsafe vectors.encode(keys.pointer + token * layout.keyDim, pitch: layout.keyDim, into: sealed)
@@ -159,7 +147,9 @@ import Threads
         }
     }
 
-    private func check(_ page: Int32) {
+    /// The first byte of a page, which has to be one of these.
+    private func start(of page: Int32) -> UnsafeMutablePointer<UInt8> {
         precondition(page >= 0 && Int(page) < pages, "PageMemory: page \(page) outside 0..<\(pages)")
+        return unsafe base + Int(page) * pageBytes
     }
 }
