@@ -139,9 +139,3 @@ const char *kvlab_attempt(int index, int *error) {
     *error = attempts[index].make() < 0 ? errno : 0;
     return attempts[index].name;
 }
-
-int kvlab_descriptors(void) {
-    int count = 0;
-    for (int descriptor = 3; descriptor < 4096; descriptor++) count += fcntl(descriptor, F_GETFD) >= 0;
-    return count;
-}

@@ -26,6 +26,3 @@ int kvlab_confine(void);
 // Tries what a confined process may not do: the name of attempt `index`, NULL past the last, and the error number that it
 // gave, 0 where it succeeded.
 const char *kvlab_attempt(int index, int *error);
-
-// How many descriptors above 2 are open.
-int kvlab_descriptors(void);
