@@ -38,8 +38,6 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     public let heads: Int
     /// Factor on the scores.
     public let scale: Float
-    /// The least number of a sequence's new tokens that are computed in blocks.
-    public var blockThreshold = PagedAttentionKernel.leastBlockRows
     /// Whether decoding sequences with a common prefix of pages attend to it together: first the shared tokens, with the queries
     /// of all sequences at once, then tokens shared by fewer, then each sequence's own (Ye et al. 2024, ChunkAttention). Sums
     /// then depend on the rest of the batch.
@@ -56,7 +54,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     /// Whether rows hold keys and values to store; false where another layer stored them.
     public var storesKeys = true
 
-    /// The least number of a sequence's new tokens that are computed in blocks, unless set otherwise.
+    /// The least number of a sequence's new tokens that are computed in blocks.
     public static let leastBlockRows = 4
 
     /// Tokens of a span, which single queries attend to at a time.

@@ -52,7 +52,7 @@ struct PagedPlan: Sendable {
         var singles: [Single] = []
         for (sequence, count) in batch.counts.enumerated() {
             let first = batch.firstRow[sequence]
-            let blocked = batch.blockCounts[sequence] ?? (count >= kernel.blockThreshold ? count : 0)
+            let blocked = batch.blockCounts[sequence] ?? (count >= PagedAttentionKernel.leastBlockRows ? count : 0)
             singles += (first + blocked..<first + count).map { Single(sequence: sequence, row: $0) }
             guard blocked > 0 else { continue }
             for start in stride(from: (blocked - 1) / blockRows * blockRows, through: 0, by: -blockRows) {
