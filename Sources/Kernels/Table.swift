@@ -1,15 +1,12 @@
 import CKernels
 
-/// The vector kernels in use.
-enum Table {
-    nonisolated(unsafe) static let best: UnsafePointer<kk_table> = unsafe kk_best()
-}
+nonisolated(unsafe) private let best: UnsafePointer<kk_table> = unsafe kk_best()
 
 /// The kernel table in use.
-var kernels: kk_table { unsafe Table.best.pointee }
+var kernels: kk_table { unsafe best.pointee }
 
 /// The vector kernels of this process.
 public enum VectorKernels {
     /// Their instruction set: base, v3 (AVX2), v4 (AVX-512) or v4-bf16.
-    public static var instructionSet: String { unsafe String(cString: Table.best.pointee.name) }
+    public static var instructionSet: String { unsafe String(cString: best.pointee.name) }
 }
