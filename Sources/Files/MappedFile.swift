@@ -50,7 +50,6 @@ import Glibc
         (path, count, isCopy) = (file.path, range.count, true)
         unsafe watch = nil
         guard range.lowerBound >= 0, range.upperBound <= file.count else {
-            unsafe base = nil
             throw FileError.outOfRange(path: path, offset: range.lowerBound, count: range.count, size: file.count)
         }
         guard !range.isEmpty else {
@@ -59,11 +58,7 @@ import Glibc
         }
         guard let memory = unsafe mmap(nil, range.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
             unsafe memory != MAP_FAILED
-        else {
-            let code = errno
-            unsafe base = nil
-            throw FileError.system(path: path, action: "copy to memory", errno: code)
-        }
+        else { throw FileError.system(path: path, action: "copy to memory", errno: errno) }
         unsafe base = UnsafeRawPointer(memory)
         // Every property is set, so deinit releases the memory.
         try unsafe file.read(into: UnsafeMutableRawBufferPointer(start: memory, count: range.count), at: range.lowerBound)
