@@ -11,8 +11,8 @@ public protocol EvictionPolicy: Sendable {
     var inputs: RetentionInputs { get }
     /// Whether the attention mass is summed over the whole sequence; otherwise each decision begins a new sum.
     var accumulates: Bool { get }
-    /// The moments of decision.
-    var phase: EvictionPhase { get }
+    /// Whether decisions go on behind the prompt's end, counted from there every ``interval(of:)`` tokens.
+    var decidesBehindPrompt: Bool { get }
     /// First tokens kept without a score by default (attention sinks).
     var sinks: Int { get }
     /// The default division of budgets among layers and heads.
@@ -38,19 +38,11 @@ public protocol EvictionPolicy: Sendable {
     mutating func set(_ settings: EvictionSettings)
 }
 
-/// The moments of a policy's decisions.
-public enum EvictionPhase: Sendable {
-    /// The prompt's end.
-    case promptEnd
-    /// The prompt's end and, counted from there, every so many tokens.
-    case interval
-}
-
 extension EvictionPolicy {
     public var options: Set<EvictionOption> { [.sinks, .recent, .interval] }
     public var inputs: RetentionInputs { [] }
     public var accumulates: Bool { false }
-    public var phase: EvictionPhase { .interval }
+    public var decidesBehindPrompt: Bool { true }
     public var sinks: Int { 0 }
     public var allocation: BudgetAllocation { .uniform }
     public var safeguard: Double { BudgetAllocation.safeguard }

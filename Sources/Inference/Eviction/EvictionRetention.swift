@@ -56,7 +56,7 @@ public struct EvictionRetention: Retention {
     /// Whether decisions fall at a prompt's end alone, or the budget is a share of one.
     public var needsPrompt: Bool {
         if case .share = budget { return true }
-        return policy.phase == .promptEnd || allocation.needsPrompt || ranking != nil
+        return !policy.decidesBehindPrompt || allocation.needsPrompt || ranking != nil
     }
 
     /// The same policy with another budget and, where given, interval.
@@ -106,7 +106,7 @@ public struct EvictionRetention: Retention {
         guard hasBudget else { return tokens < prompt ? prompt : nil }
         let slots = slots(prompt: prompt)
         if prompt > tokens, prompt > slots { return prompt }
-        guard policy.phase == .interval else { return nil }
+        guard policy.decidesBehindPrompt else { return nil }
         let interval = settings.interval ?? policy.interval(of: slots)
         return prompt + (max(tokens, slots, prompt) - prompt) / interval * interval + interval
     }

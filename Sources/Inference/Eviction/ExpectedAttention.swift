@@ -10,7 +10,7 @@ struct ExpectedAttention: EvictionPolicy {
     let name = "expected-attention"
     let options: Set<EvictionOption> = [.sinks, .recent, .future]
     let inputs: RetentionInputs = [.keys, .values, .queries]
-    let phase = EvictionPhase.promptEnd
+    let decidesBehindPrompt = false
     private(set) var sinks = 4
     private var future = 512
 

@@ -7,7 +7,7 @@
 struct KVzip: EvictionPolicy {
     let name = "kvzip"
     let options: Set<EvictionOption> = [.sinks, .recent]
-    let phase = EvictionPhase.promptEnd
+    let decidesBehindPrompt = false
     let sinks = 4
     let allocation = BudgetAllocation.global
     let safeguard = 0.0

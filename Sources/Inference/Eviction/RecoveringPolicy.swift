@@ -11,7 +11,7 @@ protocol RecoveringPolicy: EvictionPolicy {
 }
 
 extension RecoveringPolicy {
-    var phase: EvictionPhase { .promptEnd }
+    var decidesBehindPrompt: Bool { false }
     var scoresHeadsAlike: Bool { true }
     func scores(_ stream: StreamState) -> [[Double]] { preconditionFailure("'\(name)' keeps slots without scores") }
 }

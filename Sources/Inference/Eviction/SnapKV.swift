@@ -9,7 +9,7 @@ struct SnapKV: EvictionPolicy {
     let allocation: BudgetAllocation
     let options: Set<EvictionOption> = [.sinks, .window, .pool]
     let inputs: RetentionInputs = .mass
-    let phase = EvictionPhase.promptEnd
+    let decidesBehindPrompt = false
     private var window = 32
     private var pool: ScorePool
 
