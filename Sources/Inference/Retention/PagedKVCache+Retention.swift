@@ -155,11 +155,10 @@ extension PagedKVCache {
             tokens: table.tokens, prompt: prompt(of: sequence), kvHeads: heads.count,
             slots: streams.map { table.slots($0) }.max() ?? 0, positions: streams.flatMap { table.positions[$0] }, mass: [])
         state.index = layer
-        if inputs.contains(.mass), let observations = observations[sequence] {
-            state.mass = streams.flatMap { observations[$0].mass }
-        }
-        if inputs.contains(.rows), let observations = observations[sequence] {
-            state.weighed = streams.flatMap { observations[$0].weighed }
+        if let observations = observations[sequence] {
+            if inputs.contains(.mass) { state.mass = streams.flatMap { observations[$0].mass } }
+            if inputs.contains(.rows) { state.weighed = streams.flatMap { observations[$0].weighed } }
+            if inputs.contains(.queries) { state.queries = observations[streams.lowerBound].queries }
         }
         if inputs.contains(.tokens) { state.ids = prompts[sequence] ?? [] }
         func vectors(_ part: PageMemory.SlotPart) -> [[Float]] {
@@ -170,7 +169,6 @@ extension PagedKVCache {
         }
         if inputs.contains(.keys) { state.keys = vectors(.key) }
         if inputs.contains(.values) { state.values = vectors(.value) }
-        if inputs.contains(.queries) { state.queries = observations[sequence]?[streams.lowerBound].queries }
         if retention.reconstruction != nil {
             guard let peaks = peaks[sequence] else {
                 preconditionFailure("PagedKVCache: '\(retention.name)' decides behind a reconstruction, and there was none")
