@@ -23,13 +23,3 @@ const kk_table *kk_best(void) {
     const kk_table *const *tables = kk_all(&count);
     return tables[count - 1];
 }
-
-static int64_t padded(int64_t d) { return (d + 15) / 16 * 16; }
-
-int64_t kk_attention_scratch(int64_t seq, int64_t headDim, int64_t valueDim, int backward) {
-    int64_t t = padded(seq) + 64, d = padded(headDim), dv = padded(valueDim), most = d > dv ? d : dv;
-    int64_t forward = t * (d + most) + 64 * (d + dv) + 64 * 128 + 256;
-    return backward ? t * (2 * d + 2 * dv + most) + 64 * (2 * d + dv) + 2 * 64 * 128 + 256 : forward;
-}
-
-int64_t kk_cached_attention_scratch(int64_t tokens) { return padded(tokens); }
