@@ -144,7 +144,12 @@ public struct ExactnessGates {
             gate("preempted, swapped", try resumed(.swap), same),
             try split(same),
         ]
-        if encoding.blockTokens > 1 { gates += try blockGates() }
+        if encoding.blockTokens > 1 {
+            // Blocks of tokens sealed in other steps, beside other sequences and behind a preemption.
+            var invariant = self
+            invariant.isBatchInvariant = true
+            gates += try invariant.invariantGates("blocks", invariant.paged())
+        }
         guard encoding != .float32 else { return gates }
         let decoded = try self.paged(encoding: encoding.portable)
         gates.append(gate("paged, decoded before attention", decoded, paged, tolerance: reorderedTolerance))
@@ -155,18 +160,14 @@ public struct ExactnessGates {
         return gates
     }
 
-    /// Blocks of tokens sealed in other steps, beside other sequences and behind a preemption, bit for bit: caches that compute each
-    /// row alike in every chunk.
-    private func blockGates() throws -> [ExactnessGate] {
-        var gates = self
-        gates.isBatchInvariant = true
-        let same = try gates.paged()
-        return [
-            exact("blocks, prompt in chunks", try gates.paged(chunk: 37), same),
-            exact("blocks, in a batch of four", try gates.batched(), same),
-            exact("blocks, forked, written after copying", try gates.forked(), same),
-            exact("blocks, preempted, recomputed", try gates.resumed(.recompute), same),
-            exact("blocks, preempted, swapped", try gates.resumed(.swap), same),
+    /// The paths of caches that compute each row alike in every chunk, bit for bit; their names begin with `name`.
+    func invariantGates(_ name: String, _ same: [Float]) throws -> [ExactnessGate] {
+        [
+            exact("\(name), prompt in chunks", try paged(chunk: 37), same),
+            exact("\(name), in a batch of four", try batched(), same),
+            exact("\(name), forked, written after copying", try forked(), same),
+            exact("\(name), preempted, recomputed", try resumed(.recompute), same),
+            exact("\(name), preempted, swapped", try resumed(.swap), same),
         ]
     }
 

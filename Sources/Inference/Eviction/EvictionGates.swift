@@ -26,16 +26,10 @@ extension ExactnessGates {
             return [unbounded, ExactnessGate(name: masked, tolerance: reorderedTolerance, notExercised: reason)]
         }
         let same = try gates.paged()
-        return [
-            unbounded, try gates.masked(retention),
-            gates.exact("\(name), prompt in chunks", try gates.paged(chunk: 37), same),
-            gates.exact("\(name), in a batch of four", try gates.batched(), same),
-            gates.exact("\(name), forked, written after copying", try gates.forked(), same),
-            try gates.prefixHit(same, retention),
-            gates.exact("\(name), preempted, recomputed", try gates.resumed(.recompute), same),
-            gates.exact("\(name), preempted, swapped", try gates.resumed(.swap), same),
-            try gates.freedPages(retention),
-        ] + (name == StreamingLLM().name && retention.merge == nil ? [try gates.window(retention)] : [])
+        var paths = try gates.invariantGates(name, same)
+        paths.insert(try gates.prefixHit(same, retention), at: 3)
+        return [unbounded, try gates.masked(retention)] + paths + [try gates.freedPages(retention)]
+            + (name == StreamingLLM().name && retention.merge == nil ? [try gates.window(retention)] : [])
     }
 
     func exact(_ name: String, _ found: [Float], _ reference: [Float]) -> ExactnessGate {
