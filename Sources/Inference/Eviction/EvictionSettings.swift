@@ -51,9 +51,6 @@ public struct EvictionSettings: Sendable, Hashable {
         }
         let recovers = found is any RecoveringPolicy
         guard budget == nil || !recovers else { throw .foreignOption(EvictionOption.budget.flag, policy: policy) }
-        if let allocation, allocation != .uniform, recovers {
-            throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
-        }
         guard let budget = recovers ? .share(100) : budget else { throw .noBudget(policy: policy) }
         for (option, setting, text) in own {
             guard found.options.contains(option) || option == .seed && merge != nil else {
@@ -62,7 +59,9 @@ public struct EvictionSettings: Sendable, Hashable {
             guard case .integer(let range) = setting.kind, let value = Int(text), value < range.lowerBound else { continue }
             throw .optionTooSmall(option.flag, value: value, least: range.lowerBound, reason: "")
         }
-        if let allocation, allocation.scope != .head, found.scoresHeadsAlike {
+        // Policies without a budget and whole heads leave nothing to divide.
+        let isUndivided = recovers || found is any HeadPolicy
+        if let allocation, isUndivided ? allocation != .uniform : allocation.scope != .head && found.scoresHeadsAlike {
             throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
         }
         found.set(self)
@@ -72,10 +71,6 @@ public struct EvictionSettings: Sendable, Hashable {
     /// The order in which a policy of heads keeps these whole, from its file; nil for other policies.
     private func ranking(of policy: any EvictionPolicy) throws(InferenceError) -> HeadRanking? {
         guard let policy = policy as? any HeadPolicy else { return nil }
-        // Whole heads leave nothing to divide.
-        if let allocation, allocation != .uniform {
-            throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy.name)
-        }
         guard let scores else { throw .noHeadScores(policy: policy.name) }
         return try HeadRanking(HeadScores(path: scores), path: scores, policy)
     }
