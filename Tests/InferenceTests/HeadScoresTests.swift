@@ -15,7 +15,7 @@ extension EvictionSettings {
     init(_ policy: any EvictionPolicy, budget: EvictionBudget?) {
         self.init()
         self.policy = policy.name
-        if policy is any RecoveringPolicy { recovery = AttentionShare("60%") } else { self.budget = budget }
+        if policy is FastGen { recovery = AttentionShare("60%") } else { self.budget = budget }
     }
 
     /// Names a file of scores of all heads of a model of `config`, in `scratch`, and few slots for the heads that are not whole.

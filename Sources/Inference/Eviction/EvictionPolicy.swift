@@ -74,7 +74,7 @@ public enum EvictionPolicies {
     public static var names: [String] { all.map(\.name) }
 
     /// The names of policies without a budget.
-    public static var namesWithoutBudget: [String] { all.filter { $0 is any RecoveringPolicy }.map(\.name) }
+    public static var namesWithoutBudget: [String] { all.filter { $0 is FastGen }.map(\.name) }
 
     /// The names of policies of whole heads, which need a measurement of one model.
     public static var namesOfHeads: [String] { all.filter { $0 is any HeadPolicy }.map(\.name) }

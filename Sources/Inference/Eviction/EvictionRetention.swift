@@ -69,11 +69,11 @@ public struct EvictionRetention: Retention {
     }
 
     /// Whether the number of slots kept is known before they are; otherwise it is at most the prompt's.
-    var hasBudget: Bool { !(policy is any RecoveringPolicy) }
+    var hasBudget: Bool { !(policy is FastGen) }
 
     /// The same policy with everything kept of `tokens` tokens.
     func keepingAll(of tokens: Int) throws(InferenceError) -> EvictionRetention {
-        guard var policy = policy as? any RecoveringPolicy else { return try with(budget: .tokens(2 * tokens + leastBudget)) }
+        guard var policy = policy as? FastGen else { return try with(budget: .tokens(2 * tokens + leastBudget)) }
         policy.keepAll()
         var copy = try EvictionRetention(policy, budget: budget, merge: merge, settings: settings)
         copy.classes = classes
@@ -125,7 +125,7 @@ public struct EvictionRetention: Retention {
     public func weigh(_ weights: inout [Float], of query: ObservedQuery) { policy.weigh(&weights, of: query) }
 
     public func retained(_ stream: StreamState) -> RetainedSlots {
-        if let policy = policy as? any RecoveringPolicy {
+        if let policy = policy as? FastGen {
             guard let classes else { preconditionFailure("EvictionRetention: '\(name)' knows no tokenizer") }
             return .heads(policy.retained(stream, classes))
         }

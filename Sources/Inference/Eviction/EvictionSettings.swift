@@ -49,7 +49,7 @@ public struct EvictionSettings: Sendable, Hashable {
         guard var found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
             throw .noPolicy(policy, known: EvictionPolicies.names)
         }
-        let recovers = found is any RecoveringPolicy
+        let recovers = found is FastGen
         guard budget == nil || !recovers else { throw .foreignOption(EvictionOption.budget.flag, policy: policy) }
         guard let budget = recovers ? .share(100) : budget else { throw .noBudget(policy: policy) }
         for (option, setting, text) in own {
@@ -131,6 +131,21 @@ public enum EvictionBudget: Sendable, Hashable, LosslessStringConvertible {
             percent == percent.rounded() ? "\(Int(percent))%" : "\(percent)%"
         }
     }
+}
+
+/// A share of the attention.
+public struct AttentionShare: Sendable, Hashable, LosslessStringConvertible {
+    /// Percent, above 0 and at most 100.
+    public let percent: Double
+
+    /// The share that `text` spells, such as 95%; nil for anything else.
+    public init?(_ text: String) {
+        guard text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 else { return nil }
+        self.percent = percent
+    }
+
+    /// The text that ``init(_:)`` reads.
+    public var description: String { EvictionBudget.share(percent).description }
 }
 
 /// A pooling of scores along the sequence, zeros before and behind it (a window at the edge is divided by its whole width).

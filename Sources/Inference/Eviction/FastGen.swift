@@ -13,10 +13,14 @@ import Text
 /// A set recovers the mean over queries and the group's heads of the attention to the slots that a query would see of it, where the newest
 /// slots are those before the query. The first set that recovers at least `--kv-recovery` is kept: 95 %, and 30 % each, the
 /// paper's numbers. Departure: tokens behind the prompt are all kept, which the paper's sets go on to sort.
-struct FastGen: RecoveringPolicy {
+///
+/// It has no budget: how many slots a head keeps is known only at the decision, so that pages of the whole prompt are reserved.
+struct FastGen: EvictionPolicy {
     let name = "fastgen"
     let options: Set<EvictionOption> = [.recovery]
     let inputs: RetentionInputs = [.mass, .rows, .tokens]
+    let decidesBehindPrompt = false
+    let scoresHeadsAlike = true
     private(set) var recovery = 0.95
     /// Shares of the prompt: slots by their attention, and the newest.
     private let frequent = 0.3, local = 0.3
@@ -25,6 +29,7 @@ struct FastGen: RecoveringPolicy {
         recovery = settings.recovery.map { $0.percent / 100 } ?? recovery
     }
 
+    /// Makes the policy keep every slot.
     mutating func keepAll() {
         // No set but the last recovers more than there is.
         recovery = 2
@@ -39,6 +44,9 @@ struct FastGen: RecoveringPolicy {
         for slot in weights.indices where query.position(ofSlot: slot) >= first { weights[slot] = 0 }
     }
 
+    func scores(_ stream: StreamState) -> [[Double]] { preconditionFailure("FastGen keeps slots without scores") }
+
+    /// The slots of the prompt that each KV head keeps, ascending.
     func retained(_ stream: StreamState, _ classes: TokenClasses) -> [[Int]] {
         let ids = stream.ids
         let isSpecial = ids.map { classes.isSpecial($0) }
@@ -68,6 +76,26 @@ struct FastGen: RecoveringPolicy {
                 return before.filter { $0 < first } + Array(max(0, first)..<slots.count)
             }
             return Array(slots)
+        }
+    }
+}
+
+/// The kinds of a model's tokens.
+struct TokenClasses: Sendable {
+    /// Whether a token is special: its tokenizer marks the beginning or the end of something with it.
+    var isSpecial: @Sendable (Int32) -> Bool
+    /// Whether a token is punctuation: without white space its text has nothing else.
+    var isPunctuation: @Sendable (Int32) -> Bool
+}
+
+extension TokenClasses {
+    /// The kinds of the tokens of `tokenizer`.
+    init(_ tokenizer: any Tokenizer) {
+        let special = tokenizer.specialIDs
+        isSpecial = { special.contains($0) }
+        isPunctuation = { id in
+            let text = String(decoding: tokenizer.decode([id]), as: UTF8.self).filter { !$0.isWhitespace }
+            return !text.isEmpty && text.allSatisfy(\.isPunctuation)
         }
     }
 }
