@@ -65,13 +65,13 @@ enum GEMM {
             let firstColumn = firstPanel * columns
             let width = min(panelCount * (columnBlock + 1) / columnBlocks * columns, panels.outer) - firstColumn
             let left = Storage(count: leftCount)
-            let to = unsafe c.storage.pointer + c.offset + range.lowerBound * c.stride + firstColumn
+            let to = unsafe c.pointer(row: range.lowerBound) + firstColumn
             for word in stride(from: 0, to: max(panels.words, 1), by: depth) {
                 let words = min(depth, panels.words - word)
                 let first = word * Int(kernel.depth)
                 let count = min(words * Int(kernel.depth), inner - first)
                 unsafe kernel.pack_columns(
-                    a.storage.pointer + a.offset + first * a.stride + range.lowerBound, Int64(a.stride), Int64(range.count),
+                    a.pointer(row: first) + range.lowerBound, Int64(a.stride), Int64(range.count),
                     Int64(count), left.pointer, Int64(words * rows))
                 unsafe kernel.multiply(
                     1, Int64(range.count), Int64(width), Int64(words), left.pointer, Int64(words * rows),

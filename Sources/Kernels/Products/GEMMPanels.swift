@@ -40,7 +40,7 @@ public struct GEMMPanels: Sendable {
             for weight in weights {
                 let part = columns.clamped(to: start..<start + weight.rows)
                 if !part.isEmpty {
-                    let from = unsafe weight.storage.pointer + weight.offset + (part.lowerBound - start) * weight.stride
+                    let from = unsafe weight.pointer(row: part.lowerBound - start)
                     unsafe kernel.pack_transposed(
                         from, Int64(weight.stride), Int64(part.count), Int64(inner), panel + part.lowerBound - columns.lowerBound)
                 }

@@ -36,6 +36,9 @@ public struct Matrix: Sendable {
         Matrix(storage, offset: offset, rows: rows, columns: columns, stride: stride, transposed: !transposed)
     }
 
+    /// The first element of a row, as stored.
+    func pointer(row: Int) -> UnsafeMutablePointer<Float> { unsafe storage.pointer + offset + row * stride }
+
     var height: Int { transposed ? columns : rows }
     var width: Int { transposed ? rows : columns }
 }
@@ -67,7 +70,7 @@ public enum MatMul {
                 a.transposed, b.transposed, byRows ? end - start : m, byRows ? n : end - start, k, alpha,
                 a.storage.pointer + a.offset + rowStart * (a.transposed ? 1 : a.stride), a.stride,
                 b.storage.pointer + b.offset + columnStart * (b.transposed ? b.stride : 1), b.stride, beta,
-                c.storage.pointer + c.offset + rowStart * c.stride + columnStart, c.stride)
+                c.pointer(row: rowStart) + columnStart, c.stride)
         }
     }
 

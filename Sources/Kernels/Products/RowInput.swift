@@ -27,8 +27,7 @@ public enum RowInput: Sendable {
         let (rows, columns) = (Int64(range.count), Int64(width))
         switch self {
         case .matrix(let matrix):
-            return unsafe Block(
-                pointer: UnsafePointer(matrix.storage.pointer + matrix.offset + start * matrix.stride), stride: matrix.stride)
+            return unsafe Block(pointer: UnsafePointer(matrix.pointer(row: start)), stride: matrix.stride)
         case .rmsNorm(let x, let weight, let rstd, let epsilon):
             let from = unsafe x.pointer + start * width
             if let epsilon {
@@ -45,7 +44,7 @@ public enum RowInput: Sendable {
                 let part = range.clamped(to: first..<first + matrix.rows)
                 for row in part {
                     unsafe (scratch.pointer + (row - start) * width).update(
-                        from: matrix.storage.pointer + matrix.offset + (row - first) * matrix.stride, count: width)
+                        from: matrix.pointer(row: row - first), count: width)
                 }
                 first += matrix.rows
             }

@@ -50,8 +50,7 @@ public enum RowOutput: Sendable {
             return unsafe block(matrix, range, accumulate: accumulate)
         case .residual(let matrix, let residual):
             for row in range {
-                unsafe (matrix.storage.pointer + matrix.offset + row * matrix.stride).update(
-                    from: residual.pointer + row * width, count: width)
+                unsafe matrix.pointer(row: row).update(from: residual.pointer + row * width, count: width)
             }
             return unsafe block(matrix, range, accumulate: true)
         case .crossEntropy(let logits, _, _, _, _, _):
@@ -62,9 +61,7 @@ public enum RowOutput: Sendable {
     }
 
     private func block(_ matrix: Matrix, _ range: Range<Int>, accumulate: Bool) -> Block {
-        unsafe Block(
-            pointer: matrix.storage.pointer + matrix.offset + range.lowerBound * matrix.stride, stride: matrix.stride,
-            accumulate: accumulate)
+        unsafe Block(pointer: matrix.pointer(row: range.lowerBound), stride: matrix.stride, accumulate: accumulate)
     }
 
     /// Applies the epilogue to the product of the rows of `range`; row `index` of `partials` takes the block's own sums, zero
@@ -90,7 +87,7 @@ public enum RowOutput: Sendable {
                         block.pointer, targets + start, losses.pointer + place, rows, columns, scale ?? 0, hasGradient)
                 }
                 unsafe kernels.distillation(
-                    block.pointer, expected.storage.pointer + expected.offset + start * width, targets + start,
+                    block.pointer, expected.pointer(row: start), targets + start,
                     losses.pointer + place, teacher.divergences.pointer + place, rows, columns, scale ?? 0, teacher.share,
                     teacher.temperature, hasGradient)
             }
