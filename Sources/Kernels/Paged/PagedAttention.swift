@@ -137,6 +137,10 @@ public struct PagedAttentionKernel: Sendable, Hashable {
         Int(kk_paged_row_scratch(Int64(layout.kvHeads), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim)))
     }
 
+    private func blockScratch(_ rows: Int) -> Int {
+        Int(kk_paged_block_scratch(Int64(rows), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim)))
+    }
+
     func check(_ batch: PagedBatch, _ memory: PageMemory, qkv: Storage) {
         batch.check(self, memory)
         precondition(
@@ -176,10 +180,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                     let shared = plan.groups[group]
                     let rows = Array(shared.rows[members])
                     let seen = [Int64](repeating: Int64(tokens.upperBound), count: rows.count)
-                    let scratch = Storage(
-                        count: Int(
-                            kk_paged_block_scratch(
-                                Int64(rows.count), Int64(self.group), Int64(layout.keyDim), Int64(layout.valueDim))))
+                    let scratch = Storage(count: blockScratch(rows.count))
                     let first = shared.firstPart + members.lowerBound * shared.partsPerRow + part
                     unsafe rows.withUnsafeBufferPointer { rows in
                         unsafe seen.withUnsafeBufferPointer { seen in
@@ -216,9 +217,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         }
                     }
                 case .block(let rows, let kvHead):
-                    let scratch = Storage(
-                        count: Int(
-                            kk_paged_block_scratch(Int64(rows), Int64(group), Int64(layout.keyDim), Int64(layout.valueDim))))
+                    let scratch = Storage(count: blockScratch(rows))
                     unsafe job.count = Int64(rows)
                     unsafe job.window = Int64(window ?? 0)
                     unsafe job.sinks = Int64(batch.sinks(sinks, of: unit.sequence))
