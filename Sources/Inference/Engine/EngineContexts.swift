@@ -32,10 +32,7 @@ extension Engine {
     func awaitsContext(_ sequence: EngineSequence, held: Set<Int>) -> Bool {
         guard sharesContext(sequence), case .none = sequence.residence, keptContext(of: sequence) == nil else { return false }
         return sequences.values.contains { other in
-            // Of waiting sequences the older ones are admitted first.
-            other.request != sequence.request && !held.contains(other.id) && other.sharesContext
-                && (other.isResident || other.id < sequence.id) && other.model == sequence.model
-                && other.prefixScope == sequence.prefixScope && other.contextCount == sequence.contextCount
+            mayAwait(other, sequence, held: held) && other.sharesContext && other.contextCount == sequence.contextCount
                 && computed(other) < other.contextCount
                 && other.tokens.prefix(other.contextCount).elementsEqual(sequence.tokens.prefix(sequence.contextCount))
         }

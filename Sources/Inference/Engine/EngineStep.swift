@@ -56,14 +56,17 @@ extension Engine {
         let wanted = (tree.match(sequence.tokens, salt: sequence.prefixScope).count + 1) * tree.blockTokens
         guard wanted < min(sequence.tokens.count, sharedTokens(sequence)) else { return false }
         return sequences.values.contains { other in
-            // Older waiting sequences are admitted before this one. Beams of the same request, and held sequences, which resume
-            // only after others, may themselves be waiting for this one.
-            other.request != sequence.request && !held.contains(other.id)
-                && (other.isResident || other.id < sequence.id) && other.model == sequence.model
-                && other.prefixScope == sequence.prefixScope
-                && other.promptCount >= wanted && computed(other) < wanted
+            mayAwait(other, sequence, held: held) && other.promptCount >= wanted && computed(other) < wanted
                 && other.tokens.prefix(wanted).elementsEqual(sequence.tokens.prefix(wanted))
         }
+    }
+
+    /// Whether `sequence` may wait for tokens that `other` computes and both may share.
+    func mayAwait(_ other: EngineSequence, _ sequence: EngineSequence, held: Set<Int>) -> Bool {
+        // Older waiting sequences are admitted before this one. Beams of the same request, and held sequences, which resume
+        // only after others, may themselves be waiting for this one.
+        other.request != sequence.request && !held.contains(other.id) && (other.isResident || other.id < sequence.id)
+            && other.model == sequence.model && other.prefixScope == sequence.prefixScope
     }
 
     /// Makes new and swapped sequences resident and reserves their pages; leaves out sequences for which there are too few.
