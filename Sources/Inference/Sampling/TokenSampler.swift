@@ -26,9 +26,6 @@ struct TokenSampler: Sendable {
         Sampler(temperature: options.temperature, topK: options.topK, topP: options.topP, minP: options.minP)
     }
 
-    /// Whether sampling is the argmax of unedited logits.
-    var isPlainGreedy: Bool { sampler.isGreedy && !editsLogits }
-
     private var editsLogits: Bool {
         tokensToStop > 0 || !options.logitBias.isEmpty || options.presencePenalty != 0 || options.frequencyPenalty != 0
             || options.repetitionPenalty != 1
@@ -36,8 +33,9 @@ struct TokenSampler: Sendable {
 
     /// Samples from row `row` of logits [.., width]; `greedy` is the row's likeliest token.
     mutating func choose(_ logits: Storage, row: Int, width: Int, greedy: Int32) -> SampledToken {
+        // Without edits of the logits, greedy sampling is their argmax.
         var token = SampledToken(id: greedy)
-        if !isPlainGreedy {
+        if editsLogits || !sampler.isGreedy {
             var values = logits.array(row * width..<(row + 1) * width)
             edit(&values)
             token.id = sampler.sample(values, using: &generator)
