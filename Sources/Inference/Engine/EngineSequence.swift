@@ -128,27 +128,21 @@ final class EngineSequence {
     /// Records that it is scheduled; the first time ends its queueing time.
     func enter() { queuedSeconds = queuedSeconds ?? (ContinuousClock.now - arrival) / .seconds(1) }
 
-    /// Draws and appends the next token from a row of logits; returns the text that may be sent now, and whether it ends the
-    /// output.
+    /// Draws and appends the next token from a row of logits; returns the text that may be sent now and, where the output ends, why
+    /// and with which text held back until then.
     func draw(
         _ logits: Storage, row: Int, width: Int, greedy: Int32
-    ) -> (token: SampledToken, text: String, end: TextEnd?) {
+    ) -> (token: SampledToken, text: String, end: (reason: FinishReason, text: String)?) {
         let token = sampler.choose(logits, row: row, width: width, greedy: greedy)
         tokens.append(token.id)
-        guard !stopIDs.contains(token.id) else { return (token, "", .stopID) }
-        let shown = matcher.append(decoder.append(token.id))
-        return (token, shown.text, shown.stopped ? .stopString : generated >= maxTokens ? .length : nil)
-    }
-
-    /// The held-back text, an incomplete character or the start of a stop string, and whether it completes a stop string.
-    func finishText() -> (text: String, stopped: Bool) {
+        let isStop = stopIDs.contains(token.id)
+        let shown = isStop ? (text: "", stopped: false) : matcher.append(decoder.append(token.id))
+        if shown.stopped { return (token, shown.text, (reason: .stop, text: "")) }
+        guard isStop || generated >= maxTokens else { return (token, shown.text, nil) }
+        // An incomplete character or the start of a stop string, which it may complete.
         let rest = matcher.append(decoder.finish())
-        return (rest.text + (rest.stopped ? "" : matcher.finish()), rest.stopped)
-    }
-
-    /// The reasons for the end of a text.
-    enum TextEnd {
-        case stopID, stopString, length
+        let text = rest.text + (rest.stopped ? "" : matcher.finish())
+        return (token, shown.text, (reason: isStop || rest.stopped ? .stop : .length, text: text))
     }
 
     /// The most tokens it ever stores: the last token drawn is never computed.

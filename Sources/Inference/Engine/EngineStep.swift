@@ -229,10 +229,7 @@ extension Engine {
         let (token, text, end) = sequence.draw(logits, row: row, width: width, greedy: greedy)
         counters.generatedTokens += 1
         requests[sequence.request]?.continuation.yield(.token(index: sequence.index, token, text: text))
-        guard let end else { return }
-        guard end != .stopString else { return finish(id, .stop, text: "") }
-        let rest = sequence.finishText()
-        finish(id, end == .stopID || rest.stopped ? .stop : .length, text: rest.text)
+        if let end { finish(id, end.reason, text: end.text) }
     }
 
     /// Finishes an output, and its request with the last one.
