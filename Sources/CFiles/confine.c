@@ -41,7 +41,7 @@ void kvlab_limit(size_t address_space, double seconds) {
     }
     limit(RLIMIT_AS, address_space);
     limit(RLIMIT_CORE, 0);
-    // What is told goes to a pipe, which has no size; where it is a file it need not become large.
+    // Output goes to a pipe, which has no size; a file need not become large.
     limit(RLIMIT_FSIZE, 16 << 20);
     limit(RLIMIT_NPROC, 0);
     limit(RLIMIT_NOFILE, 0);

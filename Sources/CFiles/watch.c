@@ -24,7 +24,7 @@ static struct watch *free_watches;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous;
 
-// Only what a signal handler may call; nothing that waits for a reader of stderr longer than a second.
+// Async-signal-safe calls alone, none of which waits longer than a second for a reader of stderr.
 static void say(const char *text) {
     struct pollfd error = {.fd = 2, .events = POLLOUT};
     if (poll(&error, 1, 1000) == 1) (void)!write(2, text, strlen(text));

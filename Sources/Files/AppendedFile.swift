@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file that grows by whole records: each is written at once, completely or, where the disk is full, not at all.
+/// An append-only file of records, each written completely or, where the disk is full, not at all.
 public final class AppendedFile: Sendable {
     private let file: RegularFile
 

@@ -1,6 +1,6 @@
 /// The content of an ordinary file from its beginning to its end, decompressed where the file is compressed.
 ///
-/// The compression is known by the file's first bytes, whatever the file is called; a file whose name states one that it has not is refused.
+/// The file's first bytes tell the compression; a file whose name states a compression that its content does not have is refused.
 /// Memory does not grow with the file.
 public final class ByteStream {
     /// The path at which the file was opened.
@@ -17,7 +17,7 @@ public final class ByteStream {
     private var position = 0
     /// Bytes read and not decoded yet.
     private var pending: ArraySlice<UInt8> = []
-    /// Decoded bytes that were given back by ``peek(_:)``.
+    /// Decoded bytes that ``peek(_:)`` left for ``next()``.
     private var ahead: [UInt8] = []
 
     private static let inputBytes = 1 << 18
@@ -59,7 +59,7 @@ public final class ByteStream {
         }
     }
 
-    /// The first bytes of what ``next()`` gives next, at least `count` where there are as many.
+    /// The next bytes, at least `count` or all that are left, which ``next()`` returns again.
     public func peek(_ count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         while bytes.count < count {
@@ -71,7 +71,7 @@ public final class ByteStream {
         return bytes
     }
 
-    /// The SHA-256 of the file's own bytes; of those read so far before the end.
+    /// The SHA-256 of the file's own bytes, as far as they were read.
     public func digest() -> SHA256Digest { hasher.finalize() }
 
     /// The next bytes of the file itself; none at its end.

@@ -55,8 +55,8 @@ protocol StreamDecoder: AnyObject, Sendable {
     /// Whether the input so far is a whole file.
     var isComplete: Bool { get }
 
-    /// Decodes from `input` into `output` as far as one of them goes, and gives the bytes used of each; neither is used where more input
-    /// is needed.
+    /// Decodes from `input` into `output` until one of them is used up, and returns the bytes used of each: none where more input is
+    /// needed.
     func decode(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) throws(DecodingFault) -> (
         consumed: Int, produced: Int
     )

@@ -18,7 +18,7 @@ public enum FileError: Error, CustomStringConvertible, Equatable {
     case changed(path: String)
     /// The compressed file can't be decompressed from `offset` on.
     case damaged(path: String, format: String, offset: Int, reason: String)
-    /// The file's name states a compression that its content has not.
+    /// The file's name states a compression that its content does not have.
     case notCompressed(path: String, as: String)
     /// Another process holds the lock on `path`.
     case locked(path: String, holder: String)

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The identity and version of the file at a path: equal before and after a reading, the file was not changed meanwhile.
+/// The identity and version of a file: equal values before and after a read show that the file did not change meanwhile.
 public struct FileIdentity: Sendable, Hashable {
     private var device: UInt
     private var number: UInt

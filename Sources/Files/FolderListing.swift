@@ -2,8 +2,7 @@ import Glibc
 
 /// The names in a folder.
 public enum FolderListing {
-    /// The names in the folder at `path` in the order of their bytes, hidden ones (with a dot in front) left out unless `hidden`; throws
-    /// `FileError`.
+    /// The names in the folder at `path` in byte order, hidden ones (with a leading dot) only where `hidden` is true; throws `FileError`.
     public static func names(in path: String, hidden: Bool = false) throws -> [String] {
         guard let listing = unsafe opendir(path) else {
             throw FileError.system(path: path, action: "list the folder", errno: errno)

@@ -75,7 +75,7 @@ import Glibc
         try unsafe body(UnsafeRawBufferPointer(start: base, count: count))
     }
 
-    /// Lets go of the memory that holds `range`, which is read from the file again where it is needed; of a copy nothing.
+    /// Drops the resident pages of `range`, which are read from the file again on access; a copy keeps its memory.
     ///
     /// For passes over files larger than memory: what was read stays resident otherwise until the system is short of memory.
     public func release(_ range: Range<Int>) {

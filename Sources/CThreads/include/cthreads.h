@@ -1,4 +1,4 @@
-// What Swift cannot say about processors and spin loops.
+// The processor count and the pause of a spin loop, for which Swift has no calls.
 #pragma once
 
 /// Processors this process may run on.
