@@ -29,9 +29,9 @@ public struct CacheSetting: Sendable {
     public let help: String
     /// The placeholder of its value in `--help`; nil for the option's name.
     public let valueName: String?
-    /// Its value in settings as text; nil where it was not given.
+    /// Its value in settings as text; nil where none was given.
     public let text: @Sendable (EvictionSettings) -> String?
-    /// Gives it in settings the value of its type that a text spells, nil where it spells none.
+    /// Sets its value in settings from a text, to nil where the text is none of its values.
     public let set: @Sendable (inout EvictionSettings, String) -> Void
 
     /// A setting of an eviction, which stands in `property`.
@@ -57,7 +57,7 @@ public struct CacheSetting: Sendable {
     /// Its command-line option without dashes: "kv-budget".
     public var option: String { key == "evict" ? key : "kv-" + key }
 
-    /// Whether it is a measurement of one model, which no recipe can have: it makes its models.
+    /// Whether its value is a measurement of one model, which no recipe can name: a recipe makes its models.
     public var isOfOneModel: Bool { key == EvictionOption.scores.rawValue }
 
     /// Its values in words.
@@ -70,13 +70,13 @@ public struct CacheSetting: Sendable {
         }
     }
 
-    /// Whether `text` spells one of its values; ranges of numbers are for ``EvictionSettings/retention()`` to refuse.
+    /// Whether `text` is one of its values; ``EvictionSettings/retention()`` checks the ranges of numbers.
     public func takes(_ text: String) -> Bool {
         if case .choice(let names) = kind { return names.contains(text) }
         return type.init(text) != nil
     }
 
-    /// The sentence about a text that it does not take.
+    /// The sentence that refuses a text.
     public func refusal(of text: String) -> String {
         if case .choices = kind, text.contains("+") {
             do { _ = try CacheEncoding(name: text) } catch { return "\(error)" }

@@ -12,7 +12,7 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads a configuration; settings left out are as in `defaults`.
     ///
-    /// Throws ``InferenceError/cacheSpec(_:)``, or why the eviction cannot be.
+    /// Throws ``InferenceError/cacheSpec(_:)``, or the reason why the eviction is refused.
     public init(_ text: String, defaults: CacheEncoding = .float32) throws(InferenceError) {
         // All tokens are kept unless a setting says otherwise.
         guard text != "full" else {

@@ -25,7 +25,7 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case noBudget(policy: String)
     /// A policy that keeps whole heads lacks the file that ranks them.
     case noHeadScores(policy: String)
-    /// The file at a path is no file of head scores, or not one of the model or policy; a path of nil stands in the reason.
+    /// The file at a path is no file of head scores, or of another model or policy; with a path of nil the reason names it.
     case headScores(path: String?, reason: String)
     /// An option of evictions comes without a policy.
     case optionWithoutPolicy(option: String)
@@ -35,7 +35,7 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case optionTooSmall(String, value: Int, least: Int, reason: String)
     /// A policy decides behind a prompt, or its budget is a share of one, and there is none.
     case policyWithoutPrompt(policy: String)
-    /// A merge changes values behind a decision, and rows of a training pass all see one.
+    /// A merge changes values at a decision, and all rows of a training pass see the same values.
     case trainedMerge(String)
     /// A policy frees slots of single KV heads, and the cache's pages hold all heads of a layer.
     case headsShareBudgets(policy: String)

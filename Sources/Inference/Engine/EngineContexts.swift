@@ -1,9 +1,9 @@
 import Kernels
 
-/// A context as evictions left it, kept for prompts that go on behind it.
+/// A context after its evictions, kept for prompts that begin with it.
 ///
-/// It is a sequence of the model's cache without a place in the scheduler. The prefix tree has no place for it: which slots are kept depends on
-/// the whole context, so that its compacted pages are no beginning of any other.
+/// It is a sequence of the model's cache that the scheduler does not know. The prefix tree cannot hold it: the retained set depends
+/// on the whole context, so that its compacted pages are no prefix of another context.
 struct KeptContext {
     /// The sequence in the cache.
     var sequence: Int

@@ -13,7 +13,7 @@ public struct GenerationRequest: Sendable {
     /// Tokens of the prompt at whose end evictions decide, so that they have not seen the rest, such as a question; nil for the
     /// whole prompt. From 1 to the prompt's tokens.
     public var contextTokens: Int?
-    /// Whether its context, as evictions at its end leave it, is kept for other such requests with an equal one, which then begin behind it;
+    /// Whether its context, after the evictions at its end, is kept for requests with an equal context, which then start behind it;
     /// without effect where the context is the whole prompt, for a ``retention`` of its own, and for scored prompts.
     public var sharesContext = false
     /// Whether the prompt's tokens are scored, and with how many likeliest tokens at each position.
@@ -48,8 +48,8 @@ public enum FinishReason: String, Sendable, Hashable {
 /// The events of a generation, in order.
 public enum GenerationEvent: Sendable {
     /// The prompt's scored tokens, where requested, the first without a log-probability; the number of them found in the prefix
-    /// cache; the seconds from arrival to the first step; and the seconds in which slots of the prompt were evicted, a part of the ones up to
-    /// the first token.
+    /// cache; the seconds from arrival to the first step; and the seconds of evicting slots of the prompt, a part of the time to the
+    /// first token.
     case prompt([SampledToken], cached: Int, queuedSeconds: Double, compressSeconds: Double)
     /// The next token of output `index`, and the text that is final by now; empty while a character or a possible stop string is
     /// incomplete.

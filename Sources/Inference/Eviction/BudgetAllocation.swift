@@ -9,7 +9,7 @@ public enum BudgetAllocation: String, Sendable, Hashable, CaseIterable, Lossless
     case pyramidAuthors = "pyramid-authors"
     /// Every layer the same, which its heads divide by their scores (Feng et al. 2024, Ada-KV), as kvpress divides it.
     case ada
-    /// The same with the numbers of the paper's algorithm 1: see ``division(of:among:)``.
+    /// The same with the numbers of the paper's algorithm 1: see ``division(of:among:safeguard:)``.
     case adaAuthors = "ada-authors"
     /// All heads of all layers divide their budgets by their scores: one threshold for the model, but for the safeguard of each head.
     /// Scores that add up attention weigh a layer by the query heads that share a KV head in it.

@@ -2,8 +2,8 @@
 extension EvictionRetention {
     public var budgetScope: BudgetScope { policy is any HeadPolicy || !hasBudget ? .own : allocation.scope }
 
-    /// The retained sets of the streams, whose heads keep together as many slots as their budgets are: those kept without a score, and
-    /// the best of the others in the numbers of ``BudgetAllocation/division(of:among:)``.
+    /// The retained sets of the streams, whose heads together keep the sum of their budgets: the slots kept without a score, and the
+    /// best of the others, as many for each head as ``BudgetAllocation/division(of:among:safeguard:)`` says.
     public func retained(_ streams: [StreamState]) -> [RetainedSlots] {
         guard budgetScope == .layer || budgetScope == .model, let first = streams.first else {
             return streams.map { retained($0) }

@@ -5,7 +5,7 @@
 public protocol EvictionPolicy: Sendable {
     /// The name in flags, recipes and reports.
     var name: String { get }
-    /// The options that mean something to the policy beside the budget and its allocation.
+    /// The options that apply to the policy, beside the budget and its allocation.
     var options: Set<EvictionOption> { get }
     /// The inputs of ``scores(_:)`` beside positions.
     var inputs: RetentionInputs { get }

@@ -94,7 +94,7 @@ public enum EvictionOption: String, Sendable, Hashable, CaseIterable {
     /// The flag on the command line.
     public var flag: String { "--kv-" + rawValue }
 
-    /// Whether it means something to every policy.
+    /// Whether it applies to every policy.
     var isGeneral: Bool { self == .budget || self == .allocation || self == .merge }
 }
 

@@ -82,9 +82,9 @@ struct FastGen: EvictionPolicy {
 
 /// The kinds of a model's tokens.
 struct TokenClasses: Sendable {
-    /// Whether a token is special: its tokenizer marks the beginning or the end of something with it.
+    /// Whether a token is special, such as the tokenizer's beginning and end of a text.
     var isSpecial: @Sendable (Int32) -> Bool
-    /// Whether a token is punctuation: without white space its text has nothing else.
+    /// Whether a token is punctuation: its text without white space is punctuation alone.
     var isPunctuation: @Sendable (Int32) -> Bool
 }
 

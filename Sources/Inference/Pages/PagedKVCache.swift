@@ -45,7 +45,7 @@ public struct PagedKVCache: KVCache {
     /// The rotation of the queries of each of `layerStreams`; empty where no retention goes by queries.
     private(set) var rotations: [QueryRotation] = []
     var promptLengths: [Int: Int] = [:] { didSet { prepared = nil } }
-    /// The tokens so far of prompts that are to be reconstructed or whose retention goes by tokens, where ``retainsOnCommit`` is set.
+    /// The tokens so far of prompts that a retention reconstructs or decides by, where ``retainsOnCommit`` is set.
     var prompts: [Int: [Int32]] = [:]
     /// The peaks of a reconstruction for the decision behind it, by sequence, layer with keys and values of its own, and KV head.
     var peaks: [Int: [[[Float]]]] = [:]

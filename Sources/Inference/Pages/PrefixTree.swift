@@ -99,7 +99,7 @@ public struct PrefixTree: Sendable {
     /// The last use of the next part to be evicted; nil where everything is in use.
     public var oldestUse: Int? { Part.allCases.compactMap { oldest($0)?.lastUse }.min() }
 
-    /// The block whose `part` is evicted next; nil where all are in use.
+    /// The block whose `part` is evicted next, and its last use; nil where all are in use.
     private func oldest(_ part: Part) -> (id: Int, lastUse: Int)? {
         unused[part]?.oldest.flatMap { id in nodes[id].map { (id, $0[part].last) } }
     }

@@ -62,7 +62,7 @@ private struct RowEnds {
         (self.kvHeads, self.sequences, batch, seq) = (kvHeads, sequences, input.batch, input.seq)
     }
 
-    /// Records what sequence `number`, of `tokens` so far, no longer holds beside the slots at `positions`.
+    /// Records the keys that sequence `number`, of `tokens` so far, has evicted: all but those at `positions`.
     mutating func record(_ number: Int, _ positions: [[[Int32]]], tokens: Int) {
         let (sequence, first) = sequences[number].lowerBound.quotientAndRemainder(dividingBy: seq)
         for (stream, heads) in positions.enumerated() where !heads.isEmpty {

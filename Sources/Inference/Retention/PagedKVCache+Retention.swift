@@ -27,7 +27,7 @@ extension PagedKVCache {
     /// Whether slots of `sequence` were compacted: its pages no longer hold its first tokens.
     func isCompacted(_ sequence: Int) -> Bool { table(of: sequence).isCompacted }
 
-    /// Tokens of a sequence's prompt; all that come where nothing was said.
+    /// Tokens of a sequence's prompt; all tokens where no prompt length was set.
     func prompt(of sequence: Int) -> Int { promptLengths[sequence] ?? .max }
 
     private func isDecision(_ sequence: Int, _ stream: Int, at tokens: Int) -> Bool {
@@ -178,8 +178,8 @@ extension PagedKVCache {
         return state
     }
 
-    /// Adds what the retentions observe of a step in a layer, the one of ``layerStreams`` numbered `own`: the attention mass of its
-    /// slots, the statistics of its queries. The `batch` has rows `qkv` of each sequence's streams.
+    /// Adds a step's observations for the retentions in a layer, number `own` of ``layerStreams``: the attention mass of its slots and
+    /// the statistics of its queries. The `batch` has rows `qkv` of each sequence's streams.
     mutating func observe(
         _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, qkv: Storage,
         logSumExp: Storage, layer: Int, of own: Int
@@ -353,7 +353,7 @@ struct StreamObservations: Sendable {
 }
 
 extension Retention {
-    /// Whether decisions go by queries, of which a prefix cache keeps nothing.
+    /// Whether decisions depend on queries, which a prefix cache does not keep.
     var observesQueries: Bool { !inputs.isDisjoint(with: [.mass, .rows, .queries]) }
 }
 

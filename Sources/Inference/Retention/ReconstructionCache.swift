@@ -155,7 +155,7 @@ extension PagedKVCache {
         }
     }
 
-    /// Says the tokens of the prompt of `sequence` to a retention that goes by them, for the decision at its end.
+    /// Hands the tokens of the prompt of `sequence` to a retention that decides by them, for the decision at the prompt's end.
     mutating func tellPrompt(_ sequence: Int, _ prompt: some Collection<Int32>) {
         guard decides(sequence), !isCompacted(sequence), length(of: sequence) == self.prompt(of: sequence),
             retentions(of: sequence).contains(where: { $0.inputs.contains(.tokens) })

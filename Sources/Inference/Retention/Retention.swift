@@ -34,7 +34,7 @@ public protocol Retention: Sendable {
     func weigh(_ weights: inout [Float], of query: ObservedQuery)
     /// The second pass over a prompt before the decision at its end; nil where decisions go by one pass.
     var reconstruction: Reconstruction? { get }
-    /// The retention for a model with `tokenizer`, in whose tokens a ``reconstruction`` is asked for.
+    /// The retention for a model with `tokenizer`, in whose tokens the instruction of a ``reconstruction`` is written.
     func instructed(by tokenizer: any Tokenizer) -> Self
     /// The retained set of a stream at a decision.
     func retained(_ stream: StreamState) -> RetainedSlots
@@ -46,9 +46,9 @@ public protocol Retention: Sendable {
     func head(_ index: Int) -> any Retention
     /// Throws where the retention cannot act on a model of `config`.
     func check(_ config: ModelConfig) throws(InferenceError)
-    /// Throws where it cannot act on sequences of a model of `config` whose prompt has `prompt` tokens.
+    /// Throws where the retention cannot act on sequences of a model of `config` whose prompt has `prompt` tokens.
     func check(_ config: ModelConfig, prompt: Int) throws(InferenceError)
-    /// Throws where it is made for another model than `model`.
+    /// Throws where the retention is made for another model than `model`.
     func check(_ model: ServingModel) throws(InferenceError)
     /// The most pages of `size` slots that a stream holds until the sequence has `tokens`, computed in chunks of at most `chunk`.
     ///
@@ -62,9 +62,9 @@ public enum BudgetScope: Sendable {
     case head
     /// Each KV head has a retention of its own (``Retention/head(_:)``), which decides for it alone.
     case own
-    /// The heads of a layer divide as many budgets as they are.
+    /// The KV heads of a layer share the sum of their budgets.
     case layer
-    /// So do all heads of all layers without a window, which decide together.
+    /// All KV heads of all layers without a window do, and decide together.
     case model
 }
 
@@ -91,7 +91,7 @@ public struct RetentionInputs: OptionSet, Sendable {
     public static let values = RetentionInputs(rawValue: 4)
     /// Mean and covariance of the queries before rotation.
     public static let queries = RetentionInputs(rawValue: 8)
-    /// The sums of what ``Retention/weigh(_:of:)`` makes of each observed query's attention weights.
+    /// The sums of the summands that ``Retention/weigh(_:of:)`` makes of each observed query's attention weights.
     public static let rows = RetentionInputs(rawValue: 16)
     /// The ids of the prompt's tokens, at the decision at its end.
     public static let tokens = RetentionInputs(rawValue: 32)
@@ -110,7 +110,7 @@ public struct StreamState: Sendable {
     /// The attention mass of the slots of each KV head, summed over observed queries and the query heads of the group; empty where
     /// the retention needs none.
     public var mass: [[Float]]
-    /// The same of what ``Retention/weigh(_:of:)`` makes of the weights.
+    /// The same for the summands of ``Retention/weigh(_:of:)``.
     public var weighed: [[Float]] = []
     /// The ids of the prompt's tokens; empty where the retention needs none.
     public var ids: [Int32] = []

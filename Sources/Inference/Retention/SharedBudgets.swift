@@ -42,7 +42,7 @@ extension PagedKVCache {
 
     /// A division of the slots that `streams` keep together, `most` on average, which takes the most pages: the slots of each.
     ///
-    /// Slots are only counted where keys and attention are not there to divide them.
+    /// For caches that only count slots, without keys and attention by which to divide them.
     func largestDivision(_ table: BlockTable, _ streams: [Int], most: Int) -> [Int] {
         let held = streams.map { table.slots($0) }
         var counts = held.map { min(1, $0) }

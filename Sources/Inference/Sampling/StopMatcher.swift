@@ -3,7 +3,7 @@ public struct StopMatcher: Sendable {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
 
-    /// A matcher of these strings, of which empty ones count for nothing.
+    /// A matcher of these strings; empty ones are ignored.
     public init(_ stops: [String]) { self.stops = stops.map { Array($0.utf8) }.filter { !$0.isEmpty } }
 
     /// Returns the text that is final by now, and whether a stop string ended it.
