@@ -1,5 +1,5 @@
 // Packed matrix products: C (+)= A B with A in groups of KK_MR rows and B in panels of KK_NR columns (after Goto and van de
-// Geijn 2008). What is packed is a run of 32-bit words along the reduction, in chunks of 8: one Float32 each, or two
+// Geijn 2008). Operands are packed as 32-bit words along the reduction, in chunks of 8: one Float32 each, or two
 // BFloat16 where the processor multiplies those. Elsewhere BFloat16 operands are rounded as such and kept as Float32.
 //
 //   rows     [group][chunk][KK_MR][8]   A as stored, [m, k]

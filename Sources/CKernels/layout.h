@@ -1,4 +1,4 @@
-// Column reductions and strided copies: what broadcasting, reductions over axes, permutations, slices and concatenation need.
+// Column reductions and strided copies, for broadcasting, reductions over axes, permutations, slices and concatenation.
 #ifndef KK_LAYOUT
 #define KK_LAYOUT
 #define KK_COLUMNS 64

@@ -201,7 +201,7 @@ static void KK(paged_store)(const kk_pages *cache, int64_t position, const float
     }
 }
 
-// Where the codes and scales of tokens [from, to) lie.
+// The addresses of the codes and scales of tokens [from, to).
 KK_INLINE void KK(paged_rows)(const kk_pages *cache, const KK(place) *place, int64_t from, int64_t to, const unsigned char **rows,
                               const unsigned char **scales) {
     int64_t slots = cache->tokensPerPage, page = from / slots, slot = from % slots, n = 0;
@@ -534,7 +534,7 @@ KK_INLINE kk_rows KK(paged_part)(const kk_rows *rows, int64_t first, int64_t mos
     return part;
 }
 
-// What is ahead of the last part of all.
+// The rows fetched ahead of one part; ahead of the last part, all that are left.
 KK_INLINE kk_rows KK(paged_ahead)(const kk_rows *rows, const kk_rows *ahead, int64_t first) {
     if (!ahead) return (kk_rows){0};
     return KK(paged_part)(ahead, first, first + KK_PAGED_AT_ONCE < rows->count ? KK_PAGED_AT_ONCE : ahead->count);
@@ -548,7 +548,7 @@ KK_INLINE kk_rows KK(paged_decoded_rows)(int32_t element, const kk_rows *rows, i
     return (kk_rows){pointers, NULL, 0, 0, n, 4 * d, d};
 }
 
-// Scores that `scales` are still missing from where keys are scaled.
+// Scores of a KV head's group; of scaled keys before the multiplication by their scales.
 KK_INLINE void KK(paged_key_scores)(enum KK(reading) reading, int32_t element, const kk_rows *keys, int64_t d, int64_t group, const float *q,
                                  int64_t wide, float *scores, int64_t start, const kk_rows *ahead, float *decoded) {
     const unsigned char *pointers[KK_PAGED_DECODED];
@@ -852,7 +852,7 @@ static void KK(paged_block)(const kk_paged_attention *job, float *scratch) {
         }
         memset(out, 0, sizeof(float) * (size_t)(count * valueWide));
         // Blocks end at multiples of their size, so that a row's sums don't depend on where the others begin.
-        // What lies between the sinks and the first row's window is not touched: its pages may be gone.
+        // Tokens between the sinks and the first row's window are not read: their pages may be freed.
         for (int64_t start = sinkEnd > 0 ? job->from : low, end; start < last; start = end >= sinkEnd && end < low ? low : end) {
             end = KK_MIN((start / KK_PAGED_BLOCK + 1) * KK_PAGED_BLOCK, start < sinkEnd ? sinkEnd : last);
             int64_t n = end - start;

@@ -87,7 +87,7 @@ typedef struct {
     float (*maximum)(const float *x, int64_t n);                               // NaN where there is one
     int64_t (*argmax)(const float *x, int64_t n);                              // the first greatest one; 0 where one is NaN
     float (*dot)(const float *x, const float *y, int64_t n);
-    uint64_t (*read)(const uint64_t *x, int64_t n);                            // the words' sum: what takes the time is reading them
+    uint64_t (*read)(const uint64_t *x, int64_t n);                            // the words' sum, to measure the memory's bandwidth
     // y[j] (+)= sum over rows of x[row * stride + j], summed in Float64 blockwise; y[j] = their maximum (with y[j] too where kept).
     void (*column_sum)(const float *x, int64_t rows, int64_t stride, float *y, int64_t n, int accumulate);
     void (*column_maximum)(const float *x, int64_t rows, int64_t stride, float *y, int64_t n, int accumulate);

@@ -8,7 +8,7 @@ enum kk_element {
     KK_ELEMENT_CHANNEL4, KK_ELEMENT_CHANNEL2, KK_ELEMENT_ASYMMETRIC2, KK_ELEMENT_CENTRED4
 };
 
-/// One layer of one sequence: where its pages lie and what is in them.
+/// The pages of one layer of one sequence, and their layout.
 ///
 /// Token t is in slot t % tokensPerPage of page pages[t / tokensPerPage], which starts at memory + page * pageBytes. A page
 /// holds keys [kvHeads, tokensPerPage, keyDim], then values [kvHeads, tokensPerPage, valueDim], unless a value is the beginning
@@ -29,7 +29,7 @@ typedef struct {
 /// -infinity where there were none.
 ///
 /// In `block` row i sees the last `window` of its tokens (0: all) and the first `sinks`; `aligned` blocks begin at multiples of
-/// their size even where a window does not. `row` and `mass` see what they are given.
+/// their size even where a window does not. `row` and `mass` apply neither.
 typedef struct {
     kk_pages cache;
     int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride, step, window, sinks;

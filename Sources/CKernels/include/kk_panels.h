@@ -2,7 +2,7 @@
 #pragma once
 #include <stdint.h>
 
-/// What becomes of a product's values.
+/// The epilogue of a product.
 enum kk_epilogue {
     KK_PANEL_STORE,  // output = value
     KK_PANEL_ADD,    // output += value
@@ -14,11 +14,11 @@ enum kk_epilogue {
 /// Each output element is one chain of additions along the reduction, whatever the number of rows.
 typedef struct {
     int64_t rows, inner, outer;  // outer: columns of the output, half the weights' under KK_PANEL_SWIGLU
-    const void *input;           // Float32, or what `round` makes of it where the weights are BFloat16
+    const void *input;           // Float32, or rounded by `round` where the weights are BFloat16
     int64_t inputStride;         // in words of 32 bits
     const unsigned char *panels;
     int32_t element, epilogue;
-    int32_t isRounded;           // whether the output is what `round` makes of the values; not under KK_PANEL_ADD
+    int32_t isRounded;           // whether the output is rounded by `round`; not under KK_PANEL_ADD
     void *output;                // Float32, or rounded
     int64_t outputStride;        // in words of 32 bits
 } kk_panel_product;

@@ -1,7 +1,7 @@
 import CKernels
 
-/// Asymmetric codes of 4 bits of what sets keys apart from the mean of a block of 32 tokens: x̂ = μ + (m + s·q) with q in 0...15, μ a
-/// half a channel, and the scale s and the offset m of a token, as ``AsymmetricCodec`` stores them.
+/// Asymmetric codes of 4 bits of keys less the mean of a block of 32 tokens: x̂ = μ + (m + s·q) with q in 0...15, μ a half for each
+/// channel, and a scale s and an offset m for each token, as ``AsymmetricCodec`` stores them.
 ///
 /// A channel's mean over the tokens is stored once, and leaves a smaller range to the codes.
 ///

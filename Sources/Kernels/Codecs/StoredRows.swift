@@ -1,15 +1,15 @@
 import Threads
 
-/// Decoded keys and values of rows: the projected ones, encoded as a compressed cache stores them, and decoded.
+/// Keys and values of rows rounded as a compressed cache stores them: encoded and decoded again.
 ///
-/// Keys are encoded as the cache has them, rotated at their positions, and turned back: a kernel that rotates them anew attends to
-/// what the cache holds, up to the rounding of the two rotations. What an encoding of rotated vectors decodes is turned back too.
+/// Keys are encoded as in the cache, rotated at their positions, and turned back: a kernel that rotates them anew attends to the
+/// cache's keys, up to the rounding of the two rotations. Vectors that an encoding rotates are turned back too.
 public struct StoredRows: Sendable {
     /// The forms in which a token's key and value are read.
     public enum Form: Sendable, CaseIterable {
         /// Encoded.
         case sealed
-        /// As they wait for their block to be full, in an encoding that takes blocks of tokens.
+        /// Unrounded until their block is full, in an encoding that takes blocks of tokens.
         case open
     }
 
@@ -111,7 +111,7 @@ public struct StoredRows: Sendable {
         for row in range where encoding.isRotated || isBlocked {
             let vector = unsafe rows.pointer + row * rowWidth + column
             if encoding.isRotated { unsafe Hadamard.transform(vector, width: width) }
-            // A block is encoded from what its open pages hold.
+            // A block is encoded from the elements in its open pages.
             if isBlocked { round(rows, row, column, width, open) }
         }
         if form == .sealed || !isBlocked {

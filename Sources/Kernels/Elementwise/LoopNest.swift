@@ -47,7 +47,7 @@ struct LoopNest {
         return offset
     }
 
-    /// Removes and returns the innermost axis; an axis of extent 1 where there is none.
+    /// Removes and returns the innermost axis; nil where every extent is 1.
     mutating func removeInnermost() -> Axis? { axes.popLast() }
 
     /// Row-major strides of `shape`, aligned to the right of `rank` axes; 0 along broadcast axes of extent 1.

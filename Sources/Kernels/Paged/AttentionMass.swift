@@ -1,7 +1,7 @@
 import CKernels
 import Threads
 
-/// The attention that the tokens of a paged cache get.
+/// The attention mass of the tokens of a paged cache.
 extension PagedAttentionKernel {
     /// The attention mass of each sequence's tokens in each KV head, summed over the sequence's rows and the query heads of the
     /// group: [kvHeads, tokens] a sequence, new tokens included. Keys are those that
@@ -14,10 +14,10 @@ extension PagedAttentionKernel {
     }
 
     /// Adds the attention mass of `rows` of each sequence, numbered from its first new token, to `results`
-    /// [kvHeads, tokens] a sequence; where `weigh` is given, what it makes of each query's weights of the tokens up to its own.
+    /// [kvHeads, tokens] a sequence; where `weigh` is given, the summands that it makes of each query's attention weights.
     ///
-    /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came. What `weigh` makes is compared
-    /// instead of added where `takesGreatest` is true.
+    /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came. Where `takesGreatest` is
+    /// true, the greatest summand is kept instead of the sum.
     public func addMass(
         qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage, rows: [Range<Int>], into results: [Storage],
         takesGreatest: Bool = false, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil

@@ -8,7 +8,7 @@ struct StoredVectors {
     /// The byte offset in the page of the scales, and their number.
     let scales: Int, scaleBytes: Int
 
-    /// Encodes their share of `elements`, a head's keys or values [tokens, `pitch`], into `page`.
+    /// Encodes the elements [start, start + width) of a head's keys or values `elements` [tokens, `pitch`] into `page`.
     func encode(_ elements: UnsafeMutablePointer<Float>, pitch: Int = 0, into page: UnsafeMutablePointer<UInt8>) {
         let tokens = codec.blockTokens
         var record = [UInt8](repeating: 0, count: tokens * codeBytes + scaleBytes)
@@ -32,7 +32,7 @@ struct StoredVectors {
         }
     }
 
-    /// Decodes their share of the keys or values of `tokens` among those encoded together into `elements` [tokens, `pitch`].
+    /// Decodes `tokens`, numbered among those encoded together, into their elements of `elements` [tokens, `pitch`].
     func decode(
         from page: UnsafeMutablePointer<UInt8>, _ tokens: Range<Int> = 0..<1, into elements: UnsafeMutablePointer<Float>,
         pitch: Int = 0
