@@ -18,9 +18,9 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case modelTooLarge(model: String, pages: Int, available: Int)
 
     /// No eviction policy has this name.
-    case noPolicy(String, known: [String])
+    case noPolicy(String)
     /// No merge has this name.
-    case noMerge(String, known: [String])
+    case noMerge(String)
     /// An eviction policy lacks its budget.
     case noBudget(policy: String)
     /// A policy that keeps whole heads lacks the file that ranks them.
@@ -80,12 +80,11 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
             "the models are guaranteed \(shares.reduce(0, +)) pages, there are \(pages); use more --kv-memory"
         case .modelTooLarge(let model, let pages, let available):
             "one token of \(model) takes \(pages) pages, it can have \(available); use more --kv-memory or a smaller --page"
-        case .noPolicy(let name, let known):
+        case .noPolicy(let name):
             "there is no eviction policy '\(name)'"
                 + (EvictionPolicies.leftOut[name].map { ": \($0); use one of " } ?? ", expected one of ")
-                + known.joined(separator: ", ")
-        case .noMerge(let name, let known):
-            "there is no merge '\(name)', expected one of \(known.joined(separator: ", "))"
+                + EvictionPolicies.names.joined(separator: ", ")
+        case .noMerge(let name): "there is no merge '\(name)', expected one of \(SlotMerges.names.joined(separator: ", "))"
         case .noBudget(let policy):
             "--evict \(policy) needs --kv-budget, slots such as 512 or a share of the prompt such as 25%"
         case .noHeadScores(let policy): "--evict \(policy) needs --kv-scores, a file that kvlab heads writes of the model"

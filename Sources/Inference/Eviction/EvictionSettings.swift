@@ -46,9 +46,7 @@ public struct EvictionSettings: Sendable, Hashable {
             if let (option, _, _) = own.first ?? options.first { throw .optionWithoutPolicy(option: option.flag) }
             return FullRetention()
         }
-        guard var found = EvictionPolicies.all.first(where: { $0.name == policy }) else {
-            throw .noPolicy(policy, known: EvictionPolicies.names)
-        }
+        guard var found = EvictionPolicies.all.first(where: { $0.name == policy }) else { throw .noPolicy(policy) }
         let recovers = found is FastGen
         guard budget == nil || !recovers else { throw .foreignOption(EvictionOption.budget.flag, policy: policy) }
         guard let budget = recovers ? .share(100) : budget else { throw .noBudget(policy: policy) }
@@ -78,9 +76,7 @@ public struct EvictionSettings: Sendable, Hashable {
     /// The merge, where one is named.
     private func slotMerge() throws(InferenceError) -> (any SlotMerge)? {
         guard let merge else { return nil }
-        guard var found = SlotMerges.all.first(where: { $0.name == merge }) else {
-            throw .noMerge(merge, known: SlotMerges.names)
-        }
+        guard var found = SlotMerges.all.first(where: { $0.name == merge }) else { throw .noMerge(merge) }
         found.set(seed: seed ?? 0)
         return found
     }

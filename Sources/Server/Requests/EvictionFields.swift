@@ -28,8 +28,9 @@ extension RequestFields {
             switch error {
             case .optionTooSmall(_, let value, let least, let reason):
                 throw .parameter("kv_budget", "is \(value), expected at least \(least): \(reason)")
-            case .noPolicy(_, let known):
-                throw .parameter("kv_evict", "is '\(policy.prefix(40))', expected one of \(known.joined(separator: ", "))")
+            case .noPolicy:
+                let known = EvictionPolicies.names.joined(separator: ", ")
+                throw .parameter("kv_evict", "is '\(policy.prefix(40))', expected one of \(known)")
             default: throw .parameter("kv_evict", "cannot be: \(error)")
             }
         }

@@ -58,7 +58,7 @@ struct AdviseCommand: ParsableCommand {
         guard context >= 2 else { throw ValidationError("--context is \(context), expected at least 2") }
         guard limitWindows >= 1 else { throw ValidationError("--limit-windows is \(limitWindows), expected at least 1") }
         if let policy = policies.first(where: { !EvictionPolicies.names.contains($0) }) {
-            throw ValidationError("--evict: \(InferenceError.noPolicy(policy, known: EvictionPolicies.names))")
+            throw ValidationError("--evict: \(InferenceError.noPolicy(policy))")
         }
         if let policy = policies.first(where: EvictionPolicies.namesWithoutBudget.contains) {
             throw ValidationError(
