@@ -79,11 +79,11 @@ public enum Elementwise {
         }
     }
 
-    /// y += alpha · x.
-    public static func add(_ x: Storage, scaledBy alpha: Float = 1, into y: Storage) {
+    /// y += x.
+    public static func add(_ x: Storage, into y: Storage) {
         precondition(x.count == y.count, "add: \(x.count) elements into \(y.count)")
         Parallel.forRanges(y.count, grain: grain) { range in
-            unsafe kernels.axpy(alpha, x.pointer + range.lowerBound, y.pointer + range.lowerBound, Int64(range.count))
+            unsafe kernels.axpy(1, x.pointer + range.lowerBound, y.pointer + range.lowerBound, Int64(range.count))
         }
     }
 
