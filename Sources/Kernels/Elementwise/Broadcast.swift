@@ -16,7 +16,7 @@ extension Elementwise {
                 LoopNest.broadcastStrides(shape, rank: rank), LoopNest.broadcastStrides(aShape, rank: rank),
                 LoopNest.broadcastStrides(bShape, rank: rank),
             ])
-        guard !nest.isEmpty else { return }
+        guard nest.count > 0 else { return }
         let inner = nest.removeInnermost() ?? LoopNest.Axis(extent: 1, strides: [1, 1, 1])
         let outer = nest
         let (aStep, bStep) = (Int64(inner.strides[1]), Int64(inner.strides[2]))

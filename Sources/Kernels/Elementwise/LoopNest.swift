@@ -9,8 +9,6 @@ struct LoopNest {
     }
 
     private(set) var axes: [Axis] = []
-    /// Whether some extent is 0.
-    private(set) var isEmpty = false
 
     /// Loops over `extents`, outermost first; `strides[operand][axis]`.
     init(extents: [Int], strides: [[Int]]) {
@@ -18,10 +16,7 @@ struct LoopNest {
     }
 
     init(_ axes: [Axis]) {
-        for axis in axes {
-            if axis.extent == 0 { isEmpty = true }
-            append(axis)
-        }
+        for axis in axes { append(axis) }
     }
 
     private mutating func append(_ axis: Axis) {
@@ -33,7 +28,7 @@ struct LoopNest {
         }
     }
 
-    /// Iterations in all.
+    /// Iterations in all; 0 where some extent is 0.
     var count: Int { axes.reduce(1) { $0 * $1.extent } }
 
     /// The operand's offset at iteration `index`, the last axis running fastest.

@@ -36,7 +36,7 @@ public enum StridedCopy {
         precondition(
             x.fits(extents) && y.fits(extents), "copy: \(extents) with strides \(x.strides) to \(y.strides) is out of range")
         var nest = LoopNest(extents: extents, strides: [x.strides, y.strides])
-        guard !nest.isEmpty else { return }
+        guard nest.count > 0 else { return }
         let inner = nest.removeInnermost() ?? LoopNest.Axis(extent: 1, strides: [1, 1])
         // A second axis beside the innermost: where x is strided along that one, the axis along x's rows.
         var others = nest.axes
