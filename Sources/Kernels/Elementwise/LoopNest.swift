@@ -16,15 +16,12 @@ struct LoopNest {
     }
 
     init(_ axes: [Axis]) {
-        for axis in axes { append(axis) }
-    }
-
-    private mutating func append(_ axis: Axis) {
-        guard axis.extent != 1 else { return }
-        if let last = axes.last, zip(last.strides, axis.strides).allSatisfy({ $0 == $1 * axis.extent }) {
-            axes[axes.count - 1] = Axis(extent: last.extent * axis.extent, strides: axis.strides)
-        } else {
-            axes.append(axis)
+        for axis in axes where axis.extent != 1 {
+            if let last = self.axes.last, zip(last.strides, axis.strides).allSatisfy({ $0 == $1 * axis.extent }) {
+                self.axes[self.axes.count - 1] = Axis(extent: last.extent * axis.extent, strides: axis.strides)
+            } else {
+                self.axes.append(axis)
+            }
         }
     }
 
