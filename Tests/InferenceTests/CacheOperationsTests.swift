@@ -167,11 +167,10 @@ import Testing
             case (3, let id?):
                 world.remove(id)
             case (4, let id?):
-                let kept = windowed ? 0 : draw(world.tokens[id]!.count + 1)
                 world.tree.leave(world.paths[id]!, at: world.tick())
                 world.paths[id] = PrefixPath()
-                world.cache.truncate(id, to: kept)
-                world.tokens[id] = Array(world.tokens[id]!.prefix(kept))
+                world.cache.reset(id)
+                world.tokens[id] = []
             case (5, let id?):
                 world.keep(id)
                 world.pass(id)

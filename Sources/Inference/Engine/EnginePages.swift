@@ -141,7 +141,7 @@ extension Engine {
             for (index, page) in pages.enumerated() { store.memory.write(try tiered.page(index)[...], to: page) }
             costs[model].read(pages: pages.count, seconds: (clock.now - start) / .seconds(1))
         } catch {
-            caches[model].truncate(id, to: 0)
+            caches[model].reset(id)
         }
         return true
     }

@@ -128,9 +128,6 @@ public struct PagedKVCache: KVCache {
             store: PageStore(bytes: max(1, pages) * pageBytes, pageBytes: pageBytes))
     }
 
-    /// Whether some layer has a sliding window.
-    public var hasWindows: Bool { shapes.contains { $0.window != nil } }
-
     /// The window of each of ``layouts``, a little wider where sums must not depend on chunks.
     var windows: [WindowRetention?] {
         shapes.map { shape in
@@ -193,40 +190,11 @@ public struct PagedKVCache: KVCache {
     /// Tokens computed for `sequence`, evicted ones included.
     public func length(of sequence: Int) -> Int { table(of: sequence).tokens }
 
-    /// Truncates `sequence` to its first `tokens` and releases the pages behind them.
-    ///
-    /// Precondition: `tokens` is 0 where a layer has a window, slots were evicted or a block behind them is sealed, as earlier slots
-    /// are gone.
-    public mutating func truncate(_ sequence: Int, to tokens: Int) {
-        var table = table(of: sequence)
-        precondition(
-            !(hasWindows || table.isCompacted) || tokens <= 0 || tokens >= table.tokens,
-            "PagedKVCache: slots of the first \(tokens) tokens are gone")
-        precondition(
-            tokens <= 0 || blocks.allSatisfy { $0.map { $0.sealed(tokens) >= $0.sealed(table.tokens) } ?? true },
-            "PagedKVCache: the block of the first \(tokens) tokens is sealed")
-        table.tokens = min(table.tokens, max(0, tokens))
-        prompts[sequence] = prompts[sequence].map { Array($0.prefix(table.tokens)) }
-        if table.tokens == 0 { table.positions = table.positions.map { _ in [] } }
-        if table.tokens == 0 {
-            observations[sequence] = nil
-        } else if let held = observations[sequence] {
-            precondition(held.allSatisfy { $0.queries == nil }, "PagedKVCache: statistics of queries cannot be truncated")
-            for stream in held.indices {
-                let slots = table.slots(stream)
-                observations[sequence]?[stream].mapSums { _, sums in Array(sums.prefix(slots)) }
-            }
-        }
-        for index in layouts.indices {
-            let kept = layouts[index].pages(tokens: sealedSlots(index, table))
-            for page in table.pages[index].dropFirst(kept) where page != BlockTable.freed { store.pool.release(page) }
-            table.pages[index].removeLast(max(0, table.pages[index].count - kept))
-            guard let blocks = blocks[index] else { continue }
-            let open = blocks.pages(from: table.tokens, to: table.tokens)
-            for page in table.open[index].dropFirst(open) { store.pool.release(page) }
-            table.open[index].removeLast(max(0, table.open[index].count - open))
-        }
-        tables[sequence] = table
+    /// Releases the pages of `sequence`, which has no tokens from then on and keeps its prompt's length and its retention.
+    mutating func reset(_ sequence: Int) {
+        for page in table(of: sequence).allPages { store.pool.release(page) }
+        tables[sequence] = BlockTable(layers: layouts.count)
+        (observations[sequence], prompts[sequence]) = (nil, nil)
     }
 
     /// Bytes of the stored keys and values (logical), and of the pages that hold them (allocated); shared pages count once.
