@@ -53,9 +53,8 @@ public struct HeadScores: Sendable, Hashable, Encodable {
 
     /// Throws where the scores are not of the heads of a model of `config`.
     func check(_ config: ModelConfig, path: String) throws(InferenceError) {
-        let geometry = config.kvGeometry(.float32)
-        let own = geometry.indices.filter { geometry[$0].window == nil && geometry[$0].source == nil }
-        let heads = own.map { geometry[$0].kvHeads }
+        let found = HeadGates.layers(of: config)
+        let (own, heads) = (found.map(\.layer), found.map(\.kvHeads))
         guard layers != own || self.heads != heads else { return }
         func text(_ layers: [Int], _ heads: [Int]) -> String { "layers \(layers) with \(heads) KV heads" }
         throw .headScores(
