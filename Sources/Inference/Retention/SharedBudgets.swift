@@ -81,10 +81,10 @@ extension KVGeometry {
 }
 
 extension PagedAttentionKernel {
-    /// Attends from the rows of a step, `counts` of each sequence, in a layer with `streams` streams; where these are its KV heads, by
-    /// rows of theirs (``SeparatedHeads``).
+    /// Attends from the rows of a step, `counts` of each sequence, in a layer with `streams` streams; where each KV head is a stream,
+    /// by ``SeparatedHeads``.
     ///
-    /// Returns the kernel's own rows and their log-sum-exp, and the attention of the layer's rows.
+    /// Returns the rows that the kernel read and their log-sum-exp, and the attention of the layer's rows.
     func attend(
         _ queries: CachedQueries, _ memory: PageMemory, _ batch: PagedBatch, streams: Int, counts: [Int], plans: inout PagedPlans,
         storing: Bool = true
