@@ -266,7 +266,5 @@ static void KK(cached_attention)(const kk_cached_attention *job, int64_t head, f
         }
         for (int64_t j = 0; j < dv; j++) out[j] /= total;
         if (job->logSumExp) job->logSumExp[i * job->heads + head] = top + kk_log(total);
-        float *mass = job->mass ? job->mass + head * (job->firstPosition + job->queries) : NULL;
-        for (int64_t t = 0; mass && t < count; t++) mass[t < sinks ? t : low + t - sinks] += scores[t] / total;
     }
 }

@@ -52,7 +52,6 @@ public struct ContiguousKVCache: KVCache, Sendable {
         let store = shape.source ?? layer
         let output = Storage(count: tokens * queries.heads * shape.valueDim)
         let logSumExp = Storage(count: tokens * queries.heads)
-        var mass: [Storage] = []
         var row = 0
         for (sequence, count) in zip(step.sequences, step.counts) {
             let held = lengths[sequence]
@@ -72,14 +71,12 @@ public struct ContiguousKVCache: KVCache, Sendable {
                 queries: count, heads: queries.heads, kvHeads: shape.kvHeads, keyDim: shape.keyDim, valueDim: shape.valueDim,
                 scale: queries.scale, firstPosition: held)
             (kernel.window, kernel.sinks) = (shape.window, shape.sinks)
-            let sequenceMass = queries.wantsMass ? Storage(count: shape.kvHeads * (held + count)) : nil
             kernel.run(
                 rows: queries.rows, width: queries.rowWidth, firstRow: row, keys: keys, values: values, into: output,
-                logSumExp: logSumExp, mass: sequenceMass)
-            if let sequenceMass { mass.append(sequenceMass) }
+                logSumExp: logSumExp)
             row += count
         }
-        return CachedAttention(output: output, logSumExp: logSumExp, mass: mass)
+        return CachedAttention(output: output, logSumExp: logSumExp)
     }
 
     /// Commits the step's tokens; uncommitted ones are overwritten by the next ``attend(layer:_:_:)``.

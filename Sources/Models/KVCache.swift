@@ -50,8 +50,6 @@ public struct CachedQueries: Sendable {
     public var geometry: KVGeometry
     /// Factor on the scores.
     public var scale: Float
-    /// Whether to return the attention mass of each cached token, by which retentions evict (Zhang et al. 2023, H2O).
-    public var wantsMass = false
 
     /// Concatenated rows of a layer's projections; a `scale` of nil is 1/√keyDim.
     public init(rows: Storage, heads: Int, geometry: KVGeometry, scale: Float? = nil) {
@@ -71,16 +69,11 @@ public struct CachedAttention: Sendable {
     public var output: Storage
     /// [tokens, heads].
     public var logSumExp: Storage
-    /// The attention mass of each sequence's tokens in each KV head, [kvHeads, tokens], cached and new ones: summed over the
-    /// sequence's rows and the query heads of the group, as eviction is decided for each KV head. Empty where
-    /// ``CachedQueries/wantsMass`` is false. Tokens outside every row's window have a mass of 0.
-    public var mass: [Storage]
 
     /// The result of attention over a cache.
-    public init(output: Storage, logSumExp: Storage, mass: [Storage] = []) {
+    public init(output: Storage, logSumExp: Storage) {
         self.output = output
         self.logSumExp = logSumExp
-        self.mass = mass
     }
 }
 

@@ -1,3 +1,4 @@
+import Glibc
 import Kernels
 import Models
 import Random
@@ -158,42 +159,61 @@ import Testing
                 == "layer 0 caches 192 bytes a token, a page has 128; use a larger --page")
     }
 
-    @Test(arguments: [nil, 6]) func `both caches say how much attention each cached token got, when asked`(window: Int?) throws {
+    @Test(arguments: [nil, 6]) func `a cached token's attention mass is that of the queries that see it`(window: Int?) throws {
         var config = TinyModel.config(kvHeads: 2, headDim: 12)
         if let window {
             try HybridAttention(window: window, fullEvery: 0, sinks: 1).configure(&config)
         }
         let store = try PageStore(bytes: 1 << 20, pageBytes: 1024)
-        var paged = try PagedKVCache(config: config, store: store)
-        var contiguous = ContiguousKVCache(config: config, sequences: 2, capacity: 40)
-        paged.add(0)
-        paged.add(1)
-        let heads = config.heads[0]
+        var cache = try PagedKVCache(config: config, store: store)
+        cache.add(0)
+        cache.add(1)
+        let (heads, d) = (config.heads[0], 12)
+        // Keys [tokens, kvHeads, d] of each layer and sequence.
+        var keys = [[[Float]]](repeating: [[], []], count: config.layers)
         for (pass, counts) in [[9, 1], [1, 20], [3, 1]].enumerated() {
             let step = RaggedBatch(sequences: [0, 1], counts: counts, tokens: ids(counts[0] + counts[1]))
             for layer in 0..<config.layers {
-                var queries = CachedQueries(rows: Storage(count: 0), heads: heads, geometry: paged.geometry[layer])
+                var queries = CachedQueries(rows: Storage(count: 0), heads: heads, geometry: cache.geometry[layer])
                 var generator = SeededGenerator(seed: UInt64(pass * 10 + layer))
-                queries.rows = Storage(
-                    copying: (0..<step.tokens.count * queries.rowWidth).map { _ in Float(generator.uniform() * 4 - 2) })
-                #expect(contiguous.attend(layer: layer, queries, step).mass.isEmpty)
-                queries.wantsMass = true
-                let found = paged.attend(layer: layer, queries, step)
-                let expected = contiguous.attend(layer: layer, queries, step)
-                #expect(found.mass.count == 2 && expected.mass.count == 2)
+                let rows = (0..<step.tokens.count * queries.rowWidth).map { _ in Float(generator.uniform() * 4 - 2) }
+                queries.rows = Storage(copying: rows)
+                let sums = cache.attend(layer: layer, queries, step).logSumExp
+                let parts = (0..<2).map {
+                    PagedSequence(pages: cache.table(of: $0).pages[layer], held: cache.length(of: $0), count: counts[$0])
+                }
+                let found = parts.map { Storage(repeating: 0, count: 2 * ($0.held + $0.count)) }
+                cache.kernel(layer, queries).addMass(
+                    qkv: queries.rows, memory: store.memory, batch: PagedBatch(parts, layout: cache.layouts[layer]),
+                    logSumExp: sums, rows: counts.map { 0..<$0 }, into: found)
+                var first = 0
                 for sequence in 0..<2 {
-                    let (tokens, mass) = (paged.length(of: sequence) + counts[sequence], expected.mass[sequence].array())
-                    #expect(mass.count == 2 * tokens)
-                    // Every row gives each query head's attention away whole, within the KV head it reads.
-                    for kvHead in 0..<2 {
-                        let sum = mass[kvHead * tokens..<(kvHead + 1) * tokens].reduce(0, +)
-                        #expect(abs(sum - Float(heads / 2 * counts[sequence])) < 1e-4)
+                    let held = cache.length(of: sequence)
+                    let tokens = held + counts[sequence]
+                    for row in first..<first + counts[sequence] {
+                        let start = row * queries.rowWidth + heads * d
+                        keys[layer][sequence] += rows[start..<start + 2 * d]
                     }
-                    #expect(differences(found.mass[sequence].array(), mass, absolute: 1e-5).isEmpty)
+                    var mass = [Double](repeating: 0, count: 2 * tokens)
+                    for (row, position) in (held..<tokens).enumerated() {
+                        let seen = (0...position).filter { token in window.map { token < 1 || token > position - $0 } ?? true }
+                        for head in 0..<heads {
+                            let (kvHead, start) = (head / (heads / 2), (first + row) * queries.rowWidth + head * d)
+                            let weights = seen.map { token in
+                                let key = keys[layer][sequence][(token * 2 + kvHead) * d..<(token * 2 + kvHead + 1) * d]
+                                let score = zip(rows[start..<start + d], key).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+                                return exp(score * Double(queries.scale))
+                            }
+                            let sum = weights.reduce(0, +)
+                            for (token, weight) in zip(seen, weights) { mass[kvHead * tokens + token] += weight / sum }
+                        }
+                    }
+                    // Up to forty weights, rounded as Float32.
+                    #expect(differences(found[sequence].array(), mass.map { Float($0) }, absolute: 1e-4).isEmpty)
+                    first += counts[sequence]
                 }
             }
-            paged.commit(step)
-            contiguous.commit(step)
+            cache.commit(step)
         }
     }
 }

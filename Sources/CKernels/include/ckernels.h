@@ -44,7 +44,6 @@ typedef struct {
     const float *keys, *values; // keys rotated
     float *output;             // [queries, heads, valueDim]
     float *logSumExp;          // [queries, heads] or NULL
-    float *mass;               // [heads, firstPosition + queries], added to, or NULL
 } kk_cached_attention;
 
 typedef struct {

@@ -272,7 +272,6 @@ public struct PagedKVCache: KVCache {
         let layout = kernel.layout
         let (batches, rounds) = batches(of: step)
         if let blocks = blocks[streams.lowerBound] {
-            precondition(!queries.wantsMass, "PagedKVCache: the attention mass of blocks of tokens is not summed")
             let output = Storage(count: step.tokens.count * queries.heads * layout.valueDim)
             let logSumExp = Storage(count: step.tokens.count * queries.heads)
             var queries = queries
@@ -281,12 +280,9 @@ public struct PagedKVCache: KVCache {
             if layout.encoding.isRotated { kernel.turnBack(output) }
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
-        precondition(
-            !queries.wantsMass || streams.count == 1, "PagedKVCache: the attention mass of separate heads is not summed")
         let batch = batches[stores[layer]]
-        var (rows, sums, attention) = kernel.attend(
+        let (rows, sums, attention) = kernel.attend(
             queries, store.memory, batch, streams: streams.count, counts: step.counts, plans: &plans)
-        if queries.wantsMass { attention.mass = kernel.mass(qkv: rows, memory: store.memory, batch: batch, logSumExp: sums) }
         observe(step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer])
         return attention
     }

@@ -42,19 +42,15 @@ public struct CachedAttentionKernel: Sendable {
     /// [tokens, kvHeads, keyDim] and `values` [tokens, kvHeads, valueDim], the new tokens' included; writes the same rows of
     /// output [.., heads·valueDim] and log-sum-exp [.., heads].
     ///
-    /// Without `values`, a token's values are the first valueDim elements of its key. `mass` [kvHeads, tokens] gets the attention
-    /// mass of each token in each KV head, summed over the queries and the query heads of the group.
+    /// Without `values`, a token's values are the first valueDim elements of its key.
     public func run(
-        rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage,
-        mass: Storage? = nil
+        rows: Storage, width: Int, firstRow: Int, keys: Storage, values: Storage?, into output: Storage, logSumExp: Storage
     ) {
         let tokens = firstPosition + queries
-        let headMass = mass.map { _ in Storage(repeating: 0, count: heads * tokens) }
         precondition(
             width >= heads * keyDim && rows.count >= (firstRow + queries) * width && keys.count >= tokens * kvHeads * keyDim
                 && (values.map { $0.count >= tokens * kvHeads * valueDim } ?? (valueDim <= keyDim))
-                && output.count >= (firstRow + queries) * heads * valueDim && logSumExp.count >= (firstRow + queries) * heads
-                && (mass.map { $0.count >= kvHeads * tokens } ?? true),
+                && output.count >= (firstRow + queries) * heads * valueDim && logSumExp.count >= (firstRow + queries) * heads,
             "cached attention: storages don't fit \(self)")
         let seen = min(tokens, (window ?? tokens) + sinks)
         let scratchCount = Int(kk_cached_attention_scratch(Int64(seen)))
@@ -79,22 +75,12 @@ public struct CachedAttentionKernel: Sendable {
             unsafe job.values = UnsafePointer((values ?? keys).pointer)
             unsafe job.output = output.pointer + firstRow * heads * valueDim
             unsafe job.logSumExp = logSumExp.pointer + firstRow * heads
-            if let headMass { unsafe job.mass = headMass.pointer }
             unsafe kernels.cached_attention(&job, Int64(head), scratch.pointer)
         }
         if queries * seen * heads * keyDim < 1 << 15 {
             for head in 0..<heads { attend(head) }
         } else {
             Parallel.forEach(heads, scratch: [scratchCount], attend)
-        }
-        guard let mass, let headMass else { return }
-        let group = heads / kvHeads
-        for kvHead in 0..<kvHeads {
-            for token in 0..<tokens {
-                unsafe mass.pointer[kvHead * tokens + token] = (kvHead * group..<(kvHead + 1) * group).reduce(0) {
-                    unsafe $0 + headMass.pointer[$1 * tokens + token]
-                }
-            }
         }
     }
 }

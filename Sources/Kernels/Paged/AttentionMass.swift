@@ -3,18 +3,9 @@ import Threads
 
 /// The attention mass of the tokens of a paged cache.
 extension PagedAttentionKernel {
-    /// The attention mass of each sequence's tokens in each KV head, summed over the sequence's rows and the query heads of the
-    /// group: [kvHeads, tokens] a sequence, new tokens included. Keys are those that
-    /// ``run(qkv:memory:batch:plans:into:logSumExp:)`` stored.
-    public func mass(qkv: Storage, memory: PageMemory, batch: PagedBatch, logSumExp: Storage) -> [Storage] {
-        let results = zip(batch.held, batch.counts).map { Storage(repeating: 0, count: layout.kvHeads * ($0 + $1)) }
-        addMass(
-            qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: batch.counts.map { 0..<$0 }, into: results)
-        return results
-    }
-
-    /// Adds the attention mass of `rows` of each sequence, numbered from its first new token, to `results`
-    /// [kvHeads, tokens] a sequence; where `weigh` is given, the summands that it makes of each query's attention weights.
+    /// Adds the attention mass of `rows` of each sequence, numbered from its first new token, to `results` [kvHeads, tokens] a
+    /// sequence, new tokens included: summed over the query heads of each KV head's group, by the keys in the pages. Where `weigh` is
+    /// given, the summands that it makes of each query's attention weights.
     ///
     /// Row after row is added to a token's sum: a sum does not depend on the chunks in which the rows came. Where `takesGreatest` is
     /// true, the greatest summand is kept instead of the sum.
