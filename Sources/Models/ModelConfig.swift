@@ -74,9 +74,6 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         self.tiedEmbeddings = tiedEmbeddings
     }
 
-    /// The attention with weights of its own in every layer; nil for grouped-query attention.
-    public var attentionShape: (any AttentionShape)? { latent }
-
     enum CodingKeys: String, CodingKey {
         case vocabularySize = "vocab_size"
         case hiddenSize = "hidden_size"
@@ -189,7 +186,7 @@ extension ModelConfig {
         }
         if let attentionSinks, attentionSinks < 0 { throw .notPositive(key: "attention_sinks", value: attentionSinks) }
         try validateSources()
-        try attentionShape?.validate(self)
+        try latent?.validate(self)
         try ropeScaling?.validate()
     }
 
@@ -217,7 +214,7 @@ extension ModelConfig {
         if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
         if (0..<layers).contains(where: { keyValueSource($0) != nil }) { parts.append("keys and values shared between layers") }
-        if let attentionShape { parts.append(attentionShape.part) }
+        if latent != nil { parts.append(LatentShape.part) }
         if hasLayerNorm == true { parts.append(Self.layerNormPart) }
         if let activation { parts.append("\(Self.activationPart)\(activation.rawValue)") }
         if hasLearnedPositions == true { parts.append(Self.learnedPositionsPart) }
