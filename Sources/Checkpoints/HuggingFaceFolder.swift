@@ -9,7 +9,7 @@ import Text
 public enum HuggingFaceFolder {
     /// Reads the folder at `directory`; weights are mapped into memory from their files, in their own element types.
     ///
-    /// A tied model's matrix may be stored as the embedding or as the head. Throws ``ImportError``, ``SafetensorsError`` or
+    /// A tied model's matrix may be stored as the embedding or as the head. Throws ``ImportError`` or
     /// `FileError`.
     ///
     /// - Parameter tokenizer: a tokenizer file in place of the folder's `tokenizer.json`.
@@ -43,7 +43,7 @@ public enum HuggingFaceFolder {
             var place = place(name, shape: shape)
             if config.tiedEmbeddings, name.module == .embedding, try tensors.weight(place.name) == nil { place.name = head }
             guard let weight = try tensors.weight(place.name) else {
-                throw ImportError.missingTensor(path: tensors.path(of: place.name), name: place.name)
+                throw ImportError.tensor(path: tensors.path(of: place.name), name: place.name, reason: "is missing")
             }
             guard weight.shape == place.shape else {
                 throw ImportError.tensor(

@@ -25,7 +25,7 @@ struct HuggingFaceTensors {
             try openShards(index)
         } else {
             let hasPickles = unsafe access(directory + "/pytorch_model.bin", F_OK) == 0
-            throw ImportError.unknownFormat(
+            throw ImportError.invalid(
                 path: directory,
                 reason: "there is no model.safetensors and no model.safetensors.index.json"
                     + (hasPickles ? "; pytorch_model.bin can run code when opened, convert it to safetensors first" : ""))

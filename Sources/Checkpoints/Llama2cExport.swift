@@ -40,7 +40,7 @@ extension Llama2cFile {
 
     private static func refuseUnsupported(_ config: ModelConfig) throws {
         try config.validate()
-        func refuse(_ reason: String) -> ImportError { .notInFormat("llama2.c", reason: reason) }
+        func refuse(_ reason: String) -> ImportError { .notExpressible(in: "llama2.c", reason: reason) }
         guard let heads = config.heads.uniform, config.kvHeads.uniform != nil, let headDim = config.headDim.uniform else {
             throw refuse("heads differ between layers")
         }

@@ -17,7 +17,7 @@ public enum ModelImport {
         var isDirectory: ObjCBool = false
         if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
             guard FileManager.default.fileExists(atPath: path + "/config.json") else {
-                throw ImportError.unknownFormat(path: path, reason: "a directory without config.json is no model folder")
+                throw ImportError.invalid(path: path, reason: "a directory without config.json is no model folder")
             }
             return try HuggingFaceFolder.load(path, tokenizer: tokenizer)
         }
@@ -27,7 +27,7 @@ public enum ModelImport {
             if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
             return model
         }
-        if let hint = try hint(file) { throw ImportError.unknownFormat(path: path, reason: hint) }
+        if let hint = try hint(file) { throw ImportError.invalid(path: path, reason: hint) }
         var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, copiesWeights: copiesWeights)
         if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
         return checkpoint
@@ -41,7 +41,7 @@ public enum ModelImport {
         if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
             let files = ["tokenizer.json", "tokenizer.model"].map { path + "/" + $0 }
             guard let file = files.first(where: FileManager.default.fileExists) else {
-                throw ImportError.unknownFormat(path: path, reason: "the folder has neither tokenizer.json nor tokenizer.model")
+                throw ImportError.invalid(path: path, reason: "the folder has neither tokenizer.json nor tokenizer.model")
             }
             return try TokenizerFile.load(file)
         }
@@ -49,7 +49,7 @@ public enum ModelImport {
         let isCheckpoint = try file.bytes(in: 0..<min(CheckpointSeal.magic.count, file.count)) == CheckpointSeal.magic
         guard try isCheckpoint || GGUFFile.isOne(file) else { return try TokenizerFile.load(path) }
         guard let serialized = try load(path, verify: .structure).tokenizer else {
-            throw ImportError.unknownFormat(path: path, reason: "the model has no tokenizer")
+            throw ImportError.invalid(path: path, reason: "the model has no tokenizer")
         }
         return try TokenizerFile.load(serialized, name: path)
     }

@@ -3,24 +3,6 @@ import JSON
 import Kernels
 import Models
 
-/// An error of a safetensors file.
-public enum SafetensorsError: Error, CustomStringConvertible, Equatable {
-    /// The file violates the format.
-    case malformed(path: String, reason: String)
-    /// The header is not JSON, or not a header's JSON.
-    case header(path: String, JSONError)
-    /// A tensor's entry is invalid.
-    case tensor(path: String, name: String, reason: String)
-
-    public var description: String {
-        switch self {
-        case .malformed(let path, let reason): "\(path): not a valid safetensors file: \(reason)"
-        case .header(let path, let error): "\(path): the safetensors header is not valid: \(error)"
-        case .tensor(let path, let name, let reason): "\(path): tensor '\(name)' \(reason)"
-        }
-    }
-}
-
 /// A safetensors file, mapped into memory and checked.
 ///
 /// Stricter than the format's own reader: a key given twice, bytes before the header's brace, tensors that overlap or
@@ -62,10 +44,10 @@ public struct SafetensorsFile: Sendable {
     private let file: MappedFile
     private var indices: [String: Int] = [:]
 
-    /// Maps and checks the file at `path`; throws ``SafetensorsError`` or `FileError`.
+    /// Maps and checks the file at `path`; throws ``ImportError`` or `FileError`.
     public init(path: String) throws {
         file = try MappedFile(path: path)
-        func malformed(_ reason: String) -> SafetensorsError { .malformed(path: path, reason: reason) }
+        func malformed(_ reason: String) -> ImportError { .malformed(path: path, format: "safetensors", reason: reason) }
         guard file.count >= 8 else { throw malformed("\(file.count) bytes are too few for a header's length") }
         let length = try file.bytes(in: 0..<8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
         guard length <= UInt64(Self.headerLimit) else {
@@ -77,7 +59,7 @@ public struct SafetensorsFile: Sendable {
         }
         let header = try file.bytes(in: 8..<dataStart)
         guard header.first == UInt8(ascii: "{") else { throw malformed("the header does not begin with '{'") }
-        do throws(JSONError) { try parse(header) } catch { throw SafetensorsError.header(path: path, error) }
+        do throws(JSONError) { try parse(header) } catch { throw malformed("the header is not valid: \(error)") }
         try place(from: dataStart)
     }
 
@@ -87,7 +69,7 @@ public struct SafetensorsFile: Sendable {
     /// The tensor `name` as a weight, mapped from the file; nil without one.
     ///
     /// Throws if its element type is not a weight's.
-    public func weight(_ name: String) throws(SafetensorsError) -> Weight? {
+    public func weight(_ name: String) throws(ImportError) -> Weight? {
         guard let tensor = tensor(name) else { return nil }
         guard let type = ElementType(rawValue: tensor.type) else {
             throw .tensor(path: path, name: name, reason: "has elements of type \(tensor.type); expected F32, F16 or BF16")
@@ -151,12 +133,12 @@ public struct SafetensorsFile: Sendable {
     }
 
     /// Checks the tensors' sizes and that they fill the data exactly, and turns ranges into the file's.
-    private mutating func place(from dataStart: Int) throws(SafetensorsError) {
+    private mutating func place(from dataStart: Int) throws(ImportError) {
         var end = 0
         let dataCount = file.count - dataStart
         for index in tensors.indices {
             let tensor = tensors[index]
-            func wrong(_ reason: String) -> SafetensorsError { .tensor(path: path, name: tensor.name, reason: reason) }
+            func wrong(_ reason: String) -> ImportError { .tensor(path: path, name: tensor.name, reason: reason) }
             guard var bytes = Self.byteCounts[tensor.type] else {
                 throw wrong("has elements of an unknown type '\(tensor.type)'")
             }
@@ -179,7 +161,7 @@ public struct SafetensorsFile: Sendable {
             indices[tensor.name] = index
         }
         guard end == dataCount else {
-            throw .malformed(path: path, reason: "\(dataCount - end) bytes follow the last tensor")
+            throw .malformed(path: path, format: "safetensors", reason: "\(dataCount - end) bytes follow the last tensor")
         }
     }
 }

@@ -35,7 +35,7 @@ public enum SafetensorsWriter {
         var header = JSONValue.object(of: members).compact
         header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
         guard header.count <= SafetensorsFile.headerLimit else {
-            throw SafetensorsError.malformed(path: path, reason: "the header would be \(header.count) bytes")
+            throw ImportError.malformed(path: path, format: "safetensors", reason: "the header would be \(header.count) bytes")
         }
         var file = try AtomicFile(path: path)
         try file.reserve(8 + header.count + offset)

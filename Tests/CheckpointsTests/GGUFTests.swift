@@ -122,7 +122,7 @@ import Text
             ("rope.scale_linear", .float(2)), ("attention.sliding_window", .uint32(8)),
         ] {
             try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [GGUFKey("llama." + key, value)])
-            let error = #expect(throws: GGUFError.self) { try ModelImport.load(scratch["m.gguf"]) }
+            let error = #expect(throws: ImportError.self) { try ModelImport.load(scratch["m.gguf"]) }
             #expect(error?.description.contains(key) == true)
         }
         // A factor without a type is linear scaling there.
@@ -143,7 +143,7 @@ import Text
         #expect(file.metadata["a.bytes"] == .unread(1 << 20) && file.metadata["a.words"] == .unread(1 << 17))
         #expect(file.metadata["a.last"] == .integer(42))
         try scratch.write(bytes.dropLast(1 << 19), to: "m.gguf")
-        #expect(throws: GGUFError.self) { try GGUFFile(MappedFile(path: scratch["m.gguf"])) }
+        #expect(throws: ImportError.self) { try GGUFFile(MappedFile(path: scratch["m.gguf"])) }
     }
 
     @Test(arguments: ElementType.allCases)
@@ -238,7 +238,7 @@ import Text
         ]
         for (bytes, text) in cases {
             try scratch.write(bytes, to: "x.gguf")
-            let error = #expect(throws: GGUFError.self) { try GGUFFile(MappedFile(path: scratch["x.gguf"])) }
+            let error = #expect(throws: ImportError.self) { try GGUFFile(MappedFile(path: scratch["x.gguf"])) }
             #expect(error?.description.contains(text) == true, "\(String(describing: error)), expected \(text)")
         }
     }

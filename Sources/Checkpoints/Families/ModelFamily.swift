@@ -45,7 +45,7 @@ enum ModelFamilies {
     /// The family of a `model_type`; nil if the table has none.
     static func named(_ modelType: String) -> (any ModelFamily)? { all.first { $0.modelType == modelType } }
 
-    /// The family with all parts of `config`; throws ``ImportError/notExpressible(reason:)`` if none has them.
+    /// The family with all parts of `config`; throws ``ImportError/notExpressible(in:reason:)`` if none has them.
     static func family(of config: ModelConfig) throws(ImportError) -> any ModelFamily {
         if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
             throw .notExpressible(reason: "no family's configuration says which layers share keys and values")

@@ -17,7 +17,7 @@ public enum GGUFExport {
     /// Writes `checkpoint` to the file at `path`, atomically; norms and biases are kept in Float32.
     ///
     /// KV heads that differ between layers are written as the deci architecture, llama with head counts per layer.
-    /// Throws ``GGUFError`` if the model has no GGUF form.
+    /// Throws ``ImportError`` if the model has no GGUF form.
     ///
     /// - Returns: the reason that the tokenizer was left out; nil if it was not.
     @discardableResult
@@ -52,7 +52,7 @@ public enum GGUFExport {
         for key in keys { writer.add(key) }
         for (name, _) in config.weights {
             guard let weight = checkpoint.parameters[name], let stored = layout.name(of: name) else {
-                throw GGUFError.notExpressible(reason: "'\(name)' has no name there")
+                throw ImportError.notExpressible(in: "GGUF", reason: "'\(name)' has no name there")
             }
             writer.add(stored, RotaryOrder.interleaved(weight, name, config), as: type(weight, precision))
         }
@@ -79,13 +79,13 @@ public enum GGUFExport {
     private static func metadata(_ checkpoint: Checkpoint, _ precision: Precision) throws -> [GGUFKey] {
         let config = checkpoint.config
         guard let headDim = config.headDim.uniform else {
-            throw GGUFError.notExpressible(reason: "'head_dim' differs between layers, GGUF has one for all")
+            throw ImportError.notExpressible(in: "GGUF", reason: "'head_dim' differs between layers, GGUF has one for all")
         }
         let scaling = try config.ropeScaling.map { try GGUFRotary.keys($0) } ?? []
         // The parts that llama.cpp's llama architecture has beyond Llama's.
         let parts = config.partsBeyondLlama.filter { !$0.hasSuffix("biases") && !$0.hasSuffix("RoPE scaling") }
         if let part = parts.first {
-            throw GGUFError.notExpressible(reason: "it has \(part), which is not of the llama architecture")
+            throw ImportError.notExpressible(in: "GGUF", reason: "it has \(part), which is not of the llama architecture")
         }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
         let architecture = isUniform ? layout.architecture : layout.perLayerArchitecture

@@ -39,7 +39,7 @@ struct GGUFFile {
         return try file.bytes(in: 0..<4) == magic
     }
 
-    /// Reads and checks the header of `file`; throws ``GGUFError`` or `FileError`.
+    /// Reads and checks the header of `file`; throws ``ImportError`` or `FileError`.
     init(_ file: MappedFile) throws {
         self.file = file
         let (tensors, dataStart) = try unsafe file.withUnsafeBytes { bytes in
@@ -66,9 +66,9 @@ struct GGUFFile {
         }
     }
 
-    private func malformed(_ reason: String) -> GGUFError { .malformed(path: file.path, reason: reason) }
+    private func malformed(_ reason: String) -> ImportError { .malformed(path: file.path, format: "GGUF", reason: reason) }
 
-    private mutating func readHeader(_ reader: inout GGUFReader) throws(GGUFError) -> [(tensor: Tensor, offset: UInt64)] {
+    private mutating func readHeader(_ reader: inout GGUFReader) throws(ImportError) -> [(tensor: Tensor, offset: UInt64)] {
         guard try reader.bytes(4) == Self.magic else { throw malformed("it does not begin with 'GGUF'") }
         let version = try reader.uint32()
         guard version == 2 || version == 3 else {
@@ -86,9 +86,9 @@ struct GGUFFile {
         return tensors
     }
 
-    private func readTensor(_ reader: inout GGUFReader) throws(GGUFError) -> (tensor: Tensor, offset: UInt64) {
+    private func readTensor(_ reader: inout GGUFReader) throws(ImportError) -> (tensor: Tensor, offset: UInt64) {
         let name = try reader.text(limit: Self.nameLimit, of: "a tensor's name")
-        func wrong(_ reason: String) -> GGUFError { .tensor(path: file.path, name: name, reason: reason) }
+        func wrong(_ reason: String) -> ImportError { .tensor(path: file.path, name: name, reason: reason) }
         let rank = try reader.uint32()
         guard (1...4).contains(rank) else { throw wrong("has \(rank) dimensions, expected 1 to 4") }
         var extents: [Int] = []
@@ -114,18 +114,18 @@ struct GGUFFile {
     }
 
     /// Checks that the tensors lie in the file, aligned and disjoint, and turns ranges into the file's.
-    private mutating func place(_ entries: [(tensor: Tensor, offset: UInt64)], dataStart: Int) throws(GGUFError) {
+    private mutating func place(_ entries: [(tensor: Tensor, offset: UInt64)], dataStart: Int) throws(ImportError) {
         let key = "general.alignment"
         var alignment = 32
         if let value = metadata[key] {
             guard let found = value.int, (1...1 << 16).contains(found), found & (found - 1) == 0 else {
-                throw .key(path: path, key: key, found: value.text, expected: "a power of two up to 65536")
+                throw .wrongValue(path: path, key: key, found: value.text, expected: "a power of two up to 65536")
             }
             alignment = found
         }
         let base = (dataStart + alignment - 1) / alignment * alignment
         for (tensor, offset) in entries {
-            func wrong(_ reason: String) -> GGUFError { .tensor(path: path, name: tensor.name, reason: reason) }
+            func wrong(_ reason: String) -> ImportError { .tensor(path: path, name: tensor.name, reason: reason) }
             guard offset % UInt64(alignment) == 0 else {
                 throw wrong("begins at byte \(offset) of the data, no multiple of \(alignment)")
             }

@@ -16,7 +16,7 @@ enum GGUFModel {
         let layouts = ModelFamilies.all.compactMap(\.gguf)
         let architectures = layouts.flatMap { [$0.architecture, $0.perLayerArchitecture] }
         guard let layout = layouts.first(where: { [$0.architecture, $0.perLayerArchitecture].contains(architecture) }) else {
-            throw GGUFError.unsupported(
+            throw ImportError.unsupported(
                 path: file.path, key: "general.architecture", found: "'\(architecture)'",
                 supported: architectures.joined(separator: ", "))
         }
@@ -45,7 +45,7 @@ enum GGUFModel {
     private static func config(_ file: GGUFFile, _ metadata: GGUFMetadata, architecture: String) throws -> ModelConfig {
         let path = file.path
         func key(_ name: String) -> String { architecture + "." + name }
-        func refuse(_ name: String, unless isFine: (GGUFValue) -> Bool, _ supported: String) throws(GGUFError) {
+        func refuse(_ name: String, unless isFine: (GGUFValue) -> Bool, _ supported: String) throws(ImportError) {
             guard let value = file.metadata[key(name)], !isFine(value) else { return }
             throw .unsupported(path: path, key: key(name), found: value.text, supported: supported)
         }
@@ -59,11 +59,11 @@ enum GGUFModel {
             try refuse(name, unless: { $0.double == 0 }, "0 or absent")
         }
         guard let embedding = file.tensor("token_embd.weight"), embedding.shape.count == 2 else {
-            throw GGUFError.tensor(path: path, name: "token_embd.weight", reason: "is missing or no matrix")
+            throw ImportError.tensor(path: path, name: "token_embd.weight", reason: "is missing or no matrix")
         }
         let layers = try metadata.positive(key("block_count"))
         guard layers <= 4096 else {
-            throw GGUFError.key(path: path, key: key("block_count"), found: "\(layers)", expected: "at most 4096")
+            throw ImportError.wrongValue(path: path, key: key("block_count"), found: "\(layers)", expected: "at most 4096")
         }
         let hidden = try metadata.positive(key("embedding_length"))
         let heads = try metadata.perLayer(key("attention.head_count"), layers: layers)
@@ -74,7 +74,7 @@ enum GGUFModel {
         }
         let feedForward = Set(try metadata.perLayer(key("feed_forward_length"), layers: layers))
         guard feedForward.count == 1, let width = feedForward.first else {
-            throw GGUFError.unsupported(
+            throw ImportError.unsupported(
                 path: path, key: key("feed_forward_length"), found: "\(feedForward.sorted())", supported: "one for all layers")
         }
         var config = ModelConfig(
@@ -89,7 +89,7 @@ enum GGUFModel {
         if file.tensor("blk.0.ffn_down.bias") != nil { config.hasFeedForwardBias = true }
         let divisors = try file.weight(GGUFRotary.divisorsName).map { weight in
             guard weight.shape == [headDim / 2] else {
-                throw GGUFError.tensor(
+                throw ImportError.tensor(
                     path: path, name: GGUFRotary.divisorsName, reason: "is \(weight.shape), expected [\(headDim / 2)]")
             }
             return weight.float32().array()
@@ -98,19 +98,19 @@ enum GGUFModel {
             metadata, architecture: architecture, divisors: divisors, theta: config.ropeTheta, headDim: headDim,
             maxSequence: config.maxSequence)
         do throws(ModelConfigError) { try config.validate() } catch {
-            throw GGUFError.malformed(path: path, reason: error.description)
+            throw ImportError.malformed(path: path, format: "GGUF", reason: error.description)
         }
         return config
     }
 
     private static func parameters(
         _ file: GGUFFile, _ config: ModelConfig, _ layout: GGUFLayout
-    ) throws(GGUFError) -> Parameters {
+    ) throws(ImportError) -> Parameters {
         var parameters = Parameters()
         var known: Set<String> = [GGUFRotary.divisorsName]
         for (name, shape) in config.weights {
             guard let stored = layout.name(of: name) else { continue }
-            func wrong(_ reason: String) -> GGUFError { .tensor(path: file.path, name: stored, reason: reason) }
+            func wrong(_ reason: String) -> ImportError { .tensor(path: file.path, name: stored, reason: reason) }
             guard let weight = file.weight(stored) else { throw wrong("is missing") }
             guard weight.shape == shape else { throw wrong("is \(weight.shape), but the metadata wants \(shape)") }
             known.insert(stored)

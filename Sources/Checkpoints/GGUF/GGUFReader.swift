@@ -13,29 +13,29 @@
 
     private var left: Int { unsafe bytes.count - offset }
 
-    private func malformed(_ reason: String) -> GGUFError { .malformed(path: path, reason: reason) }
+    private func malformed(_ reason: String) -> ImportError { .malformed(path: path, format: "GGUF", reason: reason) }
 
-    private mutating func take(_ count: Int) throws(GGUFError) -> Int {
+    private mutating func take(_ count: Int) throws(ImportError) -> Int {
         guard count >= 0, count <= left else { throw malformed("it ends inside its header, at byte \(offset)") }
         defer { offset += count }
         return offset
     }
 
-    mutating func bytes(_ count: Int) throws(GGUFError) -> [UInt8] {
+    mutating func bytes(_ count: Int) throws(ImportError) -> [UInt8] {
         let start = try take(count)
         return unsafe Array(bytes[start..<start + count])
     }
 
-    mutating func integer<Value: FixedWidthInteger>(_: Value.Type) throws(GGUFError) -> Value {
+    mutating func integer<Value: FixedWidthInteger>(_: Value.Type) throws(ImportError) -> Value {
         let start = try take(MemoryLayout<Value>.size)
         return unsafe Value(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: Value.self))
     }
 
-    mutating func uint32() throws(GGUFError) -> UInt32 { try integer(UInt32.self) }
-    mutating func uint64() throws(GGUFError) -> UInt64 { try integer(UInt64.self) }
+    mutating func uint32() throws(ImportError) -> UInt32 { try integer(UInt32.self) }
+    mutating func uint64() throws(ImportError) -> UInt64 { try integer(UInt64.self) }
 
     /// The number of following `things`, of at least `bytesEach` bytes each.
-    mutating func count(limit: Int, bytesEach: Int, of things: String) throws(GGUFError) -> Int {
+    mutating func count(limit: Int, bytesEach: Int, of things: String) throws(ImportError) -> Int {
         let found = try uint64()
         guard found <= UInt64(limit), Int(found) <= left / bytesEach else {
             throw malformed(
@@ -45,14 +45,14 @@
     }
 
     /// A string of bytes.
-    mutating func string() throws(GGUFError) -> [UInt8] {
+    mutating func string() throws(ImportError) -> [UInt8] {
         let count = try uint64()
         guard count <= UInt64(left) else { throw malformed("a string at byte \(offset) claims \(count) bytes, \(left) are left") }
         return try bytes(Int(count))
     }
 
     /// A short string that must be UTF-8.
-    mutating func text(limit: Int, of thing: String) throws(GGUFError) -> String {
+    mutating func text(limit: Int, of thing: String) throws(ImportError) -> String {
         let start = offset
         let bytes = try string()
         guard bytes.count <= limit, !bytes.isEmpty, !bytes.contains(0), let text = String(validating: bytes, as: UTF8.self) else {
@@ -62,7 +62,7 @@
     }
 
     /// The type and value of `key`.
-    mutating func value(_ key: String) throws(GGUFError) -> GGUFValue {
+    mutating func value(_ key: String) throws(ImportError) -> GGUFValue {
         let kind = try kind(key)
         guard kind == .array else { return try scalar(kind, key) }
         let element = try self.kind(key)
@@ -80,13 +80,13 @@
         return .array(values)
     }
 
-    private mutating func kind(_ key: String) throws(GGUFError) -> GGUFValue.Kind {
+    private mutating func kind(_ key: String) throws(ImportError) -> GGUFValue.Kind {
         let number = try uint32()
         guard let kind = GGUFValue.Kind(rawValue: number) else { throw malformed("'\(key)' has the unknown type \(number)") }
         return kind
     }
 
-    private mutating func scalar(_ kind: GGUFValue.Kind, _ key: String) throws(GGUFError) -> GGUFValue {
+    private mutating func scalar(_ kind: GGUFValue.Kind, _ key: String) throws(ImportError) -> GGUFValue {
         switch kind {
         case .uint8: return .integer(Int(try integer(UInt8.self)))
         case .int8: return .integer(Int(try integer(Int8.self)))

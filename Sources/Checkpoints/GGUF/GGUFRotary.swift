@@ -8,8 +8,10 @@ enum GGUFRotary {
     static let divisorsName = "rope_freqs.weight"
 
     /// The keys of `scaling`, without the architecture's prefix.
-    static func keys(_ scaling: RopeScaling) throws(GGUFError) -> [(String, GGUFKey.Value)] {
-        func refuse(_ what: String) -> GGUFError { .notExpressible(reason: "it has \(what), which GGUF has no key for") }
+    static func keys(_ scaling: RopeScaling) throws(ImportError) -> [(String, GGUFKey.Value)] {
+        func refuse(_ what: String) -> ImportError {
+            .notExpressible(in: "GGUF", reason: "it has \(what), which GGUF has no key for")
+        }
         switch scaling.kind {
         case .llama3: return []
         case .linear: return [("rope.scaling.type", .string("linear")), ("rope.scaling.factor", .float(scaling.factor))]
@@ -44,7 +46,7 @@ enum GGUFRotary {
     /// The scaling of a file's keys and tensor; nil for none.
     static func scaling(
         _ metadata: GGUFMetadata, architecture: String, divisors: [Float]?, theta: Double, headDim: Int, maxSequence: Int
-    ) throws(GGUFError) -> RopeScaling? {
+    ) throws(ImportError) -> RopeScaling? {
         func key(_ name: String) -> String { architecture + ".rope.scaling." + name }
         let factor = try metadata.number(key("factor"), default: 0)
         // Without a type, llama.cpp applies a factor as linear scaling.
@@ -65,7 +67,7 @@ enum GGUFRotary {
         case "none": return nil
         case "linear", "yarn":
             guard factor > 0, factor.isFinite else {
-                throw .key(path: metadata.path, key: key("factor"), found: "\(factor)", expected: "a number above 0")
+                throw .wrongValue(path: metadata.path, key: key("factor"), found: "\(factor)", expected: "a number above 0")
             }
             guard type == "yarn" else { return factor == 1 ? nil : RopeScaling(kind: .linear, factor: factor) }
             let original = try metadata.positive(key("original_context_length"), default: maxSequence)

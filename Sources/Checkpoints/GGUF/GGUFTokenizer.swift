@@ -5,11 +5,11 @@ enum GGUFTokenizer {
     private static let prefix = "tokenizer.ggml."
 
     /// The file's tokenizer; nil without one.
-    static func read(_ metadata: GGUFMetadata) throws(GGUFError) -> GGUFVocabulary? {
+    static func read(_ metadata: GGUFMetadata) throws(ImportError) -> GGUFVocabulary? {
         guard metadata.has(prefix + "model"), try metadata.string(prefix + "model") != "none" else { return nil }
         let model = try metadata.string(prefix + "model")
         guard let tokens = try metadata.list(prefix + "tokens", of: "strings", { $0.bytes }) else {
-            throw .key(path: metadata.path, key: prefix + "tokens", found: nil, expected: "the tokens")
+            throw .wrongValue(path: metadata.path, key: prefix + "tokens", found: nil, expected: "the tokens")
         }
         let types = try metadata.list(prefix + "token_type", of: "token types") { value -> GGUFVocabulary.TokenType? in
             value.int.flatMap { Int32(exactly: $0) }.flatMap { GGUFVocabulary.TokenType(rawValue: $0) }
