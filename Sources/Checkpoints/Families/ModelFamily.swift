@@ -30,9 +30,6 @@ protocol ModelFamily: Sendable {
     func place(_ name: WeightName, shape: [Int], _ config: ModelConfig) -> StoredWeight
     /// Whether a tensor of older files is a buffer that follows from the configuration: a mask, RoPE's frequencies.
     func isBuffer(_ name: String) -> Bool
-
-    /// The family's GGUF form; nil for none.
-    var gguf: GGUFLayout? { get }
 }
 
 /// The table of families.
@@ -63,7 +60,6 @@ enum ModelFamilies {
 extension ModelFamily {
     var ownKeys: Set<String> { [] }
     var optionalPrefix: String { "" }
-    var gguf: GGUFLayout? { nil }
 
     func prepared(_ checkpoint: Checkpoint, elementType: ElementType?) throws(ImportError) -> Checkpoint { checkpoint }
     func place(_ name: WeightName, shape: [Int], _ config: ModelConfig) -> StoredWeight {

@@ -51,7 +51,7 @@ public enum GGUFExport {
         if let license = checkpoint.tokenIDs.license { keys.append(GGUFKey("general.license", .string(license))) }
         for key in keys { writer.add(key) }
         for (name, _) in config.weights {
-            guard let weight = checkpoint.parameters[name], let stored = layout.name(of: name) else {
+            guard let weight = checkpoint.parameters[name], let stored = GGUFLayout.name(of: name) else {
                 throw ImportError.notExpressible(in: "GGUF", reason: "'\(name)' has no name there")
             }
             writer.add(stored, RotaryOrder.interleaved(weight, name, config), as: type(weight, precision))
@@ -63,9 +63,6 @@ public enum GGUFExport {
         try writer.write(to: path)
         return omitted
     }
-
-    /// The layout of written models.
-    private static let layout = GGUFLayout.llama
 
     private static func type(_ weight: Weight, _ precision: Precision) -> GGMLType {
         guard weight.shape.count > 1 else { return .f32 }
@@ -88,7 +85,7 @@ public enum GGUFExport {
             throw ImportError.notExpressible(in: "GGUF", reason: "it has \(part), which is not of the llama architecture")
         }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
-        let architecture = isUniform ? layout.architecture : layout.perLayerArchitecture
+        let architecture = isUniform ? GGUFLayout.architecture : GGUFLayout.perLayerArchitecture
         func counts(_ setting: PerLayer<Int>) -> GGUFKey.Value {
             isUniform ? .uint32(setting[0]) : .uint32s((0..<config.layers).map { setting[$0] })
         }

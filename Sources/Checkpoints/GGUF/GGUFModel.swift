@@ -13,15 +13,14 @@ enum GGUFModel {
         let file = try GGUFFile(mapped)
         let metadata = GGUFMetadata(path: file.path, values: file.metadata)
         let architecture = try metadata.string("general.architecture")
-        let layouts = ModelFamilies.all.compactMap(\.gguf)
-        let architectures = layouts.flatMap { [$0.architecture, $0.perLayerArchitecture] }
-        guard let layout = layouts.first(where: { [$0.architecture, $0.perLayerArchitecture].contains(architecture) }) else {
+        let architectures = [GGUFLayout.architecture, GGUFLayout.perLayerArchitecture]
+        guard architectures.contains(architecture) else {
             throw ImportError.unsupported(
                 path: file.path, key: "general.architecture", found: "'\(architecture)'",
                 supported: architectures.joined(separator: ", "))
         }
         let config = try config(file, metadata, architecture: architecture)
-        let parameters = try parameters(file, config, layout)
+        let parameters = try parameters(file, config)
         let vocabulary = try tokenizerPath == nil ? GGUFTokenizer.read(metadata) : nil
         let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? vocabulary?.serialized(file: file.path)
         let name = URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
@@ -103,13 +102,11 @@ enum GGUFModel {
         return config
     }
 
-    private static func parameters(
-        _ file: GGUFFile, _ config: ModelConfig, _ layout: GGUFLayout
-    ) throws(ImportError) -> Parameters {
+    private static func parameters(_ file: GGUFFile, _ config: ModelConfig) throws(ImportError) -> Parameters {
         var parameters = Parameters()
         var known: Set<String> = [GGUFRotary.divisorsName]
         for (name, shape) in config.weights {
-            guard let stored = layout.name(of: name) else { continue }
+            guard let stored = GGUFLayout.name(of: name) else { continue }
             func wrong(_ reason: String) -> ImportError { .tensor(path: file.path, name: stored, reason: reason) }
             guard let weight = file.weight(stored) else { throw wrong("is missing") }
             guard weight.shape == shape else { throw wrong("is \(weight.shape), but the metadata wants \(shape)") }
