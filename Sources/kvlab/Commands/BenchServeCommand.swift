@@ -110,14 +110,18 @@ struct BenchServeCommand: AsyncParsableCommand {
         let config = checkpoint.config
         let length = load.prompt + load.tokens
         guard length <= config.maxSequence else {
-            throw BenchServeError.tooLong(path, prompt: load.prompt, tokens: load.tokens, limit: config.maxSequence)
+            throw CommandFailure(
+                description: "\(path): a prompt of \(load.prompt) tokens and \(load.tokens) generated are \(length), "
+                    + "the model has \(config.maxSequence) positions; choose a smaller --prompt or --tokens")
         }
         let encoding = try paging.encoding(kvDtype)
         let pageBytes = paging.bytes(for: [config], encoding)
         let capacity = try CacheCapacity.measure(
             config, encoding: encoding, bytes: memory.bytes, pageBytes: pageBytes, context: length)
         guard capacity.sequences > 0 else {
-            throw BenchServeError.memory(path, memory: ByteCount.text(memory.bytes), tokens: length)
+            throw CommandFailure(
+                description: "\(path): \(ByteCount.text(memory.bytes)) of cache hold no sequence of \(length) tokens; "
+                    + "choose a larger --kv-memory, or a smaller --prompt or --tokens")
         }
         let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         let tokenizer: any Tokenizer = try checkpoint.tokenizer.map { try TokenizerFile.load($0, name: path) } ?? ByteTokenizer()
@@ -154,7 +158,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             var iterator = ports.makeAsyncIterator()
             guard let port = await iterator.next() else {
                 try await serving.value
-                throw BenchServeError.notStarted(it.path)
+                throw CommandFailure(description: "\(it.path): the server did not start")
             }
             try await measure(&it, port: port, round: round)
         } catch {
@@ -189,28 +193,5 @@ struct BenchServeCommand: AsyncParsableCommand {
         return ServingLoad.Round(
             answered: it.answered, failed: it.failed, tokensPerSecond: it.tokensPerSecond,
             requestsPerSecond: it.requestsPerSecond, firstToken: percentiles(it.firstToken), perToken: percentiles(it.perToken))
-    }
-}
-
-/// An error of `kvlab bench serve`.
-enum BenchServeError: Error, CustomStringConvertible {
-    /// A prompt with its answer is longer than the model's positions.
-    case tooLong(String, prompt: Int, tokens: Int, limit: Int)
-    /// The cache memory holds not one sequence of this many tokens.
-    case memory(String, memory: String, tokens: Int)
-    /// The server ended before it listened.
-    case notStarted(String)
-
-    /// The sentence for the user.
-    var description: String {
-        switch self {
-        case .tooLong(let path, let prompt, let tokens, let limit):
-            "\(path): a prompt of \(prompt) tokens and \(tokens) generated are \(prompt + tokens), "
-                + "the model has \(limit) positions; choose a smaller --prompt or --tokens"
-        case .memory(let path, let memory, let tokens):
-            "\(path): \(memory) of cache hold no sequence of \(tokens) tokens; "
-                + "choose a larger --kv-memory, or a smaller --prompt or --tokens"
-        case .notStarted(let path): "\(path): the server did not start"
-        }
     }
 }
