@@ -55,8 +55,8 @@ struct AdviseCommand: ParsableCommand {
         guard budgetBytesPerToken.isFinite, budgetBytesPerToken > 0 else {
             throw ValidationError("--budget-bytes-per-token is \(budgetBytesPerToken), expected more than 0")
         }
-        guard context >= 2 else { throw ValidationError("--context is \(context), expected at least 2") }
-        guard limitWindows >= 1 else { throw ValidationError("--limit-windows is \(limitWindows), expected at least 1") }
+        try checkRange("--context", context, from: 2)
+        try checkRange("--limit-windows", limitWindows)
         if let policy = policies.first(where: { !EvictionPolicies.names.contains($0) }) {
             throw ValidationError("--evict: \(InferenceError.noPolicy(policy))")
         }

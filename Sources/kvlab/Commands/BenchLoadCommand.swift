@@ -34,7 +34,7 @@ struct BenchLoadCommand: AsyncParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard vocabulary >= 2 else { throw ValidationError("--vocabulary is \(vocabulary), expected at least 2") }
+        try checkRange("--vocabulary", vocabulary, from: 2)
         try LoadOptions.check(rate: rate, allowsZero: false)
     }
 

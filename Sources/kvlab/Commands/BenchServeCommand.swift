@@ -51,7 +51,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     func validate() throws {
         try LoadOptions.check(rate: rate, allowsZero: true)
-        guard (1...1000).contains(rounds) else { throw ValidationError("--rounds is \(rounds), expected 1 to 1000") }
+        try checkRange("--rounds", rounds, to: 1000)
     }
 
     /// One checkpoint and the results of its rounds.

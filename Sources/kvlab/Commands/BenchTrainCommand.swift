@@ -42,7 +42,7 @@ struct BenchTrainCommand: ParsableCommand {
             throw ValidationError(
                 "no shape '\(shape)'; there are \(TrainingBenchmark.shapes.map(\.name).joined(separator: ", "))")
         }
-        guard steps >= 1 else { throw ValidationError("--steps is \(steps), expected at least 1") }
+        try checkRange("--steps", steps)
     }
 
     func run() throws {

@@ -37,8 +37,8 @@ struct CapacityCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard context >= 1 else { throw ValidationError("--context is \(context), expected at least 1") }
-        guard stepTokens >= 1 else { throw ValidationError("--step-tokens is \(stepTokens), expected at least 1") }
+        try checkRange("--context", context)
+        try checkRange("--step-tokens", stepTokens)
     }
 
     private struct Row: Encodable {

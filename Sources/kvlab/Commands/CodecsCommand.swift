@@ -49,8 +49,8 @@ struct CodecsCommand: ParsableCommand {
         for budget in budgets where !budget.isFinite || budget <= 0 {
             throw ValidationError("--kv-bits-budget is \(budget), expected more than 0")
         }
-        guard context ?? 1 >= 1 else { throw ValidationError("--context is \(context ?? 0), expected at least 1") }
-        guard limitWindows >= 1 else { throw ValidationError("--limit-windows is \(limitWindows), expected at least 1") }
+        try checkRange("--context", context)
+        try checkRange("--limit-windows", limitWindows)
         for (index, encoding) in encodings.enumerated() where encodings[..<index].contains(encoding) {
             throw ValidationError("--kv-dtype: '\(encoding.name)' is named twice")
         }

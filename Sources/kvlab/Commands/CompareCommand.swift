@@ -76,9 +76,7 @@ struct CompareCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard context ?? 1 >= 1, batch ?? 1 >= 1 else { throw ValidationError("--context and --batch must be at least 1") }
-        guard limitWindows.map({ $0 >= 1 }) ?? true else {
-            throw ValidationError("--limit-windows is \(limitWindows ?? 0), expected at least 1")
-        }
+        try checkRange("--limit-windows", limitWindows)
         if let within, !(0...1000).contains(within) {
             throw ValidationError("--within is \(within), expected 0 to 1000 percent")
         }

@@ -100,9 +100,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     func validate() throws {
-        guard tokens.map({ $0 >= Calibration.leastTokens }) ?? true else {
-            throw ValidationError("--tokens is \(tokens ?? 0), expected at least \(Calibration.leastTokens)")
-        }
+        try checkRange("--tokens", tokens, from: Calibration.leastTokens)
         let method = try conversion()
         guard out != nil || diagnose else { throw ValidationError("say with --out where to write the checkpoint, or --diagnose") }
         guard within.map({ $0 > 0 && $0 <= 1000 }) ?? true else {

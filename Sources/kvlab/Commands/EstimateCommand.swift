@@ -47,9 +47,9 @@ struct EstimateCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        if let context, context < 1 { throw ValidationError("--context is \(context), expected at least 1") }
+        try checkRange("--context", context)
         do { _ = try kvDtype.with(residual: kvResidual) } catch { throw ValidationError("--kv-residual: \(error)") }
-        if batch < 1 { throw ValidationError("--batch is \(batch), expected at least 1") }
+        try checkRange("--batch", batch)
         _ = try conversion()
     }
 

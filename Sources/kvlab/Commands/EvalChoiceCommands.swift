@@ -16,9 +16,7 @@ struct ChoiceOptions: ParsableArguments {
 
     @OptionGroup var likelihood: LikelihoodOptions
 
-    func validate() throws {
-        if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected at least 1") }
-    }
+    func validate() throws { try checkRange("--limit", limit) }
 
     private struct Report: Encodable {
         var task: String

@@ -56,7 +56,7 @@ struct TextOptions: ParsableArguments {
     var replaceInvalid = false
 
     func validate() throws {
-        guard window.map({ $0 >= 1 }) ?? true else { throw ValidationError("--window is \(window ?? 0), expected at least 1") }
+        try checkRange("--window", window)
         try checkStride(window: window ?? .max)
         guard splitOn != "" else { throw ValidationError("--split-on is empty") }
     }
@@ -136,9 +136,7 @@ struct EvalPerplexityCommand: ParsableCommand {
     @OptionGroup var results: JSONOptions
 
     func validate() throws {
-        guard limitWindows.map({ $0 >= 1 }) ?? true else {
-            throw ValidationError("--limit-windows is \(limitWindows ?? 0), expected at least 1")
-        }
+        try checkRange("--limit-windows", limitWindows)
         if throughCache {
             guard dtype == nil else {
                 throw ValidationError("--dtype has no effect with --through-cache, which multiplies in the weights' own type")

@@ -59,7 +59,7 @@ struct GenerateCommand: ParsableCommand {
         where raw && isGiven {
             throw ValidationError("\(option) means nothing with --raw, which continues the prompt as it is")
         }
-        guard maxTokens >= 1 else { throw ValidationError("--max-tokens is \(maxTokens), expected at least 1") }
+        try checkRange("--max-tokens", maxTokens)
         guard temperature >= 0, temperature.isFinite else {
             throw ValidationError("--temperature is \(temperature), expected 0 or more")
         }

@@ -75,11 +75,8 @@ struct HeadsCommand: ParsableCommand {
             ("--kv-recent", recent, 1...1 << 20),
         ]
         for (option, value, range) in own {
-            guard let value else { continue }
-            guard method == .duo else { throw ValidationError("\(option) means nothing for razor-attention") }
-            guard range.contains(value) else {
-                throw ValidationError("\(option) is \(value), expected \(range.lowerBound) to \(range.upperBound)")
-            }
+            guard value == nil || method == .duo else { throw ValidationError("\(option) means nothing for razor-attention") }
+            try checkRange(option, value, from: range.lowerBound, to: range.upperBound)
         }
         switch method {
         case .duo: if text.isEmpty { throw ValidationError("duo-attention needs --text, in which passkeys are hidden") }

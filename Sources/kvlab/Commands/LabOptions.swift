@@ -56,9 +56,8 @@ struct LabOptions: ParsableArguments {
         if let budgetMinutes, !(budgetMinutes > 0 && budgetMinutes <= 1e6) {
             throw ValidationError("--budget-minutes is \(budgetMinutes), expected more than 0 and at most 1000000")
         }
-        for (option, value) in [("--batch", batch), ("--seq", seq)] {
-            if let value, value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
-        }
+        try checkRange("--batch", batch)
+        try checkRange("--seq", seq)
         if let distill, !(0...1).contains(distill) { throw ValidationError("--distill is \(distill), expected 0 to 1") }
     }
 

@@ -26,8 +26,7 @@ struct LoadOptions: ParsableArguments {
         let most = 1_000_000
         for (option, value) in [
             ("--requests", requests), ("--concurrency", concurrency), ("--prompt", prompt), ("--tokens", tokens),
-        ]
-        where !(1...most).contains(value) { throw ValidationError("\(option) is \(value), expected 1 to \(most)") }
+        ] { try checkRange(option, value, to: most) }
         guard (0..<prompt).contains(shared) else {
             throw ValidationError(
                 "--shared is \(shared), expected 0 to \(prompt - 1), less than the \(prompt) tokens of --prompt")

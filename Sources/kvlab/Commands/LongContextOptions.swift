@@ -42,9 +42,7 @@ struct LongContextOptions: ParsableArguments {
     @OptionGroup var output: LongContextOutput
 
     func validate() throws {
-        if let concurrency, !(1...Scheduler.Limits().running).contains(concurrency) {
-            throw ValidationError("--concurrency is \(concurrency), expected 1 to \(Scheduler.Limits().running)")
-        }
+        try checkRange("--concurrency", concurrency, to: Scheduler.Limits().running)
         if queryAware, try !specs().contains(where: \.evicts) {
             throw ValidationError("--query-aware has no effect without a --cache that evicts")
         }

@@ -130,13 +130,12 @@ struct ServeCommand: AsyncParsableCommand {
     enum LogFormat: String, ExpressibleByArgument, CaseIterable { case json, text, none }
 
     func validate() throws {
-        guard (0...65_535).contains(port) else { throw ValidationError("--port is \(port), expected 0 to 65535") }
+        try checkRange("--port", port, from: 0, to: 65_535)
         for (option, value) in [
             ("--step-tokens", stepTokens), ("--running", running), ("--queue", queue), ("--timeout", timeout),
-            ("--connections", connections), ("--key-requests", keyRequests ?? 1), ("--key-tokens", keyTokens ?? 1),
-        ]
-        where value < 1 { throw ValidationError("\(option) is \(value), expected at least 1") }
-        guard drain >= 0 else { throw ValidationError("--drain-timeout is \(drain), expected at least 0") }
+            ("--connections", connections), ("--key-requests", keyRequests), ("--key-tokens", keyTokens),
+        ] as [(String, Int?)] { try checkRange(option, value) }
+        try checkRange("--drain-timeout", drain, from: 0)
         var options = ServerOptions()
         options.host = host
         guard apiKeys.allSatisfy({ !$0.isEmpty }) else {

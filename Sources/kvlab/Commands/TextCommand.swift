@@ -42,12 +42,8 @@ struct TextRecallCommand: ParsableCommand {
     @OptionGroup var output: OutputOption
 
     func validate() throws {
-        guard (0...RecallDocuments.stages.count).contains(stage) else {
-            throw ValidationError("--stage is \(stage), expected 0 to \(RecallDocuments.stages.count)")
-        }
-        if let documents, !(1...10_000_000).contains(documents) {
-            throw ValidationError("--documents is \(documents), expected 1 to 10000000")
-        }
+        try checkRange("--stage", stage, from: 0, to: RecallDocuments.stages.count)
+        try checkRange("--documents", documents, to: 10_000_000)
         guard !separator.isEmpty, !separator.contains(where: \.isNewline) else {
             throw ValidationError("--separator is empty or has a line end")
         }

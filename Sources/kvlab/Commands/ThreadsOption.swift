@@ -6,11 +6,7 @@ struct ThreadsOption: ParsableArguments {
     @Option(help: "Threads. Default: as many as processors that the process may run on.")
     var threads: Int?
 
-    func validate() throws {
-        guard threads.map({ (1...1024).contains($0) }) ?? true else {
-            throw ValidationError("--threads is \(threads ?? 0), expected 1 to 1024")
-        }
-    }
+    func validate() throws { try checkRange("--threads", threads, to: 1024) }
 
     /// Sets the number given, or else `other` where there is one.
     func apply(else other: Int? = nil) {

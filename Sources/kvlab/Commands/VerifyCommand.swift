@@ -79,7 +79,7 @@ struct VerifyCommand: ParsableCommand {
             throw ValidationError("--tokens is \(count), expected 4 to the model's \(loaded.config.maxSequence) positions")
         }
         let decoded = min(decoded, count / 2)
-        guard decoded >= 2 else { throw ValidationError("--decoded is \(decoded), expected at least 2") }
+        try checkRange("--decoded", decoded, from: 2)
         var random = SeededGenerator(seed: seed, name: "verify")
         let ids = (0..<count).map { _ in Int32(random.uniform() * Double(loaded.config.vocabularySize)) }
         let pageBytes = paging.bytes(for: [loaded.config], encoding, under: try eviction.retention())
