@@ -18,7 +18,7 @@ public enum HuggingFaceFolder {
         let config = try file.modelConfig()
         let tensors = try HuggingFaceTensors(directory: directory)
         let parameters = try parameters(config, tensors, file.family())
-        let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? bundledTokenizer(directory)
+        let tokenizer = try (tokenizerPath ?? tokenizerFile(directory)).map { try TokenizerFile.serialized($0) }
         let name = URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent
         return Checkpoint(
             config: config, parameters: parameters, tokenizer: tokenizer,
@@ -71,9 +71,9 @@ public enum HuggingFaceFolder {
         return parameters
     }
 
-    private static func bundledTokenizer(_ directory: String) throws -> SerializedTokenizer? {
-        let paths = ["tokenizer.json", "tokenizer.model"].map { directory + "/" + $0 }
-        return try paths.first { FileManager.default.fileExists(atPath: $0) }.map { try TokenizerFileKind.read($0) }
+    /// The folder's tokenizer file; nil without one.
+    static func tokenizerFile(_ directory: String) -> String? {
+        ["tokenizer.json", "tokenizer.model"].map { directory + "/" + $0 }.first { FileManager.default.fileExists(atPath: $0) }
     }
 
     /// The special tokens of `config.json`, else of `generation_config.json`; ids outside the vocabulary are dropped.
@@ -139,19 +139,5 @@ public enum HuggingFaceFolder {
             let name = line.dropFirst("license:".count).filter { $0 != " " && $0 != "\"" && $0 != "'" }
             if !name.isEmpty, name.utf8.count <= 100 { ids.license = String(name) }
         }
-    }
-}
-
-/// Tokenizer files, recognised by their content.
-enum TokenizerFileKind {
-    /// Reads a `tokenizer.json`, a SentencePiece model or a llama2.c tokenizer.
-    static func read(_ path: String) throws -> SerializedTokenizer {
-        let file = try MappedFile(path: path)
-        guard file.count > 0 else { throw FileError.empty(path: path) }
-        guard file.count <= 1 << 28 else {
-            throw ImportError.invalid(path: path, reason: "\(file.count) bytes are too many for a tokenizer")
-        }
-        let bytes = try file.bytes(in: 0..<file.count)
-        return try TokenizerFile.serialized(bytes, file: path)
     }
 }

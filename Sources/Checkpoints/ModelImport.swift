@@ -24,12 +24,12 @@ public enum ModelImport {
         let file = try MappedFile(path: path)
         if try GGUFFile.isOne(file) { return try GGUFModel.load(file, tokenizer: tokenizer) }
         if var model = try Llama2cFile.load(path) {
-            if let tokenizer { model.tokenizer = try TokenizerFileKind.read(tokenizer) }
+            if let tokenizer { model.tokenizer = try TokenizerFile.serialized(tokenizer) }
             return model
         }
         if let hint = try hint(file) { throw ImportError.invalid(path: path, reason: hint) }
         var checkpoint = try Checkpoint.load(path, verify: verify, trainingState: trainingState, copiesWeights: copiesWeights)
-        if let tokenizer { checkpoint.tokenizer = try TokenizerFileKind.read(tokenizer) }
+        if let tokenizer { checkpoint.tokenizer = try TokenizerFile.serialized(tokenizer) }
         return checkpoint
     }
 
@@ -39,8 +39,7 @@ public enum ModelImport {
     public static func tokenizer(_ path: String) throws -> any Tokenizer {
         var isDirectory: ObjCBool = false
         if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-            let files = ["tokenizer.json", "tokenizer.model"].map { path + "/" + $0 }
-            guard let file = files.first(where: FileManager.default.fileExists) else {
+            guard let file = HuggingFaceFolder.tokenizerFile(path) else {
                 throw ImportError.invalid(path: path, reason: "the folder has neither tokenizer.json nor tokenizer.model")
             }
             return try TokenizerFile.load(file)

@@ -23,6 +23,9 @@ public enum TokenizerFile {
         return unsafe access(beside, F_OK) == 0 ? beside : nil
     }
 
+    /// The serialized form of the tokenizer in the file at `path`.
+    public static func serialized(_ path: String) throws -> SerializedTokenizer { try serialized(try read(path), file: path) }
+
     /// The serialized form of the tokenizer whose file has `bytes`; `file` names it in errors.
     ///
     /// A SentencePiece model is converted to a `tokenizer.json`, the others are stored unchanged. A `tokenizer.json` need only be

@@ -22,7 +22,7 @@ enum GGUFModel {
         let config = try config(file, metadata, architecture: architecture)
         let parameters = try parameters(file, config)
         let vocabulary = try tokenizerPath == nil ? GGUFTokenizer.read(metadata) : nil
-        let tokenizer = try tokenizerPath.map { try TokenizerFileKind.read($0) } ?? vocabulary?.serialized(file: file.path)
+        let tokenizer = try tokenizerPath.map { try TokenizerFile.serialized($0) } ?? vocabulary?.serialized(file: file.path)
         let name = URL(fileURLWithPath: file.path).deletingPathExtension().lastPathComponent
         let size = config.vocabularySize
         let eos = try metadata.tokenID("tokenizer.ggml.eos_token_id", limit: size)
