@@ -6,11 +6,7 @@ import JSON
 struct PlayRequest {
     /// One model's part.
     struct Item {
-        var model: Int
-        /// Tokens of the prompt, or of the chat as the model's format has it.
-        var promptTokens: Int
-        /// Outputs wanted.
-        var count: Int
+        /// The request of the prompt, or of the chat as the model's format has it.
         var request: GenerationRequest
         /// Tokens of the prompt and the outputs.
         var heldTokens: Int
@@ -54,17 +50,13 @@ extension PlayRequest.Item {
         guard completion.beams == nil, completion.bestOf == completion.sampling.n else {
             throw .parameter("best_of", "cannot be streamed")
         }
-        self.init(
-            model: completion.model, promptTokens: completion.prompts[0].count, count: completion.sampling.n,
-            request: completion.requests[0], heldTokens: completion.heldTokens)
+        self.init(request: completion.requests[0], heldTokens: completion.heldTokens)
     }
 
     fileprivate init(chat fields: RequestFields, server: ServerState, tenant: String) throws(APIError) {
         let chat = try ChatRequest(
             fields, models: server.models, limits: server.options.limits, capacity: server.engine.capacity, tenant: tenant)
-        self.init(
-            model: chat.model, promptTokens: chat.prompt.count, count: chat.sampling.n, request: chat.engineRequest,
-            heldTokens: chat.heldTokens)
+        self.init(request: chat.engineRequest, heldTokens: chat.heldTokens)
     }
 }
 

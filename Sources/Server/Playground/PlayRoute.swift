@@ -39,13 +39,13 @@ struct PlayRoute {
         var models: [JSONValue] = []
         var refusal: APIError?
         for (place, item) in play.items.enumerated() {
-            let name = JSONValue.text(server.models[item.model].id)
+            let name = JSONValue.text(server.models[item.request.model].id)
             do throws(APIError) {
                 let generations = try await server.runner.submit([item.request])
                 for generation in generations {
                     models.append(
                         .object([
-                            "model": name, "request": .int(generation.id), "prompt_tokens": .int(item.promptTokens),
+                            "model": name, "request": .int(generation.id), "prompt_tokens": .int(item.request.prompt.count),
                         ]))
                     running.append(generation)
                     places.append(place)
@@ -56,8 +56,8 @@ struct PlayRoute {
             }
         }
         if running.isEmpty, let refusal { throw refusal }
-        let names = play.items.map { server.models[$0.model].id }.joined(separator: ",")
-        let tokens = play.items.reduce(0) { $0 + $1.promptTokens }
+        let names = play.items.map { server.models[$0.request.model].id }.joined(separator: ",")
+        let tokens = play.items.reduce(0) { $0 + $1.request.prompt.count }
         context.record.update { ($0.model, $0.promptTokens, $0.isStream) = (names, tokens, true) }
         return stream(play, running, places, .object(["models": .array(models)]), context)
     }
@@ -99,9 +99,9 @@ struct PlayRoute {
 
     private func board(for play: PlayRequest) -> PlayBoard {
         let engine = server.engine
-        let geometry = play.items.map { engine.models[$0.model].model.config.kvGeometry(engine.options.encoding) }
-        let prompts = play.items.map(\.promptTokens)
-        return PlayBoard(counts: play.items.map(\.count)) { place, tokens in
+        let geometry = play.items.map { engine.models[$0.request.model].model.config.kvGeometry(engine.options.encoding) }
+        let prompts = play.items.map(\.request.prompt.count)
+        return PlayBoard(counts: play.items.map(\.request.count)) { place, tokens in
             // The last token's keys and values are computed with the next one.
             geometry[place].reduce(0) { $0 + $1.bytes(tokens: prompts[place] + max(0, tokens - 1)) }
         }
