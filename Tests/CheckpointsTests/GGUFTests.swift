@@ -118,15 +118,15 @@ import Text
         checkpoint.config.kvHeads = .all(1)
         checkpoint.parameters = TinyCheckpoint.parameters(checkpoint.config)
         for (key, value) in [
-            ("attention.causal", GGUFKey.Value.bool(false)), ("rope.scaling.type", .string("longrope")),
+            ("attention.causal", GGUFKeyValue.bool(false)), ("rope.scaling.type", .string("longrope")),
             ("rope.scale_linear", .float(2)), ("attention.sliding_window", .uint32(8)),
         ] {
-            try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [GGUFKey("llama." + key, value)])
+            try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [("llama." + key, value)])
             let error = #expect(throws: ImportError.self) { try ModelImport.load(scratch["m.gguf"]) }
             #expect(error?.description.contains(key) == true)
         }
         // A factor without a type is linear scaling there.
-        try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [GGUFKey("llama.rope.scaling.factor", .float(4))])
+        try GGUFExport.write(checkpoint, to: scratch["m.gguf"], keys: [("llama.rope.scaling.factor", .float(4))])
         #expect(try ModelImport.load(scratch["m.gguf"]).config.ropeScaling == RopeScaling(kind: .linear, factor: 4))
     }
 

@@ -36,7 +36,7 @@ public enum GGUFExport {
         var writer = GGUFWriter()
         for key in try metadata(checkpoint, precision) + extra { writer.add(key) }
         var omitted: String?
-        var keys = [GGUFKey("tokenizer.ggml.model", .string("none"))]
+        var keys: [GGUFKey] = [("tokenizer.ggml.model", .string("none"))]
         if let tokenizer = checkpoint.tokenizer {
             do throws(TextError) {
                 var vocabulary = try GGUFVocabulary(tokenizer, vocabularySize: config.vocabularySize)
@@ -47,8 +47,8 @@ public enum GGUFExport {
                 keys = GGUFTokenizer.metadata(vocabulary)
             } catch { omitted = error.description }
         }
-        if let template = checkpoint.tokenIDs.chatTemplate { keys.append(GGUFKey("tokenizer.chat_template", .string(template))) }
-        if let license = checkpoint.tokenIDs.license { keys.append(GGUFKey("general.license", .string(license))) }
+        if let template = checkpoint.tokenIDs.chatTemplate { keys.append(("tokenizer.chat_template", .string(template))) }
+        if let license = checkpoint.tokenIDs.license { keys.append(("general.license", .string(license))) }
         for key in keys { writer.add(key) }
         for (name, _) in config.weights {
             guard let weight = checkpoint.parameters[name], let stored = GGUFLayout.name(of: name) else {
@@ -86,10 +86,10 @@ public enum GGUFExport {
         }
         let isUniform = config.heads.uniform != nil && config.kvHeads.uniform != nil
         let architecture = isUniform ? GGUFLayout.architecture : GGUFLayout.perLayerArchitecture
-        func counts(_ setting: PerLayer<Int>) -> GGUFKey.Value {
+        func counts(_ setting: PerLayer<Int>) -> GGUFKeyValue {
             isUniform ? .uint32(setting[0]) : .uint32s((0..<config.layers).map { setting[$0] })
         }
-        let width: GGUFKey.Value =
+        let width: GGUFKeyValue =
             isUniform ? .uint32(config.feedForwardSize) : .uint32s([Int](repeating: config.feedForwardSize, count: config.layers))
         let fileTypes: [ElementType: Int] = [.float32: 0, .float16: 1, .bfloat16: 32]
         let fileType: Int? =
@@ -98,14 +98,14 @@ public enum GGUFExport {
             case .plain(let type): fileTypes[type]
             case .q8_0: 7
             }
-        var keys = [
-            GGUFKey("general.architecture", .string(architecture)), GGUFKey("general.type", .string("model")),
-            GGUFKey("general.name", .string(checkpoint.lineage.name ?? "kvlab model")),
+        var keys: [GGUFKey] = [
+            ("general.architecture", .string(architecture)), ("general.type", .string("model")),
+            ("general.name", .string(checkpoint.lineage.name ?? "kvlab model")),
+            // A single file: it contains its model card.
+            ("general.description", .string(ModelCard.text(checkpoint, library: "gguf"))),
         ]
-        // A single file: it contains its model card.
-        keys.append(GGUFKey("general.description", .string(ModelCard.text(checkpoint, library: "gguf"))))
-        if let fileType { keys.append(GGUFKey("general.file_type", .uint32(fileType))) }
-        if precision == .q8_0 { keys.append(GGUFKey("general.quantization_version", .uint32(2))) }
+        if let fileType { keys.append(("general.file_type", .uint32(fileType))) }
+        if precision == .q8_0 { keys.append(("general.quantization_version", .uint32(2))) }
         return keys
             + (scaling + [
                 ("vocab_size", .uint32(config.vocabularySize)), ("context_length", .uint32(config.maxSequence)),
@@ -114,6 +114,6 @@ public enum GGUFExport {
                 ("attention.head_count_kv", counts(config.kvHeads)), ("attention.key_length", .uint32(headDim)),
                 ("attention.value_length", .uint32(headDim)), ("rope.dimension_count", .uint32(headDim)),
                 ("rope.freq_base", .float(config.ropeTheta)), ("attention.layer_norm_rms_epsilon", .float(config.normEpsilon)),
-            ]).map { GGUFKey(architecture + "." + $0.0, $0.1) }
+            ]).map { (architecture + "." + $0.0, $0.1) }
     }
 }

@@ -8,7 +8,7 @@ enum GGUFRotary {
     static let divisorsName = "rope_freqs.weight"
 
     /// The keys of `scaling`, without the architecture's prefix.
-    static func keys(_ scaling: RopeScaling) throws(ImportError) -> [(String, GGUFKey.Value)] {
+    static func keys(_ scaling: RopeScaling) throws(ImportError) -> [GGUFKey] {
         func refuse(_ what: String) -> ImportError {
             .notExpressible(in: "GGUF", reason: "it has \(what), which GGUF has no key for")
         }
@@ -17,7 +17,7 @@ enum GGUFRotary {
         case .linear: return [("rope.scaling.type", .string("linear")), ("rope.scaling.factor", .float(scaling.factor))]
         case .yarn:
             guard scaling.truncates ?? true else { throw refuse("yarn without whole planes ('truncate' is false)") }
-            var keys: [(String, GGUFKey.Value)] = [
+            var keys: [GGUFKey] = [
                 ("rope.scaling.type", .string("yarn")), ("rope.scaling.factor", .float(scaling.factor)),
                 ("rope.scaling.original_context_length", .uint32(scaling.originalMaxSequence ?? 1)),
             ]

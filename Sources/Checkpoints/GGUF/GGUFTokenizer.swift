@@ -32,21 +32,21 @@ enum GGUFTokenizer {
 
     /// The metadata of `vocabulary`.
     static func metadata(_ vocabulary: GGUFVocabulary) -> [GGUFKey] {
-        var keys: [GGUFKey] = [GGUFKey(prefix + "model", .string(vocabulary.model))]
+        var keys: [GGUFKey] = [(prefix + "model", .string(vocabulary.model))]
         if let pre = vocabulary.pre ?? (vocabulary.model == "llama" ? "default" : nil) {
-            keys.append(GGUFKey(prefix + "pre", .string(pre)))
+            keys.append((prefix + "pre", .string(pre)))
         }
-        keys.append(GGUFKey(prefix + "tokens", .strings(vocabulary.tokens)))
-        if !vocabulary.scores.isEmpty { keys.append(GGUFKey(prefix + "scores", .floats(vocabulary.scores))) }
-        keys.append(GGUFKey(prefix + "token_type", .int32s(vocabulary.types.map(\.rawValue))))
-        if !vocabulary.merges.isEmpty { keys.append(GGUFKey(prefix + "merges", .strings(vocabulary.merges))) }
+        keys.append((prefix + "tokens", .strings(vocabulary.tokens)))
+        if !vocabulary.scores.isEmpty { keys.append((prefix + "scores", .floats(vocabulary.scores))) }
+        keys.append((prefix + "token_type", .int32s(vocabulary.types.map(\.rawValue))))
+        if !vocabulary.merges.isEmpty { keys.append((prefix + "merges", .strings(vocabulary.merges))) }
         for (name, id) in [
             ("bos", vocabulary.bos), ("eos", vocabulary.eos), ("unknown", vocabulary.unknown), ("padding", vocabulary.padding),
         ] {
-            if let id { keys.append(GGUFKey(prefix + name + "_token_id", .uint32(Int(id)))) }
+            if let id { keys.append((prefix + name + "_token_id", .uint32(Int(id)))) }
         }
-        keys.append(GGUFKey(prefix + "add_bos_token", .bool(vocabulary.addsBOS)))
-        if vocabulary.model == "llama" { keys.append(GGUFKey(prefix + "add_space_prefix", .bool(vocabulary.addsSpacePrefix))) }
+        keys.append((prefix + "add_bos_token", .bool(vocabulary.addsBOS)))
+        if vocabulary.model == "llama" { keys.append((prefix + "add_space_prefix", .bool(vocabulary.addsSpacePrefix))) }
         return keys
     }
 }

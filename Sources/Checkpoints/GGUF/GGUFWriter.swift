@@ -2,26 +2,19 @@ import Files
 import Kernels
 import Models
 
-/// A key and value of the metadata to write.
-struct GGUFKey {
-    enum Value {
-        case uint32(Int)
-        case float(Double)
-        case bool(Bool)
-        case string(String)
-        case strings([[UInt8]])
-        case floats([Float])
-        case int32s([Int32])
-        case uint32s([Int])
-    }
+/// A key of the metadata to write, with its value.
+typealias GGUFKey = (name: String, value: GGUFKeyValue)
 
-    let name: String
-    let value: Value
-
-    init(_ name: String, _ value: Value) {
-        self.name = name
-        self.value = value
-    }
+/// A value of the metadata to write.
+enum GGUFKeyValue {
+    case uint32(Int)
+    case float(Double)
+    case bool(Bool)
+    case string(String)
+    case strings([[UInt8]])
+    case floats([Float])
+    case int32s([Int32])
+    case uint32s([Int])
 }
 
 /// A writer of GGUF files of version 3, tensors aligned to 32 bytes.
