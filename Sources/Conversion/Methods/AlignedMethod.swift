@@ -22,10 +22,14 @@ struct AlignedMethod: HeadMerge {
         }
         var child = rewritten
         child.kvHeads = kvHeads
+        // Of keys each plane, and the rows outside the planes; of values all rows together.
+        let half = layer.rotaryDim / 2
+        let keyParts = (0..<half).map { [$0, $0 + half] } + [Array(layer.plainRows)]
         var (key, value): ([Double], [Double]) = ([], [])
         for group in HeadGroup.all(of: layer, into: kvHeads) {
-            key += pooledKeys(rewritten.key.rows(group.rows), heads: group.heads.count, layer, context).values
-            value += pooledValues(rewritten.value.rows(group.rows), heads: group.heads.count, layer.headDim, context).values
+            let heads = group.heads.count
+            key += pooled(rewritten.key.rows(group.rows), heads: heads, parts: keyParts, context).values
+            value += pooled(rewritten.value.rows(group.rows), heads: heads, parts: [Array(0..<layer.headDim)], context).values
         }
         let width = layer.key.columns
         child.key = DenseMatrix(rows: kvHeads * layer.headDim, columns: width, values: key)
@@ -103,30 +107,19 @@ struct AlignedMethod: HeadMerge {
         }
     }
 
-    /// The mean of aligned heads, each plane and the rows outside the planes rescaled to the root mean square of the heads'
-    /// norms.
-    private func pooledKeys(_ rows: DenseMatrix, heads: Int, _ layer: AttentionWeights, _ context: LayerContext) -> DenseMatrix {
-        let (d, half) = (layer.headDim, layer.rotaryDim / 2)
+    /// The mean of aligned heads, each of `parts`, rows of a head, rescaled to the root mean square of the heads' norms.
+    private func pooled(_ rows: DenseMatrix, heads: Int, parts: [[Int]], _ context: LayerContext) -> DenseMatrix {
         var mean = HeadGroup.mean(rows, heads: heads)
-        let (before, after) = (context.gram(rows), context.gram(mean))
-        func restore(_ part: [Int]) {
+        let (d, before, after) = (mean.rows, context.gram(rows), context.gram(mean))
+        for part in parts {
             let typical =
                 (0..<heads).reduce(0) { sum, head in part.reduce(sum) { $0 + before[head * d + $1, head * d + $1] } }
                 / Double(heads)
             let left = part.reduce(0) { $0 + after[$1, $1] }
-            guard left > 0 else { return }
+            guard left > 0 else { continue }
             let scale = (typical / left).squareRoot()
             for row in part { mean.replace(row, 0, with: mean.rows(row..<row + 1).scaled(by: scale)) }
         }
-        for plane in 0..<half { restore([plane, plane + half]) }
-        restore(Array(layer.plainRows))
         return mean
-    }
-
-    private func pooledValues(_ rows: DenseMatrix, heads: Int, _ d: Int, _ context: LayerContext) -> DenseMatrix {
-        let mean = HeadGroup.mean(rows, heads: heads)
-        let typical = context.gram(rows).trace / Double(heads)
-        let left = context.gram(mean).trace
-        return left > 0 ? mean.scaled(by: (typical / left).squareRoot()) : mean
     }
 }
