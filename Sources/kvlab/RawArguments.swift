@@ -1,20 +1,14 @@
 import ArgumentParser
 import Files
+import Glibc
 
 /// The raw bytes of the command line, before Swift decodes them as strings.
 enum RawArguments {
     /// Throws if an argument is not UTF-8: decoded, it would silently be another string, and as a path another file.
     static func check() throws {
         let raw = unsafe CommandLine.unsafeArgv
-        let arguments = (0..<Int(CommandLine.argc)).map { index -> [UInt8] in
-            var bytes: [UInt8] = []
-            if var next = unsafe raw[index] {
-                while unsafe next.pointee != 0 {
-                    bytes.append(unsafe UInt8(bitPattern: next.pointee))
-                    unsafe next += 1
-                }
-            }
-            return bytes
+        let arguments = (0..<Int(CommandLine.argc)).map { index in
+            unsafe raw[index].map { unsafe [UInt8](UnsafeRawBufferPointer(start: $0, count: strlen($0))) } ?? []
         }
         if let refusal = refusal(of: Array(arguments.dropFirst())) { throw ValidationError(refusal) }
     }
