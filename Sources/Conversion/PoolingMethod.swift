@@ -13,19 +13,9 @@ struct HeadRows: Sendable, Equatable {
     /// [heads, headDim, width].
     var values: [Float]
 
-    /// Rows laid out head by head; precondition: `values` has heads · headDim · width of them.
-    init(heads: Int, headDim: Int, width: Int, values: [Float]) {
-        precondition(
-            values.count == heads * headDim * width, "HeadRows: \(values.count) values for [\(heads), \(headDim), \(width)]")
-        self.heads = heads
-        self.headDim = headDim
-        self.width = width
-        self.values = values
-    }
-
     init(_ matrix: DenseMatrix, headDim: Int) {
-        self.init(
-            heads: matrix.rows / headDim, headDim: headDim, width: matrix.columns, values: matrix.values.map { Float($0) })
+        (heads, self.headDim, width) = (matrix.rows / headDim, headDim, matrix.columns)
+        values = matrix.values.map { Float($0) }
     }
 
     /// The values of head `index`, [headDim, width].

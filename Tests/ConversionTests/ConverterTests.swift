@@ -78,11 +78,11 @@ import Testing
     }
 
     @Test func `the mean of a group, by hand, and what it does to the norm`() throws {
-        let rows = HeadRows(heads: 2, headDim: 1, width: 2, values: [1, 0, 0, 1])
+        let rows = HeadRows(DenseMatrix(rows: 2, columns: 2, values: [1, 0, 0, 1]), headDim: 1)
         var random = SeededGenerator(seed: 0)
         #expect(MeanMethod().merge(rows, generator: &random) == [0.5, 0.5])
         let report = ConversionReport.Projection(
-            parent: rows, child: HeadRows(heads: 1, headDim: 1, width: 2, values: [0.5, 0.5]))
+            parent: rows, child: HeadRows(DenseMatrix(rows: 1, columns: 2, values: [0.5, 0.5]), headDim: 1))
         // Orthogonal heads: similarity 0, norm 1/√2 of theirs.
         #expect(report.similarity == 0 && abs(report.normRatio - 0.5.squareRoot()) < 1e-12)
     }
