@@ -9,38 +9,36 @@ struct GGUFMetadata {
 
     func has(_ key: String) -> Bool { values[key] != nil }
 
-    func string(_ key: String) throws(ImportError) -> String {
-        guard let text = values[key]?.string else { throw wrong(key, "a string") }
-        return text
+    /// The value of `key`, or `fallback` where it is absent.
+    private func read<Value>(
+        _ key: String, _ expected: String, default fallback: Value? = nil, _ value: (GGUFValue) -> Value?
+    ) throws(ImportError) -> Value {
+        if let fallback, !has(key) { return fallback }
+        guard let value = values[key].flatMap(value) else { throw wrong(key, expected) }
+        return value
     }
+
+    func string(_ key: String) throws(ImportError) -> String { try read(key, "a string") { $0.string } }
 
     /// A whole number from 1.
     func positive(_ key: String, default fallback: Int? = nil) throws(ImportError) -> Int {
-        if let fallback, !has(key) { return fallback }
-        guard let value = values[key]?.int, value >= 1 else { throw wrong(key, "a whole number from 1") }
-        return value
+        try read(key, "a whole number from 1", default: fallback) { value in value.int.flatMap { $0 >= 1 ? $0 : nil } }
     }
 
     /// The value of each layer, given as one number or as a list.
     func perLayer(_ key: String, layers: Int, default fallback: [Int]? = nil) throws(ImportError) -> [Int] {
-        if let fallback, !has(key) { return fallback }
-        if let value = values[key]?.int, value >= 1 { return [Int](repeating: value, count: layers) }
-        guard let found = values[key]?.array?.map(\.int), found.count == layers, found.allSatisfy({ $0 ?? 0 >= 1 }) else {
-            throw wrong(key, "a whole number from 1, or \(layers) of them")
+        try read(key, "a whole number from 1, or \(layers) of them", default: fallback) { value in
+            let found = value.int.map { [Int](repeating: $0, count: layers) } ?? value.array?.map { $0.int ?? 0 } ?? []
+            return found.count == layers && found.allSatisfy { $0 >= 1 } ? found : nil
         }
-        return found.compactMap { $0 }
     }
 
     func number(_ key: String, default fallback: Double? = nil) throws(ImportError) -> Double {
-        if let fallback, !has(key) { return fallback }
-        guard let value = values[key]?.double else { throw wrong(key, "a number") }
-        return value
+        try read(key, "a number", default: fallback) { $0.double }
     }
 
     func flag(_ key: String, default fallback: Bool) throws(ImportError) -> Bool {
-        if !has(key) { return fallback }
-        guard let value = values[key]?.bool else { throw wrong(key, "a truth value") }
-        return value
+        try read(key, "a truth value", default: fallback) { $0.bool }
     }
 
     /// A token id below `limit`; nil for an id outside.
