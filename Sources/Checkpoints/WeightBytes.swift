@@ -8,26 +8,21 @@ extension Weight {
         let pieceElements = 1 << 20
         if target == elementType {
             try unsafe withUnsafeBytes { bytes in
-                var start = 0
-                while start < bytes.count {
+                for start in stride(from: 0, to: bytes.count, by: pieceElements * 4) {
                     let end = min(bytes.count, start + pieceElements * 4)
                     try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
-                    start = end
                 }
             }
             return
         }
         let values = float32()
-        var start = 0
-        while start < count {
-            let end = min(count, start + pieceElements)
-            let piece = values.array(start..<end)
+        for start in stride(from: 0, to: count, by: pieceElements) {
+            let piece = values.array(start..<min(count, start + pieceElements))
             switch target {
             case .float32: try unsafe piece.withUnsafeBytes(body)
             case .float16: try unsafe piece.map { Float16($0).bitPattern.littleEndian }.withUnsafeBytes(body)
             case .bfloat16: try unsafe piece.map { Self.bfloat16(rounding: $0).littleEndian }.withUnsafeBytes(body)
             }
-            start = end
         }
     }
 
