@@ -14,8 +14,7 @@ public enum ModelImport {
         _ path: String, tokenizer: String? = nil, verify: Checkpoint.Verification = .full, trainingState: Bool = false,
         copiesWeights: Bool = false
     ) throws -> Checkpoint {
-        var isDirectory: ObjCBool = false
-        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+        if FolderListing.isFolder(path) {
             guard FileManager.default.fileExists(atPath: path + "/config.json") else {
                 throw ImportError.invalid(path: path, reason: "a directory without config.json is no model folder")
             }
@@ -37,8 +36,7 @@ public enum ModelImport {
     ///
     /// A folder needs a `tokenizer.json` or `tokenizer.model` and nothing else.
     public static func tokenizer(_ path: String) throws -> any Tokenizer {
-        var isDirectory: ObjCBool = false
-        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
+        if FolderListing.isFolder(path) {
             guard let file = HuggingFaceFolder.tokenizerFile(path) else {
                 throw ImportError.invalid(path: path, reason: "the folder has neither tokenizer.json nor tokenizer.model")
             }

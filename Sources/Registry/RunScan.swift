@@ -19,10 +19,7 @@ struct RunScan {
 
     init(root: String) throws {
         self.root = root
-        var isDirectory: ObjCBool = false
-        guard unsafe FileManager.default.fileExists(atPath: root, isDirectory: &isDirectory), isDirectory.boolValue else {
-            throw RegistryError.noFolder(root: root)
-        }
+        guard FolderListing.isFolder(root) else { throw RegistryError.noFolder(root: root) }
         let keys: [URLResourceKey] = [.isRegularFileKey]
         let base = URL(fileURLWithPath: root).standardizedFileURL.path
         let files = FileManager.default.enumerator(

@@ -40,10 +40,8 @@ public struct TextSource: Sendable, Hashable {
         guard let identity = FolderIdentity(folder), !above.contains(identity) else { return [] }
         let prefix = folder.hasSuffix("/") ? folder : folder + "/"
         return try FolderListing.names(in: folder).flatMap { name in
-            var status = stat()
             let path = prefix + name
-            let isFolder = unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-            return isFolder ? try files(in: path, above: above.union([identity])) : [path]
+            return FolderListing.isFolder(path) ? try files(in: path, above: above.union([identity])) : [path]
         }
     }
 

@@ -53,8 +53,7 @@ public struct CheckpointLab: Sendable {
 
     /// Whether `path` holds a model and no recipe: a folder, or a file with a NUL byte near its beginning, which no JSON text has.
     public static func isModel(_ path: String) -> Bool {
-        var isDirectory: ObjCBool = false
-        if unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return true }
+        if FolderListing.isFolder(path) { return true }
         guard let file = try? MappedFile(path: path) else { return false }
         return (try? file.bytes(in: 0..<min(64, file.count)))?.contains(0) == true
     }

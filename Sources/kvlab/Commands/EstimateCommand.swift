@@ -128,9 +128,7 @@ struct EstimateCommand: ParsableCommand {
 
     private func read() throws -> Parent {
         let encoding = try kvDtype.with(residual: kvResidual)
-        var isDirectory: ObjCBool = false
-        let isFolder = unsafe FileManager.default.fileExists(atPath: model, isDirectory: &isDirectory) && isDirectory.boolValue
-        let path = isFolder ? model + "/config.json" : model
+        let path = FolderListing.isFolder(model) ? model + "/config.json" : model
         let file = try MappedFile(path: path)
         let start = try file.bytes(in: 0..<min(file.count, 4096))
         if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {

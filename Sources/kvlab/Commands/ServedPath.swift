@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Foundation
 
 /// A model to serve: its path, and the id that clients know it by.
@@ -18,10 +19,8 @@ struct ServedPath: ExpressibleByArgument {
             }
         }
         path = argument
-        var isDirectory: ObjCBool = false
-        let isFolder = unsafe FileManager.default.fileExists(atPath: argument, isDirectory: &isDirectory) && isDirectory.boolValue
         let file = URL(fileURLWithPath: argument)
         // A folder's name has no extension, whatever its dots: Qwen2.5-0.5B.
-        id = (isFolder ? file : file.deletingPathExtension()).lastPathComponent
+        id = (FolderListing.isFolder(argument) ? file : file.deletingPathExtension()).lastPathComponent
     }
 }
