@@ -41,12 +41,16 @@ extension HuggingFaceFolder {
     ) throws -> String {
         let types: [ElementType: String] = [.float32: "float32", .float16: "float16", .bfloat16: "bfloat16"]
         let eos = checkpoint.tokenIDs.eos
-        let stored = [
+        let config = checkpoint.config
+        let common = [
+            ("architectures", "[\"\(family.className)\"]"), ("model_type", "\"\(family.modelType)\""),
+            ("initializer_range", "0.02"), ("tie_word_embeddings", "\(config.tiedEmbeddings)"), ("use_cache", "true"),
+            ("vocab_size", "\(config.vocabularySize)"),
             ("bos_token_id", checkpoint.tokenIDs.bos.map { "\($0)" } ?? "null"),
             ("eos_token_id", eos.isEmpty ? "null" : eos.count == 1 ? "\(eos[0])" : "\(eos)"),
             ("torch_dtype", "\"\(types[elementType ?? checkpoint.elementType ?? .float32] ?? "float32")\""),
         ]
-        return object((stored + (try family.members(checkpoint.config, padID: padID(checkpoint)))).sorted { $0.0 < $1.0 })
+        return object((common + (try family.members(config, padID: padID(checkpoint)))).sorted { $0.0 < $1.0 })
     }
 
     private static func generation(_ ids: TokenIDs) -> [(String, String)] {

@@ -36,7 +36,7 @@ struct GPT2Family: GPTRelative {
     }
 
     func members(_ config: ModelConfig, padID: Int?) -> [(String, String)] {
-        commonMembers(config) + [
+        [
             ("activation_function", "\"\(config.activation?.rawValue ?? "gelu")\""), ("attn_pdrop", "0.0"),
             ("embd_pdrop", "0.0"), ("resid_pdrop", "0.0"), ("layer_norm_epsilon", "\(config.normEpsilon)"),
             ("n_ctx", "\(config.maxSequence)"), ("n_embd", "\(config.hiddenSize)"), ("n_head", "\(config.heads[0])"),

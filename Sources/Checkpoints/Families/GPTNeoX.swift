@@ -59,7 +59,7 @@ struct GPTNeoXFamily: GPTRelative {
 
     func members(_ config: ModelConfig, padID: Int?) -> [(String, String)] {
         let rotated = Double(config.rotaryDim(0)) / Double(config.headDim[0])
-        return commonMembers(config) + [
+        return [
             ("attention_bias", "\(config.hasQueryKeyValueBias == true)"), ("attention_dropout", "0.0"),
             ("hidden_act", "\"\(config.activation?.rawValue ?? "gelu")\""), ("hidden_dropout", "0.0"),
             ("hidden_size", "\(config.hiddenSize)"), ("intermediate_size", "\(config.feedForwardSize)"),

@@ -75,15 +75,6 @@ extension GPTRelative {
         }
     }
 
-    /// The members of `config.json` that GPTs have in common.
-    func commonMembers(_ config: ModelConfig) -> [(String, String)] {
-        [
-            ("architectures", "[\"\(className)\"]"), ("model_type", "\"\(modelType)\""), ("initializer_range", "0.02"),
-            ("tie_word_embeddings", "\(config.tiedEmbeddings)"), ("use_cache", "true"),
-            ("vocab_size", "\(config.vocabularySize)"),
-        ]
-    }
-
     /// The place of a weight in files with one tensor of queries, keys and values.
     func joinedPlace(_ name: WeightName, shape: [Int], _ config: ModelConfig, layers: String) -> StoredWeight {
         let stored = name.stored(names[name.module] ?? name.module.rawValue, layers: layers)

@@ -92,15 +92,12 @@ extension LlamaRelative {
             try uniform("num_attention_heads", config.heads), try uniform("num_key_value_heads", config.kvHeads)
         )
         return [
-            ("architectures", "[\"\(className)\"]"), ("model_type", "\"\(modelType)\""), ("attention_dropout", "0.0"),
-            ("head_dim", "\(headDim)"), ("hidden_act", "\"silu\""), ("hidden_size", "\(config.hiddenSize)"),
-            ("initializer_range", "0.02"), ("intermediate_size", "\(config.feedForwardSize)"),
+            ("attention_dropout", "0.0"), ("head_dim", "\(headDim)"), ("hidden_act", "\"silu\""),
+            ("hidden_size", "\(config.hiddenSize)"), ("intermediate_size", "\(config.feedForwardSize)"),
             ("max_position_embeddings", "\(config.maxSequence)"), ("num_attention_heads", "\(heads)"),
             ("num_hidden_layers", "\(config.layers)"), ("num_key_value_heads", "\(kvHeads)"),
             ("pad_token_id", padID.map { "\($0)" } ?? "null"), ("rms_norm_eps", "\(config.normEpsilon)"),
             ("rope_scaling", config.ropeScaling.json), ("rope_theta", "\(config.ropeTheta)"),
-            ("tie_word_embeddings", "\(config.tiedEmbeddings)"), ("use_cache", "true"),
-            ("vocab_size", "\(config.vocabularySize)"),
         ] + (try partMembers(config))
     }
 }
