@@ -15,15 +15,7 @@ struct CheckpointListing: Codable {
         var sha256: String?
 
         /// Bytes of the elements; nil for an unknown type or on overflow.
-        var byteCount: Int? {
-            guard var bytes = HDF5Type(rawValue: type)?.byteCount else { return nil }
-            for extent in shape {
-                let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
-                guard extent >= 0, !overflow else { return nil }
-                bytes = product
-            }
-            return bytes
-        }
+        var byteCount: Int? { HDF5Type(rawValue: type).flatMap { shape.byteCount(elementBytes: $0.byteCount) } }
     }
 
     var format: String?

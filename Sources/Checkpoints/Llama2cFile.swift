@@ -44,12 +44,7 @@ public enum Llama2cFile {
         do throws(ModelConfigError) { try config.validate() } catch { return nil }
         var bytesLeft = file.count - headerBytes
         for shape in config.weights.map(\.shape) + [[seq, dim / heads]] {
-            var size = 4
-            for extent in shape {
-                let (product, overflow) = size.multipliedReportingOverflow(by: extent)
-                guard !overflow, product <= bytesLeft else { return nil }
-                size = product
-            }
+            guard let size = shape.byteCount(elementBytes: 4), size <= bytesLeft else { return nil }
             bytesLeft -= size
         }
         return bytesLeft == 0 ? config : nil

@@ -139,13 +139,11 @@ public struct SafetensorsFile: Sendable {
         for index in tensors.indices {
             let tensor = tensors[index]
             func wrong(_ reason: String) -> ImportError { .tensor(path: path, name: tensor.name, reason: reason) }
-            guard var bytes = Self.byteCounts[tensor.type] else {
+            guard let elementBytes = Self.byteCounts[tensor.type] else {
                 throw wrong("has elements of an unknown type '\(tensor.type)'")
             }
-            for dimension in tensor.shape {
-                let (product, overflow) = bytes.multipliedReportingOverflow(by: dimension)
-                guard !overflow else { throw wrong("is \(tensor.shape), too large for any file") }
-                bytes = product
+            guard let bytes = tensor.shape.byteCount(elementBytes: elementBytes) else {
+                throw wrong("is \(tensor.shape), too large for any file")
             }
             guard tensor.range.count == bytes else {
                 throw wrong("takes \(tensor.range.count) bytes, but \(tensor.shape) of \(tensor.type) are \(bytes)")

@@ -33,3 +33,16 @@ extension Weight {
         return UInt16(truncatingIfNeeded: (bits &+ 0x7fff &+ (bits >> 16 & 1)) >> 16)
     }
 }
+
+extension [Int] {
+    /// The bytes of a tensor of this shape, of `elementBytes` each element; nil on overflow, or if an extent is negative.
+    func byteCount(elementBytes: Int) -> Int? {
+        var bytes = elementBytes
+        for extent in self {
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
+            guard extent >= 0, !overflow else { return nil }
+            bytes = product
+        }
+        return bytes
+    }
+}
