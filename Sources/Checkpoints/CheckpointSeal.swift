@@ -46,18 +46,10 @@ extension CheckpointSeal {
     /// The user block's bytes.
     package var encoded: [UInt8] {
         var bytes = Self.magic
-        func append(_ value: Int, _ width: Int) {
-            bytes += (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
-        }
-        append(Self.version, 4)
-        append(weights.count, 4)
-        append(userBlock, 8)
-        append(fileSize, 8)
+        for number in [Self.version, weights.count] { bytes += UInt32(number).littleEndianBytes }
+        for number in [userBlock, fileSize] { bytes += UInt64(number).littleEndianBytes }
         bytes += [UInt8](repeating: 0, count: 32) + metadata.bytes
-        for range in weights {
-            append(range.lowerBound, 8)
-            append(range.count, 8)
-        }
+        for number in weights.flatMap({ [$0.lowerBound, $0.count] }) { bytes += UInt64(number).littleEndianBytes }
         bytes += [UInt8](repeating: 0, count: userBlock - bytes.count)
         bytes.replaceSubrange(40..<72, with: SHA256Digest(of: bytes).bytes)
         return bytes
@@ -81,11 +73,10 @@ extension CheckpointSeal {
         guard start.count == headerBytes else {
             throw CheckpointError.size(path: path, found: file.count, expected: 512)
         }
-        func number(_ offset: Int, _ width: Int) -> Int? {
-            Int(exactly: (0..<width).reduce(UInt64(0)) { $0 | UInt64(start[offset + $1]) << (8 * $1) })
-        }
+        func number(_ bytes: Range<Int>) -> Int? { Int(exactly: UInt64(littleEndianBytes: start[bytes])) }
         let damaged = CheckpointError.changed(path: path, part: "the header")
-        guard let found = number(16, 4), let count = number(20, 4), let userBlock = number(24, 8), let fileSize = number(32, 8)
+        guard let found = number(16..<20), let count = number(20..<24), let userBlock = number(24..<32),
+            let fileSize = number(32..<40)
         else { throw damaged }
         guard found <= version else { throw CheckpointError.version(path: path, found: found, supported: version) }
         guard userBlock >= 512, userBlock == Self.userBlock(ranges: count) else { throw damaged }
@@ -103,9 +94,7 @@ extension CheckpointSeal {
     }
 
     private static func ranges(_ block: [UInt8], count: Int, userBlock: Int, fileSize: Int) -> [Range<Int>]? {
-        func number(_ offset: Int) -> Int? {
-            Int(exactly: (0..<8).reduce(UInt64(0)) { $0 | UInt64(block[offset + $1]) << (8 * $1) })
-        }
+        func number(_ offset: Int) -> Int? { Int(exactly: UInt64(littleEndianBytes: block[offset..<offset + 8])) }
         var ranges: [Range<Int>] = []
         var end = userBlock
         for index in 0..<count {

@@ -61,7 +61,7 @@ extension Llama2cFile {
             config.hiddenSize, config.feedForwardSize, config.layers, config.heads[0], config.kvHeads[0],
             config.tiedEmbeddings ? config.vocabularySize : -config.vocabularySize, config.maxSequence,
         ]
-        try file.append(numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } })
+        try file.append(numbers.flatMap { Int32(truncatingIfNeeded: $0).littleEndianBytes })
         let order = order(config)
         for name in order.beforeTables { try append(checkpoint, name, to: &file) }
         for function in [{ (angle: Double) in cos(angle) }, { sin($0) }] {
@@ -70,8 +70,7 @@ extension Llama2cFile {
                 try file.append(
                     (0..<headDim / 2).flatMap { pair -> [UInt8] in
                         let angle = Double(position) * pow(config.ropeTheta, -2 * Double(pair) / Double(headDim))
-                        let bits = Float(function(angle)).bitPattern
-                        return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * UInt32($0))) }
+                        return Float(function(angle)).bitPattern.littleEndianBytes
                     })
             }
         }

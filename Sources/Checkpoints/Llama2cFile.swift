@@ -33,9 +33,7 @@ public enum Llama2cFile {
     /// The configuration; nil if it is invalid or the file has another size.
     private static func header(_ file: MappedFile) throws -> ModelConfig? {
         let bytes = try file.bytes(in: 0..<headerBytes)
-        let numbers = (0..<7).map { field in
-            Int(Int32(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[4 * field + $1]) << (8 * UInt32($1)) }))
-        }
+        let numbers = (0..<7).map { Int(Int32(littleEndianBytes: bytes[4 * $0..<4 * $0 + 4])) }
         let (dim, hidden, layers, heads, kvHeads, seq) = (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[6])
         guard dim > 0, heads > 0, dim % heads == 0, numbers[5] != Int(Int32.min) else { return nil }
         let config = ModelConfig(

@@ -49,7 +49,7 @@ public struct SafetensorsFile: Sendable {
         file = try MappedFile(path: path)
         func malformed(_ reason: String) -> ImportError { .malformed(path: path, format: "safetensors", reason: reason) }
         guard file.count >= 8 else { throw malformed("\(file.count) bytes are too few for a header's length") }
-        let length = try file.bytes(in: 0..<8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
+        let length = UInt64(littleEndianBytes: try file.bytes(in: 0..<8))
         guard length <= UInt64(Self.headerLimit) else {
             throw malformed("the header's length is \(length), above the limit of \(Self.headerLimit)")
         }

@@ -39,7 +39,7 @@ public enum SafetensorsWriter {
         }
         var file = try AtomicFile(path: path)
         try file.reserve(8 + header.count + offset)
-        try file.append((0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header)
+        try file.append(UInt64(header.count).littleEndianBytes + header)
         for entry in entries { try unsafe entry.weight.forEachPiece(as: entry.type) { try unsafe file.append($0) } }
         try file.commit()
     }

@@ -110,7 +110,7 @@ struct GGUFWriter {
     private static func aligned(_ offset: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
 
     private static func append(_ value: some FixedWidthInteger, _ bytes: inout [UInt8]) {
-        for byte in 0..<value.bitWidth / 8 { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
+        bytes += value.littleEndianBytes
     }
 
     private static func append(_ text: some Collection<UInt8>, _ bytes: inout [UInt8]) {
