@@ -117,30 +117,20 @@ struct EstimateCommand: ParsableCommand {
         }
     }
 
-    /// The model as it is.
-    private struct Parent {
-        var estimate: CacheEstimate
-        var longest: Int?
-        var modelType: String
-        /// The configuration, which kvlab may not have for a model that it can estimate.
-        var config: () throws -> ModelConfig
-    }
-
-    private func read() throws -> Parent {
+    /// The model as it is; `config` throws for a model that kvlab can only estimate.
+    private func read() throws -> (estimate: CacheEstimate, longest: Int?, modelType: String, config: () throws -> ModelConfig) {
         let encoding = try kvDtype.with(residual: kvResidual)
         let path = FolderListing.isFolder(model) ? model + "/config.json" : model
         let file = try MappedFile(path: path)
         let start = try file.bytes(in: 0..<min(file.count, 4096))
         if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
             let config = try HuggingFaceConfig(path: path)
-            return Parent(
-                estimate: try config.cacheEstimate(encoding), longest: config.maxSequence, modelType: config.modelType,
-                config: { try config.modelConfig() })
+            return (
+                try config.cacheEstimate(encoding), config.maxSequence, config.modelType, { try config.modelConfig() }
+            )
         }
         let config = try ModelImport.load(path, verify: .structure).config
-        return Parent(
-            estimate: CacheEstimate(config, encoding: encoding), longest: config.maxSequence, modelType: config.attentionLabel,
-            config: { config })
+        return (CacheEstimate(config, encoding: encoding), config.maxSequence, config.attentionLabel, { config })
     }
 
     /// The exact bytes, and the bytes in the largest unit below them.
