@@ -8,20 +8,14 @@ import Models
 public enum SafetensorsWriter {
     /// Writes `weights` to `path`, atomically.
     ///
-    /// - Parameters:
-    ///   - elementType: the element type that weights are rounded to; nil keeps each weight's own.
-    ///   - metadata: free text; Hugging Face's loaders require `format` to be `pt`.
+    /// - Parameter elementType: the element type that weights are rounded to; nil keeps each weight's own.
     public static func write(
-        _ weights: [(name: String, weight: Weight)], to path: String, elementType: ElementType? = nil,
-        metadata: [String: String] = ["format": "pt"]
+        _ weights: [(name: String, weight: Weight)], to path: String, elementType: ElementType? = nil
     ) throws {
         let entries = weights.map { (name: $0.name, weight: $0.weight, type: elementType ?? $0.weight.elementType) }
             .sorted { ($1.type.byteCount, $0.name) < ($0.type.byteCount, $1.name) }
-        var members: [(String, JSONValue)] = []
-        if !metadata.isEmpty {
-            let texts = metadata.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.text($0.value)) }
-            members.append(("__metadata__", .object(of: texts)))
-        }
+        // Hugging Face's loaders require the metadata's format to be `pt`.
+        var members: [(String, JSONValue)] = [("__metadata__", .object(["format": .text("pt")]))]
         var offset = 0
         for entry in entries {
             let end = offset + entry.weight.count * entry.type.byteCount
