@@ -17,7 +17,7 @@ public struct Lineage: Codable, Sendable, Hashable {
     /// Optimizer steps since the first ancestor's start.
     public var steps: Int
     /// The writing tool: "kvlab 0.1.0".
-    public var toolVersion: String
+    public var toolVersion = Self.currentTool
     /// The conversion from the parent, in words: "mean, 8 to 2 KV heads".
     public var conversion: String?
     /// The origin of an imported model, in words.
@@ -43,21 +43,13 @@ public struct Lineage: Codable, Sendable, Hashable {
         }
     }
 
-    /// A lineage without validation figures and inputs.
+    /// A lineage by this tool; conversion, inputs and figures are set later.
     public init(
         parentHash: String? = nil, name: String? = nil, recipe: String? = nil, tokensSeen: Int = 0, steps: Int = 0,
-        toolVersion: String = Lineage.currentTool, conversion: String? = nil, source: String? = nil,
-        notes: [String: String]? = nil
+        source: String? = nil
     ) {
-        self.parentHash = parentHash
-        self.name = name
-        self.recipe = recipe
-        self.tokensSeen = tokensSeen
-        self.steps = steps
-        self.toolVersion = toolVersion
-        self.conversion = conversion
-        self.source = source
-        self.notes = notes
+        (self.parentHash, self.name, self.recipe) = (parentHash, name, recipe)
+        (self.tokensSeen, self.steps, self.source) = (tokensSeen, steps, source)
     }
 
     /// This tool and its version.

@@ -19,10 +19,7 @@ public struct DesignMethod: ConversionMethod {
         "refinement", .flag, help: "leave the rewritten weights as they are, not refined over the calibration text")
 
     /// The conversion to `design`.
-    public init(_ design: any AttentionDesign.Type, _ values: DesignSettings = [:]) {
-        type = design
-        self.values = values
-    }
+    public init(_ design: any AttentionDesign.Type) { type = design }
 
     public mutating func set(_ values: DesignSettings) { self.values = values }
 

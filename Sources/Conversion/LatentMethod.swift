@@ -21,8 +21,8 @@ public struct LatentMethod: ConversionMethod {
     public let calibrationUse = CalibrationUse.required(by: "method '\(LatentDesign.name)'")
     public let budgetedSetting: String? = "rank"
 
-    /// The conversion with these values of its settings.
-    public init(_ values: DesignSettings = [:]) { self.values = values }
+    /// The conversion, with its settings unset.
+    public init() {}
 
     public mutating func set(_ values: DesignSettings) { self.values = values }
 
