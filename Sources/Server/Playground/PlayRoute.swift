@@ -3,47 +3,45 @@ import Inference
 import JSON
 
 extension Route {
-    /// One prompt, or a chat's next message, to several models, see ``PlayRoute``.
+    /// One prompt, or a chat's next message, to several models, see ``ServerState/play(_:_:)``.
     static let play = post("/v1/kvlab/play") { server, fields, context in
         let tenant = context.caller.tenant
         let play = try await LongWork.render { try PlayRequest(fields, server: server, tenant: tenant) }
         for item in play.items { try context.record.held?.take(Holdings.Amounts(tokens: item.heldTokens)) }
-        return try await PlayRoute(server: server).respond(play, context)
+        return try await server.play(play, context)
     }
 }
 
-/// POST /v1/kvlab/play: one prompt to several models at once, or a chat of each, and the pool meanwhile, over one connection.
-///
-/// A browser opens six connections to a host at most: with a stream for each output, the seventh would wait, and the pool's
-/// picture with it. Events are frames, twenty-five a second however fast the tokens come:
-///
-///     {"models": [{"model": "mha", "request": 7, "prompt_tokens": 12}, {"model": "mqa", "error": {…}}]}     the first
-///     {"outputs": [{"model": 0, "output": 1, "tokens": 5, "seconds": 0.04, "cache_bytes": 8192, "text": " time",
-///                   "finish_reason": null}], "pool": {…}}                     what has changed, `model` as a place in `models`
-///     {"error": {…}}                                                            where it breaks off
-///
-/// `request` is the number that the pool's `sequences` have; `seconds` are those from an output's first token to its last;
-/// `pool` is what /v1/kvlab/pool gives, in some of the frames and in the last one. A model that refuses the prompt says so while
-/// the others run; where all refuse it, the answer is the first one's error.
-struct PlayRoute {
-    let server: ServerState
-
+extension ServerState {
     /// Intervals between frames, and between frames that show the pool.
-    private static let frame = Duration.milliseconds(40)
-    private static let pool = Duration.milliseconds(250)
+    private static let frameInterval = Duration.milliseconds(40)
+    private static let poolInterval = Duration.milliseconds(250)
 
-    func respond(_ play: PlayRequest, _ context: ServerContext) async throws -> Response {
+    /// POST /v1/kvlab/play: one prompt to several models at once, or a chat of each, and the pool meanwhile, over one connection.
+    ///
+    /// A browser opens six connections to a host at most: with a stream for each output, the seventh would wait, and the pool's
+    /// picture with it. Events are frames, twenty-five a second however fast the tokens come:
+    ///
+    ///     {"models": [{"model": "mha", "request": 7, "prompt_tokens": 12}, {"model": "mqa", "error": {…}}]}     the first
+    ///     {"outputs": [{"model": 0, "output": 1, "tokens": 5, "seconds": 0.04, "cache_bytes": 8192, "text": " time",
+    ///                   "finish_reason": null}], "pool": {…}}                     what has changed, `model` as a place in `models`
+    ///     {"error": {…}}                                                            where it breaks off
+    ///
+    /// `request` is the number that the pool's `sequences` have; `seconds` are those from an output's first token to its last;
+    /// `pool` is what /v1/kvlab/pool gives, in some of the frames and in the last one. A model that refuses the prompt says so while
+    /// the others run; where all refuse it, the answer is the first one's error.
+    fileprivate func play(_ play: PlayRequest, _ context: ServerContext) async throws -> Response {
         var running: [Generation] = []
         // Each running generation's place among the models.
         var places: [Int] = []
-        var models: [JSONValue] = []
+        var parts: [JSONValue] = []
         var refusal: APIError?
         for (place, item) in play.items.enumerated() {
-            let name = JSONValue.text(server.models[item.request.model].id)
+            let name = JSONValue.text(models[item.request.model].id)
             do throws(APIError) {
-                let generations = try await server.runner.submit([item.request])
+                let generations = try await runner.submit([item.request])
                 for generation in generations {
-                    models.append(
+                    parts.append(
                         .object([
                             "model": name, "request": .int(generation.id), "prompt_tokens": .int(item.request.prompt.count),
                         ]))
@@ -52,28 +50,27 @@ struct PlayRoute {
                 }
             } catch {
                 refusal = refusal ?? error
-                models.append(.object(["model": name, "error": error.json["error"] ?? .null]))
+                parts.append(.object(["model": name, "error": error.json["error"] ?? .null]))
             }
         }
         if running.isEmpty, let refusal { throw refusal }
-        let names = play.items.map { server.models[$0.request.model].id }.joined(separator: ",")
+        let names = play.items.map { models[$0.request.model].id }.joined(separator: ",")
         let tokens = play.items.reduce(0) { $0 + $1.request.prompt.count }
         context.record.update { ($0.model, $0.promptTokens, $0.isStream) = (names, tokens, true) }
-        return stream(play, running, places, .object(["models": .array(models)]), context)
+        return stream(play, running, places, .object(["models": .array(parts)]), context)
     }
 
     private func stream(
         _ play: PlayRequest, _ running: [Generation], _ places: [Int], _ head: JSONValue,
         _ context: ServerContext
     ) -> Response {
-        let server = server
         let board = board(for: play)
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
             body: ResponseBody { writer in
                 // A client that leaves ends the work, and with it the frames.
-                let work = Task { await Self.fill(board, running, places, server, context) }
+                let work = Task { await fill(board, running, places, context) }
                 defer { work.cancel() }
                 try await writer.send(head)
                 var due = ContinuousClock.now
@@ -84,13 +81,13 @@ struct PlayRoute {
                         members.append(JSONValue.Member("outputs", .array(frame.outputs)))
                     }
                     if frame.isLast || due <= .now {
-                        due = .now + Self.pool
-                        members.append(JSONValue.Member("pool", await server.pool(for: context.caller)))
+                        due = .now + Self.poolInterval
+                        members.append(JSONValue.Member("pool", await pool(for: context.caller)))
                     }
                     if !members.isEmpty { try await writer.send(JSONValue.object(members)) }
                     if let error = frame.error { try await writer.send(error.json) }
                     if frame.isLast { break }
-                    try await Task.sleep(for: Self.frame)
+                    try await Task.sleep(for: Self.frameInterval)
                 }
                 try await writer.send("[DONE]")
                 try await writer.finish(nil)
@@ -98,7 +95,6 @@ struct PlayRoute {
     }
 
     private func board(for play: PlayRequest) -> PlayBoard {
-        let engine = server.engine
         let geometry = play.items.map { engine.models[$0.request.model].model.config.kvGeometry(engine.options.encoding) }
         let prompts = play.items.map(\.request.prompt.count)
         return PlayBoard(counts: play.items.map(\.request.count)) { place, tokens in
@@ -108,12 +104,10 @@ struct PlayRoute {
     }
 
     /// Brings the outputs to the board until the last has finished.
-    private static func fill(
-        _ board: PlayBoard, _ running: [Generation], _ places: [Int], _ server: ServerState, _ context: ServerContext
-    ) async {
+    private func fill(_ board: PlayBoard, _ running: [Generation], _ places: [Int], _ context: ServerContext) async {
         do {
-            try await server.runner.run(running, for: context.channel) { events in
-                var clocks = running.map { _ in TokenClock(server.metrics, context.record) }
+            try await runner.run(running, for: context.channel) { events in
+                var clocks = running.map { _ in TokenClock(metrics, context.record) }
                 var reasons = running.map { _ in [FinishReason]() }
                 for try await (index, event) in events {
                     if case .token(let output, _, _) = event { clocks[index].token(prompt: 0, output: output) }

@@ -3,7 +3,7 @@ import Inference
 import JSON
 
 extension Route {
-    /// The next message of a chat, see ``ChatRoute``.
+    /// The next message of a chat: the whole message at once, or chunk by chunk.
     static let chat = post("/v1/chat/completions") { server, fields, context in
         let tenant = context.caller.tenant
         let chat = try await LongWork.render {
@@ -13,16 +13,13 @@ extension Route {
         try context.record.held?.take(Holdings.Amounts(tokens: chat.heldTokens))
         let head = AnswerHead(
             "chat.completion", id: "chatcmpl-", model: server.models[chat.model], prompts: [chat.prompt], context.record)
-        return try await ChatRoute(server: server).respond(chat, head: head, context)
+        return try await server.respond(to: chat, head, context)
     }
 }
 
-/// /v1/chat/completions: the whole message at once, or chunk by chunk.
-struct ChatRoute {
-    let server: ServerState
-
-    func respond(_ chat: ChatRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
-        let running = try await server.runner.submit([chat.engineRequest])
+extension ServerState {
+    fileprivate func respond(to chat: ChatRequest, _ head: AnswerHead, _ context: ServerContext) async throws -> Response {
+        let running = try await runner.submit([chat.engineRequest])
         if chat.sampling.stream { return stream(chat, running, head, context) }
         return .json(try await whole(chat, running, head, context))
     }
@@ -30,8 +27,8 @@ struct ChatRoute {
     private func whole(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext) async throws
         -> JSONValue
     {
-        let result = try await server.outputs(of: running, prompts: [chat.prompt], count: chat.sampling.n, context)[0]
-        let start = TextPosition(server.models[chat.model], after: chat.prompt)
+        let result = try await outputs(of: running, prompts: [chat.prompt], count: chat.sampling.n, context)[0]
+        let start = TextPosition(models[chat.model], after: chat.prompt)
         let choices = result.outputs.enumerated().map { index, output -> JSONValue in
             var position = start
             return .object([
@@ -64,11 +61,11 @@ struct ChatRoute {
     }
 
     private func stream(_ chat: ChatRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext) -> Response {
-        server.events(of: running, context) { events, send in
+        events(of: running, context) { events, send in
             var usage = Usage(prompt: chat.prompt.count)
-            var clock = TokenClock(server.metrics, context.record)
+            var clock = TokenClock(metrics, context.record)
             var reasons: [FinishReason] = []
-            let start = TextPosition(server.models[chat.model], after: chat.prompt)
+            let start = TextPosition(models[chat.model], after: chat.prompt)
             var positions = [TextPosition](repeating: start, count: chat.sampling.n)
             func chunk(_ index: Int, _ delta: JSONValue, _ tokens: [SampledToken], _ reason: FinishReason?) async throws {
                 let choice: JSONValue = .object([

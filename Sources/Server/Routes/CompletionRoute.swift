@@ -3,7 +3,7 @@ import Inference
 import JSON
 
 extension Route {
-    /// The continuations of prompts, see ``CompletionRoute``.
+    /// The continuations of prompts: the whole answer at once, or chunk by chunk.
     static let completions = post("/v1/completions") { server, fields, context in
         let tenant = context.caller.tenant
         let completion = try await LongWork.run(bytes: fields.size) {
@@ -13,21 +13,20 @@ extension Route {
         try context.record.held?.take(Holdings.Amounts(tokens: completion.heldTokens))
         let head = AnswerHead(
             "text_completion", id: "cmpl-", model: server.models[completion.model], prompts: completion.prompts, context.record)
-        return try await CompletionRoute(server: server).respond(completion, head: head, context)
+        return try await server.respond(to: completion, head, context)
     }
 }
 
-/// /v1/completions: the whole answer at once, or chunk by chunk.
-struct CompletionRoute {
-    let server: ServerState
-
-    func respond(_ completion: CompletionRequest, head: AnswerHead, _ context: ServerContext) async throws -> Response {
-        let queue = server.engine.options.limits.waitingOfTenant
+extension ServerState {
+    fileprivate func respond(to completion: CompletionRequest, _ head: AnswerHead, _ context: ServerContext) async throws
+        -> Response
+    {
+        let queue = engine.options.limits.waitingOfTenant
         guard completion.prompts.count <= queue else {
             // No wait would help: not a matter of coming again.
             throw APIError.parameter("prompt", "has \(completion.prompts.count) prompts, the queue has room for \(queue)")
         }
-        let running = try await server.runner.submit(completion.requests)
+        let running = try await runner.submit(completion.requests)
         if completion.sampling.stream { return stream(completion, running, head, context) }
         return .json(try await whole(completion, running, head, context))
     }
@@ -35,9 +34,9 @@ struct CompletionRoute {
     private func whole(_ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext)
         async throws -> JSONValue
     {
-        let results = try await server.outputs(
+        let results = try await outputs(
             of: running, prompts: completion.prompts, count: completion.bestOf, context)
-        let model = server.models[completion.model]
+        let model = models[completion.model]
         var choices: [JSONValue] = []
         var usage = Usage()
         for (index, result) in results.enumerated() {
@@ -78,10 +77,10 @@ struct CompletionRoute {
     private func stream(
         _ completion: CompletionRequest, _ running: [Generation], _ head: AnswerHead, _ context: ServerContext
     ) -> Response {
-        let model = server.models[completion.model]
-        return server.events(of: running, context) { events, send in
+        let model = models[completion.model]
+        return events(of: running, context) { events, send in
             var usage = Usage()
-            var clock = TokenClock(server.metrics, context.record)
+            var clock = TokenClock(metrics, context.record)
             var reasons: [FinishReason] = []
             var positions: [Int: TextPosition] = [:]
             func chunk(
