@@ -58,7 +58,7 @@ public struct ModelServer: Sendable {
 
     /// Serves until SIGTERM or SIGINT, then takes no more requests and lets the running ones come to their end.
     ///
-    /// `onReady` is told the port. Throws ``ServerError`` where the address cannot be had.
+    /// Calls `onReady` with the port. Throws ``ServerError`` where the address cannot be listened on.
     public func run(onReady: @escaping @Sendable (Int) -> Void = { _ in }) async throws {
         var configuration = ApplicationConfiguration(address: .hostname(state.options.host, port: state.options.port))
         configuration.serverName = "kvlab"
@@ -93,7 +93,7 @@ public struct ModelServer: Sendable {
         }
     }
 
-    /// Runs the server, which stops at the first signal in its own time, at the second in no time.
+    /// Runs the server, which drains at the first signal and closes all connections at the second.
     private func run(_ group: ServiceGroup) async throws {
         let (connections, seconds) = (state.connections, state.options.drainSeconds)
         try await withTaskCancellationHandler {

@@ -66,7 +66,7 @@ public struct ServedModel: Sendable {
     /// A token's text on its own.
     func text(of id: Int32) -> String { Self.text(tokenizer.decode([id])) }
 
-    /// Bytes as text; spelled out where they are none.
+    /// Bytes as text; bytes that are not UTF-8 are spelled out.
     static func text(_ bytes: [UInt8]) -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         return "bytes:" + bytes.map { "\\x" + [$0].hex }.joined()

@@ -41,7 +41,7 @@ final class ServerMetrics: Sendable {
         state = Lock(State(models: Dictionary(uniqueKeysWithValues: models.map { ($0, Model()) })))
     }
 
-    /// A prompt that was read, having waited so long for its first step.
+    /// Records a prompt of `tokens` tokens, and the seconds that it waited for its first step.
     func prompt(_ model: String, tokens: Int, queuedSeconds: Double) {
         state.withLock { state in
             state.models[model]?.promptTokens += tokens
@@ -49,7 +49,7 @@ final class ServerMetrics: Sendable {
         }
     }
 
-    /// A token, with the seconds from its request's arrival where it is the first, else those since the output's last one.
+    /// Records a token, with the seconds since its request's arrival if it is the first, else since the output's last token.
     func token(_ model: String, sinceArrival: Double?, sinceLast: Double?) {
         state.withLock { state in
             state.models[model]?.generatedTokens += 1
@@ -58,7 +58,7 @@ final class ServerMetrics: Sendable {
         }
     }
 
-    /// A request that came to its end, counted once however many outputs it has.
+    /// Records a finished request, once however many outputs it has.
     func finished(_ model: String, seconds: Double, reason: FinishReason) {
         state.withLock { state in
             state.models[model]?.whole.observe(seconds)
@@ -66,7 +66,7 @@ final class ServerMetrics: Sendable {
         }
     }
 
-    /// A request's end, with an answer's status or without one.
+    /// Records the end of a request by its answer's status, or as aborted without one.
     func ended(_ summary: RequestSummary) {
         state.withLock { state in
             if let status = summary.status {
@@ -79,7 +79,7 @@ final class ServerMetrics: Sendable {
         }
     }
 
-    /// Everything as text.
+    /// All metrics as text.
     func text(_ statistics: EngineStatistics) -> String {
         let now = state.withLock { $0 }
         var lines: [String] = []
@@ -178,7 +178,7 @@ struct TokenClock: Sendable {
         model = record.summary.model ?? ""
     }
 
-    /// A prompt of so many tokens was read, with so many of them found in the prefix cache.
+    /// Records a prompt of `tokens` tokens, `cached` of which the prefix cache had.
     func prompt(tokens: Int, cached: Int, queued: Double) {
         metrics.prompt(model, tokens: tokens, queuedSeconds: queued)
         record.update { $0.cachedTokens += cached }
@@ -196,7 +196,7 @@ struct TokenClock: Sendable {
         }
     }
 
-    /// All outputs ended; the request did by length where one of them did.
+    /// Records the end of all outputs; the request's reason is length if an output's is.
     func finished(_ reasons: [FinishReason]) {
         let reason = reasons.contains(.length) ? FinishReason.length : .stop
         record.update { $0.finishReason = reason.rawValue }

@@ -104,7 +104,7 @@ struct AccessMiddleware: RouterMiddleware {
     }
 
     private func check(_ request: Request) throws(APIError) {
-        // A page of another site cannot make a browser ask a local server in its name: the name it asks for is not this one's.
+        // Against DNS rebinding: a page of another site makes browsers send a local server that site's name as the Host.
         if server.options.isLocal, let host = request.head.authority {
             let host = host.lowercased()
             let name = host.hasPrefix("[") ? host.prefix { $0 != "]" } + "]" : host.prefix { $0 != ":" }

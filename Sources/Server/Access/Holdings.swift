@@ -33,7 +33,7 @@ final class Holdings: Sendable {
     private let most: Amounts
     private let mostOfTenant: Amounts
 
-    /// Bounds from `limits`, for so many tenants.
+    /// Bounds from `limits` for `tenants` tenants.
     init(_ limits: ServerLimits, tenants: Int) {
         let parts = tenants > 1 ? 2 : 1
         most = Amounts(requests: limits.connections, bytes: limits.heldBytes, tokens: limits.heldTokens)

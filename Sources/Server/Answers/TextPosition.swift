@@ -22,13 +22,13 @@ struct TextPosition: Sendable {
     /// The text of `id` at this position; bytes that are no text are spelled out.
     func text(of id: Int32) -> String { ServedModel.text(bytes(of: id)) }
 
-    /// Goes past `id` and gives its offset.
+    /// Advances past `id` and returns its offset.
     mutating func append(_ id: Int32) -> Int {
         defer { offset += decoder.append(id).unicodeScalars.count }
         return offset
     }
 
-    /// Goes past a prompt that is part of the text; a later token doesn't complete its last character.
+    /// Advances past a prompt that is part of the text; a later token doesn't complete its last character.
     mutating func endPrompt(_ prompt: [Int32]) {
         offset += decoder.finish().unicodeScalars.count
         decoder = TokenStreamDecoder(model.tokenizer, after: prompt)

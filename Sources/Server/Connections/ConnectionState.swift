@@ -26,7 +26,7 @@ struct ConnectionState: Hashable {
         var expectsContinue = false
     }
 
-    /// Why the connection itself refuses to read on, which no route has seen.
+    /// The reason that the connection itself refuses further input, without a route.
     enum Refusal: Hashable {
         case invalid, headersTooLarge, headersTooLate, busy
     }

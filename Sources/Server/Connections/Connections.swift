@@ -50,7 +50,7 @@ final class Connections: Sendable {
     /// Places of reserved connections.
     static let reserve = 32
 
-    /// A registry with so many places, beside the reserved ones.
+    /// A registry of at most `limit` connections, beside the reserved ones.
     init(limit: Int) { self.limit = limit }
 
     /// Takes a connection on until it closes; one that comes after ``closeAll()`` is closed at once.
@@ -70,7 +70,7 @@ final class Connections: Sendable {
         return admission
     }
 
-    /// Says that a connection has a request at work, or none any more.
+    /// Marks a connection as idle, or as busy with a request.
     func set(_ channel: any Channel, isIdle: Bool) {
         state.withLock { state in
             let since = isIdle ? state.number() : nil
@@ -78,7 +78,7 @@ final class Connections: Sendable {
         }
     }
 
-    /// Closes all, whatever they are at.
+    /// Closes all connections at once.
     func closeAll() {
         let channels = state.withLock { state in
             state.isShut = true

@@ -33,7 +33,7 @@ final class PlayBoard: Sendable {
         self.cacheBytes = cacheBytes
     }
 
-    /// Notes an event of the model at a place in the request.
+    /// Adds an event of the model at a place in the request.
     func take(_ model: Int, _ event: GenerationEvent) {
         let now = ContinuousClock.now
         state.withLock { state in
@@ -55,7 +55,7 @@ final class PlayBoard: Sendable {
         }
     }
 
-    /// Says that nothing more comes, and why where that is an error.
+    /// Marks the outputs as complete, with the error that ended them, if any.
     func end(_ error: APIError? = nil) {
         state.withLock { state in
             if !state.isOver { state.error = error }

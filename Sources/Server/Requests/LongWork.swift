@@ -5,14 +5,14 @@ enum LongWork {
     /// Bytes that are worked off in about a millisecond: too little to move elsewhere.
     private static let small = 32 << 10
 
-    /// Runs `work` over so many `bytes`, on threads of its own where it takes long: the tasks' threads are as few as processors, and
-    /// it would keep every other request waiting.
+    /// Runs `work` over `bytes` bytes, on a thread pool if these are many: Swift's tasks have one thread a processor, and long work on
+    /// it would block every other request.
     static func run<Value: Sendable>(bytes: Int, _ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         bytes <= small ? try work() : try await NIOThreadPool.singleton.runIfActive(work)
     }
 
-    /// Runs `work` that a model's own template is part of: a stranger's program, which takes as long as its limits allow however
-    /// small the request is. The threads are its own, so that it keeps no other request's large body waiting either.
+    /// Runs `work` that renders a model's own template: an untrusted program, which may take as long as its limits allow however small
+    /// the request is. Its thread pool is separate, so that it blocks no other request's large body either.
     static func render<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await templates.runIfActive(work)
     }

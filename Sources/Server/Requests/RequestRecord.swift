@@ -23,7 +23,7 @@ public struct RequestSummary: Sendable {
     public internal(set) var status: Int?
     /// An internal error, which no client is told.
     public internal(set) var error: String?
-    /// Whether the answer is written after it has begun.
+    /// Whether the answer is streamed.
     var isStream = false
     /// Whether the request's body ended before its announced length.
     var isCutShort = false
@@ -53,7 +53,7 @@ public struct RequestSummary: Sendable {
     }
 }
 
-/// Gathers a request's summary while it is worked on.
+/// The summary of a request in progress, and the memory that it holds.
 final class RequestRecord: Sendable {
     let start = ContinuousClock.now
     private let state = Lock(RequestSummary())

@@ -40,8 +40,8 @@ public struct ServerLimits: Sendable {
     /// The defaults.
     public init() {}
 
-    /// Throws where so many `outputs` of so many `tokens`, each with so many likeliest ones beside it, are too much for one
-    /// answer; gives how many tokens that is.
+    /// The tokens of an answer of `outputs` outputs with `tokens` tokens each, and `logprobs` likeliest tokens beside each of these;
+    /// throws where one answer may not have as many.
     @discardableResult
     func check(outputs: Int, tokens: Int, logprobs: Int?) throws(APIError) -> Int {
         guard outputs <= outputsInAll else {

@@ -1,7 +1,6 @@
 import JSON
 
-/// Parameters that other servers take and this one doesn't keep the promise of: refused rather than passed over, unless their
-/// value asks for nothing.
+/// Parameters of other servers that this one does not support: refused rather than ignored, unless their value changes nothing.
 enum UnsupportedFields {
     private static let table: [(name: String, asksNothing: @Sendable (JSONValue) -> Bool)] = [
         ("response_format", { $0["type"]?.string == "text" }),
