@@ -8,7 +8,7 @@ import Kernels
 import Models
 import Text
 
-/// `kvlab bench engine`: how fast the serving engine is on checkpoints, without a server.
+/// `kvlab bench engine`: the throughput of the serving engine on checkpoints, without a server.
 struct BenchEngineCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "engine", abstract: "Time the serving engine on checkpoints, in process.",

@@ -166,7 +166,7 @@ struct BenchServeCommand: AsyncParsableCommand {
             serving.cancel()
             throw error
         }
-        // The next one's turn begins once this one's memory is given back.
+        // The next checkpoint's turn begins once this one's memory is released.
         await engine.stop()
         serving.cancel()
         _ = try? await serving.value

@@ -5,7 +5,7 @@ import Foundation
 import Inference
 import Models
 
-/// `kvlab capacity`: how many sequences each architecture holds.
+/// `kvlab capacity`: the number of sequences that a cache holds of each checkpoint.
 struct CapacityCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capacity", abstract: "Fill a cache with sequences and say how many it holds, for each checkpoint.",

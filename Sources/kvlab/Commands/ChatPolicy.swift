@@ -2,7 +2,7 @@ import Evaluation
 import Experiments
 import Server
 
-/// When a chat template is put around prompts.
+/// The policy of chat templates around prompts.
 enum ChatPolicy: String {
     case auto, always, never
     /// The format in which the server writes chats, whatever the model.

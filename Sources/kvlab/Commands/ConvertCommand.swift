@@ -170,7 +170,7 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
-    /// The conversion, until a signal: the refinement's steps done by then are kept, and the same command goes on behind them.
+    /// The conversion, until a signal: the refinement's steps done by then are kept, and the same command resumes after them.
     private func convert(
         _ parent: Checkpoint, by converter: Converter, _ reporter: ProgressReporter
     ) throws -> (Checkpoint, ConversionReport) {
@@ -188,7 +188,7 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
-    /// The calibration from `text`, which gives up what it holds out where the rest would be too short.
+    /// The calibration from `text`; the part held out is added where the rest would be too short.
     private func readCalibration(of parent: Checkpoint, _ text: inout CalibrationText?) throws -> Calibration? {
         guard var given = text else { return nil }
         let model = try LoadedModel(name: checkpoint, checkpoint: parent, path: checkpoint)

@@ -7,7 +7,7 @@ import Kernels
 import Models
 import Text
 
-/// `kvlab eval`: what a model knows.
+/// `kvlab eval`: the evaluations of a checkpoint.
 struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "eval", abstract: "Evaluate a checkpoint.",

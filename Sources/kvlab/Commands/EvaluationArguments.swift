@@ -3,7 +3,7 @@ import Evaluation
 
 /// The models and settings of an evaluation as arguments of its command, made from its declaration.
 ///
-/// ArgumentParser finds them by reflection and reads them by their keys, as those of ``MethodOptions``. Evictions before or behind the
+/// ArgumentParser finds them by reflection and decodes them by key, as those of ``MethodOptions``. Evictions before or behind the
 /// question are the cache's options.
 struct EvaluationArguments<Kind: EvaluationKind>: ParsableArguments, CustomReflectable {
     /// The paths of the checkpoints.

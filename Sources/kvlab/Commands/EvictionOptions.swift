@@ -4,7 +4,7 @@ import Inference
 /// The eviction of slots on the command line, shared by every command that keeps a cache; its options are made from the settings'
 /// declarations.
 ///
-/// ArgumentParser finds them by reflection and reads them by their keys, as those of ``MethodOptions``.
+/// ArgumentParser finds them by reflection and decodes them by key, as those of ``MethodOptions``.
 struct EvictionOptions: ParsableArguments, CustomReflectable {
     /// The settings given.
     private(set) var settings = EvictionSettings()

@@ -9,7 +9,7 @@ import Models
 import Random
 import Text
 
-/// `kvlab heads`: which heads of a model need every slot.
+/// `kvlab heads`: scores of a model's heads, by which policies keep all slots of some.
 struct HeadsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "heads", abstract: "Measure which heads of a model need every slot, for policies that keep whole heads.",

@@ -34,7 +34,7 @@ struct LabCommand: AsyncParsableCommand {
     func run() async throws {
         var options = options
         var draft: String?
-        // A recipe that was refused, or of a dry run, is in the way of the next.
+        // The recipe of a refused lab, or of a dry run, would be in the way of the next one.
         defer { if let draft { try? FileManager.default.removeItem(atPath: draft) } }
         if let lab = try given.lab(over: options.recipe) { draft = try write(lab, &options) }
         let (recipe, directory) = try options.load()

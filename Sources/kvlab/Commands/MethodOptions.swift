@@ -4,8 +4,8 @@ import Models
 
 /// The settings of all conversions as options, made from the methods' declarations.
 ///
-/// ArgumentParser finds options by reflection and reads them by their names, for which this type answers itself: it has one for each setting,
-/// whichever methods declare it.
+/// ArgumentParser finds options by reflection and decodes them by key. The mirror of this type has one option for each setting, whichever
+/// methods declare it.
 struct MethodOptions: ParsableArguments, CustomReflectable {
     /// The values given.
     private var given: DesignSettings = [:]
@@ -72,7 +72,8 @@ struct MethodOptions: ParsableArguments, CustomReflectable {
         return method
     }
 
-    /// The values for `method`, of which a budget may decide one; throws where it has no such setting, lacks a value, or takes no such one.
+    /// The values for `method`, one of which a budget may determine; throws for a setting that it does not have, a missing value, and a
+    /// value out of range.
     private func settings(for method: any ConversionMethod, hasBudget: Bool) throws -> DesignSettings {
         for (other, _) in Self.declared {
             guard let value = given.values[other.key] else { continue }

@@ -7,7 +7,7 @@ struct OutputOption: ParsableArguments {
     @Flag(help: "Write over an output file that is there already.")
     var force = false
 
-    /// Throws, before any work, where a file can't be written to `path`: it is there already, is a folder, or its folder isn't there.
+    /// Throws, before any work, if `path` exists (without `--force`), is a folder, or is not in a folder that can be written to.
     func check(_ path: String) throws {
         let files = FileManager.default
         var isDirectory: ObjCBool = false

@@ -3,7 +3,7 @@ import Text
 
 extension TextFormat: ExpressibleByArgument {}
 
-/// Options of how the texts of a command are read.
+/// The format of a command's texts.
 struct TextFormatOptions: ParsableArguments {
     @Option(
         help: """

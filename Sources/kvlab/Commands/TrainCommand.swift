@@ -40,7 +40,7 @@ struct RecipeOptions: ParsableArguments {
         return (recipe, out ?? "runs/\(recipe.name)")
     }
 
-    /// Runs `body`; what it finds wrong with the recipe's values once the data is read is given its place in the recipe.
+    /// Runs `body`; a refusal of one of the recipe's values gets its place in the recipe.
     func located<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
@@ -49,7 +49,7 @@ struct RecipeOptions: ParsableArguments {
         }
     }
 
-    /// The same for a `body` that waits.
+    /// The same for an asynchronous `body`.
     func located<Result>(_ body: () async throws -> Result) async throws -> Result {
         do {
             return try await body()

@@ -45,7 +45,7 @@ struct VerifyCommand: ParsableCommand {
 
     private struct Row: Encodable {
         var name: String
-        /// Nil, as what follows, where the gate was not exercised.
+        /// This and the next two are nil where the gate was not exercised.
         var difference: Double?
         var tolerance: Double?
         var greedyDifferences: Int?
