@@ -68,7 +68,7 @@ public struct ConversionJob {
     let store: ConversionStore?
     let progress: (ConversionProgress) throws -> Void
 
-    /// Tells that `done` layers of a part are done.
+    /// Reports `done` of `total` layers of a part; 0 layers where they are not counted.
     func progress(_ part: String, _ done: Int = 0, of total: Int = 0) throws {
         try progress(ConversionProgress(part, .layer, done, of: total))
     }

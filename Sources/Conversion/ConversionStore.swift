@@ -4,7 +4,7 @@ import Foundation
 import Kernels
 import Models
 
-/// The state of a conversion's refinement, kept in a folder so that the same conversion goes on behind its last step.
+/// The state of a conversion's refinement, kept in a folder from which the same conversion resumes after its last step.
 ///
 ///     FOLDER/refined-KEY-N.safetensors   attention's matrices after N steps, under "m." and "v." with the optimizer's moments
 ///
@@ -13,7 +13,7 @@ public struct ConversionStore: Sendable {
     private let folder: String
     /// The content hash of the model that is converted.
     let parent: String
-    /// The least time from one keeping to the next.
+    /// The least time between two savings.
     let interval: Duration
 
     /// A store in `folder`, which is made when a state is first kept, for a conversion of the model of content hash `parent`.

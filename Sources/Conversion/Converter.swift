@@ -11,7 +11,7 @@ public struct Converter: Sendable {
     public var calibration: Calibration?
     /// Seed of the methods that draw random numbers, and of the refinement's order of windows.
     public var seed: UInt64
-    /// Keeps the refinement's state, for a conversion that is stopped to go on behind its last step; nil for none.
+    /// The store of the refinement's state, from which a stopped conversion resumes; nil for none.
     public var store: ConversionStore?
 
     /// A converter by `method`.

@@ -8,8 +8,7 @@ import Kernels
 public struct ServingModel: Sendable {
     /// The model's shape.
     public let config: ModelConfig
-    /// The SHA-256 of the key projections as they are stored: it tells whose heads these are, by which measurements of heads are
-    /// known again.
+    /// The SHA-256 of the stored key projections, by which scores of heads are matched to their model.
     public let identity: String
     private let embedding: EmbeddingRows
     private let layers: [Layer]
