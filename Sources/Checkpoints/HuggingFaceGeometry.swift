@@ -3,14 +3,15 @@ import Kernels
 import Models
 
 extension HuggingFaceConfig {
-    /// The cache estimate of any decoder's configuration, even of families that kvlab cannot compute.
+    /// Each layer's cache geometry of any decoder's configuration, even of families that kvlab cannot compute; a layer that reads
+    /// another's keys and values is left out.
     ///
     /// Reads the key names of the GPT-2, Falcon, MPT and Llama lines, latent attention (DeepSeek), sliding windows, values that
     /// differ by layer, and multimodal configurations, whose language model is in `text_config`. Models that cache anything but
     /// keys and values are refused by name.
-    public func cacheEstimate(_ encoding: CacheEncoding) throws(ImportError) -> CacheEstimate {
+    public func kvGeometry(_ encoding: CacheEncoding) throws(ImportError) -> [KVGeometry] {
         if let inner = json["text_config"], inner.members != nil, json["num_hidden_layers"] == nil {
-            return try HuggingFaceConfig(json: inner, path: path, outer: modelType).cacheEstimate(encoding)
+            return try HuggingFaceConfig(json: inner, path: path, outer: modelType).kvGeometry(encoding)
         }
         for key in ["ssm_cfg", "mamba_d_state", "state_size", "attn_layer_period", "layers_block_type", "is_encoder_decoder"] {
             if let value = json[key], value != .bool(false) {
@@ -26,14 +27,13 @@ extension HuggingFaceConfig {
         // Gemma 3n: the last layers read an earlier layer's cache.
         let shared = try optional("num_kv_shared_layers", from: 0) ?? 0
         guard shared <= layers else { throw tooLarge("'num_kv_shared_layers'", shared) }
-        return CacheEstimate(
-            layers: (0..<layers - shared).map { layer in
-                let (keys, values) = widths(layer)
-                let isLatent = json["kv_lora_rank"] != nil
-                return KVGeometry(
-                    kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, encoding: encoding[layer],
-                    valuesAreKeys: isLatent, window: windows[layer])
-            })
+        return (0..<layers - shared).map { layer in
+            let (keys, values) = widths(layer)
+            let isLatent = json["kv_lora_rank"] != nil
+            return KVGeometry(
+                kvHeads: isLatent ? 1 : kvHeads[layer], keyDim: keys, valueDim: values, encoding: encoding[layer],
+                valuesAreKeys: isLatent, window: windows[layer])
+        }
     }
 
     private init(json: JSONValue, path: String, outer: String) {

@@ -61,6 +61,25 @@ public struct KVGeometry: Sendable, Hashable {
     }
 }
 
+extension Array<KVGeometry> {
+    /// Bytes that a token adds to a sequence shorter than every window, over all layers.
+    public var bytesPerToken: Int { reduce(0) { $0 + $1.bytesPerToken } }
+
+    /// Bytes for `batch` sequences of `context` tokens: Σ over layers of the tokens kept; nil if that overflows an Int.
+    public func bytes(context: Int, batch: Int) -> Int? {
+        var sum = 0
+        for layer in self {
+            let (bytes, tooMany) = layer.tokensKept(of: context).multipliedReportingOverflow(by: layer.bytesPerToken)
+            guard !tooMany else { return nil }
+            let (total, tooLarge) = sum.addingReportingOverflow(bytes + layer.openBytes(tokens: context))
+            if tooLarge { return nil }
+            sum = total
+        }
+        let (bytes, overflow) = sum.multipliedReportingOverflow(by: batch)
+        return overflow ? nil : bytes
+    }
+}
+
 extension ModelConfig {
     /// Each layer's cache geometry, with keys and values in `encoding`: those of a layer that shares a cache as the cache has them.
     public func kvGeometry(_ encoding: CacheEncoding) -> [KVGeometry] {
@@ -75,9 +94,7 @@ extension ModelConfig {
     }
 
     /// Cache bytes of one token over all layers, in a sequence shorter than every window: 2·L·G·d·s for MHA, GQA and MQA.
-    public func kvBytesPerToken(_ encoding: CacheEncoding) -> Int {
-        kvGeometry(encoding).reduce(0) { $0 + $1.bytesPerToken }
-    }
+    public func kvBytesPerToken(_ encoding: CacheEncoding) -> Int { kvGeometry(encoding).bytesPerToken }
 
     /// Cache bytes of a sequence of `tokens` over all layers.
     public func kvBytes(_ encoding: CacheEncoding, tokens: Int) -> Int {

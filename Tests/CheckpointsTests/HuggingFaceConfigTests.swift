@@ -189,7 +189,7 @@ import Testing
 
     @Test(arguments: geometries)
     func `cache bytes of known models are exact`(name: String, json: String, bytesPerToken: Int) throws {
-        let estimate = try HuggingFaceConfig(Array(json.utf8)).cacheEstimate(.float16)
+        let estimate = try HuggingFaceConfig(Array(json.utf8)).kvGeometry(.float16)
         #expect(estimate.bytesPerToken == bytesPerToken)
         #expect(estimate.bytes(context: 4096, batch: 3) == 3 * 4096 * bytesPerToken)
         #expect(estimate.bytes(context: .max, batch: 2) == nil)
@@ -198,12 +198,12 @@ import Testing
     @Test func `a window bounds what its layers hold`() throws {
         let json =
             #"{"model_type":"mistral","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"num_key_value_heads":2,"sliding_window":10}"#
-        let all = try HuggingFaceConfig(Array(json.utf8)).cacheEstimate(.float16)
+        let all = try HuggingFaceConfig(Array(json.utf8)).kvGeometry(.float16)
         #expect(all.bytes(context: 100, batch: 1) == 2 * 10 * 2 * 32 * 2)
         let half = try HuggingFaceConfig(
             Array(json.replacing("mistral", with: "gemma2").replacing("{", with: #"{"head_dim":16,"#).utf8)
         )
-        .cacheEstimate(.float16)
+        .kvGeometry(.float16)
         // Gemma 2: every second layer sees everything.
         #expect(half.bytes(context: 100, batch: 1) == (10 + 100) * 2 * 32 * 2)
     }

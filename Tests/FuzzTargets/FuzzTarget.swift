@@ -146,7 +146,7 @@ public struct FuzzTarget: Sendable {
                 + ["gpt2", "neox", "deepseek", "qwen2-window"].map {
                     "../../CheckpointsTests/Fixtures/families/\($0)/config.json"
                 }, file: "config.json", isLenient: true
-        ) { _ = try HuggingFaceConfig(path: $0).cacheEstimate(.float16) },
+        ) { _ = try HuggingFaceConfig(path: $0).kvGeometry(.float16) },
         FuzzTarget(
             name: "items of a task", seeds: ["../../EvaluationTests/Fixtures/hellaswag.jsonl"], file: "items.jsonl"
         ) { _ = try ChoiceTask.hellaswag.items(try TextFile.read($0)) },

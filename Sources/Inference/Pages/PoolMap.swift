@@ -80,7 +80,7 @@ extension Engine {
             runs: [],
             models: [PoolMap.Pages](repeating: PoolMap.Pages(), count: models.count),
             guaranteed: pool.ledger.guarantees,
-            bytesPerToken: caches.map { $0.geometry.reduce(0) { $0 + $1.bytesPerToken } }, sequences: holders,
+            bytesPerToken: caches.map(\.geometry.bytesPerToken), sequences: holders,
             waiting: sequences.values.count { !$0.isResident && (tenant == nil || $0.tenant == tenant) })
         // Counted in place: a dictionary look-up for each of possibly millions of pages would be slow.
         var counts = map.models

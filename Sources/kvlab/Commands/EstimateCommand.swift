@@ -83,12 +83,12 @@ struct EstimateCommand: ParsableCommand {
         let conversion = try conversion()
         let child = try conversion.map { try $0.childConfig(parent.config()) }
         let encoding = try kvDtype.with(residual: kvResidual)
-        let estimate = child.map { CacheEstimate($0, encoding: encoding) } ?? parent.estimate
+        let layers = child?.kvGeometry(encoding) ?? parent.layers
         let context = context ?? parent.longest ?? 1
-        try estimate.layers.check(encoding)
-        let pageBytes = PageSize.bytes(for: estimate.layers)
-        guard let total = estimate.bytes(context: context, batch: batch),
-            let pages = PageSize.pages(tokens: context, of: estimate.layers, pageBytes: pageBytes),
+        try layers.check(encoding)
+        let pageBytes = PageSize.bytes(for: layers)
+        guard let total = layers.bytes(context: context, batch: batch),
+            let pages = PageSize.pages(tokens: context, of: layers, pageBytes: pageBytes),
             case let (ofOne, isTooMuch) = pages.multipliedReportingOverflow(by: pageBytes), !isTooMuch,
             case let (allocated, isTooMany) = ofOne.multipliedReportingOverflow(by: batch), !isTooMany
         else {
@@ -96,10 +96,10 @@ struct EstimateCommand: ParsableCommand {
         }
         let report = Report(
             model: model, modelType: parent.modelType, method: conversion?.name, attention: child?.attentionLabel,
-            parentBytesPerToken: conversion == nil ? nil : parent.estimate.bytesPerToken, layers: estimate.layers.count,
+            parentBytesPerToken: conversion == nil ? nil : parent.layers.bytesPerToken, layers: layers.count,
             kvDtype: kvDtype.name,
-            bytesPerToken: estimate.bytesPerToken, context: context, batch: batch, totalBytes: total,
-            allocatedBytes: allocated, pageBytes: pageBytes, windowedLayers: estimate.layers.count { $0.window != nil })
+            bytesPerToken: layers.bytesPerToken, context: context, batch: batch, totalBytes: total,
+            allocatedBytes: allocated, pageBytes: pageBytes, windowedLayers: layers.count { $0.window != nil })
         if results.isJSON {
             try results.print(report)
         } else {
@@ -118,7 +118,7 @@ struct EstimateCommand: ParsableCommand {
     }
 
     /// The model as it is; `config` throws for a model that kvlab can only estimate.
-    private func read() throws -> (estimate: CacheEstimate, longest: Int?, modelType: String, config: () throws -> ModelConfig) {
+    private func read() throws -> (layers: [KVGeometry], longest: Int?, modelType: String, config: () throws -> ModelConfig) {
         let encoding = try kvDtype.with(residual: kvResidual)
         let path = FolderListing.isFolder(model) ? model + "/config.json" : model
         let file = try MappedFile(path: path)
@@ -126,11 +126,11 @@ struct EstimateCommand: ParsableCommand {
         if start.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
             let config = try HuggingFaceConfig(path: path)
             return (
-                try config.cacheEstimate(encoding), config.maxSequence, config.modelType, { try config.modelConfig() }
+                try config.kvGeometry(encoding), config.maxSequence, config.modelType, { try config.modelConfig() }
             )
         }
         let config = try ModelImport.load(path, verify: .structure).config
-        return (CacheEstimate(config, encoding: encoding), config.maxSequence, config.attentionLabel, { config })
+        return (config.kvGeometry(encoding), config.maxSequence, config.attentionLabel, { config })
     }
 
     /// The exact bytes, and the bytes in the largest unit below them.
