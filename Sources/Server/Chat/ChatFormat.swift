@@ -42,14 +42,21 @@ extension ChatFormat {
     ///
     /// Throws ``APIError`` where the template refuses the messages, or where the format needs tokens between several texts, as Llama 2's does.
     public func text(_ messages: [ChatTemplate.Message]) throws(APIError) -> String {
+        let turns = try turns(messages)
+        if case .named(let format) = self, turns.count != 1 {
+            throw .parameter("messages", "are several texts in the format \(format.rawValue)")
+        }
+        return turns.joined()
+    }
+
+    /// The texts of a chat's turns, between which the text ends and begins anew; a template of the model's own writes one text.
+    func turns(
+        _ messages: [ChatTemplate.Message], addsGenerationPrompt: Bool = true, settings: [JSONValue.Member] = []
+    ) throws(APIError) -> [String] {
         switch self {
-        case .own(let template): return try template.prompt(messages, addsGenerationPrompt: true, settings: [])
-        case .named(let format):
-            let turns = format.turns(messages)
-            guard let text = turns.first, turns.count == 1 else {
-                throw .parameter("messages", "are several texts in the format \(format.rawValue)")
-            }
-            return text
+        case .named(let format): format.turns(messages)
+        case .own(let template):
+            [try template.prompt(messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings)]
         }
     }
 }

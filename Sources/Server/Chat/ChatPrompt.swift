@@ -1,21 +1,8 @@
-import JSON
-
 extension ServedModel {
     /// The tokens of a chat that the assistant's next message follows, as the model's format has it.
     ///
     /// Throws where the model's own template refuses the messages, or fails on them.
-    public func chatPrompt(_ messages: [ChatTemplate.Message]) throws -> [Int32] { encode(turns: try turns(messages)) }
-
-    /// The texts of a chat's turns, between which the text ends and begins anew; a template of the model's own writes one text.
-    func turns(
-        _ messages: [ChatTemplate.Message], addsGenerationPrompt: Bool = true, settings: [JSONValue.Member] = []
-    ) throws(APIError) -> [String] {
-        switch chatFormat {
-        case .named(let format): format.turns(messages)
-        case .own(let template):
-            [try template.prompt(messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings)]
-        }
-    }
+    public func chatPrompt(_ messages: [ChatTemplate.Message]) throws -> [Int32] { encode(turns: try chatFormat.turns(messages)) }
 
     /// The tokens of a chat's turns; the end of one and the beginning of the next are tokens, whatever their text.
     func encode(turns: [String]) -> [Int32] {

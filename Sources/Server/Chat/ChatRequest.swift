@@ -48,7 +48,7 @@ struct ChatRequest {
             let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
             throw .parameter(name, "is not supported: the model has no chat template of its own")
         }
-        let turns = try model.turns(
+        let turns = try model.chatFormat.turns(
             messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
         try model.check(turns.joined(), capacity: capacity, parameter: "messages")
         return model.encode(turns: turns)
