@@ -22,6 +22,8 @@ public struct ChoiceScore: Sendable, Equatable {
     public var standardError: Double
     /// The results item by item.
     public var results: [Result]
+    /// Bytes of the keys and values that a choice was scored through, on average; nil without a cache.
+    public var bytesHeld: Double?
 
     /// The result of one item.
     public struct Result: Sendable, Equatable {
@@ -44,23 +46,8 @@ public struct ChoiceScore: Sendable, Equatable {
         _ model: DecoderLM, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, _ items: [ChoiceItem],
         batchTokens: Int = 2048, progress: (_ done: Int, _ of: Int) throws -> Void = { _, _ in }
     ) throws -> ChoiceScore {
-        var rows: [Row] = []
-        // The rows that one pass of the model scores.
-        var passes: [[Int]] = []
-        for (number, item) in items.enumerated() {
-            let first = passes.count
-            for choice in item.choices {
-                let row = try Row(
-                    item: number, context: item.context, choice: choice, tokenizer: tokenizer, bosID: bosID,
-                    prefixID: prefixID, positions: model.config.maxSequence)
-                if let place = passes[first...].firstIndex(where: { rows[$0[0]].sharesPass(with: row) }) {
-                    passes[place].append(rows.count)
-                } else {
-                    passes.append([rows.count])
-                }
-                rows.append(row)
-            }
-        }
+        let (rows, passes) = try rows(
+            items, tokenizer: tokenizer, bosID: bosID, prefixID: prefixID, positions: model.config.maxSequence)
         var parts = [(sum: Double, isGreedy: Bool)](repeating: (0, false), count: rows.count)
         // Longest first, so that a lack of memory shows at once.
         let order = passes.indices.sorted { (rows[passes[$1][0]].ids.count, $0) < (rows[passes[$0][0]].ids.count, $1) }
@@ -75,6 +62,29 @@ public struct ChoiceScore: Sendable, Equatable {
             try progress(done, rows.count)
         }
         return ChoiceScore(items, parts)
+    }
+
+    /// The choices of all items as tokens, and the numbers of those that one pass of the model scores.
+    static func rows(
+        _ items: [ChoiceItem], tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, positions: Int
+    ) throws(ChoiceTaskError) -> (rows: [Row], passes: [[Int]]) {
+        var rows: [Row] = []
+        var passes: [[Int]] = []
+        for (number, item) in items.enumerated() {
+            let first = passes.count
+            for choice in item.choices {
+                let row = try Row(
+                    item: number, context: item.context, choice: choice, tokenizer: tokenizer, bosID: bosID,
+                    prefixID: prefixID, positions: positions)
+                if let place = passes[first...].firstIndex(where: { rows[$0[0]].sharesPass(with: row) }) {
+                    passes[place].append(rows.count)
+                } else {
+                    passes.append([rows.count])
+                }
+                rows.append(row)
+            }
+        }
+        return (rows, passes)
     }
 
     /// Scores from each choice's sum of log-probabilities and whether it is the greedy continuation, item after item.
@@ -108,14 +118,17 @@ public struct ChoiceScore: Sendable, Equatable {
     }
 
     /// A context and one choice, tokenized.
-    private struct Row {
-        var ids: [Int32]
+    struct Row {
+        /// The number of its item.
+        let item: Int
+        private(set) var ids: [Int32]
         /// The choice's first token.
-        var first: Int
+        private(set) var first: Int
 
         init(
             item: Int, context: String, choice: String, tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, positions: Int
         ) throws(ChoiceTaskError) {
+            self.item = item
             // Spaces before a word are part of its token.
             let end = context.lastIndex { !$0.isWhitespace }.map { context.index(after: $0) } ?? context.startIndex
             let (before, after) = (String(context[..<end]), context[end...] + choice)

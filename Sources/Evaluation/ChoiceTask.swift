@@ -12,6 +12,8 @@ public struct ChoiceItem: Sendable, Equatable {
     public var answer: Int
     /// The choices' texts whose lengths normalize sums; nil for the choices without a space before them.
     public var names: [String]?
+    /// The bytes of the context before the item's question, such as few-shot examples, at whose end a cache's evictions decide.
+    public var promptBytes = 0
 }
 
 /// A fault in a task's file.

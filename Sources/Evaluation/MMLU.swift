@@ -32,7 +32,9 @@ public struct MMLU: Sendable {
             let head = "The following are multiple choice questions (with answers) about \(about).\n\n"
             let context = examples.prefix(shots).reduce(head) { $0 + $1.text + " " + Self.letters[$1.answer] + "\n\n" }
             let items = try Self.questions("\(data)/test/\(name)_test.csv").prefix(limit ?? .max).map { question in
-                ChoiceItem(context: context + question.text, choices: Self.letters.map { " " + $0 }, answer: question.answer)
+                ChoiceItem(
+                    context: context + question.text, choices: Self.letters.map { " " + $0 }, answer: question.answer,
+                    promptBytes: context.utf8.count)
             }
             return Subject(name: name, items: items)
         }

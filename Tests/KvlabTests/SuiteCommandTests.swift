@@ -190,6 +190,14 @@ import Testing
         #expect((models[1]["toReference"] as? [String: Any])?["difference"] as? Double == 0)
         let table = try Tool.run(command, in: scratch.path).output
         #expect(table.contains("anatomy (2)") && table.contains("difference  +0.0000"))
+        let caches = ["--cache", "full", "--cache", "evict=streaming-llm,budget=16,dtype=int8"]
+        let cached = try #require(
+            try json(Tool.run(command + caches + ["--json"], in: scratch.path))["models"] as? [[String: Any]])
+        #expect(cached.map { $0["cache"] as? String }[..<2] == ["dtype=fp32", "evict=streaming-llm,budget=16,dtype=int8"])
+        #expect(cached.count == 4 && (cached[0]["scores"] as? [String: Double]) == (models[0]["scores"] as? [String: Double]))
+        let bytes = cached.compactMap { $0["heldBytes"] as? Double }
+        #expect(bytes.count == 4 && bytes[1] < bytes[0] / 4)
+        #expect(try Tool.run(command + ["--kv-dtype", "bf16"], in: scratch.path).output.contains("cache held"))
         for (options, sentence) in [
             (["--shots", "5"], "mmlu/dev/anatomy_dev.csv: line 1: 2 examples, expected at least 5"),
             (["--subjects", "law"], "mmlu/dev/law_dev.csv: cannot open"), (["--limit", "0"], "--limit is 0"),
@@ -215,8 +223,10 @@ import Testing
         let scores = try #require((chosen["models"] as? [[String: Any]])?.first?["scores"] as? [String: Double])
         #expect(Set(scores.keys) == ["acc", "acc_norm", "f1"])
         for (name, options, sentence) in [
-            ("choice", ["--cache", "full"], "--cache has no effect on kinds, whose choices are scored by likelihood"),
-            ("choice", ["--kv-dtype", "bf16"], "--kv-dtype has no effect"),
+            ("choice", ["--out", "folder"], "--out has no effect on kinds, whose choices are scored by likelihood"),
+            ("choice", ["--cache", "full", "--dtype", "bf16"], "--dtype has no effect with --cache"),
+            ("choice", ["--shots", "0", "--cache", "evict=tova,budget=16"], "nothing precedes the questions of kinds"),
+            ("generate", ["--dtype", "bf16"], "--dtype has no effect on"),
             ("choice", ["--max-new", "3"], "--max-new has no effect"),
             ("same", ["--shots", "0", "--cache", "evict=tova,budget=16"], "nothing precedes the questions of names"),
             ("generate", ["--data", "test="], "--data 'test=' is empty"),

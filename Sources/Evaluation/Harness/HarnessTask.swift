@@ -185,8 +185,8 @@ public struct HarnessTask: GenerationTask {
             items.append(
                 ChoiceItem(
                     context: prompt.text, choices: choices.map { prompter.delimiter + $0 },
-                    answer: try prompter.answer(doc, choices),
-                    names: choices))
+                    answer: try prompter.answer(doc, choices), names: choices,
+                    promptBytes: prompt.text.utf8.count - prompt.questionBytes))
         }
         return items
     }

@@ -28,9 +28,6 @@ extension EvaluationKind {
     /// The setting of this key; nil for none.
     public static func setting(_ key: String) -> EvaluationSetting? { settings.first { $0.key == key } }
 
-    /// Whether the settings of a cache mean something to it.
-    public static var hasCache: Bool { setting(EvaluationSetting.queryAware.key) != nil }
-
     /// `text` with its settings in backticks spelled as options.
     public static func withOptions(_ text: String) -> String {
         settings.reduce(text) { $0.replacing("`\($1.key)`", with: "--\($1.option)") }
@@ -54,7 +51,7 @@ public enum EvaluationKinds {
 public enum EvaluationWork: Sendable {
     /// A task whose outputs are generated, with what the rules of its scores read.
     case generation(any GenerationTask, ScoringTask.Options)
-    /// Choices scored by likelihood, without a cache, and the files that they are from.
+    /// Choices scored by likelihood, and the files that they are from.
     case choices(ChoiceSet)
 
     /// The items of a multiple choice.
@@ -79,6 +76,14 @@ public enum EvaluationWork: Sendable {
         switch self {
         case .generation(let task, _): task.files
         case .choices(let set): set.files
+        }
+    }
+
+    /// Whether something precedes every question, at whose end evictions decide.
+    public var hasContext: Bool {
+        switch self {
+        case .generation(let task, _): task.hasContext
+        case .choices(let set): set.items.allSatisfy { $0.promptBytes > 0 }
         }
     }
 

@@ -6,7 +6,7 @@ enum HarnessEvaluation: EvaluationKind {
     static let discussion = """
         The task file is read with the files that it includes; its templates, few-shot examples, filters and metrics are the harness's \
         (0.4.13). Outputs of generate_until come through the cache that serves, choices of multiple_choice are scored by likelihood, without a \
-        cache. Data is local: the file's own data_files, or `data`, once for each split. What needs Python, such as !function, is refused \
+        cache or through each --cache. Data is local: the file's own data_files, or `data`, once for each split. What needs Python, such as !function, is refused \
         by name.
         """
     static let settings: [EvaluationSetting] = [
@@ -32,8 +32,8 @@ enum HarnessEvaluation: EvaluationKind {
                 data: try splits(settings), shots: settings.integer("shots"), limit: settings.integer("limit"),
                 maxTokens: settings.integer("maxNew"), isMultiTurn: settings.flag("multiTurn")))
         guard made.kind == .choice else { return .generation(made, ScoringTask.Options(harness: made.scoring)) }
-        for key in ["maxNew", "multiTurn", "chat", "queryAware"] where settings.isGiven(key) {
-            throw EvaluationFault(key, "has no effect on \(made.name), whose choices are scored by likelihood, without a cache")
+        for key in ["maxNew", "multiTurn", "chat"] where settings.isGiven(key) {
+            throw EvaluationFault(key, "has no effect on \(made.name), whose choices are scored by likelihood")
         }
         return .choices(
             .init(

@@ -1,12 +1,13 @@
 /// MMLU (``MMLU``), by likelihood.
 enum MMLUEvaluation: EvaluationKind {
     static let name = "mmlu"
-    static let summary = "questions of four choices, by likelihood and without a cache"
+    static let summary = "questions of four choices, by likelihood"
     static let abstract = "How often the right one of MMLU's four choices is the likeliest letter."
     static let discussion = """
         `data` is a folder with MMLU's files (github.com/hendrycks/test, data.tar), test/SUBJECT_test.csv and dev/SUBJECT_dev.csv, whose \
         first lines are the examples. The score is over all questions, whatever their subject; with several models the others are compared \
-        with the first, paired over questions. Whole sequences are scored without a cache.
+        with the first, paired over questions. Without a cache whole \
+        sequences are scored; through one, evictions decide behind the examples.
         """
     static let settings: [EvaluationSetting] = [
         .folder("data", "the folder of the data", isRequired: true, example: "mmlu"),
@@ -16,7 +17,7 @@ enum MMLUEvaluation: EvaluationKind {
         EvaluationSetting(
             "shots", .integer(0...100), "examples before each question, the first ones of dev", default: .integer(5),
             example: .integer(0)),
-        .limit("questions of each subject"),
+        .limit("questions of each subject"), .queryAware,
     ]
 
     static func make(_ settings: EvaluationSettings) throws -> EvaluationWork {

@@ -44,9 +44,7 @@ extension Sweep {
                         bytesPerToken: measured?.cacheBytesPerToken ?? point.cacheBytesPerToken,
                         bitsPerByte: measured?.bitsPerByte ?? point.bitsPerByte,
                         quality: measured.map(\.result) ?? score.result,
-                        scores: zip(recipes.tasks, found).map { task, own in
-                            task.isCached ? own[place] : place == 0 ? own.first : nil
-                        }))
+                        scores: found.map { $0[place] }))
             }
         }
         return [TaskTable(entries, tasks: recipes.tasks, full: full, text: text)]
@@ -60,7 +58,7 @@ extension Sweep {
         var (all, missing) = (0, 0)
         for index in models {
             for task in recipes.tasks {
-                for cache in task.isCached ? caches : Array(caches.prefix(1)) {
+                for cache in caches {
                     all += 1
                     guard let output = made[index] else {
                         missing += 1

@@ -68,9 +68,7 @@ extension Comparison {
                         model: name, attention: model.model.config.attentionLabel, parent: models[0].name, isParent: index == 0,
                         seed: 0, cache: measured.cache, bytesPerToken: measured.bytesPerToken, bitsPerByte: measured.bitsPerByte,
                         quality: measured.windows,
-                        scores: zip(tasks.tasks, found).map { task, scores in
-                            task.isCached ? scores[place] : place == 0 ? scores.first : nil
-                        }))
+                        scores: found.map { $0[place] }))
             }
         }
         return TaskTable(entries, tasks: tasks.tasks, full: quality.full, text: text)

@@ -20,14 +20,14 @@ extension LabTask {
     /// The stored scores; nil where some are missing.
     func recorded(_ subject: Subject, _ cache: CacheSpec) throws -> TaskScores? {
         guard let path = path(subject, cache) else { return nil }
-        guard isCached else { return TextFile.value(TaskScores.self, at: path) }
+        guard isGenerated else { return TextFile.value(TaskScores.self, at: path) }
         guard FileManager.default.fileExists(atPath: path + "/run.json") else { return nil }
         let records = try folder(subject, cache, path).records
         return records.count == count && count > 0 ? TaskScores(records) : nil
     }
 
     private func path(_ subject: Subject, _ cache: CacheSpec) -> String? {
-        subject.folder.map { "\($0)/task-\(key(model: subject.hash, cache: cache).prefix(12))" + (isCached ? "" : ".json") }
+        subject.folder.map { "\($0)/task-\(key(model: subject.hash, cache: cache).prefix(12))" + (isGenerated ? "" : ".json") }
     }
 
     private func folder(_ subject: Subject, _ cache: CacheSpec, _ path: String) throws -> RecordFolder {
@@ -39,7 +39,7 @@ extension LabTask {
     }
 
     /// The scores of a model through each of `caches`, in their order, stored ones not computed again; nil where `shouldStop`
-    /// became true. Choices have one score, whatever the cache.
+    /// became true.
     func scores(
         _ subject: Subject, _ caches: [CacheSpec], chats: Chats, reporter: ProgressReporter, shouldStop: () -> Bool
     ) async throws -> [TaskScores]? {
@@ -48,22 +48,31 @@ extension LabTask {
         case .generation(let task, let scoring):
             return try await generated(task, scoring, subject, caches, chats, reporter, shouldStop)
         case .choices(let set):
-            guard let cache = caches.first else { return [] }
-            if let scores = try recorded(subject, cache) { return [scores] }
-            let model = try LoadedModel(name: subject.name, path: subject.path)
-            struct Stopped: Error {}
-            do {
-                let score = try ChoiceScore.evaluate(
-                    model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, set.items
-                ) { done, count in
-                    if shouldStop() { throw Stopped() }
-                    reporter.progress("\(subject.name)  \(name)  \(done)/\(count) choices")
-                }
-                let scores = TaskScores(score)
-                if let path = path(subject, cache) { try TextFile.write(CanonicalJSON.text(of: scores) + "\n", to: path) }
-                return [scores]
-            } catch is Stopped { return nil }
+            return try chosen(set, subject, caches, reporter, shouldStop)
         }
+    }
+
+    private func chosen(
+        _ set: EvaluationWork.ChoiceSet, _ subject: Subject, _ caches: [CacheSpec], _ reporter: ProgressReporter,
+        _ shouldStop: () -> Bool
+    ) throws -> [TaskScores]? {
+        struct Stopped: Error {}
+        var loaded: LoadedModel?
+        do {
+            return try caches.map { cache in
+                if let scores = try recorded(subject, cache) { return scores }
+                let model = try loaded ?? LoadedModel(name: subject.name, path: subject.path)
+                loaded = model
+                let score = try model.scoreChoices(set.items, through: [cache], isQueryAware: spec.isQueryAware) {
+                    _, done, count in
+                    if shouldStop() { throw Stopped() }
+                    reporter.progress("\(subject.name)  \(name)  \(cache)  \(done)/\(count) choices")
+                }
+                let scores = TaskScores(score[0])
+                if let path = path(subject, cache) { try TextFile.write(CanonicalJSON.text(of: scores) + "\n", to: path) }
+                return scores
+            }
+        } catch is Stopped { return nil }
     }
 
     private func generated(

@@ -37,30 +37,28 @@ struct LabTask: Sendable {
     /// Examples for each model.
     var count: Int { work.count }
 
-    /// Whether outputs come through a cache; choices are scored by likelihood without one.
-    var isCached: Bool { if case .generation = work { true } else { false } }
+    /// Whether outputs are generated, a record for each, rather than choices scored.
+    var isGenerated: Bool { if case .generation = work { true } else { false } }
 
     /// The options that records depend on.
     var options: [String: String] {
         switch work {
         case .generation(let task, _):
             task.options.merging(["query-aware": "\(spec.isQueryAware)", "chat": spec.chat]) { $1 }
-        case .choices(let set): set.options
+        case .choices(let set): set.options.merging(["query-aware": "\(spec.isQueryAware)"]) { $1 }
         }
     }
 
     /// The hash of all that decides the scores of a model, whose content hash is `model`, through `cache`.
     func key(model: String, cache: CacheSpec) -> String {
         let words = options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } + files.map(\.value).sorted()
-        let text = ([name, model, isCached ? "\(cache)" : ""] + words).joined(separator: "\n")
+        let text = ([name, model, "\(cache)"] + words).joined(separator: "\n")
         return SHA256Digest(of: "kvlab task \(RecordFolder.format)\n\(text)").hex
     }
 
     /// Throws where caches decide before a question that nothing precedes.
     func check(_ caches: [CacheSpec], place: (String?) -> String) throws(ExperimentError) {
-        guard case .generation(let task, _) = work, !task.hasContext, !spec.isQueryAware, caches.contains(where: \.evicts) else {
-            return
-        }
+        guard !work.hasContext, !spec.isQueryAware, caches.contains(where: \.evicts) else { return }
         throw .recipe(
             key: place(nil),
             reason: "nothing precedes the questions of \(name), at whose beginning evictions would decide; set 'queryAware'")

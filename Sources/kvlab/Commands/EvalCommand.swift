@@ -20,7 +20,7 @@ struct EvalCommand: ParsableCommand {
 
     /// The command of an evaluation in the table.
     private static func command<Kind: EvaluationKind>(_ kind: Kind.Type) -> any ParsableCommand.Type {
-        Kind.hasCache ? CachedEvaluationCommand<Kind>.self : LikelihoodEvaluationCommand<Kind>.self
+        EvaluationCommand<Kind>.self
     }
 }
 

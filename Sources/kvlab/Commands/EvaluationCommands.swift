@@ -1,8 +1,8 @@
 import ArgumentParser
 import Evaluation
 
-/// The command of an evaluation through the cache that serves, or by likelihood where its file asks for that.
-struct CachedEvaluationCommand<Kind: EvaluationKind>: AsyncParsableCommand {
+/// The command of an evaluation: outputs generated through the cache that serves, or choices scored by likelihood.
+struct EvaluationCommand<Kind: EvaluationKind>: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
         CommandConfiguration(
             commandName: Kind.name, abstract: Kind.abstract,
@@ -19,41 +19,31 @@ struct CachedEvaluationCommand<Kind: EvaluationKind>: AsyncParsableCommand {
 
     func run() async throws {
         let spec = try evaluation.spec(isQueryAware: options.queryAware)
-        switch try evaluation.work(spec) {
+        let work = try evaluation.work(spec)
+        switch work {
         case .generation(let task, let scoring):
-            if try options.evictsBeforeQuestions, !task.hasContext {
-                throw ValidationError(
-                    "nothing precedes the questions of \(task.name), at whose beginning evictions would decide; use --query-aware"
-                )
+            try options.check(task.name, hasContext: work.hasContext)
+            guard options.dtype == nil else {
+                throw ValidationError("--dtype has no effect on \(task.name), which multiplies in the weights' own type")
             }
             try await options.run(
                 task, models: evaluation.models, chat: ChatPolicy(rawValue: spec.chat)?.evaluation, scoring: scoring)
         case .choices(let set):
-            if let given = options.firstGiven {
-                throw ValidationError(
-                    "\(given) has no effect on \(set.name), whose choices are scored by likelihood, without a cache")
+            if let given = options.firstOfOutputs {
+                throw ValidationError("\(given) has no effect on \(set.name), whose choices are scored by likelihood")
             }
-            try LikelihoodEvaluation(
-                models: evaluation.models, tokenizer: options.tokenizer, threads: options.threads, results: options.output.results
-            ).run(set)
+            try options.check(set.name, hasContext: work.hasContext)
+            var likelihood = LikelihoodEvaluation(
+                models: evaluation.models, tokenizer: options.tokenizer, dtype: options.dtype ?? .fp32, threads: options.threads,
+                results: options.output.results)
+            if options.isThroughCache {
+                guard options.dtype == nil else {
+                    throw ValidationError("--dtype has no effect with --cache, which multiplies in the weights' own type")
+                }
+                likelihood.caches = try options.specs()
+            }
+            (likelihood.isQueryAware, likelihood.paging) = (options.queryAware, options.paging)
+            try likelihood.run(set)
         }
-    }
-}
-
-/// The command of an evaluation by likelihood alone.
-struct LikelihoodEvaluationCommand<Kind: EvaluationKind>: ParsableCommand {
-    static var configuration: CommandConfiguration {
-        CommandConfiguration(commandName: Kind.name, abstract: Kind.abstract, discussion: Kind.withOptions(Kind.discussion))
-    }
-
-    @OptionGroup var evaluation: EvaluationArguments<Kind>
-
-    @OptionGroup var likelihood: LikelihoodOptions
-
-    func run() throws {
-        guard case .choices(let set) = try evaluation.work(evaluation.spec()) else {
-            preconditionFailure("'\(Kind.name)' has no settings of a cache and generates outputs")
-        }
-        try likelihood.evaluation(of: evaluation.models).run(set)
     }
 }

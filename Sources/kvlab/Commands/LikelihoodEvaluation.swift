@@ -1,6 +1,7 @@
 import Evaluation
 import Experiments
 import Foundation
+import Inference
 import Kernels
 
 /// Evaluates models by the likelihood of choices, and prints their scores.
@@ -10,6 +11,11 @@ struct LikelihoodEvaluation {
     var dtype = ComputePrecision.fp32
     var threads: ThreadsOption
     var results: JSONOptions
+    /// The caches to score through; none for whole sequences without a cache.
+    var caches: [CacheSpec] = []
+    /// Whether evictions have seen the question.
+    var isQueryAware = false
+    var paging = PageOptions()
 
     private struct Report: Encodable {
         var task: String
@@ -18,6 +24,10 @@ struct LikelihoodEvaluation {
 
     private struct Entry: Encodable {
         var model: String
+        var cache: String?
+        var queryAware: Bool?
+        /// Bytes of the keys and values that a choice was scored through, on average.
+        var heldBytes: Double?
         var items: Int
         /// The metrics by the harness's names, over all items.
         var scores: [String: Double]
@@ -35,38 +45,54 @@ struct LikelihoodEvaluation {
     /// Scores the items of `set` with each model and prints its metrics, also group by group where there are several.
     func run(_ set: EvaluationWork.ChoiceSet) throws {
         let reporter = ProgressReporter(quiet: results.isJSON)
-        let (task, groups, all) = (set.name, set.groups, set.items)
+        let all = set.items
         var entries: [Entry] = []
         var reference: [Double] = []
         for path in models {
             let model = try model(path)
-            let score: ChoiceScore
             do {
-                score = try ChoiceScore.evaluate(
-                    model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, all
-                ) { done, count in reporter.progress("\(model.name)  choices  \(done)/\(count)") }
-            } catch let error as ChoiceTaskError { throw CommandFailure(description: "\(task): \(error)") }
-            let right = score.results.map { $0.chosen == $0.answer ? 1.0 : 0 }
-            var parts: [Group] = []
-            var next = 0
-            for group in groups {
-                let range = next..<next + group.items.count
-                next = range.upperBound
-                parts.append(
-                    Group(
-                        name: group.name, items: range.count,
-                        scores: ["acc": right[range].reduce(0, +) / Double(max(1, range.count))]))
-            }
-            entries.append(
-                Entry(
-                    model: model.name, items: score.items, scores: try Self.scores(score, set.metrics),
-                    acc_stderr: score.standardError, groups: groups.count > 1 ? parts : nil,
-                    toReference: reference.isEmpty ? nil : PairedScores(Array(zip(reference, right)))))
-            if reference.isEmpty { reference = right }
+                if caches.isEmpty {
+                    let score = try ChoiceScore.evaluate(
+                        model.model, tokenizer: model.tokenizer, bosID: model.bosID, prefixID: model.prefixID, all
+                    ) { done, count in reporter.progress("\(model.name)  choices  \(done)/\(count)") }
+                    entries.append(try entry(set, model.name, nil, score, &reference))
+                    continue
+                }
+                let scores = try model.scoreChoices(
+                    all, through: caches, pageBytes: paging.page?.bytes, isQueryAware: isQueryAware
+                ) { cache, done, count in reporter.progress("\(model.name)  \(cache)  choices  \(done)/\(count)") }
+                for (cache, score) in zip(caches, scores) {
+                    entries.append(try entry(set, model.name, cache, score, &reference))
+                }
+            } catch let error as ChoiceTaskError { throw CommandFailure(description: "\(set.name): \(error)") }
         }
         reporter.clear()
-        if results.isJSON { return try results.print(Report(task: task, models: entries)) }
+        if results.isJSON { return try results.print(Report(task: set.name, models: entries)) }
         for entry in entries { try show(entry) }
+    }
+
+    /// The scores of a model through a cache, compared with the first ones.
+    private func entry(
+        _ set: EvaluationWork.ChoiceSet, _ model: String, _ cache: CacheSpec?, _ score: ChoiceScore, _ reference: inout [Double]
+    ) throws -> Entry {
+        let right = score.results.map { $0.chosen == $0.answer ? 1.0 : 0 }
+        var parts: [Group] = []
+        var next = 0
+        for group in set.groups {
+            let range = next..<next + group.items.count
+            next = range.upperBound
+            parts.append(
+                Group(
+                    name: group.name, items: range.count,
+                    scores: ["acc": right[range].reduce(0, +) / Double(max(1, range.count))]))
+        }
+        let paired = reference.isEmpty ? nil : PairedScores(Array(zip(reference, right)))
+        if reference.isEmpty { reference = right }
+        return Entry(
+            model: model, cache: cache?.description, queryAware: cache.map { $0.evicts && isQueryAware },
+            heldBytes: score.bytesHeld,
+            items: score.items, scores: try Self.scores(score, set.metrics), acc_stderr: score.standardError,
+            groups: set.groups.count > 1 ? parts : nil, toReference: paired)
     }
 
     /// The model at `path` with the options' tokenizer, precision and threads.
@@ -94,7 +120,9 @@ struct LikelihoodEvaluation {
     private func show(_ entry: Entry) throws {
         let names = entry.scores.keys.sorted()
         let width = max(names.map(\.count).max() ?? 0, 10)
-        try print("\(entry.model), \(entry.items) items")
+        let cache = entry.cache.map { "  \($0)" } ?? ""
+        try print("\(entry.model)\(cache)\(entry.queryAware == true ? ", query-aware" : ""), \(entry.items) items")
+        if let bytes = entry.heldBytes { try print(String(format: "  cache held  %.0f bytes", bytes)) }
         for name in names {
             let error = name == "acc" ? String(format: " ± %.4f", entry.acc_stderr) : ""
             try print(

@@ -3,6 +3,7 @@ import Console
 import Evaluation
 import Experiments
 import Inference
+import Kernels
 import Models
 
 /// The options of all evaluations of long contexts.
@@ -34,6 +35,12 @@ struct LongContextOptions: ParsableArguments {
     @Option(help: "A tokenizer.json or tokenizer.bin instead of the checkpoints' own.", completion: .file())
     var tokenizer: String?
 
+    @Option(
+        help:
+            "What products are multiplied in where choices are scored without a cache: fp32 (the default), or bf16 (faster; summed in fp32)."
+    )
+    var dtype: ComputePrecision?
+
     @OptionGroup var threads: ThreadsOption
 
     @Option(help: "The folder of the records; the same command goes on where it stopped.", completion: .directory)
@@ -49,21 +56,26 @@ struct LongContextOptions: ParsableArguments {
         _ = try specs()
     }
 
-    private func specs() throws -> [CacheSpec] {
+    func specs() throws -> [CacheSpec] {
         try CacheSpec.all(
             caches.isEmpty ? ["full"] : caches, flag: "--cache", defaults: paging.encoding(kvDtype ?? .float32))
     }
 
-    /// Whether a cache evicts, and decides before the question.
-    var evictsBeforeQuestions: Bool {
-        get throws { try !queryAware && specs().contains(where: \.evicts) }
+    /// Refuses evictions that decide before the questions of a task where nothing precedes these.
+    func check(_ task: String, hasContext: Bool) throws {
+        guard !hasContext, !queryAware, try specs().contains(where: \.evicts) else { return }
+        throw ValidationError(
+            "nothing precedes the questions of \(task), at whose beginning evictions would decide; use --query-aware")
     }
 
-    /// The first option given that means nothing without a cache and outputs; nil for none.
-    var firstGiven: String? {
+    /// Whether a cache is described.
+    var isThroughCache: Bool {
+        !caches.isEmpty || queryAware || kvDtype != nil || paging.page != nil || paging.kvResidual != nil
+    }
+
+    /// The first option given that means nothing without outputs; nil for none.
+    var firstOfOutputs: String? {
         [
-            ("--cache", !caches.isEmpty), ("--query-aware", queryAware), ("--kv-dtype", kvDtype != nil),
-            ("--page", paging.page != nil), ("--kv-residual", paging.kvResidual != nil),
             ("--kv-memory", memory != nil), ("--concurrency", concurrency != nil), ("--out", out != nil),
             ("--html", output.report.html != nil),
         ].first(where: \.1)?.0
