@@ -99,6 +99,30 @@ import Text
         }
     }
 
+    @Test func `conversations and choices are tasks through every cache, and the same command keeps their scores`() async throws {
+        try FileManager.default.createDirectory(atPath: scratch["mmlu/dev"], withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(atPath: scratch["mmlu/test"], withIntermediateDirectories: true)
+        try scratch.write("One?,a,b,c,d,B\n".utf8, to: "mmlu/dev/law_dev.csv")
+        try scratch.write("Two?,a,b,c,d,C\nThree?,a,b,c,d,A\n".utf8, to: "mmlu/test/law_test.csv")
+        try scratch.write(
+            #"{"id": "trip", "turns": [{"user": "Platform 9."}, {"user": "Which?", "references": ["9"]}]}"#.utf8,
+            to: "chats.jsonl")
+        let tasks = """
+            [{"mmlu": {"data": "\(scratch["mmlu"])", "shots": 1}}, {"dialogue": {"data": "\(scratch["chats.jsonl"])", "maxNew": 2}}]
+            """
+        let recipe = try recipe(tasks, more: #", "compression": [{"kvDtype": "int8"}, {"evict": "knorm", "budget": 40}]"#)
+        let result = try await lab(recipe).execute { false }
+        let table = try #require(result?.results.tasks)
+        #expect(table.tasks == ["mmlu", "dialogue"] && table.rows.count == 6)
+        for row in table.rows {
+            #expect(row.scores.map { $0?.overall.n } == [2, 1], "\(row.model) \(row.cache)")
+        }
+        // Two models, two tasks, three caches.
+        #expect(try lab(recipe).planText().hasSuffix("12 evaluations on tasks, 0 to run"))
+        let again = try #require(try await lab(recipe).execute { false })
+        #expect(again.results.tasks == table)
+    }
+
     @Test func `faults of tasks are found before anything is trained, with their key`() throws {
         func sentence(_ tasks: String, more: String = "", maxSeq: Int = 360) -> String {
             do {
