@@ -4,6 +4,20 @@ import Text
 
 /// The import of models of all known formats, recognised by their content.
 public enum ModelImport {
+    /// The name of the model at `path`: the file's without its extension, or the folder's, which has none whatever its dots:
+    /// Qwen2.5-0.5B.
+    public static func name(of path: String) -> String {
+        let url = URL(fileURLWithPath: path)
+        return (FolderListing.isFolder(path) ? url : url.deletingPathExtension()).lastPathComponent
+    }
+
+    /// The same, or the name of the folder around a file that a run has named `model` or `checkpoint`.
+    public static func distinctName(of path: String) -> String {
+        let name = name(of: path)
+        guard ["model", "checkpoint"].contains(name), !FolderListing.isFolder(path) else { return name }
+        return URL(fileURLWithPath: path).deletingLastPathComponent().lastPathComponent
+    }
+
     /// Reads a checkpoint file, a Hugging Face folder, a GGUF file or a llama2.c file.
     ///
     /// - Parameters:

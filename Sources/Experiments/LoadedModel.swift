@@ -21,7 +21,7 @@ public struct LoadedModel: Sendable, ModelText {
     /// Loads a checkpoint, under a `name` of its own if need be; `tokenizerPath` replaces the tokenizer inside it, or stands in for a missing one.
     public init(name: String? = nil, path: String, tokenizerPath: String? = nil) throws {
         let checkpoint = try ModelImport.load(path)
-        let file = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        let file = ModelImport.name(of: path)
         try self.init(
             name: name ?? (["model", "checkpoint"].contains(file) ? checkpoint.lineage.name ?? file : file),
             checkpoint: checkpoint,

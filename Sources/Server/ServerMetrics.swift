@@ -173,9 +173,10 @@ struct TokenClock: Sendable {
     private var last: [Int: ContinuousClock.Instant] = [:]
     private var isFirst = true
 
-    init(_ metrics: ServerMetrics, _ record: RequestRecord) {
+    /// A clock of the record's model, or of `model` where a request goes to several.
+    init(_ metrics: ServerMetrics, _ record: RequestRecord, model: String? = nil) {
         (self.metrics, self.record) = (metrics, record)
-        model = record.summary.model ?? ""
+        self.model = model ?? record.summary.model ?? ""
     }
 
     /// Records a prompt of `tokens` tokens, `cached` of which the prefix cache had.

@@ -59,6 +59,12 @@ import Testing
                 #expect(cache == cache.sorted() && cache.last == [256, 1024][place] * 234)
             }
         }
+        // Metrics count each model's prompts and outputs: a play of six outputs, and a completion.
+        let metrics = try await server.send("GET", "/metrics").text
+        for model in ["mha", "mqa"] {
+            #expect(metrics.contains("prompt_tokens_total{model_name=\"\(model)\"} 270\n"))
+            #expect(metrics.contains("generation_tokens_total{model_name=\"\(model)\"} 700\n"))
+        }
         let pools = events.compactMap { $0["pool"] }
         #expect(pools.count >= 2)
         for pool in pools { expectConsistent(pool) }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Evaluation
 import Files
 import Foundation
@@ -39,7 +40,7 @@ public struct LongContextEvaluation: Sendable {
 
     /// Runs the examples without a record in the folder; each record is on disk before the next example is begun.
     public func run(reporter: ProgressReporter) async throws -> LongContextSummary {
-        let names = models.map(Self.name)
+        let names = models.map(ModelImport.distinctName(of:))
         for (index, name) in names.enumerated() where names[..<index].contains(name) { throw LongContextError.ambiguous(name) }
         let folder = try out.map { path in
             let files = try (task.files + (tokenizerPath.map { [$0] } ?? [])).map { path in
@@ -84,15 +85,6 @@ public struct LongContextEvaluation: Sendable {
             task: task.name, models: names, caches: caches.map(\.description), records: records)
         try folder?.write(summary)
         return summary
-    }
-
-    /// A model's name: its file's without the extension, or its folder's.
-    private static func name(_ path: String) -> String {
-        let url = URL(fileURLWithPath: path)
-        let isFolder = (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
-        let file = isFolder ? url.lastPathComponent : url.deletingPathExtension().lastPathComponent
-        // A run's own files all have one name.
-        return ["model", "checkpoint"].contains(file) && !isFolder ? url.deletingLastPathComponent().lastPathComponent : file
     }
 }
 

@@ -90,11 +90,7 @@ struct SweepParent: Sendable {
 
     /// The file's name without its extension, the folder's for a name that says nothing; in characters that a folder can have.
     static func name(_ path: String) -> String {
-        let url = URL(fileURLWithPath: path)
-        let file = url.deletingPathExtension().lastPathComponent
-        // A folder's name has no extension, however many dots.
-        let own = url.hasDirectoryPath ? url.lastPathComponent : file
-        let name = ["model", "checkpoint"].contains(own) ? url.deletingLastPathComponent().lastPathComponent : own
+        let name = ModelImport.distinctName(of: path)
         let plain = name.map { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) ? $0 : "-" }
         return plain.first == "." || plain.isEmpty ? "given" + String(plain) : String(plain)
     }

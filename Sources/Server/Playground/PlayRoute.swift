@@ -70,7 +70,7 @@ extension ServerState {
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .connection: "close"],
             body: ResponseBody { writer in
                 // A client that leaves ends the work, and with it the frames.
-                let work = Task { await fill(board, running, places, context) }
+                let work = Task { await fill(board, running, places.map { ($0, play.items[$0].request) }, context) }
                 defer { work.cancel() }
                 try await writer.send(head)
                 var due = ContinuousClock.now
@@ -103,16 +103,22 @@ extension ServerState {
         }
     }
 
-    /// Brings the outputs to the board until the last has finished.
-    private func fill(_ board: PlayBoard, _ running: [Generation], _ places: [Int], _ context: ServerContext) async {
+    /// Brings the outputs to the board until the last has finished; `items` are the place and the request of each generation.
+    private func fill(
+        _ board: PlayBoard, _ running: [Generation], _ items: [(place: Int, request: GenerationRequest)], _ context: ServerContext
+    ) async {
         do {
             try await runner.run(running, for: context.channel) { events in
-                var clocks = running.map { _ in TokenClock(metrics, context.record) }
+                var clocks = items.map { TokenClock(metrics, context.record, model: models[$0.request.model].id) }
                 var reasons = running.map { _ in [FinishReason]() }
                 for try await (index, event) in events {
-                    if case .token(let output, _, _) = event { clocks[index].token(prompt: 0, output: output) }
-                    if case .finished(_, let reason, _) = event { reasons[index].append(reason) }
-                    board.take(places[index], event)
+                    switch event {
+                    case .prompt(_, let cached, let queued, _):
+                        clocks[index].prompt(tokens: items[index].request.prompt.count, cached: cached, queued: queued)
+                    case .token(let output, _, _): clocks[index].token(prompt: 0, output: output)
+                    case .finished(_, let reason, _): reasons[index].append(reason)
+                    }
+                    board.take(items[index].place, event)
                 }
                 for (clock, reasons) in zip(clocks, reasons) { clock.finished(reasons) }
             }

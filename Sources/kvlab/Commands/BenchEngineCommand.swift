@@ -103,7 +103,7 @@ struct BenchEngineCommand: AsyncParsableCommand {
             options.retention = try eviction.retention()
             options.limits.tokensPerStep = stepTokens
             options.prefixSharing = shared > 0
-            let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+            let name = ModelImport.name(of: path)
             let engine = try Engine(
                 models: [
                     EngineModel(

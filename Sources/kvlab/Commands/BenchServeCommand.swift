@@ -123,7 +123,7 @@ struct BenchServeCommand: AsyncParsableCommand {
                 description: "\(path): \(ByteCount.text(memory.bytes)) of cache hold no sequence of \(length) tokens; "
                     + "choose a larger --kv-memory, or a smaller --prompt or --tokens")
         }
-        let id = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        let id = ModelImport.name(of: path)
         let tokenizer: any Tokenizer = try checkpoint.tokenizer.map { try TokenizerFile.load($0, name: path) } ?? ByteTokenizer()
         return Contender(
             id: id, path: path, attention: config.attentionLabel, pageBytes: pageBytes, capacity: capacity,

@@ -61,7 +61,7 @@ struct CapacityCommand: ParsableCommand {
         let pageBytes = paging.bytes(for: configs, encoding, under: retention)
         let rows = try zip(checkpoints, configs).map { path, config in
             Row(
-                model: URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, attention: config.attentionLabel,
+                model: ModelImport.name(of: path), attention: config.attentionLabel,
                 pageBytes: pageBytes,
                 capacity: try CacheCapacity.measure(
                     config, encoding: encoding, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: context,

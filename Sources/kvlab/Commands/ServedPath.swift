@@ -1,5 +1,5 @@
 import ArgumentParser
-import Files
+import Checkpoints
 import Foundation
 
 /// A model to serve: its path, and the id that clients know it by.
@@ -19,8 +19,6 @@ struct ServedPath: ExpressibleByArgument {
             }
         }
         path = argument
-        let file = URL(fileURLWithPath: argument)
-        // A folder's name has no extension, whatever its dots: Qwen2.5-0.5B.
-        id = (FolderListing.isFolder(argument) ? file : file.deletingPathExtension()).lastPathComponent
+        id = ModelImport.name(of: argument)
     }
 }
