@@ -77,7 +77,7 @@ public struct DesignMethod: ConversionMethod {
 extension ModelConfig {
     /// Throws the first part that is not plain attention: weights of its own, shared keys and values, a window.
     func checkPlainLayers() throws(ConversionError) {
-        if latent != nil { throw .architecture("it has \(LatentShape.part) already") }
+        if let attentionShape { throw .architecture("it has \(attentionShape.part) already") }
         if keyValueSources != nil { throw .architecture("its layers share keys and values already") }
         if (0..<layers).contains(where: { window($0) != nil }) { throw .architecture("its layers have windows already") }
     }

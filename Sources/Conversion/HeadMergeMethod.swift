@@ -59,7 +59,7 @@ public struct HeadMergeMethod: ConversionMethod {
     }
 
     public func childConfig(_ config: ModelConfig) throws -> ModelConfig {
-        if config.latent != nil { throw ConversionError.architecture("\(LatentShape.part) has no KV heads to merge") }
+        if let shape = config.attentionShape { throw ConversionError.architecture("\(shape.part) has no KV heads to merge") }
         if (0..<config.layers).contains(where: { config.keyValueSource($0) != nil }) {
             throw ConversionError.architecture("its layers share keys and values already")
         }

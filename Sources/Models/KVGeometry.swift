@@ -86,7 +86,7 @@ extension ModelConfig {
         (0..<layers).map { layer in
             let source = keyValueSource(layer)
             let encoding = encoding[source ?? layer]
-            return latent?.geometry(encoding)
+            return attentionShape?.geometry(encoding)
                 ?? KVGeometry(
                     kvHeads: kvHeads[layer], keyDim: headDim[layer], valueDim: headDim[layer], encoding: encoding,
                     window: window(layer), sinks: attentionSinks ?? 0, source: source)

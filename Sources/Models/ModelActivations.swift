@@ -13,8 +13,9 @@ extension ModelConfig {
         let norms = hasLayerNorm == true ? 2 * hiddenSize + 4 : 2
         let forms = encoding.map { StoredRows.Form.all(of: $0).count } ?? 1
         var attention = heads
-        if let latent {
-            attention += latent.activationsPerToken(heads: heads, headDim: headDim, forms: forms, isStored: encoding != nil)
+        if let attentionShape {
+            attention += attentionShape.activationsPerToken(
+                heads: heads, headDim: headDim, forms: forms, isStored: encoding != nil)
         } else {
             attention += forms * (heads + 2 * kvHeads) * headDim + heads * headDim
             if hasQueryKeyNorm == true { attention += (heads + kvHeads) * (headDim + 1) }

@@ -74,6 +74,9 @@ public struct ModelConfig: Codable, Sendable, Hashable {
         self.tiedEmbeddings = tiedEmbeddings
     }
 
+    /// The attention with weights of its own in every layer; nil for grouped-query attention.
+    public var attentionShape: (any AttentionShape)? { latent }
+
     enum CodingKeys: String, CodingKey {
         case vocabularySize = "vocab_size"
         case hiddenSize = "hidden_size"
@@ -186,7 +189,7 @@ extension ModelConfig {
         }
         if let attentionSinks, attentionSinks < 0 { throw .notPositive(key: "attention_sinks", value: attentionSinks) }
         try validateSources()
-        try latent?.validate(self)
+        try attentionShape?.validate(self)
         try ropeScaling?.validate()
     }
 
@@ -214,7 +217,7 @@ extension ModelConfig {
         if hasQueryKeyNorm == true { parts.append("norms of queries and keys") }
         if (0..<layers).contains(where: { window($0) != nil }) { parts.append("sliding windows") }
         if (0..<layers).contains(where: { keyValueSource($0) != nil }) { parts.append("keys and values shared between layers") }
-        if latent != nil { parts.append(LatentShape.part) }
+        if let attentionShape { parts.append(attentionShape.part) }
         if hasLayerNorm == true { parts.append(Self.layerNormPart) }
         if let activation { parts.append("\(Self.activationPart)\(activation.rawValue)") }
         if hasLearnedPositions == true { parts.append(Self.learnedPositionsPart) }

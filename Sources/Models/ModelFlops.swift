@@ -11,7 +11,7 @@ extension ModelConfig {
         }
         for layer in 0..<layers {
             let keys = min(Double(seq + 1) / 2, Double(window(layer) ?? seq))
-            total += Double(heads[layer]) * Double(headDim[layer] + (latent?.valueHeadDim ?? headDim[layer])) * keys
+            total += Double(heads[layer]) * Double(headDim[layer] + (attentionShape?.valueHeadDim ?? headDim[layer])) * keys
         }
         return total
     }

@@ -87,7 +87,7 @@ extension LlamaRelative {
             }
             return value
         }
-        let headDim = if let shape = config.latent { shape.ropeHeadDim } else { try uniform("head_dim", config.headDim) }
+        let headDim = if let shape = config.attentionShape { shape.rotaryDim } else { try uniform("head_dim", config.headDim) }
         let (heads, kvHeads) = (
             try uniform("num_attention_heads", config.heads), try uniform("num_key_value_heads", config.kvHeads)
         )

@@ -75,7 +75,7 @@ public struct DecodeTiming: Codable, Sendable, Hashable {
     }
 
     private static func isPlain(_ config: ModelConfig) -> Bool {
-        config.latent == nil && config.keyValueSources == nil
+        config.attentionShape == nil && config.keyValueSources == nil
             && (0..<config.layers).allSatisfy { config.window($0) == nil }
     }
 

@@ -74,7 +74,7 @@ struct QueryRotation: Sendable {
     init(_ config: ModelConfig, layer: Int) {
         self.config = config
         width = config.rotaryDim(layer)
-        start = config.latent?.rank ?? 0
+        start = config.attentionShape?.rotaryStart ?? 0
         table = width > 0 ? config.rotaryTable(headDim: width) : nil
     }
 

@@ -49,6 +49,30 @@ public enum AttentionDesigns {
     public static func named(_ name: String) -> (any AttentionDesign.Type)? { all.first { $0.name == name } }
 }
 
+/// The shape of an attention with weights of its own: caches, estimates and names follow from it.
+public protocol AttentionShape: Sendable {
+    /// The attention as a part of a configuration, in words.
+    var part: String { get }
+    /// Its short name in tables.
+    var label: String { get }
+    /// Elements of a head that RoPE rotates; 0 where positions are learned.
+    var rotaryDim: Int { get }
+    /// The first rotated element of a query over the cache.
+    var rotaryStart: Int { get }
+    /// Width of a value's head.
+    var valueHeadDim: Int { get }
+    /// The cache geometry of a layer.
+    func geometry(_ encoding: KVEncoding) -> KVGeometry
+    /// Float32 values that attention keeps of each token for the backward pass, beside the log-sum-exp.
+    ///
+    /// - Parameters:
+    ///   - forms: the forms in which keys and values are read, 1 or 2.
+    ///   - isStored: whether they are those of a compressed cache.
+    func activationsPerToken(heads: Int, headDim: Int, forms: Int, isStored: Bool) -> Int
+    /// Throws where it does not fit the sizes or parts of `config`.
+    func validate(_ config: ModelConfig) throws(ModelConfigError)
+}
+
 /// The training form of a layer's attention: projections of a block's normed input, and attention between positions.
 protocol Attention: Sendable {
     /// The input projections, whose outputs ``attended(_:keysAndValues:_:_:)`` takes concatenated in a row.
@@ -99,7 +123,7 @@ extension ServingAttention {
 
 extension ModelConfig {
     /// Number of first elements of a head that RoPE rotates; 0 where positions are learned.
-    public func rotaryDim(_ layer: Int) -> Int { latent?.ropeHeadDim ?? rotaryWidth ?? headDim[layer] }
+    public func rotaryDim(_ layer: Int) -> Int { attentionShape?.rotaryDim ?? rotaryWidth ?? headDim[layer] }
 
     /// The rotary table of `layer`, made once for each width; nil where no element is rotated.
     public func rotary(_ layer: Int, among tables: inout [Int: RotaryTable]) -> RotaryTable? {

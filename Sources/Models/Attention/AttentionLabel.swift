@@ -2,7 +2,7 @@ extension ModelConfig {
     /// A short name of the attention: MHA, MQA or GQA with its KV heads (of each layer where they differ), or MLA with its rank.
     /// Before it stands CLA with the number of sharing layers, or YOCO; after it the window of windowed layers.
     public var attentionLabel: String {
-        if let latent { return "MLA-\(latent.rank)" }
+        if let attentionShape { return attentionShape.label }
         let kinds = (0..<layers).map { layer in
             kvHeads[layer] == heads[layer] ? "MHA" : kvHeads[layer] == 1 ? "MQA" : "GQA-\(kvHeads[layer])"
         }

@@ -35,24 +35,24 @@ public struct LatentShape: Codable, Sendable, Hashable {
     }
 }
 
-extension LatentShape {
-    /// Latent attention as a part of a configuration, in words.
-    public static let part = "latent attention"
+extension LatentShape: AttentionShape {
+    public var part: String { "latent attention" }
+    public var label: String { "MLA-\(rank)" }
+    public var rotaryDim: Int { ropeHeadDim }
+    public var rotaryStart: Int { rank }
 
-    /// A layer's cache geometry: one key of all heads a token, the latent and the rotated part; the latent is the value too.
-    func geometry(_ encoding: KVEncoding) -> KVGeometry {
+    /// One key of all heads a token, the latent and the rotated part; the latent is the value too.
+    public func geometry(_ encoding: KVEncoding) -> KVGeometry {
         KVGeometry(kvHeads: 1, keyDim: rank + ropeHeadDim, valueDim: rank, encoding: encoding, valuesAreKeys: true)
     }
 
-    /// Float32 values that attention keeps of each token for the backward pass, beside the log-sum-exp: the latent, which exists
-    /// behind its norm too where a compressed cache stores it (`isStored`), the expanded queries, keys and values of all heads, in
-    /// each of the `forms` that they are read in, and their output.
-    func activationsPerToken(heads: Int, headDim: Int, forms: Int, isStored: Bool) -> Int {
+    /// The latent, which exists behind its norm too where a cache stores it, the expanded queries, keys and values of all heads,
+    /// and their output.
+    public func activationsPerToken(heads: Int, headDim: Int, forms: Int, isStored: Bool) -> Int {
         forms * (rank + heads * (2 * headDim + valueHeadDim)) + heads * valueHeadDim + (isStored && isNormed ? rank + 1 : 0)
     }
 
-    /// Throws where the shape does not fit the sizes or parts of `config`.
-    func validate(_ config: ModelConfig) throws(ModelConfigError) {
+    public func validate(_ config: ModelConfig) throws(ModelConfigError) {
         for (key, value) in [
             (CodingKeys.rank, rank), (.ropeHeadDim, ropeHeadDim), (.valueHeadDim, valueHeadDim),
         ] {
@@ -72,10 +72,9 @@ extension LatentShape {
                 throw misfit("every head has its own keys, but layer \(layer) has \(kvHeads) for \(heads)")
             }
         }
-        let allowed =
-            [Self.part, ModelConfig.attentionBiasPart, ModelConfig.learnedPositionsPart] + ModelConfig.partsBesideAttention
+        let allowed = [part, ModelConfig.attentionBiasPart, ModelConfig.learnedPositionsPart] + ModelConfig.partsBesideAttention
         for other in config.partsBeyondLlama where !other.hasSuffix("RoPE scaling") && !allowed.contains(other) {
-            throw .combination(Self.part, other)
+            throw .combination(part, other)
         }
     }
 }
