@@ -54,7 +54,7 @@ import Text
     }
 
     @Test func `evictions decide behind the beginning, query-aware ones before the question's last token`() throws {
-        let spec = "evict=snapkv,budget=6,window=2,sinks=1,recent=2"
+        let spec = "evict=snapkv,budget=6,window=2"
         let (full, before, behind) = (
             try score(items, "full"), try score(items, spec), try score(items, spec, isQueryAware: true)
         )
@@ -72,9 +72,9 @@ import Text
     @Test func `a policy that decides at a prompt's end refuses questions that nothing precedes`() throws {
         let bare = ChoiceItem(context: "no. 1? ", choices: ["a", "b"], answer: 0)
         #expect(throws: InferenceError.policyWithoutPrompt(policy: "snapkv")) {
-            try score([bare], "evict=snapkv,budget=6,window=2,sinks=1,recent=2")
+            try score([bare], "evict=snapkv,budget=6,window=2")
         }
-        #expect(try score([bare], "evict=snapkv,budget=6,window=2,sinks=1,recent=2", isQueryAware: true).items == 1)
+        #expect(try score([bare], "evict=snapkv,budget=6,window=2", isQueryAware: true).items == 1)
     }
 
     @Test(.enabled(if: SharedData.isPresent, "\(SharedData.skipped)"))

@@ -29,35 +29,38 @@ import Testing
         try write("Four?,1,2,3,4,C\nFive?,1,2,3,4,A\n", "test/abstract_algebra_test.csv")
         try write("Six?,1,2,3,4,D\n", "test/anatomy_test.csv")
         try write("x,1,2,3,4,A\n", "dev/anatomy_dev.csv")
+        let context = """
+            The following are multiple choice questions (with answers) about abstract algebra.
+
+            One?
+            A. a
+            B. b
+            C. c
+            D. d
+            Answer: B
+
+            Two, or
+            2?
+            A. e
+            B. f
+            C. g
+            D. h
+            Answer: D
+
+            Four?
+            A. 1
+            B. 2
+            C. 3
+            D. 4
+            Answer:
+            """
+        let beginning = try #require(context.firstRange(of: "Four?"))
         let subject = try #require(try MMLU(["abstract_algebra"], data: scratch.path, shots: 2).subjects.first)
         #expect(
             subject.items[0]
                 == ChoiceItem(
-                    context: """
-                        The following are multiple choice questions (with answers) about abstract algebra.
-
-                        One?
-                        A. a
-                        B. b
-                        C. c
-                        D. d
-                        Answer: B
-
-                        Two, or
-                        2?
-                        A. e
-                        B. f
-                        C. g
-                        D. h
-                        Answer: D
-
-                        Four?
-                        A. 1
-                        B. 2
-                        C. 3
-                        D. 4
-                        Answer:
-                        """, choices: [" A", " B", " C", " D"], answer: 2))
+                    context: context, choices: [" A", " B", " C", " D"], answer: 2,
+                    promptBytes: context[..<beginning.lowerBound].utf8.count))
         let all = try MMLU(nil, data: scratch.path, shots: 1, limit: 1)
         #expect(all.subjects.map(\.name) == ["abstract_algebra", "anatomy"] && all.subjects.map(\.items.count) == [1, 1])
         #expect(

@@ -193,7 +193,7 @@ import Testing
         let caches = ["--cache", "full", "--cache", "evict=streaming-llm,budget=16,dtype=int8"]
         let cached = try #require(
             try json(Tool.run(command + caches + ["--json"], in: scratch.path))["models"] as? [[String: Any]])
-        #expect(cached.map { $0["cache"] as? String }[..<2] == ["dtype=fp32", "evict=streaming-llm,budget=16,dtype=int8"])
+        #expect(cached.map { $0["cache"] as? String }[..<2] == ["dtype=fp32", "dtype=int8,evict=streaming-llm,budget=16"])
         #expect(cached.count == 4 && (cached[0]["scores"] as? [String: Double]) == (models[0]["scores"] as? [String: Double]))
         let bytes = cached.compactMap { $0["heldBytes"] as? Double }
         #expect(bytes.count == 4 && bytes[1] < bytes[0] / 4)

@@ -24,7 +24,9 @@ struct RULERQuestions: RULERRule {
     /// Throws `FileError`, or ``ScoringError`` naming the file and the place in it.
     init(squad path: String, _ texts: RULERPrompts) throws {
         func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: reason) }
-        guard let articles = try JSONValue(path: path)["data"]?.array else { throw refused("no list 'data', as SQuAD's files have") }
+        guard let articles = try JSONValue(path: path)["data"]?.array else {
+            throw refused("no list 'data', as SQuAD's files have")
+        }
         var (index, questions) = (DocumentIndex(), [Question]())
         for (number, article) in articles.enumerated() {
             func refused(_ reason: String) -> ScoringError { .file(path, line: 1, reason: "article \(number + 1): \(reason)") }
