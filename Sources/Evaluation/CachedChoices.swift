@@ -83,7 +83,7 @@ extension ChoiceScore {
 }
 
 extension ChoiceItem {
-    /// The number of tokens of a row of its that are not its question's, nor the choice's.
+    /// The tokens of one of its rows before the question.
     fileprivate func prompt(of row: ChoiceScore.Row, _ tokenizer: any Tokenizer) -> Int {
         guard promptBytes > 0 else { return 0 }
         // The first choice's row, whose text ends in that choice.
@@ -95,8 +95,7 @@ extension ChoiceItem {
 extension PagedKVCache {
     /// Computes the tokens `unread` of as many sequences, numbered from `number` on, together, in steps that end at chunks and decisions.
     ///
-    /// - Parameter reader: what reads the log-probabilities behind a sequence's token at a position, and the likeliest token there; nil for
-    ///   nothing.
+    /// - Parameter reader: the reader of the log-probabilities and the likeliest token behind a position of a sequence; nil where none is wanted.
     fileprivate mutating func read(
         _ unread: [ArraySlice<Int32>], as number: Int, _ model: ServingModel, chunk: Int,
         reader: (_ place: Int, _ position: Int) -> (([Float], Int32) -> Void)?

@@ -2,7 +2,7 @@ import Inference
 import Kernels
 import Models
 
-/// A model's perplexity on the serving path, and what its cache costs.
+/// A model's perplexity on the serving path, and the cost of its cache.
 public struct CachedPerplexity: Sendable {
     /// The scores, of the windows in order.
     public var score = PerplexityResult(windows: [])
@@ -29,7 +29,7 @@ public struct EvaluationCache: Sendable {
     public var retention: any Retention
     /// Bytes of a page.
     public var pageBytes: Int
-    /// Tokens of a window's prompt, a BOS included: only what positions behind it predict is scored. 0 for no prompt.
+    /// Tokens of a window's prompt, a BOS included: only predictions of positions behind it are scored. 0 for no prompt.
     public var prompt = 0
     /// Tokens of a chunk.
     public var chunk = 256

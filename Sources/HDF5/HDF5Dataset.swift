@@ -78,7 +78,7 @@ public struct HDF5Dataset: ~Copyable {
 
 /// A dataset's storage layout in the file.
 public enum HDF5Layout: Sendable, Hashable {
-    /// In one piece, allocated when the dataset is created and not filled: for whoever writes at ``HDF5Dataset/fileOffset``.
+    /// In one piece, allocated when the dataset is created and not filled: for writers at ``HDF5Dataset/fileOffset``.
     case contiguous
     /// In pieces of up to `elements` elements, each with a Fletcher-32 checksum; one dimension only.
     case checksummed(elements: Int)

@@ -1,6 +1,6 @@
 import CHDF5
 
-/// Owns one of the library's identifiers of any kind, and gives it back once.
+/// Owns one of the library's identifiers of any kind, and releases it once.
 struct HDF5Handle: ~Copyable {
     let id: hid_t
 

@@ -2,7 +2,7 @@ import Foundation
 import JSON
 import Jinja
 
-/// A document, and what of it is learnt where that is not all.
+/// A document and its learnt ranges, where not all of it is learnt.
 public struct ChatTranscript: Sendable, Equatable {
     /// The text in UTF-8.
     public var text: [UInt8]
