@@ -64,7 +64,7 @@ public struct ChoiceScore: Sendable, Equatable {
         return ChoiceScore(items, parts)
     }
 
-    /// The choices of all items as tokens, and the numbers of those that one pass of the model scores.
+    /// The choices of all items as rows of tokens, and the rows that each pass of the model scores, by their numbers.
     static func rows(
         _ items: [ChoiceItem], tokenizer: any Tokenizer, bosID: Int32?, prefixID: Int32?, positions: Int
     ) throws(ChoiceTaskError) -> (rows: [Row], passes: [[Int]]) {

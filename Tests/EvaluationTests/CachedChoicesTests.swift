@@ -61,7 +61,7 @@ import Text
         #expect(Set([full.perplexity, before.perplexity, behind.perplexity]).count == 3)
         let held = [full, before, behind].map { $0.bytesHeld ?? 0 }
         #expect(held[2] < held[1] && held[1] < held[0])
-        // The same item by item: what is shared changes nothing.
+        // Item by item: sharing a prompt changes no score.
         for isQueryAware in [false, true] {
             let alone = try items.map { log(try score([$0], spec, isQueryAware: isQueryAware).perplexity) }
             let together = try score(items, spec, isQueryAware: isQueryAware, forks: 3)
