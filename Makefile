@@ -17,7 +17,7 @@ recall: build runs/recall/model.h5 ## Train a model that answers passkeys, and c
 runs/recall/model.h5: data/recall.json $(patsubst %,data/recall-%.txt,1 2 3 4 5) | build
 	.build/release/kvlab train recipes/recall.json --out runs/recall $(if $(wildcard runs/recall/checkpoint.h5),--resume)
 
-smollm2: build data/bible.txt data/smollm2.gguf ## Fetch SmolLM2-135M and find a smaller cache for it (hours on 2 cores)
+smollm2: build data/bible.txt data/smollm2.gguf ## Fetch SmolLM2-135M and find a smaller cache for it (an hour on 2 cores)
 	.build/release/kvlab lab recipes/smollm2.json --resume
 
 # The torture's share runs by itself: its kills and full disks keep the threads that other tests wait on.
