@@ -61,7 +61,7 @@ public struct KVGeometry: Sendable, Hashable {
     }
 }
 
-extension Array<KVGeometry> {
+extension [KVGeometry] {
     /// Bytes that a token adds to a sequence shorter than every window, over all layers.
     public var bytesPerToken: Int { reduce(0) { $0 + $1.bytesPerToken } }
 
@@ -77,6 +77,17 @@ extension Array<KVGeometry> {
         }
         let (bytes, overflow) = sum.multipliedReportingOverflow(by: batch)
         return overflow ? nil : bytes
+    }
+
+    /// For each layer the number of its cache among those of layers with keys and values of their own: of its own, or of the layer
+    /// whose cache it shares.
+    public var cacheNumbers: [Int] {
+        var (numbers, count) = ([Int](), 0)
+        for layer in self {
+            numbers.append(layer.source.map { numbers[$0] } ?? count)
+            if layer.source == nil { count += 1 }
+        }
+        return numbers
     }
 }
 
@@ -99,18 +110,5 @@ extension ModelConfig {
     /// Cache bytes of a sequence of `tokens` over all layers.
     public func kvBytes(_ encoding: CacheEncoding, tokens: Int) -> Int {
         kvGeometry(encoding).reduce(0) { $0 + $1.bytes(tokens: tokens) }
-    }
-}
-
-extension [KVGeometry] {
-    /// For each layer the number of its cache among those of layers with keys and values of their own: of its own, or of the layer
-    /// whose cache it shares.
-    public var cacheNumbers: [Int] {
-        var (numbers, count) = ([Int](), 0)
-        for layer in self {
-            numbers.append(layer.source.map { numbers[$0] } ?? count)
-            if layer.source == nil { count += 1 }
-        }
-        return numbers
     }
 }

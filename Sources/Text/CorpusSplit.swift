@@ -12,8 +12,7 @@ extension Corpus {
     /// Splits the corpus into training and validation text, deterministically.
     ///
     /// By position, training has the first ⌊(1 − fraction) · bytes⌋ bytes; a document across the cut is divided, but a
-    /// chat belongs to training whole. By document,
-    /// validation has fraction · documents, rounded, but at least one.
+    /// chat belongs to training whole. By document, validation has fraction · documents, rounded, but at least one.
     ///
     /// - Parameters:
     ///   - fraction: the share held out, from 0 to under 1; with 0 validation is empty.

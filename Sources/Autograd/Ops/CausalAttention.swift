@@ -19,6 +19,7 @@ extension Tensor {
             sink.add(0, qkvGradient)
         }
     }
+
     /// Causal attention of the same rows to keys in several places at once: each part has its own keys and values, and its kernel says
     /// which rows see them. Queries are those of each part's own rows.
     ///

@@ -21,7 +21,7 @@ protocol ModelFamily: Sendable {
     func check(_ config: ModelConfig) throws(ImportError)
     /// The checkpoint in the family's form, to be written in `elementType`; nil for each weight's own.
     func prepared(_ checkpoint: Checkpoint, elementType: ElementType?) throws(ImportError) -> Checkpoint
-    /// The members of a model's `config.json`, values as JSON, without those that all families have.
+    /// The family's own members of a model's `config.json`, values as JSON; the exporter adds the members common to all families.
     func members(_ config: ModelConfig, padID: Int?) throws(ImportError) -> [(String, String)]
 
     /// The prefix of tensor names that older files leave out; empty for none.

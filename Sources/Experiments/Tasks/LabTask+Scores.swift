@@ -57,21 +57,21 @@ extension LabTask {
         _ shouldStop: () -> Bool
     ) throws -> [TaskScores]? {
         struct Stopped: Error {}
-        var loaded: LoadedModel?
+        var found = try caches.map { try recorded(subject, $0) }
+        let missing = zip(caches, found).filter { $0.1 == nil }.map(\.0)
+        guard !missing.isEmpty else { return found.compactMap { $0 } }
         do {
-            return try caches.map { cache in
-                if let scores = try recorded(subject, cache) { return scores }
-                let model = try loaded ?? LoadedModel(name: subject.name, path: subject.path)
-                loaded = model
-                let score = try model.scoreChoices(set.items, through: [cache], isQueryAware: spec.isQueryAware) {
-                    _, done, count in
-                    if shouldStop() { throw Stopped() }
-                    reporter.progress("\(subject.name)  \(name)  \(cache)  \(done)/\(count) choices")
-                }
-                let scores = TaskScores(score[0])
+            try LoadedModel(name: subject.name, path: subject.path).scoreChoices(
+                set.items, through: missing, isQueryAware: spec.isQueryAware
+            ) { cache, done, count in
+                if shouldStop() { throw Stopped() }
+                reporter.progress("\(subject.name)  \(name)  \(cache)  \(done)/\(count) choices")
+            } scored: { cache, score in
+                let scores = TaskScores(score)
                 if let path = path(subject, cache) { try TextFile.write(CanonicalJSON.text(of: scores) + "\n", to: path) }
-                return scores
+                for place in caches.indices where caches[place] == cache { found[place] = scores }
             }
+            return found.compactMap { $0 }
         } catch is Stopped { return nil }
     }
 

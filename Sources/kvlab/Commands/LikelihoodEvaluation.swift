@@ -58,10 +58,10 @@ struct LikelihoodEvaluation {
                     entries.append(try entry(set, model.name, nil, score, &reference))
                     continue
                 }
-                let scores = try model.scoreChoices(
-                    all, through: caches, pageBytes: paging.page?.bytes, isQueryAware: isQueryAware
-                ) { cache, done, count in reporter.progress("\(model.name)  \(cache)  choices  \(done)/\(count)") }
-                for (cache, score) in zip(caches, scores) {
+                try model.scoreChoices(all, through: caches, pageBytes: paging.page?.bytes, isQueryAware: isQueryAware) {
+                    cache, done, count in
+                    reporter.progress("\(model.name)  \(cache)  choices  \(done)/\(count)")
+                } scored: { cache, score in
                     entries.append(try entry(set, model.name, cache, score, &reference))
                 }
             } catch let error as ChoiceTaskError { throw CommandFailure(description: "\(set.name): \(error)") }
