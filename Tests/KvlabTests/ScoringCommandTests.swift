@@ -74,6 +74,13 @@ import Testing
         #expect(caches[1]["toReference"] is [String: Any] && caches[0]["bytesPerToken"] as? Double == 256)
         #expect(scratch.bytes("out/records.jsonl").count { $0 == 10 } == 4)
         #expect(String(decoding: scratch.bytes("out.html"), as: UTF8.self).contains("run, dtype=bf16"))
+        let lines = try run(
+            "eval", "passkey", "run/model.h5", "--lengths", "300", "--depths", "2", "--trials", "1", "--max-new", "2",
+            "--progress", "json", "--out", "lines")
+        #expect(lines.status == 0, "\(lines.error)")
+        let records = String(decoding: scratch.bytes("lines/records.jsonl"), as: UTF8.self)
+        #expect(lines.output.hasPrefix(records) && lines.output.dropFirst(records.count).contains(#""caches""#))
+        #expect(lines.output.count { $0 == "\n" } == 3 && !lines.error.contains("examples"))
         for (options, sentence) in [
             (["--lengths", "300,x"], "--lengths is '300,x', expected different numbers from 1"),
             (["--lengths", "300,300"], "--lengths is '300,300'"), (["--depths", "0"], "--depths is 0, expected 1 to 1000"),
@@ -82,6 +89,7 @@ import Testing
             (["--lengths", "100"], "a length of 100 tokens is too short for a passkey prompt"),
             (["--lengths", "319"], "the prompt and its output take 3"), (["--concurrency", "0"], "--concurrency is 0"),
             (["--query-aware"], "--query-aware has no effect without a --cache that evicts"),
+            (["--progress", "json", "--pretty"], "--pretty has no effect with --progress json"),
             (["--cache", "evict=h2o"], "--cache: "),
             (
                 ["--out", "out", "--lengths", "300"],

@@ -38,8 +38,10 @@ public struct LongContextEvaluation: Sendable {
         (self.caches, self.options, self.out) = (caches, options, out)
     }
 
-    /// Runs the examples without a record in the folder; each record is on disk before the next example is begun.
-    public func run(reporter: ProgressReporter) async throws -> LongContextSummary {
+    /// Runs the examples without a record in the folder; each record is on disk before the next example is begun, and then `finished` gets it.
+    public func run(
+        reporter: ProgressReporter, finished: (ExampleRecord) throws -> Void = { _ in }
+    ) async throws -> LongContextSummary {
         let names = models.map(ModelImport.distinctName(of:))
         for (index, name) in names.enumerated() where names[..<index].contains(name) { throw LongContextError.ambiguous(name) }
         let folder = try out.map { path in
@@ -77,6 +79,7 @@ public struct LongContextEvaluation: Sendable {
                 try await runner.run(examples.compactMap { try $0.remaining(outputs) }) { record in
                     try folder?.append(record)
                     records.append(record)
+                    try finished(record)
                     progress.add(record)
                 }
             }

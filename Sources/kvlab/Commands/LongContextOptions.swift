@@ -46,9 +46,21 @@ struct LongContextOptions: ParsableArguments {
     @Option(help: "The folder of the records; the same command goes on where it stopped.", completion: .directory)
     var out: String?
 
+    @Option(
+        help: """
+            Where examples are reported as they finish: text, a line of progress on standard error (the default), or json, the record of each \
+            on standard output, behind them the summary, a line too.
+            """)
+    var progress: ProgressFormat?
+
+    enum ProgressFormat: String, ExpressibleByArgument, CaseIterable { case text, json }
+
     @OptionGroup var output: LongContextOutput
 
     func validate() throws {
+        if progress == .json, output.results.pretty {
+            throw ValidationError("--pretty has no effect with --progress json, which prints a line for each example")
+        }
         try checkRange("--concurrency", concurrency, to: Scheduler.Limits().running)
         if queryAware, try !specs().contains(where: \.evicts) {
             throw ValidationError("--query-aware has no effect without a --cache that evicts")
@@ -77,7 +89,7 @@ struct LongContextOptions: ParsableArguments {
     var firstOfOutputs: String? {
         [
             ("--kv-memory", memory != nil), ("--concurrency", concurrency != nil), ("--out", out != nil),
-            ("--html", output.report.html != nil),
+            ("--progress", progress != nil), ("--html", output.report.html != nil),
         ].first(where: \.1)?.0
     }
 
@@ -95,7 +107,8 @@ struct LongContextOptions: ParsableArguments {
         runner.scoring = scoring
         let evaluation = LongContextEvaluation(
             task: task, models: models, tokenizerPath: tokenizer, caches: try specs(), options: runner, out: out, chat: chat)
-        try output.write(try await evaluation.run(reporter: ProgressReporter()))
+        guard progress == .json else { return try output.write(try await evaluation.run(reporter: ProgressReporter())) }
+        try output.write(try await evaluation.run(reporter: ProgressReporter(quiet: true)) { try printJSON($0) }, lines: true)
     }
 }
 
@@ -105,9 +118,10 @@ struct LongContextOutput: ParsableArguments {
 
     @OptionGroup var results: JSONOptions
 
-    func write(_ summary: LongContextSummary) throws {
+    /// Writes the summary, with `lines` as a line of JSON in any case.
+    func write(_ summary: LongContextSummary, lines: Bool = false) throws {
         try report.write(summary.html)
-        if results.isJSON { try results.print(summary as any ResultTable) } else { try print(summary.text) }
+        if lines || results.isJSON { try results.print(summary as any ResultTable) } else { try print(summary.text) }
     }
 }
 
