@@ -54,6 +54,22 @@ import Testing
         #expect(html.contains("class=\"label\">mqa<") && html.contains("open loop"))
     }
 
+    @Test func `servers whose caches evict are measured, and hold more sequences`() throws {
+        let model = try models()[0]
+        func rows(_ options: [String]) throws -> (caption: String, held: Int) {
+            let result = try kvlab(["bench", "serve", model] + Self.load + ["--rounds", "1", "--rate", "0", "--json"] + options)
+            try #require(result.status == 0, "\(result.error)")
+            let report = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+            let row = try #require((report["rows"] as? [[String: Any]])?.first)
+            #expect(((row["closed"] as? [String: Any])?["answered"] as? Int) == 6)
+            return (try #require(report["caption"] as? String), try #require(row["sequencesHeld"] as? Int))
+        }
+        let pages = ["--page", "512"]
+        let (caption, held) = try rows(pages + ["--evict", "streaming-llm", "--kv-budget", "8", "--kv-interval", "4"])
+        #expect(caption.contains("evicted by streaming-llm, 8 slots"))
+        #expect(try rows(pages).held < held)
+    }
+
     @Test func `what is wrong with the load is said with the option's name, and no usage where that is right`() throws {
         let model = try models()[0]
         let cases: [([String], String)] = [

@@ -43,6 +43,8 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @OptionGroup var paging: PageOptions
 
+    @OptionGroup(title: "Eviction") var eviction: EvictionOptions
+
     @OptionGroup var threads: ThreadsOption
 
     @OptionGroup var html: HTMLReportOption
@@ -100,7 +102,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         return """
             \(load.requests) requests of \(load.prompt) tokens, \(load.shared) of them shared, and \(load.tokens) generated; closed \
             loop with \(load.concurrency) at a time; \(ByteCount.text(memory.bytes)) of \(kvDtype.name) cache in pages of \
-            \(pages.sorted().map(ByteCount.text).joined(separator: " or ")); \(Parallel.threads) threads. \(medians). Clients and server share one process and its \
+            \(pages.sorted().map(ByteCount.text).joined(separator: " or "))\(eviction.text.map { ", evicted by \($0)" } ?? ""); \(Parallel.threads) threads. \(medians). Clients and server share one process and its \
             cores, so the clients' work is in the figures.
             """
     }
@@ -115,9 +117,10 @@ struct BenchServeCommand: AsyncParsableCommand {
                     + "the model has \(config.maxSequence) positions; choose a smaller --prompt or --tokens")
         }
         let encoding = try paging.encoding(kvDtype)
-        let pageBytes = paging.bytes(for: [config], encoding)
+        let retention = try eviction.retention()
+        let pageBytes = paging.bytes(for: [config], encoding, under: retention)
         let capacity = try CacheCapacity.measure(
-            config, encoding: encoding, bytes: memory.bytes, pageBytes: pageBytes, context: length)
+            config, encoding: encoding, retention: retention, bytes: memory.bytes, pageBytes: pageBytes, context: length)
         guard capacity.sequences > 0 else {
             throw CommandFailure(
                 description: "\(path): \(ByteCount.text(memory.bytes)) of cache hold no sequence of \(length) tokens; "
@@ -137,6 +140,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         var options = EngineOptions()
         let encoding = try paging.encoding(kvDtype)
         (options.cacheBytes, options.pageBytes, options.encoding) = (memory.bytes, it.pageBytes, encoding)
+        options.retention = try eviction.retention()
         // The open loop may be far behind: nothing is refused for that.
         options.limits.waiting = max(options.limits.waiting, load.requests)
         let engine = try Engine(models: [it.model], options: options)
