@@ -106,6 +106,12 @@ import Training
         let first = try #require(try await lab(recipe).execute(resume: false) { false })
         #expect(first.stepsMade == 4)
         #expect(try #require(try await lab(recipe).execute { false }).stepsMade == 0)
+        for (budget, isOver) in [(1e6, false), (1e-9, true)] {
+            let result = try #require(try await lab(recipe).execute(budget: budget) { false })
+            let html = String(decoding: scratch.bytes("lab/report.html"), as: UTF8.self)
+            #expect(result.duration.contains("beyond the budget of 0 s") == isOver)
+            #expect(html.contains("The last call took \(result.duration).") == isOver)
+        }
         await #expect(throws: TrainingError.runExists(directory: scratch["lab"])) {
             try await lab(recipe).execute(resume: false) { false }
         }

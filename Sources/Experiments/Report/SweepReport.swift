@@ -17,6 +17,8 @@ struct SweepReport {
     private let similarity: [HeadSimilarity]
     private let lineage: String
     private let runs: [(name: String, json: String)]
+    /// The time beyond the budget, as a sentence; empty for none.
+    private let overrun: String
     /// Methods, listed children and controls in the order of their colours.
     private let families: [String]
 
@@ -25,6 +27,7 @@ struct SweepReport {
         results = result.results
         (frontier, tasks) = (result.frontier, result.results.tasks)
         table = result.table
+        overrun = result.budget.map { result.seconds > $0 ? " The last call took \(result.duration)." : "" } ?? ""
         let families = results.summaries.map(\.family).distinct()
         self.families = families
         let first = steps.indices.filter {
@@ -96,7 +99,7 @@ struct SweepReport {
             : "Each length is a run of its own, its learning-rate schedule scaled to its steps."
         let (pareto, leftOut) = pareto
         var report = HTMLReport(
-            title: results.name, caption: "\(table.caption) \(results.machine), \(results.date).", table: table,
+            title: results.name, caption: "\(table.caption) \(results.machine), \(results.date).\(overrun)", table: table,
             colors: results.summaries.map { color($0.family) },
             sections: [
                 HTMLReport.Section(

@@ -30,11 +30,18 @@ public struct Sweep {
         public var reportPath: String
         /// Steps made by this call; the others were there.
         public var stepsMade: Int
-        /// Wall-clock seconds of this call.
-        public var seconds: Double
+        /// Wall-clock seconds of this call, and those that it was meant to take; nil for no budget.
+        public var seconds: Double, budget: Double?
 
         /// The table to show.
         public var table: any ResultTable { comparison ?? results }
+
+        /// The time that this call took beside its budget, in words.
+        public var duration: String {
+            let time = ProgressReporter.duration(seconds)
+            let excess = SweepProgress.excess(seconds, budget)
+            return excess.isEmpty ? time + (budget.map { " of \(ProgressReporter.duration($0))" } ?? "") : time + excess
+        }
     }
 
     let recipes: SweepRecipes
@@ -152,7 +159,7 @@ public struct Sweep {
         reporter.setPrefix("")
         var result = Result(
             results: results(made, scores, timing.first), reportPath: directory + "/report.html", stepsMade: missing.count,
-            seconds: 0)
+            seconds: 0, budget: budget)
         if isListed { result.comparison = try comparison(made, scores, result.results) }
         guard let frontier = try frontier(made, result.results.points, shouldStop: shouldStop) else { return nil }
         result.frontier = frontier.first
@@ -160,8 +167,8 @@ public struct Sweep {
         guard let tasks = try await tasks(made, scores, result.results.points, shouldStop: shouldStop) else { return nil }
         result.results.tasks = tasks.first
         result.comparison?.tasks = tasks.first
-        try write(result, made)
         result.seconds = (ContinuousClock.now - start) / .seconds(1)
+        try write(result, made)
         return result
     }
 

@@ -66,8 +66,7 @@ struct LabCommand: AsyncParsableCommand {
         try print(result.table.plain)
         if let frontier = result.frontier { try print("\n\(frontier.plain)") }
         if let tasks = result.results.tasks { try print("\n\(tasks.plain)\n\n\(tasks.verdicts.joined(separator: "\n"))") }
-        let budget = given.budgetMinutes.map { " of \(ProgressReporter.duration(60 * $0))" } ?? ""
-        try print("\n\(ProgressReporter.duration(result.seconds))\(budget); report: \(result.reportPath)")
+        try print("\n\(result.duration); report: \(result.reportPath)")
     }
 
     /// Writes the recipe of `lab` into its directory, for a dry run into a temporary file, and goes on as if it had been given.
