@@ -644,6 +644,26 @@ KK_INLINE void KK(paged_key_scales)(enum KK(reading) reading, const KK(place) *p
     }
 }
 
+// Weights of one KV head's group over n tokens, head by head.
+static void KK(paged_copy_weights)(int64_t group, int64_t n, const float *weights, float *to, int64_t stride) {
+    int64_t eights = KK(paged_eights)(group);
+    for (int64_t g = 0; g < group; g++) {
+        if (g >= 8 * eights) memcpy(to + g * stride, weights + g * KK_PAGED_SPAN, sizeof(float) * (size_t)n);
+        else
+            for (int64_t t = 0; t < n; t++) to[g * stride + t] = weights[8 * (g / 8 * KK_PAGED_SPAN + t) + g % 8];
+    }
+}
+
+static void KK(paged_spread)(int64_t heads, int64_t count, const float *weights, int64_t stride, const float *parts,
+                             const float *logSumExp, float *mass) {
+    for (int64_t h = 0; h < heads; h++) {
+        float share = kk_exp(parts[h] - logSumExp[h]);
+        const float *restrict from = weights + h * stride;
+        float *restrict to = mass;
+        for (int64_t t = 0; t < count; t++) to[t] += share * from[t];
+    }
+}
+
 // `row` over `count` KV heads from `firstKvHead` on. Keys are read `stretch` tokens at a time, of all these heads, then values.
 // Elements without scales (`isPlain`) have a copy of their own: its inner loops are too short for a choice among codecs each time.
 KK_INLINE void KK(paged_row_heads)(const int isPlain, const kk_paged_attention *job, int64_t firstKvHead, int64_t count,
@@ -688,6 +708,7 @@ KK_INLINE void KK(paged_row_heads)(const int isPlain, const kk_paged_attention *
         kk_rows all = KK(paged_some)(&keyPlace, keys, keyScales, h, 0, n);
         KK(paged_key_scales)(keyReading, &keyPlace, &all, group, q + h * slots * keyWide, keyWide, weights);
         KK(paged_softmax)(group, n, weights, logSumExp + h * group);
+        if (job->weights) KK(paged_copy_weights)(group, n, weights, job->weights + (first + h * group) * job->weightsStride, job->weightsStride);
         if (valueReading != KK(isScaled) && valueReading != KK(isCounted)) continue;
         all = KK(paged_some)(&valuePlace, values, valueScales, h, 0, n);
         KK(paged_scales)(&all, valuePlace.scaleBytes, factors, hasOffsets ? offsets : NULL);
@@ -754,8 +775,8 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
     int64_t group = job->heads / cache->kvHeads, keyDim = cache->keyDim, keyWide = KK_PAD(keyDim);
     int64_t to = KK_MIN(job->to, job->limits[0]), n = to - job->from;
     int64_t eights = KK(paged_eights)(group);
-    float *q = scratch, *scores = q + KK(paged_slots)(group) * (keyWide + KK_PAD(cache->valueDim));
-    float *decoded = scores + KK(paged_slots)(group) * KK_PAGED_SPAN;
+    float *q = scratch, *parts = q + KK(paged_slots)(group) * keyWide, *scores = parts + KK(paged_slots)(group) * KK_PAD(cache->valueDim);
+    float *decoded = scores + KK(paged_slots)(group) * KK_PAGED_SPAN, ordered[8 * KK_PAGED_SPAN];
     const unsigned char *keys[KK_PAGED_SPAN], *scales[KK_PAGED_SPAN];
     if (n <= 0) return;
     for (int64_t kv = job->firstKvHead; kv < job->firstKvHead + job->kvHeadCount; kv++) {
@@ -767,9 +788,16 @@ static void KK(paged_mass)(const kk_paged_attention *job, const float *logSumExp
         kk_rows rows = KK(paged_some)(&place, keys, scales, 0, 0, n);
         KK(paged_key_scores)(reading, place.element, &rows, keyDim, group, q, keyWide, scores, 0, NULL, decoded);
         KK(paged_key_scales)(reading, &place, &rows, group, q, keyWide, scores);
-        for (int64_t g = 0; g < group; g++) {
-            const float *row = scores + (g < 8 * eights ? g / 8 * 8 * KK_PAGED_SPAN + g % 8 : g * KK_PAGED_SPAN);
-            for (int64_t t = 0; t < n; t++) mass[t] += kk_exp(row[g < 8 * eights ? 8 * t : t] - logSumExp[kv * group + g]);
+        KK(paged_softmax)(group, n, scores, parts);
+        for (int64_t g = 0, some; g < group; g += some) {
+            some = g < 8 * eights ? KK_MIN(8, group - g) : group - g;
+            const float *weights = scores + g * KK_PAGED_SPAN;
+            if (g < 8 * eights) {
+                for (int64_t i = 0; i < some; i++)
+                    for (int64_t t = 0; t < n; t++) ordered[i * KK_PAGED_SPAN + t] = weights[8 * t + i];
+                weights = ordered;
+            }
+            KK(paged_spread)(some, n, weights, KK_PAGED_SPAN, parts + g, logSumExp + kv * group + g, mass);
         }
     }
 }
@@ -921,4 +949,4 @@ static void KK(paged_merge)(int64_t parts, const float *outputs, int64_t outputS
     }
 }
 
-#define KK_PAGED_TABLE {KK(paged_store), KK(paged_row), KK(paged_block), KK(paged_merge), KK(paged_mass)}
+#define KK_PAGED_TABLE {KK(paged_store), KK(paged_row), KK(paged_block), KK(paged_merge), KK(paged_mass), KK(paged_spread)}

@@ -182,7 +182,9 @@ import Testing
                 let parts = (0..<2).map {
                     PagedSequence(pages: cache.table(of: $0).pages[layer], held: cache.length(of: $0), count: counts[$0])
                 }
-                let found = parts.map { Storage(repeating: 0, count: 2 * ($0.held + $0.count)) }
+                let found = parts.map { part in
+                    SlotSums([[Float]](repeating: [Float](repeating: 0, count: part.held + part.count), count: 2))
+                }
                 cache.kernel(layer, queries).addMass(
                     qkv: queries.rows, memory: store.memory, batch: PagedBatch(parts, layout: cache.layouts[layer]),
                     logSumExp: sums, rows: counts.map { 0..<$0 }, into: found)
@@ -209,7 +211,7 @@ import Testing
                         }
                     }
                     // Up to forty weights, rounded as Float32.
-                    #expect(differences(found[sequence].array(), mass.map { Float($0) }, absolute: 1e-4).isEmpty)
+                    #expect(differences(Array(found[sequence].heads.joined()), mass.map { Float($0) }, absolute: 1e-4).isEmpty)
                     first += counts[sequence]
                 }
             }

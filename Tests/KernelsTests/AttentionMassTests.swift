@@ -35,11 +35,14 @@ import Testing
         }
         _ = attend([0, 0], held, seed: 1)
         let (batch, qkv, logSumExp) = attend(held, counts, seed: 2)
+        func sums(_ tokens: Int) -> SlotSums {
+            SlotSums([[Float]](repeating: [Float](repeating: 0, count: tokens), count: heads.kvHeads))
+        }
         func masses(_ weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)?) -> [[Float]] {
-            let results = zip(held, counts).map { Storage(repeating: 0, count: heads.kvHeads * ($0 + $1)) }
+            let results = zip(held, counts).map { sums($0 + $1) }
             kernel.addMass(
                 qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: rows, into: results, weighing: weigh)
-            return results.map { $0.array() }
+            return results.map { Array($0.heads.joined()) }
         }
         let weighed = Weighed()
         let found = masses { query, weights in
@@ -59,21 +62,86 @@ import Testing
             #expect(abs(weights.reduce(0, +) - 1) < tolerance)
         }
         // And the greatest of them instead of their sum.
-        let greatest = zip(held, counts).map { Storage(repeating: 0, count: heads.kvHeads * ($0 + $1)) }
+        let greatest = zip(held, counts).map { sums($0 + $1) }
         kernel.addMass(
             qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: rows, into: greatest, takesGreatest: true
         ) { _, _ in }
         for (sequence, found) in greatest.enumerated() {
             let slots = held[sequence] + counts[sequence]
-            var expected = [Float](repeating: 0, count: found.count)
+            var expected = [Float](repeating: 0, count: heads.kvHeads * slots)
             for (query, weights) in queries where query.sequence == sequence {
                 let first = query.head / heads.group * slots
                 for (slot, weight) in weights.enumerated() { expected[first + slot] = max(expected[first + slot], weight) }
             }
-            #expect(found.array() == expected)
+            #expect(Array(found.heads.joined()) == expected)
         }
         // What is made of the weights is summed in their place.
         let counted = masses { _, weights in weights = weights.map { _ in 1 } }
         #expect(counted[1] == (0..<heads.kvHeads).flatMap { _ in [2, 2, 1].map { Float($0 * heads.group) } })
+    }
+
+    @Test func `sums keep their values as slots are added, and copies theirs as others change`() {
+        var sums = SlotSums([[1, 2], [3, 4]])
+        let copy = sums
+        for count in [2, 3, 70, 200] { sums.extend(to: count) }
+        #expect(sums.slots == 200 && sums.heads == [[1, 2], [3, 4]].map { $0 + [Float](repeating: 0, count: 198) })
+        var other = sums
+        other.extend(to: 200)
+        unsafe other.pointer(head: 1)[0] = 9
+        #expect(other.heads[1][0] == 9 && sums.heads[1][0] == 3 && copy.heads == [[1, 2], [3, 4]])
+    }
+
+    @Test(arguments: [KVEncoding.float32, .bfloat16, .int8, .k8v4], [(1, 8), (4, 2), (3, 1)])
+    func `a row's mass is added on the way as it is behind it, to the bit, whole or divided among threads`(
+        encoding: KVEncoding, heads: (kvHeads: Int, group: Int)
+    ) throws {
+        let layout = try #require(
+            PagedLayout(kvHeads: heads.kvHeads, keyDim: 32, valueDim: 32, encoding: encoding, pageBytes: 8192))
+        var kernel = PagedAttentionKernel(layout: layout, heads: heads.kvHeads * heads.group)
+        // A row of three spans, one of a few tokens, two rows, and two sequences with a common beginning.
+        let (held, counts) = ([700, 6, 90, 200, 200], [1, 1, 2, 1, 1])
+        let pages = zip(held, counts).map { layout.pages(tokens: $0 + $1) }
+        let memory = try #require(PageMemory(pages: pages.reduce(0, +), pageBytes: 8192))
+        var next: Int32 = 0
+        var tables = pages.map { count -> [Int32] in
+            defer { next += Int32(count) }
+            return Array(next..<next + Int32(count))
+        }
+        var plans = PagedPlans()
+        func attend(_ held: [Int], _ counts: [Int], seed: UInt64, masses: [SlotSums?] = []) -> (
+            batch: PagedBatch, qkv: Storage, logSumExp: Storage, added: [Bool]
+        ) {
+            let sequences = tables.indices.map { PagedSequence(pages: tables[$0], held: held[$0], count: counts[$0]) }
+            let batch = PagedBatch(sequences, layout: layout)
+            let qkv = Storage(copying: random(batch.rows * kernel.rowWidth, seed: seed))
+            let logSumExp = Storage(count: batch.rows * kernel.heads)
+            let added = kernel.run(
+                qkv: qkv, memory: memory, batch: batch, plans: &plans, into: Storage(count: batch.rows * kernel.heads * 32),
+                logSumExp: logSumExp, masses: masses)
+            return (batch, qkv, logSumExp, added)
+        }
+        _ = attend(held.map { _ in 0 }, held, seed: 1)
+        let shared = 200 / layout.tokensPerPage
+        tables[4].replaceSubrange(..<shared, with: tables[3][..<shared])
+        let isShared = shared * layout.tokensPerPage >= PagedAttentionKernel.sharedTokens && 2 * heads.group >= 8
+        for (threads, shares) in [(1, false), (2, false), (8, false), (2, true)] {
+            (kernel.threads, kernel.sharesPrefixes) = (threads, shares)
+            // Sums go on from earlier ones.
+            func sums() -> [SlotSums?] {
+                zip(held, counts).map { tokens, count in
+                    var sums = SlotSums([[Float]](repeating: [Float](repeating: 0.5, count: tokens), count: heads.kvHeads))
+                    sums.extend(to: tokens + count)
+                    return sums
+                }
+            }
+            let (masses, wanted) = (sums(), sums())
+            let (batch, qkv, logSumExp, added) = attend(held, counts, seed: 2, masses: masses)
+            let isOwn = !(shares && isShared)
+            #expect(added == [true, true, false, isOwn, isOwn], "\(threads) threads")
+            kernel.addMass(
+                qkv: qkv, memory: memory, batch: batch, logSumExp: logSumExp, rows: added.map { $0 ? 0..<1 : 0..<0 }, into: wanted
+            )
+            for (found, expected) in zip(masses, wanted) { #expect(found?.heads == expected?.heads, "\(threads) threads") }
+        }
     }
 }

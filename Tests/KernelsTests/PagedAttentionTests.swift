@@ -192,6 +192,9 @@ private struct PagedCase {
         var merged = [Float](repeating: .nan, count: width)
         var lse = [Float](repeating: .nan, count: it.heads)
         var mass = [Float](repeating: 0, count: it.tokens)
+        var spread = mass
+        let weights = UnsafeMutablePointer<Float>.allocate(capacity: it.heads * it.tokens)
+        defer { weights.deallocate() }
         let count = kk_paged_row_scratch(Int64(it.kvHeads), Int64(it.group), Int64(it.keyDim), Int64(it.valueDim))
         var scratch = [Float](repeating: .nan, count: Int(count)) + [7]
         it.with(&memory) { cache in
@@ -208,9 +211,11 @@ private struct PagedCase {
                         job.q = q.baseAddress!
                         job.rows = rows.baseAddress!
                         job.limits = limits.baseAddress!
+                        job.weightsStride = Int64(it.tokens)
                         for part in 0..<3 {
                             job.from = Int64(cuts[part])
                             job.to = Int64(cuts[part + 1])
+                            job.weights = weights + cuts[part]
                             outputs.withUnsafeMutableBufferPointer { outputs in
                                 sums.withUnsafeMutableBufferPointer { sums in
                                     job.output = outputs.baseAddress! + part * width
@@ -224,6 +229,12 @@ private struct PagedCase {
                         for part in 0..<3 {
                             job.from = Int64(cuts[part])
                             job.to = Int64(cuts[part + 1])
+                            spread.withUnsafeMutableBufferPointer {
+                                table.paged.spread(
+                                    Int64(it.heads), Int64(max(0, cuts[part + 1] - cuts[part])), weights + cuts[part],
+                                    Int64(it.tokens), sums.withUnsafeBufferPointer { $0.baseAddress! + part * it.heads }, lse,
+                                    $0.baseAddress! + cuts[part])
+                            }
                             mass.withUnsafeMutableBufferPointer {
                                 table.paged.mass(&job, lse, $0.baseAddress! + cuts[part], &scratch)
                             }
@@ -237,6 +248,7 @@ private struct PagedCase {
             let same = zip(found, wanted).allSatisfy { abs(Double($0) - $1) < 3e-5 }
             #expect(same && found.count == wanted.count, "\(what), merged spans")
         }
+        #expect(spread == mass, "\(what), mass of the weights")
     }
 
     @Test func `halves are rounded to nearest even and widened exactly`() {

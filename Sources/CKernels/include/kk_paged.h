@@ -30,6 +30,9 @@ typedef struct {
 ///
 /// In `block` row i sees the last `window` of its tokens (0: all) and the first `sinks`; `aligned` blocks begin at multiples of
 /// their size even where a window does not. `row` and `mass` apply neither.
+///
+/// Where `weights` is given, `row` writes there what each token of [from, to) weighs, those of head h from h * weightsStride on; they sum
+/// to 1 over these tokens.
 typedef struct {
     kk_pages cache;
     int64_t heads, firstKvHead, kvHeadCount, from, to, count, qStride, step, window, sinks;
@@ -37,7 +40,8 @@ typedef struct {
     float scale;
     const float *q;
     const int64_t *rows, *limits;
-    float *output, *logSumExp;
+    float *output, *logSumExp, *weights;
+    int64_t weightsStride;
 } kk_paged_attention;
 
 typedef struct {
@@ -52,6 +56,9 @@ typedef struct {
                   int64_t count, int64_t dim, float *output, float *logSumExp);
     // mass[t - from] += e^(score - logSumExp), summed over the row's heads, for one row and tokens [from, to), at most a span.
     void (*mass)(const kk_paged_attention *, const float *logSumExp, float *mass, float *scratch);
+    // The same, to the bit, from the weights of `heads` heads over `count` tokens that `row` wrote, their log-sum-exp there and over all.
+    void (*spread)(int64_t heads, int64_t count, const float *weights, int64_t weightsStride, const float *parts, const float *logSumExp,
+                   float *mass);
 } kk_paged;
 
 /// Tokens that codecs of blocks encode together.

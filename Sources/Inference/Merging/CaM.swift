@@ -8,12 +8,13 @@ import Random
 struct CaM: SlotMerge {
     let name = "cam"
     let inputs: RetentionInputs = .mass
+    let isRandom = true
     private static let targets = 32
     var seed: UInt64 = 0
 
     mutating func set(seed: UInt64) { self.seed = seed }
 
-    func values(_ stream: StreamState, head: Int, kept: [Int]) -> [Int: [Float]] {
+    func values(_ stream: StreamState, head: Int, kept: [Int], threshold: inout Double?) -> [Int: [Float]] {
         let slots = stream.slots(head: head)
         let (mass, values) = (stream.mass[head].map { Double($0) }, stream.values[head].vectors(slots))
         var sums: [Int: [Double]] = [:]

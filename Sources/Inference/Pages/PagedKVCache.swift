@@ -281,9 +281,13 @@ public struct PagedKVCache: KVCache {
             return CachedAttention(output: output, logSumExp: logSumExp)
         }
         let batch = batches[stores[layer]]
-        let (rows, sums, attention) = kernel.attend(
-            queries, store.memory, batch, streams: streams.count, counts: step.counts, plans: &plans)
-        observe(step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer])
+        let observed = observedRows(step, streams)
+        let masses = massSums(step, streams, observed, of: .mass, \.mass)
+        let (rows, sums, attention, added) = kernel.attend(
+            queries, store.memory, batch, streams: streams.count, counts: step.counts, plans: &plans, masses: masses)
+        observe(
+            step, queries, kernel, batch, qkv: rows, logSumExp: sums, layer: layer, of: stores[layer], observed, masses,
+            added: added)
         return attention
     }
 

@@ -127,7 +127,9 @@ extension PagedKVCache {
         case .ranges(let ranges): heads = [[Int]](repeating: ranges.flatMap { Array($0) }, count: state.kvHeads)
         case .heads(let slots):
             heads = slots
-            if let merge { merged = heads.indices.map { merge.values(state, head: $0, kept: heads[$0]) } }
+            if let merge {
+                merged = heads.indices.map { self.merged(by: merge, sequence, streams, state, head: $0, kept: heads[$0]) }
+            }
         }
         precondition(heads.count == state.kvHeads, "PagedKVCache: slots of \(heads.count) heads are kept of \(state.kvHeads)")
         for (index, stream) in streams.enumerated() {
@@ -143,6 +145,18 @@ extension PagedKVCache {
         }
     }
 
+    /// The changed values of a head of a layer's `streams`, whose threshold is kept among the sequence's observations.
+    private mutating func merged(
+        by merge: any SlotMerge, _ sequence: Int, _ streams: Range<Int>, _ state: StreamState, head: Int, kept: [Int]
+    ) -> [Int: [Float]] {
+        let place = place(of: head, in: streams)
+        var threshold = observations[sequence]?[place.stream].thresholds[place.head]
+        let values = merge.values(state, head: head, kept: kept, threshold: &threshold)
+        guard let threshold else { return values }
+        changeObservations(of: sequence) { $0[place.stream].thresholds[place.head] = threshold }
+        return values
+    }
+
     /// The state of a layer's `streams`, or of the one of a head that decides for itself, for the retention.
     private func state(of sequence: Int, _ table: BlockTable, _ streams: Range<Int>) -> StreamState {
         guard let layer = layerStreams.firstIndex(where: { $0.contains(streams.lowerBound) }) else {
@@ -156,8 +170,8 @@ extension PagedKVCache {
             slots: streams.map { table.slots($0) }.max() ?? 0, positions: streams.flatMap { table.positions[$0] }, mass: [])
         state.index = layer
         if let observations = observations[sequence] {
-            if inputs.contains(.mass) { state.mass = streams.flatMap { observations[$0].mass } }
-            if inputs.contains(.rows) { state.weighed = streams.flatMap { observations[$0].weighed } }
+            if inputs.contains(.mass) { state.mass = streams.flatMap { observations[$0].mass.heads } }
+            if inputs.contains(.rows) { state.weighed = streams.flatMap { observations[$0].weighed.heads } }
             if inputs.contains(.queries) { state.queries = observations[streams.lowerBound].queries }
         }
         if inputs.contains(.tokens) { state.ids = prompts[sequence] ?? [] }
@@ -179,44 +193,45 @@ extension PagedKVCache {
     }
 
     /// Adds a step's observations for the retentions in a layer, number `own` of ``layerStreams``: the attention mass of its slots and
-    /// the statistics of its queries. The `batch` has rows `qkv` of each sequence's streams.
+    /// the statistics of the queries in its rows `observed`. The `batch` has rows `qkv` of each sequence's streams; to the sums in `masses`
+    /// the attention itself has `added` some.
     mutating func observe(
         _ step: RaggedBatch, _ queries: CachedQueries, _ kernel: PagedAttentionKernel, _ batch: PagedBatch, qkv: Storage,
-        logSumExp: Storage, layer: Int, of own: Int
+        logSumExp: Storage, layer: Int, of own: Int, _ observed: [[Range<Int>]], _ masses: [SlotSums?], added: [Bool]
     ) {
         let (streams, stream) = (layerStreams[own], layerStreams[own].lowerBound)
+        guard observed.joined().contains(where: { !$0.isEmpty }) else { return }
+        func add(_ sums: [SlotSums?], _ isAdded: [Bool], weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil) {
+            let rows = observed.joined().enumerated().map { sums[$0] == nil || isAdded[$0] ? 0..<0 : $1 }
+            guard rows.contains(where: { !$0.isEmpty }) else { return }
+            kernel.addMass(
+                qkv: qkv, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: rows, into: sums, weighing: weigh)
+        }
+        if !masses.isEmpty { add(masses, added) }
+        let weighed = massSums(step, streams, observed, of: .rows, \.weighed)
+        if !weighed.isEmpty {
+            add(weighed, weighed.map { _ in false }, weighing: weighing(step, kernel, layer: layer, streams: streams))
+        }
         let inputs = step.sequences.map { retentions(of: $0)[stream].inputs }
-        let rows = step.sequences.indices.map { index in
-            streams.map { observedRows(step.sequences[index], $0, adding: step.counts[index]) }
-        }
-        guard rows.joined().contains(where: { !$0.isEmpty }) else { return }
-        for (index, sequence) in step.sequences.enumerated()
-        where observations[sequence] == nil && rows[index].contains(where: { !$0.isEmpty }) {
-            observations[sequence] = shapes.map { StreamObservations(kvHeads: $0.kvHeads) }
-        }
-        let none = [Range<Int>](repeating: 0..<0, count: streams.count)
-        let masses = zip(inputs, rows).map { $0.contains(.mass) ? $1 : none }
-        if masses.joined().contains(where: { !$0.isEmpty }) {
-            addMass(of: masses, to: \.mass, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams)
-        }
-        let weighed = zip(inputs, rows).map { $0.contains(.rows) ? $1 : none }
-        if weighed.joined().contains(where: { !$0.isEmpty }) {
-            addMass(
-                of: weighed, to: \.weighed, step, qkv, kernel, batch, logSumExp: logSumExp, streams: streams,
-                weighing: weighing(step, kernel, layer: layer, streams: streams))
-        }
         var first = 0
         for (index, sequence) in step.sequences.enumerated() {
             defer { first += step.counts[index] }
-            let rows = rows[index][0]
+            let rows = observed[index][0]
             guard inputs[index].contains(.queries), !rows.isEmpty else { continue }
             var statistics =
                 observations[sequence]?[stream].queries ?? QueryStatistics(queries, rotation: rotations[own])
-            observations[sequence]?[stream].queries = nil
+            changeObservations(of: sequence) { $0[stream].queries = nil }
             statistics.add(
                 queries, rows: first + rows.lowerBound..<first + rows.upperBound,
                 position: length(of: sequence) + rows.lowerBound)
             observations[sequence]?[stream].queries = statistics
+        }
+    }
+
+    /// The rows of each sequence and each of a layer's `streams`, numbered from the step's first, whose queries a retention observes.
+    func observedRows(_ step: RaggedBatch, _ streams: Range<Int>) -> [[Range<Int>]] {
+        step.sequences.indices.map { index in
+            streams.map { observedRows(step.sequences[index], $0, adding: step.counts[index]) }
         }
     }
 
@@ -253,35 +268,32 @@ extension PagedKVCache {
         }
     }
 
-    /// Adds the attention mass of `rows` of each sequence and stream, weighed where `weigh` is given, to the `sums` of its slots.
-    private mutating func addMass(
-        of rows: [[Range<Int>]], to sums: WritableKeyPath<StreamObservations, [[Float]]>, _ step: RaggedBatch, _ qkv: Storage,
-        _ kernel: PagedAttentionKernel, _ batch: PagedBatch,
-        logSumExp: Storage, streams: Range<Int>, weighing weigh: (@Sendable (PagedQuery, inout [Float]) -> Void)? = nil
-    ) {
-        let entries = step.sequences.indices.flatMap { index in
-            zip(streams, rows[index]).map { stream, rows in
-                (
-                    sequence: step.sequences[index], stream: stream, rows: rows,
-                    slots: table(of: step.sequences[index]).slots(stream) + step.counts[index]
-                )
+    /// The sums of the slots of each sequence and each of a layer's `streams`, the step's tokens among them, to add to where rows are
+    /// `observed` and the retention has the `input` that they are for; nil elsewhere, and none where all are nil.
+    mutating func massSums(
+        _ step: RaggedBatch, _ streams: Range<Int>, _ observed: [[Range<Int>]], of input: RetentionInputs,
+        _ sums: WritableKeyPath<StreamObservations, SlotSums>
+    ) -> [SlotSums?] {
+        var found: [SlotSums?] = []
+        for (index, sequence) in step.sequences.enumerated() {
+            let inputs = retentions(of: sequence)[streams.lowerBound].inputs
+            for (stream, rows) in zip(streams, observed[index]) {
+                guard inputs.contains(input), !rows.isEmpty else {
+                    found.append(nil)
+                    continue
+                }
+                let slots = table(of: sequence).slots(stream) + step.counts[index]
+                changeObservations(of: sequence) { $0[stream][keyPath: sums].extend(to: slots) }
+                found.append(observations[sequence]?[stream][keyPath: sums])
             }
         }
-        let masses = entries.map { entry -> Storage in
-            guard !entry.rows.isEmpty, let held = observations[entry.sequence]?[entry.stream][keyPath: sums] else {
-                return Storage(count: 0)
-            }
-            return Storage(copying: held.flatMap { $0 + [Float](repeating: 0, count: entry.slots - $0.count) })
-        }
-        kernel.addMass(
-            qkv: qkv, memory: store.memory, batch: batch, logSumExp: logSumExp, rows: entries.map(\.rows), into: masses,
-            weighing: weigh)
-        for (entry, mass) in zip(entries, masses) where !entry.rows.isEmpty {
-            for head in 0..<kernel.layout.kvHeads {
-                observations[entry.sequence]?[entry.stream][keyPath: sums][head] = mass.array(
-                    head * entry.slots..<(head + 1) * entry.slots)
-            }
-        }
+        return found.contains { $0 != nil } ? found : []
+    }
+
+    /// Changes a sequence's observations, which are made where there are none.
+    private mutating func changeObservations(of sequence: Int, _ change: (inout [StreamObservations]) -> Void) {
+        let kvHeads = shapes.map(\.kvHeads)
+        change(&observations[sequence, default: kvHeads.map { StreamObservations(kvHeads: $0) }])
     }
 
     /// Releases the pages without a slot in `ranges`.
@@ -323,33 +335,35 @@ extension PagedKVCache {
             slots.map { positions.isEmpty ? Int32($0) : positions[head][$0] }
         }
         let accumulates = retentions(of: sequence)[stream].accumulates
-        observations[sequence]?[stream].mapSums { head, sums in
-            accumulates && !sums.isEmpty ? kept[head].map { sums[$0] } : []
+        observations[sequence]?[stream].mapSums { sums in
+            guard accumulates, sums.slots > 0 else { return SlotSums(kvHeads: sums.kvHeads) }
+            return SlotSums(zip(kept, sums.heads).map { kept, sums in kept.map { sums[$0] } })
         }
     }
 }
 
 /// A retention's observations of a stream's queries.
 struct StreamObservations: Sendable {
-    /// The attention mass of the slots of each KV head; the slots behind an array's end have none yet.
-    var mass: [[Float]]
+    /// The attention mass of the slots; those behind the last with a sum have none yet.
+    var mass: SlotSums
     /// The sums of the retention's own summands, likewise.
-    var weighed: [[Float]]
+    var weighed: SlotSums
     var queries: QueryStatistics?
+    /// The threshold of each KV head's merge; nil before the first decision, and of a merge without one.
+    var thresholds: [Double?]
 
     init(kvHeads: Int) {
-        mass = [[Float]](repeating: [], count: kvHeads)
-        weighed = mass
+        (mass, weighed) = (SlotSums(kvHeads: kvHeads), SlotSums(kvHeads: kvHeads))
+        thresholds = [Double?](repeating: nil, count: kvHeads)
     }
 
-    /// Replaces the sums of each KV head's slots.
-    mutating func mapSums(_ change: (_ head: Int, _ sums: [Float]) -> [Float]) {
-        mass = mass.enumerated().map { change($0, $1) }
-        weighed = weighed.enumerated().map { change($0, $1) }
-    }
+    /// Replaces the sums of the slots.
+    mutating func mapSums(_ change: (SlotSums) -> SlotSums) { (mass, weighed) = (change(mass), change(weighed)) }
 
-    /// Bytes of the sums.
-    var byteCount: Int { (mass + weighed).reduce(0) { $0 + 4 * $1.count } }
+    /// Bytes of the sums and the thresholds.
+    var byteCount: Int {
+        [mass, weighed].reduce(8 * thresholds.count { $0 != nil }) { $0 + 4 * $1.kvHeads * $1.slots }
+    }
 }
 
 extension Retention {

@@ -102,13 +102,11 @@ struct ContextAttention {
     /// The greatest summand that `weigh` makes of the weights of a slot, for each KV head: of the queries of its group in all rows.
     func peaks(_ memory: PageMemory, weighing weigh: @escaping @Sendable (PagedQuery, inout [Float]) -> Void) -> [[Float]] {
         let (heads, count) = (kernel.layout.kvHeads, batch.rows / slots.count)
-        let results = slots.map { Storage(repeating: 0, count: heads * $0) }
+        let results = slots.map { SlotSums([[Float]](repeating: [Float](repeating: 0, count: $0), count: heads)) }
         kernel.addMass(
             qkv: rows, memory: memory, batch: batch, logSumExp: logSumExp, rows: slots.map { _ in 0..<count }, into: results,
             takesGreatest: true, weighing: weigh)
-        return zip(slots, results).flatMap { slots, result in
-            (0..<heads).map { result.array($0 * slots..<($0 + 1) * slots) }
-        }
+        return results.flatMap(\.heads)
     }
 }
 
@@ -189,7 +187,7 @@ extension PagedKVCache {
                 part.stored = table.slots(stream)
                 return part
             }, layout: kernel.layout)
-        let (separated, sums, attention) = kernel.attend(
+        let (separated, sums, attention, _) = kernel.attend(
             queries, store.memory, batch, streams: streams.count, counts: [rows], plans: &plans, storing: false)
         return ContextAttention(
             stream: own, kernel: kernel, batch: batch, slots: streams.map { table.slots($0) + held + rows }, rows: separated,

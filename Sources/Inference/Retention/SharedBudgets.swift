@@ -84,26 +84,29 @@ extension PagedAttentionKernel {
     /// Attends from the rows of a step, `counts` of each sequence, in a layer with `streams` streams; where each KV head is a stream,
     /// by ``SeparatedHeads``.
     ///
-    /// Returns the rows that the kernel read and their log-sum-exp, and the attention of the layer's rows.
+    /// Returns the rows that the kernel read and their log-sum-exp, the attention of the layer's rows, and for each sequence of the batch
+    /// whether its attention mass was added to those of `masses`.
     func attend(
         _ queries: CachedQueries, _ memory: PageMemory, _ batch: PagedBatch, streams: Int, counts: [Int], plans: inout PagedPlans,
-        storing: Bool = true
-    ) -> (rows: Storage, logSumExp: Storage, attention: CachedAttention) {
+        storing: Bool = true, masses: [SlotSums?] = []
+    ) -> (rows: Storage, logSumExp: Storage, attention: CachedAttention, added: [Bool]) {
         let count = counts.reduce(0, +) * queries.heads
         let attention = CachedAttention(
             output: Storage(count: count * layout.valueDim), logSumExp: Storage(count: count))
         guard streams > 1 else {
-            run(
+            let added = run(
                 qkv: queries.rows, memory: memory, batch: batch, plans: &plans, into: attention.output,
-                logSumExp: attention.logSumExp, storing: storing)
-            return (queries.rows, attention.logSumExp, attention)
+                logSumExp: attention.logSumExp, storing: storing, masses: masses)
+            return (queries.rows, attention.logSumExp, attention, added)
         }
         let heads = SeparatedHeads(self, kvHeads: streams, counts: counts)
         let rows = heads.separated(queries.rows)
         let (outputs, sums) = (Storage(count: attention.output.count), Storage(count: count))
-        run(qkv: rows, memory: memory, batch: batch, plans: &plans, into: outputs, logSumExp: sums, storing: storing)
+        let added = run(
+            qkv: rows, memory: memory, batch: batch, plans: &plans, into: outputs, logSumExp: sums, storing: storing,
+            masses: masses)
         heads.join(outputs, width: layout.valueDim, into: attention.output)
         heads.join(sums, width: 1, into: attention.logSumExp)
-        return (rows, sums, attention)
+        return (rows, sums, attention, added)
     }
 }

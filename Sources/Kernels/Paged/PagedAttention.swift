@@ -98,16 +98,31 @@ public struct PagedAttentionKernel: Sendable, Hashable {
     /// Stores the keys and values of qkv [rows, rowWidth] behind the cached ones, then attends from each row to its sequence's
     /// tokens up to its own: output [rows, heads·valueDim], logSumExp [rows, heads], written from row `first` on. Reuses one of
     /// `plans` where it fits. Stores nothing where `storing` is false, as the rows' keys and values lie elsewhere.
-    public func run(
+    ///
+    /// Where `masses` has the sums of a sequence, one for each token with the new ones, the attention mass of its only row is added to
+    /// them on the way, to the bit as ``addMass(qkv:memory:batch:logSumExp:rows:into:takesGreatest:weighing:)`` adds it. Returns for each
+    /// sequence whether it was: that of several rows, of rows in blocks, or where sequences attend to shared tokens together, is not.
+    @discardableResult public func run(
         qkv: Storage, memory: PageMemory, batch: PagedBatch, plans: inout PagedPlans, into output: Storage, logSumExp: Storage,
-        first: Int = 0, storing: Bool = true
-    ) {
+        first: Int = 0, storing: Bool = true, masses: [SlotSums?] = []
+    ) -> [Bool] {
         check(batch, memory, qkv: qkv)
         precondition(
             output.count >= (first + batch.rows) * heads * layout.valueDim && logSumExp.count >= (first + batch.rows) * heads,
             "paged attention: \(batch.rows) rows don't fit the output")
+        precondition(
+            masses.isEmpty
+                || masses.count == batch.counts.count
+                    && zip(masses, zip(batch.held, batch.counts)).allSatisfy { $0 == nil || hasSums($0, of: $1.0 + $1.1) },
+            "paged attention: masses of \(masses.map { $0?.slots ?? 0 }) slots for \(batch.held) and \(batch.counts) tokens")
         if storesKeys, storing { store(qkv, batch, memory) }
-        attend(qkv, batch, plans.plan(self, batch), memory, into: output, logSumExp: logSumExp, first: first)
+        let plan = plans.plan(self, batch)
+        var spread = masses.isEmpty ? [] : plan.singleRows(of: batch)
+        for index in spread.indices where masses[index] == nil { spread[index] = false }
+        attend(
+            qkv, batch, plan, memory, into: output, logSumExp: logSumExp, first: first,
+            masses: zip(spread, masses).map { $0 ? $1 : nil })
+        return spread
     }
 
     /// Merges attentions of the rows of `batch` to tokens in several places, by their log-sum-exp: outputs
@@ -166,10 +181,16 @@ public struct PagedAttentionKernel: Sendable, Hashable {
 
     private func attend(
         _ qkv: Storage, _ batch: PagedBatch, _ plan: PagedPlan, _ memory: PageMemory, into output: Storage, logSumExp: Storage,
-        first: Int
+        first: Int, masses: [SlotSums?]
     ) {
         let width = heads * layout.valueDim
         let partial = (output: Storage(count: plan.parts * width), logSumExp: Storage(count: plan.parts * heads))
+        @Sendable func target(_ row: Int) -> SlotSums? { masses.isEmpty ? nil : masses[batch.sequenceOf[row]] }
+        // Weights [heads, tokens] of the rows with mass whose spans are units of their own.
+        let divided = Dictionary(
+            uniqueKeysWithValues: plan.merges.compactMap { merge in
+                target(merge.row).map { _ in (merge.row, Storage(count: heads * Int(batch.limits[merge.row]))) }
+            })
         Parallel.forEach(plan.units.count) { index in
             let unit = plan.units[index]
             unsafe batch.withJob(self, memory, qkv: qkv, sequence: unit.sequence) { job in
@@ -201,6 +222,8 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         }
                     }
                 case .spans(let tokens, let part, let kvHeads):
+                    let weights = divided[unit.row]
+                    unsafe job.weightsStride = batch.limits[unit.row]
                     unsafe job.firstKvHead = Int64(kvHeads.lowerBound)
                     unsafe job.kvHeadCount = Int64(kvHeads.count)
                     unsafe Scratch.with(rowScratch) { scratch in
@@ -208,6 +231,7 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         for start in stride(from: tokens.lowerBound, to: tokens.upperBound, by: Self.span) {
                             unsafe job.from = Int64(start)
                             unsafe job.to = Int64(min(start + Self.span, tokens.upperBound))
+                            if let weights { unsafe job.weights = weights.pointer + start }
                             unsafe job.output = partial.output.pointer + part * width
                             unsafe job.logSumExp = partial.logSumExp.pointer + part * heads
                             unsafe decoding(&job, Int(job.from)..<Int(job.to), kvHeads: kvHeads) { job in
@@ -231,11 +255,15 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         unsafe kernels.paged.block(&job, scratch.pointer)
                     }
                 case .row:
-                    let ranges = ranges(of: unit.row, batch)
-                    unsafe Scratch.with(rowScratch + ranges.count * (width + heads)) { scratch in
+                    let (ranges, mass) = (ranges(of: unit.row, batch), target(unit.row))
+                    let tokens = mass == nil ? 0 : Int(batch.limits[unit.row])
+                    unsafe Scratch.with(rowScratch + ranges.count * (width + heads) + heads * tokens) { scratch in
                         let outputs = unsafe scratch + rowScratch
                         let sums = unsafe outputs + ranges.count * width
+                        let weights = unsafe sums + ranges.count * heads
+                        unsafe job.weightsStride = Int64(tokens)
                         for (part, range) in ranges.enumerated() {
+                            if tokens > 0 { unsafe job.weights = weights + range.lowerBound }
                             unsafe job.from = Int64(range.lowerBound)
                             unsafe job.to = Int64(range.upperBound)
                             unsafe job.output = outputs + part * width
@@ -247,6 +275,8 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                         unsafe kernels.paged.merge(
                             Int64(ranges.count), outputs, Int64(width), sums, Int64(heads), Int64(heads), Int64(layout.valueDim),
                             output.pointer + (first + unit.row) * width, logSumExp.pointer + (first + unit.row) * heads)
+                        guard let mass else { return }
+                        unsafe spread(weights, tokens, ranges, sums, logSumExp.pointer + (first + unit.row) * heads, to: mass)
                     }
                 }
             }
@@ -258,6 +288,26 @@ public struct PagedAttentionKernel: Sendable, Hashable {
                     partial.logSumExp.pointer + merge.parts.lowerBound * heads, Int64(heads), Int64(heads),
                     Int64(layout.valueDim),
                     output.pointer + (first + merge.row) * width, logSumExp.pointer + (first + merge.row) * heads)
+                guard let weights = divided[merge.row], let mass = target(merge.row) else { continue }
+                unsafe spread(
+                    weights.pointer, Int(batch.limits[merge.row]), ranges(of: merge.row, batch),
+                    partial.logSumExp.pointer + merge.parts.lowerBound * heads,
+                    logSumExp.pointer + (first + merge.row) * heads, to: mass)
+            }
+        }
+    }
+
+    /// Adds a row's `weights` [heads, tokens], which sum to 1 over each of `ranges` with the log-sum-exp `parts` [ranges, heads], to the `mass`.
+    private func spread(
+        _ weights: UnsafePointer<Float>, _ tokens: Int, _ ranges: [Range<Int>], _ parts: UnsafePointer<Float>,
+        _ logSumExp: UnsafePointer<Float>, to mass: SlotSums
+    ) {
+        for kvHead in 0..<layout.kvHeads {
+            let first = kvHead * group
+            for (part, range) in ranges.enumerated() {
+                unsafe kernels.paged.spread(
+                    Int64(group), Int64(range.count), weights + first * tokens + range.lowerBound, Int64(tokens),
+                    parts + part * heads + first, logSumExp + first, mass.pointer(head: kvHead) + range.lowerBound)
             }
         }
     }

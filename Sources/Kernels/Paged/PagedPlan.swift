@@ -76,6 +76,13 @@ struct PagedPlan: Sendable {
             }
     }
 
+    /// Whether each sequence has one row, which attends to all of its tokens by itself.
+    func singleRows(of batch: PagedBatch) -> [Bool] {
+        var isSingle = zip(batch.counts, batch.blockCounts).map { $0 == 1 && ($1 ?? 0) == 0 }
+        for share in shares { for sequence in share.sequences { isSingle[sequence] = false } }
+        return isSingle
+    }
+
     /// Adds rows that are computed by themselves, longest first.
     ///
     /// A row with more than a thread's share of the tokens would delay the others: its spans become units of their own, each of
