@@ -176,7 +176,7 @@ extension CacheSetting {
             help: "fastgen: the share of its attention that a head's kept slots recover. Default: 95%."),
         CacheSetting(
             "seed", \.seed, .integer(0...Int.max), "seed of random draws", example: "1",
-            help: "random, keyformer, --kv-merge: seed of the draws."),
+            help: "random, keyformer, --kv-merge cam: seed of the draws."),
     ]
 
     /// More tokens than is of any use.

@@ -85,7 +85,7 @@ import Text
         ("evict=snapkv,budget=9,sinks=x", "'x' is no sinks, expected a whole number"),
         ("evict=h2o,budget=64,window=8", "\(InferenceError.foreignOption("--kv-window", policy: "h2o"))"),
         ("evict=h2o", "\(InferenceError.noBudget(policy: "h2o"))"),
-        ("evict=h2o,budget=64,merge=sum", "'sum' is no merge, expected cam"),
+        ("evict=h2o,budget=64,merge=sum", "'sum' is no merge, expected cam, d2o, kvmerger"),
         ("evict=fastgen,budget=64", "\(InferenceError.foreignOption("--kv-budget", policy: "fastgen"))"),
         ("evict=fastgen,recovery=0.9", "'0.9' is no recovery, expected a share such as 95%"),
         ("budget=9", "\(InferenceError.optionWithoutPolicy(option: "--kv-budget"))"),

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Models
 import TestSupport
@@ -219,23 +220,64 @@ import Testing
         }
     }
 
+    private func values(_ merge: some SlotMerge, _ stream: StreamState, kept: [Int]) -> [Int: [Float]] {
+        var threshold: Double?
+        return merge.values(stream, head: 0, kept: kept, threshold: &threshold)
+    }
+
     @Test func `cam adds a share of evicted values to the next kept ones, by their attention`() throws {
         var stream = stream(6)
         stream.mass = [[4, 2, 2, 0, 9, 1]]
         stream.values = [[10, 32, 20, 64, -32, 1]]
         // Slot 1 got more than the mean of 2 and 5, slot 4 more than 5, slot 3 nothing.
-        #expect(CaM().values(stream, head: 0, kept: [0, 2, 5]) == [2: [21], 5: [1]])
+        #expect(values(CaM(), stream, kept: [0, 2, 5]) == [2: [21], 5: [1]])
         // None follows.
-        #expect(CaM().values(stream, head: 0, kept: [0, 1, 2]).isEmpty)
+        #expect(values(CaM(), stream, kept: [0, 1, 2]).isEmpty)
         // At most 32 slots: slot 0's share reaches slot 32.
         stream = self.stream(40)
         (stream.mass, stream.values) = ([[Float](repeating: 1, count: 40)], [[32] + [Float](repeating: 0, count: 39)])
-        let reached = CaM().values(stream, head: 0, kept: Array(1..<40))
+        let reached = values(CaM(), stream, kept: Array(1..<40))
         #expect(reached.keys.sorted() == Array(1...32) && Set(reached.values) == [[1]])
         // A quarter of the mean is merged a quarter of the time.
         stream.mass = [[0.25] + [Float](repeating: 1, count: 39)]
-        let times = (0..<400).count { !CaM(seed: $0).values(stream, head: 0, kept: Array(1..<40)).isEmpty }
+        let times = (0..<400).count { !values(CaM(seed: $0), stream, kept: Array(1..<40)).isEmpty }
         #expect((70...130).contains(times), "\(times)")
+    }
+
+    @Test func `d2o averages evicted values into the slot of the nearest key, above a threshold that follows the similarities`()
+        throws
+    {
+        var stream = stream(5)
+        // Slot 1 lies along slot 0, slot 3 at a cosine of 0.8 to slots 2 and 4.
+        stream.keys = [[3, 0, 2, 0, 0, 1, 6, 8, 0, 5]]
+        stream.values = [[1, 2, 4, 8, 16]]
+        var threshold: Double?
+        let merged = D2O().values(stream, head: 0, kept: [0, 2, 4], threshold: &threshold)
+        // (e·1 + e¹·2) / 2e; slot 3 is below the mean of 1 and 0.8.
+        #expect(merged == [0: [1.5]])
+        #expect(abs(try #require(threshold) - 0.9) < 1e-6)
+        // Half the one before and half the new mean: 0.65, which slot 3 reaches; of slots 2 and 4, equally near, the older.
+        threshold = 0.5
+        let later = D2O().values(stream, head: 0, kept: [0, 1, 2, 4], threshold: &threshold)
+        #expect(abs(try #require(threshold) - 0.65) < 1e-6)
+        let expected = (exp(1) * 4 + exp(0.8) * 8) / (exp(1) + exp(0.8))
+        let value = try #require(later[2]?.first)
+        #expect(later.count == 1 && abs(Double(value) - expected) < 1e-5)
+    }
+
+    @Test func `kvmerger averages a run of alike keys into its slot with the most attention, by their distances`() throws {
+        var stream = stream(6)
+        // Runs 0 to 2, and 3 to 5 of which none is kept.
+        stream.keys = [[1, 0, 1, 0.5, 1, 0, 0, 1, 0, 2, 0, 3]]
+        (stream.values, stream.mass) = ([[1, 2, 4, 8, 16, 32]], [[1, 5, 2, 1, 1, 1]])
+        // Slot 1 alone is evicted, at the mean distance from slot 2: a weight of e^(−1).
+        let weight = exp(-1.0)
+        let merged = values(KVMerger(), stream, kept: [0, 2])
+        let value = try #require(merged[2]?.first)
+        #expect(merged.count == 1 && abs(Double(value) - (4 + 2 * weight) / (1 + weight)) < 1e-5)
+        // Equal keys have no distance, and count alike.
+        stream.keys = [[1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1]]
+        #expect(values(KVMerger(), stream, kept: [1, 2]) == [1: [1.5], 2: [15]])
     }
 
     // MARK: Decisions
@@ -322,15 +364,17 @@ import Testing
     @Test(arguments: SlotMerges.names, EvictionPolicies.names)
     func `every merge passes the gates of every policy, or is refused by name`(merge: String, name: String) throws {
         let policy = try #require(EvictionPolicies.all.first { $0.name == name })
+        let isRandom = try #require(SlotMerges.all.first { $0.name == merge }).isRandom
         for (design, encoding) in [(TinyDesigns.gqa, CacheEncoding.float32), (.gqa, .int8), (.crossLayer, .float32)] {
             guard name != "expected-attention" || design == .gqa else { continue }
             let (config, scratch) = (try config(design), ScratchDirectory())
             var settings = try settings(policy, budget: .tokens(16), config)
-            (settings.merge, settings.seed) = (merge, 3)
+            (settings.merge, settings.seed) = (merge, isRandom || policy.options.contains(.seed) ? 3 : nil)
             let retention = try retention(settings)
             var gates = try ExactnessGates(
                 config: config, parameters: TinyModel.parameters(config), encoding: encoding, pageBytes: 1024,
-                tokens: (0..<60).map { Int32($0 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
+                // Keys of equal neighbours are alike.
+                tokens: (0..<60).map { Int32($0 / 5 * 17 % 61) }, decoded: 20, tier: FileTier(directory: scratch.path))
             for gate in try gates.run(evicting: retention) { #expect(gate.passes, "\(gate.name): \(gate.largestDifference)") }
             // Not by chance: without the merge the predictions are others.
             gates.isBatchInvariant = true
@@ -422,7 +466,7 @@ import Testing
             (refusal { $0.merge = "cam" }, "--kv-merge means nothing without --evict; name a policy"),
             (
                 refusal { ($0.policy, $0.budget, $0.merge) = ("h2o", .tokens(9), "sum") },
-                "there is no merge 'sum', expected one of cam"
+                "there is no merge 'sum', expected one of cam, d2o, kvmerger"
             ),
             (refusal { $0.allocation = .pyramid }, "--kv-allocate means nothing without --evict; name a policy"),
             (

@@ -50,9 +50,10 @@ public struct EvictionSettings: Sendable, Hashable {
         let recovers = found is FastGen
         guard budget == nil || !recovers else { throw .foreignOption(EvictionOption.budget.flag, policy: policy) }
         guard let budget = recovers ? .share(100) : budget else { throw .noBudget(policy: policy) }
+        let merge = try slotMerge()
         for (option, setting, text) in own {
-            guard found.options.contains(option) || option == .seed && merge != nil else {
-                throw .foreignOption(option.flag, policy: policy)
+            guard found.options.contains(option) || option == .seed && merge?.isRandom == true else {
+                throw .foreignOption(option.flag, policy: [policy, merge?.name].compactMap(\.self).joined(separator: " + "))
             }
             guard case .integer(let range) = setting.kind, let value = Int(text), value < range.lowerBound else { continue }
             throw .optionTooSmall(option.flag, value: value, least: range.lowerBound, reason: "")
@@ -63,7 +64,7 @@ public struct EvictionSettings: Sendable, Hashable {
             throw .foreignOption("\(EvictionOption.allocation.flag) \(allocation.rawValue)", policy: policy)
         }
         found.set(self)
-        return try EvictionRetention(found, budget: budget, merge: slotMerge(), settings: self, ranking: ranking(of: found))
+        return try EvictionRetention(found, budget: budget, merge: merge, settings: self, ranking: ranking(of: found))
     }
 
     /// The order in which a policy of heads keeps these whole, from its file; nil for other policies.

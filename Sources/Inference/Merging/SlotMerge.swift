@@ -31,7 +31,7 @@ extension SlotMerge {
 /// The table of merges. New ones are listed here.
 public enum SlotMerges {
     /// Every merge that flags and recipes can name.
-    public static let all: [any SlotMerge] = [CaM()]
+    public static let all: [any SlotMerge] = [CaM(), D2O(), KVMerger()]
 
     /// The merges' names.
     public static var names: [String] { all.map(\.name) }

@@ -1,4 +1,4 @@
-"""Makes evictions.json: what Scissorhands, Keyformer and H2O with CaM keep of a real text in a real checkpoint, by the papers' formulas.
+"""Makes evictions.json: what Scissorhands, Keyformer and H2O with CaM, D2O and KVMerger keep of a real text in a real checkpoint, by the papers' formulas.
 
 A plain Float64 forward pass of a Llama checkpoint, whose KV heads keep slots of their own: the prompt is computed over its whole cache,
 then each head keeps its budget, and again every interval of further tokens, which attend to the kept slots and to each other.
@@ -12,6 +12,10 @@ then each head keeps its budget, and again every interval of further tokens, whi
 - H2O (Zhang et al. 2023, section 4): the highest sum of attention weights over all queries; with CaM (Zhang et al. 2024, section 4.2;
   cam_hf/utils_hh/modify_llama_cam.py) an evicted slot's value, divided by 32, is added to those of the next 32 kept ones where a draw is
   below its sum over the mean of theirs. Draws are SplitMix64's, keyed by seed, layer, head and the evicted position.
+  With D2O (Wan et al. 2024, section 3.3) it is averaged into the kept slot of the nearest key by cosine u, with weights e and exp(u), where
+  u reaches a threshold: the mean of all u at first, then half the one before and half the new mean. With KVMerger (Wang et al. 2024,
+  section 4) it is averaged into the kept slot with the highest sum in its run of neighbours, whose keys have cosines of 0.75 or more,
+  by a Gaussian of the keys' distances; keys stay in both.
 
 Of equal scores the oldest is kept; query heads that share a KV head add theirs. Beside the positions stands the margin by which the
 decisions are safe from rounding: the least relative distance of a weight or a draw to its threshold, or of the last kept to the first
@@ -35,6 +39,8 @@ CASES = [
     {"policy": "keyformer", "budget": 64, "recent": 19, "seed": 0, "interval": 16},
     {"policy": "keyformer", "budget": 96, "recent": 28, "seed": 7, "interval": 64},
     {"policy": "h2o", "budget": 64, "recent": 32, "merge": "cam", "seed": 5, "interval": 16},
+    {"policy": "h2o", "budget": 96, "recent": 48, "merge": "d2o", "interval": 64},
+    {"policy": "h2o", "budget": 96, "recent": 48, "merge": "kvmerger", "interval": 16},
 ]
 
 
@@ -91,7 +97,7 @@ class Head:
     """The slots of one KV head of a layer."""
 
     def __init__(self):
-        self.keys, self.values, self.positions, self.sums = [], [], [], []
+        self.keys, self.values, self.positions, self.sums, self.threshold = [], [], [], [], None
 
 
 def summands(case, scores, weights, layer, head, position, slots):
@@ -108,7 +114,7 @@ def summands(case, scores, weights, layer, head, position, slots):
     return terms / terms.sum(), np.inf
 
 
-def merge(case, head, kept, layer, number):
+def cam(case, head, kept, layer, number):
     """Adds evicted values to kept ones; the least relative distance of a draw to its probability."""
     values, margin = [np.array(value) for value in head.values], np.inf
     for slot, position in enumerate(head.positions):
@@ -127,6 +133,57 @@ def merge(case, head, kept, layer, number):
     return margin
 
 
+def d2o(case, head, kept, layer, number):
+    """Averages evicted values into kept ones; the least distance of a cosine to the threshold or to the second nearest."""
+    evicted = [slot for slot in range(len(head.keys)) if slot not in kept]
+    keys = np.array(head.keys)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    cosines = keys[evicted] @ keys[kept].T
+    nearest, best = cosines.argmax(axis=1), cosines.max(axis=1)
+    second = np.sort(cosines, axis=1)[:, -2]
+    old = head.threshold
+    head.threshold = best.mean() if old is None else 0.5 * old + 0.5 * best.mean()
+    # A single evicted slot has the mean itself.
+    to_threshold = np.abs(best - head.threshold) if old is not None or len(evicted) > 1 else np.array([np.inf])
+    values = [np.array(value) for value in head.values]
+    for index, slot in enumerate(kept):
+        merged = [at for at in range(len(evicted)) if nearest[at] == index and best[at] >= head.threshold]
+        weights = [np.exp(best[at]) for at in merged]
+        parts = np.e * head.values[slot] + sum((w * head.values[evicted[at]] for w, at in zip(weights, merged)), 0 * head.values[slot])
+        values[slot] = parts / (np.e + sum(weights))
+    head.values = values
+    return min(to_threshold.min(), (best - second).min())
+
+
+def kvmerger(case, head, kept, layer, number):
+    """Averages evicted values into kept ones; the least distance of a cosine to the threshold or of a sum to the second highest."""
+    keys, values, margin = np.array(head.keys), [np.array(value) for value in head.values], np.inf
+    norms = np.linalg.norm(keys, axis=1)
+    cosines = (keys[1:] * keys[:-1]).sum(axis=1) / norms[1:] / norms[:-1]
+    margin = np.abs(cosines - 0.75).min()
+    ends = [slot for slot, cosine in enumerate(cosines) if cosine < 0.75] + [len(keys) - 1]
+    first = 0
+    for end in ends:
+        run, first = range(first, end + 1), end + 1
+        evicted = [slot for slot in run if slot not in kept]
+        pivots = sorted((slot for slot in run if slot in kept), key=lambda slot: -head.sums[slot])
+        if not evicted or not pivots:
+            continue
+        pivot = pivots[0]
+        if len(pivots) > 1:
+            margin = min(margin, 1 - head.sums[pivots[1]] / head.sums[pivot])
+        distances = np.linalg.norm(keys[evicted] - keys[pivot], axis=1)
+        sigma = distances.mean() / np.sqrt(2)
+        weights = np.exp(-(distances**2) / (2 * sigma**2))
+        merged = head.values[pivot] + sum(w * head.values[slot] for w, slot in zip(weights, evicted))
+        values[pivot] = merged / (1 + weights.sum())
+    head.values = values
+    return margin
+
+
+MERGES = {"cam": cam, "d2o": d2o, "kvmerger": kvmerger}
+
+
 def evict(case, head, tokens, layer, number):
     budget = case["budget"]
     sign = -1 if case["policy"] == "scissorhands" else 1
@@ -136,7 +193,7 @@ def evict(case, head, tokens, layer, number):
     count = budget - len(newest)
     last, first = (head.sums[slot] for slot in scored[count - 1 : count + 1])
     kept = sorted(scored[:count] + newest)
-    margin = merge(case, head, kept, layer, number) if "merge" in case else np.inf
+    margin = MERGES[case["merge"]](case, head, kept, layer, number) if "merge" in case else np.inf
     for name in ("keys", "values", "positions", "sums"):
         setattr(head, name, [getattr(head, name)[slot] for slot in kept])
     if case["policy"] == "scissorhands":
