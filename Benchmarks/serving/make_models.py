@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-DIM, LAYERS, HEADS, FFN, VOCAB, CONTEXT = 512, 8, 8, 1376, 8192, 1024
+DIM, LAYERS, HEADS, FFN, VOCAB, CONTEXT = 512, 8, 8, 1376, 8192, 4096
 HEAD = DIM // HEADS
 
 
