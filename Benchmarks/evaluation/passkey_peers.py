@@ -114,7 +114,8 @@ def transformers(arguments):
             # At least the last token is computed, for its logits.
             keep = min(shared(held, ids), len(ids) - 1)
             if keep:
-                cache.crop(keep)
+                # A negative number is one of tokens to remove, in all versions.
+                cache.crop(keep - cache.get_seq_length())
             else:
                 cache = DynamicCache(config=model.config)
             step, output = torch.tensor([ids[keep:]]), []
