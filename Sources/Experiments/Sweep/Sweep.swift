@@ -30,8 +30,10 @@ public struct Sweep {
         public var reportPath: String
         /// Steps made by this call; the others were there.
         public var stepsMade: Int
-        /// Wall-clock seconds of this call, and those that it was meant to take; nil for no budget.
-        public var seconds: Double, budget: Double?
+        /// Wall-clock seconds of this call.
+        public var seconds: Double
+        /// The budget of this call in seconds; nil for none.
+        public var budget: Double?
 
         /// The table to show.
         public var table: any ResultTable { comparison ?? results }

@@ -17,6 +17,7 @@ public protocol SlotMerge: Sendable {
 }
 
 extension SlotMerge {
+    /// False: a merge draws nothing unless it says so.
     public var isRandom: Bool { false }
     public mutating func set(seed: UInt64) {}
 
