@@ -41,6 +41,8 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
     case headsShareBudgets(policy: String)
     /// A policy has the model repeat a prompt behind it, and there are too few positions behind the prompt.
     case noRoomToRepeat(policy: String, prompt: Int, positions: Int)
+    /// Prefixes are to be compressed for all requests that share them, by a policy that scores slots by queries, or by none.
+    case noSharedPrefixes(policy: String?)
     /// A policy has no layer of a model to act on.
     case policyWithoutLayers(policy: String, reason: String)
 
@@ -103,6 +105,10 @@ public enum InferenceError: Error, CustomStringConvertible, Equatable {
         case .noRoomToRepeat(let policy, let prompt, let positions):
             "'\(policy)' has the model repeat a prompt behind it, and \(prompt) tokens leave too few of the model's \(positions) "
                 + "positions; use a shorter prompt or another --evict"
+        case .noSharedPrefixes(let policy):
+            (policy.map { "'\($0)' scores slots by queries, and those of requests come behind a prefix that they share; " }
+                ?? "--compress-prefixes means nothing without --evict; ")
+                + "use one of \(EvictionPolicies.namesOfQueryAgnostic.joined(separator: ", "))"
         case .policyWithoutLayers(let policy, let reason): "'\(policy)' cannot act on the model: \(reason)"
         case .noModel(let model): "there is no model \(model)"
         case .emptyPrompt: "the prompt has no tokens; give at least one"

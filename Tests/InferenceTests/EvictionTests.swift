@@ -56,6 +56,24 @@ import Testing
         StreamState(tokens: slots, prompt: slots, kvHeads: heads, slots: slots, positions: [], mass: [])
     }
 
+    @Test func `shared prefixes are compressed by policies that score slots without queries, others are refused`() throws {
+        let config = try config(.gqa)
+        let agnostic = [
+            "streaming-llm", "window", "random", "knorm", "keydiff", "expected-attention", "kvzip", "duo-attention",
+            "razor-attention",
+        ]
+        #expect(EvictionPolicies.namesOfQueryAgnostic == agnostic)
+        for policy in EvictionPolicies.all where EvictionPolicies.namesWithoutBudget.contains(policy.name) == false {
+            let retention = try settings(policy, budget: .tokens(40), config).retention()
+            if agnostic.contains(policy.name) {
+                try retention.checkSharedPrefixes()
+            } else {
+                #expect(throws: InferenceError.noSharedPrefixes(policy: policy.name)) { try retention.checkSharedPrefixes() }
+            }
+        }
+        #expect(throws: InferenceError.noSharedPrefixes(policy: nil)) { try FullRetention().checkSharedPrefixes() }
+    }
+
     // MARK: Policies by hand
 
     @Test func `streaming-llm keeps the sinks and the newest, a window the newest alone`() throws {

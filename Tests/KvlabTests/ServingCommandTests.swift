@@ -37,6 +37,23 @@ struct ServingCommandTests {
         #expect(evicting.status == 1 && evicting.error.contains("kivi4 encodes 32 tokens together, 'tova' evicts single ones"))
     }
 
+    @Test func `a server refuses to compress shared prefixes by a policy that scores slots by queries, or by none`() throws {
+        for (options, message) in [
+            ([], "--compress-prefixes means nothing without --evict; use one of streaming-llm, window, "),
+            (
+                ["--evict", "h2o", "--kv-budget", "64"],
+                "'h2o' scores slots by queries, and those of requests come behind a prefix that they share; use one of streaming-llm, window, "
+            ),
+            (
+                ["--evict", "keydiff", "--kv-budget", "64", "--no-prefix-sharing"],
+                "--compress-prefixes shares prefixes, --no-prefix-sharing does not; leave one of them out"
+            ),
+        ] {
+            let refused = try Tool.run(["serve", "absent.h5", "--compress-prefixes"] + options, in: scratch.path)
+            #expect(refused.status != 0 && refused.error.contains(message), "\(refused.error)")
+        }
+    }
+
     @Test func `an eviction's gates pass on a real checkpoint, an object each`() throws {
         let path = try checkpoint("stories260K")
         let result = try kvlab(

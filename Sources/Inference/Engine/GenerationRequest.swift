@@ -33,6 +33,9 @@ public struct GenerationRequest: Sendable {
         self.sampling = sampling
     }
 
+    /// Lets evictions decide at the end of a prefix of `tokens`, and shares what they leave of it; nil for the prompt's end.
+    public mutating func share(_ tokens: Int?) { (contextTokens, sharesContext) = (tokens, tokens != nil) }
+
     /// The scope of its prefixes: the tenant and, within it, the salt; no salt spells another tenant's scope.
     var prefixScope: String { "\(tenant.utf8.count) \(tenant)\(cacheSalt)" }
 }

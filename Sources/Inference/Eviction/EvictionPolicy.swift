@@ -23,6 +23,9 @@ public protocol EvictionPolicy: Sendable {
     var reconstructedChunk: Int? { get }
     /// Whether all heads of a layer have the same scores, by which they cannot divide a budget.
     var scoresHeadsAlike: Bool { get }
+    /// Whether scores are of the slots alone and not of the queries that were seen, so that a prefix may be compressed for requests with
+    /// different questions.
+    var isQueryAgnostic: Bool { get }
     /// The newest tokens kept without a score under a budget of `budget` slots, by default.
     func newest(of budget: Int) -> Int
     /// Tokens between decisions under a budget of `budget` slots, by default.
@@ -48,6 +51,7 @@ extension EvictionPolicy {
     public var safeguard: Double { BudgetAllocation.safeguard }
     public var reconstructedChunk: Int? { nil }
     public var scoresHeadsAlike: Bool { false }
+    public var isQueryAgnostic: Bool { false }
     public func newest(of budget: Int) -> Int { 0 }
     public func interval(of budget: Int) -> Int { EvictionRetention.interval }
     public func firstObserved(before decision: Int) -> Int { 0 }
@@ -75,6 +79,9 @@ public enum EvictionPolicies {
 
     /// The names of policies without a budget.
     public static var namesWithoutBudget: [String] { all.filter { $0 is FastGen }.map(\.name) }
+
+    /// The names of policies that may compress shared prefixes.
+    public static var namesOfQueryAgnostic: [String] { all.filter(\.isQueryAgnostic).map(\.name) }
 
     /// The names of policies of whole heads, which need a measurement of one model.
     public static var namesOfHeads: [String] { all.filter { $0 is any HeadPolicy }.map(\.name) }

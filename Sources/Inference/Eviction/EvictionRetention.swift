@@ -59,6 +59,10 @@ public struct EvictionRetention: Retention {
         return !policy.decidesBehindPrompt || allocation.needsPrompt || ranking != nil
     }
 
+    public func checkSharedPrefixes() throws(InferenceError) {
+        guard policy.isQueryAgnostic else { throw .noSharedPrefixes(policy: name) }
+    }
+
     /// The same policy with another budget and, where given, interval.
     func with(budget: EvictionBudget, interval: Int? = nil) throws(InferenceError) -> EvictionRetention {
         var settings = settings

@@ -11,6 +11,7 @@ struct ExpectedAttention: EvictionPolicy {
     let options: Set<EvictionOption> = [.sinks, .recent, .future]
     let inputs: RetentionInputs = [.keys, .values, .queries]
     let decidesBehindPrompt = false
+    let isQueryAgnostic = true
     private(set) var sinks = 4
     private var future = 512
 

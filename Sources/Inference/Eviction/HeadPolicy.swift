@@ -12,6 +12,7 @@ protocol HeadPolicy: EvictionPolicy {
 extension HeadPolicy {
     var options: Set<EvictionOption> { [.sinks, .recent, .interval, .scores] }
     var scoresHeadsAlike: Bool { true }
+    var isQueryAgnostic: Bool { true }
     // A head that is not whole has no slot left for a score.
     func scores(_ stream: StreamState) -> [[Double]] {
         (0..<stream.kvHeads).map { [Double](repeating: 0, count: stream.slots(head: $0)) }

@@ -11,6 +11,7 @@ struct KVzip: EvictionPolicy {
     let sinks = 4
     let allocation = BudgetAllocation.global
     let safeguard = 0.0
+    let isQueryAgnostic = true
     /// Tokens repeated at a time, the paper's and kvpress's number.
     var reconstructedChunk: Int? = 2048
 

@@ -5,6 +5,7 @@
 struct KeyNorm: EvictionPolicy {
     let name = "knorm"
     let inputs: RetentionInputs = .keys
+    let isQueryAgnostic = true
 
     func scores(_ stream: StreamState) -> [[Double]] {
         stream.keys.enumerated().map { head, keys in keys.vectors(stream.slots(head: head)).map { -$0.norm } }
@@ -15,6 +16,7 @@ struct KeyNorm: EvictionPolicy {
 struct KeyDifference: EvictionPolicy {
     let name = "keydiff"
     let inputs: RetentionInputs = .keys
+    let isQueryAgnostic = true
 
     func scores(_ stream: StreamState) -> [[Double]] {
         stream.keys.enumerated().map { head, keys in

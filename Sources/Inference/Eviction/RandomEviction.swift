@@ -4,6 +4,7 @@ import Random
 struct RandomEviction: EvictionPolicy {
     let name = "random"
     let options: Set<EvictionOption> = [.sinks, .recent, .interval, .seed]
+    let isQueryAgnostic = true
     private var seed: UInt64 = 0
 
     mutating func set(_ settings: EvictionSettings) { seed = settings.seed ?? seed }

@@ -6,6 +6,7 @@ struct StreamingLLM: EvictionPolicy {
     let options: Set<EvictionOption> = [.sinks, .interval]
     let sinks = 4
     let scoresHeadsAlike = true
+    let isQueryAgnostic = true
 
     func scores(_ stream: StreamState) -> [[Double]] { stream.ages }
 }
@@ -15,6 +16,7 @@ struct SlidingWindow: EvictionPolicy {
     let name = "window"
     let options: Set<EvictionOption> = [.interval]
     let scoresHeadsAlike = true
+    let isQueryAgnostic = true
 
     func scores(_ stream: StreamState) -> [[Double]] { stream.ages }
 }

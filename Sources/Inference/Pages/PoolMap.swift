@@ -46,6 +46,8 @@ public struct PoolMap: Sendable {
     public var runs: [Run]
     /// Pages held by each model.
     public var models: [Pages]
+    /// Prefixes of each model that are kept as evictions left them.
+    public var compressedPrefixes: [Int]
     /// The guarantee of each model in pages, and its cache bytes a token.
     public var guaranteed: [Int], bytesPerToken: [Int]
     /// The resident sequences, oldest first, and the number of waiting ones: all, or those of one tenant.
@@ -79,6 +81,7 @@ extension Engine {
             pageBytes: store.pageBytes, pages: pool.pages, pagesPerCell: max(1, (pool.pages + cells - 1) / max(1, cells)),
             runs: [],
             models: [PoolMap.Pages](repeating: PoolMap.Pages(), count: models.count),
+            compressedPrefixes: models.indices.map { model in contexts.count { $0.model == model } },
             guaranteed: pool.ledger.guarantees,
             bytesPerToken: caches.map(\.geometry.bytesPerToken), sequences: holders,
             waiting: sequences.values.count { !$0.isResident && (tenant == nil || $0.tenant == tenant) })

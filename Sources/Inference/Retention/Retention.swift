@@ -50,6 +50,9 @@ public protocol Retention: Sendable {
     func check(_ config: ModelConfig, prompt: Int) throws(InferenceError)
     /// Throws where the retention is made for another model than `model`.
     func check(_ model: ServingModel) throws(InferenceError)
+    /// Throws where a prefix cannot be compressed once for all requests that begin with it: where nothing is evicted, or slots are scored
+    /// by queries, as the requests' own come later.
+    func checkSharedPrefixes() throws(InferenceError)
     /// The most pages of `size` slots that a stream holds until the sequence has `tokens`, computed in chunks of at most `chunk`.
     ///
     /// Monotonic in `tokens`: room for a long sequence is room for each beginning of it.
@@ -163,6 +166,7 @@ extension Retention {
     public func check(_ config: ModelConfig) throws(InferenceError) {}
     public func check(_ config: ModelConfig, prompt: Int) throws(InferenceError) {}
     public func check(_ model: ServingModel) throws(InferenceError) {}
+    public func checkSharedPrefixes() throws(InferenceError) { throw .noSharedPrefixes(policy: nil) }
 
     /// Throws where the retention cannot act on a model of `config` whose keys and values are stored in `encoding`: slots of blocks
     /// that are encoded together in some layer cannot be evicted one by one.

@@ -13,6 +13,8 @@ struct ChatRequest {
     var cacheSalt: String
     /// The retention that it asks for; nil for the server's.
     var retention: (any Retention)?
+    /// Tokens of its prompt that are compressed for all requests that begin with them; nil where its whole prompt is compressed.
+    var prefixTokens: Int?
     /// Tokens of its prompt and answer, likeliest ones included.
     var heldTokens: Int
 
@@ -34,13 +36,24 @@ struct ChatRequest {
         let capacity = capacity(model)
         heldTokens = try limits.check(
             outputs: sampling.n, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
-        prompt = try Self.prompt(fields, models[model], capacity)
+        let messages = try Self.messages(fields)
+        let model = models[model]
+        let turns = try Self.turns(messages, fields, model)
+        try model.check(turns.joined(), capacity: capacity, parameter: "messages")
+        prompt = model.encode(turns: turns)
+        prefixTokens = try fields.prefixTokens(limits, shortest: prompt.count)
+        if prefixTokens == nil, limits.compressesPrefixes, retention == nil {
+            prefixTokens = try model.prefixTokens(of: prompt, messages) { messages throws(APIError) in
+                try Self.turns(messages, fields, model)
+            }
+        }
         heldTokens += sampling.n * prompt.count
     }
 
-    /// The tokens of a chat as the model's format has it.
-    private static func prompt(_ fields: RequestFields, _ model: ServedModel, _ capacity: Int) throws(APIError) -> [Int32] {
-        let messages = try messages(fields)
+    /// The texts of a chat's turns as the model's format has them.
+    private static func turns(
+        _ messages: [ChatTemplate.Message], _ fields: RequestFields, _ model: ServedModel
+    ) throws(APIError) -> [String] {
         let settings = fields.json["chat_template_kwargs"]
         guard settings == nil || settings?.members != nil else { throw .parameter("chat_template_kwargs", "is not an object") }
         let addsGenerationPrompt = try fields.bool("add_generation_prompt") ?? true
@@ -48,10 +61,8 @@ struct ChatRequest {
             let name = addsGenerationPrompt ? "chat_template_kwargs" : "add_generation_prompt"
             throw .parameter(name, "is not supported: the model has no chat template of its own")
         }
-        let turns = try model.chatFormat.turns(
+        return try model.chatFormat.turns(
             messages, addsGenerationPrompt: addsGenerationPrompt, settings: settings?.members ?? [])
-        try model.check(turns.joined(), capacity: capacity, parameter: "messages")
-        return model.encode(turns: turns)
     }
 
     private static func messages(_ fields: RequestFields) throws(APIError) -> [ChatTemplate.Message] {
@@ -81,6 +92,7 @@ struct ChatRequest {
         var request = GenerationRequest(model: model, prompt: prompt, sampling: sampling.options)
         request.count = sampling.n
         (request.tenant, request.cacheSalt, request.retention) = (tenant, cacheSalt, retention)
+        request.share(prefixTokens)
         return request
     }
 }

@@ -17,6 +17,8 @@ struct CompletionRequest {
     var cacheSalt: String
     /// The retention that it asks for; nil for the server's.
     var retention: (any Retention)?
+    /// Tokens of each prompt that are compressed for all requests that begin with them; nil where whole prompts are compressed.
+    var prefixTokens: Int?
     /// The search for the likeliest outputs, where that is asked for.
     var beams: BeamOptions?
     /// Tokens of its prompts and answer, likeliest ones included.
@@ -51,6 +53,7 @@ struct CompletionRequest {
         heldTokens = try limits.check(
             outputs: outputs, tokens: min(sampling.options.maxTokens, capacity), logprobs: logprobs)
         prompts = try Self.prompts(values, models[model], special: try fields.bool("add_special_tokens") ?? true, capacity)
+        prefixTokens = try fields.prefixTokens(limits, shortest: prompts.map(\.count).min() ?? 1)
         let promptTokens = prompts.reduce(0) { $0 + $1.count }
         // Each output goes on from a copy of its prompt.
         heldTokens += promptTokens * (beams?.width ?? bestOf)
@@ -106,6 +109,7 @@ struct CompletionRequest {
             request.count = bestOf
             (request.tenant, request.cacheSalt) = (tenant, cacheSalt)
             (request.beams, request.retention) = (beams, retention)
+            request.share(prefixTokens)
             if echo, let logprobs { request.promptLogprobs = logprobs }
             return request
         }

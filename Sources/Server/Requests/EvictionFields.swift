@@ -2,6 +2,21 @@ import Inference
 import JSON
 
 extension RequestFields {
+    /// The tokens of each prompt, the shortest of which has `shortest`, that `kv_prefix_tokens` says other requests share; nil where it
+    /// says nothing.
+    ///
+    /// Throws ``APIError`` where the server does not compress shared prefixes, or the request asks for an eviction of its own.
+    func prefixTokens(_ limits: ServerLimits, shortest: Int) throws(APIError) -> Int? {
+        guard json["kv_prefix_tokens"] != nil else { return nil }
+        guard limits.compressesPrefixes else {
+            throw .parameter("kv_prefix_tokens", "is not taken: the server runs without --compress-prefixes")
+        }
+        guard json["kv_evict"] == nil else {
+            throw .parameter("kv_prefix_tokens", "goes with the server's own eviction, and 'kv_evict' asks for another")
+        }
+        return try int("kv_prefix_tokens", in: 1...shortest)
+    }
+
     /// The eviction that `kv_evict` and `kv_budget` ask for; nil where the request leaves it to the server.
     ///
     /// Throws ``APIError`` where the server does not let requests choose, or the two make no eviction.

@@ -8,6 +8,8 @@ public struct ServerLimits: Sendable {
     public var outputs = 128
     /// Whether requests may choose the eviction of their slots.
     public var requestsMayEvict = false
+    /// Whether slots of the prefixes that requests share are evicted once, at a prefix's end, and not at each prompt's.
+    public var compressesPrefixes = false
     /// Stop strings, and bytes of each.
     public var stops = 16, stopBytes = 256
     /// Entries of `logit_bias`.

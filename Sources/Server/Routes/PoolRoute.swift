@@ -31,6 +31,7 @@ extension ServerState {
                 "id": .text(entry.0.id), "attention": .text(entry.0.attention), "bytes_per_token": .int(map.bytesPerToken[index]),
                 "pages": .int(entry.1.held), "guaranteed_pages": .int(map.guaranteed[index]), "used_pages": .int(entry.1.used),
                 "shared_pages": .int(entry.1.shared), "idle_prefix_pages": .int(entry.1.idle),
+                "compressed_prefixes": .int(map.compressedPrefixes[index]),
             ])
         }
         let sequences = map.sequences.map { holder -> JSONValue in

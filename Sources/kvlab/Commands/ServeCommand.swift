@@ -46,6 +46,14 @@ struct ServeCommand: AsyncParsableCommand {
         name: .customLong("allow-kv-evict"), help: "Let requests choose a policy and a budget, by kv_evict and kv_budget.")
     var allowsRequestEviction = false
 
+    @Flag(
+        help: """
+            Evict slots of a prefix that requests share once, at its end, and have them all read what is left (with --evict \
+            \(EvictionPolicies.namesOfQueryAgnostic.joined(separator: ", "))): a chat's messages before its first user's, or \
+            kv_prefix_tokens tokens of a prompt.
+            """)
+    var compressPrefixes = false
+
     @Option(
         name: .customLong("api-key"),
         help: """
@@ -153,6 +161,9 @@ struct ServeCommand: AsyncParsableCommand {
         if !options.isLocal, keys.isEmpty {
             throw ValidationError("--host \(host) can be reached by others; set --api-key or KVLAB_API_KEY, or use 127.0.0.1")
         }
+        guard prefixSharing || !compressPrefixes else {
+            throw ValidationError("--compress-prefixes shares prefixes, --no-prefix-sharing does not; leave one of them out")
+        }
         let ids = checkpoints.map(\.id)
         if let id = ids.first(where: { id in ids.count { $0 == id } > 1 }) {
             throw ValidationError("two models have the id '\(id)'; name one of them otherwise: NAME=PATH")
@@ -194,6 +205,8 @@ struct ServeCommand: AsyncParsableCommand {
         defer { trimming.cancel() }
         threads.apply()
         let encoding = try paging.encoding(kvDtype)
+        let retention = try eviction.retention()
+        if compressPrefixes { try retention.checkSharedPrefixes() }
         var engineModels: [EngineModel] = []
         var served: [ServedModel] = []
         var sizes: [String] = []
@@ -213,7 +226,7 @@ struct ServeCommand: AsyncParsableCommand {
         options.cacheBytes = memory.bytes
         options.pageBytes = paging.page?.bytes
         options.encoding = encoding
-        options.retention = try eviction.retention()
+        options.retention = retention
         (options.limits.tokensPerStep, options.limits.running, options.limits.waiting) = (stepTokens, running, queue)
         options.limits.tenants = ServerOptions.tenants(apiKeys: keys, adminKey: admin)
         options.prefixSharing = prefixSharing
@@ -225,7 +238,7 @@ struct ServeCommand: AsyncParsableCommand {
         var server = ServerOptions()
         (server.host, server.port, server.apiKeys, server.metricsPrefix) = (host, port, keys, metricsPrefix)
         server.allowedOrigins = allowedOrigins
-        server.limits.requestsMayEvict = allowsRequestEviction
+        (server.limits.requestsMayEvict, server.limits.compressesPrefixes) = (allowsRequestEviction, compressPrefixes)
         (server.adminKey, server.limits.keyRequests, server.limits.keyTokens) = (admin, keyRequests, keyTokens)
         (server.limits.seconds, server.limits.connections, server.drainSeconds) = (timeout, connections, drain)
         let format = log
@@ -244,7 +257,7 @@ struct ServeCommand: AsyncParsableCommand {
             : ""
         let cache =
             "cache pages of \(ByteCount.text(engine.pageBytes)); a token takes \(sizes.joined(separator: ", ")) in \(encoding.name)"
-            + waiting + (eviction.text.map { "; evicted by \($0)" } ?? "")
+            + waiting + (eviction.text.map { "; evicted by \($0)" + (compressPrefixes ? ", shared prefixes once" : "") } ?? "")
         try await ModelServer(engine: engine, models: served, options: server, logger: logger).run { port in
             StandardOutput.announce("\(cache)\nserving \(names) at http://\(address):\(port)")
         }
