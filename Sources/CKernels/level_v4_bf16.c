@@ -10,4 +10,7 @@
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16,avx512vnni"))), apply_to = function)
 #include "families.h"
 #pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16,avx512vnni,amx-tile,amx-bf16"))), apply_to = function)
+#include "amx.h"
+#pragma clang attribute pop
 #endif

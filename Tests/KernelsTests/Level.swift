@@ -6,7 +6,7 @@ import Testing
 struct Level: Sendable, CustomTestStringConvertible {
     private let index: Int
 
-    /// base first, then v3 (AVX2) and v4 (AVX-512) where the processor has them.
+    /// base first, then v3 (AVX2), v4 (AVX-512), v4-bf16 and v4-amx where the processor has them.
     static let all: [Level] = {
         var count: Int32 = 0
         _ = kk_all(&count)
