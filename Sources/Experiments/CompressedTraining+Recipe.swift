@@ -19,6 +19,12 @@ extension CompressedTraining {
         tokenizer: (any Tokenizer)? = nil, section: String = "uptrain.through"
     ) throws(ExperimentError) {
         let prompt = through.prefill ?? seq / 2
+        if let policy = through.cache.unmeasuredPolicy {
+            throw .recipe(
+                key: section + ".evict",
+                reason:
+                    "'\(policy)' goes by a measurement of a model's heads, which training changes; train through another policy")
+        }
         let training: CompressedTraining
         do {
             let retention = try through.cache.retention()

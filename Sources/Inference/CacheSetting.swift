@@ -57,7 +57,7 @@ public struct CacheSetting: Sendable {
     /// Its command-line option without dashes: "kv-budget".
     public var option: String { key == "evict" ? key : "kv-" + key }
 
-    /// Whether its value is a measurement of one model, which no recipe can name: a recipe makes its models.
+    /// Whether its value is a measurement of one model, which no recipe can name: a recipe makes its models, and labs measure them.
     public var isOfOneModel: Bool { key == EvictionOption.scores.rawValue }
 
     /// Its values in words.

@@ -13,7 +13,9 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
     /// Reads a configuration; settings left out are as in `defaults`.
     ///
     /// Throws ``InferenceError/cacheSpec(_:)``, or the reason why the eviction is refused.
-    public init(_ text: String, defaults: CacheEncoding = .float32) throws(InferenceError) {
+    ///
+    /// - Parameter measuresHeads: whether the scores of heads may be missing, as the caller measures them (``unmeasuredPolicy``).
+    public init(_ text: String, defaults: CacheEncoding = .float32, measuresHeads: Bool = false) throws(InferenceError) {
         // All tokens are kept unless a setting says otherwise.
         guard text != "full" else {
             self.init(keepingAllIn: defaults)
@@ -29,13 +31,15 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
             }
             settings.append((sides[0], sides[1]))
         }
-        try self.init(settings, defaults: defaults)
+        try self.init(settings, defaults: defaults, measuresHeads: measuresHeads)
     }
 
     /// A configuration from settings by their keys, all tokens kept where there are none; an encoding left out is `defaults`.
     ///
     /// Precondition: the keys are those of ``CacheSetting/all``. Throws as ``init(_:defaults:)`` does.
-    public init(_ settings: [(key: String, value: String)], defaults: CacheEncoding = .float32) throws(InferenceError) {
+    public init(
+        _ settings: [(key: String, value: String)], defaults: CacheEncoding = .float32, measuresHeads: Bool = false
+    ) throws(InferenceError) {
         encoding = defaults
         var given: [String: String] = [:]
         for (key, value) in settings {
@@ -53,7 +57,7 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
         if let residual = given[CacheSetting.residual.key].flatMap({ Int($0) }) {
             do { encoding = try encoding.with(residual: residual) } catch { throw .cacheSpec("\(error)") }
         }
-        _ = try retention()
+        _ = try (measuresHeads ? ranked(by: [(0, 1)]) : self).retention()
     }
 
     /// A cache of all tokens in `encoding`.
@@ -79,6 +83,28 @@ public struct CacheSpec: Sendable, Hashable, CustomStringConvertible {
 
     /// The eviction policy's name; nil where all tokens are kept.
     public var policy: String? { eviction.policy }
+
+    /// The policy whose scores of heads neither a file nor a measurement has told yet; nil where nothing is missing. Its retention is made after
+    /// ``ranked(by:)``.
+    public var unmeasuredPolicy: String? {
+        guard let policy, EvictionPolicies.namesOfHeads.contains(policy) else { return nil }
+        return eviction.scores == nil && eviction.measured == nil ? policy : nil
+    }
+
+    /// The same cache of the model that `scores` were measured on.
+    public func ranked(by scores: HeadScores) -> CacheSpec {
+        var copy = self
+        copy.eviction.measured = scores
+        return copy
+    }
+
+    /// The same cache of a model of `config` before a measurement, for checks and counts that no ranking of heads changes.
+    public func ranked(for config: ModelConfig) -> CacheSpec { ranked(by: HeadGates.layers(of: config)) }
+
+    private func ranked(by layers: [(layer: Int, kvHeads: Int)]) -> CacheSpec {
+        guard let policy = unmeasuredPolicy, let scores = HeadScores(unmeasured: policy, layers: layers) else { return self }
+        return ranked(by: scores)
+    }
 
     /// Whether slots are evicted.
     public var evicts: Bool { eviction.policy != nil }

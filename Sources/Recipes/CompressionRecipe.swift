@@ -74,7 +74,7 @@ extension ObjectReader {
             }
         }
         try finish()
-        do { return try CacheSpec(settings, defaults: defaults) } catch { throw refusal(of: error) }
+        do { return try CacheSpec(settings, defaults: defaults, measuresHeads: true) } catch { throw refusal(of: error) }
     }
 
     /// The refusal of conflicting settings, at the offending key.
@@ -87,11 +87,6 @@ extension ObjectReader {
         case .noBudget: .missing(position, path: keyPath(EvictionOption.budget.rawValue))
         case .optionWithoutPolicy(let option): at(option, "means nothing without 'evict'")
         case .foreignOption(let option, let policy): at(option, "means nothing for '\(policy)'")
-        case .noHeadScores(let policy):
-            at(
-                "evict",
-                "'\(policy)' goes by a measurement of one model's heads, and a recipe makes its models; measure these with compare --compression"
-            )
         case .optionTooSmall(let option, let value, let least, let reason):
             at(option, "\(value), expected at least \(least)" + (reason.isEmpty ? "" : ": \(reason)"))
         default: impossible("\(error)")

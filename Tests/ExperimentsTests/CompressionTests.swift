@@ -131,6 +131,48 @@ import Text
         #expect(try sweep(recipe).planText().hasSuffix("0 of both to measure"))
     }
 
+    @Test func `a lab measures the heads of each model for a policy of whole heads, once`() async throws {
+        let razor = #"{"evict": "razor-attention", "budget": "75%", "sinks": 1, "recent": 2}"#
+        let recipe = try recipe("[\(razor)]")
+        let frontier = try await run(recipe)
+        #expect(
+            frontier.rows.map(\.eviction) == [
+                "full", "razor-attention 75%, sinks=1, recent=2", "full", "razor-attention 75%, sinks=1, recent=2",
+            ])
+        func measured(_ folder: String) throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: scratch["out/\(folder)"]).filter { $0.hasPrefix("heads-") }
+        }
+        for (row, folder) in [(1, "parent"), (3, "kv1-mean")] {
+            let file = try #require(measured(folder).first)
+            let path = scratch["out/\(folder)/model.h5"]
+            let checkpoint = try Checkpoint.load(path)
+            let model = try ServingModel(config: checkpoint.config, parameters: checkpoint.parameters)
+            let scores = try HeadScores(path: scratch["out/\(folder)/\(file)"])
+            #expect(scores == (try RepetitionScores.scores(of: model)) && scores.model == model.identity)
+            #expect(try measured(folder).count == 1)
+            guard row == 1 else { continue }
+            // The same as with the file by hand.
+            let cache = try CacheSpec(
+                "evict=razor-attention,budget=75%,sinks=1,recent=2,scores=\(scratch["out/\(folder)/\(file)"])")
+            let text = try SweepRecipes(recipe: recipe, lab: #require(recipe.lab)).corpus.validationText(recipe)
+            let (byHand, _) = try Comparison(window: 48, bos: .never).frontier(
+                [LoadedModel(path: path)], text, title: "", caches: [cache], prompt: nil, reporter: reporter)
+            #expect(byHand.rows.last?.klToParent == frontier.rows[row].klToParent)
+        }
+        // Another list of caches uses the measurement there is.
+        let before = try measured("parent")
+        _ = try await run(self.recipe("[\(razor), \(razor.replacing("75%", with: "50%"))]"))
+        #expect(try measured("parent") == before)
+        let gates = try self.recipe(#"[{"evict": "duo-attention", "budget": "75%"}]"#)
+        #expect(throws: ExperimentError.self) { try sweep(gates) }
+        do { _ = try sweep(gates) } catch {
+            #expect(
+                "\(error)".contains(
+                    "'lab.compression[0]': parent: sequences of 64 tokens show little that 128 sinks and the newest 256 tokens do not"
+                ))
+        }
+    }
+
     @Test func `a cache that some model cannot have is refused before anything is trained, by its place in the recipe`() throws {
         func message(_ recipe: Recipe) -> String {
             do {
@@ -197,6 +239,10 @@ import Text
             } catch { return "\(error)" }
         }
         #expect(message(#""kvDtype": "int8""#) == "accepted")
+        #expect(
+            message(#""evict": "razor-attention", "budget": "75%", "sinks": 1, "recent": 2"#)
+                == "'lab.through.evict': 'razor-attention' goes by a measurement of a model's heads, which training changes; train "
+                + "through another policy")
         #expect(
             message(#""kvDtype": "kivi4""#)
                 == "'lab.through': kivi4 encodes 32 tokens together behind a residual of 0, and no token of a sequence of 24 sees "

@@ -50,8 +50,10 @@ struct CacheGrid: Sendable {
         for (cache, place) in zip(caches, places) {
             do {
                 try config.kvGeometry(cache.encoding).check(cache.encoding)
-                try cache.retention().check(config, cache.encoding)
-                try cache.retention().check(config, prompt: prompt)
+                let retention = try cache.ranked(for: config).retention()
+                try retention.check(config, cache.encoding)
+                try retention.check(config, prompt: prompt)
+                try HeadMeasurement.check(cache, config)
             } catch {
                 throw .recipe(key: place ?? "\(cache)", reason: "\(name): \(error)")
             }

@@ -28,7 +28,9 @@ extension Comparison {
             let serving =
                 index == 0
                 ? parent : try ServingModel(config: model.checkpoint.config, parameters: model.checkpoint.parameters)
+            var heads = HeadMeasurement(of: { model }, in: { text }, reporter: reporter)
             for cache in grid.caches {
+                let cache = try heads.ranked(cache)
                 let place = "\(entries.count + 1)/\(models.count * grid.caches.count)"
                 let score = try grid.measure(
                     serving, first.tokenizer, through: cache, parent: index == 0 ? nil : parent, windows

@@ -31,6 +31,9 @@ public struct GateTraining: Sendable {
     /// The highest learning rate.
     public var learningRate = 0.02
 
+    /// Tokens of a sequence at most, unless said otherwise.
+    public static let length = 2048
+
     /// Training on sequences of `length` tokens.
     public init(length: Int) { self.length = length }
 
@@ -65,6 +68,14 @@ public struct GateTraining: Sendable {
         return learningRate * min(1, max(Double(step + 1) / part, 0.1), max(Double(steps - step) / part, 0.1))
     }
 
+    /// Throws ``Fault`` where sequences show hardly more than streaming heads see.
+    func check() throws(Fault) {
+        let least = sinks + recent + 2
+        guard length / 2 >= least else {
+            throw .short(length: length, least: 2 * least, sinks: sinks, recent: recent)
+        }
+    }
+
     /// The gates of `model` by layer with a whole cache and KV head, found on sequences in the text of `recall`.
     ///
     /// Throws ``Fault``, and what `progress` throws; it is told each step's distance and gates' mean.
@@ -72,10 +83,7 @@ public struct GateTraining: Sendable {
         of model: LoadedModel, _ recall: RecallDocuments,
         progress: (_ step: Int, _ distance: Double, _ mean: Double) throws -> Void
     ) throws -> [[Double]] {
-        let least = sinks + recent + 2
-        guard length / 2 >= least else {
-            throw Fault.short(length: length, least: 2 * least, sinks: sinks, recent: recent)
-        }
+        try check()
         var parameters = Parameters()
         for (layer, kvHeads) in HeadGates.layers(of: model.model.config) {
             parameters["gate.\(layer)"] = Weight(shape: [kvHeads], storage: Storage(repeating: 1, count: kvHeads))

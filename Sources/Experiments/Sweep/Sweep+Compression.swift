@@ -26,6 +26,7 @@ extension Sweep {
             let step = steps[index]
             guard let output = made[index], let parent = made[step.parent ?? index] else { continue }
             var model: ServingModel?
+            var heads = heads(step, output, parent)
             for cache in grid.caches {
                 let path = scorePath(step, output, parent, grid, cache)
                 var score = TextFile.value(CompressedScore.self, at: path)
@@ -36,7 +37,8 @@ extension Sweep {
                     model = own
                     let name = "\(done + 1)/\(measured.count * grid.caches.count)  \(step.name)  \(cache)"
                     score = try measure(
-                        own, cache, grid, context, parent: step.kind == .parent ? nil : context.parent, name, shouldStop)
+                        own, heads.ranked(cache), grid, context, parent: step.kind == .parent ? nil : context.parent, name,
+                        shouldStop)
                     guard let score else { return nil }
                     try TextFile.writeLine(score, to: path)
                     reporter.line(
@@ -54,6 +56,14 @@ extension Sweep {
             }
         }
         return [CacheFrontier(entries, text: text, grid: grid)]
+    }
+
+    /// The measurement of a made model's heads, kept in its folder.
+    func heads(_ step: SweepStep, _ output: SweepRecipes.Made, _ parent: SweepRecipes.Made) -> HeadMeasurement {
+        HeadMeasurement(
+            of: { try LoadedModel(name: step.name, path: output.model) }, in: { try context(step, parent).text },
+            folder: output.folder, key: "\(output.record.output) \(parent.record.output) \(recipes.scoredText)",
+            reporter: reporter)
     }
 
     /// The number of the step that uptrains the same child on the same tokens without a compressed cache.

@@ -26,10 +26,12 @@ extension Sweep {
             guard let output = made[index], let parent = made[step.parent ?? index], let score = scores[index] else { continue }
             let subject = LabTask.Subject(
                 name: step.name, hash: output.record.output, folder: output.folder, path: output.model)
+            var heads = heads(step, output, parent)
+            let ranked = try caches.map { try heads.ranked($0) }
             var found: [[TaskScores]] = []
             for task in recipes.tasks {
                 guard
-                    let own = try await task.scores(subject, caches, chats: chats, reporter: reporter, shouldStop: shouldStop)
+                    let own = try await task.scores(subject, ranked, chats: chats, reporter: reporter, shouldStop: shouldStop)
                 else { return nil }
                 found.append(own)
             }

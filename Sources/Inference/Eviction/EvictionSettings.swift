@@ -22,6 +22,8 @@ public struct EvictionSettings: Sendable, Hashable {
     public var merge: String?
     /// The path of a file of ``HeadScores``.
     public var scores: String?
+    /// Scores of the heads of one model that were measured for it, in place of a file; no setting that anyone writes.
+    var measured: HeadScores?
     /// The share of the attention that kept slots recover.
     public var recovery: AttentionShare?
     /// Seed of random choices.
@@ -67,9 +69,10 @@ public struct EvictionSettings: Sendable, Hashable {
         return try EvictionRetention(found, budget: budget, merge: merge, settings: self, ranking: ranking(of: found))
     }
 
-    /// The order in which a policy of heads keeps these whole, from its file; nil for other policies.
+    /// The order in which a policy of heads keeps these whole, from its file or a measurement; nil for other policies.
     private func ranking(of policy: any EvictionPolicy) throws(InferenceError) -> HeadRanking? {
         guard let policy = policy as? any HeadPolicy else { return nil }
+        if let measured { return try HeadRanking(measured, path: "the measurement of heads", policy) }
         guard let scores else { throw .noHeadScores(policy: policy.name) }
         return try HeadRanking(HeadScores(path: scores), path: scores, policy)
     }

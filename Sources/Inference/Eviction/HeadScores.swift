@@ -18,6 +18,15 @@ public struct HeadScores: Sendable, Hashable, Encodable {
         (self.method, self.model, self.layers, self.scores) = (method, model, layers, scores)
     }
 
+    /// Equal scores of all heads of `layers`, for checks and counts before a measurement; nil for policies without scores of heads.
+    init?(unmeasured policy: String, layers: [(layer: Int, kvHeads: Int)]) {
+        guard let found = EvictionPolicies.all.first(where: { $0.name == policy }) as? any HeadPolicy else { return nil }
+        let rows = layers.map { [Double](repeating: 0, count: $0.kvHeads) }
+        self.init(
+            method: policy, model: nil, layers: layers.map(\.layer),
+            scores: Dictionary(uniqueKeysWithValues: found.scoreNames.map { ($0, rows) }))
+    }
+
     /// Reads a file of scores.
     ///
     /// Throws ``InferenceError/headScores(path:reason:)`` where it cannot be read or is no such file.

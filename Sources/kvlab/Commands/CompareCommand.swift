@@ -93,7 +93,9 @@ struct CompareCommand: AsyncParsableCommand {
         _ = try specs()
     }
 
-    private func specs() throws -> [CacheSpec] { try CacheSpec.all(caches, flag: "--compression", defaults: kvDtype) }
+    private func specs() throws -> [CacheSpec] {
+        try CacheSpec.all(caches, flag: "--compression", defaults: kvDtype, measuresHeads: true)
+    }
 
     private func taskSpecs() throws -> [EvaluationSpec] {
         let specs = try tasks.map { text in

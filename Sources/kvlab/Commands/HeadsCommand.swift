@@ -1,12 +1,10 @@
 import ArgumentParser
 import Checkpoints
-import Evaluation
 import Experiments
 import Files
 import Foundation
 import Inference
 import Models
-import Random
 import Text
 
 /// `kvlab heads`: scores of a model's heads, by which policies keep all slots of some.
@@ -99,12 +97,12 @@ struct HeadsCommand: ParsableCommand {
         guard !layers.isEmpty else {
             throw ValidationError("every layer of \(checkpoint) has a sliding window; no head keeps every slot")
         }
-        let serving = try ServingModel(config: config, parameters: model.checkpoint.parameters)
-        let scores = method == .duo ? try gates(model) : try repetitions(serving)
-        let found = HeadScores(method: method.rawValue, model: serving.identity, layers: layers.map(\.layer), scores: scores)
+        let found =
+            method == .duo
+            ? try gates(model) : try repetitions(ServingModel(config: config, parameters: model.checkpoint.parameters))
         try AtomicFile.write(Array((CanonicalJSON.text(of: found) + "\n").utf8), to: out)
         if results.isJSON { return try results.print(Report(model: model.name, file: out, scores: found)) }
-        for (name, rows) in scores.sorted(by: { $0.key < $1.key }) {
+        for (name, rows) in found.scores.sorted(by: { $0.key < $1.key }) {
             for (layer, row) in zip(layers, rows) {
                 try print("\(name), layer \(layer.layer): " + row.map { String(format: "%.3f", $0) }.joined(separator: " "))
             }
@@ -114,33 +112,23 @@ struct HeadsCommand: ParsableCommand {
         )
     }
 
-    private func gates(_ model: LoadedModel) throws -> [String: [[Double]]] {
-        var training = GateTraining(length: length ?? min(2048, model.model.config.maxSequence))
-        guard training.length <= model.model.config.maxSequence else {
+    private func gates(_ model: LoadedModel) throws -> HeadScores {
+        var training = GateTraining(length: length ?? GateTraining.length)
+        guard length ?? 0 <= model.model.config.maxSequence else {
             throw ValidationError("--length is \(training.length), \(checkpoint) has \(model.model.config.maxSequence) positions")
         }
         (training.steps, training.passkeys) = (steps ?? training.steps, passkeys ?? training.passkeys)
         (training.sinks, training.recent) = (sinks ?? training.sinks, recent ?? training.recent)
-        let recall = try RecallDocuments(haystack: Corpus(paths: text).joinedText, seed: seed)
         let reporter = ProgressReporter()
         defer { reporter.clear() }
-        let gates = try training.gates(of: model, recall) { step, distance, mean in
-            reporter.progress(
-                "\(model.name)  gates  step \(step)/\(training.steps)  distance \(String(format: "%.5f", distance))  mean gate "
-                    + String(format: "%.3f", mean))
-        }
-        return ["gate": gates]
+        return try training.scores(of: model, Corpus(paths: text).joinedText, seed: seed, reporter: reporter)
     }
 
-    private func repetitions(_ model: ServingModel) throws -> [String: [[Double]]] {
-        let (most, times) = (model.config.maxSequence, 4)
-        let count = length ?? min(2500, most / times)
-        guard count >= 2, count * times <= most else {
-            throw ValidationError("--length is \(count), expected 2 to \(most / times), a quarter of the model's positions")
+    private func repetitions(_ model: ServingModel) throws -> HeadScores {
+        let most = model.config.maxSequence / RepetitionScores.times
+        guard (2...max(2, most)).contains(length ?? 2), most >= 2 else {
+            throw ValidationError("--length is \(length ?? most), expected 2 to \(most), a quarter of the model's positions")
         }
-        var generator = SeededGenerator(seed: seed, name: "heads")
-        let words = (0..<count).map { _ in Int32(generator.uniform() * Double(model.config.vocabularySize)) }
-        let scores = try RepetitionScores(model, words: words, times: times)
-        return ["echo": scores.echo, "induction": scores.induction]
+        return try RepetitionScores.scores(of: model, count: length, seed: seed)
     }
 }

@@ -127,9 +127,11 @@ struct LongContextOutput: ParsableArguments {
 
 extension CacheSpec {
     /// The configurations of a repeatable option called `flag`, each once.
-    static func all(_ texts: [String], flag: String, defaults: CacheEncoding) throws -> [CacheSpec] {
+    static func all(_ texts: [String], flag: String, defaults: CacheEncoding, measuresHeads: Bool = false) throws -> [CacheSpec] {
         let specs = try texts.map { text in
-            do throws(InferenceError) { return try CacheSpec(text, defaults: defaults) } catch {
+            do throws(InferenceError) {
+                return try CacheSpec(text, defaults: defaults, measuresHeads: measuresHeads)
+            } catch {
                 throw ValidationError("\(flag): \(error)")
             }
         }
