@@ -1,10 +1,10 @@
 // Products of BFloat16 pairs by AMX's TDPBF16PS, which multiplies a tile of 16 rows by 16 words with one of 16 words by 16 columns, eight
-// times the pairs a cycle of VDPBF16PS. Sums are Float32; a word's two products are added to the sum one after the other, whatever the
-// other rows and columns of the tiles.
+// times the pairs a cycle of VDPBF16PS. Sums are Float32, and an element's does not depend on the other rows and columns of the tiles.
 //
 //     tiles 0 … 3   sums: 32 rows by 32 columns     4, 5   rows     6, 7   columns
 //
-// Chunks of the left operand have 16 words here, the last one 8 where these are what is left.
+// A chunk of the left operand has 16 words here, where other levels have 8; a last chunk of 8 words remains where the number of words is
+// no multiple of 16.
 #define KK_AMX_ROWS 32
 #define KK_AMX_WORDS 16
 #define KK_AMX_PANEL_ROWS 256 // rows of a product with panels at a time
@@ -26,8 +26,7 @@ KK_INLINE void KK(amx_begin)(int64_t rows) {
     _tile_loadconfig(&shape);
 }
 
-// c [rows, 32] (+)= a b over `chunks` of 16 words: 16 rows, or 32 where `isTall`. Rows of a chunk of a lie aStride bytes apart, the second
-// 16 rows `aHalf` bytes behind the first, chunks `aChunk`; panels are fetched `ahead` bytes before they are read.
+// The sums of 16 rows, or 32 where `isTall`, by 32 columns: from c, whose rows lie `cBytes` apart, where `accumulate`, else 0.
 KK_INLINE void KK(amx_take)(const int isTall, const float *c, int64_t cBytes, int accumulate) {
     if (accumulate) {
         _tile_loadd(0, c, cBytes);
@@ -46,6 +45,7 @@ KK_INLINE void KK(amx_take)(const int isTall, const float *c, int64_t cBytes, in
     }
 }
 
+// Adds the product of a chunk of rows, `aBytes` apart, the second 16 `aHalf` bytes behind the first, and 16 words of a panel.
 KK_INLINE void KK(amx_add)(const int isTall, const char *a, int64_t aBytes, int64_t aHalf, const char *b) {
     _tile_loadd(6, b, 4 * KK_NR);
     _tile_loadd(4, a, aBytes);
@@ -59,6 +59,7 @@ KK_INLINE void KK(amx_add)(const int isTall, const char *a, int64_t aBytes, int6
     }
 }
 
+// The sums to c.
 KK_INLINE void KK(amx_keep)(const int isTall, float *c, int64_t cBytes) {
     _tile_stored(0, c, cBytes);
     _tile_stored(1, c + 16, cBytes);

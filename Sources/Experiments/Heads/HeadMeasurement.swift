@@ -9,7 +9,7 @@ import Random
 struct HeadMeasurement {
     private let model: () throws -> LoadedModel
     private let text: () throws -> EvaluationText
-    /// Where measurements are kept, and what they depend on beside the cache; nil for nowhere.
+    /// The folder of the measurements' files, and the identity of model and text in their names; nil to keep no files.
     private let store: (folder: String, key: String)?
     private let reporter: ProgressReporter
     private var found: [String: HeadScores] = [:]

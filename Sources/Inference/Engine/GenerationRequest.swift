@@ -33,7 +33,8 @@ public struct GenerationRequest: Sendable {
         self.sampling = sampling
     }
 
-    /// Lets evictions decide at the end of a prefix of `tokens`, and shares what they leave of it; nil for the prompt's end.
+    /// Makes the first `tokens` the context: evictions decide at their end, and requests with an equal context share the compressed pages.
+    /// With nil evictions decide at the prompt's end, and nothing compressed is shared.
     public mutating func share(_ tokens: Int?) { (contextTokens, sharesContext) = (tokens, tokens != nil) }
 
     /// The scope of its prefixes: the tenant and, within it, the salt; no salt spells another tenant's scope.
