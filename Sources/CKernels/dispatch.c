@@ -1,6 +1,7 @@
 #include "ckernels.h"
 #if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -22,6 +23,21 @@ static int kk_has_amx(void) {
     return 0;
 #endif
 }
+
+static kk_table kk_table_amx;
+
+static void kk_make_amx(void) {
+    if (kk_has_amx()) kk_amx(&kk_table_amx);
+}
+
+// The table with AMX's products, NULL where the processor has none; made once, as threads read it while others ask for it.
+static const kk_table *kk_amx_table(void) {
+#if defined(__linux__)
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, kk_make_amx);
+#endif
+    return kk_table_amx.name ? &kk_table_amx : NULL;
+}
 #endif
 
 const kk_table *const *kk_all(int *count) {
@@ -32,11 +48,7 @@ const kk_table *const *kk_all(int *count) {
     if (__builtin_cpu_supports("x86-64-v3")) tables[n++] = &kk_table_v3;
     if (__builtin_cpu_supports("x86-64-v4")) tables[n++] = &kk_table_v4;
     if (n == 3 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) tables[n++] = &kk_table_v4_bf16;
-    if (n == 4 && kk_has_amx()) {
-        static kk_table amx;
-        kk_amx(&amx);
-        tables[n++] = &amx;
-    }
+    if (n == 4 && kk_amx_table()) tables[n++] = kk_amx_table();
 #endif
     *count = n;
     return tables;
